@@ -1,0 +1,54 @@
+# make help lists what there is. Everything runs in .venv, which the first target makes.
+
+PYTHON ?= python3
+JOBS ?= 4
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types unit bench soak constraints clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+	  while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+$(READY): pyproject.toml constraints.txt tools/system-packages
+	@PYTHON='$(PYTHON)' tools/system-packages
+	@echo "preparing .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q -q --disable-pip-version-check \
+	  -c constraints.txt -e '.[dev,embedded,bench]'
+	@touch $@
+
+run: $(READY) ## run the demo experiment on this machine
+	@$(BIN)/nepiq run examples/demo.py
+
+test: lint types $(READY) ## every check and test (about ten minutes)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests
+
+unit: $(READY) ## only the tests that need no services (seconds)
+	@$(BIN)/python -m pytest -q -n 2 tests/unit -m 'not slow and not soak'
+
+lint: $(READY) ## style, formatting and the direction of imports
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@PYTHONPATH=.typing $(BIN)/lint-imports --no-logo
+
+types: $(READY) ## type hints, strictly
+	@$(BIN)/mypy --no-error-summary -p nepiq
+
+bench: $(READY) ## measure nepiq and its peers; results in build/bench
+	@$(BIN)/python -m tests.benchmarks
+
+soak: $(READY) ## long runs: the tests marked soak, then large experiments
+	@$(BIN)/python -m pytest -q -m soak --timeout 3600 tests
+	@$(BIN)/python -m tests.benchmarks --large
+
+constraints: $(READY) ## write the installed versions to constraints.txt
+	@$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
+	@touch $(READY)
+
+clean: ## remove everything that make made
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf *.egg-info
