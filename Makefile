@@ -24,7 +24,7 @@ run: $(READY) ## run the demo experiment on this machine
 	@$(BIN)/nepiq run examples/demo.py
 
 test: lint types $(READY) ## every check and test (about ten minutes)
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests
 
 unit: $(READY) ## only the tests that need no services (seconds)
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m 'not slow and not soak'
@@ -45,7 +45,8 @@ soak: $(READY) ## long runs: the tests marked soak, then large experiments
 	@$(BIN)/python -m tests.benchmarks --large
 
 constraints: $(READY) ## write the installed versions to constraints.txt
-	@$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
+	@$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable \
+	  --disable-pip-version-check > constraints.txt
 	@touch $(READY)
 
 clean: ## remove everything that make made

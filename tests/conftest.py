@@ -1,0 +1,81 @@
+"""What all tests share: the rule about missing parts, and a clean environment.
+
+A test that misses a part of the machine (a program, a privilege, a wheel) is skipped on a
+laptop and fails under ``CI=true``, so that continuous integration cannot lose tests silently.
+Say what is needed with the marker ``needs`` (programs on PATH) or the fixture ``need``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+from typing import Protocol
+
+import pytest
+from hypothesis import settings
+
+CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+# No deadline a example: a shared machine pauses. The blob of a failing one reproduces it.
+settings.register_profile("nepiq", deadline=None, print_blob=True)
+settings.load_profile("nepiq")
+
+# How the reason begins of a skip that stands for a missing part: ours, and pytest.importorskip's.
+MISSING = ("missing: ", "could not import ")
+
+
+class Need(Protocol):
+    """The type of the fixture ``need``."""
+
+    def __call__(self, part: str, available: object, reason: str = "") -> None: ...
+
+
+def _need(part: str, available: object, reason: str = "") -> None:
+    if not available:
+        pytest.skip(f"missing: {part}" + (f" ({reason})" if reason else ""))
+
+
+@pytest.fixture(scope="session")
+def need() -> Need:
+    """``need(part, available, reason)``: skip, or fail under CI, unless the part is available."""
+    return _need
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare our marker, and let no test reach the Redis of whoever runs it."""
+    config.addinivalue_line("markers", "needs(program, ...): programs that must be on PATH")
+    for name in [name for name in os.environ if name.startswith("NEPIQ_")]:
+        del os.environ[name]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Look for the programs of ``needs`` before the fixtures of the test start anything."""
+    for marker in item.iter_markers("needs"):
+        for program in marker.args:
+            _need(program, shutil.which(program), "not on PATH")
+
+
+def _fail_if_missing(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not (CI and report.skipped and isinstance(report.longrepr, tuple)):
+        return
+    reason = report.longrepr[2].removeprefix("Skipped: ")
+    if reason.startswith(MISSING):
+        report.outcome = "failed"
+        report.longrepr = f"{reason}; under CI a missing part is a failure"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Apply the rule to skips in tests and fixtures."""
+    report = yield
+    _fail_if_missing(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Apply the rule to skips of whole modules."""
+    report = yield
+    _fail_if_missing(report)
+    return report
