@@ -40,8 +40,9 @@ types: $(READY) ## type hints, strictly
 bench: $(READY) ## measure nepiq and its peers; results in build/bench
 	@$(BIN)/python -m tests.benchmarks
 
-soak: $(READY) ## long runs: the tests marked soak, then large experiments
-	@$(BIN)/python -m pytest -q -m soak --timeout 3600 tests
+soak: $(READY) ## long runs: engine simulator, tests marked soak, experiments up to 100 000
+	@$(BIN)/python -m tests.reference.simulator --seeds 10000
+	@$(BIN)/python -m pytest -q -m soak --timeout 3600 tests || [ $$? = 5 ] # 5: none is marked
 	@$(BIN)/python -m tests.benchmarks --large
 
 constraints: $(READY) ## write the installed versions to constraints.txt
