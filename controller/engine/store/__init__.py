@@ -1,0 +1,37 @@
+"""The records of a run in Redis, and the Lua scripts that alone change them (docs/engine.md)."""
+
+from __future__ import annotations
+
+from .records import (
+    Condition,
+    Due,
+    Early,
+    Grant,
+    Outcome,
+    Reply,
+    ResourceRecord,
+    ResourceSpec,
+    RunRecord,
+    Snapshot,
+    StepRecord,
+    WatchGrant,
+)
+from .store import RunStore
+from .timing import Timing
+
+__all__ = [
+    "Condition",
+    "Due",
+    "Early",
+    "Grant",
+    "Outcome",
+    "Reply",
+    "ResourceRecord",
+    "ResourceSpec",
+    "RunRecord",
+    "RunStore",
+    "Snapshot",
+    "StepRecord",
+    "Timing",
+    "WatchGrant",
+]

@@ -1,0 +1,40 @@
+"""The names of all Redis keys (docs/engine.md, "Keys")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RUNS = "nepiq:runs"
+ENDED = "nepiq:ended"
+WORKERS = "nepiq:workers"
+BEATS = "nepiq:beats"
+
+
+def active(broker: str) -> str:
+    """The set of runs that have work on this broker."""
+    return f"nepiq:active:{broker}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeys:
+    """The keys of one run. They share a slot, since the run's id stands in braces.
+
+    Attributes:
+        run_id: the run.
+    """
+
+    run_id: str
+
+    @property
+    def prefix(self) -> str:
+        """What all keys of the run begin with."""
+        return f"nepiq:{{{self.run_id}}}:"
+
+    def of(self, kind: str, *parts: object) -> str:
+        """The key of that kind, such as ``of("rm", 3)`` or ``of("wait", 3, "READY")``."""
+        return ":".join([self.prefix + kind, *map(str, parts)])
+
+    @property
+    def events(self) -> str:
+        """The stream of the run's events."""
+        return self.of("ev")

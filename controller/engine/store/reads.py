@@ -1,0 +1,211 @@
+"""Plain reads of a run's records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .keys import RunKeys
+from .records import Condition, ResourceRecord, RunRecord, StepRecord, loads
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+MILESTONES = (
+    "DISCOVERED",
+    "RESERVED",
+    "PROVISIONED",
+    "READY",
+    "STARTED",
+    "STOPPED",
+    "FINISHED",
+    "FAILED",
+    "RELEASED",
+)
+READ_CHUNK = 500
+
+
+class RunReads:
+    """What can be read of one run without changing anything.
+
+    Attributes:
+        redis: a client that does not decode responses.
+        run_id: the run.
+        keys: the names of its keys.
+    """
+
+    def __init__(self, redis: Redis, run_id: str) -> None:
+        self.redis: Any = redis  # typed loosely: redis-py's own hints mix in its async results
+        self.run_id = run_id
+        self.keys = RunKeys(run_id)
+
+    def meta(self) -> RunRecord | None:
+        """The run itself, or None if there is none."""
+        raw = _decoded(self.redis.hgetall(self.keys.of("meta")))
+        if not raw:
+            return None
+        return RunRecord(
+            phase=raw["phase"],
+            exp_id=raw["exp_id"],
+            created=float(raw["created"]),
+            last=float(raw["last"]),
+            seen=float(raw["seen"]),
+            release_after=_number(raw.get("release_after")),
+            live=int(raw["live"]),
+            cause=loads(raw.get("cause")),
+            bindings={k[5:]: v for k, v in raw.items() if k.startswith("bind.")},
+        )
+
+    def guids(self) -> list[int]:
+        """All guids, in order of upload."""
+        return [int(guid) for guid in self.redis.lrange(self.keys.of("rms"), 0, -1)]
+
+    def record(self, guid: int) -> ResourceRecord | None:
+        """A resource manager, or None if it is unknown."""
+        return next(iter(self.records([guid])), None)
+
+    def records(self, guids: Iterable[int] | None = None) -> list[ResourceRecord]:
+        """Resource managers, unknown ones left out; all of them for None."""
+        asked = self.guids() if guids is None else list(guids)
+        found: list[ResourceRecord] = []
+        for at in range(0, len(asked), READ_CHUNK):
+            chunk = asked[at : at + READ_CHUNK]
+            with self.redis.pipeline(transaction=False) as pipe:
+                for guid in chunk:
+                    pipe.hgetall(self.keys.of("rm", guid))
+                    pipe.hgetall(self.keys.of("attr", guid))
+                answers = pipe.execute()
+            for guid, raw, attributes in zip(chunk, answers[::2], answers[1::2], strict=True):
+                if raw:
+                    found.append(_resource(guid, _decoded(raw), _decoded(attributes)))
+        return found
+
+    def step(self, step: str) -> StepRecord | None:
+        """A step, or None if it does not exist."""
+        raw = _decoded(self.redis.hgetall(self.keys.of("step", step)))
+        return _step(step, raw) if raw else None
+
+    def steps(self, guid: int) -> list[StepRecord]:
+        """All steps of a resource manager, in the order of their making."""
+        ids = [f"{guid}.{action}" for action in ("deploy", "start", "stop", "release")]
+        numbered = {raw.decode() for raw in self.redis.hvals(self.keys.of("requests", guid))}
+        ids += sorted(numbered - set(ids), key=lambda step: int(step.rpartition(".")[2]))
+        return [found for found in map(self.step, ids) if found]
+
+    def conditions(self, guid: int) -> list[Condition]:
+        """What the steps of a resource manager wait for, met or not."""
+        raw = self.redis.smembers(self.keys.of("cond", guid))
+        return sorted(Condition.decode(item.decode()) for item in raw)
+
+    def users(self, guid: int) -> list[int]:
+        """Guids that live on a resource manager."""
+        return sorted(int(user) for user in self.redis.smembers(self.keys.of("users", guid)))
+
+    def output(self, guid: int, name: str, occ: int) -> bytes | None:
+        """A small output that came with the exit of an occasion."""
+        found: bytes | None = self.redis.hget(self.keys.of("out", guid), f"{occ}/{name}")
+        return found
+
+    def outputs(self, guid: int) -> dict[tuple[int, str], bytes]:
+        """All small outputs, by occasion and trace name."""
+        found: dict[tuple[int, str], bytes] = {}
+        for key, data in self.redis.hgetall(self.keys.of("out", guid)).items():
+            occ, _, name = key.decode().partition("/")
+            found[int(occ), name] = data
+        return found
+
+    def group_opened(self, group: int) -> float | None:
+        """When the barrier of a group opened, or None while it is closed."""
+        return _number(_text(self.redis.hget(self.keys.of("group", group), "open")))
+
+    def overdue(self, slack: float = 0.0) -> list[tuple[str, float]]:
+        """Steps whose alarm rang more than ``slack`` seconds ago, and how long ago."""
+        now = self.now()
+        rang = self.redis.zrangebyscore(
+            self.keys.of("alarm"), "-inf", now - slack, start=0, num=READ_CHUNK, withscores=True
+        )
+        return [(step.decode(), now - at) for step, at in rang]
+
+    def alarms(self) -> int:
+        """How many steps are under way or to come, those that wait left out."""
+        return int(self.redis.zcard(self.keys.of("alarm")))
+
+    def todo(self) -> int:
+        """How many entries of work are left over."""
+        return int(self.redis.llen(self.keys.of("todo")))
+
+    def watches(self) -> dict[int, float]:
+        """End of the exit watcher's lease by node, 0 for a node nobody has watched yet."""
+        found = self.redis.zrange(self.keys.of("watch"), 0, -1, withscores=True)
+        return {int(node): float(end) for node, end in found}
+
+    def now(self) -> float:
+        """Redis' own time, in seconds since the epoch."""
+        whole, micro = self.redis.time()
+        return float(whole) + float(micro) / 1e6
+
+
+def _decoded(raw: dict[bytes, bytes]) -> dict[str, str]:
+    return {key.decode(): value.decode() for key, value in raw.items()}
+
+
+def _text(raw: bytes | None) -> str | None:
+    return None if raw is None else raw.decode()
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text else None
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text else None
+
+
+def _resource(guid: int, raw: dict[str, str], attributes: dict[str, str]) -> ResourceRecord:
+    return ResourceRecord(
+        guid=guid,
+        rtype=raw["rtype"],
+        label=raw["label"],
+        state=raw["state"],
+        milestones={name: float(raw[name]) for name in MILESTONES if name in raw},
+        occ=int(raw["occ"]),
+        token=int(raw.get("token", 0)),
+        running=raw.get("running", ""),
+        critical=raw["critical"] == "1",
+        batch=raw["batch"] == "1",
+        queue=raw["queue"],
+        host=_whole(raw.get("host")),
+        peers=loads(raw.get("peers")) or {},
+        attributes={
+            name: json.loads(value) for name, value in attributes.items() if name[0] != "="
+        },
+        error=loads(raw.get("error")),
+        group=_whole(raw.get("group")),
+        held="held" in raw,
+        is_host="is_host" in raw,
+        local=raw.get("local") == "1",
+        site=raw.get("site", ""),
+        limit=_whole(raw.get("limit")),
+        gone=loads(raw.get("gone")),
+    )
+
+
+def _step(step: str, raw: dict[str, str]) -> StepRecord:
+    return StepRecord(
+        step=step,
+        status=raw["status"],
+        left=int(raw.get("left", 0)),
+        due=_number(raw.get("due")),
+        token=int(raw.get("token", 0)),
+        worker=raw.get("worker", ""),
+        began=_number(raw.get("began")),
+        tries=int(raw.get("tries", 0)),
+        lost=int(raw.get("lost", 0)),
+        retried=int(raw.get("retried", 0)),
+        sent=int(raw.get("sent", 0)),
+        cancel="cancel" in raw,
+        args=loads(raw.get("args")) or [],
+        why=raw.get("why", ""),
+        error=loads(raw.get("error")),
+    )

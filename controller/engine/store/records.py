@@ -1,0 +1,395 @@
+"""What goes into the store and what comes out of it, as typed values.
+
+What is made by the thousand in one reply (Due, Grant) is a named tuple, the rest are frozen
+dataclasses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+def step_guid(step: str) -> int:
+    """The resource manager of a step: ``7`` of ``7.set.12``."""
+    return int(step.partition(".")[0])
+
+
+def step_action(step: str) -> str:
+    """The action of a step: ``set`` of ``7.set.12``."""
+    return step.split(".", 2)[1]
+
+
+class Condition(NamedTuple):
+    """Something that a step waits for.
+
+    Attributes:
+        action: which step of the resource manager waits: deploy, start or stop.
+        target: guid of the resource manager that must reach the milestone.
+        milestone: the state that it must have reached.
+        offset: seconds to wait from then on.
+        need: True for a strict one, which fails the waiting resource manager when the target
+            has FAILED or been RELEASED, although its milestones count as reached then.
+    """
+
+    action: str
+    target: int
+    milestone: str
+    offset: float = 0.0
+    need: bool = False
+
+    def encode(self) -> str:
+        """The form in which it is stored: ``start|3|READY|0.5|c``."""
+        kind = "n" if self.need else "c"
+        return f"{self.action}|{self.target}|{self.milestone}|{seconds(self.offset)}|{kind}"
+
+    @classmethod
+    def decode(cls, text: str) -> Condition:
+        """The opposite of :meth:`encode`."""
+        action, target, milestone, offset, kind = text.split("|")
+        return cls(action, int(target), milestone, float(offset), kind == "n")
+
+
+def seconds(value: float) -> str:
+    """A duration in its shortest form with at most six decimals: ``2``, ``0.5``."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSpec:
+    """A resource manager as it is uploaded.
+
+    Attributes:
+        guid: its id in the run.
+        rtype: its type.
+        label: its name in the run.
+        queue: the queue that its steps go to.
+        critical: its failure ends the experiment.
+        batch: its steps do no I/O, so that many can travel in one message.
+        host: guid of the host that its hooks act on (its own if it is a host), or None.
+        peers: guids by connection name.
+        attributes: values that differ from the default; they must survive JSON.
+        conditions: what its steps wait for, conditions and needs.
+        after: guids it lives on; it is released before them.
+        is_host: others act on the machine that it manages.
+        local: that machine is the one its worker runs on.
+        site: the site of that machine.
+        limit: how many steps may do I/O on that machine at once; None for any number.
+    """
+
+    guid: int
+    rtype: str
+    label: str
+    queue: str = "nepiq"
+    critical: bool = True
+    batch: bool = False
+    host: int | None = None
+    peers: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Sequence[Condition] = ()
+    after: Sequence[int] = ()
+    is_host: bool = False
+    local: bool = False
+    site: str = ""
+    limit: int | None = None
+
+
+class Due(NamedTuple):
+    """A step to submit.
+
+    Attributes:
+        step: its id.
+        delay: seconds until it is due, counted from the reply.
+        queue: where its message goes.
+        batch: it does no I/O and may share a message with others.
+        label: its resource manager's label.
+    """
+
+    step: str
+    delay: float
+    queue: str
+    batch: bool
+    label: str
+
+
+class Reply(NamedTuple):
+    """The answer of a script that can make steps due.
+
+    Attributes:
+        status: ``OK`` or a refusal: GONE STALE TOOLATE CLASH CLOSED UNKNOWN ILLEGAL.
+        detail: what the script says beyond that: a group, a step, a phase, a guid.
+        more: work is left: submit, then call ``go_on`` until this is False.
+        ended: the whole run is RELEASED.
+        due: the steps to submit.
+    """
+
+    status: str
+    detail: str = ""
+    more: bool = False
+    ended: bool = False
+    due: Sequence[Due] = ()
+
+    @property
+    def ok(self) -> bool:
+        """It was done, now or by an earlier execution of the same call."""
+        return self.status == "OK"
+
+
+class Grant(NamedTuple):
+    """A claimed step, with what is needed to run it.
+
+    Attributes:
+        step: its id.
+        token: the attempt's number, which its commit must show.
+        tries: how often it has been claimed.
+        retried: how often its hook asked to be retried.
+        began: when it was first claimed, seconds since the epoch.
+        rtype: type of its resource manager.
+        label: label of its resource manager.
+        occ: the present occasion.
+        state: the resource manager's state.
+        host: guid of the host that it acts on.
+        args: arguments of a requested step.
+        peers: guids by connection name.
+        attributes: attributes that differ from the default.
+    """
+
+    step: str
+    token: int
+    tries: int
+    retried: int
+    began: float
+    rtype: str
+    label: str
+    occ: int
+    state: str
+    host: int | None
+    args: list[Any]
+    peers: dict[str, list[int]]
+    attributes: dict[str, Any]
+
+    @property
+    def guid(self) -> int:
+        """The resource manager."""
+        return step_guid(self.step)
+
+    @property
+    def action(self) -> str:
+        """The action: deploy, start, stop, set or release."""
+        return step_action(self.step)
+
+
+class Early(NamedTuple):
+    """A step that was claimed too early.
+
+    Attributes:
+        step: its id.
+        seconds: how long it still has.
+    """
+
+    step: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the attempt of a step ended.
+
+    Attributes:
+        step: its id.
+        token: the token of its grant.
+        kind: ``ok``, ``failed``, ``cancelled``, or, for a start whose process has ended
+            already, ``FINISHED``, ``STOPPED`` or ``FAILED``.
+        age: seconds since it took effect (for a start: since the process ran).
+        attrs: attributes that the hook assigned.
+        info: JSON-able detail: the error of a failure, the exit code of an exit.
+        outputs: small outputs by trace name.
+        end_age: seconds since the process ended, if ``kind`` is the outcome of a start.
+    """
+
+    step: str
+    token: int
+    kind: str
+    age: float = 0.0
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] | None = None
+    outputs: Mapping[str, bytes] = field(default_factory=dict)
+    end_age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """States at one point of the event stream.
+
+    Attributes:
+        last_id: read the stream from here on.
+        phase: RUNNING, FAILED, RELEASING, RELEASED, or GONE if there is no such run.
+        cause: the failure that ended RUNNING (keys guid, label, error), or None.
+        states: state by guid; unknown guids are missing.
+    """
+
+    last_id: str
+    phase: str
+    cause: dict[str, Any] | None
+    states: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchGrant:
+    """The answer to a worker that wants to follow a node's journal.
+
+    Attributes:
+        status: ``OK``, ``TAKEN`` by another worker, ``NONE`` to watch there, or ``GONE``.
+        journal: id of the journal that was followed last, empty if none.
+        offset: where to go on in it, in bytes.
+    """
+
+    status: str
+    journal: str = ""
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run.
+
+    Attributes:
+        phase: RUNNING, FAILED, RELEASING, RELEASED or EXPIRED.
+        exp_id: the user's name for the experiment.
+        created: when, seconds since the epoch.
+        last: the latest time that was given out.
+        seen: the last sign of a client.
+        release_after: seconds without a client after which it is released; None for never.
+        live: how many resource managers are not RELEASED.
+        cause: the failure that ended RUNNING (keys guid, label, error), or None.
+        bindings: worker machine of each site's local nodes.
+    """
+
+    phase: str
+    exp_id: str
+    created: float
+    last: float
+    seen: float
+    release_after: float | None
+    live: int
+    cause: dict[str, Any] | None
+    bindings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRecord:
+    """A resource manager.
+
+    Attributes:
+        guid: its id in the run.
+        rtype: its type.
+        label: its name in the run.
+        state: the state it is in.
+        milestones: when it reached which state.
+        occ: the present occasion.
+        token: token of the latest claim of any of its steps.
+        running: the step that is claimed, empty if none is.
+        critical: its failure ends the experiment.
+        batch: its steps do no I/O.
+        queue: the queue of its steps, unless its host is bound to a machine.
+        host: guid of its host.
+        peers: guids by connection name.
+        attributes: attributes that differ from the default.
+        error: why it FAILED.
+        group: the group that it was deployed into.
+        held: its group's barrier still waits for it.
+        is_host: others act on the machine that it manages.
+        local: that machine is the one its worker runs on.
+        site: the site of that machine.
+        limit: how many steps may do I/O there at once.
+        gone: why its machine counts as gone.
+    """
+
+    guid: int
+    rtype: str
+    label: str
+    state: str
+    milestones: Mapping[str, float]
+    occ: int
+    token: int
+    running: str
+    critical: bool
+    batch: bool
+    queue: str
+    host: int | None
+    peers: Mapping[str, Sequence[int]]
+    attributes: Mapping[str, Any]
+    error: dict[str, Any] | None
+    group: int | None
+    held: bool
+    is_host: bool
+    local: bool
+    site: str
+    limit: int | None
+    gone: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step.
+
+    Attributes:
+        step: its id.
+        status: waiting, due, claimed, done or void.
+        left: how many gates are closed.
+        due: when it is due as far as known, seconds since the epoch; None once it has ended.
+        token: token of the latest claim.
+        worker: who has claimed it.
+        began: when it was first claimed.
+        tries: how often it was claimed.
+        lost: how often its worker was lost.
+        retried: how often its hook asked to be retried.
+        sent: how often it was handed out since it became due.
+        cancel: its worker was asked to stop.
+        args: arguments of a requested step.
+        why: why it became void.
+        error: what went wrong in it.
+    """
+
+    step: str
+    status: str
+    left: int
+    due: float | None
+    token: int
+    worker: str
+    began: float | None
+    tries: int
+    lost: int
+    retried: int
+    sent: int
+    cancel: bool
+    args: list[Any]
+    why: str
+    error: dict[str, Any] | None
+
+    @property
+    def guid(self) -> int:
+        """The resource manager."""
+        return step_guid(self.step)
+
+    @property
+    def action(self) -> str:
+        """The action: deploy, start, stop, set or release."""
+        return step_action(self.step)
+
+    @property
+    def ended(self) -> bool:
+        """It is done or void."""
+        return self.status in {"done", "void"}
+
+
+def loads(text: str | None) -> Any:
+    """JSON text as a value; None for no text."""
+    return json.loads(text) if text else None
+
+
+def dumps(value: Any) -> str:
+    """A value as compact JSON."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,47 @@
+"""The Lua scripts, and how they are called."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from redis.exceptions import NoScriptError
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+Argument = str | bytes | int | float
+
+
+class Script(NamedTuple):
+    """A script as Redis knows it.
+
+    Attributes:
+        text: the shared functions of ``lib.lua``, then the script.
+        sha: its digest, by which Redis finds a script that it has seen.
+    """
+
+    text: str
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of that name, read from its file once per process."""
+    folder = resources.files(__package__)
+    text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("lib", name))
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def evaluate(redis: Redis, name: str, prefix: str, *args: Argument) -> Any:
+    """Run a script on the run whose keys have that prefix and return what it answers.
+
+    The text travels only when Redis has not seen the script since it started (EVALSHA, EVAL).
+    """
+    wanted = script(name)
+    try:
+        return redis.evalsha(wanted.sha, 1, prefix, *args)  # type: ignore[arg-type]
+    except NoScriptError:
+        return redis.eval(wanted.text, 1, prefix, *args)  # type: ignore[arg-type]

@@ -1,0 +1,316 @@
+"""One run in Redis: a typed method for each script, and plain reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from .reads import RunReads
+from .records import (
+    Condition,
+    Early,
+    Grant,
+    Outcome,
+    Reply,
+    ResourceSpec,
+    Snapshot,
+    WatchGrant,
+    dumps,
+    loads,
+)
+from .scripts import Argument, evaluate, script
+from .timing import Timing
+from .wire import (
+    detail_arguments,
+    grant_of,
+    outcome_arguments,
+    pairs,
+    parse,
+    ranges,
+    reply_of,
+    spec_arguments,
+)
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+UPLOAD_CHUNK = 500
+SNAPSHOT_CHUNK = 1000
+
+
+class RunStore(RunReads):
+    """The records of one run.
+
+    Refusals come back as statuses; the caller, who knows labels, turns them into errors. Every
+    method may be repeated with the same arguments when its answer was lost.
+
+    Attributes:
+        redis: a client that does not decode responses.
+        run_id: the run.
+        timing: the engine's constants.
+    """
+
+    def __init__(self, redis: Redis, run_id: str, timing: Timing | None = None) -> None:
+        super().__init__(redis, run_id)
+        self.timing = timing or Timing()
+
+    # -- the client's side ---------------------------------------------------------------
+
+    def create(
+        self, nonce: str, exp_id: str, release_after: float | None = None
+    ) -> tuple[str, float]:
+        """Make the run.
+
+        Args:
+            nonce: chosen by the caller; the same one again is a repetition.
+            exp_id: the user's name for the experiment.
+            release_after: seconds without a client after which the run is released.
+
+        Returns:
+            Status (``OK`` or ``CLASH``) and the time of creation.
+        """
+        after = "" if release_after is None else release_after
+        status, created = self._ask("create", nonce, exp_id, after)
+        return status, float(created or 0)
+
+    def reserve(self, count: int, nonce: str, at: int = 0) -> tuple[str, int]:
+        """Reserve guids for this client.
+
+        Args:
+            count: how many.
+            nonce: the same one again gives the same block.
+            at: the block begins here or later.
+
+        Returns:
+            Status and the first guid of the block.
+        """
+        status, first = self._ask("reserve", nonce, count, at)
+        return status, int(first or 0)
+
+    def upload(self, nonce: str, specs: Sequence[ResourceSpec]) -> str:
+        """Write resource managers.
+
+        Returns:
+            ``OK``, ``CLASH:<guid>`` if a guid was uploaded under another nonce, ``CLOSED:<phase>``
+            or ``GONE``. A refusal of one chunk leaves the chunks before it written.
+        """
+        chunks = [
+            [nonce, *(item for spec in part for item in spec_arguments(spec))]
+            for part in _chunks(specs, UPLOAD_CHUNK)
+        ]
+        if not chunks:
+            return "OK"
+        status = str(self._ask("upload", *chunks[0])[0])
+        if status != "OK" or len(chunks) == 1:
+            return status
+        with self.redis.pipeline(transaction=False) as pipe:
+            for chunk in chunks[1:]:
+                pipe.evalsha(script("upload").sha, 1, self.keys.prefix, *chunk)  # type: ignore[arg-type]
+            statuses = [str(parse(answer)[0]) for answer in pipe.execute()]
+        return next((status for status in statuses if status != "OK"), "OK")
+
+    def deploy(self, order: str, group: int | str | None, guids: Iterable[int]) -> Reply:
+        """Deploy resource managers; ``detail`` of the reply is their group.
+
+        Args:
+            order: id of this deployment, chosen by the caller.
+            group: a group's id, ``"new"``, or None for no barrier.
+            guids: which; those that are deployed already are passed over.
+        """
+        return self._act("deploy", order, "" if group is None else group, ranges(guids))
+
+    def condition(self, guid: int, condition: Condition) -> Reply:
+        """Let a step of a resource manager wait for one thing more."""
+        action, target, milestone, offset, _ = condition.encode().split("|")
+        return self._act("condition", guid, action, target, milestone, offset)
+
+    def request(self, order: str, guid: int, action: str, args: Sequence[Any] = ()) -> Reply:
+        """Ask for a start, a stop or a set now; ``detail`` of the reply is the step.
+
+        Args:
+            order: id of this request, chosen by the caller.
+            guid: the resource manager.
+            action: ``start``, ``stop`` or ``set``.
+            args: for a set, name and value.
+        """
+        return self._act("request", order, guid, action, dumps(list(args)) if args else "")
+
+    def release(self, order: str, guids: Iterable[int] | None = None) -> Reply:
+        """Release resource managers, and before them what lives on them.
+
+        Args:
+            order: id of this release, chosen by the caller.
+            guids: which; None for all, which ends the run.
+        """
+        return self._act("release", order, int(guids is None), ranges(guids or ()))
+
+    def snapshot(self, guids: Iterable[int] | None = None) -> Snapshot:
+        """States, and the point of the event stream from which they go on.
+
+        Args:
+            guids: whose; None for all.
+        """
+        asked = self.guids() if guids is None else list(guids)
+        states: dict[int, str] = {}
+        head: tuple[str, str, str] | None = None
+        for chunk in _chunks(asked, SNAPSHOT_CHUNK) if asked else [[]]:
+            status, last_id, phase, cause, *found = self._ask("snapshot", ranges(chunk))
+            if status != "OK":
+                return Snapshot("0-0", status, None, {})
+            # Later chunks are newer: reading on from the first misses nothing.
+            head = head or (last_id, phase, cause)
+            states.update((guid, state) for guid, state in zip(chunk, found, strict=True) if state)
+        last_id, phase, cause = head or ("0-0", "GONE", "")
+        return Snapshot(last_id, phase, loads(cause), states)
+
+    def touch(self) -> tuple[str, str]:
+        """Note that a client is there; status and phase."""
+        status, phase = self._ask("touch")
+        return status, phase
+
+    # -- the worker's side ---------------------------------------------------------------
+
+    def claim(
+        self, steps: Sequence[str], nonce: str, worker: str, machine: str
+    ) -> tuple[Reply, list[Grant | Early | None]]:
+        """Take steps to run them.
+
+        Args:
+            steps: their ids.
+            nonce: of this delivery; the same one again gives the same grants.
+            worker: name of the worker.
+            machine: the machine it runs on.
+
+        Returns:
+            The reply, and for each step a grant, how early it is, or None: nothing to do.
+        """
+        lease = self.timing.lease
+        answer = self._ask("claim", *self._limits(), nonce, worker, machine, lease, *steps)
+        answers = answer[4] if len(answer) > 4 else ["none"] * len(steps)
+        grants = [grant_of(step, found) for step, found in zip(steps, answers, strict=True)]
+        return reply_of(answer), grants
+
+    def renew(self, worker: str, held: Sequence[tuple[str, int]]) -> list[str]:
+        """Keep claims for another lease.
+
+        Args:
+            worker: who holds them.
+            held: step and token of each step that is executing.
+
+        Returns:
+            Per claim ``ok``, ``lost``, or ``cancel`` if the step should stop.
+        """
+        flat = [item for pair in held for item in pair]
+        _, *answers = self._ask("renew", worker, self.timing.lease, *flat)
+        return answers if answers else ["lost"] * len(held)
+
+    def progress(
+        self,
+        step: str,
+        token: int,
+        state: str,
+        age: float = 0.0,
+        attrs: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """Record a milestone on the way of a deploy.
+
+        Args:
+            step: the claimed step.
+            token: its token.
+            state: DISCOVERED, RESERVED or PROVISIONED.
+            age: seconds since it was reached.
+            attrs: attributes that the hook assigned.
+        """
+        return self._act("progress", step, token, state, age, *pairs(attrs or {}))
+
+    def commit(self, outcomes: Sequence[Outcome]) -> tuple[Reply, list[str]]:
+        """Record how attempts ended; the reply, and per outcome ``OK`` or ``STALE``."""
+        flat = [item for outcome in outcomes for item in outcome_arguments(outcome)]
+        answer = self._ask("commit", *self._limits(), *flat)
+        answers = answer[4] if len(answer) > 4 else [answer[0]] * len(outcomes)
+        return reply_of(answer), answers
+
+    def again(
+        self, step: str, token: int, delay: float, kind: str = "later", note: str = ""
+    ) -> Reply:
+        """Give a claimed step back, to be due again.
+
+        Args:
+            step: the claimed step.
+            token: its token.
+            delay: seconds until it is due.
+            kind: ``later`` (the world is not ready) or ``retry`` (it failed and is tried again).
+            note: JSON that says why, for the event.
+        """
+        return self._act("again", step, token, delay, kind, note)
+
+    def exited(
+        self,
+        guid: int,
+        occ: int,
+        outcome: str,
+        age: float = 0.0,
+        info: Mapping[str, Any] | None = None,
+        attrs: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, bytes] | None = None,
+    ) -> Reply:
+        """Record that the process of a resource manager has ended.
+
+        Args:
+            guid: the resource manager.
+            occ: the occasion in which the process was started.
+            outcome: FINISHED, STOPPED or FAILED.
+            age: seconds since it ended.
+            info: the error of a failure, else the exit code.
+            attrs: attributes to keep.
+            outputs: small outputs by trace name.
+        """
+        detail = detail_arguments(info, attrs or {}, outputs or {})
+        return self._act("exited", guid, occ, outcome, age, *detail)
+
+    def abandon(self, node: int, error: Mapping[str, Any]) -> Reply:
+        """Record that a node's machine is gone for good, and what lived on it with it."""
+        return self._act("abandon", node, dumps(dict(error)))
+
+    def sweep(self) -> Reply:
+        """Look after all alarms that rang; ``detail`` is how many.
+
+        When that is the limit there may be more: sweep again.
+        """
+        return self._act("sweep", self.timing.lease, self.timing.max_lost)
+
+    def go_on(self) -> Reply:
+        """Do the next part of work that a script left over."""
+        return self._act("go_on")
+
+    def watch(self, node: int, worker: str) -> WatchGrant:
+        """Take or renew the lease to follow a node's journal."""
+        status, journal, offset = self._ask("watch", node, worker, self.timing.lease)
+        return WatchGrant(status, journal or "", int(offset or 0))
+
+    def watched(self, node: int, worker: str, journal: str, offset: int) -> str:
+        """Record how far a node's journal has been followed; the status."""
+        return str(self._ask("watched", node, worker, journal, offset)[0])
+
+    def expire(self) -> tuple[str, bool]:
+        """Delete the next part of a released run; the status, and whether there is more."""
+        status, more = self._ask("expire", self.timing.limit)
+        return status, more == 1
+
+    # -- calling -------------------------------------------------------------------------
+
+    def _limits(self) -> tuple[Argument, ...]:
+        return self.timing.grace, self.timing.horizon, self.timing.limit
+
+    def _ask(self, name: str, *args: Argument) -> list[Any]:
+        return parse(evaluate(self.redis, name, self.keys.prefix, *args))
+
+    def _act(self, name: str, *args: Argument) -> Reply:
+        return reply_of(self._ask(name, *self._limits(), *args))
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterable[list[Any]]:
+    source = iter(items)
+    while chunk := list(islice(source, size)):
+        yield chunk

@@ -1,0 +1,116 @@
+"""How values travel to the scripts and back (docs/engine.md, "The wire")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .records import Due, Early, Grant, Outcome, Reply, ResourceSpec, dumps, loads
+from .scripts import Argument
+
+
+def ranges(guids: Iterable[int]) -> str:
+    """Guids in short, in their order: ``1-3,7`` for 1, 2, 3, 7."""
+    return ",".join(
+        str(first) if first == last else f"{first}-{last}" for first, last in _spans(guids)
+    )
+
+
+def _spans(guids: Iterable[int]) -> Iterator[tuple[int, int]]:
+    first = last = None
+    for guid in guids:
+        if first is None or last is None:
+            first = last = guid
+        elif guid == last + 1:
+            last = guid
+        else:
+            yield first, last
+            first = last = guid
+    if first is not None and last is not None:
+        yield first, last
+
+
+def spec_arguments(spec: ResourceSpec) -> list[Argument]:
+    """A resource manager for ``upload``: guid, then four lists, each led by its length."""
+    fields: list[Argument] = ["rtype", spec.rtype, "label", spec.label, "queue", spec.queue]
+    fields += ["critical", int(spec.critical), "batch", int(spec.batch)]
+    if spec.host is not None:
+        fields += ["host", spec.host]
+    if spec.peers:
+        fields += ["peers", dumps({name: list(guids) for name, guids in spec.peers.items()})]
+    if spec.is_host:
+        fields += ["is_host", 1, "local", int(spec.local), "site", spec.site]
+        if spec.limit is not None:
+            fields += ["limit", spec.limit]
+    attributes = pairs(spec.attributes)
+    return [
+        spec.guid,
+        *(len(fields), *fields),
+        *(len(attributes), *attributes),
+        *(len(spec.conditions), *(condition.encode() for condition in spec.conditions)),
+        *(len(spec.after), *spec.after),
+    ]
+
+
+def pairs(attributes: Mapping[str, Any]) -> list[Argument]:
+    """Attributes as name, JSON, name, JSON..."""
+    return [item for name, value in attributes.items() for item in (name, dumps(value))]
+
+
+def outcome_arguments(outcome: Outcome) -> list[Argument]:
+    """An item of ``commit``."""
+    head: list[Argument] = [outcome.step, outcome.token, outcome.kind, outcome.age, outcome.end_age]
+    return head + detail_arguments(outcome.info, outcome.attrs, outcome.outputs)
+
+
+def detail_arguments(
+    info: Mapping[str, Any] | None, attrs: Mapping[str, Any], outputs: Mapping[str, bytes]
+) -> list[Argument]:
+    """What comes with an end: info as JSON or empty, two lengths, attributes, outputs."""
+    if not (info or attrs or outputs):
+        return ["", 0, 0]
+    kept = pairs(attrs)
+    sent: list[Argument] = [item for output in outputs.items() for item in output]
+    return [dumps(info) if info else "", len(kept), len(sent), *kept, *sent]
+
+
+def parse(answer: bytes) -> list[Any]:
+    """The answer of a script: one JSON array."""
+    value: list[Any] = json.loads(answer)
+    return value
+
+
+def reply_of(answer: Sequence[Any]) -> Reply:
+    """The reply that leads the answer of a script that can make steps due."""
+    status, _, detail = answer[0].partition(":")
+    flat = answer[3]
+    due = [
+        Due(step, delay, queue, batch == 1, label)
+        for step, delay, queue, batch, label in zip(*[iter(flat)] * 5, strict=True)
+    ]
+    return Reply(status, detail, answer[1] == 1, answer[2] == 1, due)
+
+
+def grant_of(step: str, answer: Any) -> Grant | Early | None:
+    """What ``claim`` says about one step."""
+    if answer == "none":
+        return None
+    if answer[0] == "early":
+        return Early(step, answer[1])
+    _, token, tries, retried, began, rtype, label, occ, state, host, args, peers, *kept = answer
+    return Grant(
+        step,
+        int(token),
+        int(tries),
+        int(retried),
+        float(began),
+        rtype,
+        label,
+        int(occ),
+        state,
+        int(host) if host else None,
+        loads(args) or [],
+        loads(peers) or {},
+        {name: json.loads(value) for name, value in zip(kept[::2], kept[1::2], strict=True)},
+    )
