@@ -49,8 +49,10 @@ def _start(stack: ExitStack, peers_only: bool, logs: Path) -> None:
         NEPIQ_STATE_URL=services.state_url(socket, 1),
         NEPIQ_IMPORTS=PROBES,
     )
-    from nepiq.workers.app import app
+    # Imported here: the peers can be measured without it.
+    from nepiq.controller.engine.broker import make_app
 
+    app = make_app(os.environ["NEPIQ_BROKER_URL"])
     stack.enter_context(services.workers(app, "nepiq.workers.app", {}, logs))
 
 

@@ -80,7 +80,7 @@ def workers(app: Celery, module: str, environment: Mapping[str, str], logs: Path
 
 def _wait_ready(app: Celery, processes: list[subprocess.Popen[bytes]], logs: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while len(app.control.ping(timeout=1.0, limit=len(processes))) < len(processes):
+    while len(app.control.ping(timeout=1.0, limit=len(processes)) or ()) < len(processes):
         if time.monotonic() > deadline or any(item.poll() is not None for item in processes):
             raise RuntimeError(f"the workers did not start; see {logs}/*.log")
 

@@ -7,6 +7,7 @@ that a package or a data file is missing from pyproject.toml.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -147,6 +148,8 @@ class TestWheel:
         done = subprocess.run(
             [*python, *sorted(modules(source_files()))],
             cwd=tmp_path,
+            # A worker's application must be told a broker; importing it connects to nothing.
+            env={**os.environ, "NEPIQ_BROKER_URL": "redis://localhost:1/0"},
             capture_output=True,
             text=True,
             check=False,
