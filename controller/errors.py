@@ -1,0 +1,272 @@
+"""Every error of nepiq, in one tree.
+
+::
+
+    NepiqError
+    ├── DescriptionError            the description is wrong; nothing was done
+    │   ├── UnknownType             (KeyError)   no such rtype
+    │   ├── UnknownAttribute        (KeyError)   the rtype has no such attribute
+    │   ├── UnknownResource         (KeyError)   no such guid or label in this experiment
+    │   ├── TraceNotFound           (KeyError)   no such trace or file
+    │   ├── InvalidValue            (ValueError) a value that the attribute or call refuses
+    │   ├── ClassNotImportable      a worker or client cannot import a class or module
+    │   ├── NotAllowed              a flag or the present state forbids it
+    │   │   └── IllegalMove         an action in a state where it cannot begin
+    │   ├── TooLate                 a condition on a step that has begun
+    │   └── ConditionCycle          conditions that wait for each other
+    ├── ExperimentFailed            a critical resource failed, or the run is over
+    ├── WaitTimeout                 (TimeoutError) a wait_* with a timeout
+    ├── StepFailed                  a synchronous call whose step failed
+    ├── InfrastructureError         Redis or the workers
+    │   ├── RedisUnreachable
+    │   ├── NoWorker                nobody serves the queue of a site
+    │   ├── UnknownRun              no such run in this Redis
+    │   └── EmbeddedError           the private Redis or local worker did not start
+    └── HostError                   a machine that resources act on
+        ├── CommandError            a command ended with a code that was not expected
+        ├── FileMissing
+        ├── StartTimeout            started_when was not met in time
+        ├── DeadlineError           the step's deadline passed
+        ├── Cancelled               the step was asked to stop (its run is being released)
+        ├── FencedError             a newer attempt has acted, or the run has ended
+        └── NoHostError             the resource is connected to no host
+
+Each says what happened, where, and what to do: ``str(error)`` is one line,
+``where: what (hint)``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class NepiqError(Exception):
+    """Something went wrong in nepiq.
+
+    Attributes:
+        message: what happened, one sentence without a full stop.
+        where: the resource, host, step and attempt it happened at; may be empty.
+        hint: what to do about it; may be empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str = "", *, where: str = "", hint: str = "") -> None:
+        self.message = message or (self.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        self.where = where
+        self.hint = hint
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text} ({self.hint})" if self.hint else text
+
+    def at(self, where: str) -> NepiqError:
+        """Say where it happened, unless that is known already, and return the error."""
+        self.where = self.where or where
+        return self
+
+
+class DescriptionError(NepiqError):
+    """The description of the experiment is wrong."""
+
+    exit_code = 2
+
+
+def _near(name: object, known: Iterable[object]) -> str:
+    names = sorted(str(item) for item in known)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(repr(item) for item in near) + "?"
+    if not names:
+        return ""
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"known: {shown}"
+
+
+class _Unknown(DescriptionError, KeyError):
+    """Something that does not exist was named; near misses are in the hint."""
+
+    noun = "name"
+
+    def __init__(
+        self, name: object, known: Iterable[object] = (), *, where: str = "", hint: str = ""
+    ) -> None:
+        self.name = name
+        super().__init__(
+            f"unknown {self.noun} {name!r}", where=where, hint=hint or _near(name, known)
+        )
+
+    __str__ = NepiqError.__str__
+
+
+class UnknownType(_Unknown):
+    """No resource type has this name."""
+
+    noun = "resource type"
+
+
+class UnknownAttribute(_Unknown):
+    """The resource type has no attribute of this name."""
+
+    noun = "attribute"
+
+
+class UnknownResource(_Unknown):
+    """The experiment has no resource with this guid or label."""
+
+    noun = "resource"
+
+
+class TraceNotFound(_Unknown):
+    """The resource has no trace or file of this name."""
+
+    noun = "trace"
+
+
+class InvalidValue(DescriptionError, ValueError):
+    """A value that the attribute or the call refuses."""
+
+    __str__ = NepiqError.__str__
+
+
+class NotAllowed(DescriptionError):
+    """A flag of the attribute, or the present state, forbids this."""
+
+
+class IllegalMove(NotAllowed):
+    """An action cannot begin in the present state."""
+
+
+class ClassNotImportable(DescriptionError):
+    """A resource class, or the module that should define it, cannot be imported here."""
+
+
+class TooLate(DescriptionError):
+    """A condition came after the step that it governs had begun."""
+
+
+class ConditionCycle(DescriptionError):
+    """Conditions wait for each other, so that none of them can ever be met."""
+
+
+class ExperimentFailed(NepiqError):
+    """A critical resource failed, or the run is being released."""
+
+
+class WaitTimeout(NepiqError, TimeoutError):
+    """What was waited for did not happen in the time given."""
+
+    exit_code = 5
+    __str__ = NepiqError.__str__
+
+
+class StepFailed(NepiqError):
+    """A step that the caller waited for has failed."""
+
+
+class InfrastructureError(NepiqError):
+    """Redis or the workers are not there."""
+
+    exit_code = 3
+
+
+class RedisUnreachable(InfrastructureError):
+    """Redis does not answer."""
+
+
+class NoWorker(InfrastructureError):
+    """No worker serves a queue that the experiment needs."""
+
+
+class UnknownRun(InfrastructureError):
+    """This Redis holds no such run."""
+
+    exit_code = 2
+
+
+class EmbeddedError(InfrastructureError):
+    """The private Redis or the local worker did not start."""
+
+
+class HostError(NepiqError):
+    """A machine that resources act on did not do what was asked."""
+
+    exit_code = 4
+
+
+class CommandError(HostError):
+    """A command ended with an exit code that was not expected.
+
+    Attributes:
+        code: the exit code.
+        stderr: the end of what it wrote to standard error.
+    """
+
+    def __init__(
+        self, command: str, code: int, stderr: str = "", *, where: str = "", hint: str = ""
+    ) -> None:
+        self.command = command
+        self.code = code
+        self.stderr = stderr
+        shown = command if len(command) <= 60 else command[:57] + "..."
+        tail = " | ".join(line for line in stderr.strip().splitlines()[-3:])
+        super().__init__(
+            f"command {shown!r} exited with {code}" + (f": {tail}" if tail else ""),
+            where=where,
+            hint=hint or exit_hint(code),
+        )
+
+
+def exit_hint(code: int | None) -> str:
+    """What an exit code of a POSIX shell suggests (sh(1), "Exit Status"); empty if nothing."""
+    if code == 126:
+        return "found, but not executable"
+    if code == 127:
+        return "command not found on that host: install it there or give its full path"
+    if code is not None and 128 < code < 160:
+        return f"ended by signal {code - 128}"
+    return ""
+
+
+class FileMissing(HostError):
+    """There is no such file on the host."""
+
+
+class StartTimeout(HostError):
+    """The process did not begin to serve in the time allowed."""
+
+
+class DeadlineError(HostError):
+    """The deadline of the step passed."""
+
+
+class Cancelled(HostError):
+    """The step was asked to stop, because its run or resource is being released."""
+
+
+class FencedError(HostError):
+    """A newer attempt has acted on this host, or the run has ended there."""
+
+
+class NoHostError(HostError):
+    """The resource is connected to no host, so it cannot act on one."""
+
+
+def details(error: BaseException) -> dict[str, Any]:
+    """An error as plain data that survives JSON: type, message, where, hint."""
+    if isinstance(error, NepiqError):
+        return {
+            "type": type(error).__name__,
+            "message": error.message,
+            "where": error.where,
+            "hint": error.hint,
+        }
+    return {
+        "type": type(error).__name__,
+        "message": str(error) or type(error).__name__,
+        "where": "",
+        "hint": "",
+    }

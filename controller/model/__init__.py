@@ -1,0 +1,69 @@
+"""What experiments are made of; everything a resource class needs is imported from here.
+
+Nothing in this package speaks to Redis, to Celery or to a machine. The names are loaded when
+they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .actions import Outcome as Outcome
+    from .actions import perform as perform
+    from .attributes import Attribute as Attribute
+    from .attributes import Flag as Flag
+    from .conditions import Condition as Condition
+    from .connections import Connection as Connection
+    from .description import Description as Description
+    from .host import Context as Context
+    from .host import Exit as Exit
+    from .host import Facts as Facts
+    from .host import Host as Host
+    from .host import Launch as Launch
+    from .host import LineChannel as LineChannel
+    from .host import Result as Result
+    from .lifecycle import Action as Action
+    from .lifecycle import ResourceAction as ResourceAction
+    from .lifecycle import ResourceState as ResourceState
+    from .lifecycle import State as State
+    from .resource import Later as Later
+    from .resource import Placement as Placement
+    from .resource import ResourceManager as ResourceManager
+    from .resource import Retry as Retry
+    from .timing import Deadline as Deadline
+    from .timing import seconds as seconds
+    from .traces import Trace as Trace
+    from .traces import TraceAttr as TraceAttr
+    from .values import Duration as Duration
+    from .values import Environment as Environment
+    from .values import ExitCodes as ExitCodes
+    from .values import Name as Name
+    from .values import Parsed as Parsed
+    from .values import Readiness as Readiness
+
+_HOMES = {
+    "actions": ("Outcome", "perform"),
+    "attributes": ("Attribute", "Flag"),
+    "conditions": ("Condition",),
+    "connections": ("Connection",),
+    "description": ("Description",),
+    "host": ("Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
+    "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
+    "resource": ("Later", "Placement", "ResourceManager", "Retry"),
+    "timing": ("Deadline", "seconds"),
+    "traces": ("Trace", "TraceAttr"),
+    "values": ("Duration", "Environment", "ExitCodes", "Name", "Parsed", "Readiness"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605 - a list of names, made from the one table
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

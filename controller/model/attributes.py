@@ -1,0 +1,325 @@
+"""Attributes: the typed, checked settings of a resource manager."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from enum import Flag as _Flag
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+from ..errors import InvalidValue, NotAllowed
+from .values import Parsed
+
+if TYPE_CHECKING:
+    from .resource import ResourceManager
+
+T = TypeVar("T")
+V = TypeVar("V", bound="float | Parsed")
+
+#: A default of a parsed kind is written as users write its values.
+Written = str | int | float | list[Any] | dict[str, Any]
+
+_LONGEST_SHOWN = 80
+
+
+class Flag(_Flag):
+    """Who may read and write an attribute, and when. Hooks may always do both."""
+
+    NONE = 0
+    #: Users may not read it.
+    NO_READ = 1
+    #: Users may not write it: the resource itself reports it.
+    NO_WRITE = 2
+    #: Users may write it only before the resource is deployed.
+    DESIGN = 4
+    #: Given to what makes the resource, so that it cannot change afterwards; as DESIGN.
+    CONSTRUCT = 8
+    #: A reference to a secret (a path, a variable, an agent), never the secret; implies DESIGN.
+    CREDENTIAL = 16 | 4
+    #: Selects what discovery may choose; implies DESIGN.
+    FILTER = 32 | 4
+    #: Of interest to the runtime behind the resource only; listings leave it out.
+    RESERVED = 64
+    #: One value for all resources of the type; written by ``set_global`` only.
+    GLOBAL = 128
+
+
+_BEFORE_DEPLOY = Flag.DESIGN | Flag.CONSTRUCT
+_BUILTIN = {str: "text", int: "a whole number", float: "a number", bool: "True or False"}
+
+
+class Attribute(Generic[T]):
+    """A setting of a resource manager, declared in the body of its class.
+
+    In a hook, ``self.name`` reads the value and ``self.name = value`` assigns it; what a hook
+    assigned becomes visible to everybody when its step is committed. An attribute that was
+    neither given nor has a default reads as ``""`` (text), False (truth values) or None.
+
+    Attributes:
+        name: the name it was declared under.
+        kind: the class of its values.
+        default: what it is if nobody gives it, as users would write it.
+        help: what it means, with its unit.
+        flags: who may read and write it, and when.
+        allowed: the only values possible, or None.
+        range: least and greatest number possible, either may be None; or None.
+        required: True if a deployment without it is refused.
+
+    Example:
+        ``delay = Attribute(Duration, "20ms", help="Delay added to each packet.")``
+    """
+
+    __slots__ = (
+        "_parse",
+        "allowed",
+        "default",
+        "flags",
+        "help",
+        "kind",
+        "name",
+        "range",
+        "required",
+    )
+
+    @overload
+    def __init__(
+        self: Attribute[bool],
+        type: type[bool],
+        default: bool | None = None,
+        *,
+        help: str,
+        flags: Flag = Flag.NONE,
+        required: bool = False,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Attribute[V],
+        type: type[V],
+        default: Written,
+        *,
+        help: str,
+        flags: Flag = Flag.NONE,
+        allowed: Collection[Any] | None = None,
+        range: tuple[float | None, float | None] | None = None,
+        required: bool = False,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Attribute[V],
+        type: type[V],
+        default: None = None,
+        *,
+        help: str,
+        flags: Flag = Flag.NONE,
+        allowed: Collection[Any] | None = None,
+        range: tuple[float | None, float | None] | None = None,
+        required: Literal[True],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Attribute[V | None],
+        type: type[V],
+        default: None = None,
+        *,
+        help: str,
+        flags: Flag = Flag.NONE,
+        allowed: Collection[Any] | None = None,
+        range: tuple[float | None, float | None] | None = None,
+        required: Literal[False] = False,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Attribute[str],
+        type: type[str],
+        default: str | None = None,
+        *,
+        help: str,
+        flags: Flag = Flag.NONE,
+        allowed: Collection[str] | None = None,
+        required: bool = False,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        type: type[Any],  # noqa: A002 - reads as the declaration it is
+        default: Any = None,
+        *,
+        help: str,  # noqa: A002
+        flags: Flag = Flag.NONE,
+        allowed: Collection[Any] | None = None,
+        range: tuple[float | None, float | None] | None = None,  # noqa: A002
+        required: bool = False,
+    ) -> None:
+        """Declare an attribute; see the class for what the arguments mean.
+
+        Raises:
+            TypeError: the declaration makes no sense.
+            InvalidValue: the default is not a possible value.
+        """
+        parse: Callable[[Any], Any] | None = getattr(type, "parse", None)
+        if parse is None and type not in _BUILTIN:
+            raise TypeError(f"{type!r} is no kind of attribute: it has no class method parse")
+        self.name = ""
+        self.kind = type
+        self.help = help
+        self.flags = flags
+        self.allowed = None if allowed is None else tuple(allowed)
+        self.range = range
+        self.required = required
+        self._parse = parse
+        self.default = self.check(default)
+        if default is None and parse is None and type in (str, bool):
+            self.default = type()
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Attribute[T]: ...
+
+    @overload
+    def __get__(self, instance: ResourceManager, owner: type) -> T: ...
+
+    def __get__(self, instance: ResourceManager | None, owner: type) -> Attribute[T] | T:
+        if instance is None:
+            return self
+        value: T = self.parse(instance.stored(self.name))
+        return value
+
+    def __set__(self, instance: ResourceManager, value: T | None) -> None:
+        instance.assign(self.name, self.check(value, type(instance).rtype))
+
+    def parse(self, value: Any) -> Any:
+        """What hooks get for a stored value: the parsed form, the default for None."""
+        if value is None:
+            value = self.default
+        return value if self._parse is None or value is None else self._parse(value)
+
+    def check(self, value: Any, rtype: str = "") -> Any:
+        """Return ``value`` as it is stored, a JSON value.
+
+        Args:
+            value: what a user or a hook gave; None stands for "not given".
+            rtype: the type of the resource, for the error.
+
+        Raises:
+            InvalidValue: it is not of the attribute's kind, or outside of what is allowed.
+        """
+        if value is None:
+            return None
+        try:
+            stored, parsed = self._read(value)
+            self._limit(stored, parsed)
+        except InvalidValue as error:
+            secret = Flag.CREDENTIAL in self.flags
+            raise InvalidValue(
+                f"{self.name or 'default'} cannot be {_shown(value, secret=secret)}: "
+                f"it {error.message}",
+                where=rtype,
+                hint=error.hint,
+            ) from None
+        return stored
+
+    def _read(self, value: Any) -> tuple[Any, Any]:
+        """The value as stored and as hooks get it."""
+        kind = self.kind
+        if self._parse is not None:
+            stored = _plain(value)
+            return stored, self._parse(stored)
+        if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            number = _finite(value)
+            return number, number
+        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+            plain = kind(value)
+            return plain, plain
+        raise InvalidValue(f"must be {_BUILTIN[kind]}")
+
+    def _limit(self, stored: Any, parsed: Any) -> None:
+        if self.allowed is not None and stored not in self.allowed:
+            raise InvalidValue("must be one of " + ", ".join(repr(item) for item in self.allowed))
+        if self.range is None:
+            return
+        low, high = self.range
+        if (low is not None and parsed < low) or (high is not None and parsed > high):
+            raise InvalidValue(f"must be {_span(low, high)}")
+
+    def check_readable(self, where: str) -> None:
+        """Refuse a user's read if the flags do.
+
+        Raises:
+            NotAllowed: the flags forbid it.
+        """
+        if Flag.NO_READ in self.flags:
+            raise NotAllowed(f"attribute {self.name!r} cannot be read", where=where)
+
+    def check_writable(self, where: str, *, deployed: bool = False) -> None:
+        """Refuse a user's write if the flags do.
+
+        Args:
+            where: the resource, for the error.
+            deployed: True once its deployment has begun.
+
+        Raises:
+            NotAllowed: the flags forbid it, or forbid it now.
+        """
+        flags = self.flags
+        if Flag.NO_WRITE in flags:
+            raise NotAllowed(
+                f"attribute {self.name!r} cannot be set: the resource reports it", where=where
+            )
+        if Flag.GLOBAL in flags:
+            raise NotAllowed(
+                f"attribute {self.name!r} is common to all resources of the type",
+                where=where,
+                hint="use set_global(rtype, name, value) before registering them",
+            )
+        if deployed and flags & _BEFORE_DEPLOY:
+            raise NotAllowed(
+                f"attribute {self.name!r} can only be set before deployment",
+                where=where,
+                hint="set it earlier, or register another resource",
+            )
+
+    def __repr__(self) -> str:
+        return f"<Attribute {self.name}: {self.kind.__name__}>"
+
+
+def _finite(value: float) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InvalidValue("must be finite")
+    return number
+
+
+def _plain(value: Any) -> Any:
+    """A copy made of JSON types only."""
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    raise InvalidValue("must be text, a number, a list or a mapping of these")
+
+
+def _span(low: float | None, high: float | None) -> str:
+    if high is None:
+        return f"at least {low}"
+    return f"at most {high}" if low is None else f"from {low} to {high}"
+
+
+def _shown(value: object, *, secret: bool) -> str:
+    if secret:
+        return "the value given"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."

@@ -1,0 +1,394 @@
+"""The description of an experiment: resources, how they are connected, what waits for what.
+
+A description is plain data in the user's process. The engine writes what :meth:`spec` gives
+into Redis, and makes a description again from it for a program that attaches to a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..errors import InvalidValue, NotAllowed, UnknownAttribute
+from . import registry
+from .attributes import Attribute
+from .conditions import Condition, Gates, check_cycles
+from .lifecycle import Action, State
+from .names import check_name
+from .resource import ResourceManager
+from .roster import Resource, Roster, Target, Targets, several
+from .spec import Spec, make_spec
+from .timing import seconds
+from .wiring import wire
+
+_CONDITIONAL = (Action.DEPLOY, Action.START, Action.STOP)
+_SHOWN = 5
+
+
+class Description(Roster):
+    """The resources of one experiment. Not safe to change from several threads at once.
+
+    Attributes:
+        exp_id: the user's name for the experiment.
+    """
+
+    def __init__(self, exp_id: str = "experiment") -> None:
+        """Begin an empty description.
+
+        Raises:
+            InvalidValue: ``exp_id`` is not a safe name.
+        """
+        super().__init__()
+        self.exp_id = check_name("exp_id", exp_id)
+        self._globals: dict[str, dict[str, Any]] = {}
+        self._hosts: dict[int, int | None] = {}
+        self._known: set[Condition] = set()
+
+    # --- resources
+
+    def add(
+        self,
+        rtype: str,
+        guid: int | None = None,
+        label: str | None = None,
+        **settings: Any,
+    ) -> int:
+        """Add a resource. If anything is wrong, nothing is added.
+
+        Args:
+            rtype: its type.
+            guid: its number; the next free one if None. A number above all others makes the
+                count go on from it.
+            label: its name; ``ping-3`` if None, from the type and the number.
+            settings: attributes, and connections by name (a guid, a label or a list of them).
+
+        Returns:
+            The guid.
+
+        Raises:
+            UnknownType: there is no such type.
+            UnknownAttribute: the type has no such attribute or connection.
+            InvalidValue: a value is refused, or the guid or label is taken.
+            NotAllowed: an attribute may not be set by users.
+        """
+        cls = registry.find(rtype)
+        given = {name: settings.pop(name) for name in cls.connections if name in settings}
+        peers = [
+            (name, self.resource(peer))
+            for name, some in given.items()
+            if some is not None
+            for peer in several(some)
+        ]
+        added = self.enter(cls, self._attrs(cls, settings), guid, label)
+        try:
+            for name, peer in peers:
+                self.connect(added.guid, peer.guid, name)
+        except NotAllowed:
+            self.remove(added.guid)
+            raise
+        return added.guid
+
+    def restore(self, spec: Mapping[str, Any]) -> int:
+        """Add a resource as :meth:`spec` described it; its values are not checked again.
+
+        Raises:
+            InvalidValue: its guid or label is taken.
+        """
+        cls = registry.find(spec["rtype"])
+        added = self.enter(cls, dict(spec["attrs"]), spec["g"], spec["label"])
+        added.peers = {name: list(guids) for name, guids in spec["peers"].items()}
+        self._hosts.clear()
+        for action, target, milestone, offset in spec["conds"]:
+            self._remember(
+                added, Condition(added.guid, Action(action), target, State(milestone), offset)
+            )
+        return added.guid
+
+    def remove(self, target: Target) -> None:
+        """Take out a resource, its connections and every condition that names it.
+
+        Raises:
+            UnknownResource: there is no such resource.
+        """
+        gone = self.resource(target)
+        self.strike(gone)
+        for other in self.resources():
+            for guids in other.peers.values():
+                if gone.guid in guids:
+                    guids.remove(gone.guid)
+            if other.conds:
+                other.conds = [cond for cond in other.conds if cond.target != gone.guid]
+        self._known = {c for c in self._known if gone.guid not in (c.guid, c.target)}
+        self._hosts.clear()
+
+    def of_type(self, rtype: str) -> list[int]:
+        """Guids of the resources of exactly that type.
+
+        Raises:
+            UnknownType: there is no such type.
+        """
+        cls = registry.find(rtype)
+        return [guid for guid, item in self._resources.items() if item.cls is cls]
+
+    # --- attributes
+
+    def get(self, target: Target, name: str) -> Any:
+        """The value of an attribute as users write it.
+
+        Raises:
+            UnknownAttribute: the type has no such attribute.
+            NotAllowed: its flags forbid reading it.
+        """
+        item = self.resource(target)
+        attribute = _attribute(item.cls, name, item.label)
+        attribute.check_readable(item.label)
+        return item.attrs.get(name, attribute.default)
+
+    def set(self, target: Target, name: str, value: Any, *, deployed: bool = False) -> Any:
+        """Set an attribute; None takes it back to its default.
+
+        Args:
+            target: the resource.
+            name: the attribute.
+            value: its value as users write it.
+            deployed: True once the deployment of the resource has begun.
+
+        Returns:
+            The value as it is stored.
+
+        Raises:
+            UnknownAttribute: the type has no such attribute.
+            InvalidValue: the value is refused.
+            NotAllowed: its flags forbid writing it, or forbid it now.
+        """
+        stored = self.checked(target, name, value, deployed=deployed)
+        self.note(target, {name: stored})
+        return stored
+
+    def checked(self, target: Target, name: str, value: Any, *, deployed: bool = False) -> Any:
+        """What :meth:`set` would store; raises what it would raise and changes nothing."""
+        item = self.resource(target)
+        attribute = _attribute(item.cls, name, item.label)
+        attribute.check_writable(item.label, deployed=deployed)
+        return attribute.check(value, item.cls.rtype)
+
+    def note(self, target: Target, stored: Mapping[str, Any]) -> None:
+        """Take over stored values that have been checked, such as those a step committed."""
+        item = self.resource(target)
+        for name, value in stored.items():
+            _put(item.attrs, item.cls.attributes[name], value)
+
+    def get_global(self, rtype: str, name: str) -> Any:
+        """What an attribute is for new resources of a type if it is not given."""
+        cls = registry.find(rtype)
+        attribute = _attribute(cls, name, rtype)
+        attribute.check_readable(cls.rtype)
+        return self._globals.get(cls.rtype, {}).get(name, attribute.default)
+
+    def set_global(self, rtype: str, name: str, value: Any) -> None:
+        """Set what an attribute is for resources of a type that are added from now on.
+
+        Raises:
+            UnknownType: there is no such type.
+            UnknownAttribute: it has no such attribute.
+            InvalidValue: the value is refused.
+        """
+        cls = registry.find(rtype)
+        attribute = _attribute(cls, name, rtype)
+        stored = attribute.check(value, cls.rtype)
+        _put(self._globals.setdefault(cls.rtype, {}), attribute, stored)
+
+    # --- connections
+
+    def connect(self, first: Target, second: Target, name: str | None = None) -> None:
+        """Connect two resources, on each side that declares a connection for the other.
+
+        Where both sides would wait for each other, ``first`` waits. Connecting the same two
+        again changes nothing.
+
+        Args:
+            first: one of them.
+            second: the other.
+            name: the connection of ``first`` to use; the first that fits and is free if None.
+
+        Raises:
+            UnknownResource: one of them does not exist.
+            NotAllowed: neither has a connection for the other, or it is taken.
+        """
+        wire(self.resource(first), self.resource(second), name)
+        self._hosts.clear()
+
+    def connected(self, target: Target) -> list[int]:
+        """Guids of all resources connected to one, whichever side declares it."""
+        item = self.resource(target)
+        near = [guid for guids in item.peers.values() for guid in guids]
+        far = [other.guid for other in self.resources() if other.linked(item)]
+        return list(dict.fromkeys([*near, *far]))
+
+    def host_of(self, target: Target) -> int | None:
+        """The host that a resource acts on: the nearest one along connections that wait.
+
+        Returns:
+            The guid of the host, a host's own for itself, or None if there is none.
+        """
+        guid = self.resource(target).guid
+        if guid not in self._hosts:
+            self._hosts[guid] = self._nearest_host(guid)
+        return self._hosts[guid]
+
+    # --- conditions
+
+    def condition(
+        self,
+        guids1: Targets,
+        action: Action | str,
+        guids2: Targets,
+        state: State | str,
+        time: str | float | None = None,
+    ) -> list[Condition]:
+        """Let steps wait for states: each of ``guids1`` for all of ``guids2``.
+
+        Args:
+            guids1: whose step waits; a guid, a label or several.
+            action: DEPLOY, START or STOP.
+            guids2: for whom it waits.
+            state: what these must have reached.
+            time: how long ago they must have reached it, ``"5s"``; not at all for None.
+
+        Returns:
+            The conditions, those that existed before included.
+
+        Raises:
+            UnknownResource: one of the resources does not exist.
+            InvalidValue: the action, state or time is not possible.
+        """
+        what, milestone = Action.parse(action), State.parse(state)
+        if what not in _CONDITIONAL:
+            raise InvalidValue(f"{what} cannot have conditions", hint="use deploy, start or stop")
+        if milestone is State.NEW:
+            raise InvalidValue("nobody can wait for NEW: every resource begins there")
+        offset = 0.0 if time is None or time == "" else seconds(time)
+        targets = self.resolve_all(guids2)
+        made = []
+        for item in [self.resource(guid) for guid in self.resolve_all(guids1)]:
+            for target in targets:
+                made.append(Condition(item.guid, what, target, milestone, offset))
+                self._remember(item, made[-1])
+        return made
+
+    def withdraw(self, conditions: Iterable[Condition]) -> None:
+        """Take conditions back, for instance because they closed a circle."""
+        for cond in conditions:
+            if cond in self._known:
+                self._known.remove(cond)
+                self._resources[cond.guid].conds.remove(cond)
+
+    def conditions(self) -> list[Condition]:
+        """All conditions, by resource."""
+        return [cond for item in self.resources() for cond in item.conds]
+
+    # --- what the engine needs
+
+    def check(
+        self,
+        guids: Targets | None = None,
+        groups: Mapping[str, Iterable[int]] | None = None,
+        states: Mapping[int, State] | None = None,
+    ) -> None:
+        """Refuse what cannot be deployed.
+
+        Args:
+            guids: the resources to be deployed; all if None.
+            groups: members of each group whose barrier is closed, those to be deployed included.
+            states: where the resources are, if the experiment runs.
+
+        Raises:
+            InvalidValue: required connections or attributes are missing.
+            ConditionCycle: conditions, connections and barriers wait for each other.
+        """
+        missing = [text for guid in self.resolve_all(guids) for text in self._missing(guid)]
+        if missing:
+            more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+            raise InvalidValue("missing: " + ", ".join(missing[:_SHOWN]) + more)
+        needs = [(item.guid, peer) for item in self.resources() for peer in item.awaited()]
+        members = {name: list(guids) for name, guids in (groups or {}).items()}
+        gates = Gates(self.conditions(), needs, members, states or {})
+        check_cycles(gates, lambda guid: self._resources[guid].label)
+
+    def instance(self, target: Target, run_id: str = "") -> ResourceManager:
+        """The manager of a resource as described, its peers loaded when asked for."""
+        item = self.resource(target)
+        return item.cls.load(
+            guid=item.guid,
+            label=item.label,
+            run_id=run_id,
+            exp_id=self.exp_id,
+            attributes=item.attrs,
+            peers={name: self._loader(guids, run_id) for name, guids in item.peers.items()},
+        )
+
+    def spec(self, target: Target) -> Spec:
+        """One resource as the engine stores it; see :class:`Spec`."""
+        item = self.resource(target)
+        if not item.peers and not item.cls.provides_host:
+            return make_spec(item, None, None)
+        host = self.host_of(item.guid)
+        placement = None if host is None else self.instance(host).placement()
+        return make_spec(item, host, placement)
+
+    # --- inside
+
+    def _nearest_host(self, guid: int) -> int | None:
+        front, seen = [guid], {guid}
+        for here in front:
+            item = self._resources[here]
+            if item.cls.provides_host:
+                return here
+            for peer in item.awaited():
+                if peer not in seen:
+                    seen.add(peer)
+                    front.append(peer)
+        return None
+
+    def _loader(self, guids: list[int], run_id: str) -> Callable[[], list[ResourceManager]]:
+        return lambda: [self.instance(guid, run_id) for guid in guids]
+
+    def _missing(self, guid: int) -> Iterator[str]:
+        item = self._resources[guid]
+        for name in item.cls.demanded:
+            slot = item.cls.connections.get(name)
+            if slot is None and name not in item.attrs:
+                yield f"attribute {name!r} of {item.label}"
+            elif slot is not None and not item.peers.get(name):
+                yield f"connection {name!r} of {item.label} to a {slot.rtype}"
+
+    def _remember(self, item: Resource, cond: Condition) -> None:
+        if cond not in self._known:
+            self._known.add(cond)
+            item.conds.append(cond)
+
+    def _attrs(self, cls: type[ResourceManager], settings: Mapping[str, Any]) -> dict[str, Any]:
+        attrs = dict(self._globals.get(cls.rtype, ()))
+        for name, value in settings.items():
+            if name not in cls.attributes:
+                raise UnknownAttribute(name, [*cls.attributes, *cls.connections], where=cls.rtype)
+            attribute = cls.attributes[name]
+            attribute.check_writable(cls.rtype)
+            if value is not None:
+                _put(attrs, attribute, attribute.check(value, cls.rtype))
+        return attrs
+
+
+def _attribute(cls: type[ResourceManager], name: str, where: str) -> Attribute[Any]:
+    attribute = cls.attributes.get(name)
+    if attribute is None:
+        raise UnknownAttribute(name, cls.attributes, where=where)
+    return attribute
+
+
+def _put(attrs: dict[str, Any], attribute: Attribute[Any], stored: Any) -> None:
+    """Keep what differs from the default."""
+    if stored is None or stored == attribute.default:
+        attrs.pop(attribute.name, None)
+    else:
+        attrs[attribute.name] = stored

@@ -1,0 +1,162 @@
+"""Kinds of attribute values beyond text, numbers and truth values.
+
+Such a kind is a class with a class method ``parse``. An attribute of that kind stores what the
+user gave, as JSON, and gives hooks the parsed form. Resource packages may add their own.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from ..errors import InvalidValue
+from .names import check_name
+from .timing import seconds
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+@runtime_checkable
+class Parsed(Protocol):
+    """A kind of value that is stored as the user gave it and parsed when a hook reads it."""
+
+    @classmethod
+    def parse(cls, value: Any) -> Any:
+        """Turn what the user gave, a JSON value, into what hooks get.
+
+        Raises:
+            InvalidValue: it is not of this kind; the message completes "must be ...".
+        """
+
+
+class Duration(float):
+    """A time span: seconds as a number, written by users as ``"30s"`` or ``"2m30s"``."""
+
+    @classmethod
+    def parse(cls, value: Any) -> Duration:
+        """Read a duration as :func:`~nepiq.controller.model.timing.seconds` does."""
+        try:
+            return cls(seconds(value))
+        except InvalidValue as error:
+            raise InvalidValue("must be a duration", hint=error.hint) from None
+
+
+class Name(str):
+    """A name that is safe in paths and commands: letters, digits, dots, underscores, dashes."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> Name:
+        """Accept a safe name."""
+        try:
+            return cls(check_name("a name", value))
+        except InvalidValue as error:
+            raise InvalidValue("must be a plain name", hint=error.hint) from None
+
+
+class ExitCodes:
+    """The exit codes of a process that count as success.
+
+    Written ``0``, ``"0,3"``, ``[0, 3]`` or ``"any"``.
+
+    Attributes:
+        codes: the codes, sorted; None if any code will do.
+    """
+
+    __slots__ = ("codes",)
+
+    def __init__(self, codes: Iterable[int] | None) -> None:
+        self.codes = None if codes is None else tuple(sorted(set(codes)))
+
+    def __contains__(self, code: object) -> bool:
+        """True if this code counts as success."""
+        return self.codes is None or code in self.codes
+
+    def __eq__(self, other: object) -> bool:
+        """Equal if they hold the same codes."""
+        return isinstance(other, ExitCodes) and other.codes == self.codes
+
+    def __hash__(self) -> int:
+        """Hash of the codes."""
+        return hash(self.codes)
+
+    def __repr__(self) -> str:
+        """Show the codes."""
+        return "ExitCodes(any)" if self.codes is None else f"ExitCodes{self.codes}"
+
+    @classmethod
+    def parse(cls, value: Any) -> ExitCodes:
+        """Read codes from a number, text or a list."""
+        if value == "any":
+            return cls(None)
+        items = value.split(",") if isinstance(value, str) else value
+        codes = [_exit_code(item) for item in (items if isinstance(items, list) else [items])]
+        if not codes or None in codes:
+            raise InvalidValue('must be exit codes from 0 to 255, as 0, "0,3" or [0, 3], or "any"')
+        return cls(code for code in codes if code is not None)
+
+
+def _exit_code(item: object) -> int | None:
+    if isinstance(item, str) and item.strip().isdecimal():
+        item = int(item)
+    if isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= 255:
+        return item
+    return None
+
+
+class Environment(dict[str, str]):
+    """Environment variables, written ``"A=1 B='two words'"`` or ``{"A": "1"}``."""
+
+    @classmethod
+    def parse(cls, value: Any) -> Environment:
+        """Read variables from text, split as a POSIX shell would, or from a mapping."""
+        pairs = list(value.items()) if isinstance(value, Mapping) else _assignments(value)
+        for name, text in pairs:
+            if not isinstance(name, str) or _VARIABLE.fullmatch(name) is None:
+                raise InvalidValue(f"must have variable names like PATH_2, not {name!r}")
+            if isinstance(text, bool) or not isinstance(text, (str, int, float)):
+                raise InvalidValue(f"must give {name} text or a number, not {text!r}")
+        return cls((name, str(text)) for name, text in pairs)
+
+
+def _assignments(value: object) -> list[tuple[str, str]]:
+    problem = "must be variables, as \"A=1 B='two words'\" or a mapping"
+    if not isinstance(value, str):
+        raise InvalidValue(problem)
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise InvalidValue(problem, hint=str(error)) from None
+    split = [word.partition("=") for word in words]
+    if not all(equals for _, equals, _ in split):
+        raise InvalidValue(problem)
+    return [(name, text) for name, _, text in split]
+
+
+class Readiness(str):
+    """How to tell that a process serves: ``port:N``, ``output:REGEX``, ``file:PATH`` or nothing.
+
+    ``port:N`` waits until something listens on TCP port N, ``output:REGEX`` until a line of
+    stdout or stderr matches the POSIX extended regular expression, ``file:PATH`` until the file
+    exists (relative paths: in the run directory). Empty: it serves as soon as it runs.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> Readiness:
+        """Accept one of the three forms, or empty text."""
+        if value == "":
+            return cls()
+        how, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+        valid = {
+            "port": rest.isascii() and rest.isdecimal() and 0 < int(rest or 0) < 65536,
+            "output": rest != "" and "\n" not in rest,
+            "file": rest != "" and "\n" not in rest,
+        }
+        if not valid.get(how):
+            raise InvalidValue('must be "port:N", "output:REGEX" or "file:PATH"')
+        return cls(value)

@@ -1,0 +1,20 @@
+"""The catalogue: which class manages which built-in type, one resource a file.
+
+A type is listed here so that finding one imports no other.
+"""
+
+from __future__ import annotations
+
+#: rtype → ``module:Class``, relative to this package.
+CATALOGUE = {
+    "linux::Application": "linux.application:Application",
+    "linux::Node": "linux.node:Node",
+    "nepiq::Null": "null:Null",
+    "nepiq::Sleep": "null:Sleep",
+}
+
+#: Other names, mostly those of NEPI's older scripts.
+ALIASES = {
+    "LinuxApplication": "linux::Application",
+    "LinuxNode": "linux::Node",
+}

@@ -1,0 +1,3 @@
+"""Linux machines and what runs on them."""
+
+from __future__ import annotations
