@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from nepiq.controller import Attribute, Connection, Context, Flag, ResourceManager
+from nepiq.controller.model import Attribute, Connection, Context, Flag, ResourceManager
 
 from .work import SLEEP_SECONDS
 
