@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .conditions import Condition as Condition
     from .connections import Connection as Connection
     from .description import Description as Description
+    from .host import NO_HOST as NO_HOST
     from .host import Context as Context
     from .host import Exit as Exit
     from .host import Facts as Facts
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .timing import seconds as seconds
     from .traces import Trace as Trace
     from .traces import TraceAttr as TraceAttr
+    from .values import AbsolutePath as AbsolutePath
     from .values import Duration as Duration
     from .values import Environment as Environment
     from .values import ExitCodes as ExitCodes
@@ -49,12 +51,20 @@ _HOMES = {
     "conditions": ("Condition",),
     "connections": ("Connection",),
     "description": ("Description",),
-    "host": ("Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
+    "host": ("NO_HOST", "Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
     "resource": ("Later", "Placement", "ResourceManager", "Retry"),
     "timing": ("Deadline", "seconds"),
     "traces": ("Trace", "TraceAttr"),
-    "values": ("Duration", "Environment", "ExitCodes", "Name", "Parsed", "Readiness"),
+    "values": (
+        "AbsolutePath",
+        "Duration",
+        "Environment",
+        "ExitCodes",
+        "Name",
+        "Parsed",
+        "Readiness",
+    ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

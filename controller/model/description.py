@@ -16,10 +16,12 @@ from .conditions import Condition, Gates, check_cycles
 from .lifecycle import Action, State
 from .names import check_name
 from .resource import ResourceManager
-from .roster import Resource, Roster, Target, Targets, several
+from .roster import Guids, Resource, Roster, Target, Targets, several
 from .spec import Spec, make_spec
 from .timing import seconds
 from .wiring import wire
+
+__all__ = ["Description", "Guids", "Resource", "Spec", "Target", "Targets"]
 
 _CONDITIONAL = (Action.DEPLOY, Action.START, Action.STOP)
 _SHOWN = 5

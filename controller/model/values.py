@@ -57,6 +57,19 @@ class Name(str):
             raise InvalidValue("must be a plain name", hint=error.hint) from None
 
 
+class AbsolutePath(str):
+    """The path of a file or directory, from the root on."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> AbsolutePath:
+        """Accept a path that begins with a slash."""
+        if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+            raise InvalidValue("must be an absolute path")
+        return cls(value)
+
+
 class ExitCodes:
     """The exit codes of a process that count as success.
 
