@@ -1,0 +1,118 @@
+"""nepiq.controller: what an experiment is, and what happens next.
+
+The names that experiments are written with, loaded when they are first used::
+
+    from nepiq.controller import ExperimentController, ResourceAction, ResourceState
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine import RunInfo as RunInfo
+    from .errors import CommandError as CommandError
+    from .errors import ConditionCycle as ConditionCycle
+    from .errors import DescriptionError as DescriptionError
+    from .errors import EmbeddedError as EmbeddedError
+    from .errors import ExperimentFailed as ExperimentFailed
+    from .errors import HostError as HostError
+    from .errors import InfrastructureError as InfrastructureError
+    from .errors import InvalidValue as InvalidValue
+    from .errors import NepiqError as NepiqError
+    from .errors import NotAllowed as NotAllowed
+    from .errors import NoWorker as NoWorker
+    from .errors import RedisUnreachable as RedisUnreachable
+    from .errors import StepFailed as StepFailed
+    from .errors import TooLate as TooLate
+    from .errors import TraceNotFound as TraceNotFound
+    from .errors import UnknownAttribute as UnknownAttribute
+    from .errors import UnknownResource as UnknownResource
+    from .errors import UnknownRun as UnknownRun
+    from .errors import UnknownType as UnknownType
+    from .errors import WaitTimeout as WaitTimeout
+    from .experiment import ECState as ECState
+    from .experiment import ExperimentController as ExperimentController
+    from .model import Attribute as Attribute
+    from .model import Connection as Connection
+    from .model import Context as Context
+    from .model import Duration as Duration
+    from .model import Environment as Environment
+    from .model import Exit as Exit
+    from .model import ExitCodes as ExitCodes
+    from .model import Flag as Flag
+    from .model import Later as Later
+    from .model import Launch as Launch
+    from .model import Placement as Placement
+    from .model import ResourceAction as ResourceAction
+    from .model import ResourceManager as ResourceManager
+    from .model import ResourceState as ResourceState
+    from .model import Retry as Retry
+    from .model import Trace as Trace
+    from .model import TraceAttr as TraceAttr
+    from .reports.failures import Failure as Failure
+    from .settings import Settings as Settings
+
+_HOMES = {
+    "engine": ("RunInfo",),
+    "errors": (
+        "CommandError",
+        "ConditionCycle",
+        "DescriptionError",
+        "EmbeddedError",
+        "ExperimentFailed",
+        "HostError",
+        "InfrastructureError",
+        "InvalidValue",
+        "NepiqError",
+        "NoWorker",
+        "NotAllowed",
+        "RedisUnreachable",
+        "StepFailed",
+        "TooLate",
+        "TraceNotFound",
+        "UnknownAttribute",
+        "UnknownResource",
+        "UnknownRun",
+        "UnknownType",
+        "WaitTimeout",
+    ),
+    "experiment": ("ECState", "ExperimentController"),
+    "model": (
+        "Attribute",
+        "Connection",
+        "Context",
+        "Duration",
+        "Environment",
+        "Exit",
+        "ExitCodes",
+        "Flag",
+        "Later",
+        "Launch",
+        "Placement",
+        "ResourceAction",
+        "ResourceManager",
+        "ResourceState",
+        "Retry",
+        "Trace",
+        "TraceAttr",
+    ),
+    "reports.failures": ("Failure",),
+    "settings": ("Settings",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605 - a list of names, made from the one table
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

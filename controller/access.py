@@ -1,0 +1,74 @@
+"""How a client reaches the engine: through a Redis that was named, or the embedded stack."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .engine import queues
+from .errors import NepiqError, NoWorker
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .embedded import Embedded
+    from .engine import Run, Stack
+
+
+class Access:
+    """A client's way to the engine; joins or starts the embedded stack if no Redis is named.
+
+    Args:
+        settings: where Redis is; the environment's by default.
+        worker: start the embedded local worker too; False for who only reads.
+
+    Raises:
+        EmbeddedError: the embedded stack did not start.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, worker: bool = True) -> None:
+        self.settings = settings or Settings.from_environment()
+        self.embedded: Embedded | None = None
+        if self.settings.embedded:
+            from .embedded import join
+
+            home = self.settings.state_home
+            self.embedded = join(home, worker=worker, imports=self.settings.imports)
+            place = self.embedded.place
+            self.settings = replace(
+                self.settings, broker_url=place.broker_url, state_url=place.state_url
+            )
+        from .engine import Stack
+
+        self.stack: Stack = Stack(self.settings)
+
+    def failure(self) -> NepiqError | None:
+        """Why the embedded stack cannot carry anything out, if it cannot."""
+        return self.embedded.failure() if self.embedded else None
+
+    def require_workers(self, run: Run, names: Iterable[str], seconds: float = 0.0) -> None:
+        """Return when each queue has a live worker; that of the embedded stack is on its way.
+
+        Raises:
+            NoWorker: one has none within ``seconds``.
+        """
+        wanted = set(names)
+        if self.embedded:
+            wanted -= {queues.COMMON, *map(queues.of_site, self.settings.sites)}
+        if wanted:
+            run.require_workers(wanted, seconds)
+
+    def missing_worker(self, run: Run, names: Iterable[str]) -> NoWorker | None:
+        """The error that says which of the queues nobody serves at this moment, if any."""
+        try:
+            run.require_workers(names, 0.0)
+        except NoWorker as error:
+            return error
+        return None
+
+    def close(self) -> None:
+        """Let go of Redis and of the embedded stack."""
+        self.stack.close()
+        if self.embedded:
+            self.embedded.close()

@@ -1,0 +1,82 @@
+"""The verbs put together, and what their errors become."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from ..engine.contact import contact
+from ..errors import NepiqError
+from . import doctor, results, running, runs, stack
+from .console import complain
+
+_verbosity = 0
+
+
+def _options(
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv adds tracebacks.")
+    ] = 0,
+) -> None:
+    """Run network experiments described in Python, on workers near and far."""
+    global _verbosity  # noqa: PLW0603 - asked for once, needed when an error ends the program
+    _verbosity = verbose
+    running.set_verbosity(verbose)
+
+
+_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
+    ("run", running.run, "nepiq run examples/demo.py"),
+    ("ls", runs.ls, "nepiq ls --json"),
+    ("status", runs.status, "nepiq status last --timeline"),
+    ("why", runs.why, "nepiq why last client"),
+    ("trace", results.trace, "nepiq trace last client stdout"),
+    ("results", results.results, "nepiq results last ./results"),
+    ("release", runs.release, "nepiq release last"),
+    ("up", stack.up, "nepiq up"),
+    ("down", stack.down, "nepiq down"),
+    ("worker", stack.worker, "nepiq worker --site lab2 --concurrency 16"),
+    ("doctor", doctor.doctor, "nepiq doctor"),
+    ("version", stack.version, "nepiq version"),
+)
+#: Verbs that hand what follows their first argument to somebody else, unread.
+_PASSING = {"run", "worker"}
+
+
+def make_app() -> typer.Typer:
+    """The Typer application."""
+    app = typer.Typer(
+        name="nepiq",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name, verb, example in _VERBS:
+        settings = {"allow_interspersed_args": False} if name in _PASSING else {}
+        app.command(name, epilog=f"Example:  {example}", context_settings=settings)(verb)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out a command line; return its exit code."""
+    try:
+        with contact():
+            make_app()(args=list(arguments), prog_name="nepiq")
+    except NepiqError as error:
+        return complain(error, _verbosity)
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as ending:
+        return _code(ending)
+    return 0
+
+
+def _code(ending: SystemExit) -> int:
+    if isinstance(ending.code, str):
+        sys.stderr.write(ending.code + "\n")
+        return 1
+    return ending.code or 0

@@ -1,0 +1,100 @@
+"""Where the command line prints: data to stdout, talk to stderr, errors on one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import NepiqError
+from ..reports.tables import Row
+from ..reports.words import duration
+
+#: Colours of states, as everywhere in the command line. NO_COLOR is obeyed by rich.
+COLOURS = {
+    "NEW": "bright_black",
+    "STARTED": "green",
+    "READY": "cyan",
+    "STOPPED": "blue",
+    "FINISHED": "blue",
+    "FAILED": "bold red",
+    "RELEASED": "bright_black",
+    "RUNNING": "green",
+    "RELEASING": "yellow",
+}
+_MANY = 40
+
+
+class Talk:
+    """The two consoles of one invocation, and how much is said.
+
+    Attributes:
+        verbosity: 0, 1 for more, 2 for tracebacks too.
+    """
+
+    def __init__(self) -> None:
+        self.verbosity = 0
+        self.out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self.err = Console(file=sys.stderr, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print data for programs: one JSON document."""
+    text = json.dumps(value, default=_plain, indent=2, ensure_ascii=False)
+    sys.stdout.write(text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    return list(value)
+
+
+def complain(error: BaseException, verbosity: int = 0) -> int:
+    """Say what went wrong, on one line; return the exit code that stands for it."""
+    if verbosity > 1:
+        traceback.print_exception(error)
+    text = str(error) or type(error).__name__
+    sys.stderr.write(f"nepiq: {' '.join(text.split())}\n")
+    sys.stderr.flush()
+    return error.exit_code if isinstance(error, NepiqError) else 1
+
+
+def state_text(state: str) -> Text:
+    """A state in its colour."""
+    return Text(state, style=COLOURS.get(state, ""))
+
+
+def resource_table(rows: list[Row], *, most: int = _MANY) -> Table:
+    """Resources as a table; of very many, those that matter most."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("resource", "type", "state", "for", "host", "note"):
+        table.add_column(name, no_wrap=name != "note", overflow="ellipsis")
+    shown = rows
+    if len(rows) > most:
+        weight = {"FAILED": 0, "STARTED": 1, "NEW": 3}
+        shown = sorted(rows, key=lambda row: (weight.get(row.state, 2), row.guid))[:most]
+        shown.sort(key=lambda row: row.guid)
+    for row in shown:
+        since = "" if row.since is None else duration(row.since)
+        table.add_row(row.label, row.rtype, state_text(row.state), since, row.host, row.note)
+    if len(rows) > len(shown):
+        table.add_row(f"... and {len(rows) - len(shown)} more")
+    return table
+
+
+def simple_table(*columns: str) -> Table:
+    """A table without lines."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table

@@ -1,0 +1,175 @@
+"""``nepiq doctor``: looks at everything that experiments need, one line each, with the fix."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from .. import embedded
+from ..access import Access
+from ..engine.contact import contact
+from ..errors import NepiqError
+from ..reports.words import duration, plural, some
+from ..settings import Settings
+from .console import print_json
+from .stack import wait_for_worker
+
+_NEEDED_TOOLS = ("sh", "flock", "setsid", "base64", "tail")
+_CLOCK_SECONDS = 0.5
+_OVERDUE_SECONDS = 60.0
+_IDLE_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one look.
+
+    Attributes:
+        about: what was looked at.
+        ok: nothing has to be done.
+        told: what was found.
+        fix: what to do; empty if nothing.
+    """
+
+    about: str
+    ok: bool
+    told: str
+    fix: str = ""
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check Redis, workers, clocks, this machine and the runs; exit with 3 if something is wrong.
+
+    Without NEPIQ_BROKER_URL the embedded stack is checked, which starts it.
+    """
+    findings = []
+    for finding in _findings():
+        findings.append(finding)
+        if not as_json:
+            fix = f"  -> {finding.fix}" if finding.fix else ""
+            mark = "ok" if finding.ok else "!!"
+            sys.stdout.write(f"{mark}  {finding.about}: {finding.told}{fix}\n")
+            sys.stdout.flush()
+    if as_json:
+        print_json(findings)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(3)
+
+
+def _findings() -> Iterator[Finding]:
+    yield _tools()
+    settings = Settings.from_environment()
+    try:
+        access = Access(settings)
+    except NepiqError as error:
+        yield Finding("embedded stack", ok=False, told=error.message, fix=error.hint)
+        return
+    try:
+        if access.embedded is not None:
+            yield _embedded(access)
+        looks: tuple[Callable[[Access], Finding], ...] = (_redis, _broker, _clock, _workers, _runs)
+        for look in looks:
+            try:
+                with contact():
+                    yield look(access)
+            except NepiqError as error:
+                yield Finding(look.__name__[1:], ok=False, told=error.message, fix=error.hint)
+                return
+    finally:
+        access.close()
+
+
+def _tools() -> Finding:
+    missing = [tool for tool in _NEEDED_TOOLS if shutil.which(tool) is None]
+    if missing:
+        fix = "install util-linux and coreutils"
+        return Finding("this machine", ok=False, told=f"lacks {some(missing, 5)}", fix=fix)
+    return Finding("this machine", ok=True, told=f"has {some(_NEEDED_TOOLS, 5)}")
+
+
+def _embedded(access: Access) -> Finding:
+    began = time.monotonic()
+    try:
+        name = wait_for_worker(access)
+    except NepiqError as error:
+        return Finding("embedded stack", ok=False, told=error.message, fix=error.hint)
+    told = embedded.status(access.settings.state_home) or {}
+    pids = f"keeper {told.get('keeper')}, redis {told.get('redis')}, worker {told.get('worker')}"
+    took = duration(time.monotonic() - began)
+    return Finding("embedded stack", ok=True, told=f"{name} after {took}; pids: {pids}")
+
+
+def _redis(access: Access) -> Finding:
+    began = time.monotonic()
+    info: Any = access.stack.redis.info()
+    took = duration(time.monotonic() - began)
+    release = str(info.get("redis_version", "0"))
+    told = f"{release} answers in {took}"
+    if tuple(int(part) for part in release.split(".")[:2]) < (6, 2):
+        return Finding("redis", ok=False, told=told, fix="version 6.2 or later is needed")
+    if info.get("maxmemory_policy", "noeviction") != "noeviction":
+        fix = "set maxmemory-policy noeviction: an evicted key is a lost experiment"
+        return Finding("redis", ok=False, told=told + f", {info['maxmemory_policy']}", fix=fix)
+    if not info.get("aof_enabled"):
+        return Finding("redis", ok=True, told=told + ", keeps nothing over a restart (no AOF)")
+    return Finding("redis", ok=True, told=told + ", keeps its data")
+
+
+def _broker(access: Access) -> Finding:
+    with access.stack.publisher.app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=int(access.settings.connect_timeout))
+    same = access.settings.broker_url == access.settings.state_url
+    return Finding("broker", ok=True, told="the same Redis" if same else "answers")
+
+
+def _clock(access: Access) -> Finding:
+    before = time.time()
+    seconds, micros = _pair(access.stack.redis.time())
+    ahead = (before + time.time()) / 2 - (seconds + micros / 1e6)
+    told = f"this machine is {duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} Redis"
+    fix = "" if abs(ahead) < _CLOCK_SECONDS else "start a time service (chrony, systemd-timesyncd)"
+    return Finding("clock", ok=not fix, told=told, fix=fix)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return int(value[0]), int(value[1])
+
+
+def _workers(access: Access) -> Finding:
+    found = access.stack.workers()
+    alive = [worker for worker in found if worker.alive]
+    if not alive:
+        gone = f"; gone: {some([worker.name for worker in found])}" if found else ""
+        return Finding("workers", ok=False, told="there is none" + gone, fix="nepiq worker")
+    told = some([f"{w.name} ({' '.join(w.queues)})" for w in alive], 10)
+    versions = sorted({worker.version for worker in alive})
+    if len(versions) > 1:
+        fix = "install the same nepiq everywhere"
+        return Finding("workers", ok=False, told=f"{told}; versions {some(versions)}", fix=fix)
+    return Finding("workers", ok=True, told=told)
+
+
+def _runs(access: Access) -> Finding:
+    active = [info for info in access.stack.runs() if info.phase != "RELEASED"]
+    late, idle = [], []
+    for info in active:
+        store = access.stack.exact_run(info.run_id).store
+        late += [f"{info.run_id} {step}" for step, _ in store.overdue(_OVERDUE_SECONDS)]
+        meta = store.meta()
+        if meta is not None and time.time() - max(meta.seen, meta.last) > _IDLE_DAYS * 86400:
+            idle.append(info.run_id)
+    if late:
+        told = f"{plural(len(late), 'step')} overdue by more than a minute: {some(late)}"
+        return Finding("runs", ok=False, told=told, fix="is a worker of that site running?")
+    if idle:
+        told = f"idle for {_IDLE_DAYS} days: {some(idle)}"
+        return Finding("runs", ok=False, told=told, fix="nepiq release RUN")
+    return Finding("runs", ok=True, told=f"{len(active)} active, no step overdue")

@@ -1,0 +1,206 @@
+"""``nepiq run``: carries out a script, shows its runs as they go, and tells how they went."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import IO, Annotated
+
+import typer
+from rich.console import Console
+
+from ..announce import VARIABLE
+from ..engine import Run, Stack
+from ..errors import InvalidValue, NepiqError
+from ..reports.failures import failures
+from ..reports.history import history
+from ..reports.timeline import timeline
+from ..reports.words import plural, size
+from ..settings import Settings
+from .console import simple_table
+from .display import Display
+from .results import collect_into
+
+_verbosity = 0
+
+
+def set_verbosity(verbosity: int) -> None:
+    """How much the script's errors tell: 2 adds tracebacks."""
+    global _verbosity  # noqa: PLW0603 - an option of the whole command line
+    _verbosity = verbosity
+
+
+def run(
+    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A Python script.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Handed to the script.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Collect all outputs in this folder.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show only what the script prints, and errors.")
+    ] = False,
+) -> None:
+    """Carry out a script and show its experiment: live, then timeline, failures, outputs.
+
+    The exit code is the script's; 1 if the script ended well but its experiment failed.
+    """
+    if not script.is_file():
+        raise InvalidValue(f"there is no script {str(script)!r}")
+    console = Console(file=sys.stderr, highlight=False)
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(Display(console, quiet=quiet))
+        path = stack.enter_context(_listening(display))
+        code = _carry_out(script, arguments or [], path, display)
+    failed = False
+    for view in display.views:
+        failed = _report(view.watched, console, results, quiet=quiet) or failed
+        view.watched.store.redis.close()
+    raise typer.Exit(code or int(failed))
+
+
+# -- the script ---------------------------------------------------------------------------------
+
+
+def _carry_out(script: Path, arguments: list[str], path: Path, display: Display) -> int:
+    """Run the script as a child and return its exit code, as a shell gives it."""
+    command = [sys.executable, "-m", "nepiq.controller.cli.script", str(_verbosity), str(script)]
+    environment = {**os.environ, VARIABLE: str(path)}
+    # A live table owns the terminal's last lines: what the script prints goes above it.
+    taken = subprocess.PIPE if display.live else None
+    if taken:
+        environment["PYTHONUNBUFFERED"] = "1"
+    child = subprocess.Popen([*command, *arguments], env=environment, stdout=taken, stderr=taken)
+    with _passed_on(child):
+        copies = [
+            threading.Thread(target=_copy, args=(stream, display.console), daemon=True)
+            for stream in (child.stdout, child.stderr)
+            if stream is not None
+        ]
+        for copy in copies:
+            copy.start()
+        code = child.wait()
+        for copy in copies:
+            copy.join()
+    return code if code >= 0 else 128 - code
+
+
+def _copy(stream: IO[bytes], console: Console) -> None:
+    for line in stream:
+        console.print(line.decode("utf-8", "replace").rstrip("\n"), markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _passed_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave ctrl-C and SIGTERM to the script, which releases its run and ends."""
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        # A terminal sends ctrl-C to the script by itself.
+        if number != signal.SIGINT or not _in_foreground():
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _listening(display: Display) -> Iterator[Path]:
+    """Listen for the runs that the script creates; yields the socket's path."""
+    with tempfile.TemporaryDirectory(prefix="nepiq-run-") as folder:
+        path = Path(folder) / "announce.sock"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=_hear, args=(listener, display), daemon=True)
+        thread.start()
+        try:
+            yield path
+        finally:
+            # Whoever is in the backlog comes before the empty message that ends it.
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as last:
+                last.connect(str(path))
+            thread.join()
+            listener.close()
+
+
+def _hear(listener: socket.socket, display: Display) -> None:
+    while True:
+        channel, _ = listener.accept()
+        with channel, channel.makefile("rb") as stream:
+            text = stream.read()
+        if not text:
+            return
+        told = json.loads(text)
+        try:
+            settings = replace(
+                Settings.from_environment(),
+                broker_url=told["broker_url"],
+                state_url=told["state_url"],
+            )
+            display.add(Stack(settings).exact_run(told["run_id"]))
+        except NepiqError as error:
+            display.console.print(f"nepiq: cannot show run {told['run_id']}: {error}")
+
+
+# -- the report ---------------------------------------------------------------------------------
+
+
+def _report(run: Run, console: Console, folder: Path | None, *, quiet: bool) -> bool:
+    """Say how a run went; True if it failed."""
+    meta, records = run.store.meta(), run.records()
+    if meta is None:
+        return False
+    if not quiet and records:
+        labels = {record.guid: record.label for record in records}
+        console.print(f"\nrun {run.run_id} of {run.exp_id}: {meta.phase}", style="bold")
+        plain = not str(console.encoding).lower().startswith("utf")
+        width = min(console.width, 120)
+        drawn = timeline(list(history(run)), labels, width=width, ascii_only=plain)
+        console.print(drawn, markup=False, soft_wrap=True)
+        _show_outputs(run, console)
+    for failure in failures(records):
+        console.print(f"failed: {failure}", style="red", markup=False, soft_wrap=True)
+    if folder is not None:
+        collect_into(run, folder)
+    return meta.cause is not None
+
+
+def _show_outputs(run: Run, console: Console) -> None:
+    """The outputs that came with exits: how large, and how they begin."""
+    table = simple_table("output", "size", "begins with")
+    for record in run.records():
+        for (occasion, name), data in sorted(run.store.outputs(record.guid).items()):
+            if data and occasion == record.occ:
+                first = data.decode("utf-8", "replace").strip().split("\n")[0]
+                begins = first if len(first) <= 60 else first[:57] + "..."
+                table.add_row(f"{record.label} {name}", size(len(data)), begins)
+    if table.row_count:
+        console.print()
+        console.print(table, markup=False)
+        console.print(
+            f"{plural(table.row_count, 'output')}; whole: nepiq trace {run.run_id} RESOURCE",
+            style="bright_black",
+        )

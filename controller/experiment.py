@@ -1,0 +1,370 @@
+"""The face that users script against: an experiment, from its description to its release."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import secrets
+import sys
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from . import ownership, waiting
+from .describing import Describing
+from .engine.contact import contact
+from .errors import NepiqError
+from .live import Live
+from .model import registry
+from .model.description import Description
+from .model.lifecycle import State
+from .model.roster import Target, Targets
+from .model.timing import seconds
+from .model.traces import TraceAttr
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .engine import RunInfo
+    from .reports.failures import Failure
+
+log = logging.getLogger("nepiq.experiment")
+
+#: Seconds that the end of a script waits for its run to be released; the workers go on.
+EXIT_SECONDS = 60.0
+
+
+class ECState(enum.IntEnum):
+    """Where an experiment is, with NEPI's numbers."""
+
+    #: It is described, or runs.
+    RUNNING = 1
+    #: A critical resource failed.
+    FAILED = 2
+    #: Everything has been released.
+    RELEASED = 3
+    #: :meth:`ExperimentController.shutdown` was called.
+    TERMINATED = 4
+
+
+class ExperimentController(Describing):
+    """An experiment: resources, what connects them, what waits for what, and its one run.
+
+    Everything lives in this process until the first :meth:`deploy`, which writes it into Redis;
+    from then on workers carry it out. The process that created the run releases it when it
+    ends, unless :meth:`detach` was called.
+
+    Args:
+        exp_id: name of the experiment, the same for all its runs; made up if not given.
+        release_after: release the run when no client was seen for so long (``"10m"`` or
+            seconds); by default it then stays as it is.
+        settings: where Redis is; by default what the environment says, else a private one.
+        broker_url: Redis for the messages to workers; instead of ``settings``.
+        state_url: Redis for the state of runs; by default that of ``broker_url``.
+        quiet: say nothing on stderr while a run is released at exit.
+
+    Raises:
+        InvalidValue: ``exp_id`` cannot be used in paths, or a setting has a wrong value.
+
+    Example:
+        ::
+
+            with ExperimentController("hello") as ec:
+                node = ec.register_resource("linux::Node", hostname="localhost")
+                app = ec.register_resource("linux::Application", command="echo hi")
+                ec.register_connection(app, node)
+                ec.deploy()
+                ec.wait_finished(app)
+                print(ec.trace(app, "stdout"))
+    """
+
+    def __init__(
+        self,
+        exp_id: str | None = None,
+        *,
+        release_after: str | float | None = None,
+        settings: Settings | None = None,
+        broker_url: str = "",
+        state_url: str = "",
+        quiet: bool = False,
+    ) -> None:
+        settings = settings or Settings.from_environment()
+        if broker_url or state_url:
+            settings = replace(
+                settings, broker_url=broker_url or state_url, state_url=state_url or broker_url
+            )
+        # The types that workers know because they are listed are known here too.
+        registry.load_imports(settings.imports)
+        description = Description(exp_id or f"exp-{secrets.token_hex(8)}")
+        patience = None if release_after is None else seconds(release_after)
+        super().__init__(description, Live(description, settings, patience, self._hold))
+        self._quiet = quiet
+        self._released = False
+        self._terminated = False
+
+    # -- carrying out ---------------------------------------------------------------------------
+
+    def deploy(
+        self,
+        guids: Targets | None = None,
+        wait_all_ready: bool = True,
+        group: int | None = None,
+    ) -> int | None:
+        """Have resources deployed and started; return without waiting for that.
+
+        Args:
+            guids: which; all that were not deployed yet by default.
+            wait_all_ready: start them together, when all of them are READY; else each as soon
+                as it is.
+            group: join the group of an earlier deploy().
+
+        Returns:
+            The group, or None if there is none.
+
+        Raises:
+            InvalidValue: something required is missing.
+            ConditionCycle: conditions wait for each other.
+            RedisUnreachable, EmbeddedError: there is no Redis to work with.
+            NoWorker: nobody serves a site that they need.
+            ExperimentFailed: the run has failed or is over.
+        """
+        wanted = self._description if guids is None else self._resolve(guids)
+        chosen = [guid for guid in wanted if guid not in self._live.deployed]
+        if not chosen:
+            return group
+        return self._live.deploy(chosen, group or ("new" if wait_all_ready else None))
+
+    def start(self, guid: Target) -> None:
+        """Start a resource now, or again after it has ended; return when it is STARTED.
+
+        Raises:
+            NotAllowed: its state does not allow it.
+            NepiqError: what the resource raised.
+        """
+        self._live.act(self.find(guid), "start")
+
+    def stop(self, guid: Target) -> None:
+        """Stop a resource; return when it is STOPPED.
+
+        Raises:
+            NotAllowed: its state does not allow it.
+            NepiqError: what the resource raised.
+        """
+        self._live.act(self.find(guid), "stop")
+
+    # -- waiting --------------------------------------------------------------------------------
+
+    def wait_deployed(
+        self, guids: Targets | None = None, timeout: str | float | None = None
+    ) -> bool:
+        """Wait until resources are READY or beyond; see :meth:`wait_finished`."""
+        return self._wait(guids, waiting.DEPLOYED, timeout)
+
+    def wait_started(
+        self, guids: Targets | None = None, timeout: str | float | None = None
+    ) -> bool:
+        """Wait until resources are STARTED or have ended; see :meth:`wait_finished`."""
+        return self._wait(guids, waiting.STARTED, timeout)
+
+    def wait_finished(
+        self, guids: Targets | None = None, timeout: str | float | None = None
+    ) -> bool:
+        """Wait until resources have ended: STOPPED, FINISHED, FAILED or RELEASED.
+
+        Args:
+            guids: which; all that were deployed by default. None of an empty list are waited for.
+            timeout: at most so long, ``"30s"`` or seconds.
+
+        Returns:
+            True, or False as soon as the experiment has failed.
+
+        Raises:
+            WaitTimeout: it took longer; the message says who waits for what.
+            NoWorker: nobody serves a site that they need.
+        """
+        return self._wait(guids, waiting.FINISHED, timeout)
+
+    def wait_released(
+        self, guids: Targets | None = None, timeout: str | float | None = None
+    ) -> bool:
+        """Wait until resources are RELEASED; a failed experiment is waited for too."""
+        return self._wait(guids, waiting.RELEASED, timeout)
+
+    def _wait(self, guids: Targets | None, goal: waiting.Goal, timeout: str | float | None) -> bool:
+        wanted = self._live.deployed if guids is None else self._resolve(guids)
+        return self._live.wait(wanted, goal, None if timeout is None else seconds(timeout))
+
+    # -- looking --------------------------------------------------------------------------------
+
+    @property
+    def exp_id(self) -> str:
+        """The name of the experiment."""
+        return self._description.exp_id
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run: the time of its creation in UTC, 20 digits. Creates the run."""
+        return self._live.open().run.run_id
+
+    @property
+    def resources(self) -> list[int]:
+        """The guids of all resources."""
+        self._live.learn()
+        return list(self._description)
+
+    @property
+    def ecstate(self) -> ECState:
+        """Where the experiment is."""
+        if self._terminated:
+            return ECState.TERMINATED
+        phase = self._live.phase()
+        if self._released or phase in ("RELEASED", "GONE"):
+            return ECState.RELEASED
+        return ECState.FAILED if self._live.failed() else ECState.RUNNING
+
+    @property
+    def failures(self) -> list[Failure]:
+        """What failed, where and why; critical failures first."""
+        from .reports.failures import failures
+
+        return failures(self._live.records())
+
+    def state(self, guid: Target, hr: bool = False) -> Any:
+        """The present :class:`State` of a resource; its name if ``hr`` (human readable)."""
+        state = self._live.state(self.find(guid))
+        return state.name if hr else state
+
+    def reached(self, guid: Target, state: State | str) -> bool:
+        """True if a resource has reached a state, whether or not it is still there."""
+        return self._live.reached(self.find(guid), State.parse(state))
+
+    def trace(
+        self,
+        guid: Target,
+        name: str,
+        attr: TraceAttr | str = TraceAttr.ALL,
+        block: int = 512,
+        offset: int = 0,
+        text: bool = True,
+    ) -> Any:
+        """An output of a resource: a declared trace, or any file in its run directory.
+
+        Args:
+            guid: the resource.
+            name: the trace, or a path relative to the run directory.
+            attr: ALL for the whole content, STREAM for one block of it, SIZE for its length in
+                bytes, PATH for where it is on the host.
+            block: bytes in a block.
+            offset: which block, counted from 0.
+            text: decode it as UTF-8; else bytes are returned.
+
+        Raises:
+            TraceNotFound: there is no such trace or file; the message lists what there is.
+        """
+        from .reports.outputs import Outputs
+
+        known = self.find(guid)
+        with contact():
+            return Outputs(self._live.required(known).run).trace(
+                known, name, TraceAttr(attr), block=block, offset=offset, text=text
+            )
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def release(self, guids: Targets | None = None) -> None:
+        """Undo everything that resources did, and return when that is done.
+
+        Errors are recorded in :attr:`failures` and stop nothing.
+
+        Args:
+            guids: only these, and those that live on them; the whole run by default.
+        """
+        if guids is not None:
+            self._live.release(self._resolve(guids))
+            return
+        self._live.release(None)
+        ownership.let_go(self)
+        self._released = True
+
+    def shutdown(self) -> None:
+        """Release everything and let go of the run."""
+        if not self._terminated:
+            self.release()
+            self._terminated = True
+        self._live.close()
+
+    def detach(self) -> str:
+        """Leave the run to itself: it goes on when this process ends. Returns its id."""
+        run_id = self.run_id
+        ownership.let_go(self)
+        return run_id
+
+    def _hold(self) -> None:
+        ownership.hold(self, self._release_at_exit)
+
+    def _release_at_exit(self) -> None:
+        if not self._quiet:
+            print(  # noqa: T201 - said to whoever ended the script
+                f"releasing run {self.run_id} (ctrl-C again: do not wait for it)", file=sys.stderr
+            )
+        ownership.let_go(self)
+        try:
+            self._live.release(None, EXIT_SECONDS)
+            self._released = True
+        except NepiqError as error:
+            # What ended the script is what must be told in the end.
+            log.warning("%s", error)
+        finally:
+            self._live.close()
+
+    # -- other clients --------------------------------------------------------------------------
+
+    @classmethod
+    def attach(cls, run_id: str, *, settings: Settings | None = None) -> ExperimentController:
+        """The experiment of an existing run, live, from any process.
+
+        Args:
+            run_id: the run's id, a unique beginning or end of it, an exp_id for its latest run,
+                or ``last``.
+            settings: where Redis is.
+
+        Raises:
+            UnknownRun: there is none.
+        """
+        made = cls(settings=settings)
+        made._description.exp_id = made._live.join(run_id).run.exp_id
+        return made
+
+    @classmethod
+    def runs(cls, *, settings: Settings | None = None) -> list[RunInfo]:
+        """All runs that Redis still holds, the latest first."""
+        from .access import Access
+
+        access = Access(settings, worker=False)
+        try:
+            with contact():
+                return access.stack.runs()
+        finally:
+            access.close()
+
+    def __enter__(self) -> ExperimentController:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not ownership.holds(self):
+            self._live.close()
+        elif error is not None:
+            self._release_at_exit()
+        else:
+            failed = self._live.failed()
+            self.shutdown()
+            if failed is not None:
+                raise failed
+
+    def __repr__(self) -> str:
+        link = self._live.link
+        return f"<ExperimentController {self.exp_id} {link.run.run_id if link else 'not deployed'}>"

@@ -1,0 +1,157 @@
+"""A client's link to one run: how it acts, waits, and notices that nobody acts."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import waiting
+from .engine.contact import contact
+from .errors import ExperimentFailed, NepiqError, NotAllowed, RedisUnreachable
+
+if TYPE_CHECKING:
+    from .access import Access
+    from .engine import Run
+    from .waiting import Goal
+
+log = logging.getLogger("nepiq.experiment")
+
+
+class Link:
+    """A run and the way to it.
+
+    Args:
+        access: how this client reaches the engine.
+        run: the run.
+
+    Attributes:
+        access: the same.
+        run: the same.
+    """
+
+    def __init__(self, access: Access, run: Run) -> None:
+        self.access = access
+        self.run = run
+        self._closed = threading.Event()
+        self._absent: set[str] = set()
+
+    def close(self) -> None:
+        """Let go of Redis and of the embedded stack; the run goes on."""
+        self._closed.set()
+        self.access.close()
+
+    def stay_seen(self, release_after: float | None) -> None:
+        """Tell the run from now on that it has a client, if that keeps it from being released."""
+        if release_after is None:
+            return
+
+        def touch() -> None:
+            while not self._closed.wait(max(0.1, release_after / 3)):
+                with contextlib.suppress(NepiqError), contact():
+                    self.run.touch()
+
+        threading.Thread(target=touch, name="nepiq-client", daemon=True).start()
+
+    # -- acting -------------------------------------------------------------------------------
+
+    def act(self, guid: int, label: str, action: str, args: Sequence[Any] = ()) -> None:
+        """Have one resource carry out an action now; return when it has, raise what it raised."""
+        try:
+            with contact():
+                step = self.run.request(guid, action, args)
+        except NotAllowed as error:
+            raise NotAllowed(f"cannot {action}: {error.message}", where=label) from None
+        waiting.wait_step(self.run, step, idle=self.look_round)
+
+    def release(self, guids: Sequence[int] | None, timeout: float | None) -> None:
+        """Release resources, all of the run for None, and wait for it.
+
+        Raises:
+            WaitTimeout: it takes longer; it goes on nevertheless.
+        """
+        with contact():
+            self.run.release(guids)
+            # A partial release takes along those that live on what is released.
+            chosen = self.run.store.guids() if guids is None else guids
+        self.wait(chosen, waiting.RELEASED, timeout)
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def failed(self) -> ExperimentFailed | None:
+        """The failure of a critical resource that ended the experiment, if there was one."""
+        with contact():
+            cause = self.run.snapshot([]).cause
+        if cause is None:
+            return None
+        error = cause.get("error") or {}
+        return ExperimentFailed(
+            str(error.get("message") or "a critical resource failed"),
+            where=str(error.get("where") or cause.get("label") or ""),
+            hint=str(error.get("hint") or ""),
+        )
+
+    def explain(self, guid: int) -> str:
+        """What a resource waits for, in words."""
+        from .reports.why import why
+
+        with contact():
+            return why(self.run, guid)
+
+    # -- waiting ------------------------------------------------------------------------------
+
+    def wait(self, guids: Iterable[int], goal: Goal, timeout: float | None) -> bool:
+        """Wait until resources fulfil a goal; False if the experiment failed."""
+        return waiting.wait(
+            self.run,
+            sorted(guids),
+            goal,
+            timeout=timeout,
+            idle=self._mention_absent if goal.despite_failure else self.look_round,
+            explain=self.explain,
+        )
+
+    def look_round(self, pending: Sequence[int]) -> None:
+        """Called now and then while somebody waits for resources: is there anybody to act?
+
+        Raises:
+            NoWorker: nobody serves the queue of one of them, and nobody has since the run began.
+            EmbeddedError: the local worker does not start, or the stack has been stopped.
+        """
+        failure = self.access.failure()
+        if failure is not None:
+            raise failure
+        self._mention_absent(pending, raises=True)
+
+    def _mention_absent(self, pending: Sequence[int], *, raises: bool = False) -> None:
+        """Say once that the workers of a queue have gone; they may come back."""
+        try:
+            absent = self._absent_workers(pending)
+            served = self._served_queues() if absent and raises else set()
+        except RedisUnreachable:
+            return
+        for queue, error in absent.items():
+            if raises and queue not in served:
+                raise error
+            if queue not in self._absent:
+                log.warning("%s", error)
+        self._absent = set(absent)
+
+    def _absent_workers(self, pending: Sequence[int]) -> dict[str, NepiqError]:
+        """The queues of resources that no worker serves, with the error that says so."""
+        with contact():
+            # All that share queue and host share the way to their worker.
+            sample = {(record.queue, record.host): record for record in self.run.records(pending)}
+            absent: dict[str, NepiqError] = {}
+            for record in sample.values():
+                error = self.access.missing_worker(self.run, [self.run.queue_of(record.guid)])
+                if error is not None:
+                    absent[record.queue] = error
+        return absent
+
+    def _served_queues(self) -> set[str]:
+        """The queues from which a step of this run has been claimed."""
+        with contact():
+            return {record.queue for record in self.run.records() if record.token}

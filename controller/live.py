@@ -1,0 +1,385 @@
+"""What of a description is in Redis already, and how the rest gets there."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import waiting
+from .access import Access
+from .announce import announce
+from .engine.contact import contact
+from .errors import ExperimentFailed, NotAllowed, UnknownType
+from .link import Link
+from .model import registry
+from .model.description import Description
+from .model.lifecycle import State
+from .model.resource import ResourceManager
+from .model.roster import Guids
+from .model.spec import Spec
+
+if TYPE_CHECKING:
+    from .engine import Run
+    from .engine.store.records import ResourceRecord
+    from .model.conditions import Condition
+    from .settings import Settings
+    from .waiting import Goal
+
+log = logging.getLogger("nepiq.experiment")
+
+_LARGEST_BLOCK = 1024
+
+
+class ReservedGuids(Guids):
+    """Numbers for new resources that no other client of the run gets."""
+
+    def __init__(self, run: Run, at: int, nonce: str) -> None:
+        super().__init__()
+        self._run = run
+        self._nonce = nonce
+        self._next = self._end = at
+        self._size = 1
+        self._blocks = 0
+
+    def take(self) -> int:
+        """The next number; blocks of them are reserved, each twice as large as the last."""
+        if self._next >= self._end:
+            self.reserve()
+        return super().take()
+
+    def reserve(self) -> None:
+        """Reserve the next block."""
+        self._blocks += 1
+        # The nonce makes a call that is repeated after a lost reply give the same block.
+        with contact():
+            first = self._run.reserve(self._size, self._next, f"{self._nonce}.{self._blocks}")
+        self._next, self._end = first, first + self._size
+        self._size = min(2 * self._size, _LARGEST_BLOCK)
+
+
+class Live:
+    """The link between a description and its run.
+
+    Args:
+        description: the description.
+        settings: where Redis is.
+        release_after: seconds without a client after which a new run is released.
+        created: called when a new run has been created.
+
+    Attributes:
+        link: the link to the run; None as long as nothing was deployed.
+        deployed: guids that this client has deployed, or that were when it attached.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        settings: Settings,
+        release_after: float | None,
+        created: Callable[[], None],
+    ) -> None:
+        self.link: Link | None = None
+        self.deployed: set[int] = set()
+        self._description = description
+        self._settings = settings
+        self._release_after = release_after
+        self._created = created
+        self._nonce = secrets.token_hex(6)
+        self._uploaded: set[int] = set()
+        self._without_conditions: set[int] = set()
+        self._groups: dict[str, list[int]] = {}
+
+    # -- the run ------------------------------------------------------------------------------
+
+    def open(self) -> Link:
+        """The link to the run, which is created if it does not exist yet."""
+        if self.link is None:
+            access = Access(self._settings)
+            with contact():
+                run = access.stack.create_run(self._description.exp_id, self._release_after)
+            self.link = Link(access, run)
+            self._created()
+            announce(run.run_id, access.settings)
+            # Whoever attaches and registers must count on from here.
+            self._number_from(run).reserve()
+            self.link.stay_seen(self._release_after)
+        return self.link
+
+    def join(self, run_id: str) -> Link:
+        """Take over the description of an existing run."""
+        access = Access(self._settings)
+        with contact():
+            run = access.stack.run(run_id)
+            meta = run.store.meta()
+        self.link = Link(access, run)
+        self.learn()
+        self._number_from(run)
+        self.link.stay_seen(meta.release_after if meta else None)
+        return self.link
+
+    def close(self) -> None:
+        """Let go of the run, if there is one; it goes on."""
+        if self.link is not None:
+            self.link.close()
+
+    def _number_from(self, run: Run) -> ReservedGuids:
+        highest = max(self._description, default=0)
+        self._description.guids = guids = ReservedGuids(run, highest + 1, self._nonce)
+        return guids
+
+    def learn(self) -> bool:
+        """Take over what other clients have uploaded; True if there was anything new."""
+        if self.link is None:
+            return False
+        run = self.link.run
+        with contact():
+            unknown = [guid for guid in run.store.guids() if guid not in self._uploaded]
+            records = run.records(unknown) if unknown else []
+        for record in records:
+            self._restore(record)
+        return bool(records)
+
+    def _restore(self, record: ResourceRecord) -> None:
+        with _stand_in(record.rtype):
+            self._description.restore(
+                {
+                    "g": record.guid,
+                    "rtype": record.rtype,
+                    "label": record.label,
+                    "attrs": record.attributes,
+                    "peers": record.peers,
+                    "conds": [],
+                }
+            )
+        self._uploaded.add(record.guid)
+        self._without_conditions.add(record.guid)
+        if record.state != "NEW":
+            self.deployed.add(record.guid)
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def deploy(self, guids: Sequence[int], group: int | str | None) -> int | None:
+        """Check, upload and deploy resources; return their group."""
+        name = "of this deploy" if group == "new" else str(group)
+        groups = self._closed_groups()
+        if group is not None:
+            groups[name] = [*groups.get(name, ()), *guids]
+        self._check(guids, groups)
+        specs = self._closure(guids)
+        chosen = [specs.get(guid) or self._description.spec(guid) for guid in guids]
+        link = self.open()
+        limit = link.access.settings.worker_timeout
+        with contact():
+            link.access.require_workers(link.run, {spec["queue"] for spec in chosen}, limit)
+            self._upload(specs)
+            given = link.run.deploy(guids, group)
+        self.deployed.update(guids)
+        if given is not None:
+            self._groups.setdefault(str(given), []).extend(guids)
+        self._warn_of_absent(chosen)
+        return given
+
+    def connect(self, one: int, two: int) -> None:
+        """Connect two resources.
+
+        Raises:
+            NotAllowed: what would have to know of it has been deployed already.
+        """
+        items = [self._description.resource(guid) for guid in (one, two)]
+        before = [{name: list(guids) for name, guids in item.peers.items()} for item in items]
+        self._description.connect(one, two)
+        changed = [item for item, peers in zip(items, before, strict=True) if item.peers != peers]
+        if changed and all(item.guid in self._uploaded for item in changed):
+            for item, peers in zip(items, before, strict=True):
+                item.peers = peers
+            raise NotAllowed(
+                "it is deployed, so it cannot be connected any more", where=changed[0].label
+            )
+
+    def condition(self, made: Sequence[Condition]) -> None:
+        """Add those conditions to the run whose resources are there already."""
+        late = [condition for condition in made if condition.guid in self._uploaded]
+        if not late or self.link is None:
+            return
+        self._check([], self._closed_groups())
+        self._upload(self._closure(condition.target for condition in late))
+        for guid, action, target, milestone, offset in late:
+            with contact():
+                self.link.run.condition(guid, action.value, target, milestone.value, offset)
+
+    def set(self, guid: int, name: str, value: Any) -> None:
+        """Set an attribute, where the resource runs too."""
+        item = self._description.resource(guid)
+        stored = self._description.checked(guid, name, value, deployed=guid in self.deployed)
+        if self.link is not None and guid in self._uploaded:
+            self.link.act(guid, item.label, "set", [name, stored])
+        self._description.note(guid, {name: stored})
+
+    def act(self, guid: int, action: str) -> None:
+        """Have one resource carry out an action now; return when it has, raise what it raised."""
+        label = self._description.label(guid)
+        self.required(guid).act(guid, label, action)
+
+    def release(self, guids: Sequence[int] | None, timeout: float | None = None) -> None:
+        """Release resources, all for None, and wait for it."""
+        if self.link is None:
+            return
+        chosen = None if guids is None else [guid for guid in guids if guid in self._uploaded]
+        if chosen != []:
+            self.link.release(chosen, timeout)
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def refresh(self, guid: int) -> None:
+        """Take over the attributes that the resource's steps have set."""
+        if self.link is not None and guid in self._uploaded:
+            with contact():
+                record = self.link.run.record(guid)
+            self._description.resource(guid).attrs = dict(record.attributes)
+
+    def required(self, guid: int) -> Link:
+        """The link to the run that the resource is in.
+
+        Raises:
+            NotAllowed: it has not been deployed.
+        """
+        if self.link is None or guid not in self._uploaded:
+            label = self._description.label(guid)
+            raise NotAllowed("it is not deployed", where=label, hint="call deploy() first")
+        return self.link
+
+    def failed(self) -> ExperimentFailed | None:
+        """The failure that ended the experiment, if one did."""
+        return None if self.link is None else self.link.failed()
+
+    def state(self, guid: int) -> State:
+        """The present state."""
+        if self.link is None or guid not in self._uploaded:
+            return State.NEW
+        with contact():
+            return State(self.link.run.snapshot([guid]).states[guid])
+
+    def reached(self, guid: int, state: State) -> bool:
+        """True if the resource has passed the milestone."""
+        if state is State.NEW:
+            return True
+        if self.link is None or guid not in self._uploaded:
+            return False
+        with contact():
+            return state.value in self.link.run.record(guid).milestones
+
+    def records(self) -> list[ResourceRecord]:
+        """Everything known of all resources of the run."""
+        if self.link is None:
+            return []
+        with contact():
+            return self.link.run.records()
+
+    def phase(self) -> str:
+        """The phase of the run; RUNNING if there is none yet."""
+        if self.link is None:
+            return "RUNNING"
+        with contact():
+            return self.link.run.snapshot([]).phase
+
+    def wait(self, guids: Iterable[int], goal: Goal, timeout: float | None) -> bool:
+        """Wait until resources fulfil a goal; False if the experiment failed.
+
+        Raises:
+            NotAllowed: one of them has not been deployed, so that it never would.
+        """
+        wanted = set(guids)
+        if goal is waiting.RELEASED:
+            wanted &= self._uploaded
+        if self.link is None and not wanted:
+            return True
+        for guid in sorted(wanted - self.deployed):
+            link = self.required(guid)
+            with contact():
+                # Another client may have deployed it.
+                if goal is not waiting.RELEASED and link.run.step(f"{guid}.deploy") is None:
+                    label = self._description.label(guid)
+                    raise NotAllowed("it is not deployed", where=label, hint="deploy() it first")
+        return self.open().wait(wanted, goal, timeout)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _closure(self, guids: Iterable[int]) -> dict[int, Spec]:
+        """What must be written for these: they, their peers, and those that they wait for."""
+        specs: dict[int, Spec] = {}
+        front = list(guids)
+        while front:
+            guid = front.pop()
+            if guid in specs or guid in self._uploaded:
+                continue
+            specs[guid] = spec = self._description.spec(guid)
+            front += [peer for peers in spec["peers"].values() for peer in peers]
+            front += [condition[1] for condition in spec["conds"]]
+        return specs
+
+    def _upload(self, specs: dict[int, Spec]) -> None:
+        if specs:
+            self.open().run.upload([specs[guid] for guid in sorted(specs)], self._nonce)
+            self._uploaded |= specs.keys()
+
+    def _check(self, guids: Sequence[int], groups: dict[str, list[int]]) -> None:
+        """Refuse what can never happen, given what has happened already."""
+        states: dict[int, State] = {}
+        if self.link is not None and self._uploaded:
+            self._recall_conditions()
+            with contact():
+                found = self.link.run.snapshot(sorted(self._uploaded)).states
+            states = {guid: State(state) for guid, state in found.items()}
+        self._description.check(guids, groups, states)
+
+    def _recall_conditions(self) -> None:
+        """Take over the conditions that other clients have registered."""
+        while self._without_conditions and self.link is not None:
+            guid = self._without_conditions.pop()
+            with contact():
+                found = self.link.run.store.conditions(guid)
+            for condition in found:
+                if not condition.need and condition.target in self._description:
+                    self._description.condition(
+                        guid,
+                        condition.action,
+                        condition.target,
+                        condition.milestone,
+                        condition.offset,
+                    )
+
+    def _closed_groups(self) -> dict[str, list[int]]:
+        if self.link is None:
+            return {}
+        with contact():
+            opened = self.link.run.store.group_opened
+            return {
+                name: list(members)
+                for name, members in self._groups.items()
+                if opened(int(name)) is None
+            }
+
+    def _warn_of_absent(self, specs: Iterable[Spec]) -> None:
+        label = self._description.label
+        for spec in specs:
+            for _, peer, _ in spec["needs"]:
+                if peer not in self.deployed:
+                    log.warning("%s waits until %s is deployed", spec["label"], label(peer))
+
+
+@contextlib.contextmanager
+def _stand_in(rtype: str) -> Iterator[None]:
+    """Let a type be found whose class this process does not have; only its life is known then."""
+    try:
+        registry.find(rtype)
+    except UnknownType:
+        type("Unknown", (ResourceManager,), {"__slots__": ()}, rtype=rtype)
+        try:
+            yield
+        finally:
+            registry.forget(rtype)
+    else:
+        yield

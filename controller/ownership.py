@@ -1,0 +1,80 @@
+"""Who made a run releases it: when the script ends, raises, or gets SIGINT or SIGTERM.
+
+The process that created a run holds it. At its exit each run that is still held is released,
+once. SIGINT is a KeyboardInterrupt as everywhere in Python, which ends in the exit unless the
+script handles it; SIGTERM is made a SystemExit, unless the script has a handler of its own. A
+process that is killed with SIGKILL leaves its runs to others, and so does a forked child.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+_held: dict[int, _Held] = {}
+_installed = False
+
+
+class _Held:
+    """One run that this process holds."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self.release = release
+        self.pid = os.getpid()
+
+
+def hold(owner: object, release: Callable[[], None]) -> None:
+    """Call ``release`` when this process ends, unless :func:`let_go` comes first.
+
+    Args:
+        owner: who holds the run; it holds one at most.
+        release: releases the run; may raise, and may be interrupted by a second ctrl-C.
+    """
+    _install()
+    _held[id(owner)] = _Held(release)
+
+
+def let_go(owner: object) -> None:
+    """The run was released already, or is to be left running."""
+    _held.pop(id(owner), None)
+
+
+def holds(owner: object) -> bool:
+    """True if the run of ``owner`` is to be released by this process."""
+    held = _held.get(id(owner))
+    return held is not None and held.pid == os.getpid()
+
+
+def _install() -> None:
+    global _installed  # noqa: PLW0603 - one hook for the whole process
+    if _installed:
+        return
+    _installed = True
+    atexit.register(_release_all)
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _exit)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _release_all() -> None:
+    for key in list(_held):
+        held = _held.pop(key, None)
+        # A fork has a copy of this table, but the runs are its parent's.
+        if held is None or held.pid != os.getpid():
+            continue
+        try:
+            held.release()
+        except KeyboardInterrupt:
+            print("left without waiting; the workers go on releasing", file=sys.stderr)  # noqa: T201
+            return
+        except Exception as error:  # noqa: BLE001 - the others must be released all the same
+            print(f"nepiq: {error}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,73 @@
+"""What failed, where and why, as data and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..engine.store.records import ResourceRecord
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The failure of one resource, or an error while it was released.
+
+    Attributes:
+        guid: the resource.
+        label: its name.
+        rtype: its type.
+        critical: True if it ends the experiment.
+        released: True if the error came while it was released: nothing failed before.
+        kind: class of the error, e.g. ``CommandError``.
+        message: what happened.
+        where: host, step and attempt it happened at; may be empty.
+        hint: what to do about it; may be empty.
+        info: everything recorded, such as ``code`` and ``stderr`` of a command.
+    """
+
+    guid: int
+    label: str
+    rtype: str
+    critical: bool
+    released: bool
+    kind: str
+    message: str
+    where: str
+    hint: str
+    info: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.label, self._told()) if part)
+
+    def _told(self) -> str:
+        message = self.message or self.kind or "failed"
+        place = f" at {self.where}" if self.where and self.where not in message else ""
+        weight = "" if self.critical else " (not critical)"
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{message}{place}{weight}{hint}"
+
+    @classmethod
+    def of(cls, record: ResourceRecord) -> Failure:
+        """The failure that a resource's record holds."""
+        info = record.error or {}
+        return cls(
+            record.guid,
+            record.label,
+            record.rtype,
+            record.critical,
+            "FAILED" not in record.milestones,
+            str(info.get("type", "")),
+            str(info.get("message", "")),
+            str(info.get("where", "")).removeprefix(f"{record.label} "),
+            str(info.get("hint", "")),
+            info,
+        )
+
+
+def failures(records: Iterable[ResourceRecord]) -> list[Failure]:
+    """The failures that records hold, critical ones first, in order of time."""
+    failed = [record for record in records if record.error]
+    failed.sort(key=lambda record: (not record.critical, record.milestones.get("FAILED", 0.0)))
+    return [Failure.of(record) for record in failed]

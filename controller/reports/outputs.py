@@ -1,0 +1,117 @@
+"""What resources wrote: from the run's records where it is small, from the host where not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ClassNotImportable, FileMissing, TraceNotFound, UnknownType
+from ..model import registry
+from ..model.traces import TraceAttr
+
+if TYPE_CHECKING:
+    from ..engine import Run
+    from ..engine.store.records import ResourceRecord
+
+
+class Outputs:
+    """Reads the traces of a run's resources.
+
+    Args:
+        run: the run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def names(self, record: ResourceRecord) -> list[str]:
+        """The traces that a resource's type declares, and outputs that came with its exit."""
+        kept = {name for occ, name in self._run.store.outputs(record.guid) if occ == record.occ}
+        return list(dict.fromkeys([*_declared(record.rtype), *sorted(kept)]))
+
+    def read(
+        self, record: ResourceRecord, name: str, *, offset: int = 0, length: int | None = None
+    ) -> Iterator[bytes]:
+        """Yield a trace, or a file of the run directory, in blocks; flat in memory.
+
+        Args:
+            record: the resource.
+            name: a trace, or a path relative to the run directory.
+            offset: first byte.
+            length: how many bytes; all that follow by default.
+
+        Raises:
+            TraceNotFound: there is no such trace or file; lists what there is.
+        """
+        kept = self._run.output(record.guid, name, record.occ)
+        if kept is not None:
+            yield kept[offset : None if length is None else offset + length]
+            return
+        path = self._path(record, name)
+        try:
+            yield from self._run.fetch(record.guid, path, offset=offset, length=length)
+        except FileMissing as error:
+            raise self._missing(record, name) from error
+
+    def size(self, record: ResourceRecord, name: str) -> int:
+        """Length of a trace in bytes."""
+        kept = self._run.output(record.guid, name, record.occ)
+        if kept is not None:
+            return len(kept)
+        return sum(len(block) for block in self.read(record, name))
+
+    def place(self, record: ResourceRecord, name: str) -> str:
+        """Where a trace is on its host; ``~`` is the home of the user who logs in there."""
+        path = self._path(record, name)
+        assert record.host is not None  # noqa: S101 - _path() has looked
+        home = self._run.record(record.host).attributes.get("home") or "~"
+        parts = (self._run.run_id, record.host, record.guid, record.occ, path)
+        return str(PurePosixPath(home, ".nepiq", *map(str, parts)))
+
+    def trace(
+        self, guid: int, name: str, attr: TraceAttr, *, block: int, offset: int, text: bool
+    ) -> Any:
+        """One property of a trace, as :meth:`ExperimentController.trace` gives it."""
+        record = self._run.record(guid)
+        if attr is TraceAttr.PATH:
+            return self.place(record, name)
+        if attr is TraceAttr.SIZE:
+            return self.size(record, name)
+        if attr is TraceAttr.STREAM:
+            data = b"".join(self.read(record, name, offset=offset * block, length=block))
+        else:
+            data = b"".join(self.read(record, name))
+        return data.decode("utf-8", "replace") if text else data
+
+    def _path(self, record: ResourceRecord, name: str) -> str:
+        """The file of a trace, relative to the run directory.
+
+        Raises:
+            TraceNotFound: there is none, or none yet.
+        """
+        path = PurePosixPath(_declared(record.rtype).get(name, name))
+        outside = path.is_absolute() or ".." in path.parts or not path.parts
+        if outside or record.host is None or record.state == "NEW":
+            raise self._missing(record, name)
+        return str(path)
+
+    def _missing(self, record: ResourceRecord, name: str) -> TraceNotFound:
+        hint = ""
+        known = self.names(record)
+        if record.host is None:
+            hint = "it runs on no host, so it writes no files"
+        elif name in known and "STARTED" not in record.milestones:
+            hint = f"it is {record.state}: it has not written anything yet"
+        elif name in known:
+            hint = "its run directory has been removed, or its host cannot be reached any more"
+        return TraceNotFound(name, known, where=record.label, hint=hint)
+
+
+def _declared(rtype: str) -> dict[str, str]:
+    """The files of the traces that a type declares; none if its class is not known here."""
+    try:
+        traces = registry.find(rtype).traces
+    except (UnknownType, ClassNotImportable):
+        return {}
+    return {name: trace.file for name, trace in traces.items()}
