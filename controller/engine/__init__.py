@@ -1,0 +1,32 @@
+"""What happens next: the only part of the controller that speaks to Redis and Celery.
+
+The names below are loaded when first used, since a description needs none of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .events import Event as Event
+    from .orchestration import Run as Run
+    from .stack import RunInfo as RunInfo
+    from .stack import Stack as Stack
+    from .stack import WorkerInfo as WorkerInfo
+
+_HOMES = {
+    "Event": "events",
+    "Run": "orchestration",
+    "RunInfo": "stack",
+    "Stack": "stack",
+    "WorkerInfo": "stack",
+}
+
+__all__ = ["Event", "Run", "RunInfo", "Stack", "WorkerInfo"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

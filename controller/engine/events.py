@@ -1,0 +1,75 @@
+"""A run's history: its event stream, read from any point."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .store import keys
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+START = "0-0"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of a run's history.
+
+    Attributes:
+        id: its place in the stream; pass it to read on from here.
+        time: when it happened, seconds since the epoch by Redis' clock.
+        guid: the resource, or 0 for the run itself.
+        what: a state or phase, or ``claim``, ``again``, ``lost``, ``void``, ``set``.
+        step: the step it belongs to; may be empty.
+        attempt: number of the try, 0 if it does not apply.
+        worker: who carried it out; may be empty.
+        info: error, exit code and the like; may be empty.
+    """
+
+    id: str
+    time: float
+    guid: int
+    what: str
+    step: str = ""
+    attempt: int = 0
+    worker: str = ""
+    info: Mapping[str, Any] | None = None
+
+
+def read(
+    redis: Redis, run_id: str, after: str = START, *, block: float = 0.0, count: int = 5000
+) -> list[Event]:
+    """Read the events after ``after``.
+
+    Args:
+        redis: a client whose socket timeout, if any, is longer than ``block``.
+        run_id: the run.
+        after: id of the last event known.
+        block: seconds to wait for an event if there is none; 0 returns at once.
+        count: at most so many.
+    """
+    wait = max(1, int(block * 1000)) if block > 0 else None
+    key = keys.RunKeys(run_id).events
+    reply: Any = redis.xread({key: after}, count=count, block=wait)
+    if not reply:
+        return []
+    entries = next(iter(reply.values()))[0] if isinstance(reply, dict) else reply[0][1]
+    return [_event(entry_id, fields) for entry_id, fields in entries]
+
+
+def _event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
+    info = fields.get(b"i")
+    return Event(
+        id=entry_id.decode(),
+        time=float(fields[b"t"]),
+        guid=int(fields.get(b"g", 0)),
+        what=fields[b"e"].decode(),
+        step=fields.get(b"s", b"").decode(),
+        attempt=int(fields.get(b"n", 0) or 0),
+        worker=fields.get(b"w", b"").decode(),
+        info=json.loads(info) if info else None,
+    )

@@ -1,0 +1,397 @@
+"""One run, as clients and workers handle it: the store's scripts, and what they make due.
+
+Each method runs one script and then *settles* its reply: it submits the steps that became due
+and drains the run's to-do list. Whoever dies in between loses nothing: the steps are due in the
+run's alarms and the rest is on the list, and the sweeper takes both up.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import errors
+from ..settings import Settings
+from . import events, queues, transfer
+from .store import keys
+from .store.records import (
+    Condition,
+    Due,
+    Early,
+    Grant,
+    Outcome,
+    Reply,
+    ResourceRecord,
+    ResourceSpec,
+    RunRecord,
+    Snapshot,
+    StepRecord,
+    dumps,
+)
+from .store.store import RunStore
+
+if TYPE_CHECKING:
+    from .broker import Publisher
+
+
+class Run:
+    """A run in Redis.
+
+    Args:
+        store: its records.
+        publisher: gives what submits steps; asked only when there is something to submit.
+        settings: name of the broker, time limits.
+    """
+
+    def __init__(
+        self, store: RunStore, publisher: Callable[[], Publisher], settings: Settings
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self._publisher = publisher
+        self._exp_id = ""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.store.run_id
+
+    @property
+    def exp_id(self) -> str:
+        """The user's name for the experiment."""
+        if not self._exp_id:
+            self._exp_id = self._meta().exp_id
+        return self._exp_id
+
+    # -- describing -------------------------------------------------------------------------
+
+    def create(self, exp_id: str, release_after: float | None = None) -> bool:
+        """Write the run's record; False if the id is taken by another run."""
+        status, _ = self.store.create(secrets.token_hex(6), exp_id, release_after)
+        self._exp_id = exp_id
+        return status == "OK"
+
+    def reserve(self, count: int, at: int, nonce: str) -> int:
+        """Reserve ``count`` guids from ``at`` on, or later if taken; return the first."""
+        status, first = self.store.reserve(count, nonce, at)
+        self._accept(status)
+        return first
+
+    def upload(self, specs: Sequence[Mapping[str, Any]], nonce: str) -> None:
+        """Write resources, as :meth:`Description.spec` gives them, under the caller's nonce."""
+        if specs:
+            status = self.store.upload(nonce, [_resource_spec(spec) for spec in specs])
+            self._accept(*status.split(":", 1))
+
+    # -- acting -----------------------------------------------------------------------------
+
+    def deploy(
+        self, guids: Iterable[int], group: int | str | None = "new", deployment: str = ""
+    ) -> int | None:
+        """Arm the steps of resources.
+
+        Args:
+            guids: the resources; those deployed already are passed over.
+            group: the group they join; ``"new"`` for one of their own; None for no barrier.
+            deployment: an id that makes repeating the call harmless; made up if empty.
+
+        Returns:
+            The group's id, or None.
+        """
+        self._activate()
+        reply = self.store.deploy(deployment or secrets.token_hex(6), group, list(guids))
+        self._accept(reply.status, reply.detail)
+        self.settle(reply)
+        return int(reply.detail) if reply.detail else None
+
+    def condition(
+        self, guid: int, action: str, target: int, milestone: str, offset: float = 0.0
+    ) -> None:
+        """Add a condition to a resource that has been uploaded.
+
+        Raises:
+            TooLate: its step has been claimed or is done.
+        """
+        reply = self.store.condition(guid, Condition(action, target, milestone, offset))
+        self._accept(reply.status, reply.detail)
+        self.settle(reply)
+
+    def request(self, guid: int, action: str, args: Sequence[Any] = (), key: str = "") -> str:
+        """Have a resource carry out an action now; return the step's id.
+
+        Raises:
+            NotAllowed: its present state does not allow it.
+        """
+        self._activate()
+        reply = self.store.request(key or secrets.token_hex(6), guid, action, list(args))
+        self._accept(reply.status, reply.detail)
+        self.settle(reply)
+        return reply.detail
+
+    def release(self, guids: Iterable[int] | None = None, key: str = "") -> None:
+        """Begin to release resources, and those that live on them; None for the whole run."""
+        self._activate()
+        chosen = None if guids is None else list(guids)
+        reply = self.store.release(key or secrets.token_hex(6), chosen)
+        self._accept(reply.status, reply.detail)
+        self.settle(reply)
+
+    def touch(self) -> str:
+        """Tell that a client is there; return the phase."""
+        status, phase = self.store.touch()
+        self._accept(status)
+        return phase
+
+    # -- what workers do ----------------------------------------------------------------------
+
+    def claim(
+        self, steps: Sequence[str], nonce: str, worker: str, machine: str
+    ) -> list[Grant | Early | None]:
+        """Take steps to run."""
+        reply, answers = self.store.claim(steps, nonce, worker, machine)
+        self.settle(reply)
+        return answers
+
+    def progress(
+        self, step: str, token: int, state: str, age: float, attrs: Mapping[str, Any]
+    ) -> bool:
+        """Record a milestone on the way; False if the claim is no longer ours."""
+        reply = self.store.progress(step, token, state, age, attrs)
+        self.settle(reply)
+        return reply.status == "OK"
+
+    def commit(self, outcomes: Sequence[Outcome]) -> list[str]:
+        """End claimed steps; per step its status, ``STALE`` where the claim was lost."""
+        reply, statuses = self.store.commit(outcomes)
+        self.settle(reply)
+        return statuses
+
+    def again(self, step: str, token: int, delay: float, kind: str, note: Any = None) -> bool:
+        """Put a claimed step back, due in ``delay`` seconds; False if the claim was lost."""
+        reply = self.store.again(step, token, delay, kind, dumps(note) if note is not None else "")
+        self.settle(reply)
+        return reply.status == "OK"
+
+    def exited(
+        self,
+        guid: int,
+        occasion: int,
+        outcome: str,
+        age: float,
+        info: Mapping[str, Any] | None,
+        attrs: Mapping[str, Any],
+        outputs: Mapping[str, bytes],
+    ) -> None:
+        """Record that a supervised process has ended."""
+        self.settle(self.store.exited(guid, occasion, outcome, age, info, attrs, outputs))
+
+    def abandon(self, node: int, error: Mapping[str, Any]) -> None:
+        """Record that the machine of a host is gone for good."""
+        self.settle(self.store.abandon(node, error))
+
+    def sweep(self) -> Reply:
+        """Take up what was left undone; called by one worker at a time."""
+        reply = self.store.sweep()
+        self.settle(reply)
+        return reply
+
+    def settle(self, reply: Reply) -> None:
+        """Submit what a script made due and drain the run's to-do list."""
+        while True:
+            if reply.due:
+                self._publisher().submit(self.run_id, reply.due)
+            if reply.ended:
+                self._retire()
+            if not reply.more:
+                return
+            reply = self.store.go_on()
+
+    def announce(self, items: Sequence[Sequence[Any]]) -> None:
+        """Submit steps with I/O whose common moment has come: ``[step, queue, label]`` each."""
+        due = [Due(str(step), 0.0, str(queue), False, str(label)) for step, queue, label in items]
+        self._publisher().submit(self.run_id, due)
+
+    def _activate(self) -> None:
+        # Before the script: whoever dies after it must leave a run that the sweeper knows.
+        self.store.redis.sadd(keys.active(self.settings.broker_name), self.run_id)
+
+    def _retire(self) -> None:
+        pipe = self.store.redis.pipeline(transaction=False)
+        pipe.srem(keys.active(self.settings.broker_name), self.run_id)
+        pipe.zadd(keys.ENDED, {self.run_id: time.time()}, nx=True)
+        pipe.execute()
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def _meta(self) -> RunRecord:
+        meta = self.store.meta()
+        if meta is None:
+            raise self._unknown()
+        return meta
+
+    def _unknown(self) -> errors.UnknownRun:
+        return errors.UnknownRun(f"no run {self.run_id!r}", hint="nepiq ls lists the runs")
+
+    def snapshot(self, guids: Sequence[int] | None = None) -> Snapshot:
+        """Last event id, phase and states, so that nothing between them and the events is lost."""
+        snapshot = self.store.snapshot(guids)
+        if snapshot.phase == "GONE":
+            raise self._unknown()
+        return snapshot
+
+    def events(self, after: str = events.START, block: float = 0.0) -> list[events.Event]:
+        """The events after ``after``; waits ``block`` seconds for one."""
+        return events.read(self.store.redis, self.run_id, after, block=block)
+
+    def record(self, guid: int) -> ResourceRecord:
+        """Everything known of one resource.
+
+        Raises:
+            UnknownResource: the run has no such resource.
+        """
+        found = self.store.record(guid)
+        if found is None:
+            raise errors.UnknownResource(guid, self.store.guids())
+        return found
+
+    def records(self, guids: Sequence[int] | None = None) -> list[ResourceRecord]:
+        """Everything known of several resources; all by default."""
+        return self.store.records(guids)
+
+    def step(self, step_id: str) -> StepRecord | None:
+        """What is known of a step."""
+        return self.store.step(step_id)
+
+    def output(self, guid: int, name: str, occasion: int) -> bytes | None:
+        """A small output that came with the exit of that occasion, or None."""
+        return self.store.output(guid, name, occasion)
+
+    def fetch(
+        self, guid: int, path: str, *, offset: int = 0, length: int | None = None
+    ) -> Iterator[bytes]:
+        """Bytes of a file on a resource's host, relative to its run directory, by blocks.
+
+        Raises:
+            FileMissing: there is no such file.
+            HostError: nobody sends it, or it arrived changed.
+        """
+        transfer_id = transfer.new_id()
+        queue = self.queue_of(guid)
+        args = [self.run_id, guid, path, transfer_id, offset, length]
+
+        def ask() -> None:
+            self._publisher().call(
+                "nepiq.fetch", queue, args, shown=f"{self.run_id} {guid} fetch {path}"
+            )
+
+        return transfer.receive(self.store.redis, self.run_id, transfer_id, ask)
+
+    def send(self, transfer_id: str, blocks: Iterator[bytes]) -> None:
+        """Send the blocks that a client asked for with :meth:`fetch`."""
+        transfer.send(self.store.redis, self.run_id, transfer_id, blocks)
+
+    def queue_of(self, guid: int) -> str:
+        """The queue that leads to a worker which reaches the resource's host."""
+        record = self.record(guid)
+        host = self.record(record.host) if record.host else record
+        machine = self._meta().bindings.get(host.site)
+        if host.local and machine:
+            return queues.of_machine(machine)
+        return record.queue
+
+    def require_workers(self, queues: Iterable[str], seconds: float | None = None) -> None:
+        """Return when each queue is served by a live worker.
+
+        Raises:
+            NoWorker: one is not within ``seconds`` (``settings.worker_timeout`` by default).
+        """
+        limit = self.settings.worker_timeout if seconds is None else seconds
+        end = time.monotonic() + limit
+        wanted = set(queues)
+        while wanted - self._served():
+            if time.monotonic() > end:
+                missing = sorted(wanted - self._served())
+                raise _no_worker(missing, limit)
+            # Workers announce themselves by a key, not by an event of this run.
+            time.sleep(0.1)
+
+    def _served(self) -> set[str]:
+        from .stack import ALIVE
+
+        redis = self.store.redis
+        seconds = int(_any(redis.time())[0])
+        names = _any(redis.zrangebyscore(keys.BEATS, seconds - ALIVE, "+inf"))
+        if not names:
+            return set()
+        told = [json.loads(text) for text in _any(redis.hmget(keys.WORKERS, names)) if text]
+        return {queue for worker in told for queue in worker["queues"]}
+
+    def _accept(self, status: str, detail: str = "") -> None:
+        """Raise the error that a script's refusal stands for."""
+        if status == "OK":
+            return
+        where = f"run {self.run_id}"
+        if status == "GONE":
+            raise self._unknown()
+        if status == "TOOLATE":
+            raise errors.TooLate(
+                f"the step is {detail} already, so a condition on it comes too late", where=where
+            )
+        if status == "CLOSED":
+            raise errors.ExperimentFailed(
+                f"the run is {detail or 'over'}, so nothing new is deployed or started",
+                where=where,
+                hint=f"nepiq status {self.run_id} tells why",
+            )
+        if status == "ILLEGAL":
+            raise errors.NotAllowed(f"not possible in state {detail}", where=where)
+        if status == "UNKNOWN":
+            raise errors.UnknownResource(detail, self.store.guids(), where=where)
+        if status == "CLASH":
+            raise errors.InvalidValue(
+                f"guid {detail} was registered by another client",
+                where=where,
+                hint="let nepiq choose the guids",
+            )
+        raise errors.NepiqError(f"unexpected answer {status} {detail}", where=where)
+
+
+def _resource_spec(spec: Mapping[str, Any]) -> ResourceSpec:
+    """What the store keeps of a resource as its description gives it."""
+    needs = [Condition(action, target, state, 0.0, True) for action, target, state in spec["needs"]]
+    conditions = [Condition(*condition) for condition in spec["conds"]]
+    return ResourceSpec(
+        guid=spec["g"],
+        rtype=spec["rtype"],
+        label=spec["label"],
+        queue=spec["queue"],
+        critical=spec["critical"],
+        batch=spec["batch"],
+        host=spec["host"],
+        peers=spec["peers"],
+        attributes=spec["attrs"],
+        conditions=needs + conditions,
+        after=spec["after"],
+        is_host=spec["host"] == spec["g"],
+        local=spec.get("local", False),
+        site=spec.get("site", ""),
+        limit=spec.get("limit"),
+    )
+
+
+def _no_worker(missing: Sequence[str], seconds: float) -> errors.NoWorker:
+    queue = missing[0]
+    site = queues.site_of(queue)
+    what = f"site {site!r}" if site else "it"
+    command = f"nepiq worker --site {site}" if site else "nepiq worker"
+    return errors.NoWorker(
+        f"no worker serves {what} (queue {queue}), waited {seconds:g} s",
+        hint=f"start one: {command}",
+    )
+
+
+def _any(value: Any) -> Any:
+    return value

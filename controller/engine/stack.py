@@ -1,0 +1,281 @@
+"""The Redis and the broker that a process works with, and the runs in them."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from .. import errors
+from ..settings import Settings
+from .orchestration import Run
+from .store import keys
+from .store.store import RunStore
+from .store.timing import Timing
+
+if TYPE_CHECKING:
+    from .broker import Publisher
+
+ALIVE = 10.0
+"""Seconds since its last sign of life within which a worker counts as alive."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known of a run at a glance.
+
+    Attributes:
+        run_id: its id.
+        exp_id: the user's name for the experiment.
+        phase: RUNNING, FAILED, RELEASING or RELEASED.
+        created: when, seconds since the epoch.
+        live: resources that are not released.
+        cause: the failure that ended RUNNING, if one did.
+    """
+
+    run_id: str
+    exp_id: str
+    phase: str
+    created: float
+    live: int
+    cause: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """What a worker says of itself.
+
+    Attributes:
+        name: its Celery node name.
+        machine: the worker machine it runs on.
+        queues: what it serves.
+        pid: its process id there.
+        version: its nepiq version.
+        seen: seconds since its last sign of life.
+    """
+
+    name: str
+    machine: str
+    queues: tuple[str, ...]
+    pid: int
+    version: str
+    seen: float
+
+    @property
+    def alive(self) -> bool:
+        """True if it gave a sign of life lately."""
+        return self.seen < ALIVE
+
+
+def client_url(url: str) -> str:
+    """The URL in the form of redis-py: Celery writes ``redis+socket://`` for its ``unix://``."""
+    return "unix" + url[len("redis+socket") :] if url.startswith("redis+socket:") else url
+
+
+def broker_url(url: str) -> str:
+    """The URL in the form of Celery."""
+    return "redis+socket" + url[len("unix") :] if url.startswith("unix:") else url
+
+
+def shown_url(url: str) -> str:
+    """The URL without a password, for messages."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+def connect(url: str, timeout: float = 5.0) -> redis.Redis:
+    """Connect to the Redis that holds the state of runs.
+
+    Raises:
+        RedisUnreachable: it does not answer within ``timeout`` seconds, or refuses us.
+        InvalidValue: the URL cannot be read.
+    """
+    try:
+        client = redis.Redis.from_url(
+            client_url(url),
+            socket_timeout=30.0,
+            socket_connect_timeout=min(timeout, 5.0),
+            health_check_interval=25,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 8),
+        )
+    except ValueError as error:
+        raise errors.InvalidValue(f"Redis URL {shown_url(url)!r}: {error}") from error
+    # The first contact is given up by time, not by a number of tries.
+    probe = redis.Redis.from_url(
+        client_url(url),
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.2), 0),
+    )
+    end = time.monotonic() + timeout
+    try:
+        while True:
+            try:
+                probe.ping()
+                return client
+            except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+                refused = isinstance(error, redis.AuthenticationError)
+                if refused or time.monotonic() + 0.2 > end:
+                    raise errors.RedisUnreachable(
+                        f"Redis at {shown_url(url)} does not answer: {error}",
+                        hint="start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL; "
+                        "with neither set, nepiq uses a private one",
+                    ) from error
+                time.sleep(0.1)
+    except redis.ResponseError as error:
+        raise errors.RedisUnreachable(
+            f"Redis at {shown_url(url)} refuses us: {error}",
+            hint="user and password belong into the URL: redis://user:password@host:6379/0",
+        ) from error
+    finally:
+        probe.close()
+
+
+class Stack:
+    """The broker and the state that this process uses. Connects when first used.
+
+    Args:
+        settings: where they are; must name them (the embedded stack fills them in first).
+        timing: intervals of the engine.
+    """
+
+    def __init__(self, settings: Settings, *, timing: Timing | None = None) -> None:
+        self.settings = settings
+        self.timing = timing or Timing.from_environment()
+
+    @functools.cached_property
+    def redis(self) -> redis.Redis:
+        """Client of the state.
+
+        Raises:
+            RedisUnreachable: it does not answer within ``settings.connect_timeout``.
+        """
+        return connect(self.settings.state_url, self.settings.connect_timeout)
+
+    @functools.cached_property
+    def publisher(self) -> Publisher:
+        """What submits steps through the broker."""
+        # Celery takes as long to import as everything else together: only who submits pays.
+        from .broker import Publisher, make_app
+
+        return Publisher(make_app(broker_url(self.settings.broker_url)))
+
+    def create_run(self, exp_id: str, release_after: float | None = None) -> Run:
+        """Begin a run under an id that is the present time in UTC, 20 digits.
+
+        Args:
+            exp_id: the user's name for the experiment.
+            release_after: release the run when no client has been seen for so many seconds.
+        """
+        moment = datetime.now(timezone.utc)
+        while True:
+            run_id = moment.strftime("%Y%m%d%H%M%S%f")
+            run = self.exact_run(run_id)
+            if run.create(exp_id, release_after):
+                self.redis.zadd(keys.RUNS, {run_id: time.time()})
+                return run
+            moment += timedelta(microseconds=1)
+
+    def run(self, run_id: str) -> Run:
+        """An existing run.
+
+        Args:
+            run_id: its id, the end or beginning of one that is unique, the name of an
+                experiment (its latest run), or ``last``.
+
+        Raises:
+            UnknownRun: there is none; near misses are in the hint.
+        """
+        found = self.exact_run(run_id)
+        if found.store.meta():
+            return found
+        infos = self.runs()
+        match = _matching(run_id, infos)
+        if match is None:
+            known = [info.run_id for info in infos] + sorted({info.exp_id for info in infos})
+            near = difflib.get_close_matches(run_id, known, n=3) or known[:5]
+            raise errors.UnknownRun(
+                f"no run {run_id!r} in {shown_url(self.settings.state_url)}",
+                hint="known: " + ", ".join(near) if near else "there are no runs yet",
+            )
+        return self.exact_run(match)
+
+    def exact_run(self, run_id: str) -> Run:
+        """A run by its exact id, whether or not it exists."""
+        store = RunStore(self.redis, run_id, self.timing)
+        return Run(store, lambda: self.publisher, self.settings)
+
+    def runs(self) -> list[RunInfo]:
+        """All runs that this Redis still holds, the latest first."""
+        ids = [raw.decode() for raw in _list(self.redis.zrevrange(keys.RUNS, 0, -1))]
+        infos = []
+        for run_id in ids:
+            meta = RunStore(self.redis, run_id, self.timing).meta()
+            if meta is None or meta.phase == "EXPIRED":
+                continue
+            infos.append(
+                RunInfo(run_id, meta.exp_id, meta.phase, meta.created, meta.live, meta.cause)
+            )
+        return infos
+
+    def workers(self) -> list[WorkerInfo]:
+        """The workers that gave a sign of life within the last day, by name."""
+        records: dict[bytes, bytes] = _any(self.redis.hgetall(keys.WORKERS))
+        beats = dict(_list(self.redis.zrange(keys.BEATS, 0, -1, withscores=True)))
+        seconds, micros = _any(self.redis.time())
+        now = seconds + micros / 1e6
+        found = []
+        for name, text in sorted(records.items()):
+            if name not in beats:
+                continue
+            told = json.loads(text)
+            found.append(
+                WorkerInfo(
+                    name.decode(),
+                    told["machine"],
+                    tuple(told["queues"]),
+                    told["pid"],
+                    told["version"],
+                    max(0.0, now - beats[name]),
+                )
+            )
+        return found
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "publisher" in self.__dict__:
+            self.publisher.close()
+        if "redis" in self.__dict__:
+            self.redis.close()
+
+
+def _matching(name: str, infos: Iterable[RunInfo]) -> str | None:
+    ordered = list(infos)
+    if name == "last":
+        return ordered[0].run_id if ordered else None
+    named = [info.run_id for info in ordered if info.exp_id == name]
+    if named:
+        return named[0]
+    parts = [i.run_id for i in ordered if i.run_id.startswith(name) or i.run_id.endswith(name)]
+    return parts[0] if len(parts) == 1 else None
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value)

@@ -1,0 +1,106 @@
+"""What the environment says: where Redis is, and how this process takes part.
+
+Read once per process into a plain dataclass. (A settings library would cost more to import than
+the whole budget of a script's start allows: docs/decisions/0004.)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import InvalidValue
+from .model.names import check_name
+
+DEFAULT_SITE = "default"
+
+
+def machine_name() -> str:
+    """The name of this worker machine: ``NEPIQ_MACHINE``, else the host name."""
+    name = os.environ.get("NEPIQ_MACHINE") or socket.gethostname() or "localhost"
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:63]
+
+
+def _seconds(name: str, default: float) -> float:
+    text = os.environ.get(name, "")
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise InvalidValue(f"{name}={text!r} is not a number of seconds") from None
+
+
+def _state_home() -> Path:
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "nepiq"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this process reaches the others.
+
+    Attributes:
+        broker_url: Redis for Celery's messages (``NEPIQ_BROKER_URL``). With this and
+            ``state_url`` empty, the embedded stack of this user is used.
+        state_url: Redis for the state of runs (``NEPIQ_STATE_URL``); the broker's if empty.
+        broker_name: name of the broker, the same for everybody who uses it
+            (``NEPIQ_BROKER_NAME``). Its workers sweep the runs that were deployed through it.
+        imports: modules that workers import resource types and callbacks from
+            (``NEPIQ_IMPORTS``, separated by commas).
+        sites: sites whose hosts this worker reaches (``NEPIQ_SITES``, separated by commas).
+        machine: name of this machine.
+        connect_timeout: seconds to wait for Redis before giving up.
+        worker_timeout: seconds that a deploy waits for a worker of a site to appear.
+        machine_gone: seconds without any live worker on a worker machine after which what is
+            bound to it FAILS (``NEPIQ_MACHINE_GONE``).
+        retention: seconds that the records of a released run are kept (``NEPIQ_RETENTION``).
+        state_home: directory for what must outlive a process (the embedded Redis).
+    """
+
+    broker_url: str = ""
+    state_url: str = ""
+    broker_name: str = "main"
+    imports: tuple[str, ...] = ()
+    sites: tuple[str, ...] = (DEFAULT_SITE,)
+    machine: str = field(default_factory=machine_name)
+    connect_timeout: float = 5.0
+    worker_timeout: float = 10.0
+    machine_gone: float = 60.0
+    retention: float = 7 * 86400.0
+    state_home: Path = field(default_factory=_state_home)
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the ``NEPIQ_*`` variables.
+
+        Raises:
+            InvalidValue: a variable has a value that cannot be used; it is named.
+        """
+        broker = os.environ.get("NEPIQ_BROKER_URL", "")
+        state = os.environ.get("NEPIQ_STATE_URL", "")
+        return cls(
+            broker_url=broker or state,
+            state_url=state or broker,
+            broker_name=check_name("broker name", os.environ.get("NEPIQ_BROKER_NAME", "main")),
+            imports=_words(os.environ.get("NEPIQ_IMPORTS", "")),
+            sites=tuple(
+                check_name("site", site)
+                for site in _words(os.environ.get("NEPIQ_SITES", DEFAULT_SITE))
+            ),
+            machine=machine_name(),
+            connect_timeout=_seconds("NEPIQ_CONNECT_TIMEOUT", 5.0),
+            worker_timeout=_seconds("NEPIQ_WORKER_TIMEOUT", 10.0),
+            machine_gone=_seconds("NEPIQ_MACHINE_GONE", 60.0),
+            retention=_seconds("NEPIQ_RETENTION", 7 * 86400.0),
+        )
+
+    @property
+    def embedded(self) -> bool:
+        """True if no Redis was named, so that the embedded stack serves."""
+        return not self.broker_url
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[,\s]+", text) if word)

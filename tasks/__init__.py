@@ -1,0 +1,1 @@
+"""What Celery delivers: thin tasks around :mod:`nepiq.workers`."""

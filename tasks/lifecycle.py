@@ -1,0 +1,29 @@
+"""The steps of resource managers, as Celery tasks.
+
+Their names are stable, since monitors and mixed versions know them: ``nepiq.deploy``,
+``nepiq.start``, ``nepiq.stop``, ``nepiq.set``, ``nepiq.release`` and ``nepiq.announce``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+
+from ..workers import runtime
+from ..workers.steps import carry_out
+
+
+def _step(self: Any, run_id: str, steps: list[str]) -> None:
+    queue = str(self.request.delivery_info.get("routing_key") or "")
+    carry_out(runtime.current(), run_id, steps, queue)
+
+
+for _action in ("deploy", "start", "stop", "set", "release"):
+    shared_task(bind=True, name=f"nepiq.{_action}")(_step)
+
+
+@shared_task(name="nepiq.announce")
+def announce(run_id: str, items: list[list[Any]]) -> None:
+    """Submit steps whose common moment has come."""
+    runtime.current().run(run_id).announce(items)

@@ -1,0 +1,66 @@
+"""Resource types that misbehave on purpose; workers import this module."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from nepiq.controller import Attribute, Context, Later, ResourceManager, Retry
+
+
+class Quick(ResourceManager, rtype="test::Quick"):
+    """Does no I/O, and may hang, exit or raise in its start."""
+
+    does_io = False
+    mood = Attribute(str, "", help="'hang', 'exit', 'raise' or nothing.")
+
+    def do_start(self, context: Context) -> None:
+        """Do what the mood says."""
+        if self.mood == "hang":
+            time.sleep(3.0)
+        elif self.mood == "exit":
+            raise SystemExit(3)
+        elif self.mood == "raise":
+            raise ValueError("bad mood")
+
+
+class Flaky(ResourceManager, rtype="test::Flaky"):
+    """Is not ready at first, and then fails twice before it starts."""
+
+    retries = {"do_start": Retry(2, "50ms")}
+    polls = Attribute(int, 0, help="How often its deploy has looked.")
+    attempt = Attribute(int, 0, help="The attempt that succeeded.")
+
+    def do_deploy(self, context: Context) -> Later | None:
+        """Come back twice."""
+        self.polls += 1
+        return Later("50ms") if self.polls < 3 else None
+
+    def do_start(self, context: Context) -> None:
+        """Fail on the first two attempts."""
+        if context.attempt < 3:
+            raise RuntimeError("not yet")
+        self.attempt = context.attempt
+
+
+class Poison(ResourceManager, rtype="test::Poison"):
+    """Kills the worker that touches it."""
+
+    def do_deploy(self, context: Context) -> None:
+        """End this process without a word."""
+        import os
+
+        os._exit(9)
+
+
+class Dial(ResourceManager, rtype="test::Dial"):
+    """Can be set while it runs."""
+
+    level = Attribute(int, 0, range=(0, 10), help="What it is set to.")
+    applied = Attribute(str, "", help="What its do_set has seen.")
+
+    def do_set(self, context: Context, name: str, value: Any) -> None:
+        """Note it, and refuse 7."""
+        if value == 7:
+            raise ValueError("seven is not for dials")
+        self.applied = f"{self.applied}{name}={value};"

@@ -1,0 +1,47 @@
+"""What ``celery -A nepiq.workers.app worker`` loads.
+
+The environment says which broker, which state and which sites it serves (see
+:class:`nepiq.controller.settings.Settings`); ``nepiq worker`` sets it and starts this.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from celery import Celery
+
+from ..controller.engine import queues
+from ..controller.engine.broker import make_app
+from ..controller.engine.stack import broker_url
+from ..controller.errors import InfrastructureError
+from ..controller.settings import Settings
+from .bootsteps import NepiqStep
+
+
+def worker_app(settings: Settings) -> Celery:
+    """The Celery application of a worker that serves ``settings.sites``.
+
+    Raises:
+        InfrastructureError: no broker was named.
+    """
+    if settings.embedded:
+        raise InfrastructureError(
+            "a worker needs a Redis",
+            hint="set NEPIQ_BROKER_URL (and NEPIQ_STATE_URL); 'nepiq up' starts a private one",
+        )
+    served = [
+        queues.COMMON,
+        *map(queues.of_site, settings.sites),
+        queues.of_machine(settings.machine),
+    ]
+    app = make_app(broker_url(settings.broker_url), served, name="nepiq.workers")
+    app.set_current()
+    app.conf.include = ["nepiq.tasks.lifecycle", "nepiq.tasks.bytes"]
+    app.steps["worker"].add(NepiqStep)
+    return app
+
+
+try:
+    app = worker_app(Settings.from_environment())
+except InfrastructureError as error:
+    sys.exit(f"nepiq: {error}")

@@ -1,0 +1,128 @@
+"""What one worker process holds: its stack, its leases and its sessions to hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from redis import Redis
+
+from ..controller.engine.orchestration import Run
+from ..controller.engine.stack import Stack
+from ..controller.engine.store import keys
+from ..controller.settings import Settings
+from .hosts import SessionPool
+from .leases import LeaseKeeper
+
+if TYPE_CHECKING:
+    from .watcher import Watcher
+
+
+class Runtime:
+    """One worker process.
+
+    Args:
+        settings: of this process.
+        name: the worker's Celery node name.
+        queues: what it serves.
+    """
+
+    def __init__(self, settings: Settings, name: str, queues: Sequence[str]) -> None:
+        self.settings = settings
+        self.name = name
+        self.machine = settings.machine
+        self.queues = frozenset(queues)
+        self.stack = Stack(settings)
+        self.sessions = SessionPool()
+        self.keeper = LeaseKeeper(name, self.stack.timing, self.beat)
+        self.watcher: Watcher | None = None
+        self._live: tuple[float, frozenset[str]] = (0.0, frozenset())
+        self._told = json.dumps(
+            {
+                "machine": self.machine,
+                "queues": sorted(self.queues),
+                "pid": os.getpid(),
+                "version": version(),
+            }
+        )
+
+    @property
+    def redis(self) -> Redis:
+        """Client of the state."""
+        return self.stack.redis
+
+    def run(self, run_id: str) -> Run:
+        """A run by its exact id, whether or not it exists; its scripts tell."""
+        return self.stack.exact_run(run_id)
+
+    def beat(self) -> None:
+        """Tell that this worker lives."""
+        seconds, micros = _any(self.redis.time())
+        now = seconds + micros / 1e6
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.hset(keys.WORKERS, self.name, self._told)
+        pipe.zadd(keys.BEATS, {self.name: now})
+        pipe.zadd(keys.MACHINES, {self.machine: now})
+        pipe.execute()
+
+    def farewell(self) -> None:
+        """Tell that this worker has ended as it should."""
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.hdel(keys.WORKERS, self.name)
+        pipe.zrem(keys.BEATS, self.name)
+        pipe.execute()
+
+    def live_machines(self) -> frozenset[str]:
+        """Machines with a worker that gave a sign of life lately; read once a second."""
+        read_at, machines = self._live
+        if time.monotonic() - read_at > 1.0:
+            seconds = _any(self.redis.time())[0]
+            names = _any(self.redis.zrangebyscore(keys.MACHINES, seconds - 15, "+inf"))
+            machines = frozenset(name.decode() for name in names)
+            self._live = (time.monotonic(), machines)
+        return machines
+
+    def members(self, key: str) -> list[bytes]:
+        """Members of a set."""
+        return list(_any(self.redis.smembers(key)))
+
+    def ranged(self, key: str, highest: float) -> list[bytes]:
+        """Members of a sorted set up to a score."""
+        return list(_any(self.redis.zrangebyscore(key, "-inf", highest)))
+
+    def close(self) -> None:
+        """Close sessions and connections."""
+        self.sessions.close()
+        self.stack.close()
+
+
+def version() -> str:
+    """The installed version of nepiq."""
+    try:
+        return metadata.version("nepiq")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+_current: Runtime | None = None
+
+
+def current() -> Runtime:
+    """This process' runtime, made when the worker started."""
+    if _current is None:
+        raise RuntimeError("no nepiq worker has started in this process")
+    return _current
+
+
+def install(runtime: Runtime | None) -> None:
+    """Make ``runtime`` what :func:`current` gives."""
+    global _current  # noqa: PLW0603 - Celery tasks have no other way to their worker
+    _current = runtime

@@ -1,0 +1,286 @@
+"""Carrying out steps: claim, load, call the hook, commit.
+
+Steps without I/O come in batches: one claim, their hooks one after the other, one commit. A step
+with I/O comes alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from ..controller import errors
+from ..controller.engine.orchestration import Run
+from ..controller.engine.store.records import Due, Early, Grant, Outcome
+from ..controller.model import actions
+from ..controller.model.host import Context, Host, Launch
+from ..controller.model.lifecycle import Action, State
+from ..controller.model.resource import ResourceManager
+from ..controller.model.timing import Deadline
+from . import exits, faults, loading
+from .hosts import ShellHost
+from .hosts.absent import NO_HOST
+from .leases import SLOW_HOOK, Lease
+from .runtime import Runtime
+
+log = logging.getLogger("nepiq.steps")
+
+WORTH_WAITING = 0.3
+"""Seconds that a step may come early and still be waited for by the thread that holds it."""
+
+
+def carry_out(runtime: Runtime, run_id: str, steps: Sequence[str], queue: str) -> None:
+    """Claim steps of a run and carry out those that were granted.
+
+    Args:
+        runtime: this worker's.
+        run_id: the run.
+        steps: what a message asked for; those that are done, taken or void are passed over.
+        queue: where the message came from; what comes early goes back there.
+    """
+    run = runtime.run(run_id)
+    nonce = secrets.token_hex(6)
+    answers = run.claim(steps, nonce, runtime.name, runtime.machine)
+    granted = [answer for answer in answers if isinstance(answer, Grant)]
+    if granted:
+        _execute(runtime, run, granted)
+    early = [answer for answer in answers if isinstance(answer, Early)]
+    if early:
+        _come_back(runtime, run, early, queue)
+
+
+def _come_back(runtime: Runtime, run: Run, early: Sequence[Early], queue: str) -> None:
+    """What came early (this machine's clock is ahead) is waited for, or sent again for later."""
+    wait = max(item.seconds for item in early)
+    steps = [item.step for item in early]
+    if wait <= WORTH_WAITING:
+        time.sleep(wait)
+        carry_out(runtime, run.run_id, steps, queue)
+    else:
+        batch = len(steps) > 1
+        due = [Due(item.step, item.seconds, queue, batch, item.step) for item in early]
+        runtime.stack.publisher.submit(run.run_id, due)
+
+
+def _execute(runtime: Runtime, run: Run, grants: Sequence[Grant]) -> None:
+    with runtime.keeper.holding(run, grants) as leases:
+        if len(grants) == 1:
+            faults.point("claimed", grants[0].label)
+            outcome = _Step(runtime, run, grants[0], leases[0]).outcome()
+            faults.point("acted", grants[0].label)
+            if outcome is not None:
+                run.commit([outcome])
+                _look_after(runtime, grants[0], outcome)
+        else:
+            _Batch(runtime, run, list(zip(grants, leases, strict=True))).work()
+
+
+def _look_after(runtime: Runtime, grant: Grant, outcome: Outcome) -> None:
+    deployed_host = grant.action == "deploy" and grant.host == grant.guid
+    if deployed_host and outcome.kind == "ok" and runtime.watcher is not None:
+        runtime.watcher.poke()
+
+
+class _Batch:
+    """Several claimed steps without I/O.
+
+    If a hook hangs, what waits behind it is given back to the queue, and what is done is
+    committed, by the lease keeper's thread.
+    """
+
+    def __init__(self, runtime: Runtime, run: Run, items: list[tuple[Grant, Lease]]) -> None:
+        self._runtime = runtime
+        self._run = run
+        self._waiting = items[::-1]
+        self._done: list[tuple[Lease, Outcome]] = []
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+
+    def work(self) -> None:
+        """Carry out the steps one after the other and commit them together."""
+        with self._runtime.keeper.alarm(SLOW_HOOK, self._check):
+            while True:
+                with self._lock:
+                    if not self._waiting:
+                        break
+                    grant, lease = self._waiting.pop()
+                    self._began = time.monotonic()
+                outcome = _Step(self._runtime, self._run, grant, lease).outcome()
+                if outcome is not None:
+                    with self._lock:
+                        self._done.append((lease, outcome))
+        self._commit()
+
+    def _commit(self) -> None:
+        with self._lock:
+            done, self._done = self._done, []
+        if done:
+            self._run.commit([outcome for _, outcome in done])
+            self._runtime.keeper.drop([lease for lease, _ in done])
+
+    def _check(self) -> float | None:
+        slow = time.monotonic() - self._began
+        if slow < SLOW_HOOK:
+            # The batch is long, not stuck; look at it again when this hook would be slow.
+            return SLOW_HOOK - slow
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for grant, _ in waiting:
+            self._run.again(grant.step, grant.token, 0.0, "later")
+        self._runtime.keeper.drop([lease for _, lease in waiting])
+        self._commit()
+        return None
+
+
+@dataclass
+class _Step:
+    """One claimed step."""
+
+    runtime: Runtime
+    run: Run
+    grant: Grant
+    lease: Lease
+
+    def outcome(self) -> Outcome | None:
+        """Carry it out; None if it has been put back, or is not ours any more."""
+        if not self.lease.valid:
+            return None
+        try:
+            rm = loading.granted(self.run, self.grant)
+            done = self._act(rm)
+        except errors.FencedError as error:
+            # Not ours any more, unless the run has ended on that host: then it is over here too.
+            return self._failed(error, {})
+        except (errors.NepiqError, RedisError, OSError) as error:
+            return self._failed(error, {})
+        if done.later is not None:
+            self._put_back(done)
+            return None
+        if done.error is not None:
+            return self._failed(done.error, rm.changes())
+        return self._done(rm, done.launch)
+
+    def _act(self, rm: ResourceManager) -> actions.Outcome:
+        grant, action = self.grant, Action(self.grant.action)
+        deadline = Deadline.after(self._time_left(rm.deadline_for(action)))
+        context = Context(
+            host=self._host(deadline),
+            peers=rm.peers,
+            attempt=grant.tries,
+            deadline=deadline,
+            log=_logger(self.run, grant),
+        )
+        name, value = grant.args if action is Action.SET else ("", None)
+        return actions.perform(
+            rm,
+            action,
+            context,
+            progress=partial(self._progress, rm),
+            resume_after=State(grant.state),
+            name=name,
+            value=value,
+            failures=grant.retried,
+        )
+
+    def _time_left(self, allowed: float) -> float:
+        # A deadline counts over all rounds of a step; `began` is Redis' time, good to a second.
+        if self.grant.tries == 1:
+            return allowed
+        left = allowed - max(0.0, time.time() - self.grant.began)
+        if left <= 0:
+            raise errors.DeadlineError(
+                f"not done within {allowed:g} s, in {self.grant.tries - 1} attempts",
+                where=self._where(),
+            )
+        return left
+
+    def _host(self, deadline: Deadline) -> Host:
+        grant = self.grant
+        if grant.host is None:
+            return NO_HOST
+        node = loading.resource(self.run, self.run.record(grant.host))
+        return ShellHost(
+            self.runtime.sessions.session(node),
+            run_id=self.run.run_id,
+            exp_id=self.run.exp_id,
+            node=grant.host,
+            guid=grant.guid,
+            occasion=grant.occ,
+            token=grant.token,
+            deadline=deadline,
+            cancel=self.lease.cancel,
+            where=self._where(),
+        )
+
+    def _progress(self, rm: ResourceManager, state: State) -> None:
+        if self.lease.cancel.is_set():
+            raise errors.FencedError("asked to stop", where=self._where())
+        grant = self.grant
+        if not self.run.progress(grant.step, grant.token, state.name, 0.0, rm.changes()):
+            raise errors.FencedError("the claim was lost", where=self._where())
+
+    def _put_back(self, done: actions.Outcome) -> None:
+        grant = self.grant
+        kind, told = "later", None
+        if done.error is not None:
+            kind, told = "retry", self._told(done.error)
+        self.run.again(grant.step, grant.token, done.later or 0.0, kind, told)
+
+    def _done(self, rm: ResourceManager, launch: Launch | None) -> Outcome:
+        grant, changes = self.grant, rm.changes()
+        if launch is None:
+            return Outcome(grant.step, grant.token, "ok", attrs=changes)
+        if launch.exit is None:
+            return Outcome(grant.step, grant.token, "ok", age=launch.age, attrs=changes)
+        ended = launch.exit
+        return Outcome(
+            grant.step,
+            grant.token,
+            ended.outcome,
+            age=launch.age,
+            attrs={**changes, **exits.attributes(grant.rtype, ended)},
+            info=exits.info(ended, grant.label),
+            outputs=ended.outputs,
+            end_age=ended.age,
+        )
+
+    def _failed(self, error: BaseException, changes: Mapping[str, Any]) -> Outcome:
+        grant = self.grant
+        told = self._told(error)
+        stopped = isinstance(error, errors.Cancelled) or self.lease.cancel.is_set()
+        kind = "cancelled" if stopped and grant.action != "release" else "failed"
+        return Outcome(grant.step, grant.token, kind, attrs=changes, info=told)
+
+    def _told(self, error: BaseException) -> dict[str, Any]:
+        expected = isinstance(error, errors.NepiqError)
+        log.warning(
+            "%s: %s",
+            self._where(),
+            error if expected else repr(error),
+            exc_info=None if expected else error,
+            extra={"action": "step_failed", "step": self.grant.step},
+        )
+        told = errors.details(error)
+        told["where"] = told["where"] or self._where()
+        return told
+
+    def _where(self) -> str:
+        return f"{self.grant.label} {self.grant.action}, attempt {self.grant.tries}"
+
+
+def _logger(run: Run, grant: Grant) -> logging.LoggerAdapter[logging.Logger]:
+    extra = {
+        "run_id": run.run_id,
+        "label": grant.label,
+        "step": grant.step,
+        "attempt": grant.tries,
+    }
+    return logging.LoggerAdapter(log, extra)

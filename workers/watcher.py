@@ -1,0 +1,225 @@
+"""The exit watcher: sees processes on hosts end, and commits it.
+
+Each node of a run is watched by one worker that reaches it, chosen by lease. It follows the
+node's journal over one channel; another worker takes over from the last offset.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from redis.exceptions import RedisError
+
+from ..controller.engine import queues
+from ..controller.engine.orchestration import Run
+from ..controller.engine.store import keys
+from ..controller.engine.store.records import ResourceRecord
+from ..controller.errors import HostError, NepiqError
+from ..controller.model.host import Exit
+from . import exits, faults, loading
+from .hosts import Ended, Entry, Follow, Lost, follow
+from .runtime import Runtime
+
+log = logging.getLogger("nepiq.watcher")
+
+PERIOD = 1.0
+HOST_LOST = 60.0
+"""Seconds without a word from a node after which it counts as lost."""
+
+
+class Watcher(threading.Thread):
+    """Finds nodes that nobody watches, and watches them.
+
+    Args:
+        runtime: this worker's.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(name="nepiq-watcher", daemon=True)
+        self._runtime = runtime
+        self._poked = threading.Event()
+        self._ended = False
+        self._watches: dict[tuple[str, int], NodeWatch] = {}
+
+    def poke(self) -> None:
+        """Look at once: a node has just become READY."""
+        self._poked.set()
+
+    def run(self) -> None:
+        """Look for nodes once a second, and whenever poked, until :meth:`end`."""
+        while not self._ended:
+            try:
+                self._look()
+            except (RedisError, OSError) as error:
+                log.warning("cannot look for nodes: %s", error, extra={"action": "watch_failed"})
+            except Exception:
+                log.exception("unexpected error in the watcher", extra={"action": "watch_error"})
+            self._poked.wait(PERIOD)
+            self._poked.clear()
+
+    def end(self) -> None:
+        """Stop watching; the leases are given up, so that others take over at once."""
+        self._ended = True
+        self._poked.set()
+        for watch in list(self._watches.values()):
+            watch.end()
+
+    def _look(self) -> None:
+        runtime = self._runtime
+        self._watches = {key: w for key, w in self._watches.items() if w.is_alive()}
+        active = keys.active(runtime.settings.broker_name)
+        for raw in runtime.members(active):
+            run = runtime.run(raw.decode())
+            for node in _unwatched(run):
+                key = (run.run_id, node)
+                if key in self._watches or not self._reaches(run, node):
+                    continue
+                granted = run.store.watch(node, runtime.name)
+                if granted.status == "OK":
+                    watch = NodeWatch(runtime, run, node, granted.journal, granted.offset)
+                    self._watches[key] = watch
+                    watch.start()
+
+    def _reaches(self, run: Run, node: int) -> bool:
+        record = run.store.record(node)
+        if record is None:
+            return False
+        queue = record.queue
+        if record.local:
+            meta = run.store.meta()
+            queue = queues.of_machine(meta.bindings.get(record.site, "") if meta else "")
+        return queue in self._runtime.queues
+
+
+def _unwatched(run: Run) -> list[int]:
+    """Nodes of a run whose exit watcher's lease has run out."""
+    watches = run.store.watches()
+    if not watches:
+        return []
+    now = run.store.now()
+    return [node for node, until in watches.items() if until <= now]
+
+
+class NodeWatch(threading.Thread):
+    """Follows the journal of one node until it is released or the lease is lost."""
+
+    def __init__(self, runtime: Runtime, run: Run, node: int, journal: str, offset: int) -> None:
+        super().__init__(name=f"nepiq-watch-{node}", daemon=True)
+        self._runtime = runtime
+        self._run = run
+        self._node = node
+        self._journal = journal
+        self._offset = offset
+        self._entries: Follow | None = None
+        self._heard = time.monotonic()
+        self._over = threading.Event()
+        self._labels: dict[int, ResourceRecord] = {}
+
+    def end(self) -> None:
+        """Stop, and give up the lease."""
+        self._over.set()
+
+    def run(self) -> None:
+        """Follow, reconnecting when the channel is lost."""
+        faults.point("watching")
+        heartbeat = threading.Thread(target=self._hold, name=self.name + "-lease", daemon=True)
+        heartbeat.start()
+        delay = 0.2
+        try:
+            while not self._over.is_set():
+                try:
+                    self._follow()
+                    delay = 0.2
+                except (HostError, OSError) as error:
+                    if self._run.record(self._node).state == "RELEASED":
+                        return
+                    log.warning("watch of node %s: %s", self._node, error)
+                    if time.monotonic() - self._heard > HOST_LOST:
+                        self._host_lost(error)
+                        return
+                except RedisError as error:
+                    log.warning("watch of node %s: %s", self._node, error)
+                self._over.wait(delay)
+                delay = min(delay * 2, 5.0)
+        except Exception:
+            log.exception("watch of node %s failed", self._node)
+        finally:
+            self._over.set()
+            heartbeat.join()
+
+    def _hold(self) -> None:
+        """Renew the lease; the channel ends with it."""
+        timing = self._runtime.stack.timing
+        while not self._over.wait(timing.renew):
+            try:
+                granted = self._run.store.watch(self._node, self._runtime.name)
+            except (RedisError, OSError):
+                continue
+            if granted.status != "OK":
+                self._over.set()
+        self._close_channel()
+        try:
+            self._run.store.unwatch(self._node, self._runtime.name)
+        except (RedisError, OSError) as error:
+            log.warning("cannot give up the watch of node %s: %s", self._node, error)
+
+    def _follow(self) -> None:
+        record = self._run.record(self._node)
+        node = loading.resource(self._run, record)
+        session = self._runtime.sessions.session(node)
+        self._entries = follow(
+            session,
+            self._run.run_id,
+            self._node,
+            self._journal,
+            self._offset,
+        )
+        for entry in self._entries:
+            self._heard = time.monotonic()
+            self._take(entry)
+            if self._over.is_set():
+                return
+
+    def _close_channel(self) -> None:
+        if self._entries is not None:
+            self._entries.close()
+
+    def _take(self, entry: Entry) -> None:
+        if isinstance(entry, Ended):
+            self._exited(entry.guid, entry.occasion, entry.exit)
+            if entry.journal_id:
+                self._journal, self._offset = entry.journal_id, entry.offset
+                store = self._run.store
+                store.watched(self._node, self._runtime.name, self._journal, self._offset)
+        elif isinstance(entry, Lost):
+            ended = Exit(code=None, outcome="FAILED", reason=entry.reason)
+            self._exited(entry.guid, entry.occasion, ended)
+
+    def _exited(self, guid: int, occasion: int, ended: Exit) -> None:
+        record = self._labels.get(guid) or self._run.store.record(guid)
+        if record is None:
+            return
+        self._labels[guid] = record
+        self._run.exited(
+            guid,
+            occasion,
+            ended.outcome,
+            ended.age,
+            exits.info(ended, record.label),
+            exits.attributes(record.rtype, ended),
+            ended.outputs,
+        )
+
+    def _host_lost(self, error: Exception) -> None:
+        reason = error.message if isinstance(error, NepiqError) else str(error)
+        self._run.abandon(
+            self._node,
+            {
+                "type": "HostError",
+                "message": f"no word from the host for {HOST_LOST:g} s: {reason}",
+                "where": self._run.record(self._node).label,
+                "hint": "is it up and reachable from this worker machine?",
+            },
+        )
