@@ -258,7 +258,7 @@ class Description(Roster):
             time: how long ago they must have reached it, ``"5s"``; not at all for None.
 
         Returns:
-            The conditions, those that existed before included.
+            The conditions that did not exist before.
 
         Raises:
             UnknownResource: one of the resources does not exist.
@@ -274,8 +274,9 @@ class Description(Roster):
         made = []
         for item in [self.resource(guid) for guid in self.resolve_all(guids1)]:
             for target in targets:
-                made.append(Condition(item.guid, what, target, milestone, offset))
-                self._remember(item, made[-1])
+                cond = Condition(item.guid, what, target, milestone, offset)
+                if self._remember(item, cond):
+                    made.append(cond)
         return made
 
     def withdraw(self, conditions: Iterable[Condition]) -> None:
@@ -364,10 +365,12 @@ class Description(Roster):
             elif slot is not None and not item.peers.get(name):
                 yield f"connection {name!r} of {item.label} to a {slot.rtype}"
 
-    def _remember(self, item: Resource, cond: Condition) -> None:
-        if cond not in self._known:
-            self._known.add(cond)
-            item.conds.append(cond)
+    def _remember(self, item: Resource, cond: Condition) -> bool:
+        if cond in self._known:
+            return False
+        self._known.add(cond)
+        item.conds.append(cond)
+        return True
 
     def _attrs(self, cls: type[ResourceManager], settings: Mapping[str, Any]) -> dict[str, Any]:
         attrs = dict(self._globals.get(cls.rtype, ()))

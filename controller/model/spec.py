@@ -70,7 +70,7 @@ def make_spec(resource: Resource, host: int | None, placement: Placement | None)
         ],
     }
     if placement is not None and host == resource.guid:
-        spec["site"], spec["local"], spec["limit"] = placement
+        spec |= {"site": placement.site, "local": placement.local, "limit": placement.limit}
     return spec
 
 
