@@ -202,8 +202,7 @@ class Harness(Generic[R]):
             value=value,
             failures=failures,
         )
-        if outcome.later is None:
-            self.attributes |= rm.changes()
+        self.attributes |= rm.changes()
         return outcome
 
     def _commit(self, outcome: Outcome) -> None:

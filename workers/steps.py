@@ -162,7 +162,7 @@ class _Step:
         except (errors.NepiqError, RedisError, OSError) as error:
             return self._failed(error, {})
         if done.later is not None:
-            self._put_back(done)
+            self._put_back(done, rm.changes())
             return None
         if done.error is not None:
             return self._failed(done.error, rm.changes())
@@ -227,12 +227,12 @@ class _Step:
         if not self.run.progress(grant.step, grant.token, state.name, 0.0, rm.changes()):
             raise errors.FencedError("the claim was lost", where=self._where())
 
-    def _put_back(self, done: actions.Outcome) -> None:
+    def _put_back(self, done: actions.Outcome, changes: Mapping[str, Any]) -> None:
         grant = self.grant
         kind, told = "later", None
         if done.error is not None:
             kind, told = "retry", self._told(done.error)
-        self.run.again(grant.step, grant.token, done.later or 0.0, kind, told)
+        self.run.again(grant.step, grant.token, done.later or 0.0, kind, told, changes)
 
     def _done(self, rm: ResourceManager, launch: Launch | None) -> Outcome:
         grant, changes = self.grant, rm.changes()

@@ -169,9 +169,19 @@ class Run:
         self.settle(reply)
         return statuses
 
-    def again(self, step: str, token: int, delay: float, kind: str, note: Any = None) -> bool:
+    def again(
+        self,
+        step: str,
+        token: int,
+        delay: float,
+        kind: str,
+        note: Any = None,
+        attrs: Mapping[str, Any] | None = None,
+    ) -> bool:
         """Put a claimed step back, due in ``delay`` seconds; False if the claim was lost."""
-        reply = self.store.again(step, token, delay, kind, dumps(note) if note is not None else "")
+        reply = self.store.again(
+            step, token, delay, kind, "" if note is None else dumps(note), attrs
+        )
         self.settle(reply)
         return reply.status == "OK"
 

@@ -147,7 +147,7 @@ class ResourceManager:
     whose worker is lost runs once more.
 
     An instance lives for one step: it is loaded from the record, and what its hooks assign to
-    attributes goes back into the record when the step is committed. Nothing else survives.
+    attributes goes back into the record after each of its rounds. Nothing else survives.
 
     Attributes:
         rtype: the type's name; empty for a base class.

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from nepiq.controller import ResourceState
-
 from tests.faults import graph as graphs
 from tests.stand import Stand, bearers, until
+
+from nepiq.controller import ResourceState
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(300)]
 

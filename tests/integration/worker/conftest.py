@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.stand import Stand
 
 KINDS = "tests.integration.worker.kinds"
