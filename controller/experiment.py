@@ -171,7 +171,8 @@ class ExperimentController(Describing):
         """Wait until resources have ended: STOPPED, FINISHED, FAILED or RELEASED.
 
         Args:
-            guids: which; all that were deployed by default. None of an empty list are waited for.
+            guids: which; by default all that were deployed, hosts left out, since these are
+                STARTED until they are released. An empty list waits for nothing.
             timeout: at most so long, ``"30s"`` or seconds.
 
         Returns:
@@ -190,7 +191,12 @@ class ExperimentController(Describing):
         return self._wait(guids, waiting.RELEASED, timeout)
 
     def _wait(self, guids: Targets | None, goal: waiting.Goal, timeout: str | float | None) -> bool:
-        wanted = self._live.deployed if guids is None else self._resolve(guids)
+        if guids is not None:
+            wanted = self._resolve(guids)
+        elif goal is waiting.FINISHED:
+            wanted = self._live.deployed_but_hosts()
+        else:
+            wanted = sorted(self._live.deployed)
         return self._live.wait(wanted, goal, None if timeout is None else seconds(timeout))
 
     # -- looking --------------------------------------------------------------------------------

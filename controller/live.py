@@ -285,6 +285,11 @@ class Live:
         with contact():
             return self.link.run.snapshot([]).phase
 
+    def deployed_but_hosts(self) -> list[int]:
+        """Those deployed that others do not run on, so that they end some time."""
+        resource = self._description.resource
+        return sorted(guid for guid in self.deployed if not resource(guid).cls.provides_host)
+
     def wait(self, guids: Iterable[int], goal: Goal, timeout: float | None) -> bool:
         """Wait until resources fulfil a goal; False if the experiment failed.
 

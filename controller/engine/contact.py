@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import redis
 
 from ..errors import RedisUnreachable
 
@@ -21,7 +20,11 @@ def contact() -> Iterator[None]:
     """
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except Exception as error:
+        # A description needs no Redis: only what has been imported can have raised.
+        redis = sys.modules.get("redis")
+        if redis is None or not isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+            raise
         raise RedisUnreachable(
             f"Redis does not answer any more: {error}",
             hint="the run goes on by itself once Redis is back; attach to it then",
