@@ -47,7 +47,7 @@ def register(cls: type[ResourceManager], aliases: Iterable[str] = ()) -> None:
         raise InvalidValue(f"{rtype!r} cannot be an rtype", hint="write it like 'acme::Shaper'")
     here = location(cls)
     there = _location_of(rtype)
-    if there and there != here and not _same_script(there, here):
+    if there and not _same(there, here):
         raise InvalidValue(f"rtype {rtype!r} of {here} is taken by {there}", hint="choose another")
     _classes[rtype] = cls
     _aliases.update(dict.fromkeys(aliases, rtype))
@@ -171,10 +171,14 @@ def _location_of(rtype: str) -> str:
     return _catalogue().get(rtype) or _entry_points().get(rtype, "")
 
 
-def _same_script(one: str, other: str) -> bool:
-    """True if a module ran as a script and was imported too."""
-    (module, _, name), (module2, _, name2) = one.partition(":"), other.partition(":")
-    return name == name2 and "__main__" in {module, module2}
+def _same(there: str, here: str) -> bool:
+    """True if two locations can be one class, defined again or reached by two ways."""
+    (module, _, name), (module2, _, name2) = there.partition(":"), here.partition(":")
+    if there == here or (name == name2 and "__main__" in {module, module2}):
+        return True  # a script may be imported as a module too
+    # An entry point may name the package that exports the class.
+    package, package2 = module.partition(".")[0], module2.partition(".")[0]
+    return there in _entry_points().values() and package == package2
 
 
 @lru_cache(maxsize=1)

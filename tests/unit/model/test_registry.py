@@ -35,7 +35,14 @@ def fresh(code: str, *path: Path) -> str:
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
-    """An installed distribution with three entry points."""
+    """An installed distribution with some entry points."""
+    package = tmp_path / "gizmos"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .inside import Gizmo\n")
+    (package / "inside.py").write_text(
+        "from nepiq.controller.model import ResourceManager\n"
+        "class Gizmo(ResourceManager, rtype='lab::Gizmo'): ...\n"
+    )
     (tmp_path / "gadgets.py").write_text(
         "from nepiq.controller.model import ResourceManager\n"
         "class Gadget(ResourceManager, rtype='lab::Gadget'): ...\n"
@@ -46,7 +53,7 @@ def plugin(tmp_path: Path) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gadgets\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[nepiq.resources]\nlab::Gadget = gadgets:Gadget\nlab::Gone = missing_module:Gone\n"
-        "lab::Wrong = gadgets:Wrong\n"
+        "lab::Wrong = gadgets:Wrong\nlab::Gizmo = gizmos:Gizmo\n"
     )
     return tmp_path
 
@@ -102,6 +109,24 @@ def test_entry_points(plugin: Path) -> None:
         " 'lab::Gadget' in registry.names(), registry.find('lab::Gadget').__name__)"
     )
     assert fresh(code, plugin) == "gadgets:Gadget False True Gadget"
+
+
+def test_an_entry_point_may_name_what_a_package_exports(plugin: Path) -> None:
+    code = (
+        "from nepiq.controller.model import registry\nprint(registry.find('lab::Gizmo').__module__)"
+    )
+    assert fresh(code, plugin) == "gizmos.inside"
+
+
+def test_an_entry_points_rtype_is_taken(plugin: Path) -> None:
+    code = (
+        "from nepiq.controller.model import ResourceManager\n"
+        "from nepiq.controller.errors import InvalidValue\n"
+        "try:\n"
+        "    class Mine(ResourceManager, rtype='lab::Gizmo'): ...\n"
+        "except InvalidValue as error: print(error.message)"
+    )
+    assert fresh(code, plugin).endswith("is taken by gizmos:Gizmo")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,195 @@
+"""linux::Node and linux::Application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nepiq.controller.errors import FencedError, InvalidValue, NotAllowed, StartTimeout
+from nepiq.controller.model import Action, Description, Exit, State
+from nepiq.controller.resources.linux.application import Application
+from nepiq.controller.resources.linux.node import Node
+from nepiq.controller.testing import Harness
+
+
+def application(node: Harness[Any] | None = None, **settings: Any) -> Harness[Application]:
+    return Harness(Application, node=node or Harness(Node), **settings)
+
+
+def running(**settings: Any) -> Harness[Application]:
+    app = application(**settings)
+    app.deploy()
+    app.start()
+    return app
+
+
+# --- the node
+
+
+def test_a_node_prepares_its_host_and_reports_facts() -> None:
+    node = Harness(Node, cleanExperiment=True)
+    node.deploy()
+    assert node.host.calls[0].verb == "prepare"
+    assert node.host.calls[0].options == {"clean_experiment": True, "clean_processes": False}
+    rm = node.rm
+    assert (rm.system, rm.cpus, rm.user) == ("Linux 6.1.0", 2, "user")
+    assert rm.addresses == "10.0.0.1"
+    node.start()
+    assert node.state is State.STARTED
+    assert len(node.host.calls) == 1
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_node_leaves_files_unless_told_otherwise(hard: bool) -> None:
+    node = Harness(Node, hardRelease=hard)
+    node.deploy()
+    node.release()
+    assert (node.host.calls[-1].verb, node.host.calls[-1].options) == (
+        "dismantle",
+        {"remove": hard},
+    )
+    with pytest.raises(FencedError):
+        node.host.run("touch x")
+
+
+@pytest.mark.parametrize("hostname", ["localhost", "127.0.0.1", "::1"])
+def test_this_machine(hostname: str) -> None:
+    node = Node.load(guid=1, attributes={"hostname": hostname, "site": "lab"})
+    assert node.placement()._asdict().items() >= {"site": "lab", "local": True, "limit": 8}.items()
+
+
+def test_other_machines_come_later() -> None:
+    with pytest.raises(InvalidValue, match=r"hostname cannot be 'fit01'.*remote hosts come later"):
+        Description().add("linux::Node", hostname="fit01")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"site": "a/b"}, {"home": "here"}, {"env": "A"}, {"maxSteps": 0}]
+)
+def test_odd_nodes(settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValue):
+        Description().add("linux::Node", **settings)
+    with pytest.raises(NotAllowed):
+        Description().add("linux::Node", cpus=4)
+
+
+# --- the application
+
+
+def test_an_application_is_one_call_of_its_host() -> None:
+    app = running(
+        command="iperf3 -s",
+        stdin="hello\n",
+        env={"B": "own", "C": 3},
+        node=Harness(Node, env="A=node B=node"),
+        okExitCodes="0,3",
+        startedWhen="port:5201",
+        startTimeout="5s",
+    )
+    assert app.state is State.STARTED
+    call = app.host.calls[-1]
+    assert [call.verb for call in app.host.calls] == ["prepare", "supervise"]
+    assert (call.command, call.stdin) == ("iperf3 -s", b"hello\n")
+    assert call.env == {"A": "node", "B": "own", "C": "3"}
+    assert call.options == {
+        "ok_exit_codes": (0, 3),
+        "started_when": "port:5201",
+        "start_timeout": 5.0,
+    }
+
+
+def test_any_exit_code() -> None:
+    app = running(command="grep x", okExitCodes="any")
+    assert app.host.calls[-1].options["ok_exit_codes"] is None
+    assert app.exit(1).outcome == "FINISHED"
+
+
+def test_its_end_is_noticed() -> None:
+    app = running(command="ping -c1 h")
+    app.exit(0, stdout=b"1 received\n")
+    assert (app.state, app.rm.exitCode) == (State.FINISHED, 0)
+    assert app.host.read("stdout") == b"1 received\n"
+
+
+def test_a_bad_end_fails_it() -> None:
+    app = running(command="ping -c1 h")
+    app.exit(2)
+    assert (app.state, app.rm.exitCode) == (State.FAILED, 2)
+
+
+def test_an_end_before_the_start_was_committed() -> None:
+    app = application(command="true")
+    app.host.answer("true", 0)
+    app.deploy()
+    app.start()
+    assert app.state is State.FINISHED
+    assert State.STARTED in app.milestones
+
+
+def test_without_a_command_it_is_finished_at_once() -> None:
+    app = running()
+    assert app.state is State.FINISHED
+    assert app.host.commands == []
+
+
+def test_stopping() -> None:
+    app = running(command="sleep 100")
+    app.stop()
+    assert app.state is State.STOPPED
+    assert app.host.calls[-1].verb == "end"
+
+
+def test_starting_again_is_a_new_occasion() -> None:
+    app = running(command="sleep 100")
+    first = app.host.run_dir
+    app.stop()
+    app.start()
+    assert app.state is State.STARTED
+    assert app.host.run_dir != first
+    assert app.host.commands == ["sleep 100", "sleep 100"]
+
+
+def test_releasing() -> None:
+    app = running(command="sleep 100")
+    app.release()
+    assert [call.verb for call in app.host.calls[-1:]] == ["clear"]
+    hard = running(command="sleep 100", hardRelease=True)
+    hard.release()
+    assert hard.host.commands[-1] == f"rm -rf -- {hard.host.run_dir}"
+
+
+def test_a_start_that_takes_too_long() -> None:
+    app = application(command="serve", startedWhen="file:ready")
+    app.host.answer("serve", StartTimeout("not ready"))
+    app.deploy()
+    with pytest.raises(StartTimeout):
+        app.start()
+    assert app.state is State.FAILED
+
+
+def test_the_start_timeout_adds_to_the_deadline() -> None:
+    app = application(command="serve", startTimeout="10m")
+    assert app.rm.deadline_for(Action.START) == 660.0
+    assert app.rm.deadline_for(Action.STOP) == 60.0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"startedWhen": "3333"},
+        {"okExitCodes": "none"},
+        {"startTimeout": "5"},
+        {"env": "no assignment"},
+        {"command": ["ls"]},
+    ],
+)
+def test_odd_applications(settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValue):
+        application(**settings)
+
+
+def test_the_exit_code_is_reported_only() -> None:
+    with pytest.raises(NotAllowed):
+        application(exitCode=0)
+    assert Exit(0, "FINISHED") == Exit(0, "FINISHED", 0.0, "", {})
