@@ -82,7 +82,12 @@ def _wait_ready(app: Celery, processes: list[subprocess.Popen[bytes]], logs: Pat
     deadline = time.monotonic() + START_SECONDS
     while len(app.control.ping(timeout=1.0, limit=len(processes)) or ()) < len(processes):
         if time.monotonic() > deadline or any(item.poll() is not None for item in processes):
-            raise RuntimeError(f"the workers did not start; see {logs}/*.log")
+            raise RuntimeError(f"the workers did not start: {_last_lines(logs)}")
+
+
+def _last_lines(logs: Path) -> str:
+    texts = {path: path.read_text(errors="replace").splitlines() for path in logs.glob("*.log")}
+    return "; ".join(f"{path}: {lines[-1]}" for path, lines in texts.items() if lines)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
