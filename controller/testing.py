@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, overload
 
 from .errors import InvalidValue, NotAllowed, UnknownAttribute
 from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost
@@ -57,6 +57,26 @@ class Harness(Generic[R]):
         errors: what releases raised.
         acts: False if it is connected to no host, so that its hooks get none.
     """
+
+    @overload
+    def __init__(
+        self,
+        resource: type[R],
+        *,
+        label: str = "",
+        host: FakeHost | None = None,
+        **settings: Any,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Harness[Any],
+        resource: str,
+        *,
+        label: str = "",
+        host: FakeHost | None = None,
+        **settings: Any,
+    ) -> None: ...
 
     def __init__(
         self,

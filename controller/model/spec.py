@@ -70,7 +70,9 @@ def make_spec(resource: Resource, host: int | None, placement: Placement | None)
         ],
     }
     if placement is not None and host == resource.guid:
-        spec |= {"site": placement.site, "local": placement.local, "limit": placement.limit}
+        spec["site"] = placement.site
+        spec["local"] = placement.local
+        spec["limit"] = placement.limit
     return spec
 
 

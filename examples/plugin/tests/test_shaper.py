@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from acme_shaper import TrafficShaper
@@ -97,7 +98,10 @@ def test_gives_up(shaper: Harness[TrafficShaper]) -> None:
         shaper.start()
 
 
-def test_refuses_nonsense() -> None:
-    for settings in ({"loss": 101}, {"delay": "soon"}, {"rate": "fast"}, {"interface": "a b"}):
-        with pytest.raises(InvalidValue):
-            Harness(TrafficShaper, **{"interface": "eth0", **settings}, node=Harness("linux::Node"))
+@pytest.mark.parametrize(
+    "settings", [{"loss": 101}, {"delay": "soon"}, {"rate": "fast"}, {"interface": "a b"}]
+)
+def test_refuses_nonsense(settings: dict[str, Any]) -> None:
+    node = Harness("linux::Node")
+    with pytest.raises(InvalidValue):
+        Harness(TrafficShaper, node=node, **{"interface": "eth0", **settings})

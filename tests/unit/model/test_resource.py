@@ -31,7 +31,7 @@ class Base(ResourceManager):
 
 
 class Thing(Base, rtype="test.resource::Thing"):
-    extra = None  # type: ignore[assignment] - taken out
+    extra = None  # type: ignore[assignment]
     mark = Attribute(str, help="A mark.")
     log = Trace(help="A log.", file="thing.log")
     out = Trace(help="Output.")
