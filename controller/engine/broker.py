@@ -16,11 +16,13 @@ from typing import Any
 
 from celery import Celery
 from kombu import Exchange, Queue
+from kombu.transport import TRANSPORT_ALIASES
 
 from . import queues
 from .store.records import Due
 
 BATCH = 100
+_TRANSPORT = "nepiq.controller.engine.transport:Transport"
 _NO_ETA = 0.001
 _ANNOUNCE = 8
 
@@ -38,9 +40,10 @@ def make_app(url: str, served: Sequence[str] = (queues.COMMON,), *, name: str = 
         served: what a worker of this application consumes; publishers need none.
         name: name of the application.
     """
+    TRANSPORT_ALIASES["nepiq"] = _TRANSPORT
     app = Celery(name, broker=url, set_as_current=False)
     app.conf.update(
-        broker_transport="nepiq.controller.engine.transport:Transport",
+        broker_transport=_TRANSPORT,
         # Data only: a message must never be able to run code by being read.
         task_serializer="json",
         accept_content=["json"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -79,12 +80,24 @@ class WorkerInfo:
 
 def client_url(url: str) -> str:
     """The URL in the form of redis-py: Celery writes ``redis+socket://`` for its ``unix://``."""
-    return "unix" + url[len("redis+socket") :] if url.startswith("redis+socket:") else url
+    return _socket_url("unix", url, "db")
 
 
 def broker_url(url: str) -> str:
-    """The URL in the form of Celery."""
-    return "redis+socket" + url[len("unix") :] if url.startswith("unix:") else url
+    """The URL in the form of our Celery transport.
+
+    In Celery's own form of a socket's URL, ``redis+socket://``, the part before the plus names
+    the transport, which must be ours (see :mod:`.transport`).
+    """
+    return _socket_url("nepiq+socket", url, "virtual_host")
+
+
+def _socket_url(scheme: str, url: str, database: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("unix", "redis+socket", "nepiq+socket"):
+        return url
+    query = re.sub(r"\b(db|virtual_host)=", f"{database}=", parts.query)
+    return f"{scheme}://{parts.netloc}{parts.path}" + (f"?{query}" if query else "")
 
 
 def shown_url(url: str) -> str:
