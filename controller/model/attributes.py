@@ -309,6 +309,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if hasattr(value, "written"):
+        return _plain(value.written())
     raise InvalidValue("must be text, a number, a list or a mapping of these")
 
 

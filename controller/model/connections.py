@@ -92,6 +92,8 @@ class Connection(Generic[T]):
     ) -> None:
         self.name = ""
         self.rtype = rtype if isinstance(rtype, str) else rtype.rtype
+        if not self.rtype:
+            raise TypeError(f"{rtype!r} has no rtype, so nothing can be connected by it")
         self.required = required
         self.many = many
         self.waits = required if waits is None else waits

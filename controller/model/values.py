@@ -20,7 +20,11 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 @runtime_checkable
 class Parsed(Protocol):
-    """A kind of value that is stored as the user gave it and parsed when a hook reads it."""
+    """A kind of value that is stored as the user gave it and parsed when a hook reads it.
+
+    If hooks assign such values, and they are no text, number, list or mapping, the kind also
+    needs a method ``written`` that gives the JSON value to store.
+    """
 
     @classmethod
     def parse(cls, value: Any) -> Any:
@@ -99,6 +103,10 @@ class ExitCodes:
     def __repr__(self) -> str:
         """Show the codes."""
         return "ExitCodes(any)" if self.codes is None else f"ExitCodes{self.codes}"
+
+    def written(self) -> str | list[int]:
+        """The codes as users write them."""
+        return "any" if self.codes is None else list(self.codes)
 
     @classmethod
     def parse(cls, value: Any) -> ExitCodes:

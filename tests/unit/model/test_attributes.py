@@ -33,6 +33,8 @@ class Sample(ResourceManager, rtype="test.attributes::Sample"):
     cipher = Attribute(str, "AES", help="A cipher.", allowed=("AES", "PLAIN"))
     wait = Attribute(Duration, "30s", help="A time.", range=(None, 60))
     pause = Attribute(Duration, help="Another.")
+    codes = Attribute(ExitCodes, 0, help="Codes.")
+    env = Attribute(Environment, "", help="Variables.")
     key = Attribute(str, help="A path.", flags=Flag.CREDENTIAL)
 
 
@@ -58,6 +60,15 @@ def test_stored_as_given_read_as_meant() -> None:
     rm.level = 5
     assert rm.changes() == {"wait": 10.0, "level": 5}
     assert json.loads(json.dumps(rm.changes())) == rm.changes()
+
+
+def test_what_a_hook_read_it_may_assign() -> None:
+    rm = sample(codes="0,3", env="A=1", wait="2s")
+    rm.codes, rm.env, rm.wait = rm.codes, rm.env, rm.wait
+    assert rm.changes() == {"codes": [0, 3], "env": {"A": "1"}, "wait": 2.0}
+    assert rm.codes == ExitCodes([0, 3])
+    rm.codes = ExitCodes(None)
+    assert rm.changes()["codes"] == "any"
 
 
 def test_none_takes_back_to_the_default() -> None:

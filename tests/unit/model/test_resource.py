@@ -132,6 +132,11 @@ def test_classes_that_make_no_sense(body: dict[str, Any], problem: str) -> None:
         type("Odd", (ResourceManager,), body)
 
 
+def test_a_connection_needs_a_type() -> None:
+    with pytest.raises(TypeError, match="has no rtype"):
+        Connection(Base)
+
+
 def test_placement_is_for_hosts() -> None:
     class Host(ResourceManager):
         provides_host = True
