@@ -21,13 +21,12 @@ from ..controller import errors
 from ..controller.engine.orchestration import Run
 from ..controller.engine.store.records import Due, Early, Grant, Outcome
 from ..controller.model import actions
-from ..controller.model.host import Context, Host, Launch
+from ..controller.model.host import NO_HOST, Context, Host, Launch
 from ..controller.model.lifecycle import Action, State
 from ..controller.model.resource import ResourceManager
 from ..controller.model.timing import Deadline
 from . import exits, faults, loading
 from .hosts import ShellHost
-from .hosts.absent import NO_HOST
 from .leases import SLOW_HOOK, Lease
 from .runtime import Runtime
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import random
 import statistics
+import time
 from dataclasses import dataclass
 
 from nepiq.controller import ExperimentController, ResourceAction, ResourceState
 from nepiq.controller.engine import Run
 
-# Each launch appends a line of its own, so that running twice would show.
-COMMAND = 'echo "began $(date +%s.%N)" >> times; sleep {life}; echo "ended $(date +%s.%N)" >> times'
+# Each launch appends lines of its own, so that running twice would show. The clock is read
+# without starting a process, which on a busy machine would take longer than what is measured.
+COMMAND = (
+    "read now rest </proc/uptime; echo began $now >>times; sleep {life}; "
+    "read now rest </proc/uptime; echo ended $now >>times"
+)
 OFFSETS = (0.0, 0.0, 0.0, 0.1, 0.3)
 
 
@@ -76,6 +81,7 @@ def times(
 
     Fails unless each application ran exactly once.
     """
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     found: dict[int, dict[ResourceState, float]] = {}
     for guid in graph.nulls:
         milestones = run.record(guid).milestones
@@ -84,8 +90,8 @@ def times(
         lines = [line.split() for line in ec.trace(guid, "times").splitlines()]
         assert [line[0] for line in lines] == ["began", "ended"], (guid, lines)
         found[guid] = {
-            ResourceState.STARTED: float(lines[0][1]),
-            ResourceState.FINISHED: float(lines[1][1]),
+            ResourceState.STARTED: boot + float(lines[0][1]),
+            ResourceState.FINISHED: boot + float(lines[1][1]),
         }
     return found
 

@@ -118,8 +118,10 @@ ec.deploy()
 
 def test_client_killed_between_two_chunks_of_a_deploy(tmp_path: Path) -> None:
     with Stand(tmp_path, NEPIQ_CHUNK="3") as stand:
+        stand.pretend_worker()
         script = stand.script(DYING_CLIENT)
-        assert script.wait(30.0) == -signal.SIGKILL
+        said = script.communicate(timeout=30.0)
+        assert script.returncode == -signal.SIGKILL, said
         stand.start_worker()
         with stand.experiment_of("dying") as ec:
             assert ec.wait_started(timeout=30.0)
