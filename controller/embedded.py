@@ -68,7 +68,7 @@ class Place:
     @property
     def broker_url(self) -> str:
         """The embedded Redis as Celery's broker."""
-        return f"redis+socket://{self.redis}?virtual_host=0"
+        return f"unix://{self.redis}?db=0"
 
     @property
     def state_url(self) -> str:

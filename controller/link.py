@@ -87,11 +87,10 @@ class Link:
         if cause is None:
             return None
         error = cause.get("error") or {}
-        return ExperimentFailed(
-            str(error.get("message") or "a critical resource failed"),
-            where=str(error.get("where") or cause.get("label") or ""),
-            hint=str(error.get("hint") or ""),
-        )
+        message = str(error.get("message") or "a critical resource failed")
+        hint = str(error.get("hint") or "")
+        where = str(error.get("where") or cause.get("label") or "")
+        return ExperimentFailed(message, where=where, hint="" if hint in message else hint)
 
     def explain(self, guid: int) -> str:
         """What a resource waits for, in words."""

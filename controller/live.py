@@ -20,6 +20,7 @@ from .model.lifecycle import State
 from .model.resource import ResourceManager
 from .model.roster import Guids
 from .model.spec import Spec
+from .reports.failures import Failure
 
 if TYPE_CHECKING:
     from .engine import Run
@@ -269,7 +270,11 @@ class Live:
         if self.link is None or guid not in self._uploaded:
             return False
         with contact():
-            return state.value in self.link.run.record(guid).milestones
+            record = self.link.run.record(guid)
+        if state is State.FAILED and record.state != "FAILED":
+            # A release opens what waits for a failure, which is no failure.
+            return bool(record.error) and not Failure.of(record).released
+        return state.value in record.milestones
 
     def records(self) -> list[ResourceRecord]:
         """Everything known of all resources of the run."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +31,7 @@ COLOURS = {
     "RELEASING": "yellow",
 }
 _MANY = 40
+_PIPE_WIDTH = 160
 
 
 class Talk:
@@ -41,8 +43,16 @@ class Talk:
 
     def __init__(self) -> None:
         self.verbosity = 0
-        self.out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-        self.err = Console(file=sys.stderr, highlight=False)
+        self.out = make_console(sys.stdout)
+        self.err = make_console(sys.stderr)
+
+
+def make_console(stream: TextIO) -> Console:
+    """A console that wraps lines on a terminal only: a pipe gets them whole."""
+    console = Console(file=stream, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(file=stream, highlight=False, width=_PIPE_WIDTH)
+    return console
 
 
 def print_json(value: Any) -> None:
@@ -96,5 +106,5 @@ def simple_table(*columns: str) -> Table:
     """A table without lines."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=name != columns[-1], overflow="ellipsis")
     return table

@@ -19,6 +19,7 @@ from typing import IO, Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from ..announce import VARIABLE
 from ..engine import Run, Stack
@@ -28,7 +29,7 @@ from ..reports.history import history
 from ..reports.timeline import timeline
 from ..reports.words import plural, size
 from ..settings import Settings
-from .console import simple_table
+from .console import make_console, simple_table
 from .display import Display
 from .results import collect_into
 
@@ -55,11 +56,12 @@ def run(
 ) -> None:
     """Carry out a script and show its experiment: live, then timeline, failures, outputs.
 
-    The exit code is the script's; 1 if the script ended well but its experiment failed.
+    The exit code is the script's; 1 if the script ended well but its experiment failed. A script
+    that asks for input wants --quiet, which leaves it the terminal.
     """
     if not script.is_file():
         raise InvalidValue(f"there is no script {str(script)!r}")
-    console = Console(file=sys.stderr, highlight=False)
+    console = make_console(sys.stderr)
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(Display(console, quiet=quiet))
         path = stack.enter_context(_listening(display))
@@ -78,11 +80,12 @@ def _carry_out(script: Path, arguments: list[str], path: Path, display: Display)
     """Run the script as a child and return its exit code, as a shell gives it."""
     command = [sys.executable, "-m", "nepiq.controller.cli.script", str(_verbosity), str(script)]
     environment = {**os.environ, VARIABLE: str(path)}
-    # A live table owns the terminal's last lines: what the script prints goes above it.
-    taken = subprocess.PIPE if display.live else None
-    if taken:
+    # A live table owns the terminal's last lines: what the script prints there goes above it.
+    out = subprocess.PIPE if display.live and sys.stdout.isatty() else None
+    err = subprocess.PIPE if display.live else None
+    if out:
         environment["PYTHONUNBUFFERED"] = "1"
-    child = subprocess.Popen([*command, *arguments], env=environment, stdout=taken, stderr=taken)
+    child = subprocess.Popen([*command, *arguments], env=environment, stdout=out, stderr=err)
     with _passed_on(child):
         copies = [
             threading.Thread(target=_copy, args=(stream, display.console), daemon=True)
@@ -99,7 +102,8 @@ def _carry_out(script: Path, arguments: list[str], path: Path, display: Display)
 
 def _copy(stream: IO[bytes], console: Console) -> None:
     for line in stream:
-        console.print(line.decode("utf-8", "replace").rstrip("\n"), markup=False, soft_wrap=True)
+        text = line.decode("utf-8", "replace").rstrip("\n")
+        console.print(Text.from_ansi(text), soft_wrap=True)
 
 
 @contextlib.contextmanager

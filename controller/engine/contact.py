@@ -21,11 +21,18 @@ def contact() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # A description needs no Redis: only what has been imported can have raised.
-        redis = sys.modules.get("redis")
-        if redis is None or not isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+        if not isinstance(error, tuple(_lost())):
             raise
         raise RedisUnreachable(
             f"Redis does not answer any more: {error}",
             hint="the run goes on by itself once Redis is back; attach to it then",
         ) from error
+
+
+def _lost() -> Iterator[type[Exception]]:
+    """The errors of lost connections; only what has been imported can have raised any."""
+    redis, kombu = sys.modules.get("redis"), sys.modules.get("kombu.exceptions")
+    if redis is not None:
+        yield from (redis.ConnectionError, redis.TimeoutError)
+    if kombu is not None:
+        yield kombu.OperationalError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,28 +40,28 @@ class Failure:
     info: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.label, self._told()) if part)
-
-    def _told(self) -> str:
         message = self.message or self.kind or "failed"
         place = f" at {self.where}" if self.where and self.where not in message else ""
         weight = "" if self.critical else " (not critical)"
-        hint = f" ({self.hint})" if self.hint else ""
-        return f"{message}{place}{weight}{hint}"
+        hint = f" ({self.hint})" if self.hint and self.hint not in message else ""
+        return f"{self.label}: {message}{place}{weight}{hint}"
 
     @classmethod
     def of(cls, record: ResourceRecord) -> Failure:
         """The failure that a resource's record holds."""
         info = record.error or {}
+        where = str(info.get("where", ""))
+        # A release counts as every milestone, so its time tells which of them really came.
+        failed = record.milestones.get("FAILED", math.inf)
         return cls(
             record.guid,
             record.label,
             record.rtype,
             record.critical,
-            "FAILED" not in record.milestones,
+            failed >= record.milestones.get("RELEASED", math.inf),
             str(info.get("type", "")),
             str(info.get("message", "")),
-            str(info.get("where", "")).removeprefix(f"{record.label} "),
+            where.removeprefix(record.label).lstrip(" ,:"),
             str(info.get("hint", "")),
             info,
         )

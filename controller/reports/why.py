@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..errors import NoWorker
+from .failures import Failure
 from .words import duration, some
 
 if TYPE_CHECKING:
@@ -31,15 +32,15 @@ def why(run: Run, guid: int) -> str:
 def reasons(run: Run, record: ResourceRecord) -> list[str]:
     """What each step of a resource that is not done waits for, or how the resource ended."""
     steps = [step for step in run.store.steps(record.guid) if not step.ended]
-    if record.state == "FAILED":
-        error = record.error or {}
-        told = [str(error.get("message") or "one of its steps failed")]
+    told = []
+    if record.error:
+        told.append(str(Failure.of(record)).removeprefix(f"{record.label}: "))
     elif record.state == "NEW" and not steps:
-        told = ["it has not been deployed"]
+        told.append("it has not been deployed")
     elif record.state == "STARTED" and not steps:
-        told = ["it runs until it ends by itself or is stopped"]
-    else:
-        told = []
+        told.append("it runs until it ends by itself or is stopped")
+    elif "exitCode" in record.attributes:
+        told.append(f"it ended with exit code {record.attributes['exitCode']}")
     return told + [f"{step.action} {_reason(run, record, step)}" for step in steps]
 
 

@@ -1,0 +1,154 @@
+"""An installation of nepiq as a user has it: the command, scripts, a state directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nepiq.controller import embedded
+from nepiq.controller.settings import Settings
+
+HEAD = """
+from nepiq.controller import *
+from nepiq.controller import ExperimentController, ResourceAction, ResourceState
+START, STOP = ResourceAction.START, ResourceAction.STOP
+STARTED, FINISHED = ResourceState.STARTED, ResourceState.FINISHED
+"""
+
+
+@dataclass
+class Done:
+    """How a command ended.
+
+    Attributes:
+        code: its exit code.
+        out: what it wrote to stdout.
+        err: what it wrote to stderr.
+        seconds: how long it took.
+    """
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def complaint(self) -> str:
+        """The one line that begins with ``nepiq:``."""
+        lines = [line for line in self.err.splitlines() if line.startswith("nepiq: ")]
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+class Installation:
+    """A user's machine with nothing set up.
+
+    Args:
+        folder: where scripts, the state directory and the home are.
+        environment: further variables.
+    """
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        # Unix socket paths are short; pytest's folders are not.
+        self.state = Path(tempfile.mkdtemp(prefix="nq"))
+        home = folder / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("NEPIQ_")}
+        self.environment = {
+            **clean,
+            "HOME": str(home),
+            "XDG_STATE_HOME": str(self.state),
+            "NEPIQ_EMBEDDED_IDLE": "60",
+            **environment,
+        }
+
+    def script(self, text: str, name: str = "script.py") -> Path:
+        """Write a script; common imports are put in front."""
+        path = self.folder / name
+        path.write_text(HEAD + textwrap.dedent(text))
+        return path
+
+    def start(self, *command: str | Path, **environment: str) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own."""
+        return subprocess.Popen(
+            [*map(str, command)],
+            env={**self.environment, **environment},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def python(self, script: Path, **environment: str) -> subprocess.Popen[str]:
+        """Start a script without the command line."""
+        return self.start(sys.executable, "-u", script, **environment)
+
+    def nepiq(self, *arguments: str | Path, timeout: float = 60.0, **environment: str) -> Done:
+        """Run the command line to its end."""
+        command = [sys.executable, "-c", "from nepiq.controller.cli import main; exit(main())"]
+        return ended(self.start(*command, *arguments, **environment), timeout)
+
+    def run(self, text: str, *, timeout: float = 60.0, **environment: str) -> Done:
+        """``nepiq run`` a script."""
+        return self.nepiq("run", "-q", self.script(text), timeout=timeout, **environment)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """What ``nepiq ls`` tells."""
+        listed: list[dict[str, Any]] = json.loads(self.nepiq("ls", "--json").out)
+        return listed
+
+    @property
+    def home(self) -> Path:
+        """nepiq's state directory."""
+        return self.state / "nepiq"
+
+    def status(self) -> dict[str, Any] | None:
+        """What runs of the embedded stack."""
+        return embedded.status(self.home)
+
+    def settings(self) -> Settings:
+        """Settings of a client in this process that uses this installation's stack."""
+        place = embedded.Place.of(self.home)
+        return Settings(broker_url=place.broker_url, state_url=place.state_url)
+
+    def close(self) -> None:
+        """Stop everything; nothing may be left."""
+        told = self.status()
+        embedded.down(self.home)
+        if told:
+            pids = [told[name] for name in ("keeper", "redis", "worker") if told[name]]
+            assert [pid for pid in pids if alive(pid)] == []
+        shutil.rmtree(self.state, ignore_errors=True)
+
+
+def ended(process: subprocess.Popen[str], timeout: float = 60.0) -> Done:
+    """Wait for the end of a command."""
+    began = time.monotonic()
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"did not end within {timeout:g} s:\n{out}\n{err}") from None
+    return Done(process.returncode, out, err, time.monotonic() - began)
+
+
+def alive(pid: int) -> bool:
+    """True if the process exists and is no zombie."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
