@@ -1,0 +1,142 @@
+"""A home of a test's own, and what acts in it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nepiq.controller.model.timing import Deadline
+from nepiq.workers.hosts import LocalSession, ShellHost
+
+
+class Rig:
+    """One run on this machine, in a home below ``folder``. Its node has guid 1.
+
+    Args:
+        folder: where its home is made.
+        shell: a program to be found as ``sh`` on the host; the system's if empty.
+    """
+
+    def __init__(self, folder: Path, shell: str = "") -> None:
+        self.home = folder / "a home"
+        self.home.mkdir()
+        env = {}
+        if shell:
+            tools = folder / "bin"
+            tools.mkdir()
+            (tools / "sh").symlink_to(shell)
+            env["PATH"] = f"{tools}:{os.environ['PATH']}"
+        self.run_id = f"run-{secrets.token_hex(6)}"
+        self.session = LocalSession(home=str(self.home), env=env)
+        self._tokens = itertools.count(1_763_789_000_000_000)
+        self._runs = {(self.run_id, 1)}
+
+    def host(
+        self,
+        guid: int,
+        occasion: int = 1,
+        *,
+        node: int = 1,
+        run_id: str = "",
+        exp_id: str = "exp",
+        token: int = 0,
+        timeout: float = 30.0,
+        cancel: threading.Event | None = None,
+    ) -> ShellHost:
+        """The host as the next attempt of a resource sees it."""
+        run_id = run_id or self.run_id
+        self._runs.add((run_id, node))
+        return ShellHost(
+            self.session,
+            run_id=run_id,
+            exp_id=exp_id,
+            node=node,
+            guid=guid,
+            occasion=occasion,
+            token=token or self.token(),
+            deadline=Deadline.after(timeout),
+            cancel=cancel,
+            where=f"app-{guid}",
+        )
+
+    def token(self) -> int:
+        """A token that is newer than all before."""
+        return next(self._tokens)
+
+    def prepare(self, node: int = 1, **how: bool) -> None:
+        """Deploy a node."""
+        self.host(node, node=node).prepare(**how)
+
+    def root(self, node: int = 1) -> Path:
+        """The directory of a node."""
+        return self.home / ".nepiq" / self.run_id / str(node)
+
+    def run_dir(self, guid: int, occasion: int = 1, node: int = 1) -> Path:
+        """The run directory of a start."""
+        return self.root(node) / str(guid) / str(occasion)
+
+    def journal(self, node: int = 1) -> list[list[str]]:
+        """The lines of the journal after its head, as words."""
+        text = (self.root(node) / "journal").read_text()
+        assert text.endswith("\n")
+        return [line.split(" ") for line in text.splitlines()[1:]]
+
+    def bearers(self, run_id: str = "") -> dict[int, str]:
+        """Identity by pid, of all processes that bear one of our runs."""
+        runs = [run_id] if run_id else [run for run, _ in self._runs]
+        found = {}
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                entries = path.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            for entry in entries:
+                if any(entry.startswith(f"NEPIQ_ID={run}.".encode()) for run in runs):
+                    found[int(path.parent.name)] = entry.decode().removeprefix("NEPIQ_ID=")
+        return found
+
+    def supervisors(self) -> list[int]:
+        """Pids of the living supervisors, without what they have forked."""
+        found = self.bearers()
+        return [
+            pid
+            for pid, name in found.items()
+            if name.endswith(".supervisor") and os.getsid(pid) == pid
+        ]
+
+    def close(self) -> None:
+        """Release every node, and check that nothing of them is left."""
+        for run_id, node in sorted(self._runs):
+            self.host(node, node=node, run_id=run_id).dismantle()
+        left = self.bearers()
+        self.session.close()
+        assert left == {}
+        assert commands_below(self.home) == []
+
+
+def commands_below(home: Path) -> list[str]:
+    """Command lines of living processes that name a file below a directory."""
+    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in listing.stdout.splitlines() if str(home) in line]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives; one that nobody has collected yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except OSError:
+        return False
+
+
+def until(true: Callable[[], object], timeout: float = 10.0) -> None:
+    """Wait for something that happens elsewhere and says nothing when it does."""
+    end = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)

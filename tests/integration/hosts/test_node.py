@@ -1,0 +1,203 @@
+"""Making and ending the directory of a node."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from nepiq.controller.errors import FencedError, HostError
+from nepiq.controller.model import Placement
+from nepiq.workers.hosts import LocalSession, SessionPool, ShellHost
+
+from .rig import Rig, until
+
+
+def test_facts(rig: Rig) -> None:
+    facts = rig.host(5).facts
+    assert facts.hostname == os.uname().nodename
+    assert facts.system == f"Linux {os.uname().release}"
+    assert facts.cpus == os.cpu_count()
+    assert facts.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert facts.home == os.environ["HOME"]
+    assert facts.user == Path("/proc/self").owner()
+    assert not [address for address in facts.addresses if address.startswith(("127.", "::1"))]
+
+
+def test_facts_are_asked_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = rig.host(5).facts
+    monkeypatch.setattr(LocalSession, "execute", None)
+    assert rig.host(6).facts is first
+
+
+def test_run_dir(rig: Rig) -> None:
+    assert rig.host(5, 2).run_dir == str(rig.run_dir(5, 2))
+    session = LocalSession()
+    host = rig.host(5)
+    at_home = ShellHost(
+        session,
+        run_id="r",
+        exp_id="e",
+        node=1,
+        guid=2,
+        occasion=3,
+        token=4,
+        deadline=host.deadline,
+    )
+    assert at_home.run_dir == f"{os.environ['HOME']}/.nepiq/r/1/2/3"
+
+
+def test_prepare_again_keeps_what_there_is(rig: Rig) -> None:
+    rig.host(5).supervise("exec sleep 60")
+    before = (rig.root() / "journal").read_text()
+    rig.prepare()
+    assert (rig.root() / "journal").read_text() == before
+    assert rig.host(5).supervise("").adopted
+    assert sorted(path.name for path in (rig.home / ".nepiq").iterdir()) == [
+        "ended",
+        "lock",
+        rig.run_id,
+    ]
+
+
+def test_two_nodes_with_one_home(rig: Rig) -> None:
+    rig.prepare(2)
+    rig.host(5).supervise("exec sleep 60")
+    rig.host(6, node=2).supervise("exec sleep 60")
+    assert (rig.root(1) / "journal").read_text() != (rig.root(2) / "journal").read_text()
+    rig.host(1).dismantle(remove=True)
+    assert not rig.root(1).exists()
+    names = rig.bearers().values()
+    assert {name.split(".")[1] for name in names} == {"6"}
+    rig.host(6, node=2).end()
+    assert [line[2] for line in rig.journal(2)] == ["6"]
+    with pytest.raises(FencedError):
+        rig.host(5).run("true")
+    rig.host(6, node=2).run("true")
+    rig.host(2, node=2).dismantle(remove=True)
+    assert not rig.root(2).parent.exists()
+
+
+def test_dismantle_what_was_never_prepared(rig: Rig) -> None:
+    rig.host(2, node=2).dismantle()
+    with pytest.raises(FencedError):
+        rig.prepare(2)
+
+
+def test_an_older_dismantle_is_refused(rig: Rig) -> None:
+    old = rig.host(1)
+    rig.prepare()
+    with pytest.raises(FencedError, match="newer"):
+        old.dismantle()
+    rig.host(5).run("true")
+
+
+def test_old_marks_are_removed(rig: Rig) -> None:
+    ended = rig.home / ".nepiq" / "ended"
+    for name, days in (("old-1", 31), ("new-1", 29)):
+        (ended / name).touch()
+        os.utime(ended / name, (time.time() - days * 86400,) * 2)
+    rig.prepare(2)
+    assert sorted(path.name for path in ended.iterdir()) == ["new-1"]
+
+
+def earlier_run(rig: Rig, name: str, exp_id: str) -> Path:
+    rig.host(1, run_id=name, exp_id=exp_id).prepare()
+    rig.host(5, run_id=name, exp_id=exp_id).supervise("exec sleep 60")
+    return rig.home / ".nepiq" / name
+
+
+def test_cleaning(rig: Rig) -> None:
+    unique = rig.run_id.removeprefix("run-")
+    same, other = f"same-{unique}", f"other-{unique}"
+    same_dir, other_dir = earlier_run(rig, same, "exp"), earlier_run(rig, other, "exp-2")
+    rig.host(5).supervise("exec sleep 60")
+    rig.prepare()
+    assert len(rig.bearers(same)) == 2
+
+    rig.prepare(clean_experiment=True)
+    assert same_dir.exists(), "what runs keeps its directory"
+    rig.prepare(clean_processes=True)
+    assert rig.bearers(same) == {}
+    assert "STOPPED" in (same_dir / "1" / "journal").read_text()
+    assert same_dir.exists()
+    rig.prepare(clean_experiment=True)
+    assert not same_dir.exists()
+
+    earlier_run(rig, same, "exp")
+    rig.prepare(clean_experiment=True, clean_processes=True)
+    assert not same_dir.exists()
+    assert rig.bearers(same) == {}
+    assert other_dir.exists()
+    assert len(rig.bearers(other)) == 2
+    assert len(rig.bearers(rig.run_id)) == 2
+
+
+def test_a_host_that_lacks_something(rig: Rig, tmp_path: Path) -> None:
+    tools = tmp_path / "few"
+    tools.mkdir()
+    for name in ["sh", "cat", "mkdir", "wc", "rm"]:
+        path = next(path for path in ("/bin", "/usr/bin") if (Path(path) / name).exists())
+        (tools / name).symlink_to(Path(path) / name)
+    home = tmp_path / "another home"
+    session = LocalSession(home=str(home), env={"PATH": str(tools)})
+    host = rig.host(1)
+    poor = ShellHost(
+        session,
+        run_id=rig.run_id,
+        exp_id="e",
+        node=1,
+        guid=1,
+        occasion=1,
+        token=1,
+        deadline=host.deadline,
+        where="node",
+    )
+    with pytest.raises(HostError, match=r"node: this host lacks: flock setsid base64 grep"):
+        poor.prepare()
+    assert sorted(path.name for path in (home / ".nepiq").iterdir()) == []
+
+
+class Local:
+    """A node on the worker machine."""
+
+    home = ""
+
+    def placement(self) -> Placement:
+        return Placement("default", local=True, limit=8)
+
+
+class Remote(Local):
+    """A node elsewhere."""
+
+    def placement(self) -> Placement:
+        return Placement("default", local=False, limit=8)
+
+
+def test_sessions_are_shared_and_reopened(tmp_path: Path) -> None:
+    pool = SessionPool()
+    elsewhere = Local()
+    elsewhere.home = str(tmp_path)
+    first = pool.session(Local())
+    assert pool.session(Local()) is first
+    assert pool.session(elsewhere) is not first
+    assert pool.session(elsewhere).home == str(tmp_path)
+    first.close()
+    second = pool.session(Local())
+    assert second is not first
+    assert not second.closed
+    with pytest.raises(HostError, match="worker machine"):
+        pool.session(Remote())
+    pool.close()
+    assert second.closed
+    with pytest.raises(HostError):
+        pool.session(Local())
+
+
+def test_what_a_run_leaves(rig: Rig) -> None:
+    rig.host(5).supervise("echo kept")
+    until((rig.run_dir(5) / ".told").exists)
+    rig.host(1).dismantle()
+    assert rig.host(5).read("stdout") == b"kept\n"

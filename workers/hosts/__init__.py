@@ -1,0 +1,25 @@
+"""Acting on hosts: sessions, the supervisor that runs there, and what follows its journal."""
+
+from __future__ import annotations
+
+from .journal import Beat, Boot, Ended, Entry, Follow, Journal, Lost, follow
+from .local import LocalSession
+from .pool import SessionPool
+from .session import Completed, Session
+from .shell import ShellHost
+
+__all__ = [
+    "Beat",
+    "Boot",
+    "Completed",
+    "Ended",
+    "Entry",
+    "Follow",
+    "Journal",
+    "LocalSession",
+    "Lost",
+    "Session",
+    "SessionPool",
+    "ShellHost",
+    "follow",
+]

@@ -1,0 +1,180 @@
+"""How one attempt of a step asks something of a host, and what its answers mean."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from shlex import quote
+
+from ...controller.errors import FencedError, FileMissing, HostError, InvalidValue, NepiqError
+from ...controller.model.timing import Deadline
+from .layout import Layout
+from .session import Completed, Session
+
+SUPERVISOR = Path(__file__).with_name("supervisor.sh")
+
+#: Exit code of a look at a file that is not there (EX_NOINPUT of sysexits.h).
+MISSING = 66
+
+# Codes in answers of the supervisor.
+_USAGE = "64"
+_REFUSED = "75"
+
+
+@dataclass(eq=False)
+class Asking:
+    """One attempt of a step that sends commands to a host, and gets errors where it refuses.
+
+    Attributes:
+        session: a session with the host.
+        run_id: the run.
+        exp_id: the user's name of the experiment; earlier runs of it may be cleaned.
+        node: guid of the node that the resource acts on.
+        guid: the resource manager.
+        occasion: which start of it this is, from 1.
+        token: number of the attempt, at most 16 digits; the host refuses older ones.
+        deadline: when the step must have ended.
+        cancel: set when the step shall give up.
+        where: resource, host, step and attempt, for errors.
+    """
+
+    session: Session
+    _: KW_ONLY
+    run_id: str
+    exp_id: str
+    node: int
+    guid: int
+    occasion: int
+    token: int
+    deadline: Deadline
+    cancel: threading.Event | None = None
+    where: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse names that cannot be used on a host.
+
+        Raises:
+            InvalidValue: the run's id is one.
+        """
+        self._layout = Layout(self.run_id, self.node, self.session.home)
+
+    def _error(self, message: str, *, hint: str = "") -> HostError:
+        """A HostError that says where."""
+        return HostError(message, where=self.where, hint=hint)
+
+    @contextlib.contextmanager
+    def _placed(self) -> Iterator[None]:
+        """Have errors of the session say where."""
+        try:
+            yield
+        except NepiqError as error:
+            error.at(self.where)
+            raise
+
+    def _execute(
+        self, command: str, stdin: bytes = b"", *, timeout: float | None = None
+    ) -> Completed:
+        """Run a command by the step's deadline, or ``timeout`` seconds if that is sooner.
+
+        Raises:
+            DeadlineError: it had not ended by then.
+            Cancelled: the step shall give up.
+            HostError: the host cannot be reached.
+        """
+        with self._placed():
+            deadline = self.deadline.sooner(timeout)
+            return self.session.execute(command, stdin=stdin, deadline=deadline, cancel=self.cancel)
+
+    def _look(self, body: str, what: str) -> bytes:
+        """Output of a command that changes nothing.
+
+        Raises:
+            FileMissing: it ended with :data:`MISSING`.
+            HostError: it failed.
+        """
+        done = self._execute(body)
+        if done.code == MISSING:
+            raise FileMissing(f"cannot {what}: there is no such file", where=self.where)
+        if done.code:
+            raise self._error(f"cannot {what}: {_said(done.stderr) or f'code {done.code}'}")
+        return done.stdout
+
+    def _command(self, verb: str, *arguments: object, bearing: bool = True) -> str:
+        """A command for the supervisor of this node.
+
+        Args:
+            verb: what to do.
+            arguments: its arguments, quoted here.
+            bearing: whether what runs bears our NEPIQ_ID, by which it is found and ended on
+                release. What ends others does not, or two releases would end each other.
+        """
+        return (
+            f"cd {self._layout.root} 2>/dev/null || "
+            f'{{ echo "no {_REFUSED} the directory of the run is gone"; exit; }}; '
+            f'{self._mark(bearing)}exec sh "$PWD/supervisor.sh" {verb} {_quoted(arguments)}'
+        )
+
+    def _change(
+        self, verb: str, *arguments: object, stdin: bytes = b"", bearing: bool = True
+    ) -> None:
+        """Have the supervisor change something.
+
+        Raises:
+            FencedError: a newer attempt has acted, or the run has ended on this host.
+            HostError: it failed.
+        """
+        self._answer(self._execute(self._command(verb, *arguments, bearing=bearing), stdin))
+
+    def _install(self, verb: str, *arguments: object, bearing: bool) -> None:
+        """Bring the supervisor to the host, and have it do what needs no directory of the run."""
+        script = SUPERVISOR.read_bytes()
+        file = f"./.supervisor.{secrets.token_hex(8)}"
+        words = _quoted((self.run_id, self.node, self.token, *arguments))
+        done = self._execute(
+            f"mkdir -p {self._layout.base} && cd {self._layout.base} && cat >{file} && "
+            f'[ "$(wc -c <{file})" -eq {len(script)} ] && '
+            f"{{ {self._mark(bearing)}sh {file} {verb} {words}; }}; "
+            f"code=$?; rm -f {file}; exit $code",
+            script,
+        )
+        self._answer(done)
+
+    def _answer(self, done: Completed) -> tuple[str, bytes]:
+        """What the supervisor answered, and what else was written to standard output.
+
+        Raises:
+            FencedError: it refused.
+            InvalidValue: it was asked something wrong.
+            HostError: it failed, or was killed.
+        """
+        line, _, rest = done.stdout.partition(b"\n")
+        return self._judge(line, complaint=_said(done.stderr)), rest
+
+    def _judge(self, line: bytes, *, complaint: str = "") -> str:
+        """The first line that the supervisor wrote, unless it says no; see :meth:`_answer`."""
+        said = line.decode("utf-8", "replace")
+        if not said:
+            raise self._error(complaint or "the host broke off without an answer")
+        if not said.startswith("no "):
+            return said
+        _, code, reason = said.split(" ", 2)
+        if code == _REFUSED:
+            raise FencedError(reason, where=self.where)
+        if code == _USAGE:
+            raise InvalidValue(reason, where=self.where)
+        raise self._error(reason)
+
+    def _mark(self, bearing: bool) -> str:
+        return f"export NEPIQ_ID={self.run_id}.{self.guid}; " if bearing else ""
+
+
+def _quoted(words: tuple[object, ...]) -> str:
+    return " ".join(quote(str(word)) for word in words)
+
+
+def _said(stderr: bytes) -> str:
+    return " | ".join(stderr.decode("utf-8", "replace").strip().splitlines()[-3:])

@@ -1,0 +1,167 @@
+"""Texts for the shell of a host, quoted by construction."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from shlex import quote
+
+from ...controller.errors import InvalidValue
+from ...controller.model.host import Facts
+
+#: Linux takes 128 kB in one argument of a program (execve(2), MAX_ARG_STRLEN); this leaves room
+#: for what is put around a quoted command.
+ARGUMENT_LIMIT = 100_000
+
+#: Bytes that a shell may read one by one.
+_SHORT = 2000
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_LOCAL = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
+_SCOPE_GLOBAL = "00"
+
+#: Prints what :func:`parse_facts` reads; needs no tool that a small system lacks.
+FACTS = """
+for file in hostname ostype osrelease random/boot_id; do
+    read -r line </proc/sys/kernel/$file; printf '%s\\n' "$line"
+done
+getconf _NPROCESSORS_ONLN 2>/dev/null || grep -c ^processor /proc/cpuinfo
+id -un
+printf '%s\\n' "$HOME"
+cat /proc/net/fib_trie /proc/net/if_inet6 2>/dev/null
+:
+"""
+
+
+def checked(command: str) -> str:
+    """A command, if a shell can be given it at all.
+
+    Raises:
+        InvalidValue: it holds a NUL character, which no argument and no script can.
+    """
+    if "\0" in command:
+        raise InvalidValue("a command cannot hold a NUL character")
+    return command
+
+
+def exports(env: Mapping[str, str] | None) -> str:
+    """A line of shell that sets variables; empty for none.
+
+    Raises:
+        InvalidValue: a name that is no name of a variable (POSIX 3.231), or a NUL character.
+    """
+    for name in env or {}:
+        if not _NAME.fullmatch(name):
+            raise InvalidValue(f"{name!r} cannot name an environment variable")
+    words = [f"{name}={quote(checked(value))}" for name, value in (env or {}).items()]
+    return f"export {' '.join(words)}\n" if words else ""
+
+
+def carried(command: str, stdin: bytes) -> tuple[str, bytes]:
+    """A command and its input, as a pair that fits the limit for arguments.
+
+    A long command travels before its input and is run from a file that has no name any more.
+    """
+    script = command.encode("utf-8", "surrogateescape")
+    if len(script) + len(quote(command)) - len(command) <= ARGUMENT_LIMIT:
+        return command, stdin
+    size = len(script)
+    return (
+        f'file=$(mktemp) && head -c {size} >"$file" && exec 3<"$file" && '
+        f'size=$(wc -c <"$file") && rm -f "$file" && [ "$size" -eq {size} ] && '
+        "exec sh /proc/self/fd/3"
+    ), script + stdin
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """When a process counts as STARTED, as the supervisor tests it.
+
+    Attributes:
+        kind: ``none``, ``port``, ``output`` or ``file``.
+        sign: the port as /proc/net/tcp writes it, the regular expression, or the path.
+    """
+
+    kind: str
+    sign: str
+
+    @classmethod
+    def parse(cls, text: str) -> Readiness:
+        """Read ``port:N``, ``output:REGEX``, ``file:PATH`` or an empty text.
+
+        Raises:
+            InvalidValue: it is none of these.
+        """
+        if not text:
+            return cls("none", "-")
+        kind, _, sign = text.partition(":")
+        if kind == "port" and sign.isdecimal() and 0 < int(sign) < 65536:
+            return cls(kind, f"{int(sign):04X}")
+        if kind in {"output", "file"} and sign and "\n" not in checked(sign):
+            return cls(kind, sign)
+        raise InvalidValue(f"startedWhen {text!r}", hint="write port:N, output:REGEX or file:PATH")
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A command on its way to a launch: by standard input, whole or not at all.
+
+    Attributes:
+        data: the bytes to send.
+        mark: what they end in, which the command cannot hold by accident.
+        ahead: files of the run directory that have to be written first, since a shell is slow
+            to read much.
+    """
+
+    data: bytes
+    mark: str
+    ahead: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, command: str, stdin: bytes | None, env: Mapping[str, str] | None) -> Envelope:
+        """Put a command, its input and its environment into one.
+
+        Raises:
+            InvalidValue: what no shell can be given.
+        """
+        given = {".stdin": stdin, ".env": exports(env).encode("utf-8", "surrogateescape") or None}
+        ahead = {name: data for name, data in given.items() if data and len(data) > _SHORT}
+        head = [
+            b"-" if data is None or name in ahead else base64.b64encode(data)
+            for name, data in given.items()
+        ]
+        mark = f"#{secrets.token_hex(16)}"
+        text = f"{checked(command)}{mark}\n".encode("utf-8", "surrogateescape")
+        if len(text) > _SHORT or "\n" in command:
+            head.append(b"")
+        return cls(b"\n".join([*head, text]), mark, ahead)
+
+
+def parse_facts(text: str) -> Facts:
+    """Read what :data:`FACTS` printed. Link-local addresses are left out with the loopback.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    hostname, kernel, release, boot_id, cpus, user, home, *network = text.split("\n")
+    addresses = dict.fromkeys(
+        address for address in _LOCAL.findall("\n".join(network)) if not address.startswith("127.")
+    )
+    for line in network:
+        words = line.split()
+        if len(words) == 6 and len(words[0]) == 32 and words[3] == _SCOPE_GLOBAL:
+            groups = [words[0][start : start + 4] for start in range(0, 32, 4)]
+            addresses[str(ipaddress.IPv6Address(":".join(groups)))] = None
+    return Facts(
+        hostname=hostname,
+        system=f"{kernel} {release}",
+        cpus=int(cpus),
+        boot_id=boot_id,
+        home=home,
+        user=user,
+        addresses=tuple(addresses),
+    )

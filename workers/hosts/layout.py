@@ -1,0 +1,52 @@
+"""Where things are on a host, as text for a shell there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from shlex import quote
+
+from ...controller.errors import InvalidValue
+
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The directories of one node of one run on its host.
+
+    Attributes:
+        run: the run's id. It may not end in a dot and digits, nor be ``ended``: the names made
+            from it could then be those of another run.
+        node: guid of the node. With a home that hosts share, each still has its own directory.
+        home: absolute directory under which ``.nepiq`` lies; the login home if empty.
+    """
+
+    run: str
+    node: int
+    home: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse names that would not be safe or not be unique.
+
+        Raises:
+            InvalidValue: one of them is not.
+        """
+        if not _RUN.fullmatch(self.run) or re.search(r"\.\d+$", self.run) or self.run == "ended":
+            raise InvalidValue(f"{self.run!r} cannot name a run on a host")
+        if self.home and not self.home.startswith("/"):
+            raise InvalidValue(f"home {self.home!r} is not an absolute path")
+
+    @property
+    def base(self) -> str:
+        """The directory of nepiq, quoted for a shell."""
+        return quote(f"{self.home.rstrip('/')}/.nepiq") if self.home else '"$HOME"/.nepiq'
+
+    @property
+    def root(self) -> str:
+        """The node's directory, quoted for a shell."""
+        return f"{self.base}/{self.run}/{self.node}"
+
+    def run_dir(self, guid: int, occasion: int) -> str:
+        """The run directory of one start of one resource, quoted for a shell."""
+        return f"{self.root}/{guid}/{occasion}"

@@ -1,0 +1,105 @@
+"""What every connection to a host can do, however it is made."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...controller.errors import Cancelled, DeadlineError
+from ...controller.model.host import LineChannel
+from ...controller.model.timing import Deadline
+
+#: An Event cannot be waited for together with a stream, so it is looked at this often, in seconds.
+TICK = 0.05
+
+
+def give_up(deadline: Deadline | None, cancel: threading.Event | None) -> None:
+    """Raise if there is no time left, or no wish.
+
+    Raises:
+        Cancelled: ``cancel`` is set.
+        DeadlineError: the deadline has passed.
+    """
+    if cancel is not None and cancel.is_set():
+        raise Cancelled
+    if deadline is not None and deadline.expired:
+        raise DeadlineError
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a command left behind.
+
+    Attributes:
+        code: its exit code, as a POSIX shell reports it (128 + n for signal n).
+        stdout: everything written to standard output.
+        stderr: everything written to standard error.
+    """
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Session(Protocol):
+    """A connection that a worker holds to a host. All methods may be called from any thread."""
+
+    @property
+    def home(self) -> str:
+        """Absolute directory on the host under which ``.nepiq`` lies; "" for the login home."""
+
+    @property
+    def closed(self) -> bool:
+        """True once it is closed or lost, so that it must be opened again."""
+
+    def execute(
+        self,
+        command: str,
+        *,
+        stdin: bytes = b"",
+        deadline: Deadline,
+        cancel: threading.Event | None = None,
+    ) -> Completed:
+        """Run a command to its end, which is when both its outputs have been closed.
+
+        A process that the command leaves in the background must therefore have its outputs
+        redirected, as with ssh(1).
+
+        Args:
+            command: text for a POSIX shell, of less than 128 kB.
+            stdin: bytes for its standard input.
+            deadline: when it must have ended.
+            cancel: what ends it early when set.
+
+        Raises:
+            DeadlineError: it had not ended by the deadline; its process group was killed.
+            Cancelled: ``cancel`` was set; its process group was killed.
+            HostError: the host cannot be reached.
+        """
+
+    def open(
+        self,
+        command: str,
+        *,
+        deadline: Deadline | None = None,
+        cancel: threading.Event | None = None,
+        silence: float | None = None,
+    ) -> LineChannel:
+        """Start a command and talk with it line by line.
+
+        ``lines()`` of the channel may be called again: it goes on where it stopped.
+
+        Args:
+            command: text for a POSIX shell, of less than 128 kB.
+            deadline: when ``lines()`` and ``send()`` give up with DeadlineError; never if None.
+            cancel: what makes them give up with Cancelled when set.
+            silence: seconds without output after which ``lines()`` raises HostError; never if
+                None.
+
+        Raises:
+            HostError: the host cannot be reached, or the session is closed.
+        """
+
+    def close(self) -> None:
+        """End the session and every channel and command in it."""

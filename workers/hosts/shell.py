@@ -1,0 +1,289 @@
+"""A host, as one step of one resource manager acts on it, over any session."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from shlex import quote
+
+from ...controller.errors import CommandError, FileMissing, StartTimeout
+from ...controller.model.host import Facts, Launch, LineChannel, Result
+from .asking import MISSING, Asking
+from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
+from .journal import ExitLine, last_lines
+from .session import Session
+
+#: Bytes that a file travels in at a time.
+BLOCK = 4 << 20
+#: Seconds between TERM and KILL where a resource manager is released.
+GRACE = 5.0
+
+#: What the supervisor keeps in a run directory; listings leave it out.
+_OWN = frozenset(
+    {
+        ".command",
+        ".env",
+        ".exit",
+        ".group",
+        ".lock",
+        ".overdue",
+        ".serving",
+        ".started",
+        ".stdin",
+        ".stop",
+        ".told",
+        ".waiting",
+    }
+)
+
+_facts: weakref.WeakKeyDictionary[Session, Facts] = weakref.WeakKeyDictionary()
+_facts_lock = threading.Lock()
+
+
+class ShellHost(Asking):
+    """The :class:`~nepiq.controller.model.host.Host` protocol by shell commands in a session.
+
+    What changes something goes through ``supervisor.sh`` on the host, which holds the fence.
+    """
+
+    @cached_property
+    def run_dir(self) -> str:
+        """Absolute directory of this resource manager's present occasion on the host."""
+        home = (self.session.home or self.facts.home).rstrip("/")
+        return f"{home}/.nepiq/{self.run_id}/{self.node}/{self.guid}/{self.occasion}"
+
+    @property
+    def facts(self) -> Facts:
+        """What the host says of itself; asked once a session."""
+        with _facts_lock:
+            known = _facts.get(self.session)
+        if known is None:
+            said = self._look(FACTS, "ask the host what it is").decode("utf-8", "replace")
+            try:
+                known = parse_facts(said)
+            except ValueError as error:
+                raise self._error(f"the host does not say what it is: {error}") from error
+            with _facts_lock:
+                _facts[self.session] = known
+        return known
+
+    def run(
+        self,
+        command: str,
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        timeout: float | None = None,
+        check: bool = True,
+        mutates: bool = True,
+    ) -> Result:
+        """Run a shell command to its end; see :meth:`Host.run`.
+
+        Raises:
+            CommandError: it exited with another code than 0 and ``check`` is true.
+        """
+        text, data = carried(_script(command, env, cwd), stdin)
+        asked = (
+            self._command("run", *self._start, text)
+            if mutates
+            else f"cd {self._quoted_dir} 2>/dev/null || cd; {text}"
+        )
+        done = self._execute(asked, data, timeout=timeout)
+        stdout = self._answer(done)[1] if mutates else done.stdout
+        if check and done.code:
+            said = done.stderr.decode("utf-8", "replace")
+            raise CommandError(command, done.code, said, where=self.where)
+        return Result(done.code, stdout, done.stderr)
+
+    def supervise(
+        self,
+        command: str,
+        *,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        ok_exit_codes: Sequence[int] | None = (0,),
+        started_when: str = "",
+        start_timeout: float = 30.0,
+    ) -> Launch:
+        """Start a long-lived command, once per occasion; see :meth:`Host.supervise`.
+
+        A process that ends before it serves counts by its exit, also with a code that is fine.
+
+        Raises:
+            StartTimeout: it did not begin to serve in time; it has been ended.
+        """
+        ready = Readiness.parse(started_when)
+        envelope = Envelope.of(command, stdin, env)
+        for name, data in envelope.ahead.items():
+            self.write(name, data, mode=0o600)
+        codes = "any" if ok_exit_codes is None else ",".join(str(int(n)) for n in ok_exit_codes)
+        asked = self._command(
+            "launch",
+            *self._start,
+            codes or "none",
+            ready.kind,
+            ready.sign,
+            round(start_timeout * 100),
+            envelope.mark,
+        )
+        said, _ = self._answer(self._execute(asked, envelope.data))
+        verb, adopted, rest = said.split(" ", 2)
+        if verb == "running":
+            since, now = rest.split(" ")
+            return Launch(age=max(0.0, float(now) - float(since)), adopted=adopted == "1")
+        now, boot_id, line = rest.split(" ", 2)
+        ended = ExitLine.parse(line, now=now, boot_id=boot_id)
+        if ended.overdue:
+            raise self._late(started_when, start_timeout, ended.tail)
+        return Launch(age=ended.exit.age, exit=ended.exit, adopted=adopted == "1")
+
+    def end(self, *, grace: float = 10.0) -> None:
+        """End the supervised process of this occasion; see :meth:`Host.end`."""
+        self._change("end", *self._start, round(grace * 100), bearing=False)
+
+    def clear(self) -> None:
+        """End whatever this resource manager left running; see :meth:`Host.clear`."""
+        self._change("clear", self.guid, self.token, round(GRACE * 100), bearing=False)
+
+    def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """Read a file; see :meth:`Host.read`.
+
+        Raises:
+            FileMissing: there is no such file.
+        """
+        file = self._file(path)
+        body = "exec cat" if offset == 0 else f"tail -c +{int(offset) + 1}"
+        body = body if length is None else f"{body.removeprefix('exec ')} | head -c {int(length)}"
+        return self._look(
+            f"[ -e {file} ] || exit {MISSING}; exec <{file} || exit; {body}", f"read {path}"
+        )
+
+    def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """Write a file whole; see :meth:`Host.write`. Directories on its way are made."""
+        self._store(path, data, mode, offset=0, last=True)
+
+    def put(self, source: str, path: str, *, mode: int = 0o644) -> None:
+        """Copy a file of the worker machine to the host, a block at a time.
+
+        Raises:
+            FileMissing: the worker machine cannot read it.
+        """
+        with self._on_worker(source), Path(source).open("rb") as file:
+            offset, block = 0, file.read(BLOCK)
+            while True:
+                following = file.read(BLOCK)
+                self._store(path, block, mode, offset=offset, last=not following)
+                if not following:
+                    return
+                offset, block = offset + len(block), following
+
+    def get(self, path: str, target: str) -> None:
+        """Copy a file of the host to the worker machine, a block at a time.
+
+        Raises:
+            FileMissing: there is no such file, or the worker machine cannot write its copy.
+        """
+        goal = Path(target)
+        part = goal.with_name(f".{goal.name}.{secrets.token_hex(4)}.part")
+        with self._on_worker(target):
+            try:
+                with part.open("xb") as file:
+                    for block in self._blocks(path):
+                        file.write(block)
+                part.replace(goal)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+
+    def listdir(self, path: str = ".") -> Sequence[str]:
+        """Names in a directory; see :meth:`Host.listdir`.
+
+        What the supervisor keeps in the run directory is left out.
+
+        Raises:
+            FileMissing: there is no such directory.
+        """
+        body = (
+            f"cd {self._file(path)} 2>/dev/null || exit {MISSING}; for name in .* *; do "
+            '[ ! -e "$name" ] && [ ! -L "$name" ] || printf "%s\\0" "$name"; done'
+        )
+        found = self._look(body, f"list {path}").decode("utf-8", "surrogateescape")
+        names = set(found.split("\0")) - {"", ".", ".."}
+        return sorted(name for name in names if name.removesuffix(".t") not in _OWN)
+
+    def open(self, command: str) -> LineChannel:
+        """Start a program and talk with it line by line; see :meth:`Host.open`."""
+        asked = self._command("run", *self._start, _script(command, None, None))
+        with self._placed():
+            channel = self.session.open(asked, deadline=self.deadline, cancel=self.cancel)
+            try:
+                self._judge(next(channel.lines(), b""))
+            except BaseException:
+                channel.close()
+                raise
+        return channel
+
+    def prepare(self, *, clean_experiment: bool = False, clean_processes: bool = False) -> None:
+        """Make this run's directory on the host; see :meth:`Host.prepare`.
+
+        Raises:
+            FencedError: the run has been released meanwhile.
+        """
+        cleaned = (int(clean_experiment), int(clean_processes))
+        self._install("prepare", self.exp_id, *cleaned, bearing=True)
+
+    def dismantle(self, *, remove: bool = False) -> None:
+        """End everything of the run on this host and forbid more; see :meth:`Host.dismantle`."""
+        self._install("dismantle", round(GRACE * 100), int(remove), bearing=False)
+
+    @property
+    def _start(self) -> tuple[int, int, int]:
+        return self.guid, self.occasion, self.token
+
+    @property
+    def _quoted_dir(self) -> str:
+        return self._layout.run_dir(self.guid, self.occasion)
+
+    def _file(self, path: str) -> str:
+        return quote(path) if path.startswith("/") else f"{self._quoted_dir}/{quote(path)}"
+
+    def _store(self, path: str, block: bytes, mode: int, *, offset: int, last: bool) -> None:
+        form = (path, f"{mode:o}", offset, len(block), int(last))
+        self._change("write", *self._start, *form, stdin=block)
+
+    def _blocks(self, path: str) -> Iterator[bytes]:
+        offset = 0
+        while True:
+            block = self.read(path, offset=offset, length=BLOCK)
+            yield block
+            if len(block) < BLOCK:
+                return
+            offset += len(block)
+
+    @contextlib.contextmanager
+    def _on_worker(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FileMissing(
+                f"{path} on the worker machine: {error.strerror}", where=self.where
+            ) from error
+
+    def _late(self, started_when: str, start_timeout: float, tail: str) -> StartTimeout:
+        said = f": {last_lines(tail)}" if tail else ""
+        return StartTimeout(
+            f"not {started_when!r} within {start_timeout:g} s{said}",
+            where=self.where,
+            hint="raise startTimeout, or see its stdout and stderr",
+        )
+
+
+def _script(command: str, env: Mapping[str, str] | None, cwd: str | None) -> str:
+    place = "" if cwd is None else f"cd -- {quote(cwd)} || exit\n"
+    return f"{exports(env)}{place}{checked(command)}"

@@ -1,0 +1,628 @@
+#!/bin/sh
+# What has to be atomic on a host: the fence, launches, ends, the journal. POSIX sh on Linux.
+#
+#   sh DIR/supervisor.sh VERB ARGUMENT...      DIR is the directory of one node in one run
+#   sh ./UPLOADED prepare|dismantle RUN NODE ARGUMENT...      in the directory .nepiq
+#
+#   .nepiq/lock  .nepiq/ended/<run>-<node>     a run that has ended here; outlives its files
+#   .nepiq/<run>/<node>/  boot exp journal supervisor.sh
+#       fence/<guid>      the highest token seen; locked while a command is let through
+#       <guid>/<occ>/     run directory of one start: stdout stderr, the user's files, and
+#           .lock         held by the living supervisor
+#           .started      its boot id, pid, start time and the moment, written before the command
+#           .group        pid and start time of the command, leader of its process group
+#           .serving      the moment when started_when was met; .waiting is held while it is tested
+#           .stop         somebody ends it; .overdue: it did not serve in time
+#           .exit         how it ended: the truth; .told: the journal has it
+#           .command .env .stdin            what it was started with, where that was given
+#
+# Moments are seconds since boot (/proc/uptime), start times clock ticks (proc(5)). The first line
+# on stdout is the answer: what the verb says below, "ok", or "no CODE REASON" with a code of
+# sysexits.h: 64 usage, 65 it did not arrive whole, 69 something is missing here, 75 refused.
+set -u
+nl='
+'
+
+fail() {
+    printf 'no %s %s\n' "$1" "$2"
+    exit "$1"
+}
+
+clock() { read -r now _ </proc/uptime; }
+
+# The moment in hundredths, as an integer, in $cs.
+hundredths() {
+    clock
+    cs=$((${now%.*} * 100 + 1${now#*.} - 100))
+}
+
+# put FILE LINE: a whole line under the name FILE, or nothing.
+put() { printf '%s\n' "$2" >"$1.t" && mv -f "$1.t" "$1"; }
+
+# inspect PID: its state, process group and start time in $state $group $born; false if it is dead.
+inspect() {
+    state=X group='' born=''
+    { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    # shellcheck disable=SC2086 # the fields after the name, which may hold blanks itself
+    set -- ${stat##*) }
+    state=$1 group=${3:-} born=${20:-}
+    case $state in [ZX]) return 1 ;; esac
+}
+
+# supervised DIR: does the supervisor of this occasion live?
+supervised() {
+    { read -r boot pid since _ <"$1/.started"; } 2>/dev/null || return 1
+    [ "$boot" = "$boot_id" ] && inspect "$pid" && [ "$born" = "$since" ]
+}
+
+### The fence
+
+# fence GUID TOKEN: go on only if nothing newer has acted and the run goes on here. Keeps the lock.
+fence() {
+    [ -d "$root/fence" ] || fail 75 "the directory of the run is gone"
+    exec 8<>"$root/fence/$1"
+    flock 8 || fail 69 "cannot lock $root/fence/$1"
+    [ ! -e "$ended" ] || fail 75 "the run has ended here"
+    raise "$1" "$2"
+}
+
+raise() {
+    read -r seen <"$root/fence/$1" || seen=0
+    [ "$seen" -le "$2" ] || fail 75 "a newer attempt has acted (token $seen; this one has $2)"
+    # One write over what was there: a kill leaves the old token or the new one.
+    [ "$seen" -eq "$2" ] || printf '%016d\n' "$2" 1<>"$root/fence/$1"
+}
+
+pass() {
+    fence "$1" "$2"
+    exec 8>&-
+}
+
+### Ending processes
+#
+# What belongs to us bears NEPIQ_ID=<run>.<guid>[.<occ>] in its environment. $guids and $dirs
+# (<guid>/<occ>, from $root) say whose processes are meant.
+
+# The guids and occasions of the whole node.
+everything() {
+    guids='' dirs=''
+    for path in fence/*; do [ ! -e "$path" ] || guids="$guids ${path#*/}"; done
+    for path in [0-9]*/[0-9]*; do [ ! -d "$path" ] || dirs="$dirs $path"; done
+}
+
+# name_all SUFFIX: what they bear, one a line, in $names.
+name_all() {
+    names=''
+    for item in $guids; do names="$names${names:+$nl}NEPIQ_ID=$run.$item"; done
+    for item in $dirs; do
+        names="$names${names:+$nl}NEPIQ_ID=$run.${item%/*}.${item#*/}$1"
+    done
+}
+
+# An empty list would match every empty entry of an environment.
+bearers() {
+    [ -n "$names" ] || return 0
+    LC_ALL=C grep -lszxF -f - /proc/[0-9]*/environ <<END
+$names
+END
+}
+
+# leader DIR: the group on record in $leader, empty if none; true if its leader lives.
+leader() {
+    leader=''
+    { read -r boot _ <"$root/$1/.started"; } 2>/dev/null && [ "$boot" = "$boot_id" ] || return 1
+    { read -r leader since <"$root/$1/.group"; } 2>/dev/null || return 1
+    inspect "$leader" && [ "$born" = "$since" ]
+}
+
+# populated GROUP: has it a member that lives? (Nobody may be there to reap the dead ones.)
+populated() {
+    [ -n "$1" ] && kill -s 0 -- "-$1" 2>/dev/null &&
+        LC_ALL=C grep -qsE "\) [^ZX] [0-9]+ $1 " /proc/[0-9]*/stat
+}
+
+# strike SIGNAL: to each group once (they stay in $groups), and to each bearer outside of these.
+strike() {
+    known=' ' singles=''
+    for item in $dirs; do
+        ! leader "$item" || groups="$groups$leader "
+        [ -z "$leader" ] || known="$known$leader "
+    done
+    for path in $(bearers); do
+        pid=${path#/proc/}
+        pid=${pid%/*}
+        inspect "$pid" || continue
+        case $groups in *" $group "*) continue ;; esac
+        case $known in
+        *" $group "*) groups="$groups$group " ;;
+        *) singles="$singles $pid" ;;
+        esac
+    done
+    for pid in $groups; do kill -s "$1" -- "-$pid"; done 2>/dev/null
+    for pid in $singles; do kill -s "$1" -- "$pid"; done 2>/dev/null
+}
+
+remain() {
+    [ -z "$(bearers)" ] || return 0
+    for pid in $groups; do ! populated "$pid" || return 0; done
+    return 1
+}
+
+# Twice, because a process has no environment at the moment when it executes another program.
+gone() { ! remain && ! remain; }
+
+# put_down GRACE: TERM, after GRACE hundredths of a second KILL, until nothing is left.
+put_down() {
+    name_all ''
+    groups=' '
+    hundredths
+    last=$((cs + $1))
+    [ "$1" -eq 0 ] || strike TERM
+    for item in $dirs; do expect_exit "$item"; done
+    until gone; do
+        hundredths
+        [ "$cs" -lt "$last" ] || strike KILL
+        sleep 0.02
+    done
+}
+
+# expect_exit DIR: wait until its supervisor has recorded the exit, or $last.
+expect_exit() {
+    [ -e "$root/$1/.started" ] && [ ! -e "$root/$1/.exit" ] || return 0
+    hundredths
+    left=$((last > cs ? last - cs : 0))
+    { flock -s -w "$((left / 100)).$((left / 10 % 10))" 4; } 4>>"$root/$1/.lock"
+}
+
+# Supervisors end by themselves once their commands have.
+dismiss() {
+    guids=''
+    name_all .supervisor
+    hundredths
+    last=$((cs + 200))
+    until gone; do
+        hundredths
+        [ "$cs" -lt "$last" ] || strike KILL
+        sleep 0.02
+    done
+}
+
+# Mark what runs as stopped, end it, and record its end where no supervisor lives to do so.
+stop_all() {
+    for dir in $dirs; do
+        if [ -e "$root/$dir/.started" ] && [ ! -e "$root/$dir/.exit" ]; then
+            : >"$root/$dir/.stop"
+        fi
+    done
+    put_down "$1"
+    for dir in $dirs; do
+        [ -e "$root/$dir/.stop" ] && [ ! -e "$root/$dir/.exit" ] || continue
+        (
+            cd "$root/$dir" && flock -w 5 9 && [ ! -e .exit ] || exit
+            guid=${dir%/*} occ=${dir#*/}
+            conclude - STOPPED
+        ) 9>>"$root/$dir/.lock"
+    done
+}
+
+# end GUID OCC TOKEN GRACE
+end() {
+    pass "$1" "$3"
+    guids='' dirs=''
+    [ ! -e "$root/$1/$2/.started" ] || dirs=$1/$2
+    stop_all "$4"
+    echo ok
+}
+
+# clear GUID TOKEN GRACE
+clear() {
+    pass "$1" "$2"
+    guids=$1 dirs=''
+    cd "$root" || exit
+    for path in "$1"/[0-9]*; do [ ! -d "$path" ] || dirs="$dirs $path"; done
+    stop_all "$3"
+    dismiss
+    echo ok
+}
+
+### How an occasion ended (in its directory)
+
+# conclude CODE OUTCOME: CODE is - where nobody saw it.
+conclude() {
+    clock
+    put .exit "$1 $2 $now $boot_id"
+    tell
+}
+
+# The bell: one line in the journal, by one write. After .exit, so that no kill loses an exit.
+tell() {
+    compose
+    exec 6>>"$root/journal"
+    flock 6
+    [ -e .told ] || ! printf '%s\n' "$line" >&6 || : >.told
+    exec 6>&-
+}
+
+# The line of this exit in $line, less than 4000 bytes. Outputs that are small travel with it in
+# base64: "." is an empty one, "-" one that stays on the host, "~..." the end of a large stderr.
+compose() {
+    read -r code outcome moment boot <.exit
+    read -r _ journal <"$root/journal"
+    out=. err=.
+    if [ -s stdout ] || [ -s stderr ]; then
+        : >>stdout 2>>stderr
+        # shellcheck disable=SC2046
+        set -- $(wc -c stdout stderr)
+        most_out=2700 most_err=2700
+        [ "$(($1 + $3))" -le 2700 ] || most_out=1500 most_err=1000
+        [ "$1" -eq 0 ] || out=-
+        [ "$1" -eq 0 ] || [ "$1" -gt "$most_out" ] || out=$(base64 -w 0 stdout)
+        [ "$3" -eq 0 ] || [ "$3" -gt "$most_err" ] || err=$(base64 -w 0 stderr)
+        [ "$3" -le "$most_err" ] || err="~$(tail -c 1000 stderr | base64 -w 0)"
+        # They may have grown meanwhile, if something of the command runs on in the background.
+        [ "${#out}" -le 3600 ] || out=-
+        [ "${#err}" -le 3600 ] || err=-
+    fi
+    line="exit $journal $guid $occ $code $outcome $moment $boot $out $err ."
+}
+
+### Starting
+
+# launch GUID OCC TOKEN OK KIND SIGN LIMIT MARK: start the command, or adopt an earlier launch.
+#
+# OK are the codes that count as FINISHED; KIND (none, port, output, file), SIGN and LIMIT
+# (hundredths of a second) say when it serves. On stdin: a line with its input and one with a
+# script that sets its environment, both in base64 ("-" for none, or written before), then the
+# command and MARK, either in the third line, which needs no process to read it, or after an empty
+# one, for the shell reads byte by byte.
+# Answers running ADOPTED SINCE NOW, or ended ADOPTED NOW BOOT and the line of the exit.
+launch() {
+    guid=$1 occ=$2 token=$3 ok=$4 kind=$5 sign=$6 limit=$7 adopted=1
+    IFS= read -r input && IFS= read -r setting && IFS= read -r text || fail 65 "no command came"
+    [ -n "$text" ] || text=$(cat)
+    case $text in
+    *"$8") text=${text%"$8"} ;;
+    *) fail 65 "the command did not arrive whole" ;;
+    esac
+    if [ "$kind" = output ]; then
+        grep -qE -e "$sign" </dev/null
+        [ $? -le 1 ] || fail 64 "no regular expression: $sign"
+    fi
+    fence "$guid" "$token"
+    [ -d "$root/$guid/$occ" ] || mkdir -p "$root/$guid/$occ"
+    cd "$root/$guid/$occ" || exit
+    exec 9>>.lock
+    if ! flock -n 9; then
+        if supervised .; then
+            adopt
+            return
+        fi
+        flock 9 # an audit or an end has it, for a moment
+    fi
+    if [ -e .exit ]; then
+        report
+    elif [ -e .started ]; then
+        guids='' dirs=$guid/$occ
+        put_down 0
+        conclude - LOST
+        report
+    else
+        spawn
+    fi
+}
+
+# The answer comes from the supervisor, which inherits this output and both locks. Not with "&",
+# which would have the command ignore interrupts (POSIX, 2.11 "Signals and Error Handling").
+spawn() {
+    [ "$input" = - ] || (umask 077 && printf %s "$input" | base64 -d >.stdin) || exit
+    [ "$setting" = - ] || (umask 077 && printf %s "$setting" | base64 -d >.env) || exit
+    if [ "${#text}" -gt 100000 ]; then # Linux allows 128 kB in one argument (execve(2))
+        printf '%s\n' "$text" >.command || exit
+        text='exec sh ./.command'
+    fi
+    export NEPIQ_ID="$run.$guid.$occ.supervisor"
+    exec setsid -f sh "$root/supervisor.sh" supervise \
+        "$guid" "$occ" "$ok" "$kind" "$sign" "$limit" "$text" </dev/null 2>/dev/null
+}
+
+# supervise GUID OCC OK KIND SIGN LIMIT COMMAND: holds the locks 8 (fence) and 9 (.lock).
+supervise() {
+    guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 adopted=0 leader=''
+    inspect $$
+    clock
+    : >>stdout 2>>stderr
+    put .started "$boot_id $$ $born $now" || exit
+    exec 8>&-
+    trap '' PIPE # whoever asked may have gone
+    if [ "$kind" = none ]; then
+        report
+    else
+        exec 7>>.waiting
+        flock 7
+        (exec 9>&- && serve) &
+        exec 7>&-
+    fi
+    exec >/dev/null
+    trap - PIPE
+    input=/dev/null
+    [ ! -e .stdin ] || input=.stdin
+    NEPIQ_ID=$run.$guid.$occ setsid sh "$root/supervisor.sh" begin "$7" \
+        <"$input" >>stdout 2>>stderr 9>&-
+    code=$?
+    { read -r leader _ <.group; } 2>/dev/null
+    while { [ -e .stop ] || [ -e .overdue ]; } && populated "$leader"; do sleep 0.02; done
+    if [ -e .stop ]; then
+        outcome=STOPPED
+    elif [ -e .overdue ]; then
+        outcome=OVERDUE
+    else
+        case ,$ok, in ,any, | *",$code,"*) outcome=FINISHED ;; *) outcome=FAILED ;; esac
+    fi
+    conclude "$code" "$outcome"
+}
+
+# begin COMMAND: become the command, leader of a session and group of its own. First on record,
+# then the look at .stop: whoever ends it does these in the other order, so one sees the other.
+begin() {
+    inspect $$
+    printf '%s %s\n' $$ "$born" >.group
+    [ ! -e .stop ] && [ ! -e "$ended" ] || exit 143
+    # shellcheck source=/dev/null
+    [ ! -e .env ] || . ./.env
+    exec sh -c "$1"
+}
+
+# What launch answers, from what is on record; nothing if its supervisor was killed.
+report() {
+    clock
+    if [ -e .exit ]; then
+        compose
+        printf 'ended %s %s %s %s\n' "$adopted" "$now" "$boot_id" "$line"
+    elif [ "$kind" = none ]; then
+        read -r _ _ _ moment <.started
+        printf 'running %s %s %s\n' "$adopted" "$moment" "$now"
+    elif [ -e .serving ]; then
+        read -r moment <.serving
+        printf 'running %s %s %s\n' "$adopted" "$moment" "$now"
+    fi
+}
+
+# An earlier launch runs: wait until it serves, or test that if nobody does any more.
+adopt() {
+    exec 8>&- 9>&-
+    if [ "$kind" != none ] && [ ! -e .serving ]; then
+        exec 7>>.waiting
+        flock 7
+    fi
+    if [ "$kind" = none ] || [ -e .serving ] || [ -e .exit ]; then report; else serve; fi
+}
+
+# Wait until the command serves or has ended, end it when it is overdue, and answer.
+serve() {
+    read -r _ _ _ moment <.started
+    hundredths
+    rounds=0 late=$((${moment%.*} * 100 + 1${moment#*.} - 100 + limit))
+    while [ ! -e .exit ] && supervised .; do
+        if serving; then
+            clock
+            put .serving "$now"
+            break
+        fi
+        hundredths
+        if [ "$cs" -ge "$late" ]; then
+            : >.overdue
+            guids='' dirs=$guid/$occ
+            put_down 200
+            { flock -s -w 5 4; } 4>>.lock
+            break
+        fi
+        rounds=$((rounds + 1))
+        if [ "$rounds" -le 50 ]; then
+            sleep 0.02
+        elif [ "$rounds" -le 150 ]; then
+            sleep 0.05
+        else
+            sleep 0.2
+        fi
+    done
+    report
+}
+
+serving() {
+    case $kind in
+    port) grep -qsE ":$sign [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6 ;;
+    output) grep -qE -e "$sign" stdout stderr ;;
+    file) [ -e "$sign" ] ;;
+    esac
+}
+
+### Files and other commands
+
+# run GUID OCC TOKEN COMMAND: says ok, then becomes the command.
+run() {
+    pass "$1" "$3"
+    echo ok
+    cd "$root/$1/$2" 2>/dev/null || cd || exit
+    exec sh -c "$4"
+}
+
+# write GUID OCC TOKEN PATH MODE OFFSET LENGTH LAST: add a block to a file that gets its name when
+# the last one has come. PATH may be relative to the run directory, which is made.
+write() {
+    pass "$1" "$3"
+    [ -d "$root/$1/$2" ] || mkdir -p "$root/$1/$2"
+    cd "$root/$1/$2" || exit
+    [ ! -d "$4" ] || fail 64 "$4 is a directory"
+    path=$4
+    case $path in /*) ;; *) path=./$path ;; esac
+    part=${path%/*}/.${path##*/}.$3.part
+    if [ "$6" -eq 0 ]; then
+        [ -d "${path%/*}/" ] || mkdir -p "${path%/*}" || exit
+        rm -f "${path%/*}/.${path##*/}".*.part
+        : >"$part" || exit
+    fi
+    cat >>"$part" && [ "$(wc -c <"$part")" -eq $(($6 + $7)) ] || fail 65 "$4 did not arrive whole"
+    [ "$8" -eq 0 ] || { chmod "$5" "$part" && mv -f "$part" "$path"; } || exit
+    echo ok
+}
+
+### Following the journal
+
+# watch JOURNAL OFFSET: until stdin closes, print
+#   boot ID, journal ID        first
+#   at OFFSET NOW LINE         for each exit that the journal has after OFFSET; OFFSET ends its line
+#   lost GUID OCC              a launch whose supervisor was killed, or lived before the last boot
+#   beat NOW                   every 5 s
+#   gone                       there is no such directory, or no longer
+watch() {
+    inspect $$
+    # Its group is what it ends at the end.
+    [ "$group" = $$ ] || exec setsid sh "$root/supervisor.sh" watch "$@"
+    cd "$root" && read -r _ journal <journal || exit
+    printf 'boot %s\njournal %s\n' "$boot_id" "$journal"
+    read -r boot <boot
+    if [ "$boot" != "$boot_id" ]; then
+        # What was written last may not have reached the disk: tell every exit again.
+        rm -f [0-9]*/[0-9]*/.told
+        put boot "$boot_id"
+    fi
+    offset=0
+    [ "$1" != "$journal" ] || [ "$2" -gt "$(wc -c <journal)" ] || offset=$2
+    lost=' '
+    audit
+    { tail -c "+$((offset + 1))" -f journal | relay; } 2>/dev/null &
+    beat &
+    while read -r _; do :; done
+    leave
+}
+
+leave() {
+    trap '' TERM
+    kill -s TERM 0
+    exit 0
+}
+
+relay() {
+    while IFS= read -r line; do
+        offset=$((offset + ${#line} + 1))
+        clock
+        case $line in journal\ *) ;; *) printf 'at %s %s %s\n' "$offset" "$now" "$line" ;; esac
+    done
+    leave
+}
+
+beat() {
+    while sleep 5 && [ -e "$root/journal" ]; do
+        audit
+        clock
+        echo "beat $now"
+    done
+    echo gone
+    leave
+}
+
+# Say what has ended without a word: exits that the journal misses, launches that are lost.
+audit() {
+    for dir in [0-9]*/[0-9]*; do
+        [ -e "$dir/.started" ] && [ ! -e "$dir/.told" ] || continue
+        ! supervised "$dir" || continue
+        case $lost in *" $dir "*) continue ;; esac
+        [ ! -d "$dir" ] || (
+            cd "./$dir" && flock -n 9 && [ ! -e .told ] || exit 0
+            guid=${dir%/*} occ=${dir#*/}
+            [ ! -e .exit ] || tell
+            [ -e .exit ] || exit 3
+        ) 9>>"$dir/.lock" || {
+            lost="$lost$dir "
+            echo "lost ${dir%/*} ${dir#*/}"
+        }
+    done
+}
+
+### The node
+
+# prepare RUN NODE TOKEN EXP FILES PROCESSES: make its directory. FILES and PROCESSES are 1 to
+# remove and end what earlier runs of the experiment EXP left.
+prepare() {
+    need flock setsid base64 grep tail head find wc mkdir mv rm chmod sleep cat
+    mkdir -p ended || exit
+    exec 5>>lock
+    flock 5 || fail 69 "cannot lock $base/lock"
+    find ended -type f -mtime +30 -exec rm -f {} +
+    [ ! -e "$ended" ] || fail 75 "the run has ended here"
+    mkdir -p "$root/fence" || exit
+    fence "$node" "$3"
+    [ -s "$root/boot" ] || put "$root/boot" "$boot_id"
+    put "$root/exp" "$4"
+    read -r journal </proc/sys/kernel/random/uuid
+    [ -s "$root/journal" ] || put "$root/journal" "journal $journal"
+    mv -f "$0" "$root/supervisor.sh" || exit
+    exec 8>&- 5>&-
+    for mark in "$base"/*/*/exp; do
+        read -r name <"$mark"
+        earlier=${mark%/exp}
+        [ "$name" != "$4" ] || [ "${earlier%/*}" = "$base/$run" ] || clean "$earlier" "$5" "$6"
+    done
+    echo ok
+}
+
+need() {
+    missing=''
+    for tool; do command -v "$tool" >/dev/null || missing="$missing $tool"; done
+    [ -z "$missing" ] || fail 69 "this host lacks:$missing"
+    printf 'a=b\0' | grep -zxqF a=b || fail 69 "grep of this host lacks the option -z"
+    [ -r /proc/self/environ ] || fail 69 "this host has no /proc"
+}
+
+# clean ROOT FILES PROCESSES: what runs keeps its directory.
+clean() (
+    root=$1 node=${1##*/} run=${1%/*}
+    run=${run##*/}
+    cd "$root" || exit
+    everything
+    if [ "$3" = 1 ]; then
+        stop_all 200
+        dismiss
+    fi
+    everything
+    name_all ''
+    groups=''
+    [ "$2" = 1 ] && ! remain || exit
+    cd "$base" && rm -rf "$root" && rmdir "${root%/*}" 2>/dev/null
+)
+
+# dismantle RUN NODE TOKEN GRACE REMOVE: end everything of the run here and refuse what may come.
+dismantle() {
+    mkdir -p ended || exit
+    exec 5>>lock
+    flock 5 || fail 69 "cannot lock $base/lock"
+    if [ -d "$root/fence" ]; then
+        exec 8<>"$root/fence/$node"
+        flock 8
+        raise "$node" "$3"
+        exec 8>&-
+    fi
+    : >"$ended" || exit
+    exec 5>&-
+    if [ -d "$root/fence" ]; then
+        cd "$root" || exit
+        everything
+        stop_all "$4"
+        dismiss
+        [ "$5" -eq 0 ] || { cd "$base" && rm -rf "$root" && rmdir "$base/$run" 2>/dev/null; }
+    fi
+    echo ok
+}
+
+case ${1-} in
+prepare | dismantle) base=$PWD run=$2 node=$3 root=$PWD/$2/$3 ;;
+launch | supervise | begin | end | clear | run | write | watch)
+    root=${0%/*}
+    node=${root##*/} base=${root%/*}
+    run=${base##*/} base=${base%/*}
+    ;;
+*) fail 64 "unknown verb ${1-}" ;;
+esac
+ended=$base/ended/$run-$node
+read -r boot_id </proc/sys/kernel/random/boot_id
+"$@"
