@@ -8,11 +8,22 @@ RUNS = "nepiq:runs"
 ENDED = "nepiq:ended"
 WORKERS = "nepiq:workers"
 BEATS = "nepiq:beats"
+MACHINES = "nepiq:machines"
 
 
 def active(broker: str) -> str:
     """The set of runs that have work on this broker."""
     return f"nepiq:active:{broker}"
+
+
+def sweeper(broker: str) -> str:
+    """The lock of the worker that sweeps the runs of this broker."""
+    return f"nepiq:sweeper:{broker}"
+
+
+def prefix(run_id: str) -> str:
+    """What all keys of a run begin with; in braces what decides their slot."""
+    return f"nepiq:{{{run_id}}}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class RunKeys:
     @property
     def prefix(self) -> str:
         """What all keys of the run begin with."""
-        return f"nepiq:{{{self.run_id}}}:"
+        return prefix(self.run_id)
 
     def of(self, kind: str, *parts: object) -> str:
         """The key of that kind, such as ``of("rm", 3)`` or ``of("wait", 3, "READY")``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .keys import RunKeys
@@ -42,8 +42,8 @@ class RunReads:
 
     def meta(self) -> RunRecord | None:
         """The run itself, or None if there is none."""
-        raw = _decoded(self.redis.hgetall(self.keys.of("meta")))
-        if not raw:
+        raw = loads(self.redis.get(self.keys.of("meta")))
+        if raw is None:
             return None
         return RunRecord(
             phase=raw["phase"],
@@ -52,7 +52,7 @@ class RunReads:
             last=float(raw["last"]),
             seen=float(raw["seen"]),
             release_after=_number(raw.get("release_after")),
-            live=int(raw["live"]),
+            live=raw["live"],
             cause=loads(raw.get("cause")),
             bindings={k[5:]: v for k, v in raw.items() if k.startswith("bind.")},
         )
@@ -72,26 +72,31 @@ class RunReads:
         for at in range(0, len(asked), READ_CHUNK):
             chunk = asked[at : at + READ_CHUNK]
             with self.redis.pipeline(transaction=False) as pipe:
+                pipe.hmget(self.keys.of("rm"), chunk)
                 for guid in chunk:
-                    pipe.hgetall(self.keys.of("rm", guid))
                     pipe.hgetall(self.keys.of("attr", guid))
-                answers = pipe.execute()
-            for guid, raw, attributes in zip(chunk, answers[::2], answers[1::2], strict=True):
-                if raw:
-                    found.append(_resource(guid, _decoded(raw), _decoded(attributes)))
+                texts, *attributes = pipe.execute()
+            for guid, text, kept in zip(chunk, texts, attributes, strict=True):
+                if text:
+                    found.append(_resource(guid, json.loads(text), kept))
         return found
 
     def step(self, step: str) -> StepRecord | None:
         """A step, or None if it does not exist."""
-        raw = _decoded(self.redis.hgetall(self.keys.of("step", step)))
-        return _step(step, raw) if raw else None
+        return next(iter(self._steps([step])), None)
 
     def steps(self, guid: int) -> list[StepRecord]:
-        """All steps of a resource manager, in the order of their making."""
+        """All steps of a resource manager, those that were requested last."""
         ids = [f"{guid}.{action}" for action in ("deploy", "start", "stop", "release")]
-        numbered = {raw.decode() for raw in self.redis.hvals(self.keys.of("requests", guid))}
-        ids += sorted(numbered - set(ids), key=lambda step: int(step.rpartition(".")[2]))
-        return [found for found in map(self.step, ids) if found]
+        requested = {raw.decode() for raw in self.redis.hvals(self.keys.of("request"))}
+        own = [step for step in requested if step.startswith(f"{guid}.") and step not in ids]
+        return self._steps(ids + sorted(own, key=lambda step: int(step.rpartition(".")[2])))
+
+    def _steps(self, ids: list[str]) -> list[StepRecord]:
+        texts = self.redis.hmget(self.keys.of("step"), ids)
+        return [
+            _step(step, json.loads(text)) for step, text in zip(ids, texts, strict=True) if text
+        ]
 
     def conditions(self, guid: int) -> list[Condition]:
         """What the steps of a resource manager wait for, met or not."""
@@ -117,7 +122,8 @@ class RunReads:
 
     def group_opened(self, group: int) -> float | None:
         """When the barrier of a group opened, or None while it is closed."""
-        return _number(_text(self.redis.hget(self.keys.of("group", group), "open")))
+        raw = loads(self.redis.hget(self.keys.of("group"), group)) or {}
+        return _number(raw.get("open"))
 
     def overdue(self, slack: float = 0.0) -> list[tuple[str, float]]:
         """Steps whose alarm rang more than ``slack`` seconds ago, and how long ago."""
@@ -146,14 +152,6 @@ class RunReads:
         return float(whole) + float(micro) / 1e6
 
 
-def _decoded(raw: dict[bytes, bytes]) -> dict[str, str]:
-    return {key.decode(): value.decode() for key, value in raw.items()}
-
-
-def _text(raw: bytes | None) -> str | None:
-    return None if raw is None else raw.decode()
-
-
 def _number(text: str | None) -> float | None:
     return float(text) if text else None
 
@@ -162,48 +160,50 @@ def _whole(text: str | None) -> int | None:
     return int(text) if text else None
 
 
-def _resource(guid: int, raw: dict[str, str], attributes: dict[str, str]) -> ResourceRecord:
+def _resource(guid: int, raw: dict[str, Any], attributes: Mapping[bytes, bytes]) -> ResourceRecord:
     return ResourceRecord(
         guid=guid,
         rtype=raw["rtype"],
         label=raw["label"],
         state=raw["state"],
         milestones={name: float(raw[name]) for name in MILESTONES if name in raw},
-        occ=int(raw["occ"]),
+        occ=raw["occ"],
         token=int(raw.get("token", 0)),
         running=raw.get("running", ""),
-        critical=raw["critical"] == "1",
-        batch=raw["batch"] == "1",
+        critical=raw["critical"] == 1,
+        batch=raw["batch"] == 1,
         queue=raw["queue"],
         host=_whole(raw.get("host")),
         peers=loads(raw.get("peers")) or {},
         attributes={
-            name: json.loads(value) for name, value in attributes.items() if name[0] != "="
+            name.decode(): json.loads(value)
+            for name, value in attributes.items()
+            if not name.startswith(b"=")
         },
         error=loads(raw.get("error")),
         group=_whole(raw.get("group")),
         held="held" in raw,
         is_host="is_host" in raw,
-        local=raw.get("local") == "1",
+        local=raw.get("local") == 1,
         site=raw.get("site", ""),
-        limit=_whole(raw.get("limit")),
+        limit=raw.get("limit"),
         gone=loads(raw.get("gone")),
     )
 
 
-def _step(step: str, raw: dict[str, str]) -> StepRecord:
+def _step(step: str, raw: dict[str, Any]) -> StepRecord:
     return StepRecord(
         step=step,
         status=raw["status"],
-        left=int(raw.get("left", 0)),
+        left=raw.get("left", 0),
         due=_number(raw.get("due")),
         token=int(raw.get("token", 0)),
         worker=raw.get("worker", ""),
         began=_number(raw.get("began")),
-        tries=int(raw.get("tries", 0)),
-        lost=int(raw.get("lost", 0)),
-        retried=int(raw.get("retried", 0)),
-        sent=int(raw.get("sent", 0)),
+        tries=raw.get("tries", 0),
+        lost=raw.get("lost", 0),
+        retried=raw.get("retried", 0),
+        sent=raw.get("sent", 0),
         cancel="cancel" in raw,
         args=loads(raw.get("args")) or [],
         why=raw.get("why", ""),

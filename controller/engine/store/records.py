@@ -1,7 +1,6 @@
 """What goes into the store and what comes out of it, as typed values.
 
-What is made by the thousand in one reply (Due, Grant) is a named tuple, the rest are frozen
-dataclasses.
+What is made by the thousand at a time is a named tuple, the rest are frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -9,7 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 def step_guid(step: str) -> int:
@@ -57,8 +59,7 @@ def seconds(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceSpec:
+class ResourceSpec(NamedTuple):
     """A resource manager as it is uploaded.
 
     Attributes:
@@ -86,8 +87,8 @@ class ResourceSpec:
     critical: bool = True
     batch: bool = False
     host: int | None = None
-    peers: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    peers: Mapping[str, Sequence[int]] = _EMPTY
+    attributes: Mapping[str, Any] = _EMPTY
     conditions: Sequence[Condition] = ()
     after: Sequence[int] = ()
     is_host: bool = False
@@ -385,7 +386,7 @@ class StepRecord:
         return self.status in {"done", "void"}
 
 
-def loads(text: str | None) -> Any:
+def loads(text: str | bytes | None) -> Any:
     """JSON text as a value; None for no text."""
     return json.loads(text) if text else None
 

@@ -85,8 +85,8 @@ class RunStore(RunReads):
         Returns:
             Status and the first guid of the block.
         """
-        status, first = self._ask("reserve", nonce, count, at)
-        return status, int(first or 0)
+        status, *first = self._ask("reserve", nonce, count, at)
+        return status, first[0] if first else 0
 
     def upload(self, nonce: str, specs: Sequence[ResourceSpec]) -> str:
         """Write resource managers.
@@ -96,7 +96,7 @@ class RunStore(RunReads):
             or ``GONE``. A refusal of one chunk leaves the chunks before it written.
         """
         chunks = [
-            [nonce, *(item for spec in part for item in spec_arguments(spec))]
+            [nonce, *(item for spec in part for item in spec_arguments(nonce, spec))]
             for part in _chunks(specs, UPLOAD_CHUNK)
         ]
         if not chunks:
@@ -106,7 +106,7 @@ class RunStore(RunReads):
             return status
         with self.redis.pipeline(transaction=False) as pipe:
             for chunk in chunks[1:]:
-                pipe.evalsha(script("upload").sha, 1, self.keys.prefix, *chunk)  # type: ignore[arg-type]
+                pipe.evalsha(script("upload").sha, 1, self.keys.prefix, *chunk)
             statuses = [str(parse(answer)[0]) for answer in pipe.execute()]
         return next((status for status in statuses if status != "OK"), "OK")
 
@@ -155,9 +155,10 @@ class RunStore(RunReads):
         states: dict[int, str] = {}
         head: tuple[str, str, str] | None = None
         for chunk in _chunks(asked, SNAPSHOT_CHUNK) if asked else [[]]:
-            status, last_id, phase, cause, *found = self._ask("snapshot", ranges(chunk))
-            if status != "OK":
-                return Snapshot("0-0", status, None, {})
+            answer = self._ask("snapshot", ranges(chunk))
+            if answer[0] != "OK":
+                return Snapshot("0-0", "GONE", None, {})
+            _, last_id, phase, cause, *found = answer
             # Later chunks are newer: reading on from the first misses nothing.
             head = head or (last_id, phase, cause)
             states.update((guid, state) for guid, state in zip(chunk, found, strict=True) if state)
@@ -166,8 +167,8 @@ class RunStore(RunReads):
 
     def touch(self) -> tuple[str, str]:
         """Note that a client is there; status and phase."""
-        status, phase = self._ask("touch")
-        return status, phase
+        status, *phase = self._ask("touch")
+        return status, phase[0] if phase else ""
 
     # -- the worker's side ---------------------------------------------------------------
 
@@ -232,7 +233,13 @@ class RunStore(RunReads):
         return reply_of(answer), answers
 
     def again(
-        self, step: str, token: int, delay: float, kind: str = "later", note: str = ""
+        self,
+        step: str,
+        token: int,
+        delay: float,
+        kind: str = "later",
+        note: str = "",
+        attrs: Mapping[str, Any] | None = None,
     ) -> Reply:
         """Give a claimed step back, to be due again.
 
@@ -242,8 +249,9 @@ class RunStore(RunReads):
             delay: seconds until it is due.
             kind: ``later`` (the world is not ready) or ``retry`` (it failed and is tried again).
             note: JSON that says why, for the event.
+            attrs: attributes that the hook assigned in this round.
         """
-        return self._act("again", step, token, delay, kind, note)
+        return self._act("again", step, token, delay, kind, note, *pairs(attrs or {}))
 
     def exited(
         self,
@@ -286,8 +294,12 @@ class RunStore(RunReads):
 
     def watch(self, node: int, worker: str) -> WatchGrant:
         """Take or renew the lease to follow a node's journal."""
-        status, journal, offset = self._ask("watch", node, worker, self.timing.lease)
-        return WatchGrant(status, journal or "", int(offset or 0))
+        status, *rest = self._ask("watch", node, worker, self.timing.lease)
+        return WatchGrant(status, rest[0], int(rest[1])) if rest else WatchGrant(status)
+
+    def unwatch(self, node: int, worker: str) -> str:
+        """Give up the lease on a node's journal, so that another takes it at once; the status."""
+        return str(self._ask("unwatch", node, worker)[0])
 
     def watched(self, node: int, worker: str, journal: str, offset: int) -> str:
         """Record how far a node's journal has been followed; the status."""

@@ -31,26 +31,33 @@ def _spans(guids: Iterable[int]) -> Iterator[tuple[int, int]]:
         yield first, last
 
 
-def spec_arguments(spec: ResourceSpec) -> list[Argument]:
-    """A resource manager for ``upload``: guid, then four lists, each led by its length."""
-    fields: list[Argument] = ["rtype", spec.rtype, "label", spec.label, "queue", spec.queue]
-    fields += ["critical", int(spec.critical), "batch", int(spec.batch)]
+def spec_arguments(nonce: str, spec: ResourceSpec) -> list[Argument]:
+    """A resource manager for ``upload``: guid, its record, then three lists led by their length."""
+    record: dict[str, Any] = {
+        "state": "NEW",
+        "occ": 1,
+        "rtype": spec.rtype,
+        "label": spec.label,
+        "queue": spec.queue,
+        "critical": int(spec.critical),
+        "batch": int(spec.batch),
+        "by": nonce,
+    }
     if spec.host is not None:
-        fields += ["host", spec.host]
+        record["host"] = str(spec.host)
     if spec.peers:
-        fields += ["peers", dumps({name: list(guids) for name, guids in spec.peers.items()})]
+        record["peers"] = dumps({name: list(guids) for name, guids in spec.peers.items()})
     if spec.is_host:
-        fields += ["is_host", 1, "local", int(spec.local), "site", spec.site]
+        record |= {"is_host": 1, "local": int(spec.local), "site": spec.site}
         if spec.limit is not None:
-            fields += ["limit", spec.limit]
+            record["limit"] = spec.limit
+    arguments: list[Argument] = [spec.guid, dumps(record)]
+    if not (spec.attributes or spec.conditions or spec.after):
+        return [*arguments, 0, 0, 0]
     attributes = pairs(spec.attributes)
-    return [
-        spec.guid,
-        *(len(fields), *fields),
-        *(len(attributes), *attributes),
-        *(len(spec.conditions), *(condition.encode() for condition in spec.conditions)),
-        *(len(spec.after), *spec.after),
-    ]
+    arguments += [len(attributes), *attributes, len(spec.conditions)]
+    arguments += [condition.encode() for condition in spec.conditions]
+    return [*arguments, len(spec.after), *spec.after]
 
 
 def pairs(attributes: Mapping[str, Any]) -> list[Argument]:
@@ -84,6 +91,8 @@ def parse(answer: bytes) -> list[Any]:
 def reply_of(answer: Sequence[Any]) -> Reply:
     """The reply that leads the answer of a script that can make steps due."""
     status, _, detail = answer[0].partition(":")
+    if len(answer) == 1:
+        return Reply(status, detail)
     flat = answer[3]
     due = [
         Due(step, delay, queue, batch == 1, label)

@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 Argument = str | bytes | int | float
 
+_RECORDS = ("records",)
+_ALL = ("records", "steps", "states", "work")
+_LIGHT = {"create", "reserve", "upload", "snapshot", "touch", "expire"}
+_LIGHT |= {"renew", "watch", "unwatch", "watched"}
+
 
 class Script(NamedTuple):
     """A script as Redis knows it.
 
     Attributes:
-        text: the shared functions of ``lib.lua``, then the script.
+        text: the shared functions it needs, then the script.
         sha: its digest, by which Redis finds a script that it has seen.
     """
 
@@ -31,7 +36,8 @@ class Script(NamedTuple):
 def script(name: str) -> Script:
     """The script of that name, read from its file once per process."""
     folder = resources.files(__package__)
-    text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("lib", name))
+    parts = (*(_RECORDS if name in _LIGHT else _ALL), name)
+    text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -42,6 +48,6 @@ def evaluate(redis: Redis, name: str, prefix: str, *args: Argument) -> Any:
     """
     wanted = script(name)
     try:
-        return redis.evalsha(wanted.sha, 1, prefix, *args)  # type: ignore[arg-type]
+        return redis.evalsha(wanted.sha, 1, prefix, *args)
     except NoScriptError:
-        return redis.eval(wanted.text, 1, prefix, *args)  # type: ignore[arg-type]
+        return redis.eval(wanted.text, 1, prefix, *args)

@@ -1,0 +1,142 @@
+-- nonce, worker, machine, lease, steps... -> reply, per step its answer
+if not alive then
+  return GONE
+end
+tick()
+local nonce, worker, machine, lease = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local TOLERANCE, LINE_ALARM = 0.002, 60
+local MICROSECONDS = floor(now * 1e6 + 0.5)
+local TOKEN = format('%.0f', MICROSECONDS)
+
+local function allowed(action, state)
+  if action == 'deploy' then
+    return BEFORE_READY[state]
+  elseif action == 'start' then
+    return state == 'READY'
+  elseif action == 'stop' then
+    return state == 'STARTED'
+  end
+  return state ~= 'RELEASED'
+end
+
+-- Local hosts of a site are on one machine: that of the first who claims a step there.
+local function bound_here(r)
+  local host = r.host and rm(r.host)
+  if not host or host['local'] ~= 1 then
+    return true
+  end
+  local field = 'bind.' .. host.site
+  meta[field] = meta[field] or machine
+  return meta[field] == machine
+end
+
+local function park(r, id)
+  if not string.find(' ' .. (r.parked or '') .. ' ', ' ' .. id .. ' ', 1, true) then
+    r.parked = r.parked and r.parked .. ' ' .. id or id
+    save(r)
+  end
+end
+
+local function line_up(s, host)
+  if not s.lined then
+    s.lined = 1
+    save(s)
+    call('RPUSH', P .. 'line:' .. host, s._id)
+  end
+  alarms[s._id] = now + LINE_ALARM
+end
+
+local function take(s, r)
+  local token = TOKEN
+  if r.token and tonumber(r.token) >= MICROSECONDS then
+    token = format('%.0f', r.token + 1)
+  end
+  r.running, r.token = s._id, token
+  s.status, s.nonce, s.worker, s.token = 'claimed', nonce, worker, token
+  s.tries, s.began = (s.tries or 0) + 1, s.began or stamp(now)
+  save(r)
+  save(s)
+  alarms[s._id] = now + lease
+  if r.batch ~= 1 then
+    event('claim', r._id, now, s)
+    if r.host then
+      call('SADD', P .. 'busy:' .. r.host, s._id)
+    end
+  end
+end
+
+local function grant(s, r)
+  local answer = {
+    'grant', s.token, s.tries, s.retried or 0, s.began, r.rtype, r.label, r.occ, r.state,
+    r.host or '', s.args or '', r.peers or '',
+  }
+  local attributes = call('HGETALL', P .. 'attr:' .. r._id)
+  for i = 1, #attributes, 2 do
+    if string.byte(attributes[i]) ~= 61 then -- '=' marks the order of live sets
+      answer[#answer + 1], answer[#answer + 2] = attributes[i], attributes[i + 1]
+    end
+  end
+  return answer
+end
+
+-- Why a step is not granted, or nil if it is.
+local function refusal(s, r, host)
+  if s.status ~= 'due' then
+    return 'not due'
+  end
+  if forbidden(s._action) or not allowed(s._action, r.state) then
+    void(s)
+    return 'void'
+  end
+  if s.due - now > TOLERANCE then
+    return 'early'
+  end
+  if r.running then
+    park(r, s._id)
+    return 'parked'
+  end
+  if not bound_here(r) then
+    announce(s)
+    return 'elsewhere'
+  end
+  if host and not has_place(host) then
+    line_up(s, host)
+    return 'full'
+  end
+end
+
+local function claim(id)
+  local s = step(id)
+  if not s.status then
+    return 'none'
+  end
+  local r = rm(s._guid)
+  if s.status == 'claimed' and s.nonce == nonce then
+    return grant(s, r)
+  end
+  local host = busy_host(r)
+  local why = refusal(s, r, host)
+  if why == 'early' then
+    return { 'early', s.due - now }
+  end
+  if why then
+    -- The place may have been offered to this step: it goes to the next.
+    if host and why ~= 'full' then
+      next_in_line(host)
+    end
+    return 'none'
+  end
+  take(s, r)
+  return grant(s, r)
+end
+
+local ids, guids, answers = { unpack(ARGV, 8) }, {}, {}
+for i, id in ipairs(ids) do
+  guids[i] = match(id, '^%d*')
+end
+load('step', ids)
+load('rm', guids)
+for i, id in ipairs(ids) do
+  answers[i] = claim(id)
+end
+return finish('OK', encode(answers))

@@ -1,0 +1,6 @@
+-- -> reply
+if not alive then
+  return GONE
+end
+tick()
+return reply('OK')

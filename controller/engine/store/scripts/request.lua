@@ -1,0 +1,72 @@
+-- id, guid, action, args -> reply, the step in its status
+if not alive then
+  return GONE
+end
+tick()
+local id, guid, action, args = unpack(ARGV, 4)
+local r, made = rm(guid), call('HGET', P .. 'request', id)
+if not r.state then
+  return reply('UNKNOWN:' .. guid)
+end
+if made then
+  return reply('OK:' .. made)
+end
+if forbidden(action) then
+  return reply('CLOSED:' .. meta.phase)
+end
+local state = r.state
+local again = state == 'STOPPED' or state == 'FINISHED'
+local legal = (action == 'set' and state ~= 'RELEASED') or (action == 'stop' and state == 'STARTED')
+  or (action == 'start' and (again or state == 'READY'))
+if not legal then
+  return reply('ILLEGAL:' .. state)
+end
+
+-- What waits for the milestones of the occasion that ends has seen them.
+local function begin_occasion()
+  for i = IMPLIED.READY + 1, IMPLIED.FINISHED do
+    local milestone = MILESTONES[i]
+    local key = 'wait:' .. guid .. ':' .. milestone
+    local entries = call('LRANGE', P .. key, 0, -1)
+    call('DEL', P .. key)
+    call('LREM', P .. 'todo', 0, 'm|' .. guid .. '|' .. milestone)
+    for _, entry in ipairs(entries) do
+      open(entry, tonumber(r[milestone]), guid, milestone)
+    end
+  end
+  r.STARTED, r.STOPPED, r.FINISHED, r.exit = nil
+  r.occ, r.state = r.occ + 1, 'READY'
+  save(r)
+  event('READY', guid, now)
+end
+
+-- A start under way is the answer; one that has not begun makes way.
+local function start_under_way()
+  for _, other in ipairs(steps_of(r)) do
+    local s = step(other)
+    if s._action == 'start' and s.status == 'claimed' then
+      return other
+    end
+    if s._action == 'start' and (s.status == 'waiting' or s.status == 'due') then
+      void(s)
+    end
+  end
+end
+
+local name = action == 'start' and start_under_way()
+if not name then
+  if action == 'start' and again then
+    begin_occasion()
+  end
+  meta.requests = meta.requests + 1
+  name = format('%s.%s.%d', guid, action, meta.requests)
+  r.extra = r.extra and r.extra .. ' ' .. name or name
+  save(r)
+  local s = new_step(name)
+  if args ~= '' then
+    s.args = args
+  end
+  make_due(s)
+end
+call('HSET', P .. 'request', id, name)
+return reply('OK:' .. name)

@@ -1,0 +1,173 @@
+-- Steps: becoming due, being handed out, ending.
+
+local GRACE, HORIZON, LIMIT = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local LONGEST_GRACE = 60
+
+local BEFORE_READY = { NEW = true, DISCOVERED = true, RESERVED = true, PROVISIONED = true }
+local ENDED = { STOPPED = true, FINISHED = true, FAILED = true, RELEASED = true }
+
+-- The reply's list of steps that became due, flat; and new alarms: time, or false for none.
+local due, dues, alarms = {}, 0, {}
+
+local function write_alarms()
+  local rings, silent = {}, {}
+  for id, time in pairs(alarms) do
+    if time then
+      rings[#rings + 1] = stamp(time)
+      rings[#rings + 1] = id
+    else
+      silent[#silent + 1] = id
+    end
+  end
+  call_with('ZADD', P .. 'alarm', rings)
+  call_with('ZREM', P .. 'alarm', silent)
+end
+
+-- The host on which the steps of a resource manager do I/O, if they do.
+local function busy_host(r)
+  return r.batch ~= 1 and r.host or nil
+end
+
+-- What acts on a local host goes to the machine that the host is bound to.
+local function queue_of(r)
+  local host = r.host and rm(r.host)
+  if host and host['local'] == 1 then
+    local machine = meta['bind.' .. host.site]
+    if machine then
+      return 'nepiq.m.' .. machine
+    end
+  end
+  return r.queue
+end
+
+local function announce(s)
+  local r, n = rm(s._guid), dues
+  due[n + 1], due[n + 2], due[n + 3] = s._id, max(0, s.due - now), queue_of(r)
+  due[n + 4], due[n + 5] = r.batch, r.label
+  dues = n + 5
+end
+
+-- Have a due step submitted; if nothing comes of it somebody looks again, ever more patiently.
+local function hand_out(s)
+  local sent = s.sent or 0
+  alarms[s._id] = max(s.due, now) + min(GRACE * 2 ^ sent, LONGEST_GRACE)
+  s.sent = sent + 1
+  save(s)
+  announce(s)
+end
+
+local function make_due(s)
+  s.status, s.sent = 'due', nil
+  if s.due - HORIZON > now then
+    alarms[s._id] = s.due - HORIZON / 2
+    save(s)
+  else
+    hand_out(s)
+  end
+end
+
+local function not_before(s, time)
+  if time > tonumber(s.due) then
+    s.due = stamp(time)
+  end
+end
+
+-- A step that does not exist yet, without gates.
+local function new_step(id)
+  local s = identify({ status = 'waiting', left = 0, due = stamp(now) }, 'step', id)
+  records.step[id] = s
+  save(s)
+  return s
+end
+
+local function has_place(host)
+  local limit = rm(host).limit
+  return not limit or call('SCARD', P .. 'busy:' .. host) < limit
+end
+
+-- Offer a free place on a host to the first that still wants one.
+local function next_in_line(host)
+  while has_place(host) do
+    local id = call('LPOP', P .. 'line:' .. host)
+    if not id then
+      return
+    end
+    local s = step(id)
+    local wants = s.lined and s.status == 'due'
+    if s.lined then
+      s.lined = nil
+      save(s)
+    end
+    if wants then
+      return hand_out(s)
+    end
+  end
+end
+
+-- Nobody executes the step any more: its resource manager and its place on the host are free.
+local function end_claim(s)
+  local r = rm(s._guid)
+  local parked = r.parked
+  r.running, r.parked = nil
+  save(r)
+  if parked then
+    for id in gmatch(parked, '%S+') do
+      if step(id).status == 'due' then
+        hand_out(step(id))
+      end
+    end
+  end
+  local host = busy_host(r)
+  if host then
+    call('SREM', P .. 'busy:' .. host, s._id)
+    next_in_line(host)
+  end
+end
+
+local function without(list, item)
+  local kept = {}
+  for other in gmatch(list, '%S+') do
+    if other ~= item then
+      kept[#kept + 1] = other
+    end
+  end
+  return #kept > 0 and table.concat(kept, ' ') or nil
+end
+
+-- A step becomes done or void; what is worth knowing later stays.
+local function end_step(s, status)
+  if s.status == 'claimed' then
+    s._worker = s.worker
+    end_claim(s)
+  end
+  s.status = status
+  s.left, s.due, s.nonce, s.worker, s.began, s.sent, s.lined, s.cancel = nil
+  save(s)
+  alarms[s._id] = false
+  if s._n ~= '' then
+    local r = rm(s._guid)
+    r.extra = without(r.extra or '', s._id)
+    save(r)
+  end
+end
+
+local function void(s, why)
+  end_step(s, 'void')
+  s.why = why
+  event('void', s._guid, now, s)
+end
+
+-- A claimed step is due again.
+local function give_back(s, time)
+  end_claim(s)
+  s.due, s.nonce, s.worker = stamp(time), nil, nil
+  make_due(s)
+end
+
+local function forbidden(action)
+  local phase = meta.phase
+  if action == 'stop' then
+    return phase == 'RELEASING' or phase == 'RELEASED'
+  end
+  return action ~= 'release' and phase ~= 'RUNNING'
+end

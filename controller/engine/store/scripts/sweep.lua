@@ -1,0 +1,60 @@
+-- lease, largest lost count -> reply, the number of alarms in its status
+if not alive then
+  return GONE
+end
+tick()
+local lease, max_lost = tonumber(ARGV[4]), tonumber(ARGV[5])
+
+-- A step whose workers keep dying will not kill more of them.
+local function give_up(s)
+  local r, action = rm(s._guid), s._action
+  local error = message('worker lost ' .. max_lost .. ' times')
+  void(s)
+  s.error = error
+  if action == 'release' then
+    if r.state ~= 'RELEASED' then
+      reach(r, 'RELEASED', now, s, error)
+    end
+  elseif action ~= 'set' then
+    fail(r, error, r.critical == 1, now, s)
+  end
+end
+
+local function take_back(s)
+  s.lost = (s.lost or 0) + 1
+  event('lost', s._guid, now, s)
+  if s.lost >= max_lost then
+    give_up(s)
+  elseif s.cancel or forbidden(s._action) then
+    void(s)
+  else
+    give_back(s, now)
+  end
+end
+
+-- After a pause of Redis or of all sweepers no lease could be renewed: wait for one lease.
+if now - (meta.swept or 0) > lease / 3 then
+  meta.reclaim = stamp(now + lease)
+end
+meta.swept = stamp(now)
+
+local rang = call('ZRANGEBYSCORE', P .. 'alarm', '-inf', stamp(now), 'LIMIT', 0, LIMIT)
+budget = budget - #rang
+load('step', rang)
+for _, id in ipairs(rang) do
+  local s = step(id)
+  if s.status == 'due' then
+    s.lined = nil
+    hand_out(s)
+  elseif s.status ~= 'claimed' then
+    alarms[id] = false
+  elseif now < tonumber(meta.reclaim) then
+    alarms[id] = tonumber(meta.reclaim)
+  else
+    take_back(s)
+  end
+end
+if meta.release_after and now > meta.seen + meta.release_after then
+  order_release('unattended', true)
+end
+return reply('OK:' .. #rang)

@@ -1,0 +1,13 @@
+-- node, worker -> status
+if not alive then
+  return GONE
+end
+local node, worker = unpack(ARGV)
+if not call('ZSCORE', P .. 'watch', node) then
+  return '["NONE"]'
+end
+if record('journal', node).worker ~= worker then
+  return '["TAKEN"]'
+end
+call('ZADD', P .. 'watch', 0, node)
+return '["OK"]'
