@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -31,20 +31,25 @@ SLOW_HOOK = 0.5
 
 
 class Lease:
-    """This process' hold on one claimed step.
+    """This process' hold on one claimed step."""
 
-    Attributes:
-        cancel: set when the step should stop, because it was asked to or its lease was lost.
-    """
-
-    __slots__ = ("_until", "cancel", "run", "step", "token")
+    __slots__ = ("__dict__", "_until", "run", "step", "token")
 
     def __init__(self, run: Run, step: str, token: int, until: float) -> None:
         self.run = run
         self.step = step
         self.token = token
-        self.cancel = threading.Event()
         self._until = until
+
+    @cached_property
+    def cancel(self) -> threading.Event:
+        """Set when the step should stop, because it was asked to or its lease was lost."""
+        return threading.Event()
+
+    @property
+    def cancelled(self) -> bool:
+        """True if the step should stop."""
+        return "cancel" in self.__dict__ and self.cancel.is_set()
 
     @property
     def valid(self) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ class Runtime:
         self.stack = Stack(settings)
         self.sessions = SessionPool()
         self.keeper = LeaseKeeper(name, self.stack.timing, self.beat)
+        # A run remembers what never changes, such as the name of its experiment.
+        self._runs = lru_cache(maxsize=256)(self.stack.exact_run)
         self.watcher: Watcher | None = None
         self._live: tuple[float, frozenset[str]] = (0.0, frozenset())
         self._told = json.dumps(
@@ -57,7 +60,7 @@ class Runtime:
 
     def run(self, run_id: str) -> Run:
         """A run by its exact id, whether or not it exists; its scripts tell."""
-        return self.stack.exact_run(run_id)
+        return self._runs(run_id)
 
     def beat(self) -> None:
         """Tell that this worker lives."""

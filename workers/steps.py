@@ -220,7 +220,7 @@ class _Step:
         )
 
     def _progress(self, rm: ResourceManager, state: State) -> None:
-        if self.lease.cancel.is_set():
+        if self.lease.cancelled:
             raise errors.FencedError("asked to stop", where=self._where())
         grant = self.grant
         if not self.run.progress(grant.step, grant.token, state.name, 0.0, rm.changes()):
@@ -254,7 +254,7 @@ class _Step:
     def _failed(self, error: BaseException, changes: Mapping[str, Any]) -> Outcome:
         grant = self.grant
         told = self._told(error)
-        stopped = isinstance(error, errors.Cancelled) or self.lease.cancel.is_set()
+        stopped = isinstance(error, errors.Cancelled) or self.lease.cancelled
         kind = "cancelled" if stopped and grant.action != "release" else "failed"
         return Outcome(grant.step, grant.token, kind, attrs=changes, info=told)
 
