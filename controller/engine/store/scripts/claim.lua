@@ -79,6 +79,12 @@ local function grant(s, r)
   return answer
 end
 
+-- A set that lost its worker must not undo on the host what was asked for later.
+local function superseded(s)
+  local last = call('HGET', P .. 'attr:' .. s._guid, '=' .. cjson.decode(s.args)[1])
+  return last and tonumber(last) > tonumber(s._n)
+end
+
 -- Why a step is not granted, or nil if it is.
 local function refusal(s, r, host)
   if s.status ~= 'due' then
@@ -86,6 +92,10 @@ local function refusal(s, r, host)
   end
   if forbidden(s._action) or not allowed(s._action, r.state) then
     void(s)
+    return 'void'
+  end
+  if s._action == 'set' and superseded(s) then
+    void(s, 'superseded')
     return 'void'
   end
   if s.due - now > TOLERANCE then

@@ -15,16 +15,13 @@ local function keep(s, r, at, outputs, last)
   end
 end
 
--- Of two sets of one attribute the one that was due later holds, in whatever order they ran.
+-- Of two sets of one attribute the one that was asked for later holds, in whatever order they ran.
 local function keep_set(s, at, outputs)
-  local n, due, key = tonumber(s._n), s.due, P .. 'attr:' .. s._guid
+  local n, key = tonumber(s._n), P .. 'attr:' .. s._guid
   for i = at, outputs - 1, 2 do
     local name = ARGV[i]
-    local last_due, last_n = match(call('HGET', key, '=' .. name) or '', '^(.*)|(%d+)$')
-    local later = not last_due or tonumber(due) > tonumber(last_due)
-      or (due == last_due and n >= tonumber(last_n))
-    if later then
-      call('HSET', key, name, ARGV[i + 1], '=' .. name, due .. '|' .. n)
+    if n >= tonumber(call('HGET', key, '=' .. name) or 0) then
+      call('HSET', key, name, ARGV[i + 1], '=' .. name, n)
     end
   end
 end

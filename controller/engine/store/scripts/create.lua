@@ -8,7 +8,7 @@ if meta.phase then
 end
 tick()
 meta.phase, meta.exp_id, meta.nonce = 'RUNNING', exp_id, nonce
-meta.created, meta.seen = stamp(now), stamp(now)
+meta.server, meta.created, meta.seen = server(), stamp(now), stamp(now)
 meta.next_guid, meta.groups, meta.live, meta.requests = 1, 0, 0, 0
 if release_after ~= '' then
   meta.release_after = release_after

@@ -116,6 +116,11 @@ local function tick()
   save(meta)
 end
 
+-- Which process of Redis this is.
+local function server()
+  return match(call('INFO', 'server'), 'run_id:(%x+)')
+end
+
 -- The history. `by` is the step that brought it about, if one did; `_worker` is who ran it.
 local EV = P .. 'ev'
 

@@ -20,6 +20,16 @@ local function give_up(s)
   end
 end
 
+-- Steps that lost their worker together part ways: else one that kills its workers takes the same
+-- neighbours with it each time, until they fail for its fault.
+local function pause_after(lost, guid)
+  if lost == 1 then
+    return 0
+  end
+  local turn = guid % 8
+  return GRACE * (lost == 2 and turn or 7 - turn)
+end
+
 local function take_back(s)
   s.lost = (s.lost or 0) + 1
   event('lost', s._guid, now, s)
@@ -28,7 +38,7 @@ local function take_back(s)
   elseif s.cancel or forbidden(s._action) then
     void(s)
   else
-    give_back(s, now)
+    give_back(s, now + pause_after(s.lost, s._guid))
   end
 end
 

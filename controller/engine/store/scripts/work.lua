@@ -78,7 +78,8 @@ local function release(guid)
       void(s)
     end
   end
-  local untouched = r.state == 'NEW' and not step(guid .. '.deploy').tries
+  -- A Redis that was restarted may have forgotten a claim.
+  local untouched = r.state == 'NEW' and not step(guid .. '.deploy').tries and not meta.restarted
   if untouched or (r.host and rm(r.host).gone) then
     return reach(r, 'RELEASED', now)
   end
@@ -130,6 +131,9 @@ local function order_release(id, all, guids)
   end
   order.kind, order.at = 'release', 0
   save(order)
+  if meta.server ~= server() then
+    meta.restarted = 1
+  end
   if all then
     order.all, order.n = 1, call('LLEN', P .. 'rms')
     if meta.phase == 'RUNNING' or meta.phase == 'FAILED' then
@@ -289,7 +293,7 @@ end
 -- Write all changes and answer; `extra` are further items, as JSON.
 local function finish(status, extra)
   local more = call('EXISTS', P .. 'todo')
-  local ended = meta.phase == 'RELEASED' and 1 or 0
+  local ended = meta.phase == 'RELEASED' and more == 0 and 1 or 0
   write_records()
   write_alarms()
   return '[' .. cjson.encode(status) .. ',' .. more .. ',' .. ended .. ',' .. encode(due)
