@@ -25,6 +25,9 @@ PROBES = {
     bodies.SHELL: "bench::ShellProbe",
 }
 
+# What has not happened by then fails the measurement instead of holding it up.
+LIMIT = "180s"
+
 
 class Failed(Exception):
     """The measured experiment failed, so that its figures mean nothing."""
@@ -58,7 +61,7 @@ def fan_out(count: int, work: str = bodies.NOTHING) -> Samples:
         guids = _nulls(ec, count, work)
         began = time.perf_counter()
         ec.deploy()
-        started = ec.wait_started(guids)
+        started = ec.wait_started(guids, LIMIT)
         took = time.perf_counter() - began
         _require(started, ec)
     return [took]
@@ -76,7 +79,7 @@ def chain(length: int, work: str = bodies.NOTHING) -> Samples:
     with _experiment() as ec:
         guids = _chain(ec, length, work)
         ec.deploy()
-        _require(ec.wait_started(guids), ec)
+        _require(ec.wait_started(guids, LIMIT), ec)
         return bodies.hops(_stamps(ec, guids))
 
 
@@ -87,7 +90,7 @@ def fan_in(count: int) -> Samples:
         last = ec.register_resource(PROBES[bodies.NOTHING])
         ec.register_condition(last, ResourceAction.START, many, ResourceState.STARTED, "0s")
         ec.deploy()
-        _require(ec.wait_started([last]), ec)
+        _require(ec.wait_started([last], LIMIT), ec)
         return [bodies.joined(_stamps(ec, [*many, last]))]
 
 
@@ -104,7 +107,7 @@ def due_together(count: int, lead: float) -> Samples:
             many, ResourceAction.START, first, ResourceState.STARTED, f"{lead:g}s"
         )
         ec.deploy()
-        _require(ec.wait_started(many), ec)
+        _require(ec.wait_started(many, LIMIT), ec)
         due = ec.get(first, "left") + lead
         late = [entered - due for entered, _ in _stamps(ec, many).values()]
     if min(late) < 0:
@@ -118,7 +121,7 @@ def _local_node() -> Iterator[tuple[ExperimentController, int]]:
     with tempfile.TemporaryDirectory(prefix="nepiq-bench-") as home, _experiment() as ec:
         node = ec.register_resource("linux::Node", hostname="localhost", home=home)
         ec.deploy([node])
-        _require(ec.wait_deployed([node]), ec)
+        _require(ec.wait_deployed([node], LIMIT), ec)
         yield ec, node
 
 
@@ -132,7 +135,7 @@ def commands(length: int) -> Samples:
         for guid in guids:
             ec.register_connection(guid, node)
         ec.deploy(guids)
-        _require(ec.wait_started(guids), ec)
+        _require(ec.wait_started(guids, LIMIT), ec)
         return bodies.periods(_stamps(ec, guids))
 
 
@@ -140,7 +143,7 @@ def _application(ec: ExperimentController, node: int, command: str) -> str:
     guid = ec.register_resource("linux::Application", command=command)
     ec.register_connection(guid, node)
     ec.deploy([guid])
-    _require(ec.wait_finished([guid]), ec)
+    _require(ec.wait_finished([guid], LIMIT), ec)
     return str(ec.trace(guid, "stdout"))
 
 
@@ -170,7 +173,7 @@ def memory(count: int) -> Samples:
         before = int(client.info("memory")["used_memory"])
         guids = _nulls(ec, count, bodies.NOTHING)
         ec.deploy()
-        _require(ec.wait_started(guids), ec)
+        _require(ec.wait_started(guids, LIMIT), ec)
         return [(int(client.info("memory")["used_memory"]) - before) / count]
 
 
