@@ -65,7 +65,7 @@ function enter.release(r, time, s, kind, _, info)
   if r.state == 'RELEASED' then
     return false
   end
-  reach(r, 'RELEASED', time, s, kind == 'failed' and info or nil)
+  reach(r, 'RELEASED', now, s, kind == 'failed' and info or nil)
   return true
 end
 

@@ -18,11 +18,6 @@ for i = 11, #ARGV, 2 do
     call(command, P .. 'out:' .. guid, occ .. '/' .. ARGV[i], ARGV[i + 1])
   end
 end
--- It is the release that ends the process of one that is being released.
-local release = step(guid .. '.release').status
-if outcome == 'FAILED' and release and release ~= 'done' and release ~= 'void' then
-  outcome = 'STOPPED'
-end
 if r.state == 'STARTED' then
   end_process(r, outcome, time, info)
 elseif not ENDED[r.state] and not r.exit then

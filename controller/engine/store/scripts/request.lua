@@ -4,7 +4,8 @@ if not alive then
 end
 tick()
 local id, guid, action, args = unpack(ARGV, 4)
-local r, made = rm(guid), call('HGET', P .. 'request', id)
+local field = guid .. '|' .. id
+local r, made = rm(guid), call('HGET', P .. 'request', field)
 if not r.state then
   return reply('UNKNOWN:' .. guid)
 end
@@ -68,5 +69,5 @@ if not name then
   end
   make_due(s)
 end
-call('HSET', P .. 'request', id, name)
+call('HSET', P .. 'request', field, name)
 return reply('OK:' .. name)

@@ -178,8 +178,11 @@ local function open(entry, time, target, milestone)
   end
 end
 
--- The process of a resource manager has ended.
+-- The process of a resource manager has ended; if that is being released, the release did it.
 local function end_process(r, outcome, time, info)
+  if outcome == 'FAILED' and is_live(step(r._id .. '.release')) then
+    outcome = 'STOPPED'
+  end
   if outcome == 'FAILED' then
     fail(r, info, r.critical == 1, time)
   else

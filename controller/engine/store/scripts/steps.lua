@@ -134,6 +134,10 @@ local function without(list, item)
   return #kept > 0 and table.concat(kept, ' ') or nil
 end
 
+local function is_live(s)
+  return s.status and s.status ~= 'done' and s.status ~= 'void'
+end
+
 -- A step becomes done or void; what is worth knowing later stays.
 local function end_step(s, status)
   if s.status == 'claimed' then

@@ -260,7 +260,7 @@ function work.x(node)
   local error = rm(node).gone
   for _, guid in ipairs(with_users({ node })) do
     local r, s = rm(guid), step(guid .. '.release')
-    local releasing = s.status and s.status ~= 'done' and s.status ~= 'void'
+    local releasing = is_live(s)
     if r.state and (releasing or not ENDED[r.state]) then
       if budget == 0 then
         return false
@@ -291,9 +291,8 @@ local function drain()
 end
 
 -- Write all changes and answer; `extra` are further items, as JSON.
-local function finish(status, extra)
-  local more = call('EXISTS', P .. 'todo')
-  local ended = meta.phase == 'RELEASED' and more == 0 and 1 or 0
+local function finish(status, more, extra)
+  local ended = meta.phase == 'RELEASED' and call('EXISTS', P .. 'todo') == 0 and 1 or 0
   write_records()
   write_alarms()
   return '[' .. cjson.encode(status) .. ',' .. more .. ',' .. ended .. ',' .. encode(due)
@@ -302,5 +301,5 @@ end
 
 local function reply(status, extra)
   drain()
-  return finish(status, extra)
+  return finish(status, call('EXISTS', P .. 'todo'), extra)
 end
