@@ -139,6 +139,7 @@ class Live:
         with contact():
             unknown = [guid for guid in run.store.guids() if guid not in self._uploaded]
             records = run.records(unknown) if unknown else []
+            self.deployed |= run.store.deployed()
         for record in records:
             self._restore(record)
         return bool(records)
@@ -157,8 +158,6 @@ class Live:
             )
         self._uploaded.add(record.guid)
         self._without_conditions.add(record.guid)
-        if record.state != "NEW":
-            self.deployed.add(record.guid)
 
     # -- writing ------------------------------------------------------------------------------
 

@@ -61,6 +61,15 @@ class RunReads:
         """All guids, in order of upload."""
         return [int(guid) for guid in self.redis.lrange(self.keys.of("rms"), 0, -1)]
 
+    def deployed(self) -> set[int]:
+        """Guids that some client has deployed, whether or not their steps are armed yet."""
+        found: set[int] = set()
+        for order, text in self.redis.hgetall(self.keys.of("order")).items():
+            if json.loads(text)["kind"] == "deployment":
+                members = self.redis.lrange(self.keys.of("list", order.decode()), 0, -1)
+                found.update(int(guid) for guid in members)
+        return found
+
     def record(self, guid: int) -> ResourceRecord | None:
         """A resource manager, or None if it is unknown."""
         return next(iter(self.records([guid])), None)
