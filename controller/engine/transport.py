@@ -31,8 +31,8 @@ class Channel(_Channel):
 
     def close(self) -> None:
         """Close the channel; give held messages back only while there is a connection."""
-        qos = self._qos
-        if qos is not None and self.connection.client is None:
+        qos, connection = self._qos, self.connection
+        if qos is not None and (connection is None or connection.client is None):
             qos.restore_at_shutdown = False
         super().close()
 

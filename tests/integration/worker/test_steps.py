@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -155,3 +156,15 @@ def test_a_machine_that_is_gone_fails_what_was_bound_to_it(stand: Stand) -> None
     assert "there" in failure.message
     ec.shutdown()
     assert ec.state(node) is ResourceState.RELEASED
+
+
+def test_a_worker_that_is_told_to_end_says_nothing_wrong(stand: Stand) -> None:
+    worker = stand.start_worker()
+    with stand.experiment() as ec:
+        ec.register_resource("test::Quick")
+        ec.deploy()
+        assert ec.wait_started(timeout=30.0)
+    worker.signal(signal.SIGTERM)
+    assert worker.ended() == 0
+    assert "Error" not in worker.text()
+    assert "Traceback" not in worker.text()
