@@ -48,21 +48,25 @@ class Access:
         return self.embedded.failure() if self.embedded else None
 
     def require_workers(self, run: Run, names: Iterable[str], seconds: float = 0.0) -> None:
-        """Return when each queue has a live worker; that of the embedded stack is on its way.
+        """Return when each queue has a live worker.
+
+        The embedded worker is on its way, or :meth:`failure` says why not.
 
         Raises:
             NoWorker: one has none within ``seconds``.
         """
         wanted = set(names)
         if self.embedded:
-            wanted -= {queues.COMMON, *map(queues.of_site, self.settings.sites)}
+            settings = self.settings
+            wanted -= {queues.COMMON, queues.of_machine(settings.machine)}
+            wanted -= {queues.of_site(site) for site in settings.sites}
         if wanted:
             run.require_workers(wanted, seconds)
 
-    def missing_worker(self, run: Run, names: Iterable[str]) -> NoWorker | None:
-        """The error that says which of the queues nobody serves at this moment, if any."""
+    def missing_worker(self, run: Run, name: str) -> NoWorker | None:
+        """The error that says that nobody serves a queue at this moment, if so."""
         try:
-            run.require_workers(names, 0.0)
+            self.require_workers(run, [name])
         except NoWorker as error:
             return error
         return None

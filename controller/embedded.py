@@ -27,6 +27,8 @@ from .errors import EmbeddedError
 # sun_path holds 108 bytes on Linux and 104 on BSD and macOS (unix(7)).
 _LONGEST_SOCKET_PATH = 100
 _IDLE_SECONDS = 60.0
+# Raised with the form of the records in Redis: a new form begins with an empty Redis.
+_FORMAT = 1
 # Redis may have to load a large file first.
 _JOIN_SECONDS = 30.0
 
@@ -47,7 +49,7 @@ class Place:
     def of(cls, home: Path) -> Place:
         """The place for the state directory ``home`` of this installation on this machine."""
         home = home.absolute()
-        identity = f"{platform.node()}\0{sys.prefix}\0{home}"
+        identity = f"{_FORMAT}\0{platform.node()}\0{sys.prefix}\0{home}"
         key = hashlib.sha256(identity.encode()).hexdigest()[:12]
         data = home / "embedded" / key
         # The choice depends on nothing that differs between two shells of one user.
@@ -195,7 +197,10 @@ def status(home: Path) -> dict[str, Any] | None:
     if channel is None:
         return None
     with channel:
-        return _ask(place, channel, {"verb": "status"})
+        try:
+            return _ask(place, channel, {"verb": "status"})
+        except _Ended:
+            return None
 
 
 def down(home: Path) -> bool:
@@ -208,7 +213,7 @@ def down(home: Path) -> bool:
     channel = _connect(place)
     if channel is None:
         return False
-    with channel:
+    with channel, contextlib.suppress(_Ended):
         _ask(place, channel, {"verb": "down"})
     # The keeper and Redis hold this lock for as long as they live.
     with _locked(place.data / "lock"):

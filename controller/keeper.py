@@ -27,7 +27,7 @@ from . import servers
 from .embedded import Place, tail
 from .errors import EmbeddedError, InfrastructureError
 
-_QUICK_SECONDS = 10.0  # a worker that ends sooner did not start
+_QUICK_SECONDS = 60.0  # a worker that ends sooner did not really start
 _QUICK_ENDS = 3  # so many in a row are a failure that clients must hear of
 _STOP_SECONDS = 20.0  # given to a server to end before it is killed
 
@@ -177,7 +177,8 @@ class Keeper:
         self._selector.unregister(client.channel)
         self.clients.pop(client.channel.fileno(), None)
         client.channel.close()
-        if not any(other.holds for other in self.clients.values()):
+        # Who only asked for the status does not begin the time anew.
+        if client.holds and not any(other.holds for other in self.clients.values()):
             self._after("idle", self.idle, self._leave_if_unused)
 
     def _leave_if_unused(self) -> None:

@@ -145,7 +145,7 @@ class Link:
             sample = {(record.queue, record.host): record for record in self.run.records(pending)}
             absent: dict[str, NepiqError] = {}
             for record in sample.values():
-                error = self.access.missing_worker(self.run, [self.run.queue_of(record.guid)])
+                error = self.access.missing_worker(self.run, self.run.queue_of(record.guid))
                 if error is not None:
                     absent[record.queue] = error
         return absent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import waiting
@@ -303,18 +303,19 @@ class Live:
         wanted = set(guids)
         if goal is waiting.RELEASED:
             wanted &= self._uploaded
-        if self.link is None and not wanted:
-            return True
-        for guid in sorted(wanted - self.deployed):
-            link = self.required(guid)
-            with contact():
-                # Another client may have deployed it.
-                if goal is not waiting.RELEASED and link.run.step(f"{guid}.deploy") is None:
-                    label = self._description.label(guid)
-                    raise NotAllowed("it is not deployed", where=label, hint="deploy() it first")
-        return self.open().wait(wanted, goal, timeout)
+        else:
+            self._require_deployed(wanted)
+        return True if self.link is None else self.link.wait(wanted, goal, timeout)
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _require_deployed(self, guids: Collection[int]) -> None:
+        if not self.deployed.issuperset(guids):
+            # Another client may have deployed it.
+            self.learn()
+        for guid in sorted(frozenset(guids) - self.deployed):
+            label = self._description.label(guid)
+            raise NotAllowed("it is not deployed", where=label, hint="call deploy() first")
 
     def _closure(self, guids: Iterable[int]) -> dict[int, Spec]:
         """What must be written for these: they, their peers, and those that they wait for."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.stand import until
+
 from nepiq.controller import embedded
 from nepiq.controller.settings import Settings
 
@@ -49,6 +51,51 @@ class Done:
         return lines[0]
 
 
+class Process:
+    """A command that was started; what it writes goes into files.
+
+    Args:
+        process: the process.
+        out: what it writes to stdout.
+        err: what it writes to stderr.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], out: Path, err: Path) -> None:
+        self.process = process
+        self.out = out
+        self.err = err
+        self.began = time.monotonic()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wrote(self, text: str, seconds: float = 40.0) -> None:
+        """Wait until it has written something to stdout or stderr."""
+        until(
+            lambda: (
+                text in self.out.read_text() + self.err.read_text()
+                or self.process.poll() is not None
+            ),
+            seconds,
+            f"{text!r} was not written",
+        )
+        assert text in self.out.read_text() + self.err.read_text(), self.err.read_text()
+
+    def ended(self, timeout: float = 60.0) -> Done:
+        """Wait for its end."""
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(
+                f"did not end within {timeout:g} s:\n{self.out.read_text()}\n{self.err.read_text()}"
+            ) from None
+        took = time.monotonic() - self.began
+        return Done(code, self.out.read_text(), self.err.read_text(), took)
+
+
 class Installation:
     """A user's machine with nothing set up.
 
@@ -59,6 +106,7 @@ class Installation:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
+        self._started = 0
         # Unix socket paths are short; pytest's folders are not.
         self.state = Path(tempfile.mkdtemp(prefix="nq"))
         home = folder / "home"
@@ -78,27 +126,33 @@ class Installation:
         path.write_text(HEAD + textwrap.dedent(text))
         return path
 
-    def start(self, *command: str | Path, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *command: str | Path, **environment: str) -> Process:
         """Start a command in a process group of its own."""
-        return subprocess.Popen(
-            [*map(str, command)],
-            env={**self.environment, **environment},
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self._started += 1
+        out, err = (self.folder / f"{self._started}.{name}" for name in ("out", "err"))
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                [*map(str, command)],
+                env={**self.environment, **environment},
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        return Process(process, out, err)
 
-    def python(self, script: Path, **environment: str) -> subprocess.Popen[str]:
+    def python(self, script: Path, **environment: str) -> Process:
         """Start a script without the command line."""
         return self.start(sys.executable, "-u", script, **environment)
 
     def nepiq(self, *arguments: str | Path, timeout: float = 60.0, **environment: str) -> Done:
         """Run the command line to its end."""
-        command = [sys.executable, "-c", "from nepiq.controller.cli import main; exit(main())"]
-        return ended(self.start(*command, *arguments, **environment), timeout)
+        return self.begin(*arguments, **environment).ended(timeout)
+
+    def begin(self, *arguments: str | Path, **environment: str) -> Process:
+        """Start the command line."""
+        return self.start(sys.executable, "-m", "nepiq.controller.cli", *arguments, **environment)
 
     def run(self, text: str, *, timeout: float = 60.0, **environment: str) -> Done:
         """``nepiq run`` a script."""
@@ -129,20 +183,9 @@ class Installation:
         embedded.down(self.home)
         if told:
             pids = [told[name] for name in ("keeper", "redis", "worker") if told[name]]
-            assert [pid for pid in pids if alive(pid)] == []
+            # The kernel lets go of the lock shortly before the process is gone.
+            until(lambda: not any(map(alive, pids)), 5.0, f"one of {pids} did not end")
         shutil.rmtree(self.state, ignore_errors=True)
-
-
-def ended(process: subprocess.Popen[str], timeout: float = 60.0) -> Done:
-    """Wait for the end of a command."""
-    began = time.monotonic()
-    try:
-        out, err = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        out, err = process.communicate()
-        raise AssertionError(f"did not end within {timeout:g} s:\n{out}\n{err}") from None
-    return Done(process.returncode, out, err, time.monotonic() - began)
 
 
 def alive(pid: int) -> bool:

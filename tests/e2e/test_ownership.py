@@ -1,0 +1,185 @@
+"""Who made a run releases it, however the script ends; SIGKILL and detach() leave it running."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from tests.e2e.installation import Installation, Process
+from tests.stand import bearers, until
+
+from nepiq.controller import ExperimentController, RunInfo
+
+pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
+
+EXPERIMENT = """
+import os, signal, sys, time
+ec = ExperimentController("{name}")
+node = ec.register_resource("linux::Node")
+apps = [
+    ec.register_resource("linux::Application", command="sleep 300", connectedTo=node)
+    for n in range(5)
+]
+ec.deploy()
+assert ec.wait_started(timeout=30)
+print("started", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def installation(shared: Installation) -> Installation:
+    assert shared.nepiq("up").code == 0
+    return shared
+
+
+def info(installation: Installation, name: str) -> RunInfo:
+    """The latest run of an experiment."""
+    runs = ExperimentController.runs(settings=installation.settings())
+    return next(run for run in runs if run.exp_id == name)
+
+
+def begin(installation: Installation, name: str, end: str) -> Process:
+    """Start a script that goes on as told once everything is STARTED."""
+    process = installation.python(installation.script(EXPERIMENT.format(name=name) + end))
+    process.wrote("started\n")
+    return process
+
+
+def assert_released(installation: Installation, name: str) -> None:
+    run = info(installation, name)
+    assert run.phase == "RELEASED"
+    assert bearers(run.run_id) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "end", "code"),
+    [
+        ("end", "", 0),
+        ("exit", "sys.exit(4)", 4),
+        ("raise", "raise ValueError", 1),
+        ("term", "os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", 143),
+        ("int", "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", -signal.SIGINT),
+        ("waiting", "signal.setitimer(signal.ITIMER_REAL, 0.3)\n"
+         "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
+         "ec.wait_finished()", -signal.SIGINT),
+    ],
+)  # fmt: skip
+def test_the_end_of_the_script_releases_the_run(
+    installation: Installation, name: str, end: str, code: int
+) -> None:
+    done = begin(installation, name, end).ended()
+    assert done.code == code, done.err
+    assert f"releasing run {info(installation, name).run_id}" in done.err
+    assert_released(installation, name)
+
+
+def test_a_shutdown_says_nothing(installation: Installation) -> None:
+    done = begin(installation, "shutdown", "ec.shutdown()").ended()
+    assert (done.code, done.err) == (0, "")
+    assert_released(installation, "shutdown")
+
+
+def test_a_killed_script_leaves_its_run_to_be_attached_to(installation: Installation) -> None:
+    process = begin(installation, "killed", "time.sleep(60)")
+    process.signal(signal.SIGKILL)
+    process.ended()
+    run = info(installation, "killed")
+    assert run.phase == "RUNNING"
+    assert len(bearers(run.run_id)) >= 5
+    with ExperimentController.attach("killed", settings=installation.settings()) as ec:
+        states = {ec.state(guid, hr=True) for guid in ec.resources}
+        assert states == {"STARTED"}
+        ec.stop(ec.resources[-1])
+        assert ec.state(ec.resources[-1], hr=True) == "STOPPED"
+        ec.release()
+    assert_released(installation, "killed")
+
+
+def test_a_detached_run_goes_on(installation: Installation) -> None:
+    done = begin(installation, "detached", "print(ec.detach())").ended()
+    assert (done.code, done.err) == (0, "")
+    run = info(installation, "detached")
+    assert done.out.split() == ["started", run.run_id]
+    assert run.phase == "RUNNING"
+    assert installation.nepiq("release", "detached").code == 0
+    assert_released(installation, "detached")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nepiq_run_passes_signals_on(installation: Installation, number: signal.Signals) -> None:
+    name = f"passed-on-{number}"
+    script = installation.script(EXPERIMENT.format(name=name) + "ec.wait_finished()")
+    process = installation.begin("run", script)
+    process.wrote("started\n")
+    process.signal(number)
+    done = process.ended()
+    assert done.code == 128 + number
+    assert "Traceback" not in done.err
+    assert "RELEASED" in done.err
+    assert_released(installation, name)
+
+
+def test_ctrl_c_while_a_large_experiment_is_being_deployed(installation: Installation) -> None:
+    script = installation.script(
+        """
+        import time
+        ec = ExperimentController("large")
+        node = ec.register_resource("linux::Node")
+        for n in range(60):
+            ec.register_resource("linux::Application", command="sleep 300", connectedTo=node)
+        print("deploying", flush=True)
+        ec.deploy()
+        ec.wait_started()
+        time.sleep(60)
+        """
+    )
+    process = installation.begin("run", "-q", script)
+    process.wrote("deploying\n")
+    settings = installation.settings()
+    until(
+        lambda: any(run.exp_id == "large" for run in ExperimentController.runs(settings=settings)),
+        20.0,
+        "no run was created",
+    )
+    process.signal(signal.SIGINT)
+    done = process.ended()
+    assert done.code == 130
+    assert_released(installation, "large")
+
+
+def test_a_second_ctrl_c_leaves_the_release_to_the_workers(installation: Installation) -> None:
+    end = """
+import threading
+ec.register_resource("linux::Application", label="stubborn", connectedTo=node,
+                     command="trap '' TERM; echo up; while :; do sleep 1; done",
+                     startedWhen="output:up")
+ec.deploy()
+assert ec.wait_started(timeout=30)
+print("again", flush=True)
+time.sleep(60)
+"""
+    process = begin(installation, "impatient", end)
+    process.wrote("again\n")
+    process.signal(signal.SIGINT)
+    process.wrote("releasing run")
+    process.signal(signal.SIGINT)
+    done = process.ended(8.0)
+    assert "the workers go on releasing" in done.err
+    until(
+        lambda: info(installation, "impatient").phase == "RELEASED",
+        40.0,
+        "the workers did not release it",
+    )
+    assert_released(installation, "impatient")
+
+
+def test_a_fork_does_not_release_its_parents_run(installation: Installation) -> None:
+    end = """
+if os.fork() == 0:
+    sys.exit(0)
+os.wait()
+print(ec.ecstate.name, ec.state(apps[0], hr=True))
+ec.shutdown()
+"""
+    done = begin(installation, "forked", end).ended()
+    assert (done.code, done.out) == (0, "started\nRUNNING STARTED\n"), done.err
