@@ -145,10 +145,10 @@ def wait(
     follower = Follower(run, sorted(guids))
     end = None if timeout is None else time.monotonic() + timeout
     look_round = time.monotonic() + SILENCE
-    pending = set(guids)
+    pending = changed = set(guids)
     while True:
         states = follower.states
-        pending = {guid for guid in pending if states.get(guid, "RELEASED") not in goal.states}
+        pending -= {guid for guid in changed if states.get(guid, "RELEASED") in goal.states}
         failed = follower.cause is not None
         if not pending:
             bad = failed and any(states.get(g) in ("FAILED", "RELEASED") for g in guids)
@@ -161,7 +161,9 @@ def wait(
         if now >= look_round:
             idle(sorted(pending))
             look_round = now + SILENCE
-        follower.follow(min(look_round, end or look_round) - now)
+        events = follower.follow(min(look_round, end or look_round) - now)
+        # Without events there may have been a snapshot, in which anything may have changed.
+        changed = {event.guid for event in events} & pending if events else set(pending)
 
 
 def _timeout(
