@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from nepiq.controller.engine.store import RunStore
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-
 from tests.conftest import Need
+
+from nepiq.controller.engine.store import RunStore
 
 RUN_ID = "20251122101112131415"
 

@@ -86,8 +86,10 @@ class RunReads:
                     pipe.hgetall(self.keys.of("attr", guid))
                 texts, *attributes = pipe.execute()
             for guid, text, kept in zip(chunk, texts, attributes, strict=True):
-                if text:
-                    found.append(_resource(guid, json.loads(text), kept))
+                raw = loads(text) or {}
+                # One that something waits for may be uploaded later.
+                if "state" in raw:
+                    found.append(_resource(guid, raw, kept))
         return found
 
     def step(self, step: str) -> StepRecord | None:

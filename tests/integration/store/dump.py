@@ -12,6 +12,9 @@ from typing import Any
 
 from redis import Redis
 
+TIMES = {"last", "swept", "reclaim", "seen"}
+"""Fields that say when a script was executed."""
+
 KINDS = ("rm", "step", "group", "order", "journal")
 """The hashes whose values are records."""
 
@@ -43,22 +46,20 @@ def record(text: str) -> dict[str, str]:
     return {name: str(value) for name, value in json.loads(text).items()}
 
 
-def without_times(dumped: Mapping[str, Any], shown: Mapping[str, Any] | None = None) -> Any:
-    """The same with what two executions at different times may differ in blanked out."""
-    names = {"last", "swept", "reclaim", "seen", "t", "restarted"}
+def without_times(dumped: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, but for what may differ between two executions at different times."""
     kept = {
-        key: _blank(value, names) if isinstance(value, dict) else value
-        for key, value in dumped.items()
+        key: _blank(value) if isinstance(value, dict) else value for key, value in dumped.items()
     }
     if "ev" in kept:
-        kept["ev"] = [_blank(entry, names) for entry in kept["ev"]]
+        kept["ev"] = [_blank(entry) for entry in kept["ev"]]
     for key in ("alarm", "watch"):
         kept[key] = sorted(kept.get(key, {}))
     return kept
 
 
-def _blank(fields: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
-    return {name: "" if name in names else value for name, value in fields.items()}
+def _blank(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: "" if name in TIMES else value for name, value in fields.items()}
 
 
 def _text(raw: bytes) -> str:

@@ -150,7 +150,7 @@ local function gate(s, target, milestone, offset, kind)
     not_before(s, t[milestone] + offset)
   else
     s.left = s.left + 1
-    if not t.waited and t.state then
+    if not t.waited then -- Also of one that has not been uploaded yet.
       t.waited = 1
       save(t)
     end

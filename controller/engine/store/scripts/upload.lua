@@ -37,6 +37,11 @@ local new, values = {}, {}
 for i, guid in ipairs(guids) do
   if not rm(guid).by then
     local text, attributes, conditions, after = unpack(items[i])
+    if rm(guid).waited then
+      local r = cjson.decode(text)
+      r.waited = 1
+      text = cjson.encode(r)
+    end
     new[#new + 1] = guid
     values[#values + 1] = guid
     values[#values + 1] = text

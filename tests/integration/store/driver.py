@@ -1,0 +1,229 @@
+"""Plays client and workers against the scripts, step by step."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from redis import Redis
+from tests.integration.store.dump import KINDS, dump, without_times
+
+from nepiq.controller.engine.store import (
+    Condition,
+    Due,
+    Early,
+    Grant,
+    Outcome,
+    Reply,
+    ResourceSpec,
+    RunStore,
+    Timing,
+)
+from nepiq.controller.engine.store.scripts import Argument
+
+TIME = re.compile(r"\d{10}\.\d{6}")
+
+
+class TwiceStore(RunStore):
+    """Executes every script twice, as a client does whose reply was lost, and compares.
+
+    Of the answer only the due steps are those of both; the sweeper would find the first ones.
+    """
+
+    def _ask(self, name: str, *args: Argument) -> list[Any]:
+        first = super()._ask(name, *args)
+        if name == "expire":  # Twice is two parts.
+            return first
+        once = without_times(dump(self.redis, self.keys.prefix))
+        second = super()._ask(name, *args)
+        if len(first) < 4 or not isinstance(first[3], list):
+            self._compare(name, once)
+            return first
+        # Work that was left over is gone on with by the second execution.
+        if first[1] == 0 and first[0] != f"OK:{self.timing.limit}":
+            self._compare(name, once)
+        return [first[0], *second[1:3], [*first[3], *second[3]], *first[4:]]
+
+    def _compare(self, name: str, once: Any) -> None:
+        twice = without_times(dump(self.redis, self.keys.prefix))
+        assert twice == once, f"{name} executed twice differs from once"
+
+
+class Driver:
+    """One client and one worker of a run.
+
+    Attributes:
+        store: the run.
+        due: what has been handed out and not claimed.
+    """
+
+    def __init__(self, redis: Redis, *, twice: bool, **timing: Any) -> None:
+        kind = TwiceStore if twice else RunStore
+        self.store = kind(redis, "20251122101112131415", Timing(**{"limit": 3, **timing}))
+        self.due: dict[str, Due] = {}
+        self._ids = itertools.count(1)
+        assert self.store.create("creator", "exp")[0] == "OK"
+
+    def new_id(self) -> str:
+        """An id that has not been used."""
+        return f"id{next(self._ids)}"
+
+    def settle(self, reply: Reply) -> Reply:
+        """Take what became due, and go on with what is left."""
+        first = reply
+        while True:
+            self.due.update({item.step: item for item in reply.due})
+            if not reply.more:
+                return first
+            reply = self.store.go_on()
+
+    # -- the client ------------------------------------------------------------------------
+
+    def upload(self, *specs: ResourceSpec) -> None:
+        assert self.store.upload("uploader", specs) == "OK"
+
+    def bare(self, count: int, **fields: Any) -> None:
+        """Upload that many resource managers, guids from 1."""
+        self.upload(*(spec(guid, **fields) for guid in range(1, count + 1)))
+
+    def deploy(self, guids: Iterable[int], group: int | str | None = "new") -> str:
+        reply = self.settle(self.store.deploy(self.new_id(), group, guids))
+        assert reply.ok, reply
+        return reply.detail
+
+    def condition(
+        self, guid: int, action: str, target: int, milestone: str, offset: float = 0.0
+    ) -> Reply:
+        wanted = Condition(action, target, milestone, offset)
+        return self.settle(self.store.condition(guid, wanted))
+
+    def request(self, guid: int, action: str, *args: Any) -> Reply:
+        return self.settle(self.store.request(self.new_id(), guid, action, args))
+
+    def release(self, guids: Iterable[int] | None = None) -> None:
+        assert self.settle(self.store.release(self.new_id(), guids)).ok
+
+    # -- the worker ------------------------------------------------------------------------
+
+    def answers(
+        self, *steps: str, worker: str = "w", machine: str = "m"
+    ) -> list[Grant | Early | None]:
+        """What claiming the steps answers."""
+        for step in steps:
+            self.due.pop(step, None)
+        reply, answers = self.store.claim(steps, self.new_id(), worker, machine)
+        self.settle(reply)
+        return answers
+
+    def claim(self, step: str, worker: str = "w", machine: str = "m") -> Grant:
+        """Claim a step that must be granted."""
+        (answer,) = self.answers(step, worker=worker, machine=machine)
+        assert isinstance(answer, Grant), (step, answer, self.store.step(step))
+        return answer
+
+    def commit(self, grant: Grant, kind: str = "ok", **detail: Any) -> str:
+        """End an attempt; the status."""
+        reply, (status,) = self.store.commit([Outcome(grant.step, grant.token, kind, **detail)])
+        self.settle(reply)
+        return status
+
+    def do(self, step: str, kind: str = "ok", **detail: Any) -> Grant:
+        """Claim a step and end it."""
+        grant = self.claim(step)
+        assert self.commit(grant, kind, **detail) == "OK"
+        return grant
+
+    def run(self) -> list[str]:
+        """Do all that is due, and what becomes due by that; the steps in their order."""
+        done: list[str] = []
+        while steps := list(self.due):
+            for step, answer in zip(steps, self.answers(*steps), strict=True):
+                if isinstance(answer, Grant):
+                    assert self.commit(answer) == "OK"
+                    done.append(step)
+        return done
+
+    def exited(self, guid: int, outcome: str, occ: int = 1, **detail: Any) -> None:
+        assert self.settle(self.store.exited(guid, occ, outcome, **detail)).ok
+
+    # -- time ------------------------------------------------------------------------------
+
+    def later(self, seconds: float) -> None:
+        """Let time pass while nobody does anything: all times of the run move into the past."""
+        redis, keys = self.store.redis, self.store.keys
+        for kind in KINDS:
+            for member, text in redis.hgetall(keys.of(kind)).items():
+                redis.hset(keys.of(kind), member, _moved(text, seconds))
+        redis.set(keys.of("meta"), _moved(redis.get(keys.of("meta")), seconds))
+        for name in ("alarm", "watch"):
+            for member, at in redis.zrange(keys.of(name), 0, -1, withscores=True):
+                redis.zadd(keys.of(name), {member: max(0.0, at - seconds)})
+
+    def sweep_for(self, seconds: float) -> None:
+        """Let time pass with sweeps all the while, so that none of them comes after a pause."""
+        pause = self.store.timing.lease / 4
+        while seconds > 0:
+            self.later(pause)
+            self.settle(self.store.sweep())
+            seconds -= pause
+
+    # -- looking ---------------------------------------------------------------------------
+
+    def state(self, guid: int) -> str:
+        return self.store.snapshot([guid]).states[guid]
+
+    def states(self) -> dict[int, str]:
+        return self.store.snapshot().states
+
+    def status(self, step: str) -> str:
+        found = self.store.step(step)
+        return found.status if found else ""
+
+    def phase(self) -> str:
+        return self.store.snapshot([]).phase
+
+    def events(self, *whats: str) -> list[tuple[int, str]]:
+        """Guid and event, in order; only those named if any are."""
+        entries = dump(self.store.redis, self.store.keys.prefix)["ev"]
+        found = [(int(entry["g"]), entry["e"]) for entry in entries]
+        return [item for item in found if not whats or item[1] in whats]
+
+    def live_steps(self) -> dict[str, str]:
+        """Status by id of the steps that are neither done nor void."""
+        records = dump(self.store.redis, self.store.keys.prefix)
+        steps = {key[5:]: item for key, item in records.items() if key.startswith("step:")}
+        return {
+            step: item["status"]
+            for step, item in steps.items()
+            if item["status"] not in ("done", "void")
+        }
+
+
+def _moved(text: bytes, seconds: float) -> str:
+    fields = json.loads(text)
+    for name, value in fields.items():
+        if isinstance(value, str) and TIME.fullmatch(value):
+            fields[name] = f"{float(value) - seconds:.6f}"
+    return json.dumps(fields)
+
+
+def spec(guid: int, *conditions: Condition, **fields: Any) -> ResourceSpec:
+    """A resource manager without I/O, unless said otherwise."""
+    given: Mapping[str, Any] = {"rtype": "nepiq::Null", "label": f"r-{guid}", "batch": True}
+    return ResourceSpec(guid, conditions=conditions, **{**given, **fields})
+
+
+def node(guid: int, **fields: Any) -> ResourceSpec:
+    """A host."""
+    given = {"batch": False, "host": guid, "is_host": True, "site": "default"}
+    return spec(guid, **{**given, "queue": "nepiq.default", **fields})
+
+
+def app(guid: int, host: int, *conditions: Condition, **fields: Any) -> ResourceSpec:
+    """What does I/O on a host, needs it READY and lives on it."""
+    need = Condition("deploy", host, "READY", need=True)
+    given = {"batch": False, "host": host, "after": (host,), "queue": "nepiq.default"}
+    return spec(guid, need, *conditions, **{**given, **fields})
