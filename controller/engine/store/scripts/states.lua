@@ -96,6 +96,18 @@ local function reach(r, state, time, by, info, critical)
   end
 end
 
+-- Whether a step waits for a milestone that one that fails will not reach.
+local function something_waits(r)
+  if not r.waited then
+    return false
+  end
+  local keys = {}
+  for i = 1, IMPLIED.FINISHED do
+    keys[i] = P .. 'wait:' .. r._id .. ':' .. MILESTONES[i]
+  end
+  return call('EXISTS', unpack(keys)) > 0
+end
+
 -- A resource manager fails, unless it has ended; a critical one ends RUNNING.
 local function fail(r, error, critical, time, by)
   if ENDED[r.state] then
@@ -108,7 +120,9 @@ local function fail(r, error, critical, time, by)
   if not critical then
     return
   end
-  call('RPUSH', P .. 'todo', 'f|' .. r._id)
+  if something_waits(r) then
+    call('RPUSH', P .. 'todo', 'f|' .. r._id)
+  end
   if meta.phase == 'RUNNING' then
     meta.phase = 'FAILED'
     meta.cause = format('{"guid":%s,"label":%s,"error":%s}',

@@ -64,6 +64,11 @@ local function arm(guid, group, barrier)
   end
 end
 
+-- What lives on a resource manager, by ascending guid.
+local function users_of(guid)
+  return call('SORT', P .. 'users:' .. guid)
+end
+
 local function release(guid)
   local r = rm(guid)
   if not r.state or r.state == 'RELEASED' then
@@ -87,8 +92,8 @@ local function release(guid)
     return
   end
   local s = new_step(guid .. '.release')
-  local users = call('SMEMBERS', P .. 'users:' .. guid)
-  table.sort(users, function(a, b) return tonumber(a) < tonumber(b) end)
+  local users = users_of(guid)
+  load('rm', users)
   for _, user in ipairs(users) do
     local state = rm(user).state
     if state and state ~= 'RELEASED' then
@@ -114,9 +119,7 @@ local function with_users(guids)
   end
   local at = 1
   while at <= #all do
-    local users = call('SMEMBERS', P .. 'users:' .. all[at])
-    table.sort(users, function(a, b) return tonumber(a) < tonumber(b) end)
-    for _, user in ipairs(users) do
+    for _, user in ipairs(users_of(all[at])) do
       add(user)
     end
     at = at + 1
@@ -257,24 +260,24 @@ end
 
 -- The machine of a host has gone, and what lived on it with it.
 function work.x(node)
-  local error = rm(node).gone
-  for _, guid in ipairs(with_users({ node })) do
-    local r, s = rm(guid), step(guid .. '.release')
+  local error, key, releases = rm(node).gone, 'list:gone.' .. node, {}
+  local guids = take(key)
+  for i, guid in ipairs(guids) do
+    releases[i] = guid .. '.release'
+  end
+  load('rm', guids)
+  load('step', releases)
+  for i, guid in ipairs(guids) do
+    local r, s = rm(guid), step(releases[i])
     local releasing = is_live(s)
-    if r.state and (releasing or not ENDED[r.state]) then
-      if budget == 0 then
-        return false
-      end
-      budget = budget - 1
-      fail(r, error, r.critical == 1, now)
-      if releasing then
-        s.error = error
-        save(s)
-        reach(r, 'RELEASED', now, nil, error)
-      end
+    fail(r, error, r.critical == 1, now)
+    if releasing then
+      s.error = error
+      save(s)
+      reach(r, 'RELEASED', now, nil, error)
     end
   end
-  return true
+  return emptied(key)
 end
 
 local function drain()
