@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .engine import queues
 from .errors import NepiqError, NoWorker
+from .ownership import uninterrupted
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class Access:
 
     Args:
         settings: where Redis is; the environment's by default.
-        worker: start the embedded local worker too; False for who only reads.
+        worker: work will be submitted, so start the embedded local worker too; False for who
+            only reads.
 
     Raises:
         EmbeddedError: the embedded stack did not start.
@@ -39,9 +41,12 @@ class Access:
             self.settings = replace(
                 self.settings, broker_url=place.broker_url, state_url=place.state_url
             )
-        from .engine import Stack
+        with uninterrupted():
+            from .engine import Stack
 
-        self.stack: Stack = Stack(self.settings)
+            self.stack: Stack = Stack(self.settings)
+            if worker:
+                self.stack.publisher.prepare()
 
     def failure(self) -> NepiqError | None:
         """Why the embedded stack cannot carry anything out, if it cannot."""

@@ -9,11 +9,12 @@ process that is killed with SIGKILL leaves its runs to others, and so does a for
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 _held: dict[int, _Held] = {}
@@ -48,6 +49,28 @@ def holds(owner: object) -> bool:
     """True if the run of ``owner`` is to be released by this process."""
     held = _held.get(id(owner))
     return held is not None and held.pid == os.getpid()
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off a ctrl-C until the end of the block, which must be short.
+
+    Python loses a KeyboardInterrupt that comes while it imports: importlib calls back from
+    where exceptions are ignored. An experiment would then go on as if nobody had asked.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or handler is not signal.default_int_handler:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            raise KeyboardInterrupt
 
 
 def _install() -> None:

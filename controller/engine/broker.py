@@ -110,6 +110,13 @@ class Publisher:
         self._pid = os.getpid()
         self._local = threading.local()
 
+    def prepare(self) -> None:
+        """Import what sending needs, which Celery and kombu put off, without connecting."""
+        from . import transport  # noqa: F401 - the broker's URL names it
+
+        self._producer()
+        _ = self.app.backend, self.app.AsyncResult, self.app.amqp.send_task_message
+
     def submit(self, run_id: str, due: Sequence[Due]) -> None:
         """Send what became due: steps without I/O in batches, each other step by itself.
 

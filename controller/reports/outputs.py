@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -101,11 +102,18 @@ class Outputs:
         known = self.names(record)
         if record.host is None:
             hint = "it runs on no host, so it writes no files"
-        elif name in known and "STARTED" not in record.milestones:
-            hint = f"it is {record.state}: it has not written anything yet"
+        elif name in known and not has_started(record):
+            hint = f"it is {record.state}: it has not written anything"
         elif name in known:
             hint = "its run directory has been removed, or its host cannot be reached any more"
         return TraceNotFound(name, known, where=record.label, hint=hint)
+
+
+def has_started(record: ResourceRecord) -> bool:
+    """True if the resource has been STARTED; a release alone counts as every milestone."""
+    started = record.milestones.get("STARTED")
+    released = record.milestones.get("RELEASED", math.inf)
+    return started is not None and started < released
 
 
 def _declared(rtype: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NepiqError
 from .history import history
-from .outputs import Outputs
+from .outputs import Outputs, has_started
 
 if TYPE_CHECKING:
     from ..engine import Run
@@ -55,7 +55,8 @@ def collect(
 ) -> list[Saved]:
     """Collect the traces and the history of a run.
 
-    Traces that cannot be had are noted in the manifest and stop nothing.
+    Traces that cannot be had are noted in the manifest and stop nothing; those of resources that
+    were never started are not missed.
 
     Args:
         run: the run.
@@ -71,8 +72,10 @@ def collect(
     saved = []
     for record in records:
         for name in outputs.names(record):
-            saved.append(_save(outputs, record, name, folder))
-            said(saved[-1])
+            item = _save(outputs, record, name, folder)
+            if not item.error or has_started(record):
+                saved.append(item)
+                said(item)
     _write_events(run, folder / "events.jsonl")
     manifest = _manifest(run, records, saved)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)

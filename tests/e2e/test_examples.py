@@ -1,0 +1,41 @@
+"""The examples work as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.e2e.installation import Installation
+
+pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_the_demo(shared: Installation) -> None:
+    done = shared.nepiq("run", EXAMPLES / "demo.py")
+    assert done.code == 0, done.err
+    assert done.out.count("Hello from the server") == 3
+    assert "the server saw 3 requests" in done.out
+    assert "served 3 clients" in done.out
+
+
+def test_a_script_of_nepi_with_another_import(shared: Installation) -> None:
+    done = shared.python(EXAMPLES / "nepi_port.py").ended()
+    assert (done.code, done.out, done.err) == (0, "server: HOLA\nclient: CLIENT STARTED\n", "")
+
+
+def test_the_offset_of_the_script_of_nepi_is_kept(shared: Installation) -> None:
+    text = (EXAMPLES / "nepi_port.py").read_text()
+    head, _, tail = text.partition("ec.shutdown()")
+    path = shared.folder / "timed.py"
+    path.write_text(
+        head
+        + "record = {r.guid: r for r in ec._live.records()}\n"
+        + "print(record[client].milestones['STARTED'] - record[server].milestones['STARTED'])\n"
+        + "ec.shutdown()"
+        + tail
+    )
+    done = shared.python(path).ended()
+    assert done.code == 0, done.err
+    assert 2.0 <= float(done.out.splitlines()[-1]) < 2.5
