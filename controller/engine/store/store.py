@@ -19,7 +19,7 @@ from .records import (
     dumps,
     loads,
 )
-from .scripts import Argument, evaluate, script
+from .scripts import Argument, evaluate, evaluate_each
 from .timing import Timing
 from .wire import (
     detail_arguments,
@@ -93,21 +93,13 @@ class RunStore(RunReads):
 
         Returns:
             ``OK``, ``CLASH:<guid>`` if a guid was uploaded under another nonce, ``CLOSED:<phase>``
-            or ``GONE``. A refusal of one chunk leaves the chunks before it written.
+            or ``GONE``. A refusal leaves the other chunks of 500 written.
         """
         chunks = [
             [nonce, *(item for spec in part for item in spec_arguments(nonce, spec))]
             for part in _chunks(specs, UPLOAD_CHUNK)
         ]
-        if not chunks:
-            return "OK"
-        status = str(self._ask("upload", *chunks[0])[0])
-        if status != "OK" or len(chunks) == 1:
-            return status
-        with self.redis.pipeline(transaction=False) as pipe:
-            for chunk in chunks[1:]:
-                pipe.evalsha(script("upload").sha, 1, self.keys.prefix, *chunk)
-            statuses = [str(parse(answer)[0]) for answer in pipe.execute()]
+        statuses = [answer[0] for answer in self._ask_each("upload", chunks)]
         return next((status for status in statuses if status != "OK"), "OK")
 
     def deploy(self, order: str, group: int | str | None, guids: Iterable[int]) -> Reply:
@@ -317,6 +309,11 @@ class RunStore(RunReads):
 
     def _ask(self, name: str, *args: Argument) -> list[Any]:
         return parse(evaluate(self.redis, name, self.keys.prefix, *args))
+
+    def _ask_each(self, name: str, calls: Sequence[Sequence[Argument]]) -> list[list[Any]]:
+        if len(calls) == 1:
+            return [self._ask(name, *calls[0])]
+        return [parse(found) for found in evaluate_each(self.redis, name, self.keys.prefix, calls)]
 
     def _act(self, name: str, *args: Argument) -> Reply:
         return reply_of(self._ask(name, *self._limits(), *args))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from redis import Redis
@@ -46,6 +46,10 @@ class TwiceStore(RunStore):
         if first[1] == 0 and first[0] != f"OK:{self.timing.limit}":
             self._compare(name, once)
         return [first[0], *second[1:3], [*first[3], *second[3]], *first[4:]]
+
+    def _ask_each(self, name: str, calls: Sequence[Sequence[Argument]]) -> list[list[Any]]:
+        super()._ask_each(name, calls)
+        return super()._ask_each(name, calls)
 
     def _compare(self, name: str, once: Any) -> None:
         twice = without_times(dump(self.redis, self.keys.prefix))

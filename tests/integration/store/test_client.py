@@ -81,6 +81,15 @@ def test_a_large_upload_goes_in_chunks(driver: Driver) -> None:
     assert driver.store.snapshot().states == dict.fromkeys(range(1, 1203), "NEW")
 
 
+def test_a_redis_that_has_forgotten_the_scripts_is_told_again(driver: Driver) -> None:
+    redis = driver.store.redis
+    redis.script_flush()
+    assert driver.store.touch() == ("OK", "RUNNING")
+    redis.script_flush()
+    assert driver.store.upload("uploader", [spec(guid) for guid in range(1, 600)]) == "OK"
+    assert driver.store.touch() == ("OK", "RUNNING")
+
+
 def test_what_is_uploaded_can_be_read(driver: Driver) -> None:
     attributes = {"command": 'echo "ü" $HOME', "port": 1.0, "empty": [], "big": 2**60 + 1}
     driver.upload(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 Argument = str | bytes | int | float
 
+# What scripts share. Those that make no step due need the records only.
 _RECORDS = ("records",)
 _ALL = ("records", "steps", "states", "work")
 _LIGHT = {"create", "reserve", "upload", "snapshot", "touch", "expire"}
@@ -51,3 +53,17 @@ def evaluate(redis: Redis, name: str, prefix: str, *args: Argument) -> Any:
         return redis.evalsha(wanted.sha, 1, prefix, *args)
     except NoScriptError:
         return redis.eval(wanted.text, 1, prefix, *args)
+
+
+def evaluate_each(
+    redis: Redis, name: str, prefix: str, calls: Sequence[Sequence[Argument]]
+) -> list[Any]:
+    """Run a script several times in one round trip and return what each call answers."""
+    if not calls:
+        return []
+    wanted = script(name)
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.script_load(wanted.text)
+        for args in calls:
+            pipe.evalsha(wanted.sha, 1, prefix, *args)
+        return list(pipe.execute()[1:])
