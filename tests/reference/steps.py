@@ -1,0 +1,157 @@
+"""Steps: their gates, becoming due, being submitted, ending; places on hosts."""
+
+from __future__ import annotations
+
+from nepiq.controller.engine.store.records import Due
+
+from .records import Hash, Records, guid_of, is_extra, number, text
+
+LIVE = ("waiting", "due", "claimed")
+_VOLATILE = ("left", "due", "nonce", "worker", "began", "sent", "lined", "cancel")
+_LONGEST_GRACE = 60.0
+
+
+class Steps(Records):
+    """Records, and how steps change."""
+
+    def fail_for_need(self, step: str, target: str, milestone: str) -> None:
+        """What the RM of a step needs has ended; see :class:`Transitions`."""
+        raise NotImplementedError
+
+    # -- gates ---------------------------------------------------------------------------------
+
+    def new_step(self, step: str) -> Hash:
+        """A step without gates that nobody has made due yet."""
+        record = self.step(step)
+        record.update(status="waiting", left="0", due=text(self.now))
+        return record
+
+    def make_due(self, step: str) -> None:
+        """The last gate of a step is open: submit it, or let the sweeper do so nearer the time."""
+        record = self.step(step)
+        record["status"] = "due"
+        record.pop("sent", None)
+        due = number(record["due"])
+        if due > self.now + self.timing.horizon:
+            self.alarm[step] = due - self.timing.horizon / 2
+        else:
+            self.hand_out(step)
+
+    def hand_out(self, step: str) -> None:
+        """Submit a due step; if nothing comes of it, somebody looks again, ever more patiently."""
+        record = self.step(step)
+        sent = int(record.get("sent", 0))
+        patience = min(self.timing.grace * 2**sent, _LONGEST_GRACE)
+        self.alarm[step] = max(number(record["due"]), self.now) + patience
+        record["sent"] = str(sent + 1)
+        self.submit(step)
+
+    def submit(self, step: str) -> None:
+        """Put a due step on the reply."""
+        rm = self.rm(guid_of(step))
+        delay = max(0.0, number(self.step(step)["due"]) - self.now)
+        self.due.append(Due(step, delay, self.queue_of(rm), rm.get("batch") == "1", rm["label"]))
+
+    def queue_of(self, rm: Hash) -> str:
+        """Where an RM's steps go: to one machine, if they act on what is local to it."""
+        host = self.rm(rm["host"]) if rm.get("host") else {}
+        machine = self.meta.get(f"bind.{host.get('site')}")
+        return f"nepiq.m.{machine}" if host.get("local") == "1" and machine else rm["queue"]
+
+    def gate(self, step: str, target: str, milestone: str, offset: str, kind: str = "c") -> None:
+        """Let a step wait for a milestone, or count it in if it has been reached."""
+        other = self.rm(target)
+        if kind == "n" and other.get("state") in ("FAILED", "RELEASED"):
+            self.fail_for_need(step, target, milestone)
+        elif milestone in other:
+            self.not_before(step, number(other[milestone]) + float(offset))
+        else:
+            record = self.step(step)
+            record["left"] = str(int(record["left"]) + 1)
+            self.list_at(f"wait:{target}:{milestone}").append(f"{step}|{offset}|{kind}")
+            if other:
+                other["waited"] = "1"
+
+    def not_before(self, step: str, time: float) -> None:
+        """A step is due at the latest of the times that its gates give."""
+        record = self.step(step)
+        record["due"] = text(max(number(record["due"]), time))
+
+    def open(self, entry: str, target: str, milestone: str, time: float) -> None:
+        """What a waiting step waited for has happened."""
+        step, offset, kind = entry.split("|")
+        record = self.step(step)
+        if record.get("status") != "waiting":
+            return
+        if kind == "n" and self.rm(target)["state"] in ("FAILED", "RELEASED"):
+            self.fail_for_need(step, target, milestone)
+            return
+        record["left"] = str(int(record["left"]) - 1)
+        self.not_before(step, time + float(offset))
+        if record["left"] == "0":
+            self.make_due(step)
+
+    def end_step(self, step: str, status: str, **fields: str) -> None:
+        """A step becomes done or void; only what is worth knowing later stays."""
+        record = self.step(step)
+        was_claimed = record.get("status") == "claimed"
+        if was_claimed:
+            self.end_claim(step)
+        for name in _VOLATILE:
+            record.pop(name, None)
+        record.update(status=status, **fields)
+        self.alarm.pop(step, None)
+        if is_extra(step):
+            self._forget_extra(step)
+
+    def void(self, step: str, why: str = "") -> None:
+        """A step will not run (any more)."""
+        if self.step(step).get("status") in LIVE:
+            self.event(guid_of(step), "void", self.cause(step))
+            self.end_step(step, "void", **({"why": why} if why else {}))
+
+    def _forget_extra(self, step: str) -> None:
+        rm = self.rm(guid_of(step))
+        left = [extra for extra in rm.get("extra", "").split() if extra != step]
+        rm["extra"] = " ".join(left)
+        if not left:
+            del rm["extra"]
+
+    def end_claim(self, step: str) -> None:
+        """Nobody executes a step any more: its RM and its place on the host are free."""
+        rm = self.rm(guid_of(step))
+        rm.pop("running", None)
+        parked = rm.pop("parked", "").split()
+        for other in parked:
+            if self.step(other).get("status") == "due":
+                self.hand_out(other)
+        host = self.busy_host(step)
+        if host:
+            self.set_at(f"busy:{host}").discard(step)
+            self.next_in_line(host)
+
+    def busy_host(self, step: str) -> str:
+        """The host on which a step does I/O; empty if it does none."""
+        rm = self.rm(guid_of(step))
+        return "" if rm.get("batch") == "1" else rm.get("host", "")
+
+    def has_place(self, host: str) -> bool:
+        """Whether one more step may do I/O on a host."""
+        limit = int(self.rm(host).get("limit") or 0)
+        return not limit or len(self.set_at(f"busy:{host}")) < limit
+
+    def next_in_line(self, host: str) -> None:
+        """Offer a free place on a host to the first that still wants it."""
+        line = self.list_at(f"line:{host}")
+        while line and self.has_place(host):
+            step = line.pop(0)
+            record = self.step(step)
+            if record.pop("lined", None) and record["status"] == "due":
+                self.hand_out(step)
+                return
+
+    def steps_of(self, guid: str, *more: str) -> list[str]:
+        """The steps of an RM that may be live; its release only on request."""
+        named = [f"{guid}.{action}" for action in ("deploy", "start", "stop")]
+        extra = self.rm(guid).get("extra", "").split()
+        return named + extra + [f"{guid}.{action}" for action in more]
