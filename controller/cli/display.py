@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from ..engine.contact import contact
 from ..errors import NepiqError
+from ..model.lifecycle import State
 from ..reports.tables import Row, note, rows, summary
-from ..reports.words import clock
 from ..waiting import Follower
 from .console import resource_table, state_text
 
 if TYPE_CHECKING:
     from ..engine import Event, Run
-    from ..engine.store.records import ResourceRecord
 
 _SAID = frozenset({"READY", "STARTED", "STOPPED", "FINISHED", "FAILED", "RELEASED"})
 _SLICE = 0.5  # seconds after which the end of the script is noticed
@@ -35,24 +37,18 @@ class RunView(threading.Thread):
     def __init__(self, run: Run, display: Display) -> None:
         super().__init__(name=f"nepiq-view-{run.run_id}", daemon=True)
         self.watched = run
-        self.records: dict[int, ResourceRecord] = {}
+        self.seen: dict[int, Row] = {}
         self.phase = "RUNNING"
         self.problem: NepiqError | None = None
         self._display = display
+        self._reached: dict[int, float] = {}
         self._over = threading.Event()
 
     def run(self) -> None:
         """Follow until the run is released, or :meth:`end`."""
         try:
-            follower = Follower(self.watched)
-            self._learn(follower.states)
-            while True:
-                last = self._over.is_set()
-                events = follower.follow(0.0 if last else _SLICE)
-                self.phase = follower.phase
-                self._take(events)
-                if follower.phase in ("RELEASED", "GONE") or (last and not events):
-                    return
+            with contact():
+                self._follow()
         except NepiqError as error:
             self.problem = error
 
@@ -61,20 +57,51 @@ class RunView(threading.Thread):
         self._over.set()
         self.join()
 
+    def _follow(self) -> None:
+        follower = Follower(self.watched)
+        self._learn(follower.states)
+        while True:
+            last = self._over.is_set()
+            events = follower.follow(0.0 if last else _SLICE)
+            self.phase = follower.phase
+            self._take(events)
+            if follower.phase in ("RELEASED", "GONE") or (last and not events):
+                return
+
     def _learn(self, guids: Iterable[int]) -> None:
-        wanted = sorted(guids)
-        if wanted:
-            found = self.watched.records(wanted)
-            self.records.update((record.guid, record) for record in found)
+        """Look up what events do not tell: each resource once, with the host it acts on."""
+        wanted = {guid for guid in guids if guid not in self.seen}
+        if not wanted:
+            return
+        records = self.watched.records(sorted(wanted))
+        hosts = {record.host for record in records if record.host} - wanted - self.seen.keys()
+        records += self.watched.records(sorted(hosts)) if hosts else []
+        known = {guid: row.label for guid, row in self.seen.items()}
+        self.seen.update((row.guid, row) for row in rows(records, known))
+        for record in records:
+            if record.state in record.milestones:
+                self._reached[record.guid] = record.milestones[record.state]
 
     def _take(self, events: list[Event]) -> None:
-        self._learn({event.guid for event in events if event.guid})
+        self._learn(event.guid for event in events if event.guid)
         for event in events:
+            row = self.seen.get(event.guid)
+            if row is not None and event.what in State.__members__:
+                said = note(event.info if event.what == "FAILED" else None, event.info or {})
+                told = replace(row, state=event.what, note=said or row.note)
+                self.seen[event.guid] = told
+                self._reached[event.guid] = event.time
             self._display.tell(self, event)
 
     def rows(self) -> list[Row]:
         """The run's resources as rows of a table."""
-        return rows(list(self.records.values()))
+        now = time.time()
+        return [
+            replace(row, since=max(0.0, now - self._reached[guid]))
+            if guid in self._reached
+            else row
+            for guid, row in sorted(self.seen.copy().items())
+        ]
 
 
 class Display:
@@ -135,10 +162,10 @@ class Display:
             if event.what != "RUNNING":
                 self.console.print(f"{seconds}  run {event.what}", soft_wrap=True)
             return
-        record = view.records.get(event.guid)
-        if event.what in _SAID and record is not None:
-            told = note(record.error if event.what == "FAILED" else None, event.info or {})
-            line = f"{seconds}  {record.label} {event.what}{'  ' + told if told else ''}"
+        row = view.seen.get(event.guid)
+        if event.what in _SAID and row is not None:
+            told = f"  {row.note}" if row.note and event.what != "RELEASED" else ""
+            line = f"{seconds}  {row.label} {event.what}{told}"
             self.console.print(line, soft_wrap=True)
 
     def _table(self) -> RenderableType:
@@ -148,11 +175,4 @@ class Display:
             head = Text(f"run {view.watched.run_id} ").append_text(state_text(view.phase))
             head.append(f"  {summary(row.state for row in shown)}")
             parts += [head, resource_table(shown, most=max(5, self.console.height - 6))]
-        return Group(*parts) if parts else Text(f"waiting for the first deploy  {clock_now()}")
-
-
-def clock_now() -> str:
-    """The time of day."""
-    import time
-
-    return clock(time.time())[11:]
+        return Group(*parts) if parts else Text("waiting for the first deploy")

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,10 +36,17 @@ class Row:
     note: str
 
 
-def rows(records: Iterable[ResourceRecord]) -> list[Row]:
-    """The rows of a table of resources, in order of registration."""
+def rows(
+    records: Iterable[ResourceRecord], known: Mapping[int, str] = MappingProxyType({})
+) -> list[Row]:
+    """The rows of a table of resources, in order of registration.
+
+    Args:
+        records: the resources.
+        known: labels of further resources, which may be their hosts.
+    """
     ordered = sorted(records, key=lambda record: record.guid)
-    labels = {record.guid: record.label for record in ordered}
+    labels = {**known, **{record.guid: record.label for record in ordered}}
     return [_row(record, labels) for record in ordered]
 
 
@@ -57,10 +65,15 @@ def _row(record: ResourceRecord, labels: Mapping[int, str]) -> Row:
 
 
 def note(error: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> str:
-    """A remark on a resource: its error, else the exit code of its process."""
+    """A remark on a resource: its error, else the exit code of its process.
+
+    Args:
+        error: what its record or its FAILED event says went wrong.
+        attributes: its attributes, or what the event of its end tells.
+    """
     if error:
         return str(error.get("message") or error.get("type") or "failed")
-    code = attributes.get("exitCode")
+    code = attributes.get("exitCode", attributes.get("code"))
     return "" if code is None else f"exit code {code}"
 
 

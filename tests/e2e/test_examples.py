@@ -39,3 +39,12 @@ def test_the_offset_of_the_script_of_nepi_is_kept(shared: Installation) -> None:
     done = shared.python(path).ended()
     assert done.code == 0, done.err
     assert 2.0 <= float(done.out.splitlines()[-1]) < 2.5
+
+
+def test_the_first_example_of_the_quickstart(shared: Installation) -> None:
+    page = (EXAMPLES.parent / "docs" / "quickstart.md").read_text()
+    block = page.split("```python\n")[1].split("```")[0]
+    path = shared.folder / "hello.py"
+    path.write_text(block)
+    done = shared.python(path).ended()
+    assert (done.code, done.out, done.err) == (0, "hello\n\n", "")
