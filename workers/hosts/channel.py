@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import select
-import signal
 import subprocess
 import threading
 from collections import deque
@@ -14,19 +13,13 @@ from collections.abc import Callable, Iterator
 
 from ...controller.errors import HostError
 from ...controller.model.timing import Deadline
+from .pipes import kill_group
 from .session import TICK, give_up
 
 #: What a program gets to end by itself once its input was closed, in seconds.
 FAREWELL = 0.2
 _BLOCK = 1 << 16
 _COMPLAINT = 2000
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process group that an own child leads, unless the child was collected already."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 class PipeChannel:

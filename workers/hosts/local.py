@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import subprocess
@@ -11,7 +10,8 @@ from collections.abc import Mapping
 
 from ...controller.errors import HostError
 from ...controller.model.timing import Deadline
-from .channel import PipeChannel, kill_group
+from .channel import PipeChannel
+from .pipes import discard, exchange, kill_group
 from .session import TICK, Completed, give_up
 
 
@@ -52,12 +52,19 @@ class LocalSession:
     ) -> Completed:
         """Run a command to its end; see :meth:`Session.execute`."""
         give_up(deadline, cancel)
+
+        def patience() -> float:
+            give_up(deadline, cancel)
+            if self._closed:
+                raise HostError("the session was closed while a command ran")
+            return min(deadline.remaining, TICK)
+
         process = self._spawn(command)
         try:
-            stdout, stderr = self._communicate(process, stdin, deadline, cancel)
+            stdout, stderr = exchange(process, stdin, patience)
         except BaseException:
             kill_group(process)
-            _reap(process)
+            discard(process)
             raise
         return Completed(_exit_code(process.returncode), stdout, stderr)
 
@@ -105,35 +112,9 @@ class LocalSession:
         except (OSError, ValueError) as error:
             raise HostError(f"cannot run a command on this machine: {error}") from error
 
-    def _communicate(
-        self,
-        process: subprocess.Popen[bytes],
-        stdin: bytes,
-        deadline: Deadline,
-        cancel: threading.Event | None,
-    ) -> tuple[bytes, bytes]:
-        given: bytes | None = stdin
-        while True:
-            try:
-                return process.communicate(given, timeout=min(deadline.remaining, TICK))
-            except subprocess.TimeoutExpired:
-                given = None  # communicate() goes on with what it was given
-            give_up(deadline, cancel)
-            if self._closed:
-                raise HostError("the session was closed while a command ran")
-
     def _forget(self, channel: PipeChannel) -> None:
         with self._lock:
             self._channels.discard(channel)
-
-
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Collect a process whose group was killed, and free its pipes, whoever else holds them."""
-    process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
 
 
 def _exit_code(returncode: int) -> int:

@@ -159,10 +159,16 @@ put_down() {
     last=$((cs + $1))
     [ "$1" -eq 0 ] || strike TERM
     for item in $dirs; do expect_exit "$item"; done
+    outlast
+}
+
+# Kill what there is after $last. Something of another user, or stuck in the kernel, may remain.
+outlast() {
     until gone; do
         hundredths
         [ "$cs" -lt "$last" ] || strike KILL
-        sleep 0.02
+        [ "$cs" -lt $((last + 500)) ] || fail 69 "cannot end processes$groups$singles"
+        sleep 0.05
     done
 }
 
@@ -180,11 +186,7 @@ dismiss() {
     name_all .supervisor
     hundredths
     last=$((cs + 200))
-    until gone; do
-        hundredths
-        [ "$cs" -lt "$last" ] || strike KILL
-        sleep 0.02
-    done
+    outlast
 }
 
 # Mark what runs as stopped, end it, and record its end where no supervisor lives to do so.
@@ -350,7 +352,7 @@ supervise() {
         <"$input" >>stdout 2>>stderr 9>&-
     code=$?
     { read -r leader _ <.group; } 2>/dev/null
-    while { [ -e .stop ] || [ -e .overdue ]; } && populated "$leader"; do sleep 0.02; done
+    while { [ -e .stop ] || [ -e .overdue ]; } && populated "$leader"; do sleep 0.05; done
     if [ -e .stop ]; then
         outcome=STOPPED
     elif [ -e .overdue ]; then
@@ -571,6 +573,7 @@ need() {
     for tool; do command -v "$tool" >/dev/null || missing="$missing $tool"; done
     [ -z "$missing" ] || fail 69 "this host lacks:$missing"
     printf 'a=b\0' | grep -zxqF a=b || fail 69 "grep of this host lacks the option -z"
+    setsid -f true 2>/dev/null || fail 69 "setsid of this host lacks the option -f: install util-linux"
     [ -r /proc/self/environ ] || fail 69 "this host has no /proc"
 }
 

@@ -107,7 +107,7 @@ class Rig:
         return [
             pid
             for pid, name in found.items()
-            if name.endswith(".supervisor") and os.getsid(pid) == pid
+            if name.endswith(".supervisor") and _session_of(pid) == pid
         ]
 
     def close(self) -> None:
@@ -118,6 +118,13 @@ class Rig:
         self.session.close()
         assert left == {}
         assert commands_below(self.home) == []
+
+
+def _session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def commands_below(home: Path) -> list[str]:

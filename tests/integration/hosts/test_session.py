@@ -53,6 +53,17 @@ def test_both_outputs_are_drained(session: LocalSession) -> None:
     assert (len(done.stdout), len(done.stderr)) == (MEGABYTES, MEGABYTES)
 
 
+def test_input_that_is_read_slowly(session: LocalSession) -> None:
+    done = session.execute("sleep 0.3; cat", stdin=bytes(MEGABYTES), deadline=soon())
+    assert len(done.stdout) == MEGABYTES
+
+
+def test_outputs_closed_before_the_end(session: LocalSession) -> None:
+    assert session.execute("exec >&- 2>&-; sleep 0.2; exit 5", deadline=soon()).code == 5
+    with pytest.raises(DeadlineError):
+        session.execute("exec >&- 2>&-; exec sleep 60", deadline=soon(0.2))
+
+
 def test_input_that_nobody_reads(session: LocalSession) -> None:
     assert session.execute("exit 4", stdin=bytes(1 << 20), deadline=soon()).code == 4
 
