@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from .ownership import uninterrupted
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from .embedded import Embedded
     from .engine import Run, Stack
@@ -47,6 +48,15 @@ class Access:
             self.stack: Stack = Stack(self.settings)
             if worker:
                 self.stack.publisher.prepare()
+
+    @contextmanager
+    def kept(self) -> Iterator[Access]:
+        """Close it at the end of the block only if that ends with an error."""
+        try:
+            yield self
+        except BaseException:
+            self.close()
+            raise
 
     def failure(self) -> NepiqError | None:
         """Why the embedded stack cannot carry anything out, if it cannot."""

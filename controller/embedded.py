@@ -114,26 +114,27 @@ class Embedded:
         self.place = place
         self._channel = channel
         self._unread = b""
+        self._failure: EmbeddedError | None = None
 
     def failure(self) -> EmbeddedError | None:
         """What the keeper has reported since: the local worker does not start, or it has gone."""
+        with contextlib.suppress(BlockingIOError):
+            while self._failure is None:
+                self._listen()
+        return self._failure
+
+    def _listen(self) -> None:
         try:
             data = self._channel.recv(65536, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return None
-        except OSError:
+        except ConnectionError:
             data = b""
-        if not data:
-            return EmbeddedError(
-                "the embedded stack has been stopped", hint="nepiq up starts it again"
-            )
-        lines = (self._unread + data).split(b"\n")
-        self._unread = lines.pop()
-        for line in lines:
-            message = json.loads(line)
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for message in map(json.loads, lines):
             if message.get("error"):
-                return EmbeddedError(message["error"], hint=message.get("hint", ""))
-        return None
+                self._failure = EmbeddedError(message["error"], hint=message.get("hint", ""))
+        if not data:
+            stopped = "the embedded stack has been stopped"
+            self._failure = EmbeddedError(stopped, hint="nepiq up starts it again")
 
     def keep_over_exec(self) -> None:
         """Let the program that this process becomes hold it, until that one ends."""

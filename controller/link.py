@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import waiting
@@ -108,12 +109,18 @@ class Link:
             sorted(guids),
             goal,
             timeout=timeout,
-            idle=self._mention_absent if goal.despite_failure else self.look_round,
+            idle=partial(self.look_round, patient=goal.despite_failure),
             explain=self.explain,
         )
 
-    def look_round(self, pending: Sequence[int]) -> None:
+    def look_round(self, pending: Sequence[int], *, patient: bool = False) -> None:
         """Called now and then while somebody waits for resources: is there anybody to act?
+
+        That the workers of a queue have gone is said once; they may come back.
+
+        Args:
+            pending: who is waited for.
+            patient: wait also for workers that never were there.
 
         Raises:
             NoWorker: nobody serves the queue of one of them, and nobody has since the run began.
@@ -122,17 +129,13 @@ class Link:
         failure = self.access.failure()
         if failure is not None:
             raise failure
-        self._mention_absent(pending, raises=True)
-
-    def _mention_absent(self, pending: Sequence[int], *, raises: bool = False) -> None:
-        """Say once that the workers of a queue have gone; they may come back."""
         try:
             absent = self._absent_workers(pending)
-            served = self._served_queues() if absent and raises else set()
+            served = self._served_queues() if absent and not patient else absent.keys()
         except RedisUnreachable:
             return
         for queue, error in absent.items():
-            if raises and queue not in served:
+            if queue not in served:
                 raise error
             if queue not in self._absent:
                 log.warning("%s", error)
@@ -150,7 +153,7 @@ class Link:
                     absent[record.queue] = error
         return absent
 
-    def _served_queues(self) -> set[str]:
+    def _served_queues(self) -> Collection[str]:
         """The queues from which a step of this run has been claimed."""
         with contact():
             return {record.queue for record in self.run.records() if record.token}

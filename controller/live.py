@@ -98,8 +98,7 @@ class Live:
     def open(self) -> Link:
         """The link to the run, which is created if it does not exist yet."""
         if self.link is None:
-            access = Access(self._settings)
-            with contact():
+            with Access(self._settings).kept() as access, contact():
                 run = access.stack.create_run(self._description.exp_id, self._release_after)
             self.link = Link(access, run)
             self._created()
@@ -111,8 +110,7 @@ class Live:
 
     def join(self, run_id: str) -> Link:
         """Take over the description of an existing run."""
-        access = Access(self._settings)
-        with contact():
+        with Access(self._settings).kept() as access, contact():
             run = access.stack.run(run_id)
             meta = run.store.meta()
         self.link = Link(access, run)

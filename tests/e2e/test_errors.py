@@ -12,6 +12,9 @@ from nepiq.controller import ExperimentController
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(180)]
 
+# The times are 5 s to reach Redis and 1.5 s for a worker; a busy machine adds to them.
+LIMIT = 15.0
+
 APP = """
 with ExperimentController("errors") as ec:
     node = ec.register_resource("linux::Node", label="here")
@@ -40,7 +43,7 @@ def _nothing_left(shared: Installation) -> None:
 def test_redis_is_not_there(shared: Installation) -> None:
     done = shared.run(app(), NEPIQ_BROKER_URL="redis://:secret@127.0.0.1:1/0")
     assert done.code == 3
-    assert done.seconds < 8
+    assert done.seconds < LIMIT
     assert "Redis at redis://:***@127.0.0.1:1/0 does not answer" in done.complaint
     assert "NEPIQ_STATE_URL" in done.complaint
 
@@ -52,7 +55,7 @@ def test_something_listens_but_is_no_redis(shared: Installation) -> None:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         done = shared.run(app(), NEPIQ_BROKER_URL=url)
     assert done.code == 3
-    assert done.seconds < 9
+    assert done.seconds < LIMIT
     assert "does not answer" in done.complaint
 
 
@@ -60,7 +63,7 @@ def test_no_worker_reaches_the_site(shared: Installation) -> None:
     text = app().replace('label="here"', 'label="here", site="lab2"')
     done = shared.run(text, NEPIQ_WORKER_TIMEOUT="1.5")
     assert done.code == 3
-    assert done.seconds < 10
+    assert done.seconds < LIMIT
     assert "no worker serves site 'lab2'" in done.complaint
     assert "nepiq worker --site lab2" in done.complaint
 

@@ -295,7 +295,7 @@ def test_a_trace_that_does_not_exist_lists_what_there_is(lab: Lab) -> None:
         ec.trace(one, "/etc/passwd")
     with pytest.raises(TraceNotFound, match="no host"):
         ec.trace(idle, "stdout")
-    with pytest.raises(TraceNotFound, match="has not written anything yet"):
+    with pytest.raises(TraceNotFound, match="has not written anything"):
         ec.trace(waiter, "stdout")
     with pytest.raises(KeyError):
         ec.trace(one, "nothing")
