@@ -166,8 +166,22 @@ def test_quiet_run_says_only_what_the_script_says(shared: Installation) -> None:
     assert (done.code, done.out, done.err) == (0, "said by the script\n", "")
 
 
-def on_a_terminal(installation: Installation, *command: str, **environment: str) -> str:
-    """What a command writes to a terminal of 100 columns."""
+def on_a_terminal(
+    installation: Installation,
+    *command: str,
+    interrupt_at: bytes = b"",
+    code: int = 0,
+    **environment: str,
+) -> str:
+    """What a command writes to a terminal of 100 columns.
+
+    Args:
+        installation: whose command.
+        command: the arguments.
+        interrupt_at: press ctrl-C once this was written.
+        code: the exit code that it must end with.
+        environment: further variables.
+    """
     pid, terminal = pty.fork()
     if pid == 0:
         wanted = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
@@ -184,10 +198,24 @@ def on_a_terminal(installation: Installation, *command: str, **environment: str)
         if not data:
             break
         written += data
+        if interrupt_at and interrupt_at in written:
+            os.write(terminal, b"\x03")
+            interrupt_at = b""
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, written.decode()
+    assert os.waitstatus_to_exitcode(status) == code, written.decode()
     return written.decode()
+
+
+def test_ctrl_c_on_a_terminal_reaches_the_script_once(shared: Installation) -> None:
+    ending = EXPERIMENT + "\nec.wait_finished()"
+    script = shared.script(ending.replace('"shown"', '"pressed"'))
+    text = on_a_terminal(shared, "run", str(script), interrupt_at=b"said by the script", code=130)
+    assert "releasing run" in text
+    assert "Traceback" not in text
+    assert "the workers go on releasing" not in text
+    (run,) = [run for run in shared.runs() if run["exp_id"] == "pressed"]
+    assert run["phase"] == "RELEASED"
 
 
 def test_run_draws_a_table_on_a_terminal(shared: Installation) -> None:
