@@ -2,8 +2,8 @@
 
 ``NEPIQ_FAULT`` names points in a step's life at which this worker process shall fail, as
 ``point[:label]=what`` separated by commas; the points are ``claimed`` (before the hook),
-``acted`` (after the hook, before the commit) and ``watching`` (the exit watcher holds its
-lease). ``what`` is ``kill`` (SIGKILL to itself), ``stop`` (SIGSTOP to itself) or a number of
+``acted`` (after the hook, before the commit), ``looking`` (the exit watcher is about to take a
+lease) and ``watching`` (it has taken it). ``what`` is ``kill`` (SIGKILL to itself), ``stop`` (SIGSTOP to itself) or a number of
 seconds to wait. Unset, which is the rule, a point costs one dictionary lookup.
 """
 

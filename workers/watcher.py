@@ -76,6 +76,7 @@ class Watcher(threading.Thread):
                 key = (run.run_id, node)
                 if key in self._watches or not self._reaches(run, node):
                     continue
+                faults.point("looking")
                 granted = run.store.watch(node, runtime.name)
                 if granted.status == "OK":
                     watch = NodeWatch(runtime, run, node, granted.journal, granted.offset)

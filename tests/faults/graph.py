@@ -59,7 +59,11 @@ def describe(ec: ExperimentController, seed: int, *, nulls: int, apps: int) -> G
         else:
             command = COMMAND.format(life=rng.choice([0, 0.05, 0.2]))
             guid = ec.register_resource(
-                "linux::Application", label=f"app-{number}", command=command, connectedTo=node
+                "linux::Application",
+                label=f"app-{number}",
+                command=command,
+                startedWhen="file:times",  # STARTED when it has written its time, not before
+                connectedTo=node,
             )
             graph.apps.append(guid)
         recent = order[-12:]

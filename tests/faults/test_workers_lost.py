@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import statistics
 import time
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from nepiq.controller import ResourceState
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(300)]
 
 SLACK = 0.05
+TYPICAL = 0.25
 
 
-def run_graph(stand: Stand, seed: int, limit: float) -> float:
-    """Deploy a graph, wait for its end, check it; the seconds it took."""
+def run_graph(stand: Stand, seed: int, limit: float) -> tuple[float, list[float]]:
+    """Deploy a graph, wait for its end, check it; the seconds it took, and how late starts were."""
     with stand.experiment("graph") as ec:
         graph = graphs.describe(ec, seed, nulls=300, apps=30)
         began = time.monotonic()
@@ -29,17 +31,20 @@ def run_graph(stand: Stand, seed: int, limit: float) -> float:
         when = graphs.times(ec, graph, stand.stack().run(ec.run_id))
         graphs.check_order(graph, when, SLACK)
         assert all(ec.state(guid) is ResourceState.FINISHED for guid in graph.apps)
-        print(f"\nseed {seed}: {took:.2f} s, late: {graphs.summary(graphs.lateness(graph, when))}")
+        late = graphs.lateness(graph, when)
+        print(f"\nseed {seed}: {took:.2f} s, late: {graphs.summary(late)}")
         run_id = ec.run_id
     assert bearers(run_id) == []
-    return took
+    return took, late
 
 
 def test_undisturbed(tmp_path: Path) -> None:
     with Stand(tmp_path) as stand:
         stand.start_worker()
         stand.start_worker()
-        run_graph(stand, seed=1, limit=60.0)
+        _, late = run_graph(stand, seed=1, limit=60.0)
+        # A busy machine delays everything; polling as NEPI did would still be told apart.
+        assert statistics.median(late) <= TYPICAL
 
 
 @pytest.mark.parametrize("fault", ["claimed:app-%d=kill", "acted:app-%d=kill", "watching=kill"])
@@ -47,13 +52,13 @@ def test_worker_killed(tmp_path: Path, fault: str) -> None:
     with Stand(tmp_path) as stand:
         stand.start_worker()
         stand.start_worker()
-        undisturbed = run_graph(stand, seed=2, limit=60.0)
+        undisturbed, _ = run_graph(stand, seed=2, limit=60.0)
     with Stand(tmp_path / "faulty") as stand:
         # Every application of this worker is a chance to die; the first one claimed is taken.
         every = ",".join(fault % n if "%" in fault else fault for n in range(330))
         doomed = stand.start_worker("doomed", NEPIQ_FAULT=every)
-        stand.start_worker("other", NEPIQ_FAULT="watching=0.2")
-        took = run_graph(stand, seed=2, limit=90.0)
+        stand.start_worker("other", NEPIQ_FAULT="looking=2.0")  # the doomed one watches first
+        took, _ = run_graph(stand, seed=2, limit=90.0)
         assert doomed.ended(1.0) == -signal.SIGKILL
         assert took <= undisturbed + 20.0
 
