@@ -14,7 +14,9 @@ from ...controller.model.host import Exit
 from .layout import Layout
 from .session import Session
 
-#: Seconds without a word from a watch, which says something every 5, after which it is dead.
+#: Seconds between the audits of a host, after each of which a watch says that it lives.
+PERIOD = 5.0
+#: Seconds without a word from a watch after which it counts as dead.
 SILENCE = 16.0
 
 _LOST = "its supervisor was killed or the host went down, so nobody saw it end"
@@ -66,7 +68,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Beat:
-    """Nothing more to say, but the watch lives. Comes every 5 s."""
+    """Nothing more to say, but the watch lives. Comes every :data:`PERIOD`."""
 
 
 Entry: TypeAlias = Boot | Journal | Ended | Lost | Beat
@@ -157,9 +159,10 @@ class Follow(Iterator[Entry]):
 
     def __init__(self, session: Session, layout: Layout, journal_id: str, offset: int) -> None:
         """Begin to follow; see :func:`follow`."""
+        known = f"{quote(journal_id or '-')} {int(offset)}"
         command = (
             f"cd {layout.root} 2>/dev/null || {{ echo gone; exit; }}; "
-            f'exec sh "$PWD/supervisor.sh" watch {quote(journal_id or "-")} {int(offset)}'
+            f'exec sh "$PWD/supervisor.sh" watch {known} {PERIOD:g}'
         )
         self._channel = session.open(command, silence=SILENCE)
         self._lines = self._channel.lines()

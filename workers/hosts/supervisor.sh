@@ -470,11 +470,11 @@ write() {
 
 ### Following the journal
 
-# watch JOURNAL OFFSET: until stdin closes, print
+# watch JOURNAL OFFSET PERIOD: until stdin closes, print
 #   boot ID, journal ID        first
 #   at OFFSET NOW LINE         for each exit that the journal has after OFFSET; OFFSET ends its line
 #   lost GUID OCC              a launch whose supervisor was killed, or lived before the last boot
-#   beat NOW                   every 5 s
+#   beat NOW                   every PERIOD seconds
 #   gone                       there is no such directory, or no longer
 watch() {
     inspect $$
@@ -493,7 +493,7 @@ watch() {
     lost=' '
     audit
     { tail -c "+$((offset + 1))" -f journal | relay; } 2>/dev/null &
-    beat &
+    beat "$3" &
     while read -r _; do :; done
     leave
 }
@@ -514,7 +514,7 @@ relay() {
 }
 
 beat() {
-    while sleep 5 && [ -e "$root/journal" ]; do
+    while sleep "$1" && [ -e "$root/journal" ]; do
         audit
         clock
         echo "beat $now"

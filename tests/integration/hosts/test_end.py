@@ -97,7 +97,7 @@ def test_a_shell_that_dies_before_its_child(rig: Rig) -> None:
 
 def test_term_comes_once(rig: Rig) -> None:
     rig.host(5).supervise(
-        "trap 'echo term' TERM; echo up; n=0; while [ $n -lt 40 ]; do sleep 0.02; n=$((n+1)); done"
+        "trap 'echo term' TERM; echo up; n=0; while [ $n -lt 20 ]; do sleep 0.02; n=$((n+1)); done"
     )
     until((rig.run_dir(5) / "stdout").read_text)
     rig.host(5).end()
