@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from .errors import EmbeddedError, InfrastructureError
 
 _QUICK_SECONDS = 60.0  # a worker that ends sooner did not really start
 _QUICK_ENDS = 3  # so many in a row are a failure that clients must hear of
+_RETIRE_SECONDS = 10.0  # by then a worker that was asked to end takes no more steps
 _STOP_SECONDS = 20.0  # given to a server to end before it is killed
 
 
@@ -39,12 +40,14 @@ class Client:
     Attributes:
         unread: the beginning of a line that has not arrived whole.
         waiting: it is to be told when Redis answers.
+        behind: workers that must not get its steps any more: they lack what these need.
         holds: it keeps the stack up; one that asks for the status does not.
     """
 
     channel: socket.socket
     unread: bytes = b""
     waiting: bool = False
+    behind: Sequence[subprocess.Popen[bytes]] = ()
     holds: bool = False
 
 
@@ -142,17 +145,25 @@ class Keeper:
             self.pinned = self.pinned or request["pinned"]
             if request["worker"]:
                 self._require_worker(request["imports"], request["path"])
-            if self.ready:
-                self._tell(client, {"redis": str(self.place.redis)})
-            elif self.redis is None:
+                client.behind = tuple(self.retiring) if request["imports"] else ()
+            if self.redis is None and not self.ready:
                 self._tell(client, {"error": self.failure, "hint": self.hint})
             else:
                 client.waiting = True
+                self._answer()
         elif verb == "status":
             self._tell(client, self._status())
         elif verb == "down":
             self._tell(client, {})
             self._end()
+
+    def _answer(self) -> None:
+        """Answer those whose time has come."""
+        for client in list(self.clients.values()):
+            behind = any(worker in self.retiring for worker in client.behind)
+            if client.waiting and self.ready and not behind:
+                client.waiting = False
+                self._tell(client, {"redis": str(self.place.redis)})
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -225,16 +236,10 @@ class Keeper:
             log.write(data)
             # Its last line of start-up, after the files have been loaded: 6.2 and 7 agree on it.
             if not self.ready and b"ccept connections" in data:
-                self._redis_answers()
+                self.ready = True
+                self._answer()
 
         self._selector.register(output, selectors.EVENT_READ, read)
-
-    def _redis_answers(self) -> None:
-        self.ready = True
-        for client in list(self.clients.values()):
-            if client.waiting:
-                client.waiting = False
-                self._tell(client, {"redis": str(self.place.redis)})
 
     def _fail_redis(self, message: str, hint: str) -> None:
         self.ready = False
@@ -245,18 +250,27 @@ class Keeper:
     # -- the local worker ---------------------------------------------------------------------
 
     def _require_worker(self, imports: list[str], path: list[str]) -> None:
+        """Have a worker that can import these; one that cannot is asked to end."""
         new = self.needs.add(imports, path)
         if self.failure and self.redis is not None:
             # Somebody may have mended it: a new client is a new chance.
             self.failure, self._quick_ends = "", 0
-        if self.worker is None:
+        old = self.worker
+        if old is None:
             if "worker" not in self._timers:
                 self._start_worker()
         elif new:
-            # Its successor starts at once; it finishes what it has begun.
-            self.retiring.append(self.worker)
-            self.worker.terminate()
+            # Its successor starts at once; it takes no more steps, but ends those it has begun.
+            self.retiring.append(old)
+            old.terminate()
             self._start_worker()
+            self._after(f"retire {old.pid}", _RETIRE_SECONDS, self._retire)
+
+    def _retire(self) -> None:
+        """What a worker does so long after its end was asked for is to end its steps only."""
+        for client in self.clients.values():
+            client.behind = ()
+        self._answer()
 
     def _start_worker(self) -> None:
         self._workers_made += 1
@@ -266,6 +280,7 @@ class Keeper:
 
     def _reap(self) -> None:
         self.retiring = [process for process in self.retiring if process.poll() is None]
+        self._answer()
         if self.redis is not None and self.redis.poll() is not None and not self.ending:
             said = tail(self.place.log("redis"))
             self._fail_redis(
