@@ -1,10 +1,11 @@
 """Faults on demand, for the tests of recovery.
 
 ``NEPIQ_FAULT`` names points in a step's life at which this worker process shall fail, as
-``point[:label]=what`` separated by commas; the points are ``claimed`` (before the hook),
+``point[:label]=what`` separated by commas. The points are ``claimed`` (before the hook),
 ``acted`` (after the hook, before the commit), ``looking`` (the exit watcher is about to take a
-lease) and ``watching`` (it has taken it). ``what`` is ``kill`` (SIGKILL to itself), ``stop`` (SIGSTOP to itself) or a number of
-seconds to wait. Unset, which is the rule, a point costs one dictionary lookup.
+lease) and ``watching`` (it has taken it). ``what`` is ``kill`` (SIGKILL to itself), ``stop``
+(SIGSTOP to itself) or a number of seconds to wait. Unset, which is the rule, a point costs one
+look at an empty dictionary.
 """
 
 from __future__ import annotations

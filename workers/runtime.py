@@ -79,6 +79,10 @@ class Runtime:
         pipe.zrem(keys.BEATS, self.name)
         pipe.execute()
 
+    def served(self) -> set[str]:
+        """The queues that any worker serves."""
+        return {queue for worker in self.stack.workers() for queue in worker.queues}
+
     def live_machines(self) -> frozenset[str]:
         """Machines with a worker that gave a sign of life lately; read once a second."""
         read_at, machines = self._live

@@ -171,7 +171,7 @@ class _Step:
         grant, action = self.grant, Action(self.grant.action)
         deadline = Deadline.after(self._time_left(rm.deadline_for(action)))
         context = Context(
-            host=self._host(deadline),
+            host=self._host(rm, deadline),
             peers=rm.peers,
             attempt=grant.tries,
             deadline=deadline,
@@ -201,9 +201,9 @@ class _Step:
             )
         return left
 
-    def _host(self, deadline: Deadline) -> Host:
+    def _host(self, rm: ResourceManager, deadline: Deadline) -> Host:
         grant = self.grant
-        if grant.host is None:
+        if grant.host is None or not rm.hooks_for(Action(grant.action)):
             return NO_HOST
         node = loading.resource(self.run, self.run.record(grant.host))
         return ShellHost(

@@ -8,6 +8,7 @@ import time
 
 from redis.exceptions import RedisError
 
+from ..controller.engine import queues
 from ..controller.engine.orchestration import Run
 from ..controller.engine.store import keys
 from .runtime import Runtime
@@ -64,10 +65,13 @@ class Sweeper(threading.Thread):
 
     def sweep(self) -> None:
         """One pass over all active runs."""
-        active = keys.active(self._runtime.settings.broker_name)
-        for raw in self._runtime.members(active):
+        runtime = self._runtime
+        active = keys.active(runtime.settings.broker_name)
+        runs = runtime.members(active)
+        backlog = queues.backlogged(runtime.stack.broker, runtime.served()) if runs else []
+        for raw in runs:
             run = self._runtime.run(raw.decode())
-            reply = run.sweep()
+            reply = run.sweep(backlog)
             if reply.status == "GONE":
                 self._runtime.redis.srem(active, raw)
                 continue

@@ -92,7 +92,7 @@ def _transport_options() -> dict[str, Any]:
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
         "health_check_interval": 25,
-        "global_keyprefix": "nepiq:",
+        "global_keyprefix": queues.PREFIX,
         "fanout_prefix": True,
         "fanout_patterns": True,
         # Without priorities one list per queue is enough to poll.

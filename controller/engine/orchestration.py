@@ -202,9 +202,13 @@ class Run:
         """Record that the machine of a host is gone for good."""
         self.settle(self.store.abandon(node, error))
 
-    def sweep(self) -> Reply:
-        """Take up what was left undone; called by one worker at a time."""
-        reply = self.store.sweep()
+    def sweep(self, backlogged: Iterable[str] = ()) -> Reply:
+        """Take up what was left undone; called by one worker at a time.
+
+        Args:
+            backlogged: queues in which messages wait.
+        """
+        reply = self.store.sweep(backlogged)
         self.settle(reply)
         return reply
 
@@ -380,6 +384,7 @@ def _resource_spec(spec: Mapping[str, Any]) -> ResourceSpec:
         queue=spec["queue"],
         critical=spec["critical"],
         batch=spec["batch"],
+        idle=spec["idle"],
         host=spec["host"],
         peers=spec["peers"],
         attributes=spec["attrs"],

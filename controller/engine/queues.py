@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+PREFIX = "nepiq:"
+"""What the broker's keys begin with; a queue is the list of that name behind it."""
+
 COMMON = "nepiq"
 """Every worker serves it: steps that act on no host, and callbacks."""
 
@@ -14,6 +23,20 @@ def of_site(site: str) -> str:
 def of_machine(machine: str) -> str:
     """The queue of the steps bound to one worker machine, such as those on its localhost."""
     return f"{COMMON}.m.{machine}"
+
+
+def backlogged(broker: Redis, names: Iterable[str]) -> list[str]:
+    """The queues in which messages wait for a worker.
+
+    Args:
+        broker: client of the broker's Redis.
+        names: the queues to look at.
+    """
+    asked = sorted(names)
+    pipe = broker.pipeline(transaction=False)
+    for name in asked:
+        pipe.llen(PREFIX + name)
+    return [name for name, length in zip(asked, pipe.execute(), strict=True) if length]
 
 
 def site_of(queue: str) -> str:

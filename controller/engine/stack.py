@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
+from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
@@ -109,7 +110,7 @@ def shown_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
 
 
-def connect(url: str, timeout: float = 5.0) -> redis.Redis:
+def connect(url: str, timeout: float = 5.0) -> Redis:
     """Connect to the Redis that holds the state of runs.
 
     Raises:
@@ -170,13 +171,18 @@ class Stack:
         self.timing = timing or Timing.from_environment()
 
     @functools.cached_property
-    def redis(self) -> redis.Redis:
+    def redis(self) -> Redis:
         """Client of the state.
 
         Raises:
             RedisUnreachable: it does not answer within ``settings.connect_timeout``.
         """
         return connect(self.settings.state_url, self.settings.connect_timeout)
+
+    @functools.cached_property
+    def broker(self) -> Redis:
+        """Client of the broker's Redis, to see how long its queues are."""
+        return connect(self.settings.broker_url, self.settings.connect_timeout)
 
     @functools.cached_property
     def publisher(self) -> Publisher:
@@ -271,8 +277,9 @@ class Stack:
         """Close what was opened."""
         if "publisher" in self.__dict__:
             self.publisher.close()
-        if "redis" in self.__dict__:
-            self.redis.close()
+        for client in ("redis", "broker"):
+            if client in self.__dict__:
+                getattr(self, client).close()
 
 
 def _matching(name: str, infos: Iterable[RunInfo]) -> str | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any, TypedDict
+from weakref import WeakKeyDictionary
 
-from .resource import Placement
+from .lifecycle import Action
+from .resource import Placement, ResourceManager
 from .roster import Resource
 
 #: The queue of steps that act on no host; every worker serves it.
@@ -18,6 +20,7 @@ class _Common(TypedDict):
     attrs: dict[str, Any]
     critical: bool
     batch: bool
+    idle: list[str]
     queue: str
     host: int | None
     peers: dict[str, list[int]]
@@ -30,8 +33,9 @@ class Spec(_Common, total=False):
     """One resource as the engine stores it, JSON data.
 
     Keys: ``g`` guid, ``rtype``, ``label``, ``attrs`` stored values that are not the default,
-    ``critical``, ``batch`` True if its steps are done in batches, ``queue`` the Celery queue of
-    its steps, ``host`` guid of the host it acts on (a host's own is itself), ``peers`` guids by
+    ``critical``, ``batch`` True if its steps are done in batches, ``idle`` the actions that its
+    class defines no hook for, whose steps are done so too, ``queue`` the Celery queue of its
+    steps, ``host`` guid of the host it acts on (a host's own is itself), ``peers`` guids by
     connection name, ``needs`` ``[action, guid, milestone]`` gates from connections, ``after``
     guids released after it, ``conds`` ``[action, guid, milestone, offset]`` conditions; and for
     a host its ``local``, ``site`` and ``limit``.
@@ -40,6 +44,17 @@ class Spec(_Common, total=False):
     local: bool
     site: str
     limit: int
+
+
+_IDLE: WeakKeyDictionary[type[ResourceManager], list[str]] = WeakKeyDictionary()
+
+
+def _idle(cls: type[ResourceManager]) -> list[str]:
+    """The actions that a class defines no hook for."""
+    known = _IDLE.get(cls)
+    if known is None:
+        known = _IDLE[cls] = [action.value for action in Action if not cls.hooks_for(action)]
+    return known
 
 
 def make_spec(resource: Resource, host: int | None, placement: Placement | None) -> Spec:
@@ -59,6 +74,7 @@ def make_spec(resource: Resource, host: int | None, placement: Placement | None)
         "attrs": dict(resource.attrs),
         "critical": resource.attrs.get("critical", cls.attributes["critical"].default),
         "batch": not cls.does_io,
+        "idle": _idle(cls),
         "queue": QUEUE if placement is None else queue_of(placement.site),
         "host": host,
         "peers": {name: list(guids) for name, guids in resource.peers.items() if guids},

@@ -155,6 +155,7 @@ class Calls:
             queue="nepiq.default" if host else "nepiq",
             critical=rng.random() < 0.5,
             batch=rng.random() < 0.4,
+            idle=rng.choice([(), ("deploy",), ("stop", "release")]),
             host=host,
             peers={"peer": earlier} if rng.random() < 0.2 else {},
             attributes=self._attributes(),

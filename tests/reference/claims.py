@@ -156,7 +156,7 @@ class Claims(Todo):
         host = self.busy_host(step)
         if host:
             self.set_at(f"busy:{host}").add(step)
-        if rm.get("batch") != "1":
+        if self.does_io(step):
             self.event(guid_of(step), "claim", self.cause(step))
 
     def _grant(self, step: str) -> Grant:

@@ -79,6 +79,8 @@ class Model(Recovery):
         rm = self.rm(guid)
         rm.update(rtype=spec.rtype, label=spec.label, state="NEW", occ="1", by=nonce)
         rm.update(queue=spec.queue, critical=str(int(spec.critical)), batch=str(int(spec.batch)))
+        if spec.idle and not spec.batch:
+            rm["idle"] = " ".join(spec.idle)
         if spec.host is not None:
             rm["host"] = str(spec.host)
         if spec.peers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from nepiq.controller.engine.store.records import Reply
@@ -11,13 +11,14 @@ from .claims import Claims
 from .records import action_of, guid_of, number, text, to_json
 
 _PLACES = 8
+_PATIENCE = 6
 
 
 @dataclass
 class Recovery(Claims):
     """The scripts of workers and sweepers."""
 
-    def sweep(self) -> Reply:
+    def sweep(self, backlogged: Collection[str] = ()) -> Reply:
         """Look after alarms that rang; ``detail`` is how many."""
         if not self._begin():
             return Reply("GONE")
@@ -28,7 +29,7 @@ class Recovery(Claims):
         rang = sorted((at, step) for step, at in self.alarm.items() if at <= self.now)
         self.budget -= len(rang[: self.timing.limit])
         for _, step in rang[: self.timing.limit]:
-            self.look_after(step)
+            self.look_after(step, backlogged)
         after = self.meta.get("release_after")
         if after and self.now > number(self.meta["seen"]) + float(after):
             self.order_release("unattended", None)
@@ -36,10 +37,13 @@ class Recovery(Claims):
 
     # -- losing workers ----------------------------------------------------------------------------
 
-    def look_after(self, step: str) -> None:
+    def look_after(self, step: str, backlogged: Collection[str] = ()) -> None:
         """The alarm of a step rang: its message or its worker may be lost."""
         record = self.step(step)
-        if record["status"] == "due":
+        queued = self.queue_of(self.rm(guid_of(step))) in backlogged
+        if record["status"] == "due" and queued and 0 < int(record.get("sent", 0)) < _PATIENCE:
+            self.look_again(step)
+        elif record["status"] == "due":
             record.pop("lined", None)
             self.hand_out(step)
         elif self.now < number(self.meta["reclaim"]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nepiq.controller.engine.store.records import Due
 
-from .records import Hash, Records, guid_of, is_extra, number, text
+from .records import Hash, Records, action_of, guid_of, is_extra, number, text
 
 LIVE = ("waiting", "due", "claimed")
 _VOLATILE = ("left", "due", "nonce", "worker", "began", "sent", "lined", "cancel")
@@ -38,19 +38,23 @@ class Steps(Records):
             self.hand_out(step)
 
     def hand_out(self, step: str) -> None:
-        """Submit a due step; if nothing comes of it, somebody looks again, ever more patiently."""
+        """Submit a due step."""
+        self.look_again(step)
+        self.submit(step)
+
+    def look_again(self, step: str) -> None:
+        """If nothing comes of a due step, somebody looks again, ever more patiently."""
         record = self.step(step)
         sent = int(record.get("sent", 0))
         patience = min(self.timing.grace * 2**sent, _LONGEST_GRACE)
         self.alarm[step] = max(number(record["due"]), self.now) + patience
         record["sent"] = str(sent + 1)
-        self.submit(step)
 
     def submit(self, step: str) -> None:
         """Put a due step on the reply."""
         rm = self.rm(guid_of(step))
         delay = max(0.0, number(self.step(step)["due"]) - self.now)
-        self.due.append(Due(step, delay, self.queue_of(rm), rm.get("batch") == "1", rm["label"]))
+        self.due.append(Due(step, delay, self.queue_of(rm), not self.does_io(step), rm["label"]))
 
     def queue_of(self, rm: Hash) -> str:
         """Where an RM's steps go: to one machine, if they act on what is local to it."""
@@ -132,8 +136,12 @@ class Steps(Records):
 
     def busy_host(self, step: str) -> str:
         """The host on which a step does I/O; empty if it does none."""
+        return self.rm(guid_of(step)).get("host", "") if self.does_io(step) else ""
+
+    def does_io(self, step: str) -> bool:
+        """Whether a step touches a machine: its class does, and has something to do in it."""
         rm = self.rm(guid_of(step))
-        return "" if rm.get("batch") == "1" else rm.get("host", "")
+        return rm.get("batch") != "1" and action_of(step) not in rm.get("idle", "").split()
 
     def has_place(self, host: str) -> bool:
         """Whether one more step may do I/O on a host."""

@@ -69,6 +69,7 @@ class ResourceSpec(NamedTuple):
         queue: the queue that its steps go to.
         critical: its failure ends the experiment.
         batch: its steps do no I/O, so that many can travel in one message.
+        idle: the actions whose steps have nothing to do, and so do no I/O either.
         host: guid of the host that its hooks act on (its own if it is a host), or None.
         peers: guids by connection name.
         attributes: values that differ from the default; they must survive JSON.
@@ -86,6 +87,7 @@ class ResourceSpec(NamedTuple):
     queue: str = "nepiq"
     critical: bool = True
     batch: bool = False
+    idle: Sequence[str] = ()
     host: int | None = None
     peers: Mapping[str, Sequence[int]] = _EMPTY
     attributes: Mapping[str, Any] = _EMPTY

@@ -273,12 +273,16 @@ class RunStore(RunReads):
         """Record that a node's machine is gone for good, and what lived on it with it."""
         return self._act("abandon", node, dumps(dict(error)))
 
-    def sweep(self) -> Reply:
+    def sweep(self, backlogged: Iterable[str] = ()) -> Reply:
         """Look after all alarms that rang; ``detail`` is how many.
 
         When that is the limit there may be more: sweep again.
+
+        Args:
+            backlogged: queues in which messages wait for a worker; steps whose message is
+                probably among them are not submitted once more.
         """
-        return self._act("sweep", self.timing.lease, self.timing.max_lost)
+        return self._act("sweep", self.timing.lease, self.timing.max_lost, *backlogged)
 
     def go_on(self) -> Reply:
         """Do the next part of work that a script left over."""

@@ -43,6 +43,8 @@ def spec_arguments(nonce: str, spec: ResourceSpec) -> list[Argument]:
         "batch": int(spec.batch),
         "by": nonce,
     }
+    if spec.idle and not spec.batch:
+        record["idle"] = " ".join(spec.idle)
     if spec.host is not None:
         record["host"] = str(spec.host)
     if spec.peers:

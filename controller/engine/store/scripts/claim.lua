@@ -57,7 +57,7 @@ local function take(s, r)
   save(r)
   save(s)
   alarms[s._id] = now + lease
-  if r.batch ~= 1 then
+  if does_io(s, r) then
     event('claim', r._id, now, s)
     if r.host then
       call('SADD', P .. 'busy:' .. r.host, s._id)
@@ -124,7 +124,7 @@ local function claim(id)
   if s.status == 'claimed' and s.nonce == nonce then
     return grant(s, r)
   end
-  local host = busy_host(r)
+  local host = busy_host(s, r)
   local why = refusal(s, r, host)
   if why == 'early' then
     return { 'early', s.due - now }

@@ -23,9 +23,14 @@ local function write_alarms()
   call_with('ZREM', P .. 'alarm', silent)
 end
 
--- The host on which the steps of a resource manager do I/O, if they do.
-local function busy_host(r)
-  return r.batch ~= 1 and r.host or nil
+-- Whether a step does I/O: its class does, and has something to do in this action.
+local function does_io(s, r)
+  return r.batch ~= 1 and not (r.idle and string.find(r.idle, s._action, 1, true))
+end
+
+-- The host on which a step does I/O, if it does.
+local function busy_host(s, r)
+  return does_io(s, r) and r.host or nil
 end
 
 -- What acts on a local host goes to the machine that the host is bound to.
@@ -43,16 +48,21 @@ end
 local function announce(s)
   local r, n = rm(s._guid), dues
   due[n + 1], due[n + 2], due[n + 3] = s._id, max(0, s.due - now), queue_of(r)
-  due[n + 4], due[n + 5] = r.batch, r.label
+  due[n + 4], due[n + 5] = does_io(s, r) and 0 or 1, r.label
   dues = n + 5
 end
 
--- Have a due step submitted; if nothing comes of it somebody looks again, ever more patiently.
-local function hand_out(s)
+-- If nothing comes of a due step somebody looks again, ever more patiently.
+local function look_again(s)
   local sent = s.sent or 0
   alarms[s._id] = max(s.due, now) + min(GRACE * 2 ^ sent, LONGEST_GRACE)
   s.sent = sent + 1
   save(s)
+end
+
+-- Have a due step submitted.
+local function hand_out(s)
+  look_again(s)
   announce(s)
 end
 
@@ -117,7 +127,7 @@ local function end_claim(s)
       end
     end
   end
-  local host = busy_host(r)
+  local host = busy_host(s, r)
   if host then
     call('SREM', P .. 'busy:' .. host, s._id)
     next_in_line(host)

@@ -1,4 +1,4 @@
--- lease, largest lost count -> reply, the number of alarms in its status
+-- lease, largest lost count, backlogged queues... -> reply, the number of alarms in its status
 if not alive then
   return GONE
 end
@@ -42,6 +42,17 @@ local function take_back(s)
   end
 end
 
+-- Where messages queue up, that of a step is among them: another one would only lengthen the queue.
+local backlogged = {}
+for i = 6, #ARGV do
+  backlogged[ARGV[i]] = true
+end
+local MOST_PATIENCE = 6
+
+local function message_is_queued(s)
+  return s.sent and s.sent < MOST_PATIENCE and backlogged[queue_of(rm(s._guid))]
+end
+
 -- After a pause of Redis or of all sweepers no lease could be renewed: wait for one lease.
 if now - (meta.swept or 0) > lease / 3 then
   meta.reclaim = stamp(now + lease)
@@ -53,7 +64,9 @@ budget = budget - #rang
 load('step', rang)
 for _, id in ipairs(rang) do
   local s = step(id)
-  if s.status == 'due' then
+  if s.status == 'due' and message_is_queued(s) then
+    look_again(s)
+  elseif s.status == 'due' then
     s.lined = nil
     hand_out(s)
   elseif s.status ~= 'claimed' then
