@@ -202,7 +202,7 @@ def test_guids_chosen_by_the_user_move_the_count(lab: Lab) -> None:
 def test_start_and_stop_return_when_done(lab: Lab) -> None:
     ec = lab.experiment()
     node(ec)
-    sleeper = app(ec, "sleeper", "echo $$; exec sleep 60")
+    sleeper = app(ec, "sleeper", "echo $$; exec sleep 60", startedWhen="output:[0-9]")
     ec.deploy()
     assert ec.wait_started(timeout=PATIENCE)
     first = ec.trace(sleeper, "stdout")
