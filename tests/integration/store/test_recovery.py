@@ -138,6 +138,19 @@ class TestSweep:
             pass
         assert len(driver.due) == 7
 
+    def test_nothing_is_sent_twice_into_a_long_queue(self, make_driver: MakeDriver) -> None:
+        driver = make_driver()
+        driver.bare(1, queue="nepiq.far")
+        driver.deploy([1])
+        driver.due.clear()
+        for _ in range(5):
+            driver.later(60)
+            assert driver.settle(driver.store.sweep(["nepiq.far"])).detail == "1"
+        assert not driver.due
+        driver.later(60)
+        driver.settle(driver.store.sweep(["nepiq.far"]))  # The message may be lost after all.
+        assert list(driver.due) == ["1.deploy"]
+
     def test_those_lost_together_part_ways(self, make_driver: MakeDriver) -> None:
         driver = make_driver(limit=100)
         driver.bare(8)

@@ -165,6 +165,15 @@ class TestHosts:
         assert all(isinstance(grant, Grant) for grant in grants)
         assert driver.events("claim") == [(1, "claim")]
 
+    def test_nor_do_steps_with_nothing_to_do(self, driver: Driver) -> None:
+        driver.upload(node(1, limit=1), app(2, 1, idle=("deploy",)), app(3, 1))
+        driver.deploy([1, 2, 3])
+        driver.do("1.deploy")
+        assert (driver.due["2.deploy"].batch, driver.due["3.deploy"].batch) == (True, False)
+        grants = driver.answers("3.deploy", "2.deploy")
+        assert all(isinstance(grant, Grant) for grant in grants)
+        assert driver.events("claim") == [(1, "claim"), (3, "claim")]
+
     def test_what_is_local_stays_on_the_machine_that_began(self, driver: Driver) -> None:
         driver.upload(
             node(1, local=True, site="here"),
