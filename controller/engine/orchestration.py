@@ -77,7 +77,7 @@ class Run:
     def reserve(self, count: int, at: int, nonce: str) -> int:
         """Reserve ``count`` guids from ``at`` on, or later if taken; return the first."""
         status, first = self.store.reserve(count, nonce, at)
-        self._accept(status)
+        self._accept(*status.split(":", 1))
         return first
 
     def upload(self, specs: Sequence[Mapping[str, Any]], nonce: str) -> None:
