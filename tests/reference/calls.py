@@ -65,7 +65,7 @@ class Calls:
             (2, self._exited),
             (0 if self.calm and self.rng.random() < 0.8 else 1, self._release),
             (4, lambda: Call("go_on", ())),
-            (self.sweeps, lambda: Call("sweep", ())),
+            (self.sweeps, self._sweep),
             (1, self._renew),
             (1, self._watch),
             (1, self._rare),
@@ -257,6 +257,10 @@ class Calls:
         if chance < 0.25:
             return Call("abandon", (self.rng.choice([1, 2]), self._error()))
         return Call("release", (f"r{self.rng.randint(1, 3)}", [self._guid()]))
+
+    def _sweep(self) -> Call:
+        queues = ["nepiq", "nepiq.default", "nepiq.m.m1"]
+        return Call("sweep", (self.rng.sample(queues, self.rng.choice([0, 0, 1, 2])),))
 
     def _renew(self) -> Call:
         held = [self._held() for _ in range(self.rng.randint(0, 3))]

@@ -104,7 +104,7 @@ class Client(Owner):
     def experiment(self) -> Process:
         """A whole experiment."""
         scenario, world = self.world.scenario, self.world
-        patience = 60.0 if "client" in world.faults else None
+        patience = world.rng.choice([None, 150.0]) if "client" in world.faults else None
         yield from self.do("create", "creator", "experiment", patience)
         specs = [resource.spec for resource in scenario.resources.values()]
         for at in range(0, len(specs), _UPLOAD):
@@ -148,20 +148,22 @@ class Client(Owner):
     def attach(self) -> Process:
         """Take over the run of a client that died."""
         if self.world.model.meta:
-            self._look_for_stuck_steps()
+            self._look_for_stuck()
         else:
             self.world.truth.done = self.world.kernel.now
             return
         yield from self.release()
 
-    def _look_for_stuck_steps(self) -> None:
+    def _look_for_stuck(self) -> None:
+        """What was deployed goes on without its client, if it waits for nothing more from it."""
         world, model = self.world, self.world.model
-        moved = {"condition", "join"} & {move.kind for move in world.scenario.moves}
-        if world.rollbacks or moved or model.meta["phase"] != "RUNNING":
+        wanted = {"condition", "join"} & {move.kind for move in world.scenario.moves}
+        if world.rollbacks or wanted or model.meta["phase"] != "RUNNING":
             return
-        for key, record in model.hashes.items():
-            if key.startswith("step:") and record.get("status") in ("waiting", "due", "claimed"):
-                world.truth.wrong("stuck without its client", key)
+        for guid in model.list_at("list:first"):
+            node = world.scenario.resources[int(guid)].kind == "node"
+            if not node and model.rm(guid)["state"] not in ENDED:
+                world.truth.wrong("stuck without its client", guid)
 
     # -- what a client does on the way ------------------------------------------------------------
 

@@ -119,7 +119,7 @@ class Hook:
         """Prepare or configure, by milestones; the world may not be ready yet."""
         self.world.truth.acts(self.grant)
         guid, token, kind = self.grant.guid, self.grant.token, self.resource.kind
-        if self.grant.state == "NEW":
+        if self.grant.state == "NEW" and kind != "null":
             yield from self.worker.call("progress", self.grant.step, token, "DISCOVERED")
         if kind == "node":
             yield from self.act(lambda host: host.prepare(guid, token))

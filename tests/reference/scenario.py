@@ -23,6 +23,7 @@ FAULTS: dict[str, float] = {
     "cut": 0.35,  # a connection to a host breaks before or after a command was carried out
     "reboot": 0.15,  # a host reboots
     "skew": 0.35,  # a worker's clock is ahead
+    "slow": 0.2,  # whoever drains the to-do list takes breaks
     "poison": 0.15,  # a step kills every worker that takes it up
     "gone": 0.08,  # a worker machine never comes back
 }
@@ -87,6 +88,7 @@ class Scenario:
     first: list[int] = field(default_factory=list)
     joining: list[int] = field(default_factory=list)
     barrier: bool = True
+    limit: int = 3
     moves: list[Move] = field(default_factory=list)
 
     def apps(self) -> list[int]:
@@ -175,7 +177,9 @@ def _divide(rng: random.Random, scenario: Scenario) -> None:
     late = rng.choice([0, 0, 2]) if len(guids) > 6 else 0
     scenario.first = guids[: len(guids) - late]
     scenario.joining = guids[len(guids) - late :]
+    rng.shuffle(scenario.first)
     scenario.barrier = rng.random() < 0.85
+    scenario.limit = rng.choice([1, 3, 3, 3])
 
 
 def _draw_moves(rng: random.Random, scenario: Scenario) -> None:
@@ -191,7 +195,8 @@ def _draw_moves(rng: random.Random, scenario: Scenario) -> None:
             earlier = [other for other in apps if other < guid]
             if earlier:
                 wanted = Condition("start", rng.choice(earlier), "STOPPED", rng.choice([0.0, 4.0]))
-                moves.append(Move(rng.uniform(0, 4), "condition", [guid], wanted))
+                at = rng.choice([rng.uniform(0, 4), rng.uniform(0, 4), rng.uniform(10, 30)])
+                moves.append(Move(at, "condition", [guid], wanted))
         if resource.kind == "app" and rng.random() < 0.2:
             at = rng.uniform(0, 5)
             moves.extend(Move(at, "set", [guid], value=value) for value in (1, 2, 3))

@@ -66,19 +66,21 @@ class Worker(Owner):
         timing = self.world.rules.timing
         while True:
             yield timing.renew
-            now = self.world.kernel.now
-            held = list(self.held)
             try:
-                answers = yield from self.call("renew", self.name, held)
+                yield from self._renew(list(self.held))
             except LostError:
                 continue
-            for pair, answer in zip(held, answers, strict=True):
-                attempt = self.held.get(pair)
-                if attempt is not None:
-                    if answer != "lost":
-                        attempt.until = now + timing.lease
-                    if answer != "ok":
-                        attempt.told = answer
+
+    def _renew(self, held: list[tuple[str, int]]) -> Process:
+        asked = self.world.kernel.now
+        answers = yield from self.call("renew", self.name, held)
+        for pair, answer in zip(held, answers, strict=True):
+            attempt = self.held.get(pair)
+            if attempt is not None:
+                if answer != "lost":
+                    attempt.until = asked + self.world.rules.timing.lease
+                if answer != "ok":
+                    attempt.told = answer
 
     def sweep(self) -> Process:
         """Take up what was left undone, if no other worker does."""
@@ -91,7 +93,7 @@ class Worker(Owner):
                 continue
             self.world.sweeping = (self.name, kernel.now + _SWEEP_LOCK)
             try:
-                yield from self.call("sweep")
+                yield from self.call("sweep", self.world.backlogged())
                 yield from self._abandon_machines()
             except LostError:
                 continue
@@ -225,6 +227,9 @@ class Worker(Owner):
         grant = attempt.grant
         step, token = grant.step, grant.token
         attempt.begun = self.world.kernel.now
+        if self.world.kernel.now > attempt.until:
+            # The claim's answer took so long that it may have been taken back before we begin.
+            yield from self._renew([(step, token)])
         try:
             yield from self.look(attempt)
             self.world.truth.begins(self, attempt)
@@ -246,8 +251,8 @@ class Worker(Owner):
         return outcome
 
     def look(self, attempt: Attempt) -> Process:
-        """Go on only if the claim still holds, as far as this worker can know."""
-        if attempt.told or self.world.kernel.now > attempt.until:
+        """Go on unless a renewal said otherwise; what happens after the look is up to the fence."""
+        if attempt.told:
             raise StoppedError
         if self.world.trouble("zombie", 0.15):
             self.world.pause(self, self.world.rng.uniform(1, 25))

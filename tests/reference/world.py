@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ class Rules:
 
     model: type[Model] = Model
     machine: type[Machine] = Machine
-    timing: Timing = field(default_factory=lambda: Timing(limit=3))
+    timing: Timing = field(default_factory=Timing)
     stop_waits: bool = True
     audit: bool = True
 
@@ -48,7 +48,8 @@ class World:
         self.rules = rules or Rules()
         self.kernel = Kernel(scenario.seed)
         self.rng = self.kernel.rng
-        self.model = self.rules.model(lambda: self.kernel.now, self.rules.timing)
+        timing = replace(self.rules.timing, limit=scenario.limit)
+        self.model = self.rules.model(lambda: self.kernel.now, timing)
         self.truth = Truth(self)
         self.active = False
         self.outage_until = 0.0
@@ -57,6 +58,7 @@ class World:
         self.machines: dict[tuple[int, str], Machine] = {}
         self.gone_machines: set[str] = set()
         self.messages: Counter[str] = Counter()
+        self.backlog: dict[str, float] = {}
         self.nonces = iter(range(1, 10**9))
         self.sweeping: tuple[str, float] = ("", 0.0)
         self.seen_machines: dict[str, float] = defaultdict(lambda: self.kernel.now)
@@ -105,6 +107,8 @@ class World:
                 self.submit(message)
             if not reply.more:
                 return
+            if self.trouble("slow", 0.5):
+                yield self.rng.uniform(0, 0.4)
             reply = yield from self.redis("go_on")
 
     def go_back(self, seconds: float) -> None:
@@ -135,12 +139,17 @@ class World:
         queue, delay = message[0].queue, message[0].delay
         live = [worker for worker in self.workers if worker.alive and queue in worker.queues]
         if not live:
+            self.backlog[queue] = self.kernel.now
             self.kernel.at(0.5, partial(self._deliver, message))
             return
         worker = self.rng.choice(live)
         steps = [due.step for due in message]
         wait = max(0.0, delay - worker.skew)
         self.kernel.at(wait, partial(self._begin, worker, steps))
+
+    def backlogged(self) -> list[str]:
+        """Queues in which messages waited for a worker just now."""
+        return [queue for queue, at in self.backlog.items() if self.kernel.now - at < 1.0]
 
     def _begin(self, worker: Worker, steps: list[str]) -> None:
         if worker.alive:
