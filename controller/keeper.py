@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from . import servers
 from .embedded import Place, tail
@@ -30,6 +30,7 @@ from .errors import EmbeddedError, InfrastructureError
 _QUICK_SECONDS = 60.0  # a worker that ends sooner did not really start
 _QUICK_ENDS = 3  # so many in a row are a failure that clients must hear of
 _RETIRE_SECONDS = 10.0  # by then a worker that was asked to end takes no more steps
+_TELL_SECONDS = 10.0  # a failure to start is kept so long for the client that asked
 _STOP_SECONDS = 20.0  # given to a server to end before it is killed
 
 
@@ -148,6 +149,7 @@ class Keeper:
                 client.behind = tuple(self.retiring) if request["imports"] else ()
             if self.redis is None and not self.ready:
                 self._tell(client, {"error": self.failure, "hint": self.hint})
+                self._after("end", 0.0, self._end)
             else:
                 client.waiting = True
                 self._answer()
@@ -225,27 +227,29 @@ class Keeper:
             return
         output = self.redis.stdout
         assert output is not None  # noqa: S101 - stdout is a pipe
-        log = self.place.log("redis").open("ab", buffering=0)
+        self._redis_log = self.place.log("redis").open("ab", buffering=0)
+        self._selector.register(output, selectors.EVENT_READ, lambda: self._read_redis(output))
 
-        def read() -> None:
-            data = os.read(output.fileno(), 65536)
-            if not data:
-                self._selector.unregister(output)
-                log.close()
-                return
-            log.write(data)
-            # Its last line of start-up, after the files have been loaded: 6.2 and 7 agree on it.
-            if not self.ready and b"ccept connections" in data:
-                self.ready = True
-                self._answer()
-
-        self._selector.register(output, selectors.EVENT_READ, read)
+    def _read_redis(self, output: IO[bytes]) -> bool:
+        """Keep what Redis says; False if it says nothing any more."""
+        data = os.read(output.fileno(), 65536)
+        if not data:
+            self._selector.unregister(output)
+            output.close()
+            return False
+        self._redis_log.write(data)
+        # Its last line of start-up, after the files have been loaded: 6.2 and 7 agree on it.
+        if not self.ready and b"ccept connections" in data:
+            self.ready = True
+            self._answer()
+        return True
 
     def _fail_redis(self, message: str, hint: str) -> None:
         self.ready = False
         self._complain(message, hint)
-        # Those who are connecting at this moment must be answered too.
-        self._after("end", 1.0, self._end)
+        # Who made us start is on the way, unless somebody has been told already.
+        told = any(client.waiting for client in self.clients.values())
+        self._after("end", 0.0 if told else _TELL_SECONDS, self._end)
 
     # -- the local worker ---------------------------------------------------------------------
 
@@ -282,6 +286,9 @@ class Keeper:
         self.retiring = [process for process in self.retiring if process.poll() is None]
         self._answer()
         if self.redis is not None and self.redis.poll() is not None and not self.ending:
+            output = self.redis.stdout
+            while output is not None and not output.closed and self._read_redis(output):
+                pass
             said = tail(self.place.log("redis"))
             self._fail_redis(
                 f"the embedded Redis ended (code {self.redis.returncode}): {said}",
