@@ -60,6 +60,7 @@ class Follower:
         self._run = run
         self._guids = guids
         self._last = ""
+        self._heard = time.monotonic()
         self.states: dict[int, str] = {}
         self.phase = "RUNNING"
         self.cause: Mapping[str, Any] | None = None
@@ -71,6 +72,7 @@ class Follower:
             snapshot = self._run.snapshot(self._guids)
         self.states = dict(snapshot.states)
         self.phase, self.cause, self._last = snapshot.phase, snapshot.cause, snapshot.last_id
+        self._heard = time.monotonic()
 
     def follow(self, seconds: float) -> list[Event]:
         """Wait for events, apply them and return them; none if there were none in that time.
@@ -87,7 +89,9 @@ class Follower:
         except errors.RedisUnreachable:
             self._reconnect()
             return []
-        if not events and block >= SILENCE:
+        if events:
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard >= SILENCE:
             self.look()
         for event in events:
             self._apply(event)
