@@ -166,7 +166,8 @@ class Hook:
 
     def _stop(self, host: Machine, guid: int, token: int, occ: int) -> Any:
         answer = host.stop(guid, token, occ)
-        self.world.truth.stopped.add(guid)
+        if isinstance(answer, Future):
+            self.world.truth.stopped.add(guid)
         return answer if self.world.rules.stop_waits else "ok"
 
     def set(self) -> Process:

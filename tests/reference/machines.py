@@ -184,8 +184,9 @@ class Machine:
     def clear(self, guid: int, token: int) -> str:
         """Raise the fence, then end whatever an RM left here and undo what it configured."""
         self.node.fence[guid] = max(token, self.node.fence.get(guid, 0))
-        for pid, (whose, _) in list(self.node.processes.items()):
+        for pid, (whose, occ) in list(self.node.processes.items()):
             if whose == guid:
+                self.mark_stop(guid, occ)
                 self._exit(pid, 137)
         self._kill(guid)
         self.node.interfaces.discard(guid)

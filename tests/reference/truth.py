@@ -224,9 +224,11 @@ def _judge_hosts(world: World) -> None:
 
 def _judge_failures(world: World) -> None:
     truth, faults = world.truth, world.faults
-    run_failed = (0, "FAILED") in truth.recorded
+    # What happened in a history that Redis forgot does not count.
+    recorded = {(int(event["g"]), event["e"]) for event in world.model.events}
+    run_failed = (0, "FAILED") in recorded
     for guid, resource in world.scenario.resources.items():
-        failed = (guid, "FAILED") in truth.recorded
+        failed = (guid, "FAILED") in recorded
         error = json.loads(world.model.rm(str(guid)).get("error", "{}")).get("message", "")
         if failed and not _excused(world, guid, error):
             truth.wrong("wrongly FAILED", f"{guid} {error}")
