@@ -147,6 +147,7 @@ class _Step:
     run: Run
     grant: Grant
     lease: Lease
+    place: str = ""
 
     def outcome(self) -> Outcome | None:
         """Carry it out; None if it has been put back, or is not ours any more."""
@@ -206,6 +207,7 @@ class _Step:
         if grant.host is None or not rm.hooks_for(Action(grant.action)):
             return NO_HOST
         node = loading.resource(self.run, self.run.record(grant.host))
+        self.place = f"{grant.label} on {node.label}"
         return ShellHost(
             self.runtime.sessions.session(node),
             run_id=self.run.run_id,
@@ -246,7 +248,7 @@ class _Step:
             ended.outcome,
             age=launch.age,
             attrs={**changes, **exits.attributes(grant.rtype, ended)},
-            info=exits.info(ended, grant.label),
+            info=exits.info(ended, self.place),
             outputs=ended.outputs,
             end_age=ended.age,
         )
@@ -272,7 +274,7 @@ class _Step:
         return told
 
     def _where(self) -> str:
-        return f"{self.grant.label} {self.grant.action}, attempt {self.grant.tries}"
+        return f"{self.place or self.grant.label}, {self.grant.action}, attempt {self.grant.tries}"
 
 
 def _logger(run: Run, grant: Grant) -> logging.LoggerAdapter[logging.Logger]:

@@ -114,6 +114,7 @@ class NodeWatch(threading.Thread):
         self._journal = journal
         self._offset = offset
         self._entries: Follow | None = None
+        self._place = ""
         self._heard = time.monotonic()
         self._over = threading.Event()
         self._labels: dict[int, ResourceRecord] = {}
@@ -168,6 +169,7 @@ class NodeWatch(threading.Thread):
 
     def _follow(self) -> None:
         record = self._run.record(self._node)
+        self._place = record.label
         node = loading.resource(self._run, record)
         session = self._runtime.sessions.session(node)
         self._entries = follow(
@@ -208,7 +210,7 @@ class NodeWatch(threading.Thread):
             occasion,
             ended.outcome,
             ended.age,
-            exits.info(ended, record.label),
+            exits.info(ended, f"{record.label} on {self._place}"),
             exits.attributes(record.rtype, ended),
             ended.outputs,
         )
