@@ -111,8 +111,9 @@ class NodeWatch(threading.Thread):
         self._runtime = runtime
         self._run = run
         self._node = node
-        self._journal = journal
-        self._offset = offset
+        # How far Redis is known to know the journal; only the thread that follows it writes this.
+        self._known = (journal, offset)
+        self._behind = threading.Event()
         self._entries: Follow | None = None
         self._place = ""
         self._heard = time.monotonic()
@@ -132,6 +133,8 @@ class NodeWatch(threading.Thread):
         try:
             while not self._over.is_set():
                 try:
+                    if self._behind.is_set():
+                        self._begin_anew()
                     self._follow()
                     delay = 0.2
                 except (HostError, OSError) as error:
@@ -155,17 +158,30 @@ class NodeWatch(threading.Thread):
         """Renew the lease; the channel ends with it."""
         timing = self._runtime.stack.timing
         while not self._over.wait(timing.renew):
+            journal, offset = self._known
             try:
                 granted = self._run.store.watch(self._node, self._runtime.name)
             except (RedisError, OSError):
                 continue
             if granted.status != "OK":
                 self._over.set()
+            elif journal and (granted.journal != journal or granted.offset < offset):
+                self._behind.set()
+                self._close_channel()
         self._close_channel()
         try:
             self._run.store.unwatch(self._node, self._runtime.name)
         except (RedisError, OSError) as error:
             log.warning("cannot give up the watch of node %s: %s", self._node, error)
+
+    def _begin_anew(self) -> None:
+        """Redis came back with older records: exits that were read may be unknown again."""
+        granted = self._run.store.watch(self._node, self._runtime.name)
+        if granted.status == "OK":
+            self._known = (granted.journal, granted.offset)
+            self._behind.clear()
+        else:
+            self._over.set()
 
     def _follow(self) -> None:
         record = self._run.record(self._node)
@@ -176,13 +192,15 @@ class NodeWatch(threading.Thread):
             session,
             self._run.run_id,
             self._node,
-            self._journal,
-            self._offset,
+            *self._known,
         )
         for entry in self._entries:
             self._heard = time.monotonic()
             self._take(entry)
             if self._over.is_set():
+                return
+            if self._behind.is_set():
+                self._close_channel()
                 return
 
     def _close_channel(self) -> None:
@@ -193,12 +211,19 @@ class NodeWatch(threading.Thread):
         if isinstance(entry, Ended):
             self._exited(entry.guid, entry.occasion, entry.exit)
             if entry.journal_id:
-                self._journal, self._offset = entry.journal_id, entry.offset
-                store = self._run.store
-                store.watched(self._node, self._runtime.name, self._journal, self._offset)
+                self._watched(entry.journal_id, entry.offset)
         elif isinstance(entry, Lost):
             ended = Exit(code=None, outcome="FAILED", reason=entry.reason)
             self._exited(entry.guid, entry.occasion, ended)
+
+    def _watched(self, journal: str, offset: int) -> None:
+        known, since = self._known
+        since = since if known == journal else 0
+        store, name = self._run.store, self._runtime.name
+        if store.watched(self._node, name, journal, offset, since) == "BEHIND":
+            self._behind.set()
+        else:
+            self._known = (journal, offset)
 
     def _exited(self, guid: int, occasion: int, ended: Exit) -> None:
         record = self._labels.get(guid) or self._run.store.record(guid)

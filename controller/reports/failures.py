@@ -41,7 +41,7 @@ class Failure:
 
     def __str__(self) -> str:
         message = self.message or self.kind or "failed"
-        place = f" at {self.where}" if self.where and self.where not in message else ""
+        place = f", {self.where}" if self.where and self.where not in message else ""
         weight = "" if self.critical else " (not critical)"
         hint = f" ({self.hint})" if self.hint and self.hint not in message else ""
         return f"{self.label}: {message}{place}{weight}{hint}"

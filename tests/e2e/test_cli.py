@@ -79,7 +79,7 @@ def test_status(shown: Installation) -> None:
     assert rows["hello"][2] == "FINISHED"
     assert rows["server"][2] == "STARTED"
     assert "exited with 3: no space" in " ".join(rows["broken"])
-    assert "failed: broken on here: exited with 3: no space (not critical)" in done.out
+    assert "failed: broken: exited with 3: no space, on here (not critical)" in done.out
     assert "release" in done.out.splitlines()[-1]
     assert "\x1b[" not in done.out
     told = json.loads(shown.nepiq("status", "shown", "--json").out)

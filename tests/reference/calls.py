@@ -271,7 +271,8 @@ class Calls:
         kind = self.rng.choice(["watch", "watch", "watched", "unwatch"])
         if kind == "watched":
             journal, offset = self.rng.choice(["j1", "j2"]), self.rng.randint(0, 90)
-            return Call("watched", (node, worker, journal, offset))
+            since = self.rng.choice([0, offset // 2])
+            return Call("watched", (node, worker, journal, offset, since))
         return Call(kind, (node, worker))
 
     def _rare(self) -> Call:

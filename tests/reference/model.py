@@ -303,16 +303,26 @@ class Model(Recovery):
         leases[str(node)] = 0.0
         return "OK"
 
-    def watched(self, node: int, worker: str, journal: str, offset: int) -> str:
-        """Keep how far a node's journal has been followed; it never goes back."""
+    def watched(self, node: int, worker: str, journal: str, offset: int, since: int = 0) -> str:
+        """Keep how far a node's journal has been followed; it never goes back.
+
+        Args:
+            node: the node.
+            worker: the watcher.
+            journal: which journal.
+            offset: how far it is known now.
+            since: how far it was known before. A Redis that came back younger may not know; what
+                was read up to there must then be read again.
+        """
         if not self._begin():
             return "GONE"
         if str(node) not in self.zset_at("watch"):
             return "NONE"
         record = self.hash_at(f"journal:{node}")
-        if record.get("id") != journal:
-            record.update(id=journal, offset=str(offset))
-        record["offset"] = str(max(int(record["offset"]), offset))
+        known = int(record["offset"]) if record.get("id") == journal else 0
+        if known < since:
+            return "BEHIND"
+        record.update(id=journal, offset=str(max(known, offset)))
         return "OK"
 
     # -- the sweeper's side ------------------------------------------------------------------------

@@ -155,8 +155,10 @@ class Worker(Owner):
             age = self.world.kernel.now - line.time
             yield self.world.kernel.soon()
             yield from self._exited(line.guid, line.occ, line.outcome, age)
+            told = yield from self.call("watched", node, self.name, "journal", offset + 1, offset)
+            if told != "OK":
+                return  # Redis came back younger: read again from where it is.
             offset += 1
-            yield from self.call("watched", node, self.name, "journal", offset)
 
     def _exited(self, guid: int, occ: int, outcome: str, age: float) -> Process:
         info = {"message": "exit"} if outcome == "FAILED" else {"exitCode": 0}

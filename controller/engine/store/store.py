@@ -297,9 +297,21 @@ class RunStore(RunReads):
         """Give up the lease on a node's journal, so that another takes it at once; the status."""
         return str(self._ask("unwatch", node, worker)[0])
 
-    def watched(self, node: int, worker: str, journal: str, offset: int) -> str:
-        """Record how far a node's journal has been followed; the status."""
-        return str(self._ask("watched", node, worker, journal, offset)[0])
+    def watched(self, node: int, worker: str, journal: str, offset: int, since: int = 0) -> str:
+        """Record how far a node's journal has been followed.
+
+        Args:
+            node: the node.
+            worker: who follows it.
+            journal: id of the journal.
+            offset: how far it is known now, in bytes.
+            since: how far it was known before, 0 for not at all.
+
+        Returns:
+            The status; ``BEHIND`` if Redis does not know it up to ``since``, because it came back
+            with older records: then it must be followed again from where ``watch`` says.
+        """
+        return str(self._ask("watched", node, worker, journal, offset, since)[0])
 
     def expire(self) -> tuple[str, bool]:
         """Delete the next part of a released run; the status, and whether there is more."""

@@ -206,3 +206,16 @@ def test_a_journal_is_followed_by_one_worker_and_taken_over_when_its_lease_ends(
     assert bench.model.unwatch(1, "w1") == "TAKEN"
     assert bench.model.unwatch(1, "w2") == "OK"
     assert bench.model.watch(1, "w3").offset == 5
+
+
+def test_a_watcher_that_is_ahead_of_redis_is_told_so() -> None:
+    bench = Bench(node(1))
+    bench.deploy()
+    bench.do("1.deploy")
+    bench.model.watch(1, "w1")
+    bench.model.watched(1, "w1", "j1", 50)
+    earlier = bench.model.copy()
+    assert bench.model.watched(1, "w1", "j1", 90, 50) == "OK"
+    bench.model.restore(earlier)
+    assert bench.model.watched(1, "w1", "j1", 120, 90) == "BEHIND"
+    assert bench.model.watch(1, "w1").offset == 50

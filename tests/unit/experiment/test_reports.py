@@ -31,14 +31,14 @@ def record(guid: int, **more: Any) -> Any:
 ERROR = {
     "type": "CommandError",
     "message": "exited with 3",
-    "where": "r1: here, start",
+    "where": "r1 on here, start",
     "hint": "look",
 }
 
 
 def test_failures_say_what_where_and_what_to_do() -> None:
     (failure,) = failures([record(1, error=ERROR, milestones={"FAILED": 5.0}), record(2)])
-    assert str(failure) == "r1: exited with 3 at here, start (look)"
+    assert str(failure) == "r1: exited with 3, on here, start (look)"
     assert failure.kind == "CommandError"
     assert failure.critical
     assert not failure.released
