@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .events import Event as Event
     from .orchestration import Run as Run
+    from .presence import WorkerInfo as WorkerInfo
     from .stack import RunInfo as RunInfo
     from .stack import Stack as Stack
-    from .stack import WorkerInfo as WorkerInfo
 
 _HOMES = {
     "Event": "events",
     "Run": "orchestration",
     "RunInfo": "stack",
     "Stack": "stack",
-    "WorkerInfo": "stack",
+    "WorkerInfo": "presence",
 }
 
 __all__ = ["Event", "Run", "RunInfo", "Stack", "WorkerInfo"]

@@ -7,7 +7,6 @@ run's alarms and the rest is on the list, and the sweeper takes both up.
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..settings import Settings
-from . import events, queues, transfer
+from . import events, presence, queues, transfer
 from .store import keys
 from .store.records import (
     Condition,
@@ -323,25 +322,7 @@ class Run:
             NoWorker: one is not within ``seconds`` (``settings.worker_timeout`` by default).
         """
         limit = self.settings.worker_timeout if seconds is None else seconds
-        end = time.monotonic() + limit
-        wanted = set(queues)
-        while wanted - self._served():
-            if time.monotonic() > end:
-                missing = sorted(wanted - self._served())
-                raise _no_worker(missing, limit)
-            # Workers announce themselves by a key, not by an event of this run.
-            time.sleep(0.1)
-
-    def _served(self) -> set[str]:
-        from .stack import ALIVE
-
-        redis = self.store.redis
-        seconds = int(_any(redis.time())[0])
-        names = _any(redis.zrangebyscore(keys.BEATS, seconds - ALIVE, "+inf"))
-        if not names:
-            return set()
-        told = [json.loads(text) for text in _any(redis.hmget(keys.WORKERS, names)) if text]
-        return {queue for worker in told for queue in worker["queues"]}
+        presence.require(self.store.redis, queues, limit)
 
     def _accept(self, status: str, detail: str = "") -> None:
         """Raise the error that a script's refusal stands for."""
@@ -395,18 +376,3 @@ def _resource_spec(spec: Mapping[str, Any]) -> ResourceSpec:
         site=spec.get("site", ""),
         limit=spec.get("limit"),
     )
-
-
-def _no_worker(missing: Sequence[str], seconds: float) -> errors.NoWorker:
-    queue = missing[0]
-    site = queues.site_of(queue)
-    what = f"site {site!r}" if site else "it"
-    command = f"nepiq worker --site {site}" if site else "nepiq worker"
-    return errors.NoWorker(
-        f"no worker serves {what} (queue {queue})" + (f", waited {seconds:g} s" if seconds else ""),
-        hint=f"start one: {command}",
-    )
-
-
-def _any(value: Any) -> Any:
-    return value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import json
 import re
 import time
 from collections.abc import Iterable
@@ -21,15 +20,13 @@ from redis.retry import Retry
 from .. import errors
 from ..settings import Settings
 from .orchestration import Run
+from .presence import WorkerInfo, workers
 from .store import keys
 from .store.store import RunStore
 from .store.timing import Timing
 
 if TYPE_CHECKING:
     from .broker import Publisher
-
-ALIVE = 10.0
-"""Seconds since its last sign of life within which a worker counts as alive."""
 
 
 @dataclass(frozen=True)
@@ -51,32 +48,6 @@ class RunInfo:
     created: float
     live: int
     cause: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class WorkerInfo:
-    """What a worker says of itself.
-
-    Attributes:
-        name: its Celery node name.
-        machine: the worker machine it runs on.
-        queues: what it serves.
-        pid: its process id there.
-        version: its nepiq version.
-        seen: seconds since its last sign of life.
-    """
-
-    name: str
-    machine: str
-    queues: tuple[str, ...]
-    pid: int
-    version: str
-    seen: float
-
-    @property
-    def alive(self) -> bool:
-        """True if it gave a sign of life lately."""
-        return self.seen < ALIVE
 
 
 def client_url(url: str) -> str:
@@ -252,26 +223,7 @@ class Stack:
 
     def workers(self) -> list[WorkerInfo]:
         """The workers that gave a sign of life within the last day, by name."""
-        records: dict[bytes, bytes] = _any(self.redis.hgetall(keys.WORKERS))
-        beats = dict(_list(self.redis.zrange(keys.BEATS, 0, -1, withscores=True)))
-        seconds, micros = _any(self.redis.time())
-        now = seconds + micros / 1e6
-        found = []
-        for name, text in sorted(records.items()):
-            if name not in beats:
-                continue
-            told = json.loads(text)
-            found.append(
-                WorkerInfo(
-                    name.decode(),
-                    told["machine"],
-                    tuple(told["queues"]),
-                    told["pid"],
-                    told["version"],
-                    max(0.0, now - beats[name]),
-                )
-            )
-        return found
+        return workers(self.redis)
 
     def close(self) -> None:
         """Close what was opened."""

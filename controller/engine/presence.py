@@ -1,0 +1,101 @@
+"""The workers that are there, as they tell by their signs of life."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from .. import errors
+from . import queues
+from .store import keys
+
+ALIVE = 10.0
+"""Seconds since its last sign of life within which a worker counts as alive."""
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """What a worker says of itself.
+
+    Attributes:
+        name: its Celery node name.
+        machine: the worker machine it runs on.
+        queues: what it serves.
+        pid: its process id there.
+        version: its nepiq version.
+        seen: seconds since its last sign of life.
+    """
+
+    name: str
+    machine: str
+    queues: tuple[str, ...]
+    pid: int
+    version: str
+    seen: float
+
+    @property
+    def alive(self) -> bool:
+        """True if it gave a sign of life lately."""
+        return self.seen < ALIVE
+
+
+def workers(redis: Redis) -> list[WorkerInfo]:
+    """All workers that have not said farewell, by name."""
+    pipe = redis.pipeline(transaction=False)
+    pipe.hgetall(keys.WORKERS)
+    pipe.zrange(keys.BEATS, 0, -1, withscores=True)
+    pipe.time()
+    answers: list[Any] = pipe.execute()
+    records, beats, (seconds, micros) = answers[0], dict(answers[1]), answers[2]
+    now = seconds + micros / 1e6
+    found = []
+    for name, text in sorted(records.items()):
+        if name in beats:
+            told = json.loads(text)
+            found.append(
+                WorkerInfo(
+                    name.decode(),
+                    told["machine"],
+                    tuple(told["queues"]),
+                    told["pid"],
+                    told["version"],
+                    max(0.0, now - beats[name]),
+                )
+            )
+    return found
+
+
+def served(redis: Redis) -> set[str]:
+    """The queues that live workers serve."""
+    return {queue for worker in workers(redis) if worker.alive for queue in worker.queues}
+
+
+def require(redis: Redis, names: Iterable[str], seconds: float) -> None:
+    """Return when each queue is served by a live worker.
+
+    Raises:
+        NoWorker: one is not within ``seconds``.
+    """
+    end = time.monotonic() + seconds
+    wanted = set(names)
+    while missing := wanted - served(redis):
+        if time.monotonic() > end:
+            raise _no_worker(sorted(missing), seconds)
+        # Workers announce themselves by a key of their own, which gives no event.
+        time.sleep(0.1)
+
+
+def _no_worker(missing: Sequence[str], seconds: float) -> errors.NoWorker:
+    queue = missing[0]
+    site = queues.site_of(queue)
+    what = f"site {site!r}" if site else "it"
+    command = f"nepiq worker --site {site}" if site else "nepiq worker"
+    return errors.NoWorker(
+        f"no worker serves {what} (queue {queue})" + (f", waited {seconds:g} s" if seconds else ""),
+        hint=f"start one: {command}",
+    )
