@@ -13,7 +13,6 @@ from .steps import LIVE
 from .todo import Todo
 
 _CLAIM_TOLERANCE = 0.002
-_LINE_ALARM = 60.0
 _BEFORE_READY = ("NEW", "DISCOVERED", "RESERVED", "PROVISIONED")
 
 
@@ -83,13 +82,9 @@ class Claims(Todo):
         if record.get("status") == "claimed" and record["nonce"] == nonce:
             return self._grant(step)
         refusal = self._refuse(step, machine)
-        if isinstance(refusal, Early):
-            return refusal
-        host = self.busy_host(step) if record else ""
         if refusal:
-            if host and refusal != "full":
-                self.next_in_line(host)
-            return None
+            self.give_up_offer(step)
+            return refusal if isinstance(refusal, Early) else None
         self._take(step, nonce, worker)
         return self._grant(step)
 
@@ -129,12 +124,9 @@ class Claims(Todo):
         if not self._bind(rm, machine):
             self.submit(step)
             return "elsewhere"
-        host, record = self.busy_host(step), self.step(step)
-        if host and not self.has_place(host):
-            if "lined" not in record:
-                record["lined"] = "1"
-                self.list_at(f"line:{host}").append(step)
-            self.alarm[step] = self.now + _LINE_ALARM
+        host = self.busy_host(step)
+        if host and self.step(step).get("lined") != "2" and not self.has_place(host):
+            self.line_up(step, host)
             return "full"
         return ""
 
@@ -152,6 +144,7 @@ class Claims(Todo):
         record.update(status="claimed", nonce=nonce, worker=worker, token=f"{token:.0f}")
         record["tries"] = str(int(record.get("tries", 0)) + 1)
         record.setdefault("began", text(self.now))
+        record.pop("lined", None)
         self.alarm[step] = self.now + self.timing.lease
         host = self.busy_host(step)
         if host:

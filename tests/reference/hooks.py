@@ -167,7 +167,7 @@ class Hook:
     def _stop(self, host: Machine, guid: int, token: int, occ: int) -> Any:
         answer = host.stop(guid, token, occ)
         if isinstance(answer, Future):
-            self.world.truth.stopped.add(guid)
+            self.world.truth.stopped.add((guid, occ))
         return answer if self.world.rules.stop_waits else "ok"
 
     def set(self) -> Process:

@@ -151,6 +151,7 @@ class Model(Recovery):
         if record["status"] != "due":
             return
         if record["left"] != "0":
+            self.give_up_offer(step)
             record["status"] = "waiting"
             record.pop("sent", None)
             record.pop("lined", None)

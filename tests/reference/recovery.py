@@ -40,16 +40,25 @@ class Recovery(Claims):
     def look_after(self, step: str, backlogged: Collection[str] = ()) -> None:
         """The alarm of a step rang: its message or its worker may be lost."""
         record = self.step(step)
-        queued = self.queue_of(self.rm(guid_of(step))) in backlogged
-        if record["status"] == "due" and queued and 0 < int(record.get("sent", 0)) < _PATIENCE:
+        if self.alarm[step] > self.now:
+            return  # A step before this one has moved it.
+        if record["status"] == "claimed":
+            if self.now < number(self.meta["reclaim"]):
+                self.alarm[step] = number(self.meta["reclaim"])
+            else:
+                self._take_back(step)
+        elif record.get("lined") == "1":
+            self.line_up(step, self.busy_host(step))
+            self.offer_places(self.busy_host(step))
+        elif self._is_queued(step, backlogged):
             self.look_again(step)
-        elif record["status"] == "due":
-            record.pop("lined", None)
-            self.hand_out(step)
-        elif self.now < number(self.meta["reclaim"]):
-            self.alarm[step] = number(self.meta["reclaim"])
         else:
-            self._take_back(step)
+            self.hand_out(step)
+
+    def _is_queued(self, step: str, backlogged: Collection[str]) -> bool:
+        """Whether the message of a step is probably one of those that wait for a worker."""
+        queued = self.queue_of(self.rm(guid_of(step))) in backlogged
+        return queued and 0 < int(self.step(step).get("sent", 0)) < _PATIENCE
 
     def _take_back(self, step: str) -> None:
         record, guid = self.step(step), guid_of(step)

@@ -9,6 +9,7 @@ from .records import Hash, Records, action_of, guid_of, is_extra, number, text
 LIVE = ("waiting", "due", "claimed")
 _VOLATILE = ("left", "due", "nonce", "worker", "began", "sent", "lined", "cancel")
 _LONGEST_GRACE = 60.0
+_LINE_ALARM = 60.0
 
 
 class Steps(Records):
@@ -98,9 +99,9 @@ class Steps(Records):
     def end_step(self, step: str, status: str, **fields: str) -> None:
         """A step becomes done or void; only what is worth knowing later stays."""
         record = self.step(step)
-        was_claimed = record.get("status") == "claimed"
-        if was_claimed:
+        if record.get("status") == "claimed":
             self.end_claim(step)
+        self.give_up_offer(step)
         for name in _VOLATILE:
             record.pop(name, None)
         record.update(status=status, **fields)
@@ -132,7 +133,7 @@ class Steps(Records):
         host = self.busy_host(step)
         if host:
             self.set_at(f"busy:{host}").discard(step)
-            self.next_in_line(host)
+            self.offer_places(host)
 
     def busy_host(self, step: str) -> str:
         """The host on which a step does I/O; empty if it does none."""
@@ -148,15 +149,32 @@ class Steps(Records):
         limit = int(self.rm(host).get("limit") or 0)
         return not limit or len(self.set_at(f"busy:{host}")) < limit
 
-    def next_in_line(self, host: str) -> None:
-        """Offer a free place on a host to the first that still wants it."""
+    def line_up(self, step: str, host: str) -> None:
+        """Let a step wait for a place on its host."""
+        record = self.step(step)
+        if "lined" not in record:
+            record["lined"] = "1"
+            self.list_at(f"line:{host}").append(step)
+        self.alarm[step] = self.now + _LINE_ALARM
+
+    def offer_places(self, host: str) -> None:
+        """Keep free places on a host for the first in line, and submit these."""
         line = self.list_at(f"line:{host}")
         while line and self.has_place(host):
             step = line.pop(0)
             record = self.step(step)
-            if record.pop("lined", None) and record["status"] == "due":
+            if record.get("lined") == "1" and record["status"] == "due":
+                record["lined"] = "2"
+                self.set_at(f"busy:{host}").add(step)
                 self.hand_out(step)
-                return
+
+    def give_up_offer(self, step: str) -> None:
+        """A step that was offered a place cannot use it now."""
+        record, host = self.step(step), self.busy_host(step)
+        if record.get("lined") == "2":
+            del record["lined"]
+            self.set_at(f"busy:{host}").discard(step)
+            self.offer_places(host)
 
     def steps_of(self, guid: str, *more: str) -> list[str]:
         """The steps of an RM that may be live; its release only on request."""

@@ -43,7 +43,7 @@ class Truth:
         self.reached: dict[tuple[int, str], float] = {}
         self.recorded: set[tuple[int, str]] = set()
         self.launches: Counter[tuple[int, int]] = Counter()
-        self.stopped: set[int] = set()
+        self.stopped: set[tuple[int, int]] = set()
         self.late: list[tuple[int, Condition]] = []
         self.delays: list[tuple[float, str]] = []
         self.launching: Grant | None = None
@@ -224,7 +224,8 @@ def _judge_hosts(world: World) -> None:
         for guid in left | set(machine.node.jobs.values()):
             truth.wrong("process left behind", (node, guid))
         for guid in machine.node.interfaces:
-            if world.scenario.resources[guid].poison != "release":
+            # A release whose workers died four times is given up, and says so.
+            if "worker lost" not in world.model.step(f"{guid}.release").get("error", ""):
                 truth.wrong("interface left behind", (node, guid))
 
 
@@ -238,7 +239,8 @@ def _judge_failures(world: World) -> None:
         error = json.loads(world.model.rm(str(guid)).get("error", "{}")).get("message", "")
         if failed and not _excused(world, guid, error):
             truth.wrong("wrongly FAILED", f"{guid} {error}")
-        if guid in truth.stopped and error == "exit" and not faults & {"reboot", "gone"}:
+        occ = int(world.model.rm(str(guid)).get("occ", 1))
+        if (guid, occ) in truth.stopped and error == "exit" and not faults & {"reboot", "gone"}:
             truth.wrong("stopped but FAILED", guid)
         undisturbed = not faults & {"abort", "client", "poison", "gone", "rollback", "outage"}
         ran = any(whose == guid for whose, _ in truth.launches)

@@ -163,18 +163,34 @@ def test_a_lost_claim_frees_its_rm_and_its_place() -> None:
     assert {"2.deploy", "3.deploy"} <= set(bench.handed_out())
 
 
-def test_a_step_in_line_is_looked_after_if_everybody_forgot_it() -> None:
+def test_a_step_in_line_stays_there_however_long_it_takes() -> None:
     bench = Bench(node(1, limit=1), app(2, 1), app(3, 1))
     bench.deploy()
     bench.do("1.deploy")
     token = bench.take("2.deploy")
     assert bench.claim("3.deploy") is None
     bench.handed_out()
-    for _ in range(21):
+    for _ in range(50):
         bench.wait(3)
         bench.model.renew("w1", [("2.deploy", token)])
         bench.sweep()
+    assert bench.handed_out() == []
+    bench.commit("2.deploy", token)
     assert bench.handed_out() == ["3.deploy"]
+
+
+def test_an_offered_place_whose_message_was_lost_is_offered_again() -> None:
+    bench = Bench(node(1, limit=1), app(2, 1), app(3, 1))
+    bench.deploy()
+    bench.do("1.deploy")
+    token = bench.take("2.deploy")
+    assert bench.claim("3.deploy") is None
+    bench.commit("2.deploy", token)
+    bench.handed_out()
+    bench.wait(5)
+    bench.sweep()
+    assert bench.handed_out() == ["3.deploy"]
+    bench.do("3.deploy")
 
 
 @pytest.mark.parametrize("limit", [1, 3])

@@ -296,10 +296,39 @@ def test_a_place_offered_to_a_step_that_is_void_goes_to_the_next() -> None:
     token = bench.take("2.deploy")
     assert bench.claim("3.deploy") is bench.claim("4.deploy") is None
     bench.commit("2.deploy", token)
-    bench.call("release", "r", [3])
     bench.handed_out()
-    assert bench.claim("3.deploy") is None
+    bench.call("release", "r", [3])
     assert bench.handed_out() == ["4.deploy"]
+    bench.do("4.deploy")
+
+
+def test_a_place_offered_to_a_step_whose_rm_is_busy_goes_to_the_next() -> None:
+    bench = Bench(node(1, limit=2), *(app(guid, 1) for guid in (2, 3, 4)))
+    bench.deploy()
+    bench.do("1.deploy")
+    one, two = bench.take("2.deploy"), bench.take("3.deploy")
+    bench.call("request", "q", 4, "set", ["a", 1])
+    assert bench.claim("4.deploy") is bench.claim("4.set.1") is None
+    bench.commit("2.deploy", one)
+    bench.take("4.deploy")
+    bench.handed_out()
+    bench.commit("3.deploy", two)
+    assert "4.set.1" in bench.handed_out()
+    assert bench.claim("4.set.1") is None  # It parks, and gives its place up.
+    assert bench.model.set_at("busy:1") == {"4.deploy"}
+
+
+def test_who_comes_later_lines_up_behind_those_who_wait() -> None:
+    bench = Bench(node(1, limit=1), *(app(guid, 1) for guid in (2, 3, 4)))
+    bench.deploy()
+    bench.do("1.deploy")
+    token = bench.take("2.deploy")
+    assert bench.claim("3.deploy") is None
+    bench.commit("2.deploy", token)
+    assert bench.claim("4.deploy") is None  # The free place is promised.
+    bench.handed_out()
+    bench.do("3.deploy")
+    assert "4.deploy" in bench.handed_out()
 
 
 def test_local_hosts_are_bound_to_the_machine_of_the_first_claim() -> None:

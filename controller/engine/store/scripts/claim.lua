@@ -4,7 +4,7 @@ if not alive then
 end
 tick()
 local nonce, worker, machine, lease = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
-local TOLERANCE, LINE_ALARM = 0.002, 60
+local TOLERANCE = 0.002
 local MICROSECONDS = floor(now * 1e6 + 0.5)
 local TOKEN = format('%.0f', MICROSECONDS)
 
@@ -37,15 +37,6 @@ local function park(r, id)
   end
 end
 
-local function line_up(s, host)
-  if not s.lined then
-    s.lined = 1
-    save(s)
-    call('RPUSH', P .. 'line:' .. host, s._id)
-  end
-  alarms[s._id] = now + LINE_ALARM
-end
-
 local function take(s, r)
   local token = TOKEN
   if r.token and tonumber(r.token) >= MICROSECONDS then
@@ -53,7 +44,7 @@ local function take(s, r)
   end
   r.running, r.token = s._id, token
   s.status, s.nonce, s.worker, s.token = 'claimed', nonce, worker, token
-  s.tries, s.began = (s.tries or 0) + 1, s.began or stamp(now)
+  s.tries, s.began, s.lined = (s.tries or 0) + 1, s.began or stamp(now), nil
   save(r)
   save(s)
   alarms[s._id] = now + lease
@@ -109,7 +100,7 @@ local function refusal(s, r, host)
     announce(s)
     return 'elsewhere'
   end
-  if host and not has_place(host) then
+  if host and s.lined ~= OFFERED and not has_place(host) then
     line_up(s, host)
     return 'full'
   end
@@ -126,15 +117,9 @@ local function claim(id)
   end
   local host = busy_host(s, r)
   local why = refusal(s, r, host)
-  if why == 'early' then
-    return { 'early', s.due - now }
-  end
   if why then
-    -- The place may have been offered to this step: it goes to the next.
-    if host and why ~= 'full' then
-      next_in_line(host)
-    end
-    return 'none'
+    give_up_offer(s)
+    return why == 'early' and { 'early', s.due - now } or 'none'
   end
   take(s, r)
   return grant(s, r)

@@ -25,6 +25,7 @@ if s.status == 'waiting' or s.status == 'due' then
   local before = s.due
   gate(s, target, milestone, offset, 'c')
   if s.status == 'due' and s.left == 1 then
+    give_up_offer(s)
     s.status, s.sent, s.lined = 'waiting', nil, nil
     alarms[s._id] = false
   elseif s.status == 'due' and s.due ~= before then

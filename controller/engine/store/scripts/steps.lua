@@ -95,22 +95,46 @@ local function has_place(host)
   return not limit or call('SCARD', P .. 'busy:' .. host) < limit
 end
 
--- Offer a free place on a host to the first that still wants one.
-local function next_in_line(host)
+-- How far a step is that waits for a place on its host: in line, or offered one.
+local IN_LINE, OFFERED = 1, 2
+local LINE_ALARM = 60
+
+local function line_up(s, host)
+  if not s.lined then
+    s.lined = IN_LINE
+    save(s)
+    call('RPUSH', P .. 'line:' .. host, s._id)
+  end
+  alarms[s._id] = now + LINE_ALARM
+end
+
+-- Keep free places on a host for the first in line, and have these submitted.
+local function offer_places(host)
   while has_place(host) do
     local id = call('LPOP', P .. 'line:' .. host)
     if not id then
       return
     end
     local s = step(id)
-    local wants = s.lined and s.status == 'due'
-    if s.lined then
-      s.lined = nil
-      save(s)
+    if s.lined == IN_LINE and s.status == 'due' then
+      s.lined = OFFERED
+      call('SADD', P .. 'busy:' .. host, id)
+      hand_out(s)
     end
-    if wants then
-      return hand_out(s)
-    end
+  end
+end
+
+local function leave_place(s, host)
+  call('SREM', P .. 'busy:' .. host, s._id)
+  offer_places(host)
+end
+
+-- A step that was offered a place cannot use it now.
+local function give_up_offer(s)
+  if s.lined == OFFERED then
+    s.lined = nil
+    save(s)
+    leave_place(s, busy_host(s, rm(s._guid)))
   end
 end
 
@@ -129,8 +153,7 @@ local function end_claim(s)
   end
   local host = busy_host(s, r)
   if host then
-    call('SREM', P .. 'busy:' .. host, s._id)
-    next_in_line(host)
+    leave_place(s, host)
   end
 end
 
@@ -154,6 +177,7 @@ local function end_step(s, status)
     s._worker = s.worker
     end_claim(s)
   end
+  give_up_offer(s)
   s.status = status
   s.left, s.due, s.nonce, s.worker, s.began, s.sent, s.lined, s.cancel = nil
   save(s)

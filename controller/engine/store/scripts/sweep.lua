@@ -64,10 +64,15 @@ budget = budget - #rang
 load('step', rang)
 for _, id in ipairs(rang) do
   local s = step(id)
-  if s.status == 'due' and message_is_queued(s) then
+  if alarms[id] ~= nil then
+    -- One before this has moved it.
+  elseif s.status == 'due' and s.lined == IN_LINE then
+    local host = busy_host(s, rm(s._guid))
+    line_up(s, host)
+    offer_places(host)
+  elseif s.status == 'due' and message_is_queued(s) then
     look_again(s)
   elseif s.status == 'due' then
-    s.lined = nil
     hand_out(s)
   elseif s.status ~= 'claimed' then
     alarms[id] = false
