@@ -1,4 +1,4 @@
-"""A duplex line channel over the pipes of a process."""
+"""Channels to programs: what all have in common, and those over the pipes of a process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from ...controller.errors import HostError
 from ...controller.model.timing import Deadline
-from .pipes import kill_group
+from .pipes import exit_code, kill_group
 from .session import TICK, give_up
 
 #: What a program gets to end by itself once its input was closed, in seconds.
@@ -22,46 +22,64 @@ _BLOCK = 1 << 16
 _COMPLAINT = 2000
 
 
-class PipeChannel:
-    """A LineChannel to a child that leads its own process group.
+class Patience:
+    """How long a channel is waited for: a deadline, a wish to give up, a silence.
 
-    Lines are read by one thread; ``send`` and ``close`` may come from others. Standard error
-    is drained while lines are read; its end is in :attr:`complaint`.
+    Args:
+        deadline: when waiting ends with DeadlineError; never if None.
+        cancel: what ends it with Cancelled when set.
+        silence: seconds without a word after which the other side counts as dead; never if None.
     """
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
-        *,
         deadline: Deadline | None = None,
         cancel: threading.Event | None = None,
         silence: float | None = None,
-        on_close: Callable[[PipeChannel], None] = lambda channel: None,
     ) -> None:
-        """Take over a process whose three streams are pipes; see :meth:`Session.open`."""
-        if process.stdin is None or process.stdout is None or process.stderr is None:
-            raise ValueError("a channel needs all three streams as pipes")
-        self._process = process
-        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
-        self._deadline, self._cancel, self._silence = deadline, cancel, silence
-        self._on_close = on_close
-        # Descriptors are closed under these, so that nobody waits on one that means another file.
-        self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._closing = threading.Lock()
-        self._closed = False
-        self._wake, self._waker = os.pipe()
-        self._complaint = b""
+        self.silence = silence
+        self._deadline, self._cancel = deadline, cancel
+
+    def quiet(self) -> Deadline:
+        """When a silence that begins now is over."""
+        return Deadline.after(math.inf if self.silence is None else self.silence)
+
+    def seconds(self, most: float = math.inf) -> float | None:
+        """How long to wait at most before :meth:`check`; None for as long as it takes."""
+        if self._deadline is not None:
+            most = min(most, self._deadline.remaining)
+        if self._cancel is not None:
+            most = min(most, TICK)
+        return None if most == math.inf else most
+
+    def check(self) -> None:
+        """Raise if there is no time left, or no wish; see :func:`give_up`."""
+        give_up(self._deadline, self._cancel)
+
+    def fallen_silent(self, complaint: str) -> HostError:
+        """The error for a silence that took too long."""
+        return HostError(f"silent for {self.silence:g} s", hint=complaint)
+
+
+class LineReader:
+    """Lines out of the blocks of a channel, and into it. A base class."""
+
+    def __init__(self) -> None:
         self._parts: list[bytes] = []  # of a line whose end has not come
         self._whole: deque[bytes] = deque()
-        self._ears = select.poll()
-        for stream in (self._stdout.fileno(), self._stderr.fileno(), self._wake):
-            self._ears.register(stream, select.POLLIN)
-        os.set_blocking(self._stdin.fileno(), False)
 
     @property
-    def complaint(self) -> str:
-        """The end of what the program wrote to standard error so far."""
-        return self._complaint.decode("utf-8", "replace").strip()
+    def closed(self) -> bool:
+        """True once the channel was closed on this side."""
+        raise NotImplementedError
+
+    def read(self) -> bytes:
+        """The next block of output; empty at its end."""
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        """Write all of ``data``."""
+        raise NotImplementedError
 
     def send(self, line: bytes) -> None:
         """Write one line; the newline is added.
@@ -69,21 +87,7 @@ class PipeChannel:
         Raises:
             HostError: the program has ended or closed its input, or the channel is closed.
         """
-        rest = memoryview(line + b"\n")
-        with self._writing:
-            while rest:
-                if self._closed:
-                    raise HostError("the channel is closed")
-                try:
-                    rest = rest[os.write(self._stdin.fileno(), rest) :]
-                except BlockingIOError:
-                    mouth = select.poll()
-                    mouth.register(self._stdin.fileno(), select.POLLOUT)
-                    mouth.register(self._wake, select.POLLIN)
-                    mouth.poll(self._patience(math.inf))
-                    give_up(self._deadline, self._cancel)
-                except BrokenPipeError:
-                    raise HostError("the program has ended", hint=self.complaint) from None
+        self.write(line + b"\n")
 
     def lines(self) -> Iterator[bytes]:
         """Yield output lines without their newline, until the program ends or is closed.
@@ -94,7 +98,7 @@ class PipeChannel:
         while True:
             while self._whole:
                 yield self._whole.popleft()
-            block = self._read()
+            block = self.read()
             if not block:
                 break
             first, *others = block.split(b"\n")
@@ -103,8 +107,97 @@ class PipeChannel:
                 self._whole.append(b"".join(self._parts))
                 self._parts = [other]
         last, self._parts = b"".join(self._parts), []
-        if last and not self._closed:
+        if last and not self.closed:
             yield last
+
+
+class PipeChannel(LineReader):
+    """A channel to a child that leads its own process group.
+
+    It is read by one thread; the other methods may be called from others. Standard error
+    is drained while its output is read; the end of it is in :attr:`complaint`.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        patience: Patience,
+        on_close: Callable[[PipeChannel], None] = lambda channel: None,
+    ) -> None:
+        """Take over a process whose three streams are pipes; see :meth:`Session.open`."""
+        super().__init__()
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise ValueError("a channel needs all three streams as pipes")
+        self._process = process
+        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
+        self._patience = patience
+        self._on_close = on_close
+        # Descriptors are closed under these, so that nobody waits on one that means another file.
+        self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._wake, self._waker = os.pipe()
+        self._complaint = b""
+        self._ears = select.poll()
+        for stream in (self._stdout.fileno(), self._stderr.fileno(), self._wake):
+            self._ears.register(stream, select.POLLIN)
+        os.set_blocking(self._stdin.fileno(), False)
+
+    @property
+    def complaint(self) -> str:
+        """The end of what the program wrote to standard error so far."""
+        return self._complaint.decode("utf-8", "replace").strip()
+
+    @property
+    def closed(self) -> bool:
+        """True once it was closed on this side."""
+        return self._closed
+
+    def read(self) -> bytes:
+        """The next block of output; empty at its end; see :meth:`Channel.read`."""
+        with self._reading:
+            quiet = self._patience.quiet()
+            while not self._closed:
+                ready = {stream for stream, _ in self._ears.poll(self._wait(quiet.remaining))}
+                if self._stderr.fileno() in ready:
+                    self._listen_to_complaints()
+                if self._stdout.fileno() in ready:
+                    return os.read(self._stdout.fileno(), _BLOCK)
+                self._patience.check()
+                if quiet.expired:
+                    raise self._patience.fallen_silent(self.complaint)
+            return b""
+
+    def write(self, data: bytes) -> None:
+        """Write all of ``data``; see :meth:`Channel.write`."""
+        rest = memoryview(data)
+        with self._writing:
+            while rest:
+                if self._closed:
+                    raise HostError("the channel is closed")
+                try:
+                    rest = rest[os.write(self._stdin.fileno(), rest) :]
+                except BlockingIOError:
+                    mouth = select.poll()
+                    mouth.register(self._stdin.fileno(), select.POLLOUT)
+                    mouth.register(self._wake, select.POLLIN)
+                    mouth.poll(self._wait(math.inf))
+                    self._patience.check()
+                except BrokenPipeError:
+                    raise HostError("the program has ended", hint=self.complaint) from None
+
+    def finish(self) -> None:
+        """Close the program's input; see :meth:`Channel.finish`."""
+        with self._writing, contextlib.suppress(BrokenPipeError):
+            if not self._closed:
+                self._stdin.close()
+
+    def code(self) -> int:
+        """The exit code of a program whose output has ended; see :meth:`Channel.code`."""
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return exit_code(self._process.wait(self._patience.seconds()))
+            self._patience.check()
 
     def close(self) -> None:
         """End the program and free the channel. May be called from another thread."""
@@ -133,29 +226,10 @@ class PipeChannel:
         kill_group(self._process)
         self._process.wait()
 
-    def _patience(self, silence: float) -> int | None:
-        """Milliseconds to wait before looking at the deadline and the event again."""
-        wait = silence
-        if self._deadline is not None:
-            wait = min(wait, self._deadline.remaining)
-        if self._cancel is not None:
-            wait = min(wait, TICK)
-        return None if wait == math.inf else math.ceil(wait * 1000)
-
-    def _read(self) -> bytes:
-        """The next block of output; empty at its end."""
-        with self._reading:
-            quiet = Deadline.after(math.inf if self._silence is None else self._silence)
-            while not self._closed:
-                ready = {stream for stream, _ in self._ears.poll(self._patience(quiet.remaining))}
-                if self._stderr.fileno() in ready:
-                    self._listen_to_complaints()
-                if self._stdout.fileno() in ready:
-                    return os.read(self._stdout.fileno(), _BLOCK)
-                give_up(self._deadline, self._cancel)
-                if quiet.expired:
-                    raise HostError(f"silent for {self._silence:g} s", hint=self.complaint)
-            return b""
+    def _wait(self, silence: float) -> int | None:
+        """Milliseconds to wait for a stream before looking at anything else."""
+        wait = self._patience.seconds(silence)
+        return None if wait is None else math.ceil(wait * 1000)
 
     def _listen_to_complaints(self) -> None:
         words = os.read(self._stderr.fileno(), _BLOCK)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from ...controller.errors import HostError
 from ...controller.model.timing import Deadline
-from .channel import PipeChannel
-from .pipes import discard, exchange, kill_group
+from .channel import Patience, PipeChannel
+from .pipes import discard, exchange, exit_code, kill_group
 from .session import TICK, Completed, give_up
 
 
@@ -66,7 +66,7 @@ class LocalSession:
             kill_group(process)
             discard(process)
             raise
-        return Completed(_exit_code(process.returncode), stdout, stderr)
+        return Completed(exit_code(process.returncode), stdout, stderr)
 
     def open(
         self,
@@ -78,9 +78,7 @@ class LocalSession:
     ) -> PipeChannel:
         """Start a command and talk with it line by line; see :meth:`Session.open`."""
         process = self._spawn(command)
-        channel = PipeChannel(
-            process, deadline=deadline, cancel=cancel, silence=silence, on_close=self._forget
-        )
+        channel = PipeChannel(process, Patience(deadline, cancel, silence), self._forget)
         with self._lock:
             self._channels.add(channel)
             closed = self._closed
@@ -115,7 +113,3 @@ class LocalSession:
     def _forget(self, channel: PipeChannel) -> None:
         with self._lock:
             self._channels.discard(channel)
-
-
-def _exit_code(returncode: int) -> int:
-    return returncode if returncode >= 0 else 128 - returncode

@@ -88,3 +88,8 @@ def discard(process: subprocess.Popen[bytes]) -> None:
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
+
+
+def exit_code(returncode: int) -> int:
+    """What a POSIX shell would report for a child's return code: 128 + n for signal n."""
+    return returncode if returncode >= 0 else 128 - returncode

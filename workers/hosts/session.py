@@ -42,6 +42,38 @@ class Completed:
     stderr: bytes
 
 
+class Channel(LineChannel, Protocol):
+    """A duplex channel to a program on a host: lines as resources see it, and plain bytes."""
+
+    @property
+    def complaint(self) -> str:
+        """The end of what the program wrote to standard error so far."""
+
+    def read(self) -> bytes:
+        """The next block of its output, as soon as there is one; empty at the end.
+
+        Raises:
+            HostError: nothing came for the time of ``silence``, or the connection was lost.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Write all of ``data`` to its input.
+
+        Raises:
+            HostError: the program has ended or closed its input, or the channel is closed.
+        """
+
+    def finish(self) -> None:
+        """Close its input: there is no more to come."""
+
+    def code(self) -> int:
+        """Its exit code, once its output has ended.
+
+        Raises:
+            HostError: the connection was lost, so nobody can say.
+        """
+
+
 class Session(Protocol):
     """A connection that a worker holds to a host. All methods may be called from any thread."""
 
@@ -85,16 +117,16 @@ class Session(Protocol):
         deadline: Deadline | None = None,
         cancel: threading.Event | None = None,
         silence: float | None = None,
-    ) -> LineChannel:
-        """Start a command and talk with it line by line.
+    ) -> Channel:
+        """Start a command and talk with it, by lines or by bytes.
 
         ``lines()`` of the channel may be called again: it goes on where it stopped.
 
         Args:
             command: text for a POSIX shell, of less than 128 kB.
-            deadline: when ``lines()`` and ``send()`` give up with DeadlineError; never if None.
+            deadline: when reading and writing give up with DeadlineError; never if None.
             cancel: what makes them give up with Cancelled when set.
-            silence: seconds without output after which ``lines()`` raises HostError; never if
+            silence: seconds without output after which reading raises HostError; never if
                 None.
 
         Raises:

@@ -200,3 +200,22 @@ def test_sending_to_a_program_that_ended(session: LocalSession) -> None:
     with pytest.raises(HostError, match="ended"):
         channel.send(b"hello")
     channel.close()
+
+
+def test_channel_of_bytes(session: LocalSession) -> None:
+    channel = session.open("cat; echo done >&2; exit 3")
+    channel.write(b"a\0b\n")
+    assert channel.read() == b"a\0b\n"
+    channel.write(b"no newline")
+    channel.finish()
+    rest = b"".join(iter(channel.read, b""))
+    assert (rest, channel.code(), channel.complaint) == (b"no newline", 3, "done")
+    channel.close()
+
+
+def test_code_of_a_channel_that_outlives_its_output(session: LocalSession) -> None:
+    channel = session.open("exec >&- 2>&-; exec sleep 60", deadline=soon(0.2))
+    assert channel.read() == b""
+    with pytest.raises(DeadlineError):
+        channel.code()
+    channel.close()
