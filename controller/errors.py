@@ -23,6 +23,9 @@
     │   ├── UnknownRun              no such run in this Redis
     │   └── EmbeddedError           the private Redis or local worker did not start
     └── HostError                   a machine that resources act on
+        ├── HostUnreachable         it does not answer, or the connection was lost; tried again
+        ├── HostKeyError            it is not known, or not the one that was known
+        ├── LoginRefused            it does not let the user in
         ├── CommandError            a command ended with a code that was not expected
         ├── FileMissing
         ├── StartTimeout            started_when was not met in time
@@ -195,6 +198,21 @@ class HostError(NepiqError):
     """A machine that resources act on did not do what was asked."""
 
     exit_code = 4
+
+
+class HostUnreachable(HostError):
+    """A machine does not answer, or the connection with it was lost.
+
+    A step that meets this is put back and tried again until its time is over.
+    """
+
+
+class HostKeyError(HostError):
+    """The key of a machine is not known, or not the one that was known."""
+
+
+class LoginRefused(HostError):
+    """A machine does not let the user in, or there is no key to try."""
 
 
 class CommandError(HostError):

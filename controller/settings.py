@@ -56,6 +56,8 @@ class Settings:
         machine_gone: seconds without any live worker on a worker machine after which what is
             bound to it FAILS (``NEPIQ_MACHINE_GONE``).
         retention: seconds that the records of a released run are kept (``NEPIQ_RETENTION``).
+        ssh_config: the ssh_config file that this worker uses instead of the user's and the
+            system's, as with ``ssh -F`` (``NEPIQ_SSH_CONFIG``).
         state_home: directory for what must outlive a process (the embedded Redis).
     """
 
@@ -69,6 +71,7 @@ class Settings:
     worker_timeout: float = 10.0
     machine_gone: float = 60.0
     retention: float = 7 * 86400.0
+    ssh_config: str = ""
     state_home: Path = field(default_factory=_state_home)
 
     @classmethod
@@ -94,6 +97,7 @@ class Settings:
             worker_timeout=_seconds("NEPIQ_WORKER_TIMEOUT", 10.0),
             machine_gone=_seconds("NEPIQ_MACHINE_GONE", 60.0),
             retention=_seconds("NEPIQ_RETENTION", 7 * 86400.0),
+            ssh_config=os.environ.get("NEPIQ_SSH_CONFIG", ""),
         )
 
     @property

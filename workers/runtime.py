@@ -38,7 +38,7 @@ class Runtime:
         self.machine = settings.machine
         self.queues = frozenset(queues)
         self.stack = Stack(settings)
-        self.sessions = SessionPool()
+        self.sessions = SessionPool(self.machine, settings.ssh_config)
         self.keeper = LeaseKeeper(name, self.stack.timing, self.beat)
         # A run remembers what never changes, such as the name of its experiment.
         self._runs = lru_cache(maxsize=256)(self.stack.exact_run)

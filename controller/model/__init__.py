@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .lifecycle import ResourceAction as ResourceAction
     from .lifecycle import ResourceState as ResourceState
     from .lifecycle import State as State
+    from .login import Login as Login
     from .resource import Later as Later
     from .resource import Placement as Placement
     from .resource import ResourceManager as ResourceManager
@@ -53,6 +54,7 @@ _HOMES = {
     "description": ("Description",),
     "host": ("NO_HOST", "Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
+    "login": ("Login",),
     "resource": ("Later", "Placement", "ResourceManager", "Retry"),
     "timing": ("Deadline", "seconds"),
     "traces": ("Trace", "TraceAttr"),

@@ -88,6 +88,9 @@ class Facts:
         home: absolute path of the login user's home directory.
         user: the login user.
         addresses: its IP addresses, loopback left out.
+        os: the name of its operating system (os-release(5), PRETTY_NAME); empty if unknown.
+        host_key: the SSH host key that it proved to have, as ``ssh-ed25519 AAAA...``; empty for
+            the worker machine itself.
     """
 
     hostname: str
@@ -97,6 +100,8 @@ class Facts:
     home: str
     user: str
     addresses: Sequence[str] = ()
+    os: str = ""
+    host_key: str = ""
 
 
 @runtime_checkable

@@ -28,6 +28,7 @@ from .traces import Trace
 
 if TYPE_CHECKING:
     from .host import Context, Launch
+    from .login import Login
 
 _R = TypeVar("_R", bound="ResourceManager")
 
@@ -293,6 +294,14 @@ class ResourceManager:
     def placement(self) -> Placement:
         """Where this host is reached from; classes with ``provides_host`` define it."""
         raise NotImplementedError(f"{self.rtype} is no host")
+
+    def login(self) -> Login:
+        """How this host is logged in to; classes of hosts that are not local define it."""
+        raise NotImplementedError(f"{self.rtype} is reached by no login")
+
+    def patience(self) -> float:
+        """Seconds that its first deployment waits for this host to answer."""
+        return 0.0
 
     def do_discover(self, context: Context) -> Later | None:
         """Find what the resource will use. Reaches DISCOVERED."""

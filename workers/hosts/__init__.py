@@ -7,11 +7,13 @@ from .local import LocalSession
 from .pool import SessionPool
 from .session import Completed, Session
 from .shell import ShellHost
+from .ssh import Connection, SshSession
 
 __all__ = [
     "Beat",
     "Boot",
     "Completed",
+    "Connection",
     "Ended",
     "Entry",
     "Follow",
@@ -21,5 +23,6 @@ __all__ = [
     "Session",
     "SessionPool",
     "ShellHost",
+    "SshSession",
     "follow",
 ]

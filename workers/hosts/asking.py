@@ -129,8 +129,18 @@ class Asking:
         """
         self._answer(self._execute(self._command(verb, *arguments, bearing=bearing), stdin))
 
-    def _install(self, verb: str, *arguments: object, bearing: bool) -> None:
-        """Bring the supervisor to the host, and have it do what needs no directory of the run."""
+    def _install(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> bytes:
+        """Bring the supervisor to the host, and have it do what needs no directory of the run.
+
+        Args:
+            verb: what to do.
+            arguments: its arguments, quoted here.
+            bearing: as for :meth:`_command`.
+            then: what a shell does when that has succeeded.
+
+        Returns:
+            What ``then`` wrote to standard output.
+        """
         script = SUPERVISOR.read_bytes()
         file = f"./.supervisor.{secrets.token_hex(8)}"
         words = _quoted((self.run_id, self.node, self.token, *arguments))
@@ -138,10 +148,10 @@ class Asking:
             f"mkdir -p {self._layout.base} && cd {self._layout.base} && cat >{file} && "
             f'[ "$(wc -c <{file})" -eq {len(script)} ] && '
             f"{{ {self._mark(bearing)}sh {file} {verb} {words}; }}; "
-            f"code=$?; rm -f {file}; exit $code",
+            f"code=$?; rm -f {file}; [ $code -eq 0 ] || exit $code; {then}",
             script,
         )
-        self._answer(done)
+        return self._answer(done)[1]
 
     def _answer(self, done: Completed) -> tuple[str, bytes]:
         """What the supervisor answered, and what else was written to standard output.

@@ -38,7 +38,8 @@ class Patience:
         silence: float | None = None,
     ) -> None:
         self.silence = silence
-        self._deadline, self._cancel = deadline, cancel
+        self.deadline = Deadline.after(math.inf) if deadline is None else deadline
+        self.cancel = cancel
 
     def quiet(self) -> Deadline:
         """When a silence that begins now is over."""
@@ -46,15 +47,14 @@ class Patience:
 
     def seconds(self, most: float = math.inf) -> float | None:
         """How long to wait at most before :meth:`check`; None for as long as it takes."""
-        if self._deadline is not None:
-            most = min(most, self._deadline.remaining)
-        if self._cancel is not None:
+        most = min(most, self.deadline.remaining)
+        if self.cancel is not None:
             most = min(most, TICK)
         return None if most == math.inf else most
 
     def check(self) -> None:
         """Raise if there is no time left, or no wish; see :func:`give_up`."""
-        give_up(self._deadline, self._cancel)
+        give_up(self.deadline, self.cancel)
 
     def fallen_silent(self, complaint: str) -> HostError:
         """The error for a silence that took too long."""

@@ -32,6 +32,7 @@ done
 getconf _NPROCESSORS_ONLN 2>/dev/null || grep -c ^processor /proc/cpuinfo
 id -un
 printf '%s\\n' "$HOME"
+(. /etc/os-release 2>/dev/null && printf '%s\\n' "${PRETTY_NAME-}") || echo
 cat /proc/net/fib_trie /proc/net/if_inet6 2>/dev/null
 :
 """
@@ -141,13 +142,17 @@ class Envelope:
         return cls(b"\n".join([*head, text]), mark, ahead)
 
 
-def parse_facts(text: str) -> Facts:
+def parse_facts(text: str, host_key: str = "") -> Facts:
     """Read what :data:`FACTS` printed. Link-local addresses are left out with the loopback.
+
+    Args:
+        text: what was printed.
+        host_key: the SSH host key of whoever printed it.
 
     Raises:
         ValueError: it is something else.
     """
-    hostname, kernel, release, boot_id, cpus, user, home, *network = text.split("\n")
+    hostname, kernel, release, boot_id, cpus, user, home, os, *network = text.split("\n")
     addresses = dict.fromkeys(
         address for address in _LOCAL.findall("\n".join(network)) if not address.startswith("127.")
     )
@@ -164,4 +169,6 @@ def parse_facts(text: str) -> Facts:
         home=home,
         user=user,
         addresses=tuple(addresses),
+        os=os,
+        host_key=host_key,
     )

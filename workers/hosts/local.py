@@ -42,6 +42,11 @@ class LocalSession:
         """True once it is closed."""
         return self._closed
 
+    @property
+    def host_key(self) -> str:
+        """Empty: this machine proves nothing to itself."""
+        return ""
+
     def execute(
         self,
         command: str,

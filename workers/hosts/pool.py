@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Protocol
 
 from ...controller.errors import HostError
+from ...controller.model.login import Login
 from ...controller.model.resource import Placement
 from .local import LocalSession
 from .session import Session
+from .ssh import Connection, SshSession
 
 
 class Placed(Protocol):
@@ -17,42 +20,80 @@ class Placed(Protocol):
     def placement(self) -> Placement:
         """Where the host is reached from."""
 
+    def login(self) -> Login:
+        """How it is logged in to, if it is not the worker machine itself."""
+
 
 class SessionPool:
-    """One session per kind and address, shared by all who act there, reopened when lost."""
+    """One session per host, user and home, shared by all who act there, reopened when lost.
 
-    def __init__(self) -> None:
-        """Make a pool without sessions."""
-        self._sessions: dict[tuple[str, str], Session] = {}
-        self._lock = threading.Lock()
+    Sessions that differ in nothing but the home share their connection; so do all hosts behind
+    one gateway the connection with that.
+
+    Args:
+        machine: name of this worker machine, for messages.
+        ssh_config: the ssh_config file to use; those of ssh(1) if empty.
+    """
+
+    def __init__(self, machine: str = "here", ssh_config: str = "") -> None:
+        self._machine, self._ssh_config = machine, ssh_config
+        self._local: dict[str, LocalSession] = {}
+        self._remote: dict[tuple[Connection, str], SshSession] = {}
+        self._connections: dict[Login, Connection] = {}
+        self._lock = threading.RLock()
         self._closed = False
 
     def session(self, node: Placed) -> Session:
-        """A living session with the host of a node.
+        """A session with the host of a node. Over SSH it connects when it is used.
 
         Raises:
-            HostError: the host cannot be reached, or the pool is closed.
+            HostError: the pool is closed.
         """
-        if not node.placement().local:
-            raise HostError(
-                "only hosts that are the worker machine itself can be reached",
-                hint='use hostname="localhost"',
-            )
         home = str(getattr(node, "home", "") or "")
-        key = ("local", home)
         with self._lock:
             if self._closed:
                 raise HostError("the worker is going down")
-            session = self._sessions.get(key)
-            if session is None or session.closed:
-                session = self._sessions[key] = LocalSession(home=home)
-            return session
+            if node.placement().local:
+                local = self._local.get(home)
+                if local is None or local.closed:
+                    local = self._local[home] = LocalSession(home=home)
+                return local
+            connection = self.connection(node.login())
+            remote = self._remote.get((connection, home))
+            if remote is None:
+                remote = self._remote[connection, home] = SshSession(connection, home=home)
+            return remote
+
+    def connection(self, login: Login) -> Connection:
+        """The connection with a machine, whether it is made already or not.
+
+        Raises:
+            HostError: the pool is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise HostError("the worker is going down")
+            known = self._connections.get(login) or self._proven(login)
+            if known is None:
+                known = Connection(login, self._machine, self.connection, self._ssh_config)
+                self._connections[login] = known
+            return known
+
+    def _proven(self, login: Login) -> Connection | None:
+        """A living connection made before the key was on record that the host proved to have."""
+        made = self._connections.get(replace(login, server_key=""))
+        usable = made is not None and made.alive and made.host_key == login.server_key
+        return made if usable else None
 
     def close(self) -> None:
         """Close every session, and open no more."""
         with self._lock:
             self._closed = True
-            sessions = list(self._sessions.values())
-            self._sessions.clear()
+            sessions, connections = [*self._local.values()], [*self._connections.values()]
+            self._local.clear()
+            self._remote.clear()
+            self._connections.clear()
         for session in sessions:
             session.close()
+        for connection in connections:
+            connection.close()

@@ -83,7 +83,11 @@ class Session(Protocol):
 
     @property
     def closed(self) -> bool:
-        """True once it is closed or lost, so that it must be opened again."""
+        """True once it is closed, so that another must be opened."""
+
+    @property
+    def host_key(self) -> str:
+        """The key that the host has proved to have, as ``KIND BASE64``; empty where none is."""
 
     def execute(
         self,

@@ -59,17 +59,18 @@ class ShellHost(Asking):
 
     @property
     def facts(self) -> Facts:
-        """What the host says of itself; asked once a session."""
+        """What the host said of itself when a node was last deployed there over this session."""
         with _facts_lock:
             known = _facts.get(self.session)
-        if known is None:
-            said = self._look(FACTS, "ask the host what it is").decode("utf-8", "replace")
-            try:
-                known = parse_facts(said)
-            except ValueError as error:
-                raise self._error(f"the host does not say what it is: {error}") from error
-            with _facts_lock:
-                _facts[self.session] = known
+        return known or self._learn(self._look(FACTS, "ask the host what it is"))
+
+    def _learn(self, said: bytes) -> Facts:
+        try:
+            known = parse_facts(said.decode("utf-8", "replace"), self.session.host_key)
+        except ValueError as error:
+            raise self._error(f"the host does not say what it is: {error}") from error
+        with _facts_lock:
+            _facts[self.session] = known
         return known
 
     def run(
@@ -236,7 +237,7 @@ class ShellHost(Asking):
             FencedError: the run has been released meanwhile.
         """
         cleaned = (int(clean_experiment), int(clean_processes))
-        self._install("prepare", self.exp_id, *cleaned, bearing=True)
+        self._learn(self._install("prepare", self.exp_id, *cleaned, bearing=True, then=FACTS))
 
     def dismantle(self, *, remove: bool = False) -> None:
         """End everything of the run on this host and forbid more; see :meth:`Host.dismantle`."""

@@ -8,10 +8,13 @@ from typing import Any
 from ...errors import InvalidValue
 from ...model import (
     AbsolutePath,
+    Action,
     Attribute,
     Context,
+    Duration,
     Environment,
     Flag,
+    Login,
     Name,
     Placement,
     ResourceManager,
@@ -21,23 +24,39 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class HostName(str):
-    """The name or address of a machine that this version can act on."""
+    """The name or address of a machine, or an alias in the worker machine's ssh_config."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, value: Any) -> HostName:
-        """Accept the worker machine itself."""
-        if value not in _LOCAL:
-            raise InvalidValue(
-                "must be one of " + ", ".join(_LOCAL),
-                hint="this version acts on the worker machine only; remote hosts come later",
-            )
+        """Accept a name or address."""
+        said = value if isinstance(value, str) else ""
+        if not said or said.startswith("-") or any(c.isspace() or c in "@,/\0" for c in said):
+            raise InvalidValue("must be a host's name or address", hint="the user is username=")
+        return cls(said)
+
+
+class Gateway(str):
+    """Machines to go through, as ``user@host:port``, several with commas between, or ``none``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> Gateway:
+        """Accept what ProxyJump of ssh_config(5) takes."""
+        if not isinstance(value, str):
+            raise InvalidValue("must be text, as user@host:port")
+        if value not in {"", "none"}:
+            Login.chain(value)
         return cls(value)
 
 
 class Node(ResourceManager, rtype="linux::Node"):
-    """A Linux machine that applications run on.
+    """A Linux machine that applications run on, reached by SSH.
+
+    ``localhost`` is the worker machine itself and needs no login, unless a port is given. What
+    is not given here, the ssh_config(5) of the worker machine says.
 
     Its deployment makes a directory for the run; its release ends everything that the run left
     there. Between the two it is STARTED and does nothing by itself.
@@ -47,6 +66,48 @@ class Node(ResourceManager, rtype="linux::Node"):
 
     hostname = Attribute(
         HostName, "localhost", help="Name or address of the machine.", flags=Flag.DESIGN
+    )
+    username = Attribute(str, help="The user who logs in.", flags=Flag.DESIGN)
+    port = Attribute(int, help="Port of its SSH server.", range=(1, 65535), flags=Flag.DESIGN)
+    identity = Attribute(
+        str,
+        help="Path of the private key on the worker machine; no other key is offered then.",
+        flags=Flag.CREDENTIAL,
+    )
+    gateway = Attribute(
+        Gateway,
+        "",
+        help="The machine to go through, as user@host:port, several with commas between; "
+        "none to go straight, whatever ssh_config says.",
+        flags=Flag.DESIGN,
+    )
+    gatewayUser = Attribute(str, help="The user who logs in to the gateway.", flags=Flag.DESIGN)
+    gatewayPort = Attribute(
+        int, help="Port of the gateway's SSH server.", range=(1, 65535), flags=Flag.DESIGN
+    )
+    gatewayIdentity = Attribute(
+        str,
+        help="Path of the private key for the gateway; that of the node if not given.",
+        flags=Flag.CREDENTIAL,
+    )
+    serverKey = Attribute(
+        str,
+        help="Its public key, as ssh-ed25519 AAAA...; known_hosts is not looked at then. "
+        "Once it is deployed: the key that it proved to have.",
+        flags=Flag.DESIGN,
+    )
+    strictHostKeyChecking = Attribute(
+        str,
+        "yes",
+        allowed=("yes", "accept-new"),
+        help="Whether to accept the key of a machine that known_hosts does not name.",
+        flags=Flag.DESIGN,
+    )
+    connectTimeout = Attribute(
+        Duration, "10s", help="Time that connecting to it may take.", flags=Flag.DESIGN
+    )
+    bootTimeout = Attribute(
+        Duration, "0s", help="Time to wait for it if it is still booting.", flags=Flag.DESIGN
     )
     site = Attribute(
         Name, "default", help="The site whose workers can reach it.", flags=Flag.DESIGN
@@ -69,6 +130,7 @@ class Node(ResourceManager, rtype="linux::Node"):
         bool, False, help="First end what earlier runs of the experiment left running on it."
     )
 
+    os = Attribute(str, help="Its operating system, as reported.", flags=Flag.NO_WRITE)
     system = Attribute(str, help="Its kernel, as reported.", flags=Flag.NO_WRITE)
     cpus = Attribute(int, help="Its processors, as reported.", flags=Flag.NO_WRITE)
     user = Attribute(str, help="The login user, as reported.", flags=Flag.NO_WRITE)
@@ -77,14 +139,55 @@ class Node(ResourceManager, rtype="linux::Node"):
     )
 
     def placement(self) -> Placement:
-        """Reached from its site; always the worker machine itself in this version."""
-        return Placement(self.site, local=True, limit=self.maxSteps)
+        """Reached from its site; localhost without a port is the worker machine itself."""
+        local = self.hostname in _LOCAL and self.port is None
+        return Placement(self.site, local=local, limit=self.maxSteps)
+
+    def login(self) -> Login:
+        """How it is logged in to, as far as its attributes say."""
+        return Login(
+            hostname=self.hostname,
+            username=self.username,
+            port=self.port,
+            identity=self.identity,
+            gateway=self._gateway(),
+            direct=self.gateway == "none",
+            server_key=self.serverKey,
+            accept_new=self.strictHostKeyChecking == "accept-new",
+            connect_timeout=self.connectTimeout,
+        )
+
+    def _gateway(self) -> Login | None:
+        if self.gateway in {"", "none"}:
+            return None
+        return Login.chain(
+            self.gateway,
+            Login(
+                "",
+                username=self.gatewayUser,
+                port=self.gatewayPort,
+                identity=self.gatewayIdentity or self.identity,
+                accept_new=self.strictHostKeyChecking == "accept-new",
+                connect_timeout=self.connectTimeout,
+            ),
+        )
+
+    def patience(self) -> float:
+        """Its deployment waits so long for it to answer."""
+        return self.bootTimeout
+
+    def deadline_for(self, action: Action) -> float:
+        """A deployment may take ``bootTimeout`` longer than usual."""
+        usual = super().deadline_for(action)
+        return usual + self.bootTimeout if action is Action.DEPLOY else usual
 
     def do_deploy(self, context: Context) -> None:
         """Make the run's directory and note what the machine says of itself."""
         host = context.host
         host.prepare(clean_experiment=self.cleanExperiment, clean_processes=self.cleanProcesses)
         facts = host.facts
+        self.serverKey = facts.host_key
+        self.os = facts.os
         self.system = facts.system
         self.cpus = facts.cpus
         self.user = facts.user

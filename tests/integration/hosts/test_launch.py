@@ -69,7 +69,7 @@ def test_a_living_launch_is_adopted(rig: Rig) -> None:
     time.sleep(0.2)
     second = rig.host(5).supervise("echo $$; exec sleep 60")
     assert (first.adopted, second.adopted) == (False, True)
-    assert first.age < second.age >= 0.2
+    assert first.age < second.age >= 0.19  # hundredths, as floats
     assert second.exit is None
     assert len(rig.run_dir(5).joinpath("stdout").read_text().split()) == 1
 

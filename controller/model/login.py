@@ -1,0 +1,94 @@
+"""How a machine is logged in to over SSH, as its resource describes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..errors import InvalidValue
+
+#: Seconds that connecting to a machine may take, its login included.
+CONNECT_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class Login:
+    """A login on a machine. What is not said here, the ssh_config(5) of the worker machine says.
+
+    Attributes:
+        hostname: name or address of the machine, or an alias in ssh_config.
+        username: the user.
+        port: the port of its SSH server.
+        identity: path of a private key on the worker machine; then no other key is offered.
+        gateway: the machine through which it is reached; ssh_config's ProxyJump if None.
+        direct: True to use no gateway, whatever ssh_config says.
+        server_key: the machine's public key, as ``ssh-ed25519 AAAA...``; known_hosts is then not
+            looked at.
+        accept_new: True to accept the key of a machine that known_hosts does not name, as
+            ``StrictHostKeyChecking accept-new`` does.
+        connect_timeout: seconds that connecting may take.
+    """
+
+    hostname: str
+    username: str = ""
+    port: int | None = None
+    identity: str = ""
+    gateway: Login | None = None
+    direct: bool = False
+    server_key: str = ""
+    accept_new: bool = False
+    connect_timeout: float = CONNECT_TIMEOUT
+
+    def __str__(self) -> str:
+        """The machine, for people: ``user@host:port``."""
+        name = f"[{self.hostname}]" if ":" in self.hostname and self.port else self.hostname
+        user = f"{self.username}@" if self.username else ""
+        return f"{user}{name}" + (f":{self.port}" if self.port else "")
+
+    @classmethod
+    def parse(cls, text: str) -> Login:
+        """Read ``[user@]host[:port]``, an IPv6 address with a port in brackets.
+
+        Raises:
+            InvalidValue: it is something else.
+        """
+        user, at, place = text.strip().rpartition("@")
+        host, port = place, ""
+        if place.startswith("["):
+            host, bracket, port = place[1:].partition("]")
+            port = port.removeprefix(":") if bracket else "?"
+        elif place.count(":") == 1:
+            host, _, port = place.partition(":")
+        usable = (
+            host and not host.startswith("-") and not any(c.isspace() or c in ",/" for c in host)
+        )
+        if not usable or (at and not user) or (port and not _is_port(port)):
+            raise InvalidValue(f"{text!r} is no machine", hint="write [user@]host[:port]")
+        return cls(host, user, int(port) if port else None)
+
+    @classmethod
+    def chain(cls, text: str, then: Login | None = None) -> Login | None:
+        """Read machines that are passed one after the other, as ProxyJump in ssh_config(5).
+
+        Args:
+            text: ``[user@]host[:port]``, several with commas between.
+            then: what the hops have that ``text`` does not say: user, port, identity...
+
+        Returns:
+            The last of them, whose gateway is the one before it.
+        """
+        last: Login | None = None
+        for word in text.split(","):
+            hop = cls.parse(word)
+            if then is not None:
+                hop = replace(
+                    then,
+                    hostname=hop.hostname,
+                    username=hop.username or then.username,
+                    port=hop.port or then.port,
+                )
+            last = replace(hop, gateway=last)
+        return last
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 0 < int(text) < 65536

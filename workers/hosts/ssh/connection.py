@@ -1,0 +1,287 @@
+"""The connection of a worker process with one login on one machine, shared by all who act there."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+import paramiko
+
+from ....controller.errors import HostError, HostUnreachable
+from ....controller.model.login import Login
+from ..channel import Patience
+from ..session import TICK
+from .channel import SshChannel
+from .config import resolve
+from .dial import Attempt, dial
+from .wire import Wire
+
+#: Sessions in one SSH connection, one below OpenSSH's default (sshd_config(5), MaxSessions).
+MOST_CHANNELS = 9
+#: Seconds that others wait for the one who is connecting, before they come back later.
+PATIENCE = 1.0
+#: Seconds after a failed attempt during which nobody tries again.
+PAUSE = 1.0
+#: SSH connections to one machine that lasting channels may make necessary.
+MOST_WIRES = 8
+
+#: Seconds that a host may take to open a session in a connection, before that counts as lost.
+OPENING = 20.0
+
+#: The connection of another login: a gateway's.
+Others = Callable[[Login], "Connection"]
+
+
+class _Line:
+    """One SSH connection and how much of it is used."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.room = MOST_CHANNELS
+        self.used = 0
+        self.lasting = 0
+
+
+class Connection:
+    """SSH connections to one login, made when needed and kept warm: mostly one.
+
+    Commands wait for room. Channels that last, such as watches, must not use it up: another SSH
+    connection is made when they hold half of the first.
+
+    Args:
+        login: where, and as whom.
+        machine: name of this worker machine, for messages.
+        others: gives the connection of a gateway.
+        config: the ssh_config file to use; ssh's own if empty.
+    """
+
+    def __init__(self, login: Login, machine: str, others: Others, config: str = "") -> None:
+        self._login, self._machine, self._others, self._config = login, machine, others, config
+        self._lines: list[_Line] = []
+        self._changed = threading.Condition()
+        self._connecting = False
+        self._failure: tuple[float, HostError] | None = None
+        self._closed = False
+        self.host_key = ""
+        self.made = 0
+
+    def __str__(self) -> str:
+        """The machine, for people."""
+        return str(self._login)
+
+    @property
+    def closed(self) -> bool:
+        """True once it was closed."""
+        return self._closed
+
+    @property
+    def alive(self) -> bool:
+        """True if it need not be made first."""
+        with self._changed:
+            self._forget_dead()
+            return bool(self._lines)
+
+    def run(self, command: str, patience: Patience, *, lasting: bool) -> SshChannel:
+        """A channel in which a command has been begun.
+
+        Args:
+            command: text for the login shell of the user.
+            patience: how long it is waited for.
+            lasting: True if it is not known when it will end.
+
+        Raises:
+            HostUnreachable: there is no connection now.
+            HostError: there will be none.
+        """
+        while True:
+            line = self._line(patience, lasting)
+            try:
+                channel = self._open(line, patience)
+            except BaseException:
+                self._give_back(line, lasting)
+                raise
+            if channel is None:  # the machine allows fewer than we thought
+                self._give_back(line, lasting, full=True)
+                continue
+            line.wire.when_closed(channel, partial(self._give_back, line, lasting))
+            made = SshChannel(line.wire, channel, patience)
+            try:
+                made.begin(command)
+            except BaseException:
+                made.close()
+                raise
+            return made
+
+    def tunnel(self, attempt: Attempt) -> paramiko.Channel:
+        """A way through this machine to the target of an attempt.
+
+        Raises:
+            HostUnreachable: this machine cannot be reached, or it cannot reach the target.
+            HostError: it does not let anybody through.
+        """
+        target = attempt.target
+        line = self._any_line(Patience(attempt.limit, attempt.cancel))
+        try:
+            return line.wire.open_channel(
+                "direct-tcpip",
+                (target.address, target.port),
+                ("127.0.0.1", 0),
+                timeout=max(0.1, attempt.limit.remaining),
+            )
+        except paramiko.ChannelException as error:
+            if error.code == 1:  # RFC 4254, 5.1: administratively prohibited
+                raise HostError(
+                    f"gateway {self} lets nobody through to {target}",
+                    hint="its sshd needs AllowTcpForwarding yes, and PermitOpen if that is set",
+                ) from error
+            raise HostUnreachable(
+                f"gateway {self} cannot reach {target}: {error.text}",
+                hint="is it up, does its sshd run, does the gateway know its name?",
+            ) from error
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise HostUnreachable(
+                f"gateway {self} did not open a way to {target}: {error}"
+            ) from error
+
+    def close(self) -> None:
+        """Close it and every channel in it."""
+        with self._changed:
+            self._closed = True
+            lines, self._lines = self._lines, []
+            self._changed.notify_all()
+        for line in lines:
+            line.wire.close()
+
+    # -- room ---------------------------------------------------------------------------------
+
+    def _line(self, patience: Patience, lasting: bool) -> _Line:
+        """A living line with room for one more channel, which is taken."""
+        waited_for = time.monotonic() + PATIENCE
+        with self._changed:
+            while True:
+                line = self._with_room(lasting)
+                if line is not None:
+                    line.used += 1
+                    line.lasting += lasting
+                    return line
+                if self._wants_another(lasting):
+                    self._begin_connecting()
+                    break
+                if not self._lines and time.monotonic() > waited_for:
+                    raise HostUnreachable(f"still connecting to {self}")
+                self._changed.wait(patience.seconds(TICK if not self._lines else math.inf))
+                patience.check()
+        self._connect(patience)
+        return self._line(patience, lasting)
+
+    def _any_line(self, patience: Patience) -> _Line:
+        """A living line, full or not: what passes through a gateway is no session there."""
+        waited_for = time.monotonic() + PATIENCE
+        with self._changed:
+            while True:
+                self._forget_dead()
+                if self._lines:
+                    return self._lines[0]
+                if not self._connecting:
+                    self._begin_connecting()
+                    break
+                if time.monotonic() > waited_for:
+                    raise HostUnreachable(f"still connecting to gateway {self}")
+                self._changed.wait(patience.seconds(TICK))
+                patience.check()
+        self._connect(patience)
+        return self._any_line(patience)
+
+    def _with_room(self, lasting: bool) -> _Line | None:
+        self._forget_dead()
+        for line in self._lines:
+            if line.used < line.room and not (lasting and line.lasting >= max(1, line.room // 2)):
+                return line
+        return None
+
+    def _wants_another(self, lasting: bool) -> bool:
+        if self._closed:
+            raise HostError(f"the session with {self} is closed")
+        if self._connecting or len(self._lines) >= MOST_WIRES:
+            return False
+        held = all(line.lasting >= max(1, line.room // 2) for line in self._lines)
+        return held if self._lines else True
+
+    def _forget_dead(self) -> None:
+        self._lines = [line for line in self._lines if line.wire.is_active()]
+
+    def _give_back(self, line: _Line, lasting: bool, *, full: bool = False) -> None:
+        with self._changed:
+            line.used -= 1
+            line.lasting -= lasting
+            if full:
+                line.room = max(1, line.used)
+            self._changed.notify_all()
+
+    def _open(self, line: _Line, patience: Patience) -> paramiko.Channel | None:
+        """A session in a line; None if the machine says that there are too many.
+
+        Raises:
+            HostUnreachable: the line was lost.
+        """
+        wait = max(patience.seconds(OPENING) or OPENING, 1.0)
+        end = time.monotonic() + wait
+        try:
+            return line.wire.open_session(timeout=wait)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            # Of several refusals at once Paramiko tells one thread the reason, or another.
+            refused = line.wire.is_active() and time.monotonic() < end
+            if refused and line.used > 1:
+                return None
+            if refused:
+                hint = "MaxSessions of its sshd must allow 1"
+                raise HostError(f"{self} refuses sessions: {error}", hint=hint) from error
+            line.wire.close()
+            patience.check()  # it may be our own time that is over
+            raise HostUnreachable(f"the connection with {self} was lost: {error}") from error
+
+    # -- connecting ---------------------------------------------------------------------------
+
+    def _begin_connecting(self) -> None:
+        if self._failure is not None:
+            at, error = self._failure
+            if time.monotonic() < at + PAUSE:
+                raise type(error)(error.message, hint=error.hint)
+        self._connecting = True
+
+    def _connect(self, patience: Patience) -> None:
+        """Make one more line."""
+        failure = None
+        try:
+            wire = self._dial(patience)
+        except HostUnreachable as error:
+            failure = (time.monotonic(), error)
+            raise
+        else:
+            key = wire.get_remote_server_key()
+            self.host_key = f"{key.get_name()} {key.get_base64()}"
+            with self._changed:
+                self.made += 1
+                self._lines.append(_Line(wire))
+                closed = self._closed
+            if closed:
+                wire.close()
+        finally:
+            with self._changed:
+                self._failure = failure
+                self._connecting = False
+                self._changed.notify_all()
+
+    def _dial(self, patience: Patience) -> Wire:
+        target = resolve(self._login, self._config)
+        attempt = Attempt(target, self._machine, patience.deadline, patience.cancel)
+        return dial(attempt, lambda it: self._others(_gateway_of(it)).tunnel(it))
+
+
+def _gateway_of(attempt: Attempt) -> Login:
+    gateway = attempt.target.gateway
+    assert gateway is not None  # noqa: S101 - dial() asks for a tunnel only then
+    return gateway

@@ -1,0 +1,312 @@
+"""Making an SSH connection: the socket, the machine's key, the login. Nothing waits for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import random
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from ....controller.errors import (
+    Cancelled,
+    DeadlineError,
+    HostError,
+    HostUnreachable,
+    LoginRefused,
+)
+from ....controller.model.timing import Deadline
+from ..session import TICK
+from .config import Target
+from .hostkeys import KnownKeys
+from .wire import Wire
+
+# A host that acknowledges nothing for so long is lost, whether data is under way (milliseconds)
+# or not (seconds): tcp(7).
+_LIVENESS = {
+    "TCP_USER_TIMEOUT": 15_000,
+    "TCP_KEEPIDLE": 5,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 2,
+}
+# What OpenSSH lets a client try before it hangs up (sshd_config(5), MaxAuthTries), less one.
+_MOST_KEYS = 5
+
+# A server that is asked by many at once turns some away at random (MaxStartups).
+_TURNED_AWAY_PAUSE = 0.1
+
+
+class _TooSlow(Exception):
+    """What is waited for did not come in time."""
+
+
+class _TurnedAway(Exception):
+    """The machine hung up before the login."""
+
+
+@dataclass
+class Attempt:
+    """One attempt to connect.
+
+    Attributes:
+        target: where, and as whom.
+        machine: name of this worker machine, for messages.
+        deadline: when whoever asked gives up; the login's ``connect_timeout`` may come before.
+        cancel: what ends it early when set.
+        limit: the sooner of the two.
+    """
+
+    target: Target
+    machine: str
+    deadline: Deadline
+    cancel: threading.Event | None
+
+    def __post_init__(self) -> None:
+        """Begin to count."""
+        self.limit = self.deadline.sooner(self.target.login.connect_timeout)
+
+    @property
+    def here(self) -> str:
+        """This machine, for messages."""
+        return f"on worker machine {self.machine}"
+
+    def patience(self) -> float:
+        """Seconds to wait before :meth:`check`."""
+        return min(self.limit.remaining, TICK if self.cancel else 1.0)
+
+    def check(self) -> None:
+        """Raise if there is no time left, or no wish."""
+        if self.cancel is not None and self.cancel.is_set():
+            raise Cancelled
+        if self.limit.expired:
+            raise _TooSlow
+
+    def wait(self, done: threading.Event, wire: Wire) -> None:
+        """Wait for a stage of the protocol, or the end of the connection."""
+        while not done.wait(self.patience()) and wire.is_active():
+            self.check()
+
+    def unreachable(self, why: str, hint: str = "") -> HostUnreachable:
+        """The error of a machine that does not answer."""
+        return HostUnreachable(
+            f"cannot reach {self.target} from worker machine {self.machine}: {why}", hint=hint
+        )
+
+    def too_slow(self, what: str, hint: str) -> HostError:
+        """The error of what took too long: the step's own end, or that of connecting."""
+        if self.deadline.expired:
+            return DeadlineError(
+                f"{self.target}: {what} when the time of the step was over", hint=hint
+            )
+        return self.unreachable(f"{what} within {self.target.login.connect_timeout:g} s", hint)
+
+
+#: Opens a way through the gateway of an attempt's target: something like a socket.
+Tunnel = Callable[[Attempt], Any]
+
+
+def dial(attempt: Attempt, tunnel: Tunnel) -> Wire:
+    """Connect and log in.
+
+    Raises:
+        HostUnreachable: it does not answer, or not as SSH servers do.
+        HostKeyError: its key is unknown or wrong.
+        LoginRefused: it does not let the user in.
+        DeadlineError, Cancelled: the attempt's deadline or its cancel came first.
+    """
+    keys = KnownKeys(attempt.target, attempt.machine)
+    pause = _TURNED_AWAY_PAUSE
+    while True:
+        try:
+            return _connected(attempt, tunnel, keys)
+        except _TurnedAway as error:
+            if attempt.limit.remaining < pause:
+                hint = "sshd turns clients away when many log in at once (MaxStartups), or by rule"
+                raise attempt.unreachable(f"it hung up before the login ({error})", hint) from None
+        _sleep(attempt, pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads, hides nothing
+        pause *= 2
+
+
+def _sleep(attempt: Attempt, seconds: float) -> None:
+    moment = min(seconds, attempt.limit.remaining)
+    (attempt.cancel or threading.Event()).wait(moment)
+    if attempt.cancel is not None and attempt.cancel.is_set():
+        raise Cancelled
+
+
+def _connected(attempt: Attempt, tunnel: Tunnel, keys: KnownKeys) -> Wire:
+    sock = _socket(attempt, tunnel)
+    try:
+        wire = Wire(sock)
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        _greet(wire, attempt, keys)
+        _log_in(wire, attempt)
+    except BaseException:
+        wire.close()
+        raise
+    wire.settle()
+    return wire
+
+
+# -- the socket ---------------------------------------------------------------------------------
+
+
+def _socket(attempt: Attempt, tunnel: Tunnel) -> Any:
+    target = attempt.target
+    if target.gateway is not None:
+        return tunnel(attempt)
+    if target.proxy_command:
+        return paramiko.ProxyCommand(target.proxy_command)
+    try:
+        found = socket.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        why = str(error.strerror).lower() if isinstance(error, OSError) else "no name of a host"
+        hint = "is it spelt right? does the worker machine know it (getent hosts)?"
+        raise attempt.unreachable(why, hint) from error
+    failure: OSError | None = None
+    for family, kind, protocol, _, address in found:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            _connect(sock, address, attempt)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except _TooSlow:
+            sock.close()
+            hint = "is it up? does a firewall drop the packets?"
+            raise attempt.too_slow("no answer", hint) from None
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    if isinstance(failure, ConnectionRefusedError):
+        hint = f"nothing listens on port {target.port}: is sshd running there, on that port?"
+        raise attempt.unreachable("connection refused", hint) from failure
+    why = os.strerror(failure.errno or 0).lower() if failure else "its name has no address"
+    raise attempt.unreachable(why, "is it up, and the network between?") from failure
+
+
+def _connect(sock: socket.socket, address: Any, attempt: Attempt) -> None:
+    """Connect, without a wait that nothing ends."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _LIVENESS.items():
+        with contextlib.suppress(AttributeError):  # as far as the system has them
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        sock.connect(address)
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    while not poll.poll(math.ceil(attempt.patience() * 1000)):
+        attempt.check()
+    error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+# -- the protocol -------------------------------------------------------------------------------
+
+
+def _greet(wire: Wire, attempt: Attempt, keys: KnownKeys) -> None:
+    """Agree on keys, and check that of the machine."""
+    security = wire.get_security_options()
+    security.key_types = keys.preferred(list(security.key_types))
+    wire.banner_timeout = wire.handshake_timeout = attempt.limit.remaining + 1.0
+    done = threading.Event()
+    try:
+        wire.start_client(event=done)
+        attempt.wait(done, wire)
+    except _TooSlow:
+        hint = "it accepts connections but says nothing: is it sshd, is the machine overloaded?"
+        raise attempt.too_slow("no SSH greeting", hint) from None
+    if not wire.is_active():
+        error = wire.get_exception()
+        if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+            raise HostError(f"{attempt.target} and Paramiko have no algorithm in common: {error}")
+        raise _TurnedAway(error or "without a word")
+    keys.check(wire.get_remote_server_key())
+
+
+def _log_in(wire: Wire, attempt: Attempt) -> None:
+    """Offer keys until one is taken."""
+    target = attempt.target
+    tried: list[str] = []
+    for name, key in _keys(attempt):
+        if len(tried) == _MOST_KEYS:
+            break
+        tried.append(name)
+        done = threading.Event()
+        try:
+            wire.auth_publickey(target.user, key, event=done)
+            attempt.wait(done, wire)
+        except _TooSlow:
+            hint = "is the machine overloaded, or does its login wait for another service?"
+            raise attempt.too_slow("no answer to the login", hint) from None
+        except paramiko.SSHException:  # it hung up between two keys
+            break
+        if wire.is_authenticated():
+            return
+    if not tried:
+        wanted = ", ".join(map(str, target.identities))
+        raise LoginRefused(
+            f"there is no key to log in to {target} with {attempt.here} ({wanted}; agent)",
+            hint="give the node identity=/path/of/key, or load a key into the agent of the worker",
+        )
+    raise LoginRefused(
+        f"{target} does not let {target.user} in with {', '.join(tried)} {attempt.here}",
+        hint=f"is the public key in ~{target.user}/.ssh/authorized_keys there?",
+    )
+
+
+def _keys(attempt: Attempt) -> Iterator[tuple[str, paramiko.PKey]]:
+    """Keys to offer, each with what it is called in messages.
+
+    Raises:
+        LoginRefused: the key that was asked for cannot be used.
+    """
+    target = attempt.target
+    for path in target.identities:
+        try:
+            yield str(path), _load(path)
+        except (OSError, ValueError, paramiko.SSHException) as error:
+            if target.demanded:
+                raise _unusable(path, error, attempt) from error
+    if target.agent:
+        agent = paramiko.Agent()
+        try:
+            for key in agent.get_keys():
+                yield f"{key.get_name()} of the agent", key
+        finally:
+            agent.close()
+
+
+def _load(path: Path) -> paramiko.PKey:
+    """The private key in a file, with its certificate if that lies beside it."""
+    try:
+        return paramiko.PKey.from_path(path)
+    except TypeError as error:  # how the library behind Paramiko says it
+        raise paramiko.PasswordRequiredException(str(error)) from error
+
+
+def _unusable(path: Path, error: Exception, attempt: Attempt) -> LoginRefused:
+    if isinstance(error, FileNotFoundError):
+        why, hint = "does not exist", "identity is a path on the worker machine"
+    elif isinstance(error, paramiko.PasswordRequiredException):
+        why = "has a passphrase"
+        hint = "load it into the agent of the worker (ssh-add), and leave identity out"
+    else:
+        why, hint = f"cannot be used: {error}", ""
+    return LoginRefused(f"the key {path} {attempt.here} {why}", hint=hint)
