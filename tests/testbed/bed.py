@@ -79,6 +79,11 @@ class Testbed:
         """All hosts, the gateway and private ones too."""
         return [*self.hosts, *([self.gateway] if self.gateway else []), *self.private]
 
+    @property
+    def mark(self) -> str:
+        """What each process 1 of this bed bears as ``NEPIQ_TESTBED`` in its environment."""
+        return self._claim.mark
+
     def start(self) -> None:
         """Bring all of it up; :meth:`close` is due afterwards, also after an error.
 
@@ -107,9 +112,11 @@ class Testbed:
         self._cleanup.close()
 
     def reset(self) -> None:
-        """Make every host as after its first boot: see :meth:`Host.reset`."""
-        for host in self.every:
-            host.reset()
+        """Boot every host that was used, with mended link, empty homes and its first options."""
+        used = [host for host in self.every if host.used()]
+        for host in used:
+            host.clear()
+        boot(used, self._switch)
 
     def silent_port(self) -> tuple[str, int]:
         """An address and port, on this machine, that accepts connections and never answers."""

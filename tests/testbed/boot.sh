@@ -23,7 +23,10 @@ read -r _ <&3
 ip -batch - <&4
 exec 4<&-
 umask 022
-"$sshd" -E /var/log/sshd.log </dev/null >/dev/null 2>&1 3<&-
+"$sshd" -E /var/log/sshd.log </dev/null >/dev/null 2>&1 3<&- || {
+    cat /var/log/sshd.log >&2
+    exit 1
+}
 
 exec </dev/null >/dev/null 2>&1
 while :; do

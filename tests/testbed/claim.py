@@ -18,7 +18,7 @@ from .spaces import MARK, PATH, TestbedFailed
 
 STATE = Path("/run/nepiq-testbed")
 # Two /24 each: the site, and the private network. Beds take the first pair that is free.
-_PAIRS = tuple(ipaddress.ip_network("10.77.0.0/16").subnets(new_prefix=23))
+_PAIRS = tuple(ipaddress.IPv4Network("10.77.0.0/16").subnets(new_prefix=23))
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,12 @@ class Claim:
     @property
     def site(self) -> ipaddress.IPv4Network:
         """Addresses of the site."""
-        return next(self._pair.subnets())
+        return next(_PAIRS[self.number].subnets())
 
     @property
     def private(self) -> ipaddress.IPv4Network:
         """Addresses of the private network."""
-        return list(self._pair.subnets())[1]
-
-    @property
-    def _pair(self) -> ipaddress.IPv4Network:
-        pair = _PAIRS[self.number]
-        assert isinstance(pair, ipaddress.IPv4Network)
-        return pair
+        return list(_PAIRS[self.number].subnets())[1]
 
     def release(self) -> None:
         """Give it back."""
@@ -74,7 +68,9 @@ def take(folder: Path | None) -> Claim:
                 pid = os.getpid()
                 claim = Claim(number, f"{number}.{pid}.{_start_of(pid)}")
                 state = {"mark": claim.mark, "folder": str(folder) if folder else ""}
-                _file(number).write_text(json.dumps(state))
+                draft = STATE / "draft"
+                draft.write_text(json.dumps(state))
+                draft.replace(_file(number))  # at once: we may be killed at any moment
                 return claim
     raise TestbedFailed(f"every range of 10.77.0.0/16 is taken; see ip route, and {STATE}")
 
@@ -111,16 +107,16 @@ def _start_of(pid: int) -> str:
 
 
 def _clear_if_dead(path: Path) -> None:
-    """Remove a bed whose process is gone. Its hosts end by themselves unless something held them."""
-    state = json.loads(path.read_text() or "{}")
-    number, pid, start = str(state.get("mark", "0.0.0")).split(".")
-    if start and _start_of(int(pid)) == start:
+    """Remove a bed whose process is gone. Its hosts end by themselves, unless held."""
+    state = json.loads(path.read_text())
+    number, pid, start = state["mark"].split(".")
+    if _start_of(int(pid)) == start:
         return
-    for bearer in bearers(state.get("mark", "")):
+    for bearer in bearers(state["mark"]):
         with suppress(ProcessLookupError):
             os.kill(bearer, signal.SIGKILL)
     _remove_link(f"nepiq{number}")
-    if state.get("folder"):
+    if state["folder"]:
         shutil.rmtree(state["folder"], ignore_errors=True)
     path.unlink()
 
@@ -128,7 +124,8 @@ def _clear_if_dead(path: Path) -> None:
 def _remove_link(name: str) -> None:
     if Path(f"/sys/class/net/{name}").exists():
         # It may go by itself at this moment, with the switch that has its other end.
-        subprocess.run(["ip", "link", "delete", name], env={"PATH": PATH}, capture_output=True)
+        command = ["ip", "link", "delete", name]
+        subprocess.run(command, env={"PATH": PATH}, capture_output=True, check=False)
 
 
 def _networks_in_use() -> list[ipaddress.IPv4Network]:

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption
-from cryptography.hazmat.primitives.serialization import PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 # sudo: without a password; with the one below; not at all.
 USERS = {"lab": 2001, "student": 2002, "guest": 2003}
@@ -29,7 +33,7 @@ lab ALL=(ALL:ALL) NOPASSWD: ALL
 student ALL=(ALL:ALL) ALL
 """
 _PAM = """\
-auth required pam_unix.so
+auth required pam_unix.so nodelay
 account required pam_unix.so
 session required pam_permit.so
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -60,6 +59,9 @@ class Host:
         self._switch = switch
         self._options = dict(options)
         self._space: Space | None = None
+        # Whether somebody acted on it since it booted with empty homes, but for logins by SSH.
+        self._touched = False
+        self._log_at_boot = 0
         self._server_key = files.Key.make()
         self.known_hosts_line = f"{self.address} {self._server_key.public}"
 
@@ -120,6 +122,7 @@ class Host:
         Raises:
             subprocess.CalledProcessError: the command failed; its outputs are in the message.
         """
+        self._touched = True
         number, home = files.USERS.get(user, 0), f"/home/{user}" if user != "root" else "/root"
         env = {"PATH": PATH, "HOME": home, "USER": user, "LOGNAME": user, "SHELL": "/bin/bash"}
         done = self.space.enter(
@@ -182,9 +185,11 @@ class Host:
         Args:
             rate: as in tc(8), ``20mbit``.
         """
+        self._touched = True
         for leg in self.legs:
             leg.rate = rate
-            self._switch.shape(leg, self.space)
+            if self.up:  # else the next boot does it
+                self._switch.shape(leg, self.space)
 
     def mend(self) -> None:
         """Undo :meth:`cut`, :meth:`lose` and :meth:`slow`."""
@@ -194,6 +199,7 @@ class Host:
             self.slow("")
 
     def _link(self, *, cut: bool | None = None, loss: float | None = None) -> None:
+        self._touched = True
         for leg in self.legs:
             leg.cut = leg.cut if cut is None else cut
             leg.loss = leg.loss if loss is None else loss
@@ -234,7 +240,7 @@ class Host:
     def _listens_since(self) -> int:
         try:
             told = self.inside("/run/sshd.pid").stat()
-        except FileNotFoundError:
+        except (OSError, TestbedFailed):  # not yet, or no longer
             return 0
         return told.st_mtime_ns if told.st_size else 0
 
@@ -252,6 +258,7 @@ class Host:
 
     def crash(self) -> None:
         """Kill all of it at once, and wait until it is gone. Its /home stays."""
+        self._touched = True
         self.kill()
         self.ended()
         self._switch.unplug(self.legs)
@@ -276,6 +283,7 @@ class Host:
     def wait_until_up(self) -> None:
         """The last part of a boot: its sshd listens."""
         self._until(self._listens_since, "sshd to listen")
+        self._log_at_boot = len(self.log())
 
     def kill(self) -> None:
         """Kill its process 1, and so all of it; :meth:`ended` waits for that."""
@@ -287,19 +295,19 @@ class Host:
         if self._space is not None:
             self._space.ended()
 
-    def reset(self) -> None:
-        """Make it as after its first boot: link mended, users' processes killed, homes empty.
+    def used(self) -> bool:
+        """Whether anybody acted on it, or connected to its sshd, since it was fresh."""
+        return self._touched or not self.up or len(self.log()) != self._log_at_boot
 
-        It is booted if it is down, or if its sshd or its /tmp are not as they were.
-        """
+    def clear(self) -> None:
+        """Crash it, mend its link, and forget what was done to its homes and its sshd."""
         self.mend()
-        if self.up:
-            self.crash()
+        self.crash()
         for user, number in files.USERS.items():
             shutil.rmtree(self.root / user, ignore_errors=True)
             files.make_home(self.root / user, number)
         self._write_config(self._options)
-        self.boot()
+        self._touched = False
 
 
 def boot(hosts: Sequence[Host], switch: Switch) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -34,7 +35,11 @@ def missing() -> str:
         if shutil.which(program, path=PATH) is None:
             return f"the program {program}"
     trial = subprocess.run(
-        ["unshare", *_HOST, "--time", "true"], env={"PATH": PATH}, capture_output=True, text=True
+        ["unshare", *_HOST, "--time", "true"],
+        env={"PATH": PATH},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return f"namespaces: {trial.stderr.strip()}" if trial.returncode else ""
 
@@ -80,10 +85,10 @@ class Space:
         self.pid = int(line)
 
     def go(self) -> None:
-        """Let process 1 go on: its network is there."""
+        """Let process 1 go on: its network is there. If it has ended, the next look tells."""
         assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):
+            os.write(self._process.stdin.fileno(), b"go\n")
 
     def alive(self) -> bool:
         """Whether process 1 lives."""

@@ -109,10 +109,13 @@ class Switch:
         self._space.net(["nft", "-f", "-"], "\n".join(lines) + "\n")
 
     def shape(self, leg: Leg, space: Space) -> None:
-        """Limit both directions of a leg to its rate, or lift the limit: tc-tbf(8)."""
+        """Limit both directions of a leg to its rate, or lift the limit that it had: tc-tbf(8)."""
         for where, device in ((self._space, leg.port), (space, leg.interface)):
-            # veth has no queue of its own; deleting what is not there would be an error.
-            where.net(["tc", "qdisc", "replace", "dev", device, "root", *_queue(leg.rate)])
+            if leg.rate:
+                limit = ["tbf", "rate", leg.rate, "burst", "32kb", "latency", "100ms"]
+                where.net(["tc", "qdisc", "replace", "dev", device, "root", *limit])
+            else:
+                where.net(["tc", "qdisc", "delete", "dev", device, "root"])
 
     def kill(self) -> None:
         """End it, and with it every link."""
@@ -121,9 +124,3 @@ class Switch:
     def ended(self) -> None:
         """Wait until it has."""
         self._space.ended()
-
-
-def _queue(rate: str) -> list[str]:
-    if rate:
-        return ["tbf", "rate", rate, "burst", "32kb", "latency", "100ms"]
-    return ["pfifo", "limit", "1000"]
