@@ -48,6 +48,8 @@ def test_a_cut_link_loses_all_and_tells_nobody(testbed: Testbed) -> None:
 
 def test_a_lossy_link_loses_a_share(testbed: Testbed) -> None:
     one, two = testbed.hosts[:2]
+    # First find each other's hardware address: a lost question for it is repeated after 1 s only.
+    assert answered(one, two.address) == 1
     one.lose(0.2)
     # Each ping passes twice, so 64 of 100 come back; of 200 128, with a deviation of 6.8.
     assert 90 < answered(one, two.address, 200) < 166
