@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 JOBS ?= 4
+N ?= 4
+P ?= 0
 BIN := .venv/bin
 READY := .venv/ready
 
@@ -9,7 +11,7 @@ READY := .venv/ready
 PINNED = $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench soak constraints clean
+.PHONY: help run hosts test lint types unit bench soak constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -25,6 +27,9 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 
 run: $(READY) ## run the demo experiment on this machine
 	@$(BIN)/nepiq run examples/demo.py
+
+hosts: $(READY) ## N hosts on this machine, and P behind a gateway, until ctrl-C (root)
+	@$(BIN)/python -m tests.testbed --hosts $(N) --private $(P)
 
 test: lint types $(READY) ## every check and test (about ten minutes)
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests

@@ -15,6 +15,8 @@ from typing import Protocol
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.testbed.plugin"]
+
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 # No deadline a example: a shared machine pauses. The blob of a failing one reproduces it.

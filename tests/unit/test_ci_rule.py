@@ -41,7 +41,9 @@ MODULE = "import pytest; pytest.importorskip('no_such_module')"
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    # The conftest names a plugin in tests.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pytester.makeconftest((Path(__file__).parents[1] / "conftest.py").read_text())
     pytester.makepyfile(test_skipping=SKIPPING, test_harmless=HARMLESS, test_module=MODULE)
     return pytester
