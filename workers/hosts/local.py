@@ -12,6 +12,7 @@ from ...controller.errors import HostError
 from ...controller.model.timing import Deadline
 from .channel import PipeChannel
 from .pipes import discard, exchange, kill_group
+from .secret import without_secrets
 from .session import TICK, Completed, give_up
 
 
@@ -105,7 +106,7 @@ class LocalSession:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=self._env,
+                env=without_secrets(self._env),
                 cwd="/",
                 start_new_session=True,
             )
