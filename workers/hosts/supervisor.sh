@@ -93,23 +93,19 @@ rooted() {
     return 1
 }
 
-# elevate COMMAND...: as root. If there is a secret, the input begins with it.
+# elevate COMMAND...: become it as root. If there is a secret, the input begins with it.
 elevate() {
-    if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif [ -n "$secret" ]; then
-        sudo -k -S -p '' -- "$@"
-    else
-        sudo -k -n -- "$@"
-    fi
+    [ "$(id -u)" -ne 0 ] || exec "$@"
+    [ -z "$secret" ] || exec sudo -k -S -p '' -- "$@"
+    exec sudo -k -n -- "$@"
 }
 
-# as_root COMMAND...: one that reads no input.
+# as_root COMMAND...: one that reads no input. No shell stays between that would hold our locks.
 as_root() {
     if [ -n "$secret" ]; then
         printf '%s\n' "$secret" | elevate "$@"
     else
-        elevate "$@" </dev/null
+        (elevate "$@") </dev/null
     fi
 }
 
@@ -254,7 +250,7 @@ expect_exit() {
 
 # Supervisors end by themselves once their commands have.
 dismiss() {
-    guids=''
+    guids='' groups=' '
     name_all .supervisor
     hundredths
     last=$((cs + 200))
@@ -554,7 +550,7 @@ run_root() {
     export NEPIQ_ID="$run.sudo"
     # This shell stays, and can be killed by those who give up. It need not say of which signal the
     # command died.
-    { elevate "$@" 2>&3 3>&-; } 3>&2 2>/dev/null
+    { (elevate "$@" 2>&3 3>&-); } 3>&2 2>/dev/null
 }
 
 # write GUID OCC TOKEN PATH MODE OFFSET LENGTH LAST: add a block to a file that gets its name when

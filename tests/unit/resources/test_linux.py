@@ -86,6 +86,7 @@ def test_an_application_is_one_call_of_its_host() -> None:
         okExitCodes="0,3",
         startedWhen="port:5201",
         startTimeout="5s",
+        sudo=True,
     )
     assert app.state is State.STARTED
     call = app.host.calls[-1]
@@ -96,6 +97,7 @@ def test_an_application_is_one_call_of_its_host() -> None:
         "ok_exit_codes": (0, 3),
         "started_when": "port:5201",
         "start_timeout": 5.0,
+        "sudo": True,
     }
 
 
