@@ -159,6 +159,16 @@ def test_releasing() -> None:
     hard = running(command="sleep 100", hardRelease=True)
     hard.release()
     assert hard.host.commands[-1] == f"rm -rf -- {hard.host.run_dir}"
+    assert hard.host.calls[-1].options["sudo"] is False
+    roots = running(command="sleep 100", hardRelease=True, sudo=True)
+    roots.release()
+    assert roots.host.calls[-1].options["sudo"] is True
+
+
+def test_a_password_is_no_reference_to_one() -> None:
+    with pytest.raises(InvalidValue, match="sudoPassword cannot be the value given") as caught:
+        Harness(Node, sudoPassword="hunter2")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_start_that_takes_too_long() -> None:
