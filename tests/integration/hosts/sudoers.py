@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 
@@ -167,3 +168,18 @@ class UserRig(Rig):
         os.chown(self.home, USERS[user], USERS[user])
         self.session = UserSession(sudoers.entry(user), self.home, path or os.environ["PATH"])
         self.sudo_password = reference
+
+
+#: Makes a rig of a user: ``rig_of("nepiq-free")``.
+RigOf = Callable[..., UserRig]
+
+
+def without_sudo(folder: Path) -> str:
+    """A folder of all programs but sudo, for PATH."""
+    tools = folder / "no-sudo"
+    tools.mkdir(mode=0o755)
+    for place in ("/usr/bin", "/bin"):
+        for program in Path(place).iterdir():
+            if program.name != "sudo" and not (tools / program.name).is_symlink():
+                (tools / program.name).symlink_to(program)
+    return str(tools)
