@@ -166,9 +166,10 @@ class FakeHost:
         timeout: float | None = None,
         check: bool = True,
         mutates: bool = True,
+        sudo: bool = False,
     ) -> Result:
         """Answer a command as told, with nothing and exit code 0 if not told."""
-        options = {"cwd": cwd, "timeout": timeout, "mutates": mutates}
+        options = {"cwd": cwd, "timeout": timeout, "mutates": mutates, "sudo": sudo}
         call = self._called("run", command, stdin, env, options, mutates=mutates)
         result = _result(self._answer_to(call))
         if check and result.code:
@@ -184,12 +185,14 @@ class FakeHost:
         ok_exit_codes: Sequence[int] | None = (0,),
         started_when: str = "",
         start_timeout: float = 30.0,
+        sudo: bool = False,
     ) -> Launch:
         """Launch a command, or adopt what was launched in this run directory."""
         options = {
             "ok_exit_codes": ok_exit_codes,
             "started_when": started_when,
             "start_timeout": start_timeout,
+            "sudo": sudo,
         }
         call = self._called("supervise", command, stdin or b"", env, options)
         known = self._processes.get(self.run_dir)

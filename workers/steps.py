@@ -219,6 +219,7 @@ class _Step:
             deadline=deadline,
             cancel=self.lease.cancel,
             where=self._where(),
+            sudo_password=getattr(node, "sudoPassword", None),
         )
 
     def _progress(self, rm: ResourceManager, state: State) -> None:

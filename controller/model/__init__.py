@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .values import Name as Name
     from .values import Parsed as Parsed
     from .values import Readiness as Readiness
+    from .values import SecretReference as SecretReference
 
 _HOMES = {
     "actions": ("Outcome", "perform"),
@@ -66,6 +67,7 @@ _HOMES = {
         "Name",
         "Parsed",
         "Readiness",
+        "SecretReference",
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -146,6 +146,7 @@ class Host(Protocol):
         timeout: float | None = None,
         check: bool = True,
         mutates: bool = True,
+        sudo: bool = False,
     ) -> Result:
         """Run a shell command to its end and return what it left behind.
 
@@ -157,8 +158,12 @@ class Host(Protocol):
             timeout: seconds; the step's deadline if shorter or None.
             check: raise CommandError if it does not exit with 0.
             mutates: False for a command that only looks; it then skips the fence.
+            sudo: run it as root, by sudo(8) unless the login user is root. ``HOME``, ``PATH`` and
+                the rest of its environment are then what the host's sudoers(5) says, and the home
+                is that of root. One that is given up at the deadline runs on until the release.
 
         Raises:
+            HostError: it cannot be run as root; the error says why and what to do.
             CommandError: it exited with another code than 0 and ``check`` is true.
         """
 
@@ -171,6 +176,7 @@ class Host(Protocol):
         ok_exit_codes: Sequence[int] | None = (0,),
         started_when: str = "",
         start_timeout: float = 30.0,
+        sudo: bool = False,
     ) -> Launch:
         """Start a long-lived command, once per occasion, and leave it running.
 
@@ -188,8 +194,10 @@ class Host(Protocol):
                 matches the POSIX extended regular expression) or ``file:PATH`` (PATH exists,
                 relative to the run directory).
             start_timeout: seconds allowed for ``started_when``.
+            sudo: run it as root, as :meth:`run` does.
 
         Raises:
+            HostError: it cannot be run as root; nothing was started.
             StartTimeout: it did not begin to serve in time; it has been ended.
         """
 

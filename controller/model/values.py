@@ -74,6 +74,31 @@ class AbsolutePath(str):
         return cls(value)
 
 
+class SecretReference(str):
+    """Where the worker machine finds a secret: ``env:NAME`` or ``file:PATH``, never the secret.
+
+    ``env:NAME`` is a variable in the environment of the worker, ``file:PATH`` the first line of a
+    file that the worker may read, by its absolute path.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> SecretReference:
+        """Accept one of the two forms."""
+        how, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+        valid = {
+            "env": _VARIABLE.fullmatch(rest) is not None,
+            "file": rest.startswith("/") and "\0" not in rest,
+        }
+        if not valid.get(how):
+            raise InvalidValue(
+                "must be env:NAME or file:PATH with an absolute path",
+                hint="it says where the worker machine finds the secret; never write that itself",
+            )
+        return cls(value)
+
+
 class ExitCodes:
     """The exit codes of a process that count as success.
 

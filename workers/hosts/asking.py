@@ -12,7 +12,9 @@ from shlex import quote
 
 from ...controller.errors import FencedError, FileMissing, HostError, InvalidValue, NepiqError
 from ...controller.model.timing import Deadline
+from ...controller.model.values import SecretReference
 from .layout import Layout
+from .secret import Secret
 from .session import Completed, Session
 
 SUPERVISOR = Path(__file__).with_name("supervisor.sh")
@@ -23,6 +25,7 @@ MISSING = 66
 # Codes in answers of the supervisor.
 _USAGE = "64"
 _REFUSED = "75"
+_PASSWORD = "77"  # noqa: S105 - a code
 
 
 @dataclass(eq=False)
@@ -40,6 +43,7 @@ class Asking:
         deadline: when the step must have ended.
         cancel: set when the step shall give up.
         where: resource, host, step and attempt, for errors.
+        sudo_password: where this machine finds the password that sudo asks for on the host.
     """
 
     session: Session
@@ -53,6 +57,7 @@ class Asking:
     deadline: Deadline
     cancel: threading.Event | None = None
     where: str = ""
+    sudo_password: SecretReference | None = None
 
     def __post_init__(self) -> None:
         """Refuse names that cannot be used on a host.
@@ -61,6 +66,7 @@ class Asking:
             InvalidValue: the run's id is one.
         """
         self._layout = Layout(self.run_id, self.node, self.session.home)
+        self._secret = Secret(self.sudo_password)
 
     def _error(self, message: str, *, hint: str = "") -> HostError:
         """A HostError that says where."""
@@ -103,7 +109,9 @@ class Asking:
             raise self._error(f"cannot {what}: {_said(done.stderr) or f'code {done.code}'}")
         return done.stdout
 
-    def _command(self, verb: str, *arguments: object, bearing: bool = True) -> str:
+    def _command(
+        self, verb: str, *arguments: object, bearing: bool = True, secret: bytes = b""
+    ) -> str:
         """A command for the supervisor of this node.
 
         Args:
@@ -111,23 +119,29 @@ class Asking:
             arguments: its arguments, quoted here.
             bearing: whether what runs bears our NEPIQ_ID, by which it is found and ended on
                 release. What ends others does not, or two releases would end each other.
+            secret: the password of the login user, a line that its input then has to begin with.
         """
         return (
             f"cd {self._layout.root} 2>/dev/null || "
             f'{{ echo "no {_REFUSED} the directory of the run is gone"; exit; }}; '
-            f'{self._mark(bearing)}exec sh "$PWD/supervisor.sh" {verb} {_quoted(arguments)}'
+            f"{self._mark(bearing)}{_announced(secret)}"
+            f'exec sh "$PWD/supervisor.sh" {verb} {_quoted(arguments)}'
         )
 
-    def _change(
-        self, verb: str, *arguments: object, stdin: bytes = b"", bearing: bool = True
-    ) -> None:
+    def _change(self, verb: str, *arguments: object, stdin: bytes) -> None:
         """Have the supervisor change something.
 
         Raises:
             FencedError: a newer attempt has acted, or the run has ended on this host.
             HostError: it failed.
         """
-        self._answer(self._execute(self._command(verb, *arguments, bearing=bearing), stdin))
+        self._answer(self._execute(self._command(verb, *arguments), stdin))
+
+    def _finish(self, verb: str, *arguments: object) -> None:
+        """Have the supervisor end processes, of which some may be root's."""
+        secret = self._secret.line()
+        asked = self._command(verb, *arguments, bearing=False, secret=secret)
+        self._answer(self._execute(asked, secret))
 
     def _install(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> bytes:
         """Bring the supervisor to the host, and have it do what needs no directory of the run.
@@ -144,12 +158,16 @@ class Asking:
         script = SUPERVISOR.read_bytes()
         file = f"./.supervisor.{secrets.token_hex(8)}"
         words = _quoted((self.run_id, self.node, self.token, *arguments))
+        secret = self._secret.line()
+        # The password comes before the script, which a shell is too slow to read itself.
+        taken = "unset secret; IFS= read -r secret && " if secret else ""
+        given = """printf '%s\\n' "$secret" | """ if secret else ""
         done = self._execute(
-            f"mkdir -p {self._layout.base} && cd {self._layout.base} && cat >{file} && "
+            f"{taken}mkdir -p {self._layout.base} && cd {self._layout.base} && cat >{file} && "
             f'[ "$(wc -c <{file})" -eq {len(script)} ] && '
-            f"{{ {self._mark(bearing)}sh {file} {verb} {words}; }}; "
+            f"{{ {self._mark(bearing)}{_announced(secret)}{given}sh {file} {verb} {words}; }}; "
             f"code=$?; rm -f {file}; [ $code -eq 0 ] || exit $code; {then}",
-            script,
+            secret + script,
         )
         return self._answer(done)[1]
 
@@ -176,10 +194,14 @@ class Asking:
             raise FencedError(reason, where=self.where)
         if code == _USAGE:
             raise InvalidValue(reason, where=self.where)
-        raise self._error(reason)
+        raise self._error(reason, hint=self._secret.advice() if code == _PASSWORD else "")
 
     def _mark(self, bearing: bool) -> str:
         return f"export NEPIQ_ID={self.run_id}.{self.guid}; " if bearing else ""
+
+
+def _announced(secret: bytes) -> str:
+    return "export NEPIQ_SECRET=1; " if secret else ""
 
 
 def _quoted(words: tuple[object, ...]) -> str:

@@ -12,6 +12,7 @@ from ...controller.errors import HostError
 from ...controller.model.timing import Deadline
 from .channel import Patience, PipeChannel
 from .pipes import discard, exchange, exit_code, kill_group
+from .secret import without_secrets
 from .session import TICK, Completed, give_up
 
 
@@ -108,7 +109,7 @@ class LocalSession:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=self._env,
+                env=without_secrets(self._env),
                 cwd="/",
                 start_new_session=True,
             )

@@ -36,6 +36,7 @@ _OWN = frozenset(
         ".started",
         ".stdin",
         ".stop",
+        ".sudo",
         ".told",
         ".waiting",
     }
@@ -83,6 +84,7 @@ class ShellHost(Asking):
         timeout: float | None = None,
         check: bool = True,
         mutates: bool = True,
+        sudo: bool = False,
     ) -> Result:
         """Run a shell command to its end; see :meth:`Host.run`.
 
@@ -90,13 +92,17 @@ class ShellHost(Asking):
             CommandError: it exited with another code than 0 and ``check`` is true.
         """
         text, data = carried(_script(command, env, cwd), stdin)
-        asked = (
-            self._command("run", *self._start, text)
-            if mutates
-            else f"cd {self._quoted_dir} 2>/dev/null || cd; {text}"
-        )
+        if sudo:
+            secret = self._secret.line()
+            passed = (self.guid, self.occasion, self.token if mutates else "-")
+            asked = self._command("run_root", *passed, text, secret=secret)
+            data = secret + secret + b"\n" + data if secret else data
+        elif mutates:
+            asked = self._command("run", *self._start, text)
+        else:
+            asked = f"cd {self._quoted_dir} 2>/dev/null || cd; {text}"
         done = self._execute(asked, data, timeout=timeout)
-        stdout = self._answer(done)[1] if mutates else done.stdout
+        stdout = self._answer(done)[1] if mutates or sudo else done.stdout
         if check and done.code:
             said = done.stderr.decode("utf-8", "replace")
             raise CommandError(command, done.code, said, where=self.where)
@@ -111,6 +117,7 @@ class ShellHost(Asking):
         ok_exit_codes: Sequence[int] | None = (0,),
         started_when: str = "",
         start_timeout: float = 30.0,
+        sudo: bool = False,
     ) -> Launch:
         """Start a long-lived command, once per occasion; see :meth:`Host.supervise`.
 
@@ -124,6 +131,7 @@ class ShellHost(Asking):
         for name, data in envelope.ahead.items():
             self.write(name, data, mode=0o600)
         codes = "any" if ok_exit_codes is None else ",".join(str(int(n)) for n in ok_exit_codes)
+        secret = self._secret.line() if sudo else b""
         asked = self._command(
             "launch",
             *self._start,
@@ -132,8 +140,10 @@ class ShellHost(Asking):
             ready.sign,
             round(start_timeout * 100),
             envelope.mark,
+            *(("root",) if sudo else ()),
+            secret=secret,
         )
-        said, _ = self._answer(self._execute(asked, envelope.data))
+        said, _ = self._answer(self._execute(asked, secret + envelope.data))
         verb, adopted, rest = said.split(" ", 2)
         if verb == "running":
             since, now = rest.split(" ")
@@ -146,11 +156,11 @@ class ShellHost(Asking):
 
     def end(self, *, grace: float = 10.0) -> None:
         """End the supervised process of this occasion; see :meth:`Host.end`."""
-        self._change("end", *self._start, round(grace * 100), bearing=False)
+        self._finish("end", *self._start, round(grace * 100))
 
     def clear(self) -> None:
         """End whatever this resource manager left running; see :meth:`Host.clear`."""
-        self._change("clear", self.guid, self.token, round(GRACE * 100), bearing=False)
+        self._finish("clear", self.guid, self.token, round(GRACE * 100))
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file; see :meth:`Host.read`.

@@ -7,6 +7,7 @@
 #   .nepiq/lock  .nepiq/ended/<run>-<node>     a run that has ended here; outlives its files
 #   .nepiq/<run>/<node>/  boot exp journal supervisor.sh
 #       fence/<guid>      the highest token seen; locked while a command is let through
+#       <guid>/.root      something of this resource was run as root
 #       <guid>/<occ>/     run directory of one start: stdout stderr, the user's files, and
 #           .lock         held by the living supervisor
 #           .started      its boot id, pid, start time and the moment, written before the command
@@ -15,10 +16,12 @@
 #           .stop         somebody ends it; .overdue: it did not serve in time
 #           .exit         how it ended: the truth; .told: the journal has it
 #           .command .env .stdin            what it was started with, where that was given
+#           .sudo         what sudo said, where it was started as root
 #
 # Moments are seconds since boot (/proc/uptime), start times clock ticks (proc(5)). The first line
 # on stdout is the answer: what the verb says below, "ok", or "no CODE REASON" with a code of
-# sysexits.h: 64 usage, 65 it did not arrive whole, 69 something is missing here, 75 refused.
+# sysexits.h: 64 usage, 65 it did not arrive whole, 69 something is missing here, 75 refused,
+# 77 sudo wants another password. With NEPIQ_SECRET the first line on stdin is the password.
 set -u
 nl='
 '
@@ -78,6 +81,55 @@ pass() {
     exec 8>&-
 }
 
+### Acting as root
+#
+# What runs as root only root can see and signal: <guid>/.root marks whose processes may. $secret
+# is the login user's password, "" if none was sent; it reaches sudo by a pipe, never by an
+# argument, the environment or a file. With -k, what sudo has cached neither helps nor is left.
+
+# rooted: may anything of $guids and $dirs (see below) run as root?
+rooted() {
+    for item in $guids $dirs; do [ ! -e "$root/${item%/*}/.root" ] || return 0; done
+    return 1
+}
+
+# elevate COMMAND...: become it as root. If there is a secret, the input begins with it.
+elevate() {
+    [ "$(id -u)" -ne 0 ] || exec "$@"
+    [ -z "$secret" ] || exec sudo -k -S -p '' -- "$@"
+    exec sudo -k -n -- "$@"
+}
+
+# as_root COMMAND...: one that reads no input. No shell stays between that would hold our locks.
+as_root() {
+    if [ -n "$secret" ]; then
+        printf '%s\n' "$secret" | elevate "$@"
+    else
+        (elevate "$@") </dev/null
+    fi
+}
+
+# access: go on only if we can act as root, and root in the directory of the node.
+access() {
+    read -r host </proc/sys/kernel/hostname
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+        fail 69 "$host lacks sudo: install the package sudo"
+    said=$(export LC_ALL=C && as_root test -w "$root" 2>&1) && return
+    case $said in
+    *'password is required'* | *'authentication is required'*)
+        fail 77 "sudo asks for a password on $host"
+        ;;
+    *'no password was provided'* | *'incorrect password'*)
+        fail 77 "sudo refuses the password on $host"
+        ;;
+    *'not in the sudoers'* | *'is not allowed to'* | *'may not run sudo'*)
+        fail 69 "$(id -un) may not use sudo on $host: it needs a rule in sudoers(5)"
+        ;;
+    '') fail 69 "root may not write to $root on $host: give the node a home on a disk of the host" ;;
+    esac
+    fail 69 "sudo fails on $host: ${said##*"$nl"}"
+}
+
 ### Ending processes
 #
 # What belongs to us bears NEPIQ_ID=<run>.<guid>[.<occ>] in its environment. $guids and $dirs
@@ -115,9 +167,10 @@ leader() {
     inspect "$leader" && [ "$born" = "$since" ]
 }
 
-# populated GROUP: has it a member that lives? (Nobody may be there to reap the dead ones.)
+# populated GROUP: has it a member that lives? (Nobody may be there to reap the dead ones. Users
+# may not signal what has root's $rights.)
 populated() {
-    [ -n "$1" ] && kill -s 0 -- "-$1" 2>/dev/null &&
+    [ -n "$1" ] && { [ -n "$rights" ] || kill -s 0 -- "-$1" 2>/dev/null; } &&
         LC_ALL=C grep -qsE "\) [^ZX] [0-9]+ $1 " /proc/[0-9]*/stat
 }
 
@@ -153,6 +206,21 @@ gone() { ! remain && ! remain; }
 
 # put_down GRACE: TERM, after GRACE hundredths of a second KILL, until nothing is left.
 put_down() {
+    if rooted; then
+        access
+        as_root sh "$self" subdue "$root" "$guids" "$dirs" "$1" || exit
+    else
+        quell "$1"
+    fi
+}
+
+# subdue ROOT GUIDS DIRS GRACE: root's part of it.
+subdue() {
+    guids=$2 dirs=$3
+    quell "$4"
+}
+
+quell() {
     name_all ''
     groups=' '
     hundredths
@@ -182,7 +250,7 @@ expect_exit() {
 
 # Supervisors end by themselves once their commands have.
 dismiss() {
-    guids=''
+    guids='' groups=' '
     name_all .supervisor
     hundredths
     last=$((cs + 200))
@@ -270,16 +338,17 @@ compose() {
 
 ### Starting
 
-# launch GUID OCC TOKEN OK KIND SIGN LIMIT MARK: start the command, or adopt an earlier launch.
+# launch GUID OCC TOKEN OK KIND SIGN LIMIT MARK [RIGHTS]: start the command, or adopt an
+# earlier launch.
 #
 # OK are the codes that count as FINISHED; KIND (none, port, output, file), SIGN and LIMIT
-# (hundredths of a second) say when it serves. On stdin: a line with its input and one with a
-# script that sets its environment, both in base64 ("-" for none, or written before), then the
-# command and MARK, either in the third line, which needs no process to read it, or after an empty
-# one, for the shell reads byte by byte.
+# (hundredths of a second) say when it serves; RIGHTS may be root. On stdin: a line with its input
+# and one with a script that sets its environment, both in base64 ("-" for none, or written before),
+# then the command and MARK, either in the third line, which needs no process to read it, or after
+# an empty one, for the shell reads byte by byte.
 # Answers running ADOPTED SINCE NOW, or ended ADOPTED NOW BOOT and the line of the exit.
 launch() {
-    guid=$1 occ=$2 token=$3 ok=$4 kind=$5 sign=$6 limit=$7 adopted=1
+    guid=$1 occ=$2 token=$3 ok=$4 kind=$5 sign=$6 limit=$7 rights=${9-} adopted=1
     IFS= read -r input && IFS= read -r setting && IFS= read -r text || fail 65 "no command came"
     [ -n "$text" ] || text=$(cat)
     case $text in
@@ -316,6 +385,7 @@ launch() {
 # The answer comes from the supervisor, which inherits this output and both locks. Not with "&",
 # which would have the command ignore interrupts (POSIX, 2.11 "Signals and Error Handling").
 spawn() {
+    [ -z "$rights" ] || admit "$guid"
     [ "$input" = - ] || (umask 077 && printf %s "$input" | base64 -d >.stdin) || exit
     [ "$setting" = - ] || (umask 077 && printf %s "$setting" | base64 -d >.env) || exit
     if [ "${#text}" -gt 100000 ]; then # Linux allows 128 kB in one argument (execve(2))
@@ -323,13 +393,23 @@ spawn() {
         text='exec sh ./.command'
     fi
     export NEPIQ_ID="$run.$guid.$occ.supervisor"
-    exec setsid -f sh "$root/supervisor.sh" supervise \
-        "$guid" "$occ" "$ok" "$kind" "$sign" "$limit" "$text" </dev/null 2>/dev/null
+    set -- setsid -f sh "$root/supervisor.sh" supervise \
+        "$guid" "$occ" "$ok" "$kind" "$sign" "$limit" "$text" "$rights"
+    [ -n "$rights" ] && [ -n "$secret" ] || exec "$@" </dev/null 2>/dev/null
+    export NEPIQ_SECRET=1
+    printf '%s\n' "$secret" | "$@" 2>/dev/null
 }
 
-# supervise GUID OCC OK KIND SIGN LIMIT COMMAND: holds the locks 8 (fence) and 9 (.lock).
+# admit GUID: go on only if its command can be run as root, and mark it.
+admit() {
+    access
+    [ -d "$root/$1" ] || mkdir -p "$root/$1"
+    : >"$root/$1/.root" || exit
+}
+
+# supervise GUID OCC OK KIND SIGN LIMIT COMMAND RIGHTS: holds the locks 8 (fence) and 9 (.lock).
 supervise() {
-    guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 adopted=0 leader=''
+    guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 rights=$8 adopted=0 leader=''
     inspect $$
     clock
     : >>stdout 2>>stderr
@@ -348,9 +428,16 @@ supervise() {
     trap - PIPE
     input=/dev/null
     [ ! -e .stdin ] || input=.stdin
-    NEPIQ_ID=$run.$guid.$occ setsid sh "$root/supervisor.sh" begin "$7" \
-        <"$input" >>stdout 2>>stderr 9>&-
+    if [ -z "$rights" ]; then
+        NEPIQ_ID=$run.$guid.$occ setsid sh "$root/supervisor.sh" begin "$7" \
+            <"$input" >>stdout 2>>stderr 9>&-
+    else
+        # A group apart from sudo's, which passes on each signal that it gets.
+        as_root env NEPIQ_ID="$run.$guid.$occ" setsid sh "$root/supervisor.sh" begin "$7" "$input" \
+            2>.sudo 9>&-
+    fi
     code=$?
+    [ -e .group ] || [ ! -e .sudo ] || cat .sudo >>stderr
     { read -r leader _ <.group; } 2>/dev/null
     while { [ -e .stop ] || [ -e .overdue ]; } && populated "$leader"; do sleep 0.05; done
     if [ -e .stop ]; then
@@ -363,12 +450,14 @@ supervise() {
     conclude "$code" "$outcome"
 }
 
-# begin COMMAND: become the command, leader of a session and group of its own. First on record,
-# then the look at .stop: whoever ends it does these in the other order, so one sees the other.
+# begin COMMAND [INPUT]: become the command, leader of a session and group of its own. First on
+# record, then the look at .stop: whoever ends it does these in the other order, so one sees the
+# other. With INPUT it opens its streams itself: sudo has used those that it inherits.
 begin() {
     inspect $$
     printf '%s %s\n' $$ "$born" >.group
     [ ! -e .stop ] && [ ! -e "$ended" ] || exit 143
+    [ -z "${2-}" ] || exec <"$2" >>stdout 2>>stderr
     # shellcheck source=/dev/null
     [ ! -e .env ] || . ./.env
     exec sh -c "$1"
@@ -440,12 +529,28 @@ serving() {
 
 ### Files and other commands
 
-# run GUID OCC TOKEN COMMAND: says ok, then becomes the command.
+# run GUID OCC TOKEN COMMAND [SKIP]: says ok, then becomes the command. A TOKEN of - passes no
+# fence. With SKIP the command's input begins after the first empty line.
 run() {
-    pass "$1" "$3"
+    [ "$3" = - ] || pass "$1" "$3"
+    [ -z "${5-}" ] || while IFS= read -r line && [ -n "$line" ]; do :; done
     echo ok
     cd "$root/$1/$2" 2>/dev/null || cd || exit
     exec sh -c "$4"
+}
+
+# run_root GUID OCC TOKEN COMMAND: the same as root, where it passes the fence once more, since sudo
+# may take its time. If there is a secret, it comes again on stdin, with an empty line after it: sudo
+# reads the former if it asks, and run what is left of them.
+run_root() {
+    [ "$3" = - ] || pass "$1" "$3"
+    admit "$1"
+    set -- env NEPIQ_ID="$run.$1" sh "$self" run "$@" ${secret:+skip}
+    # A release signals the command; sudo, which would pass that on once more, bears no name of it.
+    export NEPIQ_ID="$run.sudo"
+    # This shell stays, and can be killed by those who give up. It need not say of which signal the
+    # command died.
+    { (elevate "$@" 2>&3 3>&-); } 3>&2 2>/dev/null
 }
 
 # write GUID OCC TOKEN PATH MODE OFFSET LENGTH LAST: add a block to a file that gets its name when
@@ -559,6 +664,7 @@ prepare() {
     read -r journal </proc/sys/kernel/random/uuid
     [ -s "$root/journal" ] || put "$root/journal" "journal $journal"
     mv -f "$0" "$root/supervisor.sh" || exit
+    self=$root/supervisor.sh
     exec 8>&- 5>&-
     for mark in "$base"/*/*/exp; do
         read -r name <"$mark"
@@ -583,6 +689,11 @@ clean() (
     run=${run##*/}
     cd "$root" || exit
     everything
+    if [ "$2$3" != 00 ] && rooted && [ "$(id -u)" -ne 0 ]; then
+        access
+        as_root sh "$self" clean "$@"
+        exit
+    fi
     if [ "$3" = 1 ]; then
         stop_all 200
         dismiss
@@ -610,22 +721,31 @@ dismantle() {
     if [ -d "$root/fence" ]; then
         cd "$root" || exit
         everything
+        as=''
+        ! rooted || as=as_root
         stop_all "$4"
         dismiss
-        [ "$5" -eq 0 ] || { cd "$base" && rm -rf "$root" && rmdir "$base/$run" 2>/dev/null; }
+        [ "$5" -eq 0 ] || { cd "$base" && $as rm -rf "$root" && rmdir "$base/$run" 2>/dev/null; }
     fi
     echo ok
 }
 
+rights=''
 case ${1-} in
-prepare | dismantle) base=$PWD run=$2 node=$3 root=$PWD/$2/$3 ;;
-launch | supervise | begin | end | clear | run | write | watch)
-    root=${0%/*}
-    node=${root##*/} base=${root%/*}
-    run=${base##*/} base=${base%/*}
-    ;;
+prepare | dismantle) root=$PWD/$2/$3 self=$PWD/$0 ;;
+subdue | clean) root=$2 self=$0 ;;
+launch | supervise | begin | end | clear | run | run_root | write | watch) root=${0%/*} self=$0 ;;
 *) fail 64 "unknown verb ${1-}" ;;
 esac
+node=${root##*/} base=${root%/*}
+run=${base##*/} base=${base%/*}
 ended=$base/ended/$run-$node
+# A variable that came with the environment would be handed on in it.
+unset secret
+secret=''
+if [ -n "${NEPIQ_SECRET-}" ]; then
+    unset NEPIQ_SECRET
+    IFS= read -r secret || fail 65 "no password came"
+fi
 read -r boot_id </proc/sys/kernel/random/boot_id
 "$@"

@@ -48,6 +48,9 @@ class Application(ResourceManager, rtype="linux::Application"):
     startTimeout = Attribute(
         Duration, "30s", help="Time it may take until startedWhen is met.", flags=Flag.DESIGN
     )
+    sudo = Attribute(
+        bool, False, help="Run the command as root, by sudo on the machine.", flags=Flag.DESIGN
+    )
     exitCode = Attribute(int, help="How it ended, once it has.", flags=Flag.NO_WRITE)
 
     stdout = Trace(help="What it wrote to its standard output.")
@@ -71,6 +74,7 @@ class Application(ResourceManager, rtype="linux::Application"):
             ok_exit_codes=self.okExitCodes.codes,
             started_when=self.startedWhen,
             start_timeout=self.startTimeout,
+            sudo=self.sudo,
         )
 
     def do_stop(self, context: Context) -> None:
@@ -81,4 +85,5 @@ class Application(ResourceManager, rtype="linux::Application"):
         """End what still runs and, with ``hardRelease``, remove its files."""
         context.host.clear()
         if self.hardRelease:
-            context.host.run(f"rm -rf -- {shlex.quote(context.run_dir)}", cwd="/")
+            remove = f"rm -rf -- {shlex.quote(context.run_dir)}"
+            context.host.run(remove, cwd="/", sudo=self.sudo)

@@ -18,6 +18,7 @@ from ...model import (
     Name,
     Placement,
     ResourceManager,
+    SecretReference,
 )
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -119,6 +120,11 @@ class Node(ResourceManager, rtype="linux::Node"):
     )
     env = Attribute(
         Environment, "", help="Variables for all that runs on it, as A=1 B=2.", flags=Flag.DESIGN
+    )
+    sudoPassword = Attribute(
+        SecretReference,
+        help="Where the worker machine finds the password for sudo: env:NAME or file:PATH.",
+        flags=Flag.CREDENTIAL,
     )
     maxSteps = Attribute(
         int, 8, help="Steps that may act on it at one time.", range=(1, 1000), flags=Flag.DESIGN

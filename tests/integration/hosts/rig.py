@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nepiq.controller.model.timing import Deadline
-from nepiq.workers.hosts import LocalSession, ShellHost
+from nepiq.controller.model.values import SecretReference
+from nepiq.workers.hosts import LocalSession, Session, ShellHost
 
 
 class Rig:
@@ -33,7 +34,8 @@ class Rig:
             (tools / "sh").symlink_to(shell)
             env["PATH"] = f"{tools}:{os.environ['PATH']}"
         self.run_id = f"run-{secrets.token_hex(6)}"
-        self.session = LocalSession(home=str(self.home), env=env)
+        self.session: Session = LocalSession(home=str(self.home), env=env)
+        self.sudo_password: SecretReference | None = None
         self._tokens = itertools.count(1_763_789_000_000_000)
         self._runs = {(self.run_id, 1)}
 
@@ -63,6 +65,7 @@ class Rig:
             deadline=Deadline.after(timeout),
             cancel=cancel,
             where=f"app-{guid}",
+            sudo_password=self.sudo_password,
         )
 
     def token(self) -> int:

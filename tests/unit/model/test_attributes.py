@@ -21,6 +21,7 @@ from nepiq.controller.model import (
     Name,
     Readiness,
     ResourceManager,
+    SecretReference,
 )
 
 
@@ -244,6 +245,20 @@ def test_readiness(value: str) -> None:
 def test_no_readiness(value: Any) -> None:
     with pytest.raises(InvalidValue, match="port:N"):
         Readiness.parse(value)
+
+
+@pytest.mark.parametrize("value", ["env:SUDO_1", "file:/etc/nepiq/a password"])
+def test_a_reference_to_a_secret(value: str) -> None:
+    assert SecretReference.parse(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", ["", "hunter2", "env:", "env:A-B", "env:A\n", "file:", "file:x", "file:/a\0b", 5, None]
+)
+def test_no_reference_to_a_secret(value: Any) -> None:
+    with pytest.raises(InvalidValue, match="env:NAME or file:PATH") as caught:
+        SecretReference.parse(value)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["", ".", "..", "-rf", "a/b", "a b", "x" * 64, "é", 5, None])

@@ -86,6 +86,7 @@ def test_an_application_is_one_call_of_its_host() -> None:
         okExitCodes="0,3",
         startedWhen="port:5201",
         startTimeout="5s",
+        sudo=True,
     )
     assert app.state is State.STARTED
     call = app.host.calls[-1]
@@ -96,6 +97,7 @@ def test_an_application_is_one_call_of_its_host() -> None:
         "ok_exit_codes": (0, 3),
         "started_when": "port:5201",
         "start_timeout": 5.0,
+        "sudo": True,
     }
 
 
@@ -157,6 +159,16 @@ def test_releasing() -> None:
     hard = running(command="sleep 100", hardRelease=True)
     hard.release()
     assert hard.host.commands[-1] == f"rm -rf -- {hard.host.run_dir}"
+    assert hard.host.calls[-1].options["sudo"] is False
+    roots = running(command="sleep 100", hardRelease=True, sudo=True)
+    roots.release()
+    assert roots.host.calls[-1].options["sudo"] is True
+
+
+def test_a_password_is_no_reference_to_one() -> None:
+    with pytest.raises(InvalidValue, match="sudoPassword cannot be the value given") as caught:
+        Harness(Node, sudoPassword="hunter2")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_start_that_takes_too_long() -> None:

@@ -221,7 +221,13 @@ def test_calls_are_remembered() -> None:
     host = FakeHost()
     host.run("cat", stdin=b"x", env={"A": "1"}, mutates=False)
     assert host.calls == [
-        Call("run", "cat", b"x", {"A": "1"}, {"cwd": None, "timeout": None, "mutates": False})
+        Call(
+            "run",
+            "cat",
+            b"x",
+            {"A": "1"},
+            {"cwd": None, "timeout": None, "mutates": False, "sudo": False},
+        )
     ]
 
 
