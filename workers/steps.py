@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,9 @@ log = logging.getLogger("nepiq.steps")
 
 WORTH_WAITING = 0.3
 """Seconds that a step may come early and still be waited for by the thread that holds it."""
+
+FIRST_RETRY, SLOWEST_RETRY = 0.25, 4.0
+"""Seconds until a step is tried again whose host does not answer, at first and in the end."""
 
 
 def carry_out(runtime: Runtime, run_id: str, steps: Sequence[str], queue: str) -> None:
@@ -161,6 +164,8 @@ class _Step:
             return self._failed(error, {})
         except (errors.NepiqError, RedisError, OSError) as error:
             return self._failed(error, {})
+        if isinstance(done.error, errors.HostUnreachable) and done.later is None:
+            done = replace(done, later=self._patience(rm))
         if done.later is not None:
             self._put_back(done, rm.changes())
             return None
@@ -229,11 +234,31 @@ class _Step:
         if not self.run.progress(grant.step, grant.token, state.name, 0.0, rm.changes()):
             raise errors.FencedError("the claim was lost", where=self._where())
 
+    def _patience(self, rm: ResourceManager) -> float | None:
+        """Seconds until a step is tried again whose host does not answer; None to give up.
+
+        What has to be done on a host that is known to be there waits for it as long as the step
+        may take. A host that was never reached is given its own time to boot, and none for the
+        release: nothing of it has to be undone.
+        """
+        grant, action = self.grant, Action(self.grant.action)
+        patience = rm.deadline_for(action)
+        if action is Action.DEPLOY and grant.host == grant.guid:
+            patience = rm.patience()
+        elif action is Action.RELEASE and grant.host is not None:
+            reached = self.run.record(grant.host).milestones
+            patience = patience if "READY" in reached else 0.0
+        left = patience - max(0.0, time.time() - grant.began)
+        wait = min(SLOWEST_RETRY, FIRST_RETRY * 2 ** min(grant.tries - 1, 10))
+        return wait if left > wait and not self.lease.cancelled else None
+
     def _put_back(self, done: actions.Outcome, changes: Mapping[str, Any]) -> None:
         grant = self.grant
         kind, told = "later", None
         if done.error is not None:
-            kind, told = "retry", self._told(done.error)
+            told = self._told(done.error)
+            # Waiting for a host uses up none of the retries that the class allows.
+            kind = "later" if isinstance(done.error, errors.HostUnreachable) else "retry"
         self.run.again(grant.step, grant.token, done.later or 0.0, kind, told, changes)
 
     def _done(self, rm: ResourceManager, launch: Launch | None) -> Outcome:

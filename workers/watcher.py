@@ -6,6 +6,7 @@ node's journal over one channel; another worker takes over from the last offset.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -194,14 +195,12 @@ class NodeWatch(threading.Thread):
             self._node,
             *self._known,
         )
-        for entry in self._entries:
-            self._heard = time.monotonic()
-            self._take(entry)
-            if self._over.is_set():
-                return
-            if self._behind.is_set():
-                self._close_channel()
-                return
+        with contextlib.closing(self._entries):
+            for entry in self._entries:
+                self._heard = time.monotonic()
+                self._take(entry)
+                if self._over.is_set() or self._behind.is_set():
+                    return
 
     def _close_channel(self) -> None:
         if self._entries is not None:

@@ -20,6 +20,10 @@ PERIOD = 5.0
 SILENCE = 16.0
 
 _LOST = "its supervisor was killed or the host went down, so nobody saw it end"
+_REASONS = {
+    "killed": "its supervisor was killed, so nobody saw it end",
+    "rebooted": "the host was rebooted while it ran",
+}
 _OVERDUE = "it did not begin to serve in time and was ended"
 _FIELDS = 11  # of the line that supervisor.sh composes
 
@@ -199,8 +203,8 @@ class Follow(Iterator[Entry]):
         if verb == "journal":
             return Journal(rest)
         if verb == "lost":
-            guid, _, occasion = rest.partition(" ")
-            return Lost(int(guid), int(occasion))
+            guid, occasion, why = rest.split(" ")
+            return Lost(int(guid), int(occasion), _REASONS.get(why, _LOST))
         if verb == "gone":
             raise FencedError("the directory of the run is gone")
         return Beat() if verb == "beat" else None

@@ -578,9 +578,9 @@ write() {
 # watch JOURNAL OFFSET PERIOD: until stdin closes, print
 #   boot ID, journal ID        first
 #   at OFFSET NOW LINE         for each exit that the journal has after OFFSET; OFFSET ends its line
-#   lost GUID OCC              a launch whose supervisor was killed, or lived before the last boot
+#   lost GUID OCC WHY          a launch whose supervisor is gone: killed, or with the boot before
 #   beat NOW                   every PERIOD seconds
-#   gone                       there is no such directory, or no longer
+#   gone                       the run has ended here, or its directory is not there any more
 watch() {
     inspect $$
     # Its group is what it ends at the end.
@@ -613,7 +613,14 @@ relay() {
     while IFS= read -r line; do
         offset=$((offset + ${#line} + 1))
         clock
-        case $line in journal\ *) ;; *) printf 'at %s %s %s\n' "$offset" "$now" "$line" ;; esac
+        case $line in
+        journal\ *) ;;
+        over)
+            echo gone
+            break
+            ;;
+        *) printf 'at %s %s %s\n' "$offset" "$now" "$line" ;;
+        esac
     done
     leave
 }
@@ -634,6 +641,8 @@ audit() {
         [ -e "$dir/.started" ] && [ ! -e "$dir/.told" ] || continue
         ! supervised "$dir" || continue
         case $lost in *" $dir "*) continue ;; esac
+        why=killed
+        [ "$boot" = "$boot_id" ] || why=rebooted
         [ ! -d "$dir" ] || (
             cd "./$dir" && flock -n 9 && [ ! -e .told ] || exit 0
             guid=${dir%/*} occ=${dir#*/}
@@ -641,7 +650,7 @@ audit() {
             [ -e .exit ] || exit 3
         ) 9>>"$dir/.lock" || {
             lost="$lost$dir "
-            echo "lost ${dir%/*} ${dir#*/}"
+            echo "lost ${dir%/*} ${dir#*/} $why"
         }
     done
 }
@@ -725,6 +734,8 @@ dismantle() {
         ! rooted || as=as_root
         stop_all "$4"
         dismiss
+        # Watches end by this, also those whose worker is out of reach.
+        echo over >>journal
         [ "$5" -eq 0 ] || { cd "$base" && $as rm -rf "$root" && rmdir "$base/$run" 2>/dev/null; }
     fi
     echo ok

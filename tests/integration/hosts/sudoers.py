@@ -101,6 +101,11 @@ class UserSession:
         self._entry = entry
 
     @property
+    def host_key(self) -> str:
+        """Empty: no key is exchanged."""
+        return ""
+
+    @property
     def home(self) -> str:
         """Where ``.nepiq`` lies."""
         return self._session.home

@@ -188,8 +188,6 @@ def test_sessions_are_shared_and_reopened(tmp_path: Path) -> None:
     second = pool.session(Local())
     assert second is not first
     assert not second.closed
-    with pytest.raises(HostError, match="worker machine"):
-        pool.session(Remote())
     pool.close()
     assert second.closed
     with pytest.raises(HostError):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nepiq.controller.errors import FencedError, InvalidValue, NotAllowed, StartTimeout
-from nepiq.controller.model import Action, Description, Exit, State
+from nepiq.controller.model import Action, Description, Exit, Login, State
 from nepiq.controller.resources.linux.application import Application
 from nepiq.controller.resources.linux.node import Node
 from nepiq.controller.testing import Harness
@@ -59,9 +59,56 @@ def test_this_machine(hostname: str) -> None:
     assert node.placement()._asdict().items() >= {"site": "lab", "local": True, "limit": 8}.items()
 
 
-def test_other_machines_come_later() -> None:
-    with pytest.raises(InvalidValue, match=r"hostname cannot be 'fit01'.*remote hosts come later"):
-        Description().add("linux::Node", hostname="fit01")
+def test_which_hosts_are_the_worker_machine() -> None:
+    def local(**attributes: Any) -> bool:
+        return Node.load(guid=1, attributes=attributes).placement().local
+
+    assert local()
+    assert local(hostname="127.0.0.1", username="somebody")
+    assert not local(hostname="localhost", port=2222)
+    assert not local(hostname="fit01")
+
+
+def test_the_login_of_a_node() -> None:
+    plain = Node.load(guid=1, attributes={"hostname": "fit01"}).login()
+    assert plain == Login("fit01")
+    given = {
+        "hostname": "fit01",
+        "username": "root",
+        "port": 2222,
+        "identity": "/keys/a",
+        "gateway": "outer,me@[fe80::1]:22",
+        "gatewayUser": "slice",
+        "connectTimeout": "3s",
+        "strictHostKeyChecking": "accept-new",
+    }
+    login = Node.load(guid=1, attributes=given).login()
+    assert str(login) == "root@fit01:2222"
+    assert login.accept_new
+    assert login.connect_timeout == 3.0
+    inner = login.gateway
+    assert inner is not None
+    assert (str(inner), inner.identity, inner.connect_timeout) == (
+        "me@[fe80::1]:22",
+        "/keys/a",
+        3.0,
+    )
+    assert str(inner.gateway) == "slice@outer"
+    straight = Node.load(guid=1, attributes={"hostname": "fit01", "gateway": "none"}).login()
+    assert straight.direct
+    assert straight.gateway is None
+
+
+@pytest.mark.parametrize("text", ["", "-oProxyCommand=x", "a b", "a,b", "user@host", "a/b"])
+def test_odd_names_of_hosts(text: str) -> None:
+    with pytest.raises(InvalidValue, match="hostname"):
+        Description().add("linux::Node", hostname=text)
+
+
+@pytest.mark.parametrize("text", [",", "a,", "@a", "a:x", "a:0", "a b", "[::1", "-o"])
+def test_odd_gateways(text: str) -> None:
+    with pytest.raises(InvalidValue, match="gateway"):
+        Description().add("linux::Node", gateway=text)
 
 
 @pytest.mark.parametrize(
