@@ -68,7 +68,10 @@ def _start_hosts(stack: ExitStack, options: argparse.Namespace, site: Site) -> N
         site.hosts = Localhost(folder, (), 0, options.max_sessions)
     else:
         count = ssh_catalogue.MOST_HOSTS
-        site.hosts = stack.enter_context(ssh_hosts(folder, count, options.max_sessions))
+        try:
+            site.hosts = stack.enter_context(ssh_hosts(folder, count, options.max_sessions))
+        except RuntimeError as error:
+            site.no_hosts = str(error)  # what needs no SSH is measured all the same
 
 
 def _start_peer(stack: ExitStack, socket: Path, logs: Path) -> None:

@@ -27,6 +27,8 @@ from .ssh_hosts import Hosts, Login
 SCRIPTS = Path(__file__).with_name("scripts")
 LIMIT_SECONDS = 300
 TICKS = os.sysconf("SC_CLK_TCK")
+# Keys come from files, so asking an agent would only cost time; users have no types of ours.
+UNWANTED = ("SSH_AUTH_SOCK", "NEPIQ_IMPORTS")
 # A warm worker has a session to each host, so each of the two must have had a step there.
 WARMING = 8
 
@@ -39,18 +41,24 @@ class Site:
         copy_mb: size of the file that is copied, in units of 1 000 000 bytes.
         folder: for files of the run.
         servers: process ids of what works for nepiq: Redis and the workers.
+        no_hosts: why there are no SSH hosts, if so.
     """
 
     copy_mb: int
     folder: Path = Path()
     servers: Sequence[int] = ()
+    no_hosts: str = "the SSH hosts were not started"
     _hosts: Hosts | None = field(default=None, init=False)
 
     @property
     def hosts(self) -> Hosts:
-        """The SSH hosts."""
+        """The SSH hosts.
+
+        Raises:
+            RuntimeError: there are none.
+        """
         if self._hosts is None:
-            raise RuntimeError("the SSH hosts were not started")
+            raise RuntimeError(self.no_hosts)
         return self._hosts
 
     @hosts.setter
@@ -152,8 +160,7 @@ def _run(
     """Run a script; when it began, what it printed, and what it cost."""
     command = [sys.executable, str(SCRIPTS / f"{script}.py"), json.dumps(logins), *arguments]
     servers = site.servers if script.startswith("nepiq") else ()
-    # Keys come from files: asking an agent would only cost time.
-    environment = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"}
+    environment = {name: value for name, value in os.environ.items() if name not in UNWANTED}
 
     with _counted(site, servers) as costs:
         began = time.time()
@@ -166,7 +173,8 @@ def _run(
             check=False,
         )
     if done.returncode:
-        raise RuntimeError(f"{script} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        last = (done.stderr.splitlines() or ["nothing on stderr"])[-1]
+        raise RuntimeError(f"{script} ended with {done.returncode}: {last}")
     return began, json.loads(done.stdout.splitlines()[-1]), costs
 
 
