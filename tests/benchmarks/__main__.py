@@ -42,6 +42,10 @@ def _start(
     """Start what the workloads need; what it is called goes to the environment and the site."""
     logs: Path = options.output
     site.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nepiq-bench-")))
+    # As if all were installed: fresh interpreters find everything compiled after the first round,
+    # ours in this work tree too, whatever the environment says about writing it there.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(site.folder / "compiled")
     redis = stack.enter_context(services.redis_server(site.folder))
     if any(item.ssh for item in workloads):
         _start_hosts(stack, options, site)
