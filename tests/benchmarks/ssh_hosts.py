@@ -38,13 +38,17 @@ Subsystem sftp internal-sftp
 
 @dataclass(frozen=True)
 class Login:
-    """What it takes to reach a host; scripts get it as JSON. ``port`` 0 is this machine."""
+    """What it takes to reach a host; scripts get it as JSON.
+
+    ``port`` 0 is this machine, where ``home`` stands for the account's.
+    """
 
     hostname: str
     username: str = ""
     port: int = 0
     identity: str = ""
     known_hosts: str = ""
+    home: str = ""
 
     def plain(self) -> dict[str, str | int]:
         """As JSON."""
@@ -96,7 +100,9 @@ class Localhost(Hosts):
 
     def logins(self, count: int, account: str) -> list[Login]:
         """To the worker machine, so many times."""
-        return [Login("localhost")] * count
+        home = self.folder / account
+        home.mkdir(parents=True, exist_ok=True)
+        return [Login("localhost", home=str(home))] * count
 
     def accepted(self) -> int:
         """There are no connections."""

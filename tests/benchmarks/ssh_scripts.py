@@ -135,7 +135,7 @@ def _for_nepiq(logins: Iterable[Login]) -> list[dict[str, Any]]:
             "knownHosts": login.known_hosts,
         }
         if login.port
-        else {"hostname": login.hostname}
+        else {"hostname": login.hostname, "home": login.home}
         for login in logins
     ]
 

@@ -132,6 +132,7 @@ def test_localhost_stands_for_any_number_of_hosts(tmp_path: Path) -> None:
     logins = Localhost(tmp_path, [], 0, max_sessions=10).logins(3, "bench000")
     assert [login.hostname for login in logins] == ["localhost"] * 3
     assert {login.port for login in logins} == {0}
+    assert all(Path(login.home).is_dir() for login in logins)
 
 
 def test_without_root_the_ssh_hosts_say_what_they_need(tmp_path: Path, monkeypatch) -> None:
