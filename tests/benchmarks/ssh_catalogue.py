@@ -16,7 +16,12 @@ SPAN = "interpreter start → every stdout in hand"
 
 
 def _script(
-    site: Site, name: str, what: str, task: Fan, limits: tuple[Budget, ...] = ()
+    site: Site,
+    name: str,
+    what: str,
+    task: Fan,
+    limits: tuple[Budget, ...] = (),
+    rounds: int | None = None,
 ) -> Workload:
     return Workload(
         name=name,
@@ -27,6 +32,7 @@ def _script(
             NEPI_NG: partial(ssh_scripts.nepi_ng, site, task),
         },
         budgets=limits,
+        rounds=rounds,
         rival=NEPI_NG,
         ssh=True,
     )
@@ -39,7 +45,9 @@ def workloads(site: Site) -> list[Workload]:
     return [
         _script(site, "ssh-one", "1 SSH host, 1 application", Fan(1, 1, "echo"), level),
         _script(site, "ssh-4x5", "4 SSH hosts, 5 applications each", Fan(4, 5, "echo"), level),
-        _script(site, "ssh-20x20", "20 SSH hosts, 20 applications each that take 1 s", sleep),
+        _script(
+            site, "ssh-20x20", "20 SSH hosts, 20 applications each that take 1 s", sleep, rounds=3
+        ),
         _script(
             site,
             "ssh-chain",
