@@ -12,8 +12,19 @@ Samples = list[float]
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Samples of a side, and what one run of it cost besides time: by name, a number."""
+
+    samples: Samples
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Budget:
-    """What nepiq may cost: ``limit`` for one statistic, ``median`` or ``p95``."""
+    """What nepiq may cost: ``limit`` for one statistic, ``median`` or ``p95``.
+
+    The statistic ``ratio`` is the median to that of the workload's rival.
+    """
 
     statistic: str
     limit: float
@@ -31,22 +42,34 @@ class Workload:
         budgets: what nepiq may cost.
         unit: ``s`` or ``B``, of samples and budgets.
         rounds: how often each side runs; the number asked for on the command line if None.
+        rival: the side that all others are compared with; nepiq is, with each, if empty.
+        ssh: it runs on hosts that are reached by SSH.
     """
 
     name: str
     title: str
-    sides: Mapping[str, Callable[[], Samples]]
+    sides: Mapping[str, Callable[[], Samples | Measured]]
     budgets: tuple[Budget, ...] = ()
     unit: str = "s"
     rounds: int | None = None
+    rival: str = ""
+    ssh: bool = False
 
 
 @dataclass
 class Outcome:
-    """The samples of one side in one workload, or why there are none."""
+    """The samples and costs of one side in one workload, or why there are none."""
 
     samples: Samples = field(default_factory=list)
     error: str = ""
+    costs: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, result: Samples | Measured) -> None:
+        """Take in what one run of the side gave."""
+        measured = result if isinstance(result, Measured) else Measured(result)
+        self.samples += measured.samples
+        for name, cost in measured.costs.items():
+            self.costs.setdefault(name, []).append(cost)
 
     @property
     def median(self) -> float:
@@ -59,9 +82,12 @@ class Outcome:
         ordered = sorted(self.samples)
         return ordered[math.ceil(0.95 * len(ordered)) - 1]
 
-    def over(self, budgets: Iterable[Budget]) -> list[Budget]:
-        """The budgets that the samples exceed."""
-        return [item for item in budgets if getattr(self, item.statistic) > item.limit]
+    def over(self, budgets: Iterable[Budget], rival: Outcome | None = None) -> list[Budget]:
+        """The budgets that the samples exceed; one on the ratio needs the rival's samples."""
+        figures = {"median": self.median, "p95": self.p95}
+        if rival is not None and rival.samples:
+            figures["ratio"] = self.median / rival.median
+        return [item for item in budgets if figures.get(item.statistic, 0.0) > item.limit]
 
 
 def measure(workload: Workload, rounds: int) -> dict[str, Outcome]:
@@ -77,10 +103,11 @@ def measure(workload: Workload, rounds: int) -> dict[str, Outcome]:
             if outcome.error:
                 continue
             try:
-                samples = workload.sides[name]()
+                result = workload.sides[name]()
             except Exception as error:  # noqa: BLE001  # whatever it is, it is the result
                 traceback.print_exc()
                 outcome.error = f"{type(error).__name__}: {error}"
             else:
-                outcome.samples += samples if number else []
+                if number:
+                    outcome.add(result)
     return outcomes

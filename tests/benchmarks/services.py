@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from celery import Celery
 
@@ -18,9 +19,16 @@ THREADS = 16
 START_SECONDS = 60.0
 
 
+class Server(NamedTuple):
+    """A Redis that runs."""
+
+    socket: Path
+    pid: int
+
+
 @contextmanager
-def redis_server(folder: Path) -> Iterator[Path]:
-    """A Redis on a unix socket in the folder, without persistence; yields the socket."""
+def redis_server(folder: Path) -> Iterator[Server]:
+    """A Redis on a unix socket in the folder, without persistence."""
     socket = folder / "redis.sock"
     command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", ""]
     command += ["--appendonly", "no", "--maxmemory-policy", "noeviction", "--dir", str(folder)]
@@ -29,7 +37,7 @@ def redis_server(folder: Path) -> Iterator[Path]:
         try:
             if not any("eady to accept connections" in line for line in server.stdout):
                 raise RuntimeError(f"redis-server ended with {server.wait()}")
-            yield socket
+            yield Server(socket, server.pid)
         finally:
             server.terminate()
             server.wait()
@@ -46,8 +54,12 @@ def state_url(socket: Path, database: int) -> str:
 
 
 @contextmanager
-def workers(app: Celery, module: str, environment: Mapping[str, str], logs: Path) -> Iterator[None]:
+def workers(
+    app: Celery, module: str, environment: Mapping[str, str], logs: Path
+) -> Iterator[list[int]]:
     """Celery workers of a module, in processes of their own, ready when the block begins.
+
+    Yields their process ids.
 
     Args:
         app: an application on the same broker, to ask them whether they are there.
@@ -70,7 +82,7 @@ def workers(app: Celery, module: str, environment: Mapping[str, str], logs: Path
                     )
                 )
         _wait_ready(app, processes, logs)
-        yield
+        yield [process.pid for process in processes]
     finally:
         for process in processes:
             process.terminate()
