@@ -132,12 +132,17 @@ def _for_nepiq(logins: Iterable[Login]) -> list[dict[str, Any]]:
             "username": login.username,
             "port": login.port,
             "identity": login.identity,
-            "knownHosts": login.known_hosts,
+            "serverKey": _key_in(login.known_hosts),
         }
         if login.port
         else {"hostname": login.hostname, "home": login.home}
         for login in logins
     ]
+
+
+def _key_in(known_hosts: str) -> str:
+    """The key that all hosts have."""
+    return Path(known_hosts).read_text().splitlines()[0].split(" ", 1)[1]
 
 
 def _for_peer(logins: Iterable[Login]) -> list[dict[str, Any]]:
