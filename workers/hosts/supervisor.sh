@@ -31,6 +31,25 @@ fail() {
     exit "$1"
 }
 
+rights=''
+case ${1-} in
+prepare | dismantle) root=$PWD/$2/$3 self=$PWD/$0 ;;
+subdue | clean) root=$2 self=$0 ;;
+launch | supervise | begin | end | clear | run | run_root | write | watch) root=${0%/*} self=$0 ;;
+*) fail 64 "unknown verb ${1-}" ;;
+esac
+node=${root##*/} base=${root%/*}
+run=${base##*/} base=${base%/*}
+ended=$base/ended/$run-$node
+# A variable that came with the environment would be handed on in it.
+unset secret
+secret=''
+if [ -n "${NEPIQ_SECRET-}" ]; then
+    unset NEPIQ_SECRET
+    IFS= read -r secret || fail 65 "no password came"
+fi
+read -r boot_id </proc/sys/kernel/random/boot_id
+
 clock() { read -r now _ </proc/uptime; }
 
 # The moment in hundredths, as an integer, in $cs.
@@ -42,6 +61,9 @@ hundredths() {
 # put FILE LINE: a whole line under the name FILE, or nothing.
 put() { printf '%s\n' "$2" >"$1.t" && mv -f "$1.t" "$1"; }
 
+# note FILE LINE: the same by one write, which a kill leaves empty: that is as good as nothing.
+note() { printf '%s\n' "$2" >"$1"; }
+
 # inspect PID: its state, process group and start time in $state $group $born; false if it is dead.
 inspect() {
     state=X group='' born=''
@@ -51,6 +73,131 @@ inspect() {
     state=$1 group=${3:-} born=${20:-}
     case $state in [ZX]) return 1 ;; esac
 }
+
+### A command on its way, and how it ended (in its directory)
+#
+# A shell reads a script as far as it runs: what runs for every command comes first.
+
+# begin COMMAND [INPUT]: become the command, leader of a session and group of its own. First on
+# record, then the look at .stop: whoever ends it does these in the other order, so one sees the
+# other. With INPUT it opens its streams itself: sudo has used those that it inherits.
+begin() {
+    inspect $$
+    printf '%s %s\n' $$ "$born" >.group
+    [ ! -e .stop ] && [ ! -e "$ended" ] || exit 143
+    [ -z "${2-}" ] || exec <"$2" >>stdout 2>>stderr
+    # shellcheck source=/dev/null
+    [ ! -e .env ] || . ./.env
+    exec sh -c "$1"
+}
+
+[ "$1" != begin ] || "$@"
+
+# populated GROUP: has it a member that lives? (Nobody may be there to reap the dead ones. Users
+# may not signal what has root's $rights.)
+populated() {
+    [ -n "$1" ] && { [ -n "$rights" ] || kill -s 0 -- "-$1" 2>/dev/null; } &&
+        LC_ALL=C grep -qsE "\) [^ZX] [0-9]+ $1 " /proc/[0-9]*/stat
+}
+
+# conclude CODE OUTCOME: CODE is - where nobody saw it.
+conclude() {
+    clock
+    note .exit "$1 $2 $now $boot_id"
+    tell
+}
+
+# The bell: one line in the journal, by one write. After .exit, so that no kill loses an exit.
+tell() {
+    compose
+    [ -e .told ] || ! printf '%s\n' "$line" >>"$root/journal" || : >.told
+}
+
+# The line of this exit in $line, less than 4000 bytes. Outputs that are small travel with it in
+# base64: "." is an empty one, "-" one that stays on the host, "~..." the end of a large stderr.
+compose() {
+    read -r code outcome moment boot <.exit
+    read -r _ journal <"$root/journal"
+    out=. err=.
+    if [ -s stdout ] || [ -s stderr ]; then
+        : >>stdout 2>>stderr
+        # shellcheck disable=SC2046
+        set -- $(wc -c stdout stderr)
+        most_out=2700 most_err=2700
+        [ "$(($1 + $3))" -le 2700 ] || most_out=1500 most_err=1000
+        [ "$1" -eq 0 ] || out=-
+        [ "$1" -eq 0 ] || [ "$1" -gt "$most_out" ] || out=$(base64 -w 0 stdout)
+        [ "$3" -eq 0 ] || [ "$3" -gt "$most_err" ] || err=$(base64 -w 0 stderr)
+        [ "$3" -le "$most_err" ] || err="~$(tail -c 1000 stderr | base64 -w 0)"
+        # They may have grown meanwhile, if something of the command runs on in the background.
+        [ "${#out}" -le 3600 ] || out=-
+        [ "${#err}" -le 3600 ] || err=-
+    fi
+    line="exit $journal $guid $occ $code $outcome $moment $boot $out $err ."
+}
+
+# What launch answers, from what is on record; nothing if its supervisor was killed.
+report() {
+    clock
+    if [ -s .exit ]; then
+        compose
+        printf 'ended %s %s %s %s\n' "$adopted" "$now" "$boot_id" "$line"
+    elif [ "$kind" = none ]; then
+        read -r _ _ _ moment <.started
+        printf 'running %s %s %s\n' "$adopted" "$moment" "$now"
+    elif [ -e .serving ]; then
+        read -r moment <.serving
+        printf 'running %s %s %s\n' "$adopted" "$moment" "$now"
+    fi
+}
+
+# supervise GUID OCC OK KIND SIGN LIMIT COMMAND RIGHTS: holds the locks 8 (fence) and 9 (.lock).
+supervise() {
+    guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 rights=$8 adopted=0 leader=''
+    inspect $$
+    clock
+    : >>stdout 2>>stderr
+    note .started "$boot_id $$ $born $now" || exit
+    exec 8>&-
+    trap '' PIPE # whoever asked may have gone
+    if [ "$kind" = none ]; then
+        report
+    else
+        exec 7>>.waiting
+        flock 7
+        (exec 9>&- && serve) &
+        exec 7>&-
+    fi
+    exec >/dev/null
+    trap - PIPE
+    input=/dev/null
+    [ ! -e .stdin ] || input=.stdin
+    if [ -z "$rights" ]; then
+        NEPIQ_ID=$run.$guid.$occ setsid sh "$root/supervisor.sh" begin "$7" \
+            <"$input" >>stdout 2>>stderr 9>&-
+    else
+        # A group apart from sudo's, which passes on each signal that it gets.
+        as_root env NEPIQ_ID="$run.$guid.$occ" setsid sh "$root/supervisor.sh" begin "$7" "$input" \
+            2>.sudo 9>&-
+    fi
+    code=$?
+    [ -e .group ] || [ ! -e .sudo ] || cat .sudo >>stderr
+    { read -r leader _ <.group; } 2>/dev/null
+    while { [ -e .stop ] || [ -e .overdue ]; } && populated "$leader"; do sleep 0.05; done
+    if [ -e .stop ]; then
+        outcome=STOPPED
+    elif [ -e .overdue ]; then
+        outcome=OVERDUE
+    else
+        case ,$ok, in ,any, | *",$code,"*) outcome=FINISHED ;; *) outcome=FAILED ;; esac
+    fi
+    conclude "$code" "$outcome"
+}
+
+if [ "$1" = supervise ] && [ "$5$9" = none ]; then
+    "$@"
+    exit
+fi
 
 # supervised DIR: does the supervisor of this occasion live?
 supervised() {
@@ -167,13 +314,6 @@ leader() {
     inspect "$leader" && [ "$born" = "$since" ]
 }
 
-# populated GROUP: has it a member that lives? (Nobody may be there to reap the dead ones. Users
-# may not signal what has root's $rights.)
-populated() {
-    [ -n "$1" ] && { [ -n "$rights" ] || kill -s 0 -- "-$1" 2>/dev/null; } &&
-        LC_ALL=C grep -qsE "\) [^ZX] [0-9]+ $1 " /proc/[0-9]*/stat
-}
-
 # strike SIGNAL: to each group once (they stay in $groups), and to each bearer outside of these.
 strike() {
     known=' ' singles=''
@@ -242,7 +382,7 @@ outlast() {
 
 # expect_exit DIR: wait until its supervisor has recorded the exit, or $last.
 expect_exit() {
-    [ -e "$root/$1/.started" ] && [ ! -e "$root/$1/.exit" ] || return 0
+    [ -s "$root/$1/.started" ] && [ ! -s "$root/$1/.exit" ] || return 0
     hundredths
     left=$((last > cs ? last - cs : 0))
     { flock -s -w "$((left / 100)).$((left / 10 % 10))" 4; } 4>>"$root/$1/.lock"
@@ -260,15 +400,15 @@ dismiss() {
 # Mark what runs as stopped, end it, and record its end where no supervisor lives to do so.
 stop_all() {
     for dir in $dirs; do
-        if [ -e "$root/$dir/.started" ] && [ ! -e "$root/$dir/.exit" ]; then
+        if [ -s "$root/$dir/.started" ] && [ ! -s "$root/$dir/.exit" ]; then
             : >"$root/$dir/.stop"
         fi
     done
     put_down "$1"
     for dir in $dirs; do
-        [ -e "$root/$dir/.stop" ] && [ ! -e "$root/$dir/.exit" ] || continue
+        [ -e "$root/$dir/.stop" ] && [ ! -s "$root/$dir/.exit" ] || continue
         (
-            cd "$root/$dir" && flock -w 5 9 && [ ! -e .exit ] || exit
+            cd "$root/$dir" && flock -w 5 9 && [ ! -s .exit ] || exit
             guid=${dir%/*} occ=${dir#*/}
             conclude - STOPPED
         ) 9>>"$root/$dir/.lock"
@@ -279,7 +419,7 @@ stop_all() {
 end() {
     pass "$1" "$3"
     guids='' dirs=''
-    [ ! -e "$root/$1/$2/.started" ] || dirs=$1/$2
+    [ ! -s "$root/$1/$2/.started" ] || dirs=$1/$2
     stop_all "$4"
     echo ok
 }
@@ -293,47 +433,6 @@ clear() {
     stop_all "$3"
     dismiss
     echo ok
-}
-
-### How an occasion ended (in its directory)
-
-# conclude CODE OUTCOME: CODE is - where nobody saw it.
-conclude() {
-    clock
-    put .exit "$1 $2 $now $boot_id"
-    tell
-}
-
-# The bell: one line in the journal, by one write. After .exit, so that no kill loses an exit.
-tell() {
-    compose
-    exec 6>>"$root/journal"
-    flock 6
-    [ -e .told ] || ! printf '%s\n' "$line" >&6 || : >.told
-    exec 6>&-
-}
-
-# The line of this exit in $line, less than 4000 bytes. Outputs that are small travel with it in
-# base64: "." is an empty one, "-" one that stays on the host, "~..." the end of a large stderr.
-compose() {
-    read -r code outcome moment boot <.exit
-    read -r _ journal <"$root/journal"
-    out=. err=.
-    if [ -s stdout ] || [ -s stderr ]; then
-        : >>stdout 2>>stderr
-        # shellcheck disable=SC2046
-        set -- $(wc -c stdout stderr)
-        most_out=2700 most_err=2700
-        [ "$(($1 + $3))" -le 2700 ] || most_out=1500 most_err=1000
-        [ "$1" -eq 0 ] || out=-
-        [ "$1" -eq 0 ] || [ "$1" -gt "$most_out" ] || out=$(base64 -w 0 stdout)
-        [ "$3" -eq 0 ] || [ "$3" -gt "$most_err" ] || err=$(base64 -w 0 stderr)
-        [ "$3" -le "$most_err" ] || err="~$(tail -c 1000 stderr | base64 -w 0)"
-        # They may have grown meanwhile, if something of the command runs on in the background.
-        [ "${#out}" -le 3600 ] || out=-
-        [ "${#err}" -le 3600 ] || err=-
-    fi
-    line="exit $journal $guid $occ $code $outcome $moment $boot $out $err ."
 }
 
 ### Starting
@@ -370,9 +469,9 @@ launch() {
         fi
         flock 9 # an audit or an end has it, for a moment
     fi
-    if [ -e .exit ]; then
+    if [ -s .exit ]; then
         report
-    elif [ -e .started ]; then
+    elif [ -s .started ]; then
         guids='' dirs=$guid/$occ
         put_down 0
         conclude - LOST
@@ -407,77 +506,6 @@ admit() {
     : >"$root/$1/.root" || exit
 }
 
-# supervise GUID OCC OK KIND SIGN LIMIT COMMAND RIGHTS: holds the locks 8 (fence) and 9 (.lock).
-supervise() {
-    guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 rights=$8 adopted=0 leader=''
-    inspect $$
-    clock
-    : >>stdout 2>>stderr
-    put .started "$boot_id $$ $born $now" || exit
-    exec 8>&-
-    trap '' PIPE # whoever asked may have gone
-    if [ "$kind" = none ]; then
-        report
-    else
-        exec 7>>.waiting
-        flock 7
-        (exec 9>&- && serve) &
-        exec 7>&-
-    fi
-    exec >/dev/null
-    trap - PIPE
-    input=/dev/null
-    [ ! -e .stdin ] || input=.stdin
-    if [ -z "$rights" ]; then
-        NEPIQ_ID=$run.$guid.$occ setsid sh "$root/supervisor.sh" begin "$7" \
-            <"$input" >>stdout 2>>stderr 9>&-
-    else
-        # A group apart from sudo's, which passes on each signal that it gets.
-        as_root env NEPIQ_ID="$run.$guid.$occ" setsid sh "$root/supervisor.sh" begin "$7" "$input" \
-            2>.sudo 9>&-
-    fi
-    code=$?
-    [ -e .group ] || [ ! -e .sudo ] || cat .sudo >>stderr
-    { read -r leader _ <.group; } 2>/dev/null
-    while { [ -e .stop ] || [ -e .overdue ]; } && populated "$leader"; do sleep 0.05; done
-    if [ -e .stop ]; then
-        outcome=STOPPED
-    elif [ -e .overdue ]; then
-        outcome=OVERDUE
-    else
-        case ,$ok, in ,any, | *",$code,"*) outcome=FINISHED ;; *) outcome=FAILED ;; esac
-    fi
-    conclude "$code" "$outcome"
-}
-
-# begin COMMAND [INPUT]: become the command, leader of a session and group of its own. First on
-# record, then the look at .stop: whoever ends it does these in the other order, so one sees the
-# other. With INPUT it opens its streams itself: sudo has used those that it inherits.
-begin() {
-    inspect $$
-    printf '%s %s\n' $$ "$born" >.group
-    [ ! -e .stop ] && [ ! -e "$ended" ] || exit 143
-    [ -z "${2-}" ] || exec <"$2" >>stdout 2>>stderr
-    # shellcheck source=/dev/null
-    [ ! -e .env ] || . ./.env
-    exec sh -c "$1"
-}
-
-# What launch answers, from what is on record; nothing if its supervisor was killed.
-report() {
-    clock
-    if [ -e .exit ]; then
-        compose
-        printf 'ended %s %s %s %s\n' "$adopted" "$now" "$boot_id" "$line"
-    elif [ "$kind" = none ]; then
-        read -r _ _ _ moment <.started
-        printf 'running %s %s %s\n' "$adopted" "$moment" "$now"
-    elif [ -e .serving ]; then
-        read -r moment <.serving
-        printf 'running %s %s %s\n' "$adopted" "$moment" "$now"
-    fi
-}
-
 # An earlier launch runs: wait until it serves, or test that if nobody does any more.
 adopt() {
     exec 8>&- 9>&-
@@ -485,7 +513,7 @@ adopt() {
         exec 7>>.waiting
         flock 7
     fi
-    if [ "$kind" = none ] || [ -e .serving ] || [ -e .exit ]; then report; else serve; fi
+    if [ "$kind" = none ] || [ -e .serving ] || [ -s .exit ]; then report; else serve; fi
 }
 
 # Wait until the command serves or has ended, end it when it is overdue, and answer.
@@ -493,7 +521,7 @@ serve() {
     read -r _ _ _ moment <.started
     hundredths
     rounds=0 late=$((${moment%.*} * 100 + 1${moment#*.} - 100 + limit))
-    while [ ! -e .exit ] && supervised .; do
+    while [ ! -s .exit ] && supervised .; do
         if serving; then
             clock
             put .serving "$now"
@@ -638,7 +666,7 @@ beat() {
 # Say what has ended without a word: exits that the journal misses, launches that are lost.
 audit() {
     for dir in [0-9]*/[0-9]*; do
-        [ -e "$dir/.started" ] && [ ! -e "$dir/.told" ] || continue
+        [ -s "$dir/.started" ] && [ ! -e "$dir/.told" ] || continue
         ! supervised "$dir" || continue
         case $lost in *" $dir "*) continue ;; esac
         why=killed
@@ -646,8 +674,8 @@ audit() {
         [ ! -d "$dir" ] || (
             cd "./$dir" && flock -n 9 && [ ! -e .told ] || exit 0
             guid=${dir%/*} occ=${dir#*/}
-            [ ! -e .exit ] || tell
-            [ -e .exit ] || exit 3
+            [ ! -s .exit ] || tell
+            [ -s .exit ] || exit 3
         ) 9>>"$dir/.lock" || {
             lost="$lost$dir "
             echo "lost ${dir%/*} ${dir#*/} $why"
@@ -741,22 +769,4 @@ dismantle() {
     echo ok
 }
 
-rights=''
-case ${1-} in
-prepare | dismantle) root=$PWD/$2/$3 self=$PWD/$0 ;;
-subdue | clean) root=$2 self=$0 ;;
-launch | supervise | begin | end | clear | run | run_root | write | watch) root=${0%/*} self=$0 ;;
-*) fail 64 "unknown verb ${1-}" ;;
-esac
-node=${root##*/} base=${root%/*}
-run=${base##*/} base=${base%/*}
-ended=$base/ended/$run-$node
-# A variable that came with the environment would be handed on in it.
-unset secret
-secret=''
-if [ -n "${NEPIQ_SECRET-}" ]; then
-    unset NEPIQ_SECRET
-    IFS= read -r secret || fail 65 "no password came"
-fi
-read -r boot_id </proc/sys/kernel/random/boot_id
 "$@"

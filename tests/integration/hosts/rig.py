@@ -85,10 +85,10 @@ class Rig:
         return self.root(node) / str(guid) / str(occasion)
 
     def journal(self, node: int = 1) -> list[list[str]]:
-        """The lines of the journal after its head, as words."""
+        """The exits in the journal, as words."""
         text = (self.root(node) / "journal").read_text()
         assert text.endswith("\n")
-        return [line.split(" ") for line in text.splitlines()[1:]]
+        return [line.split(" ") for line in text.splitlines() if line.startswith("exit ")]
 
     def bearers(self, run_id: str = "") -> dict[int, str]:
         """Identity by pid, of all processes that bear one of our runs."""
