@@ -90,7 +90,7 @@ def test_age_counts_from_serving(rig: Rig) -> None:
     time.sleep(0.2)
     second = rig.host(5).supervise("", **how)  # type: ignore[arg-type]
     plain = rig.host(5).supervise("")
-    assert first.age < second.age >= 0.2
+    assert first.age < second.age >= 0.19  # hundredths, as floats
     assert second.adopted
     assert plain.age - second.age > 0.4
 
