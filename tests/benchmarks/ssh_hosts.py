@@ -48,6 +48,7 @@ class Login:
     port: int = 0
     identity: str = ""
     known_hosts: str = ""
+    server_key: str = ""
     home: str = ""
 
     def plain(self) -> dict[str, str | int]:
@@ -78,6 +79,7 @@ class Hosts:
 
     def logins(self, count: int, account: str) -> list[Login]:
         """To so many of the hosts as one account."""
+        key = " ".join((self.folder / "host_key.pub").read_text().split()[:2])
         return [
             Login(
                 address,
@@ -85,6 +87,7 @@ class Hosts:
                 self.port,
                 str(self.folder / "identity"),
                 str(self.folder / "known_hosts"),
+                key,
             )
             for address in self.addresses[:count]
         ]
