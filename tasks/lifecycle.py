@@ -14,9 +14,9 @@ from ..workers import runtime
 from ..workers.steps import carry_out
 
 
-def _step(self: Any, run_id: str, steps: list[str]) -> None:
+def _step(self: Any, run_id: str, steps: list[str], apart: bool = False) -> None:
     queue = str(self.request.delivery_info.get("routing_key") or "")
-    carry_out(runtime.current(), run_id, steps, queue)
+    carry_out(runtime.current(), run_id, steps, queue, apart)
 
 
 for _action in ("deploy", "start", "stop", "set", "release"):

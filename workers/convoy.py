@@ -7,9 +7,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from ..controller.model.timing import Deadline
-from .hosts.session import TICK, give_up
-
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -45,18 +42,13 @@ class Convoy(Generic[T, R]):
         self._waiting: deque[_Load[T, R]] = deque()
         self._under_way = False
 
-    def send(
-        self, item: T, deadline: Deadline | None = None, cancel: threading.Event | None = None
-    ) -> R:
+    def send(self, item: T, patience: Callable[[], float | None] = lambda: None) -> R:
         """Have an item carried, and return its answer.
 
         Args:
             item: what to carry.
-            deadline: when to give up waiting; the item may be carried all the same.
-            cancel: the same, when it is set.
-
-        Raises:
-            DeadlineError, Cancelled: the one or the other happened.
+            patience: tells how many seconds to wait before it is asked again, None for as long
+                as it takes; raises to give up. The item may then be carried all the same.
         """
         load: _Load[T, R] = _Load(item)
         with self._lock:
@@ -65,8 +57,8 @@ class Convoy(Generic[T, R]):
                 self._under_way = load.leads = True
                 load.done.set()
         try:
-            while not load.done.wait(_patience(deadline, cancel)):
-                give_up(deadline, cancel)
+            while not load.done.wait(patience()):
+                pass
         except BaseException:
             if self._withdraw(load):
                 self._hand_over()
@@ -111,9 +103,3 @@ class Convoy(Generic[T, R]):
             if load in self._waiting:
                 self._waiting.remove(load)
             return load.leads and load.answer is None and load.error is None
-
-
-def _patience(deadline: Deadline | None, cancel: threading.Event | None) -> float | None:
-    if cancel is not None:
-        return TICK
-    return None if deadline is None else min(deadline.remaining, 3600.0)

@@ -15,12 +15,17 @@ from redis import Redis
 from ..controller.engine.orchestration import Run
 from ..controller.engine.stack import Stack
 from ..controller.engine.store import keys
+from ..controller.engine.store.records import Outcome
 from ..controller.settings import Settings
+from .convoy import Convoy
 from .hosts import SessionPool
 from .leases import LeaseKeeper
 
 if TYPE_CHECKING:
     from .watcher import Watcher
+
+#: Steps of one run that are ended in one call of a script.
+MOST_COMMITS = 50
 
 
 class Runtime:
@@ -42,6 +47,7 @@ class Runtime:
         self.keeper = LeaseKeeper(name, self.stack.timing, self.beat)
         # A run remembers what never changes, such as the name of its experiment.
         self._runs = lru_cache(maxsize=256)(self.stack.exact_run)
+        self._commits = lru_cache(maxsize=256)(self._commits_of)
         self.watcher: Watcher | None = None
         self._live: tuple[float, frozenset[str]] = (0.0, frozenset())
         self._told = json.dumps(
@@ -61,6 +67,13 @@ class Runtime:
     def run(self, run_id: str) -> Run:
         """A run by its exact id, whether or not it exists; its scripts tell."""
         return self._runs(run_id)
+
+    def commit(self, run: Run, outcome: Outcome) -> str:
+        """End a claimed step, together with others that end meanwhile; see :meth:`Run.commit`."""
+        return self._commits(run.run_id).send(outcome)
+
+    def _commits_of(self, run_id: str) -> Convoy[Outcome, str]:
+        return Convoy(self.run(run_id).commit, MOST_COMMITS)
 
     def beat(self) -> None:
         """Tell that this worker lives."""

@@ -39,7 +39,9 @@ FIRST_RETRY, SLOWEST_RETRY = 0.25, 4.0
 """Seconds until a step is tried again whose host does not answer, at first and in the end."""
 
 
-def carry_out(runtime: Runtime, run_id: str, steps: Sequence[str], queue: str) -> None:
+def carry_out(
+    runtime: Runtime, run_id: str, steps: Sequence[str], queue: str, apart: bool = False
+) -> None:
     """Claim steps of a run and carry out those that were granted.
 
     Args:
@@ -47,27 +49,44 @@ def carry_out(runtime: Runtime, run_id: str, steps: Sequence[str], queue: str) -
         run_id: the run.
         steps: what a message asked for; those that are done, taken or void are passed over.
         queue: where the message came from; what comes early goes back there.
+        apart: True if each of them does I/O, so that none shall wait for another.
     """
     run = runtime.run(run_id)
     nonce = secrets.token_hex(6)
     answers = run.claim(steps, nonce, runtime.name, runtime.machine)
     granted = [answer for answer in answers if isinstance(answer, Grant)]
-    if granted:
+    if apart:
+        _spread(runtime, run, granted)
+    elif granted:
         _execute(runtime, run, granted)
     early = [answer for answer in answers if isinstance(answer, Early)]
     if early:
-        _come_back(runtime, run, early, queue)
+        _come_back(runtime, run, early, queue, apart)
 
 
-def _come_back(runtime: Runtime, run: Run, early: Sequence[Early], queue: str) -> None:
+def _spread(runtime: Runtime, run: Run, grants: Sequence[Grant]) -> None:
+    """Carry out steps at the same time, each in a thread of its own."""
+    threads = [
+        threading.Thread(target=_execute, args=(runtime, run, [grant]), daemon=True)
+        for grant in grants[1:]
+    ]
+    for thread in threads:
+        thread.start()
+    if grants:
+        _execute(runtime, run, grants[:1])
+    for thread in threads:
+        thread.join()
+
+
+def _come_back(runtime: Runtime, run: Run, early: Sequence[Early], queue: str, apart: bool) -> None:
     """What came early (this machine's clock is ahead) is waited for, or sent again for later."""
     wait = max(item.seconds for item in early)
     steps = [item.step for item in early]
     if wait <= WORTH_WAITING:
         time.sleep(wait)
-        carry_out(runtime, run.run_id, steps, queue)
+        carry_out(runtime, run.run_id, steps, queue, apart)
     else:
-        batch = len(steps) > 1
+        batch = len(steps) > 1 and not apart
         due = [Due(item.step, item.seconds, queue, batch, item.step) for item in early]
         runtime.stack.publisher.submit(run.run_id, due)
 
@@ -79,7 +98,7 @@ def _execute(runtime: Runtime, run: Run, grants: Sequence[Grant]) -> None:
             outcome = _Step(runtime, run, grants[0], leases[0]).outcome()
             faults.point("acted", grants[0].label)
             if outcome is not None:
-                run.commit([outcome])
+                runtime.commit(run, outcome)
                 _look_after(runtime, grants[0], outcome)
         else:
             _Batch(runtime, run, list(zip(grants, leases, strict=True))).work()

@@ -22,6 +22,8 @@ from . import queues
 from .store.records import Due
 
 BATCH = 100
+#: Steps with I/O in one message, and into how many messages those due at once are spread at least.
+MOST_APART, SHARES = 8, 12
 _TRANSPORT = "nepiq.controller.engine.transport:Transport"
 _NO_ETA = 0.001
 _ANNOUNCE = 8
@@ -119,7 +121,7 @@ class Publisher:
         _ = self.app.backend, self.app.AsyncResult, self.app.amqp.send_task_message
 
     def submit(self, run_id: str, due: Sequence[Due]) -> None:
-        """Send what became due: steps without I/O in batches, each other step by itself.
+        """Send what became due: steps without I/O in batches, others by themselves or in few.
 
         Steps with I/O that are due together later travel in one announcement, which a worker
         turns into single messages at the moment; else one worker would hold them all.
@@ -192,17 +194,28 @@ def _messages(run_id: str, due: Sequence[Due]) -> Iterator[tuple[str, str, list[
                 arguments = [run_id, [[i.step, i.queue, i.label] for i in part]]
                 yield "nepiq.announce", queue_name, arguments, shown, delay
         else:
-            for item in items:
-                yield _message(run_id, action, queue_name, [item], delay)
+            # Many at once share messages, but so that every worker gets some.
+            size = min(MOST_APART, max(1, len(items) // SHARES))
+            for part in _parts(items, size):
+                yield _message(run_id, action, queue_name, part, delay, apart=True)
 
 
 def _message(
-    run_id: str, action: str, queue_name: str, items: Sequence[Due], delay: float
+    run_id: str,
+    action: str,
+    queue_name: str,
+    items: Sequence[Due],
+    delay: float,
+    *,
+    apart: bool = False,
 ) -> tuple[str, str, list[Any], str, float]:
     shown = f"{run_id} {items[0].label} {action}"
     if len(items) > 1:
         shown += f" and {len(items) - 1} more"
-    return f"nepiq.{action}", queue_name, [run_id, [item.step for item in items]], shown, delay
+    arguments: list[Any] = [run_id, [item.step for item in items]]
+    if apart and len(items) > 1:
+        arguments.append(True)
+    return f"nepiq.{action}", queue_name, arguments, shown, delay
 
 
 def _action(item: Due) -> str:

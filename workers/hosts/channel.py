@@ -56,6 +56,11 @@ class Patience:
         """Raise if there is no time left, or no wish; see :func:`give_up`."""
         give_up(self.deadline, self.cancel)
 
+    def spent(self) -> float | None:
+        """Check, and tell how long to wait before the next time."""
+        self.check()
+        return self.seconds()
+
     def fallen_silent(self, complaint: str) -> HostError:
         """The error for a silence that took too long."""
         return HostError(f"silent for {self.silence:g} s", hint=complaint)

@@ -116,11 +116,13 @@ class Envelope:
         mark: what they end in, which the command cannot hold by accident.
         ahead: files of the run directory that have to be written first, since a shell is slow
             to read much.
+        lines: True if it is three lines, so that something can follow.
     """
 
     data: bytes
     mark: str
     ahead: Mapping[str, bytes]
+    lines: bool
 
     @classmethod
     def of(cls, command: str, stdin: bytes | None, env: Mapping[str, str] | None) -> Envelope:
@@ -137,9 +139,10 @@ class Envelope:
         ]
         mark = f"#{secrets.token_hex(16)}"
         text = f"{checked(command)}{mark}\n".encode("utf-8", "surrogateescape")
-        if len(text) > _SHORT or "\n" in command:
+        lines = len(text) <= _SHORT and "\n" not in command
+        if not lines:
             head.append(b"")
-        return cls(b"\n".join([*head, text]), mark, ahead)
+        return cls(b"\n".join([*head, text]), mark, ahead, lines)
 
 
 def parse_facts(text: str, host_key: str = "") -> Facts:

@@ -16,6 +16,7 @@ from ...controller.model.host import Facts, Launch, LineChannel, Result
 from .asking import MISSING, Asking
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
 from .journal import ExitLine, last_lines
+from .launching import Order, launcher
 from .session import Session
 
 #: Bytes that a file travels in at a time.
@@ -131,19 +132,34 @@ class ShellHost(Asking):
         for name, data in envelope.ahead.items():
             self.write(name, data, mode=0o600)
         codes = "any" if ok_exit_codes is None else ",".join(str(int(n)) for n in ok_exit_codes)
-        secret = self._secret.line() if sudo else b""
-        asked = self._command(
-            "launch",
-            *self._start,
-            codes or "none",
-            ready.kind,
-            ready.sign,
-            round(start_timeout * 100),
-            envelope.mark,
-            *(("root",) if sudo else ()),
-            secret=secret,
-        )
-        said, _ = self._answer(self._execute(asked, secret + envelope.data))
+        if envelope.lines and ready.kind == "none" and not sudo:
+            said = self._launch_with_others(codes or "none", envelope)
+        else:
+            secret = self._secret.line() if sudo else b""
+            asked = self._command(
+                "launch",
+                *self._start,
+                codes or "none",
+                ready.kind,
+                ready.sign,
+                round(start_timeout * 100),
+                envelope.mark,
+                *(("root",) if sudo else ()),
+                secret=secret,
+            )
+            said, _ = self._answer(self._execute(asked, secret + envelope.data))
+        return self._launched(said, started_when, start_timeout)
+
+    def _launch_with_others(self, codes: str, envelope: Envelope) -> str:
+        head = " ".join(map(str, (*self._start, codes, envelope.mark)))
+        with self._placed():
+            answer = launcher(self.session, self._layout).launch(
+                Order(head, envelope.data), self.deadline, self.cancel
+            )
+        return self._judge(answer)
+
+    def _launched(self, said: str, started_when: str, start_timeout: float) -> Launch:
+        """What the supervisor answered to a launch."""
         verb, adopted, rest = said.split(" ", 2)
         if verb == "running":
             since, now = rest.split(" ")

@@ -35,7 +35,7 @@ rights=''
 case ${1-} in
 prepare | dismantle) root=$PWD/$2/$3 self=$PWD/$0 ;;
 subdue | clean) root=$2 self=$0 ;;
-launch | supervise | begin | end | clear | run | run_root | write | watch) root=${0%/*} self=$0 ;;
+launch | launches | supervise | begin | end | clear | run | run_root | write | watch) root=${0%/*} self=$0 ;;
 *) fail 64 "unknown verb ${1-}" ;;
 esac
 node=${root##*/} base=${root%/*}
@@ -447,11 +447,29 @@ clear() {
 # an empty one, for the shell reads byte by byte.
 # Answers running ADOPTED SINCE NOW, or ended ADOPTED NOW BOOT and the line of the exit.
 launch() {
-    guid=$1 occ=$2 token=$3 ok=$4 kind=$5 sign=$6 limit=$7 rights=${9-} adopted=1
+    guid=$1 occ=$2 token=$3 ok=$4 kind=$5 sign=$6 limit=$7 rights=${9-}
     IFS= read -r input && IFS= read -r setting && IFS= read -r text || fail 65 "no command came"
     [ -n "$text" ] || text=$(cat)
+    enter "$8"
+}
+
+# launches: start several commands one after the other. On stdin for each: a line with GUID OCC
+# TOKEN OK MARK, and the three lines of launch. Answers as launch, a line for each.
+launches() {
+    kind=none sign=- limit=0
+    while IFS=' ' read -r guid occ token ok mark; do
+        IFS= read -r input && IFS= read -r setting && IFS= read -r text ||
+            fail 65 "no command came"
+        answer=$(enter "$mark")
+        printf '%s\n' "$answer"
+    done
+}
+
+# enter MARK: what follows once the command is here.
+enter() {
+    adopted=1
     case $text in
-    *"$8") text=${text%"$8"} ;;
+    *"$1") text=${text%"$1"} ;;
     *) fail 65 "the command did not arrive whole" ;;
     esac
     if [ "$kind" = output ]; then
@@ -703,6 +721,10 @@ prepare() {
     mv -f "$0" "$root/supervisor.sh" || exit
     self=$root/supervisor.sh
     exec 8>&- 5>&-
+    [ "$5$6" != 00 ] || {
+        echo ok
+        return
+    }
     for mark in "$base"/*/*/exp; do
         read -r name <"$mark"
         earlier=${mark%/exp}
