@@ -7,6 +7,7 @@ import logging
 import secrets
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -273,6 +274,49 @@ class ExperimentController(Describing):
             return Outputs(self._live.required(known).run).trace(
                 known, name, TraceAttr(attr), block=block, offset=offset, text=text
             )
+
+    def upload(self, guids: Targets, source: str | Path, path: str = "") -> None:
+        """Bring a file of this machine to the hosts of resources, before they start or later.
+
+        Args:
+            guids: the resources, nodes or applications; their hosts must be deployed.
+            source: the file; its permissions go with it.
+            path: where to: relative to each resource's run directory, or absolute; the name of
+                the file by default.
+
+        Raises:
+            FileMissing: this machine cannot read the file.
+            InvalidValue: it is no regular file.
+            NotAllowed: the host of a resource is not deployed.
+            HostError: a host cannot keep it, or it was changed on the way.
+            UploadFailed: some of several did not get it; ``done`` and ``failed`` say who.
+        """
+        from .exchange import upload
+
+        wanted = self._resolve(guids)
+        runs = [self._live.required(guid).run for guid in wanted]
+        with contact():
+            upload(runs[0], wanted, source, path)
+
+    def download(self, guid: Target, name: str, path: str | Path) -> None:
+        """Bring an output of a resource, of any size, to this machine.
+
+        Args:
+            guid: the resource.
+            name: a trace, or a path relative to the run directory.
+            path: the file to write, or a directory to write it into. What a call that was broken
+                off has left beside it is gone on with.
+
+        Raises:
+            TraceNotFound: there is no such trace or file; the message lists what there is.
+            FileMissing: this machine cannot write the file.
+            HostError: it was changed while it was read, or nobody sends it.
+        """
+        from .exchange import download
+
+        known = self.find(guid)
+        with contact():
+            download(self._live.required(known).run, known, name, path)
 
     # -- the end --------------------------------------------------------------------------------
 

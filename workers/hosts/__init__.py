@@ -7,6 +7,7 @@ from .local import LocalSession
 from .pool import SessionPool
 from .session import Completed, Session
 from .shell import ShellHost
+from .streams import Incoming, Outgoing
 
 __all__ = [
     "Beat",
@@ -15,9 +16,11 @@ __all__ = [
     "Ended",
     "Entry",
     "Follow",
+    "Incoming",
     "Journal",
     "LocalSession",
     "Lost",
+    "Outgoing",
     "Session",
     "SessionPool",
     "ShellHost",

@@ -509,7 +509,9 @@ receive() {
     echo got
     IFS= read -r sum || fail 65 "$4 did not arrive whole: without its checksum"
     [ "$sum" != - ] || drop 65 "$4 was not sent to its end"
+    while [ "$6" -ge 16000000 ] && sleep 10 >/dev/null 2>&1; do echo wait; done &
     have=$(digest "$part" "$6")
+    kill $! 2>/dev/null
     [ -z "$have" ] || [ "$have" = "$sum" ] || drop 65 "$4 arrived changed"
     [ ! -e "$ended" ] || drop 75 "the run has ended here"
     chmod "$5" "$part" && said=$(mv -f "$part" "$path" 2>&1) || drop 73 "$4: $(flat "${said##*: }")"

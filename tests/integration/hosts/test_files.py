@@ -11,7 +11,6 @@ from nepiq.controller.errors import (
     Cancelled,
     CommandError,
     DeadlineError,
-    FencedError,
     FileMissing,
     HostError,
     InvalidValue,
