@@ -21,3 +21,9 @@ def place(
 ) -> None:
     """Take a file, and put it on the hosts of resources."""
     files.place(runtime.current(), run_id, guids, path, mode, length, transfer, name)
+
+
+@shared_task(name="nepiq.follow")
+def follow(run_id: str, node: int, followed: list[tuple[str, int]], name: str) -> None:
+    """Send what files of a node get, from now on; no slot of this worker waits for that."""
+    files.follow(runtime.current(), run_id, node, followed, name)

@@ -147,6 +147,41 @@ def place(
                 goal.close()
 
 
+def follow(
+    runtime: Runtime, run_id: str, node: int, files: Sequence[tuple[str, int]], name: str
+) -> None:
+    """Send a client what files of a node get, until it goes; in a thread of its own.
+
+    Args:
+        runtime: this worker's.
+        run_id: the run.
+        node: the node.
+        files: as for :meth:`ShellHost.follow`.
+        name: names the try.
+    """
+
+    def work() -> None:
+        ways = Ways(run_id, name)
+        with _pulse(runtime, ways) as pulse:
+            if not pulse.present():
+                return
+            sender = Sender(runtime.redis, ways, pulse)
+            try:
+                channel = host_of(runtime, runtime.run(run_id), node, None).follow(files)
+                pulse.on_lost(channel.close)
+                try:
+                    while block := channel.read():
+                        sender.send(DATA, block)
+                finally:
+                    channel.close()
+                pulse.check()
+                sender.fail(errors.HostError("the host ended the channel"))
+            except errors.NepiqError as error:
+                _tell(sender, pulse, error)
+
+    threading.Thread(target=work, name=f"nepiq-logs-{node}", daemon=True).start()
+
+
 def _opener(
     runtime: Runtime,
     run: Run,

@@ -191,6 +191,46 @@ class _Taking:
             self._end = max(self.offset, found.size)
 
 
+class Follow:
+    """What files of a node get, from a worker that follows them on the host.
+
+    Args:
+        run: the run.
+        node: the node.
+        files: each ``<guid>/<occasion>/<name>``, and how much of it is known.
+    """
+
+    def __init__(self, run: Run, node: int, files: Sequence[tuple[str, int]]) -> None:
+        self._run, self._node, self._files = run, node, files
+        self._receiver: Receiver | None = None
+        self._over = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield what the host prints, as it comes, until :meth:`close`.
+
+        Raises:
+            TransferSilent: no worker of the site follows them, or no longer.
+            HostError: the host cannot be reached, or no longer.
+        """
+        run, queue = self._run, self._run.queue_of(self._node)
+        with _Tries(run, new_id(), queue).next() as (ways, pulse, name):
+            self._receiver = receiver = Receiver(run.store.redis, ways, pulse)
+            args = [run.run_id, self._node, list(self._files), name]
+            run.call("nepiq.follow", queue, args, f"{self._node} follow")
+            if self._over:
+                return
+            for kind, payload in receiver.messages():
+                if kind == FAILURE:
+                    raise told_again(json.loads(payload))
+                yield payload
+
+    def close(self) -> None:
+        """End it; may be called from another thread."""
+        self._over = True
+        if self._receiver is not None:
+            self._receiver.wake()
+
+
 def upload(
     run: Run,
     guids: Sequence[int],

@@ -237,7 +237,14 @@ class Receiver:
         self._pulse = pulse
         self._next = self._told = 0
         self._asked = -1
+        self._over = False
         self._answer: Mapping[str, Any] = {}
+
+    def wake(self) -> None:
+        """Have :meth:`messages` end, in the thread that waits in it."""
+        self._over = True
+        self._redis.rpush(self._ways.blocks, b"")
+        self._redis.expire(self._ways.blocks, _EXPIRY)
 
     def messages(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield kind and payload of each message; it counts as taken when the next is asked for.
@@ -245,7 +252,7 @@ class Receiver:
         Raises:
             TransferSilent: the sender has gone.
         """
-        while True:
+        while not self._over:
             reply = self._redis.blpop([self._ways.blocks], timeout=_BEAT)
             if reply is None:
                 self._pulse.check()
@@ -253,6 +260,8 @@ class Receiver:
                 continue
             message = reply[1]
             number = int.from_bytes(message[1:_HEAD], "big")
+            if not message:
+                continue
             if number == self._next:
                 yield message[:1], message[_HEAD:]
                 self._next += 1

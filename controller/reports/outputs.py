@@ -30,7 +30,7 @@ class Outputs:
     def names(self, record: ResourceRecord) -> list[str]:
         """The traces that a resource's type declares, and outputs that came with its exit."""
         kept = {name for occ, name in self._run.store.outputs(record.guid) if occ == record.occ}
-        return list(dict.fromkeys([*_declared(record.rtype), *sorted(kept)]))
+        return list(dict.fromkeys([*declared(record.rtype), *sorted(kept)]))
 
     def read(
         self, record: ResourceRecord, name: str, *, offset: int = 0, length: int | None = None
@@ -113,7 +113,7 @@ class Outputs:
         Raises:
             TraceNotFound: there is none, or none yet.
         """
-        path = PurePosixPath(_declared(record.rtype).get(name, name))
+        path = PurePosixPath(declared(record.rtype).get(name, name))
         outside = path.is_absolute() or ".." in path.parts or not path.parts
         if outside or record.host is None or record.state == "NEW":
             raise self.missing(record, name)
@@ -139,8 +139,8 @@ def has_started(record: ResourceRecord) -> bool:
     return started is not None and started < released
 
 
-def _declared(rtype: str) -> dict[str, str]:
-    """The files of the traces that a type declares; none if its class is not known here."""
+def declared(rtype: str) -> dict[str, str]:
+    """The files of the traces that a type declares, by name; none if it is not known here."""
     try:
         traces = registry.find(rtype).traces
     except (UnknownType, ClassNotImportable):

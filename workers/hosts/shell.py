@@ -19,7 +19,7 @@ from . import streams
 from .asking import MISSING, Asking
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
 from .journal import ExitLine, last_lines
-from .session import Session
+from .session import Channel, Session
 
 #: Bytes that a file of the worker machine is read in at a time.
 BLOCK = 1 << 20
@@ -45,6 +45,8 @@ _OWN = frozenset(
         ".waiting",
     }
 )
+
+CHANGED = "it was changed while it was read; fetch it again"
 
 _facts: weakref.WeakKeyDictionary[Session, Facts] = weakref.WeakKeyDictionary()
 _facts_lock = threading.Lock()
@@ -201,9 +203,12 @@ class ShellHost(Asking):
         with self._on_worker(target):
             try:
                 with part.open("xb") as file, self.send(path) as stream:
+                    digest = hashlib.sha256()
                     for block in stream:
+                        digest.update(block)
                         file.write(block)
-                    stream.verify()
+                if stream.sha256 not in ("", digest.hexdigest()):
+                    raise self._error(f"{path} arrived other than it was sent", hint=CHANGED)
                 part.replace(goal)
             except BaseException:
                 part.unlink(missing_ok=True)
@@ -245,6 +250,16 @@ class ShellHost(Asking):
         start = offset if since is None else since
         asked = streams.outgoing(self._file(path), offset, length, start)
         return streams.Outgoing(self._channel(asked), path)
+
+    def follow(self, files: Sequence[tuple[str, int]]) -> Channel:
+        """Open a channel that prints what files of run directories have, and what they get.
+
+        Args:
+            files: each ``<guid>/<occasion>/<name>`` and how much of it is known. What is printed
+                is written at ``follow`` in ``supervisor.sh``.
+        """
+        words = [word for item in files for word in item]
+        return self._channel(self._command("follow", *words, bearing=False)).channel
 
     def listdir(self, path: str = ".") -> Sequence[str]:
         """Names in a directory; see :meth:`Host.listdir`.

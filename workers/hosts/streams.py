@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -174,7 +173,7 @@ class Incoming(_Stream):
 
 
 class Outgoing(_Stream):
-    """Bytes of a file of a host; iterate over it, then :meth:`verify`.
+    """Bytes of a file of a host; iterate over it.
 
     Attributes:
         facts: what the host says of the file.
@@ -185,7 +184,6 @@ class Outgoing(_Stream):
     def __init__(self, talk: Judged, path: str) -> None:
         super().__init__(talk, path)
         self.sha256 = ""
-        self._digest = hashlib.sha256()
         try:
             with talk.placed():
                 head = talk.line().decode("ascii", "replace").split()
@@ -203,7 +201,6 @@ class Outgoing(_Stream):
                 block = self._talk.block(self._left)
             if not block:
                 break
-            self._digest.update(block)
             self._left = None if self._left is None else self._left - len(block)
             yield block
         if self._left is None:
@@ -213,15 +210,6 @@ class Outgoing(_Stream):
         if self._left or not sum_line.startswith(b"sum"):
             raise self._failed()
         self.sha256 = sum_line[4:].decode("ascii", "replace")
-
-    def verify(self) -> None:
-        """Compare what came with what the host says that it sent.
-
-        Raises:
-            HostError: they differ.
-        """
-        if self.sha256 and self.sha256 != self._digest.hexdigest():
-            raise changed(self._path, self._talk.where)
 
     def _failed(self) -> HostError:
         """Why the program broke off."""
@@ -237,15 +225,6 @@ class Outgoing(_Stream):
 
     def __enter__(self) -> Outgoing:
         return self
-
-
-def changed(path: str, where: str) -> HostError:
-    """The error for a file whose bytes are not those that were sent."""
-    return HostError(
-        f"{path} arrived other than it was sent",
-        where=where,
-        hint="it was changed while it was read; fetch it again",
-    )
 
 
 def outgoing(file: str, offset: int, length: int | None, since: int) -> str:
