@@ -102,10 +102,11 @@ class Exchanging(Describing):
             follow: also what they will print, as it comes, until all of them have ended.
 
         Raises:
+            NotAllowed: one of them has not been deployed.
             HostError: a host cannot be reached, and not only for a moment.
         """
         from .logs import logs
 
         wanted = None if guids is None else self._resolve(guids)
-        link = self._live.open() if not wanted else self._live.required(wanted[0])
-        return logs(link.run, wanted, follow=follow)
+        link = self._live.required(wanted[0]) if wanted else self._live.link
+        return iter(()) if link is None else logs(link.run, wanted, follow=follow)

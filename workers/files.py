@@ -225,7 +225,7 @@ def _spread(receiver: Receiver, goals: Sequence[Goal]) -> None:
             _answer(receiver, goals)
         elif kind == FAILURE:
             _finish(goals, "-")
-            return
+            _answer(receiver, goals)
         elif kind == THANKS:
             return
 

@@ -289,6 +289,7 @@ def _sent(sender: Sender, reading: _Reading, said: Said) -> dict[int, errors.Nep
     except errors.HostError as error:
         if not isinstance(error, errors.TransferSilent):
             sender.fail(error)
+            sender.answer("done")  # or the worker might find nothing any more
         raise
     failed: Mapping[str, Any] = sender.answer("done")
     sender.send(THANKS, b"")

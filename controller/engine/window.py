@@ -207,18 +207,25 @@ class Sender:
         pipe = self._redis.pipeline(transaction=False)
         pipe.rpush(self._ways.blocks, *messages)
         pipe.expire(self._ways.blocks, _EXPIRY)
-        pipe.execute()
+        # Also one who seldom has something to send must hear what is asked for again.
+        pipe.lpop(self._ways.answers, _ANSWERS)
+        self._heed(pipe.execute()[2] or [])
 
     def _listen(self) -> None:
         reply = self._redis.blpop([self._ways.answers], timeout=_BEAT)
         if reply is None:
             self._pulse.check()
-            return
-        told = json.loads(reply[1])
-        while self._kept and self._kept[0][0] < told["next"]:
-            self._kept.popleft()
-        self._answer = {**self._answer, **told["answer"]}
-        if told["again"] and self._kept:
+        else:
+            self._heed([reply[1]])
+
+    def _heed(self, answers: list[bytes]) -> None:
+        again = False
+        for told in map(json.loads, answers):
+            while self._kept and self._kept[0][0] < told["next"]:
+                self._kept.popleft()
+            self._answer = {**self._answer, **told["answer"]}
+            again = told["again"]
+        if again and self._kept:
             self._push([message for _, message in self._kept])
 
 

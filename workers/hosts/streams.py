@@ -219,7 +219,7 @@ class Outgoing(_Stream):
             )
         said = self._talk.channel.complaint
         return HostError(
-            f"cannot read {self._path}: {said or 'it ended before its time'}",
+            f"cannot read {self._path}: {said or 'it became shorter while it was read'}",
             where=self._talk.where,
         )
 
@@ -256,7 +256,7 @@ if command -v "${{sum%% *}}" >/dev/null; then
     exec <"$file"
     while [ "$count" -ge {LARGE} ] && sleep 10 >/dev/null 2>&1; do echo wait; done &
     sum=$(take {since} "$count" | $sum)
-    kill $!
+    kill $! 2>/dev/null
     echo "sum ${{sum%% *}}"
 else
     echo "sum"

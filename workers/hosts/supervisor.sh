@@ -474,7 +474,7 @@ settle() {
     case $3 in /*) path=$3 ;; *) path=$root/$1/$2/$3 ;; esac
     [ ! -d "$path" ] || fail 64 "$3 is a directory"
     folder=${path%/*}
-    [ -d "$folder/" ] || said=$(mkdir -p "$folder" 2>&1) || fail 73 "$3: $(flat "$said")"
+    [ -d "$folder/" ] || said=$(mkdir -p "$folder" 2>&1) || fail 73 "$3: $(flat "${said##*: }")"
 }
 
 # flat TEXT: on one line, for an answer.
