@@ -224,7 +224,7 @@ def _spread(receiver: Receiver, goals: Sequence[Goal]) -> None:
             _finish(goals, json.loads(payload)["sha256"])
             _answer(receiver, goals)
         elif kind == FAILURE:
-            _finish(goals, "-")
+            _finish(goals, "")
             _answer(receiver, goals)
         elif kind == THANKS:
             return
@@ -303,7 +303,7 @@ class Goal:
         self._put((at, block))
 
     def finish(self, sha256: str) -> None:
-        """Have it check the file and give it its name; ``"-"`` to have it forgotten."""
+        """Have it check the file and give it its name; an empty checksum has it forgotten."""
         self._put(sha256)
 
     def join(self) -> None:
@@ -348,7 +348,9 @@ class Goal:
                     self._items.get_nowait()
 
     def _step(self, stream: Incoming, item: tuple[int, bytes] | str | None) -> bool:
-        if isinstance(item, str):
+        if item == "":
+            stream.give_up()
+        elif isinstance(item, str):
             stream.finish(item)
         if not isinstance(item, tuple):
             return False

@@ -231,7 +231,8 @@ class ShellHost(Asking):
         """
         name = transfer or secrets.token_hex(8)
         form = (path, f"{mode:o}", length, name)
-        return streams.Incoming(self._channel(self._command("receive", *self._start, *form)), path)
+        talk = self._channel(self._command("receive", *self._start, *form))
+        return streams.Incoming(talk, lambda: self._change("forget", name, bearing=False))
 
     def send(
         self, path: str, *, offset: int = 0, length: int | None = None, since: int | None = None

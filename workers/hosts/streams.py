@@ -101,9 +101,8 @@ class Judged:
 
 
 class _Stream:
-    def __init__(self, talk: Judged, path: str) -> None:
+    def __init__(self, talk: Judged) -> None:
         self._talk = talk
-        self._path = path
 
     def close(self) -> None:
         """End the program on the host. May be called from another thread."""
@@ -125,8 +124,9 @@ class Incoming(_Stream):
         offset: how many are there; it is the next byte's place.
     """
 
-    def __init__(self, talk: Judged, path: str) -> None:
-        super().__init__(talk, path)
+    def __init__(self, talk: Judged, forget: Callable[[], None]) -> None:
+        super().__init__(talk)
+        self._forget = forget
         try:
             self.offset = int(talk.answer().removeprefix("at "))
         except BaseException:
@@ -165,8 +165,9 @@ class Incoming(_Stream):
         self._talk.answer()
 
     def give_up(self) -> None:
-        """Have the host forget what it was given."""
-        self.finish("-")
+        """Have the host forget what it was given; nobody is to go on with it."""
+        self.close()
+        self._forget()
 
     def __enter__(self) -> Incoming:
         return self
@@ -182,7 +183,8 @@ class Outgoing(_Stream):
     """
 
     def __init__(self, talk: Judged, path: str) -> None:
-        super().__init__(talk, path)
+        super().__init__(talk)
+        self._path = path
         self.sha256 = ""
         try:
             with talk.placed():

@@ -482,8 +482,7 @@ flat() { printf %s "$1" | tr '\n' ' '; }
 
 # receive GUID OCC TOKEN PATH MODE LENGTH ID: a file of LENGTH bytes, in as many goes as it takes;
 # ID names the transfer over all of them. Says "at N", since N bytes are here already; takes the
-# rest; says "got"; takes a line with its SHA-256, or "-" if the sender changed his mind, and gives
-# the file its name. What is known of a transfer that goes on is in .nepiq/<run>/<node>/transfer.
+# rest; says "got"; takes a line with its SHA-256, and gives the file its name. What is known of a transfer that goes on is in .nepiq/<run>/<node>/transfer.
 receive() {
     if [ "${NEPIQ_TRANSFER-}" != "$7" ]; then
         export NEPIQ_TRANSFER="$7" # by which another go finds this one
@@ -508,7 +507,6 @@ receive() {
     [ "$at" -eq "$6" ] || fail 65 "$4 did not arrive whole: $((at)) of $6 bytes"
     echo got
     IFS= read -r sum || fail 65 "$4 did not arrive whole: without its checksum"
-    [ "$sum" != - ] || drop 65 "$4 was not sent to its end"
     while [ "$6" -ge 16000000 ] && sleep 10 >/dev/null 2>&1; do echo wait; done &
     have=$(digest "$part" "$6")
     kill $! 2>/dev/null
@@ -516,6 +514,19 @@ receive() {
     [ ! -e "$ended" ] || drop 75 "the run has ended here"
     chmod "$5" "$part" && said=$(mv -f "$part" "$path" 2>&1) || drop 73 "$4: $(flat "${said##*: }")"
     rm -f "$root/transfer/$7"
+    echo ok
+}
+
+# forget ID: nobody goes on with this transfer.
+forget() {
+    if [ -e "$root/transfer/$1" ]; then
+        exec 7>>"$root/transfer/$1"
+        flock -n 7 || supplant "$1"
+        exec 7>&-
+        other=$(cat "$root/transfer/$1" && echo .)
+        other=${other%.}
+        rm -f "${other%/*}/.nepiq.$1.part" "$root/transfer/$1"
+    fi
     echo ok
 }
 
@@ -774,7 +785,7 @@ dismantle() {
 
 case ${1-} in
 prepare | dismantle) base=$PWD run=$2 node=$3 root=$PWD/$2/$3 ;;
-launch | supervise | begin | end | clear | run | write | receive | watch | follow)
+launch | supervise | begin | end | clear | run | write | receive | forget | watch | follow)
     root=${0%/*}
     node=${root##*/} base=${root%/*}
     run=${base##*/} base=${base%/*}

@@ -125,7 +125,7 @@ def at(limit: int, act: Callable[[], None]) -> tuple[exchange.Progress, list[int
     counts: list[int] = []
 
     def progress(count: int, total: int) -> None:
-        if count >= limit and (not counts or counts[-1] < limit):
+        if count >= limit and max(counts, default=0) < limit:
             act()
         counts.append(count)
 
