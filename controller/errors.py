@@ -32,6 +32,8 @@
         ├── DeadlineError           the step's deadline passed
         ├── Cancelled               the step was asked to stop (its run is being released)
         ├── FencedError             a newer attempt has acted, or the run has ended
+        ├── TransferSilent          the other side of a transfer has gone
+        ├── UploadFailed            some of several hosts did not get a file
         └── NoHostError             the resource is connected to no host
 
 Each says what happened, where, and what to do: ``str(error)`` is one line,
@@ -41,7 +43,7 @@ Each says what happened, where, and what to do: ``str(error)`` is one line,
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -267,6 +269,26 @@ class Cancelled(HostError):
 
 class FencedError(HostError):
     """A newer attempt has acted on this host, or the run has ended there."""
+
+
+class TransferSilent(HostError):
+    """The other side of a transfer has gone."""
+
+
+class UploadFailed(HostError):
+    """Some of several hosts did not get a file.
+
+    Attributes:
+        done: labels of the resources that have it.
+        failed: what went wrong, by label.
+    """
+
+    def __init__(self, path: str, done: Iterable[str], failed: Mapping[str, NepiqError]) -> None:
+        self.done = tuple(done)
+        self.failed = dict(failed)
+        told = "; ".join(f"{label}: {error.message}" for label, error in self.failed.items())
+        total = len(self.done) + len(self.failed)
+        super().__init__(f"{path} did not get to {len(self.failed)} of {total}: {told}")
 
 
 class NoHostError(HostError):

@@ -11,16 +11,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import ownership, waiting
-from .describing import Describing
 from .engine.contact import contact
 from .errors import NepiqError
+from .exchanging import Exchanging
 from .live import Live
 from .model import registry
 from .model.description import Description
 from .model.lifecycle import State
 from .model.roster import Target, Targets
 from .model.timing import seconds
-from .model.traces import TraceAttr
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class ECState(enum.IntEnum):
     TERMINATED = 4
 
 
-class ExperimentController(Describing):
+class ExperimentController(Exchanging):
     """An experiment: resources, what connects them, what waits for what, and its one run.
 
     Everything lives in this process until the first :meth:`deploy`, which writes it into Redis;
@@ -242,37 +241,6 @@ class ExperimentController(Describing):
     def reached(self, guid: Target, state: State | str) -> bool:
         """True if a resource has reached a state, whether or not it is still there."""
         return self._live.reached(self.find(guid), State.parse(state))
-
-    def trace(
-        self,
-        guid: Target,
-        name: str,
-        attr: TraceAttr | str = TraceAttr.ALL,
-        block: int = 512,
-        offset: int = 0,
-        text: bool = True,
-    ) -> Any:
-        """An output of a resource: a declared trace, or any file in its run directory.
-
-        Args:
-            guid: the resource.
-            name: the trace, or a path relative to the run directory.
-            attr: ALL for the whole content, STREAM for one block of it, SIZE for its length in
-                bytes, PATH for where it is on the host.
-            block: bytes in a block.
-            offset: which block, counted from 0.
-            text: decode it as UTF-8; else bytes are returned.
-
-        Raises:
-            TraceNotFound: there is no such trace or file; the message lists what there is.
-        """
-        from .reports.outputs import Outputs
-
-        known = self.find(guid)
-        with contact():
-            return Outputs(self._live.required(known).run).trace(
-                known, name, TraceAttr(attr), block=block, offset=offset, text=text
-            )
 
     # -- the end --------------------------------------------------------------------------------
 

@@ -1,18 +1,29 @@
-"""Files of hosts, sent to clients."""
+"""Files and logs of hosts, on their way to and from clients."""
 
 from __future__ import annotations
 
 from celery import shared_task
 
-from ..workers import runtime
-from ..workers.files import blocks
+from ..workers import files, runtime
 
 
 @shared_task(name="nepiq.fetch")
 def fetch(
-    run_id: str, guid: int, path: str, transfer_id: str, offset: int, length: int | None
+    run_id: str, guid: int, path: str, name: str, offset: int, length: int | None, since: int
 ) -> None:
     """Send a part of a file of a resource's host."""
-    worker = runtime.current()
-    run = worker.run(run_id)
-    run.send(transfer_id, blocks(worker, run, guid, path, offset, length))
+    files.fetch(runtime.current(), run_id, guid, path, name, offset, length, since)
+
+
+@shared_task(name="nepiq.place")
+def place(
+    run_id: str, guids: list[int], path: str, mode: int, length: int, transfer: str, name: str
+) -> None:
+    """Take a file, and put it on the hosts of resources."""
+    files.place(runtime.current(), run_id, guids, path, mode, length, transfer, name)
+
+
+@shared_task(name="nepiq.follow")
+def follow(run_id: str, node: int, followed: list[tuple[str, int]], name: str) -> None:
+    """Send what files of a node get, from now on; no slot of this worker waits for that."""
+    files.follow(runtime.current(), run_id, node, followed, name)

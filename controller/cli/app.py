@@ -10,7 +10,7 @@ import typer
 
 from ..engine.contact import contact
 from ..errors import NepiqError
-from . import doctor, results, running, runs, stack
+from . import doctor, files, results, running, runs, stack
 from .console import complain
 
 _verbosity = 0
@@ -33,6 +33,9 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("status", runs.status, "nepiq status last --timeline"),
     ("why", runs.why, "nepiq why last client"),
     ("trace", results.trace, "nepiq trace last client stdout"),
+    ("logs", files.logs, "nepiq logs last server client --follow"),
+    ("download", files.download, "nepiq download last client capture.pcap -o ./traces"),
+    ("upload", files.upload, "nepiq upload last server client ./input.bin data/input.bin"),
     ("results", results.results, "nepiq results last ./results"),
     ("release", runs.release, "nepiq release last"),
     ("up", stack.up, "nepiq up"),

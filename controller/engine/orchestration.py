@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..settings import Settings
-from . import events, presence, queues, transfer
+from . import events, presence, queues
 from .store import keys
 from .store.records import (
     Condition,
@@ -282,29 +282,9 @@ class Run:
         """A small output that came with the exit of that occasion, or None."""
         return self.store.output(guid, name, occasion)
 
-    def fetch(
-        self, guid: int, path: str, *, offset: int = 0, length: int | None = None
-    ) -> Iterator[bytes]:
-        """Bytes of a file on a resource's host, relative to its run directory, by blocks.
-
-        Raises:
-            FileMissing: there is no such file.
-            HostError: nobody sends it, or it arrived changed.
-        """
-        transfer_id = transfer.new_id()
-        queue = self.queue_of(guid)
-        args = [self.run_id, guid, path, transfer_id, offset, length]
-
-        def ask() -> None:
-            self._publisher().call(
-                "nepiq.fetch", queue, args, shown=f"{self.run_id} {guid} fetch {path}"
-            )
-
-        return transfer.receive(self.store.redis, self.run_id, transfer_id, ask)
-
-    def send(self, transfer_id: str, blocks: Iterator[bytes]) -> None:
-        """Send the blocks that a client asked for with :meth:`fetch`."""
-        transfer.send(self.store.redis, self.run_id, transfer_id, blocks)
+    def call(self, task: str, queue: str, args: Sequence[Any], shown: str) -> None:
+        """Send a task that is not a step; ``shown`` says to people what it is about."""
+        self._publisher().call(task, queue, list(args), shown=f"{self.run_id} {shown}")
 
     def queue_of(self, guid: int) -> str:
         """The queue that leads to a worker which reaches the resource's host."""

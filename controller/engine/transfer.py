@@ -1,32 +1,50 @@
-"""Bytes between a host and a client that share no disk.
+"""Bytes between hosts and a client that share no disk, as the client sees it.
 
-Raw blocks pass through a list in Redis whose length is bounded by credits: the sender takes one
-credit for each block, the receiver gives one back for each block it has consumed. Memory is flat
-at both ends and in Redis, however large the file. The last message carries the length and the
-SHA-256 of what was sent. Nobody polls: both ends block on their list, and give up when the other
-has been silent for longer than the deadline.
+A worker that reaches the host is asked by a task, and bytes pass through a window in Redis
+(:mod:`.window`). If the worker falls silent, another is asked to go on where it stopped. What
+arrives is compared, by SHA-256, with what the other end says that it sent.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
-from .store import keys
+from .window import BLOCK, DATA, END, FAILURE, INFO, THANKS, Pulse, Receiver, Sender, Ways
 
 if TYPE_CHECKING:
-    from redis import Redis
+    from .orchestration import Run
 
-BLOCK = 256 * 1024
-WINDOW = 8
-SILENCE = 30.0
-_EXPIRY = 300
+TRIES = 3
+"""How often a worker is asked in a row without a byte coming or going."""
 
-_DATA, _END, _ERROR = b"D", b"E", b"X"
+Said = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a host says of a file.
+
+    Attributes:
+        size: its length in bytes.
+        mtime: when it was last changed, seconds since the epoch by the host's clock.
+        inode: its number there; another one means another file.
+    """
+
+    size: int
+    mtime: int
+    inode: int
+
+
+Told = Callable[[FileFacts], None]
 
 
 def new_id() -> str:
@@ -34,104 +52,301 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def _lists(run_id: str, transfer_id: str) -> tuple[str, str]:
-    base = keys.RunKeys(run_id).of("x", transfer_id)
-    return base + ":blocks", base + ":credit"
+class _Tries:
+    """The tries of one transfer: each has keys of its own, so that no stale message gets in."""
+
+    def __init__(self, run: Run, name: str, queue: str) -> None:
+        self._run, self._name, self._queue = run, name, queue
+        self._number = self._vain = 0
+
+    @contextmanager
+    def next(self) -> Iterator[tuple[Ways, Pulse, str]]:
+        """The keys, pulse and name of the next try."""
+        self._number += 1
+        name = f"{self._name}.{self._number}"
+        ways = Ways(self._run.run_id, name)
+        redis = self._run.store.redis
+        hint = f"is a worker running that serves {self._queue}? nepiq doctor tells"
+        pulse = Pulse(redis, ways.client, ways.worker, name="the worker", hint=hint)
+        try:
+            with pulse:
+                yield ways, pulse, name
+        finally:
+            redis.delete(ways.blocks, ways.answers)
+
+    def vain(self, *, moved: bool) -> bool:
+        """Count a try that ended in silence; True if that has been enough."""
+        self._vain = 1 if moved else self._vain + 1
+        return self._vain >= TRIES
 
 
-def receive(
-    redis: Redis,
-    run_id: str,
-    transfer_id: str,
-    request: Callable[[], None],
-    *,
-    silence: float = SILENCE,
-) -> Iterator[bytes]:
-    """Ask for a transfer and yield its blocks.
-
-    Args:
-        redis: client of the state.
-        run_id: the run that the host belongs to.
-        transfer_id: an id of :func:`new_id`.
-        request: sends the request to whoever is to send.
-        silence: seconds without a block after which the sender counts as gone.
+def facts(run: Run, guid: int, path: str) -> FileFacts:
+    """What the host says of a file, without reading it.
 
     Raises:
-        HostError: the sender failed (its error, told again here) or fell silent, or the bytes
-            that arrived are not those that were sent.
+        FileMissing: there is no such file.
     """
-    blocks, credit = _lists(run_id, transfer_id)
-    redis.rpush(credit, *[b"1"] * WINDOW)
-    redis.expire(credit, _EXPIRY)
-    request()
-    digest, length = hashlib.sha256(), 0
-    try:
-        while True:
-            reply: Any = redis.blpop([blocks], timeout=silence)
-            if reply is None:
-                raise errors.HostError(
-                    f"no bytes arrived for {silence:g} s",
-                    hint="is a worker of that site running? nepiq doctor tells",
-                )
-            kind, data = reply[1][:1], reply[1][1:]
-            if kind == _ERROR:
-                raise _told_again(json.loads(data))
-            if kind == _END:
-                _check(json.loads(data), digest.hexdigest(), length)
-                return
-            digest.update(data)
-            length += len(data)
-            yield data
-            redis.rpush(credit, b"1")
-            redis.expire(credit, _EXPIRY)
-    finally:
-        redis.delete(blocks, credit)
+    found: list[FileFacts] = []
+    for _ in fetch(run, guid, path, length=0, told=found.append):
+        pass
+    return found[0]
 
 
-def send(
-    redis: Redis,
-    run_id: str,
-    transfer_id: str,
-    blocks_of_file: Iterator[bytes],
+def fetch(
+    run: Run,
+    guid: int,
+    path: str,
     *,
-    silence: float = SILENCE,
-) -> None:
-    """Send blocks to whoever asked for them; an error in producing them is sent instead.
+    offset: int = 0,
+    length: int | None = None,
+    before: Any = None,
+    told: Told = lambda facts: None,
+) -> Iterator[bytes]:
+    """Yield a file of a resource's host in blocks.
 
-    Returns silently if the receiver has gone: nobody is left to tell.
+    Args:
+        run: the run.
+        guid: whose file.
+        path: relative to the resource's run directory, or absolute.
+        offset: first byte.
+        length: how many; those that are there at the beginning if None.
+        before: a SHA-256 object that has been given all bytes before ``offset``, if these are
+            to be compared too.
+        told: called with what the host says of the file, before the first byte.
+
+    Raises:
+        FileMissing: there is no such file.
+        TransferSilent: no worker of the site sends it.
+        HostError: it was changed while it was read.
     """
-    blocks, credit = _lists(run_id, transfer_id)
-    digest, length = hashlib.sha256(), 0
+    queue = run.queue_of(guid)
+    tries = _Tries(run, new_id(), queue)
+    taking = _Taking(path, offset, length, before, told)
+    while True:
+        at = taking.offset
+        try:
+            with tries.next() as (ways, pulse, name):
+                args = [run.run_id, guid, path, name, taking.offset, taking.left, taking.since]
+                run.call("nepiq.fetch", queue, args, f"{guid} fetch {path}")
+                for kind, payload in Receiver(run.store.redis, ways, pulse).messages():
+                    if kind == DATA:
+                        taking.count(payload)
+                        yield payload
+                    elif taking.over(kind, json.loads(payload)):
+                        return
+        except errors.TransferSilent:
+            if tries.vain(moved=taking.offset > at):
+                raise
 
-    def push(kind: bytes, data: bytes) -> None:
-        redis.rpush(blocks, kind + data)
-        redis.expire(blocks, _EXPIRY)
 
-    try:
-        for block in blocks_of_file:
-            if redis.blpop([credit], timeout=silence) is None:
+class _Taking:
+    """What has come of a file, over all tries.
+
+    Attributes:
+        offset: place of the next byte.
+        since: place from which the digest counts.
+    """
+
+    def __init__(self, path: str, offset: int, length: int | None, before: Any, told: Told) -> None:
+        self.offset = offset
+        self.since = offset if before is None else 0
+        self._path, self._told = path, told
+        self._digest = hashlib.sha256() if before is None else before
+        self._end = None if length is None else offset + length
+        self._facts: FileFacts | None = None
+
+    @property
+    def left(self) -> int | None:
+        """How many bytes are to come, once that is known."""
+        return None if self._end is None else self._end - self.offset
+
+    def count(self, block: bytes) -> None:
+        """Take note of a block."""
+        self._digest.update(block)
+        self.offset += len(block)
+
+    def over(self, kind: bytes, told: Mapping[str, Any]) -> bool:
+        """Take what is told of the file; True once it is all there."""
+        if kind == FAILURE:
+            raise told_again(told)
+        if kind == INFO:
+            self._meet(FileFacts(**told))
+        elif told["sha256"] and told["sha256"] != self._digest.hexdigest():
+            raise errors.HostError(
+                f"{self._path} arrived other than it was sent",
+                hint="it was changed while it was read; fetch it again",
+            )
+        return kind == END
+
+    def _meet(self, found: FileFacts) -> None:
+        known = self._facts
+        if known is None:
+            self._told(found)
+        elif known.inode != found.inode or known.size > found.size:
+            raise errors.HostError(
+                f"{self._path} was replaced while it was read", hint="fetch it again"
+            )
+        self._facts = found
+        if self._end is None and found.size:  # a file without a size ends where it ends
+            self._end = max(self.offset, found.size)
+
+
+class Follow:
+    """What files of a node get, from a worker that follows them on the host.
+
+    Args:
+        run: the run.
+        node: the node.
+        files: each ``<guid>/<occasion>/<name>``, and how much of it is known.
+    """
+
+    def __init__(self, run: Run, node: int, files: Sequence[tuple[str, int]]) -> None:
+        self._run, self._node, self._files = run, node, files
+        self._receiver: Receiver | None = None
+        self._over = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield what the host prints, as it comes, until :meth:`close`.
+
+        Raises:
+            TransferSilent: no worker of the site follows them, or no longer.
+            HostError: the host cannot be reached, or no longer.
+        """
+        run, queue = self._run, self._run.queue_of(self._node)
+        with _Tries(run, new_id(), queue).next() as (ways, pulse, name):
+            self._receiver = receiver = Receiver(run.store.redis, ways, pulse)
+            args = [run.run_id, self._node, list(self._files), name]
+            run.call("nepiq.follow", queue, args, f"{self._node} follow")
+            if self._over:
                 return
-            digest.update(block)
-            length += len(block)
-            push(_DATA, block)
-    except errors.NepiqError as error:
-        push(_ERROR, json.dumps(errors.details(error)).encode())
-        return
-    push(_END, json.dumps({"length": length, "sha256": digest.hexdigest()}).encode())
+            for kind, payload in receiver.messages():
+                if kind == FAILURE:
+                    raise told_again(json.loads(payload))
+                yield payload
+
+    def close(self) -> None:
+        """End it; may be called from another thread."""
+        self._over = True
+        if self._receiver is not None:
+            self._receiver.wake()
 
 
-def _check(told: dict[str, Any], digest: str, length: int) -> None:
-    if told["length"] != length or told["sha256"] != digest:
-        raise errors.HostError(
-            f"{length} bytes arrived, but {told['length']} were sent, or they were changed",
-            hint="fetch it again",
+def upload(
+    run: Run,
+    guids: Sequence[int],
+    source: Path,
+    path: str,
+    *,
+    said: Said = lambda count: None,
+) -> dict[int, errors.NepiqError]:
+    """Bring a file to the hosts of resources that one queue leads to; it is sent once for all.
+
+    Args:
+        run: the run.
+        guids: the resources.
+        source: the file; its permissions go with it.
+        path: where to, relative to each resource's run directory, or absolute.
+        said: called with how many bytes have been sent.
+
+    Returns:
+        What went wrong, by guid; nothing for those that have it.
+
+    Raises:
+        TransferSilent: no worker of the site takes it.
+        HostError: it was changed while it was read.
+    """
+    queue = run.queue_of(guids[0])
+    transfer = new_id()
+    tries = _Tries(run, transfer, queue)
+    with source.open("rb") as file:
+        stat = os.fstat(file.fileno())
+        reading = _Reading(file, source, stat)
+        while True:
+            at = reading.sent
+            try:
+                with tries.next() as (ways, pulse, name):
+                    mode = stat.st_mode & 0o7777
+                    form = [path, mode, stat.st_size, transfer, name]
+                    args = [run.run_id, list(guids), *form]
+                    run.call("nepiq.place", queue, args, f"{guids[0]} place {path}")
+                    return _sent(Sender(run.store.redis, ways, pulse), reading, said)
+            except errors.TransferSilent:
+                if tries.vain(moved=reading.sent > at):
+                    raise
+
+
+def _sent(sender: Sender, reading: _Reading, said: Said) -> dict[int, errors.NepiqError]:
+    """Carry out one try."""
+    try:
+        for block in reading.blocks(int(sender.answer("at"))):
+            if sender.said("done"):
+                break
+            sender.send(DATA, block)
+            said(reading.sent)
+        else:
+            reading.check()
+            sender.tell(END, {"sha256": reading.digest.hexdigest()})
+    except errors.HostError as error:
+        if not isinstance(error, errors.TransferSilent):
+            sender.fail(error)
+            sender.answer("done")  # or the worker might find nothing any more
+        raise
+    failed: Mapping[str, Any] = sender.answer("done")
+    sender.send(THANKS, b"")
+    return {int(guid): told_again(told) for guid, told in failed.items()}
+
+
+class _Reading:
+    """A file of this machine that is read from several places, and hashed once.
+
+    Attributes:
+        sent: how far it has been read.
+        digest: SHA-256 of all that has been read.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, stat: os.stat_result) -> None:
+        self._file, self._path, self._stat = file, path, stat
+        self.sent = 0
+        self.digest = hashlib.sha256()
+        self._hashed = 0
+
+    def blocks(self, offset: int) -> Iterator[bytes]:
+        """Its bytes from ``offset`` on, as many as it had at first."""
+        # What another try has brought there was hashed when that read it.
+        self.sent = min(offset, self._hashed)
+        self._file.seek(self.sent)
+        while self.sent < self._stat.st_size:
+            block = self._file.read(min(BLOCK, self._stat.st_size - self.sent))
+            if not block:
+                raise self._changed()
+            start, self.sent = self.sent, self.sent + len(block)
+            if self.sent > self._hashed:
+                self.digest.update(memoryview(block)[self._hashed - start :])
+                self._hashed = self.sent
+            if self.sent > offset:
+                yield block[max(0, offset - start) :]
+
+    def check(self) -> None:
+        """Raise if it has been changed since it was opened.
+
+        Raises:
+            HostError: it has.
+        """
+        now = os.fstat(self._file.fileno())
+        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
+            raise self._changed()
+
+    def _changed(self) -> errors.HostError:
+        return errors.HostError(
+            f"{self._path} changed while it was read", hint="send it again when nobody writes to it"
         )
 
 
-def _told_again(details: dict[str, Any]) -> errors.NepiqError:
+def told_again(details: Mapping[str, Any]) -> errors.NepiqError:
+    """An error of the other side, made again from what was told of it."""
     kind = getattr(errors, str(details.get("type")), errors.HostError)
-    known = isinstance(kind, type) and issubclass(kind, errors.HostError)
-    simple = known and kind is not errors.CommandError
+    known = isinstance(kind, type) and issubclass(kind, errors.NepiqError)
+    simple = known and kind.__init__ is errors.NepiqError.__init__
     return (kind if simple else errors.HostError)(
         str(details.get("message")),
         where=str(details.get("where", "")),

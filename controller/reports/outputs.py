@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ..engine import transfer
 from ..errors import ClassNotImportable, FileMissing, TraceNotFound, UnknownType
 from ..model import registry
 from ..model.traces import TraceAttr
@@ -29,7 +30,7 @@ class Outputs:
     def names(self, record: ResourceRecord) -> list[str]:
         """The traces that a resource's type declares, and outputs that came with its exit."""
         kept = {name for occ, name in self._run.store.outputs(record.guid) if occ == record.occ}
-        return list(dict.fromkeys([*_declared(record.rtype), *sorted(kept)]))
+        return list(dict.fromkeys([*declared(record.rtype), *sorted(kept)]))
 
     def read(
         self, record: ResourceRecord, name: str, *, offset: int = 0, length: int | None = None
@@ -49,23 +50,44 @@ class Outputs:
         if kept is not None:
             yield kept[offset : None if length is None else offset + length]
             return
-        path = self._path(record, name)
+        yield from self.blocks(record, name, offset=offset, length=length)
+
+    def blocks(
+        self,
+        record: ResourceRecord,
+        name: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        **how: Any,
+    ) -> Iterator[bytes]:
+        """The same from the host, whatever the records hold; ``how`` as for ``transfer.fetch``."""
+        path = self.path(record, name)
         try:
-            yield from self._run.fetch(record.guid, path, offset=offset, length=length)
+            yield from transfer.fetch(
+                self._run, record.guid, path, offset=offset, length=length, **how
+            )
         except FileMissing as error:
-            raise self._missing(record, name) from error
+            raise self.missing(record, name) from error
 
     def size(self, record: ResourceRecord, name: str) -> int:
         """Length of a trace in bytes."""
         kept = self._run.output(record.guid, name, record.occ)
         if kept is not None:
             return len(kept)
-        return sum(len(block) for block in self.read(record, name))
+        try:
+            return transfer.facts(self._run, record.guid, self.path(record, name)).size
+        except FileMissing as error:
+            raise self.missing(record, name) from error
+
+    def kept(self, record: ResourceRecord, name: str) -> bytes | None:
+        """A small trace that came with the exit, or None."""
+        return self._run.output(record.guid, name, record.occ)
 
     def place(self, record: ResourceRecord, name: str) -> str:
         """Where a trace is on its host; ``~`` is the home of the user who logs in there."""
-        path = self._path(record, name)
-        assert record.host is not None  # noqa: S101 - _path() has looked
+        path = self.path(record, name)
+        assert record.host is not None  # noqa: S101 - path() has looked
         home = self._run.record(record.host).attributes.get("home") or "~"
         parts = (self._run.run_id, record.host, record.guid, record.occ, path)
         return str(PurePosixPath(home, ".nepiq", *map(str, parts)))
@@ -85,19 +107,20 @@ class Outputs:
             data = b"".join(self.read(record, name))
         return data.decode("utf-8", "replace") if text else data
 
-    def _path(self, record: ResourceRecord, name: str) -> str:
+    def path(self, record: ResourceRecord, name: str) -> str:
         """The file of a trace, relative to the run directory.
 
         Raises:
             TraceNotFound: there is none, or none yet.
         """
-        path = PurePosixPath(_declared(record.rtype).get(name, name))
+        path = PurePosixPath(declared(record.rtype).get(name, name))
         outside = path.is_absolute() or ".." in path.parts or not path.parts
         if outside or record.host is None or record.state == "NEW":
-            raise self._missing(record, name)
+            raise self.missing(record, name)
         return str(path)
 
-    def _missing(self, record: ResourceRecord, name: str) -> TraceNotFound:
+    def missing(self, record: ResourceRecord, name: str) -> TraceNotFound:
+        """The error for a trace that is not there; says what there is."""
         hint = ""
         known = self.names(record)
         if record.host is None:
@@ -116,8 +139,8 @@ def has_started(record: ResourceRecord) -> bool:
     return started is not None and started < released
 
 
-def _declared(rtype: str) -> dict[str, str]:
-    """The files of the traces that a type declares; none if its class is not known here."""
+def declared(rtype: str) -> dict[str, str]:
+    """The files of the traces that a type declares, by name; none if it is not known here."""
     try:
         traces = registry.find(rtype).traces
     except (UnknownType, ClassNotImportable):

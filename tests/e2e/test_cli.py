@@ -21,8 +21,8 @@ from nepiq.controller.engine import Stack
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).parents[2]
-VERBS = ["run", "ls", "status", "why", "trace", "results", "release"]
-VERBS += ["up", "down", "worker", "doctor", "version"]
+VERBS = ["run", "ls", "status", "why", "trace", "logs", "download"]
+VERBS += ["upload", "results", "release", "up", "down", "worker", "doctor", "version"]
 EXPERIMENT = """
 ec = ExperimentController("shown")
 node = ec.register_resource("linux::Node", label="here")

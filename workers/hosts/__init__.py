@@ -8,6 +8,7 @@ from .pool import SessionPool
 from .session import Completed, Session
 from .shell import ShellHost
 from .ssh import Connection, SshSession
+from .streams import Incoming, Outgoing
 
 __all__ = [
     "Beat",
@@ -17,9 +18,11 @@ __all__ = [
     "Ended",
     "Entry",
     "Follow",
+    "Incoming",
     "Journal",
     "LocalSession",
     "Lost",
+    "Outgoing",
     "Session",
     "SessionPool",
     "ShellHost",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import secrets
 import threading
 import weakref
@@ -13,14 +15,17 @@ from shlex import quote
 
 from ...controller.errors import CommandError, FileMissing, StartTimeout
 from ...controller.model.host import Facts, Launch, LineChannel, Result
+from . import streams
 from .asking import MISSING, Asking
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
 from .journal import ExitLine, last_lines
 from .launching import Order, launcher
-from .session import Session
+from .session import Channel, Session
 
-#: Bytes that a file travels in at a time.
-BLOCK = 4 << 20
+#: Bytes that a file of the worker machine is read in at a time.
+BLOCK = 1 << 20
+#: Seconds without a word from the host after which a stream of bytes counts as lost.
+SILENCE = 60.0
 #: Seconds between TERM and KILL where a resource manager is released.
 GRACE = 5.0
 
@@ -42,6 +47,8 @@ _OWN = frozenset(
         ".waiting",
     }
 )
+
+CHANGED = "it was changed while it was read; fetch it again"
 
 _facts: weakref.WeakKeyDictionary[Session, Facts] = weakref.WeakKeyDictionary()
 _facts_lock = threading.Lock()
@@ -193,40 +200,94 @@ class ShellHost(Asking):
 
     def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
         """Write a file whole; see :meth:`Host.write`. Directories on its way are made."""
-        self._store(path, data, mode, offset=0, last=True)
+        self._change("write", *self._start, path, f"{mode:o}", len(data), stdin=data)
 
     def put(self, source: str, path: str, *, mode: int = 0o644) -> None:
-        """Copy a file of the worker machine to the host, a block at a time.
+        """Copy a file of the worker machine to the host, over one channel.
 
         Raises:
             FileMissing: the worker machine cannot read it.
+            HostError: the host cannot keep it, or it changed on the way.
         """
         with self._on_worker(source), Path(source).open("rb") as file:
-            offset, block = 0, file.read(BLOCK)
-            while True:
-                following = file.read(BLOCK)
-                self._store(path, block, mode, offset=offset, last=not following)
-                if not following:
-                    return
-                offset, block = offset + len(block), following
+            digest = hashlib.sha256()
+            length = os.fstat(file.fileno()).st_size
+            with self.receive(path, mode=mode, length=length) as stream:
+                while block := file.read(BLOCK):
+                    digest.update(block)
+                    stream.write(block)
+                stream.finish(digest.hexdigest())
 
     def get(self, path: str, target: str) -> None:
-        """Copy a file of the host to the worker machine, a block at a time.
+        """Copy a file of the host to the worker machine, over one channel.
 
         Raises:
             FileMissing: there is no such file, or the worker machine cannot write its copy.
+            HostError: it changed while it was read.
         """
         goal = Path(target)
         part = goal.with_name(f".{goal.name}.{secrets.token_hex(4)}.part")
         with self._on_worker(target):
             try:
-                with part.open("xb") as file:
-                    for block in self._blocks(path):
+                with part.open("xb") as file, self.send(path) as stream:
+                    digest = hashlib.sha256()
+                    for block in stream:
+                        digest.update(block)
                         file.write(block)
+                if stream.sha256 not in ("", digest.hexdigest()):
+                    raise self._error(f"{path} arrived other than it was sent", hint=CHANGED)
                 part.replace(goal)
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
+
+    def receive(
+        self, path: str, *, length: int, mode: int = 0o644, transfer: str = ""
+    ) -> streams.Incoming:
+        """Open a stream for the bytes of a file, which gets its name when all are there.
+
+        Args:
+            path: where to; relative to the run directory, which is made, or absolute.
+            length: how many bytes it has.
+            mode: its permissions.
+            transfer: names what may be continued by another call; made up if empty.
+
+        Raises:
+            FencedError: a newer attempt has acted, or the run has ended on this host.
+            HostError: the host cannot make the file; says why.
+        """
+        name = transfer or secrets.token_hex(8)
+        form = (path, f"{mode:o}", length, name)
+        talk = self._channel(self._command("receive", *self._start, *form))
+        return streams.Incoming(talk, lambda: self._finish("forget", name))
+
+    def send(
+        self, path: str, *, offset: int = 0, length: int | None = None, since: int | None = None
+    ) -> streams.Outgoing:
+        """Open a stream of the bytes of a file; this changes nothing on the host.
+
+        Args:
+            path: which; relative to the run directory, or absolute.
+            offset: first byte.
+            length: how many bytes; those that are there at this moment if None.
+            since: where the checksum begins that the host makes; at ``offset`` if None.
+
+        Raises:
+            FileMissing: there is no such file.
+        """
+        start = offset if since is None else since
+        asked = streams.outgoing(self._file(path), offset, length, start)
+        return streams.Outgoing(self._channel(asked), path)
+
+    def follow(self, files: Sequence[tuple[str, int]]) -> Channel:
+        """Open a channel that prints what files of run directories have, and what they get.
+
+        Args:
+            files: each ``<guid>/<occasion>/<name>`` and how much of it is known. What is printed
+                is written at ``follow`` in ``supervisor.sh``.
+        """
+        words = [word for item in files for word in item]
+        return self._channel(self._command("follow", *words, bearing=False)).channel
 
     def listdir(self, path: str = ".") -> Sequence[str]:
         """Names in a directory; see :meth:`Host.listdir`.
@@ -242,7 +303,7 @@ class ShellHost(Asking):
         )
         found = self._look(body, f"list {path}").decode("utf-8", "surrogateescape")
         names = set(found.split("\0")) - {"", ".", ".."}
-        return sorted(name for name in names if name.removesuffix(".t") not in _OWN)
+        return sorted(name for name in names if not _is_own(name))
 
     def open(self, command: str) -> LineChannel:
         """Start a program and talk with it line by line; see :meth:`Host.open`."""
@@ -280,18 +341,12 @@ class ShellHost(Asking):
     def _file(self, path: str) -> str:
         return quote(path) if path.startswith("/") else f"{self._quoted_dir}/{quote(path)}"
 
-    def _store(self, path: str, block: bytes, mode: int, *, offset: int, last: bool) -> None:
-        form = (path, f"{mode:o}", offset, len(block), int(last))
-        self._change("write", *self._start, *form, stdin=block)
-
-    def _blocks(self, path: str) -> Iterator[bytes]:
-        offset = 0
-        while True:
-            block = self.read(path, offset=offset, length=BLOCK)
-            yield block
-            if len(block) < BLOCK:
-                return
-            offset += len(block)
+    def _channel(self, command: str) -> streams.Judged:
+        with self._placed():
+            channel = self.session.open(
+                command, deadline=self.deadline, cancel=self.cancel, silence=SILENCE
+            )
+        return streams.Judged(channel, self._judge, self._placed, self.where)
 
     @contextlib.contextmanager
     def _on_worker(self, path: str) -> Iterator[None]:
@@ -314,3 +369,9 @@ class ShellHost(Asking):
 def _script(command: str, env: Mapping[str, str] | None, cwd: str | None) -> str:
     place = "" if cwd is None else f"cd -- {quote(cwd)} || exit\n"
     return f"{exports(env)}{place}{checked(command)}"
+
+
+def _is_own(name: str) -> bool:
+    return name.removesuffix(".t") in _OWN or (
+        name.startswith(".nepiq.") and name.endswith(".part")
+    )

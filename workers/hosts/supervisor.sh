@@ -20,8 +20,9 @@
 #
 # Moments are seconds since boot (/proc/uptime), start times clock ticks (proc(5)). The first line
 # on stdout is the answer: what the verb says below, "ok", or "no CODE REASON" with a code of
-# sysexits.h: 64 usage, 65 it did not arrive whole, 69 something is missing here, 75 refused,
-# 77 sudo wants another password. With NEPIQ_SECRET the first line on stdin is the password.
+# sysexits.h: 64 usage, 65 it did not arrive whole, 69 something is missing here, 73 a file cannot be
+# made, 74 it cannot be written, 75 refused, 77 sudo wants another password. With NEPIQ_SECRET the
+# first line on stdin is the password.
 set -u
 nl='
 '
@@ -35,7 +36,9 @@ rights=''
 case ${1-} in
 prepare | dismantle) root=$PWD/$2/$3 self=$PWD/$0 ;;
 subdue | clean) root=$2 self=$0 ;;
-launch | launches | supervise | begin | end | clear | run | run_root | write | watch) root=${0%/*} self=$0 ;;
+launch | launches | supervise | begin | end | clear | run | run_root | write | receive | forget | watch | follow)
+    root=${0%/*} self=$0
+    ;;
 *) fail 64 "unknown verb ${1-}" ;;
 esac
 node=${root##*/} base=${root%/*}
@@ -599,24 +602,121 @@ run_root() {
     { (elevate "$@" 2>&3 3>&-); } 3>&2 2>/dev/null
 }
 
-# write GUID OCC TOKEN PATH MODE OFFSET LENGTH LAST: add a block to a file that gets its name when
-# the last one has come. PATH may be relative to the run directory, which is made.
+# write GUID OCC TOKEN PATH MODE LENGTH: a file of LENGTH bytes gets its name when all have come.
+# PATH may be relative to the run directory, which is made.
 write() {
     pass "$1" "$3"
-    [ -d "$root/$1/$2" ] || mkdir -p "$root/$1/$2"
-    cd "$root/$1/$2" || exit
-    [ ! -d "$4" ] || fail 64 "$4 is a directory"
-    path=$4
-    case $path in /*) ;; *) path=./$path ;; esac
-    part=${path%/*}/.${path##*/}.$3.part
-    if [ "$6" -eq 0 ]; then
-        [ -d "${path%/*}/" ] || mkdir -p "${path%/*}" || exit
-        rm -f "${path%/*}/.${path##*/}".*.part
-        : >"$part" || exit
+    settle "$1" "$2" "$4"
+    part=$folder/.${path##*/}.$3.part
+    rm -f "$folder/.${path##*/}".*.part
+    said=$( (cat >"$part") 2>&1) && chmod "$5" "$part" || {
+        rm -f "$part"
+        fail 74 "$4: $(flat "${said##*: }")"
+    }
+    if [ "$(wc -c <"$part")" -ne "$6" ]; then
+        rm -f "$part"
+        fail 65 "$4 did not arrive whole"
     fi
-    cat >>"$part" && [ "$(wc -c <"$part")" -eq $(($6 + $7)) ] || fail 65 "$4 did not arrive whole"
-    [ "$8" -eq 0 ] || { chmod "$5" "$part" && mv -f "$part" "$path"; } || exit
+    mv -f "$part" "$path" || exit
     echo ok
+}
+
+# settle GUID OCC PATH: make the directory of a file; its absolute name in $path and $folder.
+settle() {
+    [ -d "$root/$1/$2" ] || mkdir -p "$root/$1/$2" || exit
+    case $3 in /*) path=$3 ;; *) path=$root/$1/$2/$3 ;; esac
+    [ ! -d "$path" ] || fail 64 "$3 is a directory"
+    folder=${path%/*}
+    [ -d "$folder/" ] || said=$(mkdir -p "$folder" 2>&1) || fail 73 "$3: $(flat "${said##*: }")"
+}
+
+# flat TEXT: on one line, for an answer.
+flat() { printf %s "$1" | tr '\n' ' '; }
+
+# receive GUID OCC TOKEN PATH MODE LENGTH ID: a file of LENGTH bytes, in as many goes as it takes;
+# ID names the transfer over all of them. Says "at N", since N bytes are here already; takes the
+# rest; says "got"; takes a line with its SHA-256, and gives the file its name. What is known of a transfer that goes on is in .nepiq/<run>/<node>/transfer.
+receive() {
+    if [ "${NEPIQ_TRANSFER-}" != "$7" ]; then
+        export NEPIQ_TRANSFER="$7" # by which another go finds this one
+        exec sh "$root/supervisor.sh" receive "$@"
+    fi
+    pass "$1" "$3"
+    mkdir -p "$root/transfer" || exit
+    exec 7>>"$root/transfer/$7"
+    flock -n 7 || supplant "$7"
+    settle "$1" "$2" "$4"
+    abandoned "$path" "$7"
+    part=$folder/.nepiq.$7.part
+    printf %s "$path" >"$root/transfer/$7"
+    said=$( (: >>"$part") 2>&1) || drop 73 "$4: $(flat "${said##*: }")"
+    at=$(wc -c <"$part")
+    [ "$at" -le "$6" ] || drop 65 "$4: more has come than was sent"
+    echo "at $((at))"
+    said=$(dd bs=65536 iflag=fullblock,count_bytes count="$(($6 - at))" status=none 2>&1 >>"$part") ||
+        drop 74 "$4: $(flat "${said##*: }")"
+    at=$(wc -c <"$part")
+    # The next go takes it from here.
+    [ "$at" -eq "$6" ] || fail 65 "$4 did not arrive whole: $((at)) of $6 bytes"
+    echo got
+    IFS= read -r sum || fail 65 "$4 did not arrive whole: without its checksum"
+    while [ "$6" -ge 16000000 ] && sleep 10 >/dev/null 2>&1; do echo wait; done &
+    have=$(digest "$part" "$6")
+    kill $! 2>/dev/null
+    [ -z "$have" ] || [ "$have" = "$sum" ] || drop 65 "$4 arrived changed"
+    [ ! -e "$ended" ] || drop 75 "the run has ended here"
+    chmod "$5" "$part" && said=$(mv -f "$part" "$path" 2>&1) || drop 73 "$4: $(flat "${said##*: }")"
+    rm -f "$root/transfer/$7"
+    echo ok
+}
+
+# forget ID: nobody goes on with this transfer.
+forget() {
+    if [ -e "$root/transfer/$1" ]; then
+        exec 7>>"$root/transfer/$1"
+        flock -n 7 || supplant "$1"
+        exec 7>&-
+        other=$(cat "$root/transfer/$1" && echo .)
+        other=${other%.}
+        rm -f "${other%/*}/.nepiq.$1.part" "$root/transfer/$1"
+    fi
+    echo ok
+}
+
+# drop CODE REASON: fail, and leave nothing of this transfer.
+drop() {
+    rm -f "$part" "$root/transfer/${NEPIQ_TRANSFER}"
+    fail "$@"
+}
+
+# supplant ID: an earlier go of this transfer has lost its sender, and may not know it yet.
+supplant() {
+    for item in $(LC_ALL=C grep -lszxF "NEPIQ_TRANSFER=$1" /proc/[0-9]*/environ); do
+        item=${item#/proc/}
+        [ "${item%/*}" = $$ ] || kill -s KILL "${item%/*}" 2>/dev/null
+    done
+    flock -w 10 7 || fail 69 "an earlier go of this transfer does not end"
+}
+
+# abandoned PATH ID: remove what other transfers left of the same file; of all files if it is empty.
+abandoned() {
+    for item in "$root"/transfer/*; do
+        [ -e "$item" ] && [ "${item##*/}" != "$2" ] || continue
+        other=$(cat "$item" && echo .)
+        other=${other%.}
+        [ -z "$1" ] || [ "$other" = "$1" ] || continue
+        flock -n "$item" rm -f "${other%/*}/.nepiq.${item##*/}.part" "$item"
+    done
+}
+
+# digest FILE LENGTH: its SHA-256, or nothing on a host without a tool for it. openssl uses the
+# processor's own instructions, where sha256sum may take five times as long, but starts slowly.
+digest() {
+    if [ "$2" -ge 16000000 ] && command -v openssl >/dev/null; then
+        openssl dgst -sha256 -r <"$1" | cut -d ' ' -f 1
+    elif command -v sha256sum >/dev/null; then
+        sha256sum <"$1" | cut -d ' ' -f 1
+    fi
 }
 
 ### Following the journal
@@ -701,12 +801,78 @@ audit() {
     done
 }
 
+### Following outputs
+
+# follow [FILE AT]...: until stdin closes, print what each FILE (<guid>/<occ>/<name>) has after its
+# first AT bytes, now and whenever it grows:
+#   data FILE AT LENGTH    and then LENGTH bytes
+#   beat                   every 5 s
+# tail only rings: what to print is seen from the sizes, so that nothing comes twice or is lost.
+follow() {
+    inspect $$
+    [ "$group" = $$ ] || exec setsid sh "$root/supervisor.sh" follow "$@"
+    cd "$root" || exit
+    files=''
+    while [ $# -gt 1 ]; do
+        files="$files $1"
+        place_of "$1"
+        eval "at_$place=$2"
+        shift 2
+    done
+    {
+        # The last byte rings for what came before tail looked.
+        # shellcheck disable=SC2086 # names that hold no blanks
+        tail -q -c 1 -s 0.2 -F $files 2>/dev/null &
+        while sleep 5 && [ -e journal ]; do echo; done
+    } | {
+        pump
+        while [ "$(dd bs=65536 count=1 2>/dev/null | wc -c)" -gt 0 ]; do
+            pump
+            echo beat
+            sleep 0.05 # not one process for each line of a talkative command
+        done
+        leave
+    } &
+    while read -r _; do :; done
+    leave
+}
+
+# place_of FILE: part of a variable's name, in $place.
+place_of() {
+    place=${1%/*}
+    place=${place%/*}_${place#*/}_${1##*/}
+}
+
+# pump: print what has come, no more than 1 MB of a file at a time.
+pump() {
+    more=1
+    while [ "$more" -eq 1 ]; do
+        more=0
+        # shellcheck disable=SC2086
+        sizes=$(stat -L -c '%s %n' $files 2>/dev/null)
+        while read -r size file; do
+            [ -n "$file" ] || continue
+            place_of "$file"
+            eval "at=\$at_$place"
+            # shellcheck disable=SC2154
+            [ "$size" -gt "$at" ] || continue
+            [ $((size - at)) -le 1000000 ] || size=$((at + 1000000)) more=1
+            printf 'data %s %s %s\n' "$file" "$at" $((size - at))
+            dd if="$file" bs=65536 iflag=fullblock,skip_bytes,count_bytes skip="$at" \
+                count=$((size - at)) status=none
+            eval "at_$place=$size"
+        done <<END
+$sizes
+END
+    done
+}
+
 ### The node
 
 # prepare RUN NODE TOKEN EXP FILES PROCESSES: make its directory. FILES and PROCESSES are 1 to
 # remove and end what earlier runs of the experiment EXP left.
 prepare() {
-    need flock setsid base64 grep tail head find wc mkdir mv rm chmod sleep cat
+    need flock setsid base64 grep tail head find wc mkdir mv rm chmod sleep cat dd stat tr cut
     mkdir -p ended || exit
     exec 5>>lock
     flock 5 || fail 69 "cannot lock $base/lock"
@@ -761,6 +927,7 @@ clean() (
     name_all ''
     groups=''
     [ "$2" = 1 ] && ! remain || exit
+    abandoned '' ''
     cd "$base" && rm -rf "$root" && rmdir "${root%/*}" 2>/dev/null
 )
 
@@ -786,6 +953,7 @@ dismantle() {
         dismiss
         # Watches end by this, also those whose worker is out of reach.
         echo over >>journal
+        abandoned '' ''
         [ "$5" -eq 0 ] || { cd "$base" && $as rm -rf "$root" && rmdir "$base/$run" 2>/dev/null; }
     fi
     echo ok

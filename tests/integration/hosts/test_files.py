@@ -11,7 +11,6 @@ from nepiq.controller.errors import (
     Cancelled,
     CommandError,
     DeadlineError,
-    FencedError,
     FileMissing,
     HostError,
     InvalidValue,
@@ -97,7 +96,7 @@ def test_read_a_part(rig: Rig, offset: int, length: int | None) -> None:
 def test_a_write_that_is_cut_changes_nothing(rig: Rig) -> None:
     host = rig.host(5)
     host.write("file", b"before")
-    asked = host._command("write", 5, 1, host.token, "file", "644", 0, 100, 1)
+    asked = host._command("write", 5, 1, host.token, "file", "644", 100)
     done = rig.session.execute(asked, stdin=b"x" * 99, deadline=host.deadline)
     with pytest.raises(HostError, match="did not arrive whole"):
         host._answer(done)
@@ -149,20 +148,6 @@ def test_put_and_get_that_fail(rig: Rig, tmp_path: Path) -> None:
     with pytest.raises(FileMissing, match="on the worker machine"):
         host.get("file", str(tmp_path / "no" / "target"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a home"]
-
-
-def test_a_put_taken_over_by_the_next_attempt(
-    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nepiq.workers.hosts.shell.BLOCK", 1000)
-    source = tmp_path / "source"
-    source.write_bytes(BYTES)
-    old, new = rig.host(5), rig.host(5)
-    old._store("file", BYTES[:1000], 0o644, offset=0, last=False)
-    new.put(str(source), "file")
-    with pytest.raises(FencedError):
-        old._store("file", b"", 0o644, offset=1000, last=True)
-    assert new.read("file") == BYTES
 
 
 def test_listing_leaves_out_our_own(rig: Rig) -> None:

@@ -1,0 +1,112 @@
+"""The part of an experiment's face that moves bytes: traces, files, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .describing import Describing
+from .engine.contact import contact
+from .model.roster import Target, Targets
+from .model.traces import TraceAttr
+
+if TYPE_CHECKING:
+    from .logs import LogLine
+
+
+class Exchanging(Describing):
+    """What scripts call to bring files to hosts, and outputs from them."""
+
+    def trace(
+        self,
+        guid: Target,
+        name: str,
+        attr: TraceAttr | str = TraceAttr.ALL,
+        block: int = 512,
+        offset: int = 0,
+        text: bool = True,
+    ) -> Any:
+        """An output of a resource: a declared trace, or any file in its run directory.
+
+        Args:
+            guid: the resource.
+            name: the trace, or a path relative to the run directory.
+            attr: ALL for the whole content, STREAM for one block of it, SIZE for its length in
+                bytes, PATH for where it is on the host.
+            block: bytes in a block.
+            offset: which block, counted from 0.
+            text: decode it as UTF-8; else bytes are returned.
+
+        Raises:
+            TraceNotFound: there is no such trace or file; the message lists what there is.
+        """
+        from .reports.outputs import Outputs
+
+        known = self.find(guid)
+        with contact():
+            return Outputs(self._live.required(known).run).trace(
+                known, name, TraceAttr(attr), block=block, offset=offset, text=text
+            )
+
+    def upload(self, guids: Targets, source: str | Path, path: str = "") -> None:
+        """Bring a file of this machine to the hosts of resources, before they start or later.
+
+        Args:
+            guids: the resources, nodes or applications; their hosts must be deployed.
+            source: the file; its permissions go with it.
+            path: where to: relative to each resource's run directory, or absolute; the name of
+                the file by default.
+
+        Raises:
+            FileMissing: this machine cannot read the file.
+            InvalidValue: it is no regular file.
+            NotAllowed: the host of a resource is not deployed.
+            HostError: a host cannot keep it, or it was changed on the way.
+            UploadFailed: some of several did not get it; ``done`` and ``failed`` say who.
+        """
+        from .exchange import upload
+
+        wanted = self._resolve(guids)
+        if not wanted:
+            return
+        runs = [self._live.required(guid).run for guid in wanted]
+        with contact():
+            upload(runs[0], wanted, source, path)
+
+    def download(self, guid: Target, name: str, path: str | Path) -> None:
+        """Bring an output of a resource, of any size, to this machine.
+
+        Args:
+            guid: the resource.
+            name: a trace, or a path relative to the run directory.
+            path: the file to write, or a directory to write it into. What a call that was broken
+                off has left beside it is gone on with.
+
+        Raises:
+            TraceNotFound: there is no such trace or file; the message lists what there is.
+            FileMissing: this machine cannot write the file.
+            HostError: it was changed while it was read, or nobody sends it.
+        """
+        from .exchange import download
+
+        known = self.find(guid)
+        with contact():
+            download(self._live.required(known).run, known, name, path)
+
+    def logs(self, guids: Targets | None = None, follow: bool = False) -> Iterator[LogLine]:
+        """Yield what applications print, as (label, stream, line).
+
+        Args:
+            guids: which; all of the run by default.
+            follow: also what they will print, as it comes, until all of them have ended.
+
+        Raises:
+            NotAllowed: one of them has not been deployed.
+            HostError: a host cannot be reached, and not only for a moment.
+        """
+        from .logs import logs
+
+        wanted = None if guids is None else self._resolve(guids)
+        link = self._live.required(wanted[0]) if wanted else self._live.link
+        return iter(()) if link is None else logs(link.run, wanted, follow=follow)
