@@ -163,8 +163,9 @@ class Asking:
         taken = "unset secret; IFS= read -r secret && " if secret else ""
         given = """printf '%s\\n' "$secret" | """ if secret else ""
         done = self._execute(
-            f"{taken}mkdir -p {self._layout.base} && cd {self._layout.base} && cat >{file} && "
-            f'[ "$(wc -c <{file})" -eq {len(script)} ] && '
+            f"{taken}[ -d {self._layout.base} ] || mkdir -p {self._layout.base}; "
+            # A script that did not arrive whole ends before it does anything.
+            f"cd {self._layout.base} && cat >{file} && "
             f"{{ {self._mark(bearing)}{_announced(secret)}{given}sh {file} {verb} {words}; }}; "
             f"code=$?; rm -f {file}; [ $code -eq 0 ] || exit $code; {then}",
             secret + script,

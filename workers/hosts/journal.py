@@ -115,7 +115,7 @@ class ExitLine:
             raise ValueError(f"no line of a journal: {line[:80]!r}")
         _, journal_id, guid, occasion, code, outcome, moment, boot, stdout, stderr, _ = words
         outputs = {
-            name: base64.b64decode("" if text == "." else text, validate=True)
+            name: _decoded(text)
             for name, text in (("stdout", stdout), ("stderr", stderr))
             if text[0] not in "-~"
         }
@@ -136,6 +136,12 @@ class ExitLine:
             overdue=outcome == "OVERDUE",
             tail=tail,
         )
+
+
+def _decoded(text: str) -> bytes:
+    if text.startswith("="):
+        return bytes.fromhex(text[1:])
+    return base64.b64decode("" if text == "." else text, validate=True)
 
 
 def last_lines(text: str) -> str:

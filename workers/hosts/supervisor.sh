@@ -4,7 +4,8 @@
 #   sh DIR/supervisor.sh VERB ARGUMENT...      DIR is the directory of one node in one run
 #   sh ./UPLOADED prepare|dismantle RUN NODE ARGUMENT...      in the directory .nepiq
 #
-#   .nepiq/lock  .nepiq/ended/<run>-<node>     a run that has ended here; outlives its files
+#   .nepiq/lock  able                          what a host needs was found in this boot
+#   .nepiq/ended/<run>-<node>                  a run that has ended here; outlives its files
 #   .nepiq/<run>/<node>/  boot exp journal supervisor.sh
 #       fence/<guid>      the highest token seen; locked while a command is let through
 #       <guid>/.root      something of this resource was run as root
@@ -116,13 +117,16 @@ tell() {
     [ -e .told ] || ! printf '%s\n' "$line" >>"$root/journal" || : >.told
 }
 
-# The line of this exit in $line, less than 4000 bytes. Outputs that are small travel with it in
-# base64: "." is an empty one, "-" one that stays on the host, "~..." the end of a large stderr.
+# The line of this exit in $line, less than 4000 bytes. Outputs that are small travel with it: "." is
+# an empty one, "=..." one in hexadecimal digits, "..." in base64, "-" one that stays on the host,
+# "~..." the end of a large stderr in base64.
 compose() {
     read -r code outcome moment boot <.exit
     read -r _ journal <"$root/journal"
     out=. err=.
-    if [ -s stdout ] || [ -s stderr ]; then
+    if [ ! -s stderr ] && [ -s stdout ] && digits stdout; then # most are such, and it is cheap
+        out="=$text"
+    elif [ -s stdout ] || [ -s stderr ]; then
         : >>stdout 2>>stderr
         # shellcheck disable=SC2046
         set -- $(wc -c stdout stderr)
@@ -137,6 +141,16 @@ compose() {
         [ "${#err}" -le 3600 ] || err=-
     fi
     line="exit $journal $guid $occ $code $outcome $moment $boot $out $err ."
+}
+
+# digits FILE: its bytes in $text, if they are at most 1300.
+digits() {
+    # shellcheck disable=SC2046
+    set -- $(od -An -v -tx1 -N1301 "$1")
+    [ $# -le 1300 ] || return 1
+    IFS=''
+    text="$*"
+    unset IFS
 }
 
 # What launch answers, from what is on record; nothing if its supervisor was killed.
@@ -872,18 +886,21 @@ END
 # prepare RUN NODE TOKEN EXP FILES PROCESSES: make its directory. FILES and PROCESSES are 1 to
 # remove and end what earlier runs of the experiment EXP left.
 prepare() {
-    need flock setsid base64 grep tail head find wc mkdir mv rm chmod sleep cat dd stat tr cut
-    mkdir -p ended || exit
+    need flock setsid base64 grep tail head find wc od mkdir mv rm chmod sleep cat dd stat tr cut
+    [ -d ended ] || mkdir -p ended || exit
     exec 5>>lock
     flock 5 || fail 69 "cannot lock $base/lock"
-    find ended -type f -mtime +30 -exec rm -f {} +
+    for mark in ended/*; do
+        [ ! -e "$mark" ] || find ended -type f -mtime +30 -exec rm -f {} +
+        break
+    done
     [ ! -e "$ended" ] || fail 75 "the run has ended here"
     mkdir -p "$root/fence" || exit
     fence "$node" "$3"
-    [ -s "$root/boot" ] || put "$root/boot" "$boot_id"
-    put "$root/exp" "$4"
+    [ -s "$root/boot" ] || note "$root/boot" "$boot_id"
+    note "$root/exp" "$4"
     read -r journal </proc/sys/kernel/random/uuid
-    [ -s "$root/journal" ] || put "$root/journal" "journal $journal"
+    [ -s "$root/journal" ] || note "$root/journal" "journal $journal"
     mv -f "$0" "$root/supervisor.sh" || exit
     self=$root/supervisor.sh
     exec 8>&- 5>&-
@@ -903,9 +920,14 @@ need() {
     missing=''
     for tool; do command -v "$tool" >/dev/null || missing="$missing $tool"; done
     [ -z "$missing" ] || fail 69 "this host lacks:$missing"
+    [ -r /proc/self/environ ] || fail 69 "this host has no /proc"
+    # What takes processes to find out is looked at once a boot.
+    able=''
+    { read -r able <able; } 2>/dev/null
+    [ "$able" != "$boot_id" ] || return 0
     printf 'a=b\0' | grep -zxqF a=b || fail 69 "grep of this host lacks the option -z"
     setsid -f true 2>/dev/null || fail 69 "setsid of this host lacks the option -f: install util-linux"
-    [ -r /proc/self/environ ] || fail 69 "this host has no /proc"
+    note able "$boot_id"
 }
 
 # clean ROOT FILES PROCESSES: what runs keeps its directory.
