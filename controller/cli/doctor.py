@@ -124,7 +124,7 @@ def _redis(access: Access) -> Finding:
 
 
 def _broker(access: Access) -> Finding:
-    with access.stack.publisher.app.connection_for_write() as connection:
+    with access.stack.publisher.connection() as connection:
         connection.ensure_connection(max_retries=1, timeout=int(access.settings.connect_timeout))
     same = access.settings.broker_url == access.settings.state_url
     return Finding("broker", ok=True, told="the same Redis" if same else "answers")

@@ -1,32 +1,19 @@
-"""The Celery application: its settings, queues, task names, and the submission of steps.
+"""The Celery application of workers: its settings and queues.
 
-The application is made by a function, since its URL is known only at run time. The controller
-submits tasks by name, so that a script never imports what runs on workers.
+It is made by a function, since its URL is known only at run time. What it receives is sent by
+:mod:`.publisher`.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
-from itertools import groupby
-from typing import Any
+from collections.abc import Sequence
 
 from celery import Celery
 from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from . import queues
-from .store.records import Due
-
-BATCH = 100
-#: Steps with I/O in one message, and into how many messages those due at once are spread at least.
-MOST_APART, SHARES = 8, 12
-_TRANSPORT = "nepiq.controller.engine.transport:Transport"
-_NO_ETA = 0.001
-_ANNOUNCE = 8
+from .publisher import TRANSPORT, transport_options
 
 
 def queue(name: str) -> Queue:
@@ -42,10 +29,10 @@ def make_app(url: str, served: Sequence[str] = (queues.COMMON,), *, name: str = 
         served: what a worker of this application consumes; publishers need none.
         name: name of the application.
     """
-    TRANSPORT_ALIASES["nepiq"] = _TRANSPORT
+    TRANSPORT_ALIASES["nepiq"] = TRANSPORT
     app = Celery(name, broker=url, set_as_current=False)
     app.conf.update(
-        broker_transport=_TRANSPORT,
+        broker_transport=TRANSPORT,
         # Data only: a message must never be able to run code by being read.
         task_serializer="json",
         accept_content=["json"],
@@ -77,150 +64,6 @@ def make_app(url: str, served: Sequence[str] = (queues.COMMON,), *, name: str = 
         worker_hijack_root_logger=False,
         enable_utc=True,
         timezone="UTC",
-        broker_transport_options=_transport_options(),
+        broker_transport_options=transport_options(),
     )
     return app
-
-
-def _transport_options() -> dict[str, Any]:
-    return {
-        # Above the horizon, so that a message waiting for its ETA is not sent twice; redelivery
-        # is only a second safety behind the sweeper.
-        "visibility_timeout": 300,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "unacked_restore_limit": 1000,
-        # kombu's default waits for ever on a half-open connection.
-        "socket_timeout": 30,
-        "socket_connect_timeout": 5,
-        "socket_keepalive": True,
-        "health_check_interval": 25,
-        "global_keyprefix": queues.PREFIX,
-        "fanout_prefix": True,
-        "fanout_patterns": True,
-        # Without priorities one list per queue is enough to poll.
-        "priority_steps": [0],
-        "queue_order_strategy": "round_robin",
-        "max_connections": 200,
-    }
-
-
-class Publisher:
-    """Submits steps to workers. Safe to use from several threads."""
-
-    def __init__(self, app: Celery) -> None:
-        self.app = app
-        self._pid = os.getpid()
-        self._local = threading.local()
-
-    def prepare(self) -> None:
-        """Import what sending needs, which Celery and kombu put off, without connecting."""
-        from . import transport  # noqa: F401 - the broker's URL names it
-
-        self._producer()
-        _ = self.app.backend, self.app.AsyncResult, self.app.amqp.send_task_message
-
-    def submit(self, run_id: str, due: Sequence[Due]) -> None:
-        """Send what became due: steps without I/O in batches, others by themselves or in few.
-
-        Steps with I/O that are due together later travel in one announcement, which a worker
-        turns into single messages at the moment; else one worker would hold them all.
-        """
-        if not due:
-            return
-        messages = list(_messages(run_id, due))
-        producer = self._producer()
-        if len(messages) == 1:
-            self._send(producer, *messages[0])
-            return
-        with producer.batch(max_size=100):
-            for message in messages:
-                self._send(producer, *message)
-
-    def call(self, task: str, queue_name: str, args: list[Any], *, shown: str) -> None:
-        """Send one task that is not a step."""
-        self._send(self._producer(), task, queue_name, args, shown, 0.0)
-
-    def close(self) -> None:
-        """Close this thread's connection."""
-        producer = getattr(self._local, "producer", None)
-        if producer is not None:
-            self._local.producer = None
-            producer.release()
-            producer.__connection__.release()
-
-    def _producer(self) -> Any:
-        # One connection a thread: a producer's channel must not be shared between threads.
-        producer = getattr(self._local, "producer", None)
-        if producer is None:
-            connection = self.app.connection_for_write()
-            producer = self.app.amqp.Producer(connection, auto_declare=False)
-            self._local.producer = producer
-        return producer
-
-    def _send(
-        self, producer: Any, task: str, queue_name: str, args: list[Any], shown: str, delay: float
-    ) -> None:
-        eta = datetime.now(timezone.utc) + timedelta(seconds=delay) if delay > _NO_ETA else None
-        self.app.send_task(
-            task,
-            args,
-            producer=producer,
-            task_id=f"{shown.replace(' ', '/')}/{secrets.token_hex(3)}",
-            argsrepr=shown,
-            kwargsrepr="",
-            queue=queue(queue_name),  # type: ignore[arg-type]  # the stubs know names only
-            declare=(),
-            eta=eta,
-            ignore_result=True,
-        )
-
-
-def _messages(run_id: str, due: Sequence[Due]) -> Iterator[tuple[str, str, list[Any], str, float]]:
-    """Yield (task, queue, arguments, text for people, delay) of each message to send."""
-
-    def together(item: Due) -> tuple[bool, str, str, int]:
-        return item.batch, item.queue, _action(item), round(max(item.delay, 0.0) * 1000)
-
-    for (batch, queue_name, action, _), group in groupby(sorted(due, key=together), key=together):
-        items = list(group)
-        delay = max(item.delay for item in items)
-        if batch:
-            for part in _parts(items, BATCH):
-                yield _message(run_id, action, queue_name, part, delay)
-        elif delay > _NO_ETA and len(items) >= _ANNOUNCE:
-            for part in _parts(items, 1000):
-                shown = f"{run_id} {len(part)} of {action}"
-                arguments = [run_id, [[i.step, i.queue, i.label] for i in part]]
-                yield "nepiq.announce", queue_name, arguments, shown, delay
-        else:
-            # Many at once share messages, but so that every worker gets some.
-            size = min(MOST_APART, max(1, len(items) // SHARES))
-            for part in _parts(items, size):
-                yield _message(run_id, action, queue_name, part, delay, apart=True)
-
-
-def _message(
-    run_id: str,
-    action: str,
-    queue_name: str,
-    items: Sequence[Due],
-    delay: float,
-    *,
-    apart: bool = False,
-) -> tuple[str, str, list[Any], str, float]:
-    shown = f"{run_id} {items[0].label} {action}"
-    if len(items) > 1:
-        shown += f" and {len(items) - 1} more"
-    arguments: list[Any] = [run_id, [item.step for item in items]]
-    if apart and len(items) > 1:
-        arguments.append(True)
-    return f"nepiq.{action}", queue_name, arguments, shown, delay
-
-
-def _action(item: Due) -> str:
-    return item.step.split(".", 2)[1]
-
-
-def _parts(items: Sequence[Due], size: int) -> Iterable[Sequence[Due]]:
-    return (items[at : at + size] for at in range(0, len(items), size))

@@ -33,7 +33,7 @@ from .store.records import (
 from .store.store import RunStore
 
 if TYPE_CHECKING:
-    from .broker import Publisher
+    from .publisher import Publisher
 
 
 class Run:

@@ -26,7 +26,7 @@ from .store.store import RunStore
 from .store.timing import Timing
 
 if TYPE_CHECKING:
-    from .broker import Publisher
+    from .publisher import Publisher
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,10 @@ class Stack:
     @functools.cached_property
     def publisher(self) -> Publisher:
         """What submits steps through the broker."""
-        # Celery takes as long to import as everything else together: only who submits pays.
-        from .broker import Publisher, make_app
+        # Only who submits pays for the import.
+        from .publisher import Publisher
 
-        return Publisher(make_app(broker_url(self.settings.broker_url)))
+        return Publisher(broker_url(self.settings.broker_url))
 
     def create_run(self, exp_id: str, release_after: float | None = None) -> Run:
         """Begin a run under an id that is the present time in UTC, 20 digits.

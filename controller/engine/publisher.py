@@ -1,0 +1,231 @@
+"""The submission of steps, as messages that Celery's workers take for tasks.
+
+A message is made by hand, after version 2 of Celery's task protocol ("Message Protocol" in its
+documentation), and sent by kombu: a script that describes and watches an experiment then need not
+import Celery, which takes a sixth of the time of its first deployment. Tasks go by name, so that
+it never imports what runs on workers either.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import groupby
+from typing import Any
+
+from kombu import Connection
+from kombu.messaging import Producer
+from kombu.transport import TRANSPORT_ALIASES
+
+from . import queues
+from .store.records import Due
+
+#: The transport, by name; see :mod:`.transport`.
+TRANSPORT = "nepiq.controller.engine.transport:Transport"
+BATCH = 100
+#: Steps with I/O in one message, and into how many messages those due at once are spread at least.
+MOST_APART, SHARES = 8, 12
+_NO_ETA = 0.001
+_ANNOUNCE = 8
+# How a lost connection is made again while something is sent, as Celery does.
+_RETRY = {"max_retries": 3, "interval_start": 0.0, "interval_step": 0.2, "interval_max": 0.2}
+
+
+def transport_options() -> dict[str, Any]:
+    """How kombu uses Redis, on both sides."""
+    return {
+        # Above the horizon, so that a message waiting for its ETA is not sent twice; redelivery
+        # is only a second safety behind the sweeper.
+        "visibility_timeout": 300,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "unacked_restore_limit": 1000,
+        # kombu's default waits for ever on a half-open connection.
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "global_keyprefix": queues.PREFIX,
+        "fanout_prefix": True,
+        "fanout_patterns": True,
+        # Without priorities one list per queue is enough to poll.
+        "priority_steps": [0],
+        "queue_order_strategy": "round_robin",
+        "max_connections": 200,
+    }
+
+
+def connection(url: str) -> Connection:
+    """A connection with the broker, which is made when it is used."""
+    TRANSPORT_ALIASES["nepiq"] = TRANSPORT
+    return Connection(
+        url, transport=TRANSPORT, connect_timeout=5.0, transport_options=transport_options()
+    )
+
+
+def task_message(
+    task: str, args: Sequence[Any], task_id: str, shown: str, eta: datetime | None = None
+) -> tuple[list[Any], dict[str, Any]]:
+    """The body and the headers of a message that a Celery worker takes for a task.
+
+    Args:
+        task: the task's name.
+        args: its arguments, as JSON has them.
+        task_id: its id.
+        shown: its arguments, for people who watch.
+        eta: when to carry it out; at once if None.
+    """
+    headers: dict[str, Any] = {
+        "lang": "py",
+        "task": task,
+        "id": task_id,
+        "root_id": task_id,
+        "parent_id": None,
+        "group": None,
+        "group_index": None,
+        "shadow": None,
+        "eta": None if eta is None else eta.isoformat(),
+        "expires": None,
+        "retries": 0,
+        "timelimit": [None, None],
+        "argsrepr": shown,
+        "kwargsrepr": "",
+        "origin": f"{os.getpid()}@{socket.gethostname()}",
+        "ignore_result": True,
+        "replaced_task_nesting": 0,
+        "stamped_headers": None,
+        "stamps": {},
+    }
+    signatures = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    return [list(args), {}, signatures], headers
+
+
+class Publisher:
+    """Submits steps to workers. Safe to use from several threads.
+
+    Args:
+        url: URL of the broker, as :func:`.stack.broker_url` gives it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._local = threading.local()
+
+    def prepare(self) -> None:
+        """Import what sending needs, which kombu puts off, without connecting."""
+        from . import transport  # noqa: F401 - the broker's URL names it
+
+        self._producer()
+
+    def connection(self) -> Connection:
+        """Another connection with the broker, for whoever asks whether it answers."""
+        return connection(self._url)
+
+    def submit(self, run_id: str, due: Sequence[Due]) -> None:
+        """Send what became due: steps without I/O in batches, others by themselves or in few.
+
+        Steps with I/O that are due together later travel in one announcement, which a worker
+        turns into single messages at the moment; else one worker would hold them all.
+        """
+        if not due:
+            return
+        made = list(messages(run_id, due))
+        producer = self._producer()
+        if len(made) == 1:
+            self._send(producer, *made[0])
+            return
+        with producer.batch(max_size=100):
+            for message in made:
+                self._send(producer, *message)
+
+    def call(self, task: str, queue_name: str, args: list[Any], *, shown: str) -> None:
+        """Send one task that is not a step."""
+        self._send(self._producer(), task, queue_name, args, shown, 0.0)
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        producer = getattr(self._local, "producer", None)
+        if producer is not None:
+            self._local.producer = None
+            producer.release()
+            producer.__connection__.release()
+
+    def _producer(self) -> Any:
+        # One connection a thread: a producer's channel must not be shared between threads.
+        producer = getattr(self._local, "producer", None)
+        if producer is None:
+            producer = self._local.producer = Producer(connection(self._url), auto_declare=False)
+        return producer
+
+    def _send(
+        self, producer: Any, task: str, queue_name: str, args: list[Any], shown: str, delay: float
+    ) -> None:
+        eta = datetime.now(timezone.utc) + timedelta(seconds=delay) if delay > _NO_ETA else None
+        task_id = f"{shown.replace(' ', '/')}/{secrets.token_hex(3)}"
+        body, headers = task_message(task, args, task_id, shown, eta)
+        producer.publish(
+            body,
+            routing_key=queue_name,
+            exchange="",
+            serializer="json",
+            headers=headers,
+            correlation_id=task_id,
+            reply_to="",
+            delivery_mode=2,
+            retry=True,
+            retry_policy=_RETRY,
+        )
+
+
+def messages(run_id: str, due: Sequence[Due]) -> Iterator[tuple[str, str, list[Any], str, float]]:
+    """Yield (task, queue, arguments, text for people, delay) of each message to send."""
+
+    def together(item: Due) -> tuple[bool, str, str, int]:
+        return item.batch, item.queue, _action(item), round(max(item.delay, 0.0) * 1000)
+
+    for (batch, queue_name, action, _), group in groupby(sorted(due, key=together), key=together):
+        items = list(group)
+        delay = max(item.delay for item in items)
+        if batch:
+            for part in _parts(items, BATCH):
+                yield _message(run_id, action, queue_name, part, delay)
+        elif delay > _NO_ETA and len(items) >= _ANNOUNCE:
+            for part in _parts(items, 1000):
+                shown = f"{run_id} {len(part)} of {action}"
+                arguments = [run_id, [[i.step, i.queue, i.label] for i in part]]
+                yield "nepiq.announce", queue_name, arguments, shown, delay
+        else:
+            # Many at once share messages, but so that every worker gets some.
+            size = min(MOST_APART, max(1, len(items) // SHARES))
+            for part in _parts(items, size):
+                yield _message(run_id, action, queue_name, part, delay, apart=True)
+
+
+def _message(
+    run_id: str,
+    action: str,
+    queue_name: str,
+    items: Sequence[Due],
+    delay: float,
+    *,
+    apart: bool = False,
+) -> tuple[str, str, list[Any], str, float]:
+    shown = f"{run_id} {items[0].label} {action}"
+    if len(items) > 1:
+        shown += f" and {len(items) - 1} more"
+    arguments: list[Any] = [run_id, [item.step for item in items]]
+    if apart and len(items) > 1:
+        arguments.append(True)
+    return f"nepiq.{action}", queue_name, arguments, shown, delay
+
+
+def _action(item: Due) -> str:
+    return item.step.split(".", 2)[1]
+
+
+def _parts(items: Sequence[Due], size: int) -> Iterable[Sequence[Due]]:
+    return (items[at : at + size] for at in range(0, len(items), size))
