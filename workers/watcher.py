@@ -196,9 +196,15 @@ class NodeWatch(threading.Thread):
             *self._known,
         )
         with contextlib.closing(self._entries):
+            read: tuple[str, int] | None = None
             for entry in self._entries:
                 self._heard = time.monotonic()
                 self._take(entry)
+                if isinstance(entry, Ended) and entry.journal_id:
+                    read = (entry.journal_id, entry.offset)
+                if read is not None and not self._entries.pending:
+                    self._watched(*read)
+                    read = None
                 if self._over.is_set() or self._behind.is_set():
                     return
 
@@ -209,8 +215,6 @@ class NodeWatch(threading.Thread):
     def _take(self, entry: Entry) -> None:
         if isinstance(entry, Ended):
             self._exited(entry.guid, entry.occasion, entry.exit)
-            if entry.journal_id:
-                self._watched(entry.journal_id, entry.offset)
         elif isinstance(entry, Lost):
             ended = Exit(code=None, outcome="FAILED", reason=entry.reason)
             self._exited(entry.guid, entry.occasion, ended)

@@ -28,7 +28,7 @@ from .store.records import Due
 TRANSPORT = "nepiq.controller.engine.transport:Transport"
 BATCH = 100
 #: Steps with I/O in one message, and into how many messages those due at once are spread at least.
-MOST_APART, SHARES = 8, 12
+MOST_APART, SHARES = 8, 3
 _NO_ETA = 0.001
 _ANNOUNCE = 8
 # How a lost connection is made again while something is sent, as Celery does.

@@ -78,6 +78,11 @@ class LineReader:
         """True once the channel was closed on this side."""
         raise NotImplementedError
 
+    @property
+    def pending(self) -> bool:
+        """True if a line has been read that :meth:`lines` has not given yet."""
+        return bool(self._whole)
+
     def read(self) -> bytes:
         """The next block of output; empty at its end."""
         raise NotImplementedError

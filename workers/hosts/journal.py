@@ -194,6 +194,11 @@ class Follow(Iterator[Entry]):
             raise StopIteration
         raise HostError("the watch on the host ended", hint="connect again")
 
+    @property
+    def pending(self) -> bool:
+        """True if more has been told already."""
+        return self._channel.pending
+
     def close(self) -> None:
         """End the watch; nothing of it stays on the host. May be called from another thread."""
         self._closed.set()

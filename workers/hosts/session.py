@@ -49,6 +49,10 @@ class Channel(LineChannel, Protocol):
     def complaint(self) -> str:
         """The end of what the program wrote to standard error so far."""
 
+    @property
+    def pending(self) -> bool:
+        """True if ``lines()`` has another line that has arrived already."""
+
     def read(self) -> bytes:
         """The next block of its output, as soon as there is one; empty at the end.
 

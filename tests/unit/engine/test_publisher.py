@@ -41,7 +41,7 @@ def sizes(items: list[Due]) -> list[int]:
 
 
 def test_few_steps_with_io_travel_alone() -> None:
-    assert sizes(due(20)) == [1] * 20
+    assert sizes(due(5)) == [1] * 5
     assert [args for _, _, args, _, _ in messages("run", due(1))] == [["run", ["0.start"]]]
 
 
