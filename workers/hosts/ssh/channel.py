@@ -69,11 +69,14 @@ class SshChannel(LineReader):
     def begin(self, command: str) -> None:
         """Have the user's shell on the host run a command.
 
+        Nothing waits for the host's word that it does: if it does not, it closes the channel.
+
         Raises:
             HostUnreachable: the connection was lost.
         """
         try:
-            self._channel.exec_command(command.encode("utf-8", "surrogateescape"))
+            text = command.encode("utf-8", "surrogateescape")
+            self._wire.send_of(self._channel, cMSG_CHANNEL_REQUEST, b"exec", True, text)
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._lost() from error
 
@@ -236,7 +239,10 @@ class SshChannel(LineReader):
             self._patience.check()
         return int(size)
 
-    def _lost(self) -> HostUnreachable:
+    def _lost(self) -> HostError:
+        if self._channel.chanid in self._wire.refused:
+            hint = "does its sshd allow commands (ForceCommand, the user's shell)?"
+            return HostError("the host refuses to run a command", hint=hint)
         error = self._wire.get_exception()
         why = f": {error}" if error and str(error) else ""
         return HostUnreachable(f"the connection with the host was lost{why}")

@@ -210,6 +210,10 @@ class Connection:
         held = all(line.lasting >= max(1, line.room // 2) for line in self._lines)
         return held if self._lines else True
 
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
     def _forget_dead(self) -> None:
         self._lines = [line for line in self._lines if line.wire.is_active()]
 
@@ -261,6 +265,7 @@ class Connection:
             failure = (time.monotonic(), error)
             raise
         else:
+            wire.settle(self._wake)
             key = wire.get_remote_server_key()
             self.host_key = f"{key.get_name()} {key.get_base64()}"
             with self._changed:

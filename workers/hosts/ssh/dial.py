@@ -155,7 +155,6 @@ def _connected(attempt: Attempt, tunnel: Tunnel, keys: KnownKeys) -> Wire:
     except BaseException:
         wire.close()
         raise
-    wire.settle()
     return wire
 
 

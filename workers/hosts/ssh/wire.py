@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST
+from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_FAILURE, MSG_CHANNEL_REQUEST
 from paramiko.message import Message
 
 # What goes wrong is raised, and told with its place; Paramiko's own tracebacks help nobody.
@@ -46,6 +46,9 @@ class Wire(paramiko.Transport):
     def __init__(self, sock: Any) -> None:
         super().__init__(sock, default_window_size=WINDOW)
         self._raw = sock
+        self._after: Callable[[], None] = lambda: None
+        # Channels in which the host refused what was asked.
+        self.refused: set[int] = set()
         self._partings: dict[int, Callable[[], None]] = {}
         packetizer: Any = self.packetizer
         packetizer.REKEY_BYTES = packetizer.REKEY_PACKETS = _NEVER
@@ -53,8 +56,20 @@ class Wire(paramiko.Transport):
         ciphers = [name for name in security.ciphers if name not in _CIPHERS]
         security.ciphers = (*_CIPHERS, *ciphers)
 
-    def settle(self) -> None:
-        """Now that it is set up: wake only for messages, and for a sign of life now and then."""
+    def run(self) -> None:
+        """Read messages until the connection ends, then tell whoever wants to know."""
+        try:
+            super().run()
+        finally:
+            self._after()
+
+    def settle(self, after: Callable[[], None]) -> None:
+        """Now that it is set up: wake only for messages, and for a sign of life now and then.
+
+        Args:
+            after: called when the connection has ended.
+        """
+        self._after = after
         self.sock.settimeout(KEEPALIVE)
         self.set_keepalive(int(KEEPALIVE))
 
@@ -94,6 +109,11 @@ class Wire(paramiko.Transport):
         self._partings[channel.chanid] = action
 
     @staticmethod
+    def _refuse(channel: Any, message: Message) -> None:
+        channel.transport.refused.add(channel.chanid)
+        channel._request_failed(message)  # noqa: SLF001 - what Paramiko does
+
+    @staticmethod
     def _take_leave(channel: Any, message: Message) -> None:
         channel._handle_close(message)  # noqa: SLF001 - what Paramiko does
         action = channel.transport._partings.pop(channel.chanid, None)  # noqa: SLF001 - a Wire
@@ -115,6 +135,7 @@ class Wire(paramiko.Transport):
 
     _channel_handler_table = {
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]  # noqa: SLF001
+        MSG_CHANNEL_FAILURE: _refuse.__func__,  # type: ignore[attr-defined]
         MSG_CHANNEL_CLOSE: _take_leave.__func__,  # type: ignore[attr-defined]
         MSG_CHANNEL_REQUEST: _answer_request.__func__,  # type: ignore[attr-defined]
     }
