@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Need
+from tests.integration.hosts.remote import Remote
 from tests.integration.hosts.rig import Rig
 from tests.integration.hosts.sudoers import PASSWORD, RigOf, Sudoers, UserRig
+from tests.testbed.bed import Testbed
 
 from nepiq.controller.model.values import SecretReference
 
@@ -53,3 +55,11 @@ def rig_of(sudoers: Sudoers) -> Iterator[RigOf]:
 def password_file(tmp_path: Path) -> str:
     (tmp_path / "password").write_text(PASSWORD + "\n")
     return f"file:{tmp_path}/password"
+
+
+@pytest.fixture
+def remote(testbed: Testbed) -> Iterator[Remote]:
+    """What a worker sees of fresh test hosts."""
+    made = Remote(testbed)
+    yield made
+    made.close()

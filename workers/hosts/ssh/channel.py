@@ -19,6 +19,8 @@ from ..session import Completed
 from .wire import WINDOW, Wire
 
 _BLOCK = 1 << 18
+# What a command says first. Start-up files of the login shell may print something before it.
+_READY = b"nepiq: ready\n"
 _COMPLAINT = 2000
 # OpenSSH takes packets of 32 kB, their headers included (RFC 4253, section 6.1).
 _PACKET = 32_000
@@ -59,6 +61,8 @@ class SshChannel(LineReader):
         self._wire, self._channel = wire, channel
         self._patience = patience
         self._complaint = b""
+        # What came before the command was ready; None once it is.
+        self._noise: bytes | None = b""
         self._taken = 0
         self._closing = threading.Lock()
         self._closed = False
@@ -75,7 +79,7 @@ class SshChannel(LineReader):
             HostUnreachable: the connection was lost.
         """
         try:
-            text = command.encode("utf-8", "surrogateescape")
+            text = b"echo nepiq: ready; " + command.encode("utf-8", "surrogateescape")
             self._wire.send_of(self._channel, cMSG_CHANNEL_REQUEST, b"exec", True, text)
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._lost() from error
@@ -94,13 +98,14 @@ class SshChannel(LineReader):
         """The next block of output; empty at its end; see :meth:`Channel.read`."""
         quiet = self._patience.quiet()
         while not self._closed:
-            output, complaint = self._take()
-            self._complaint = (self._complaint + complaint)[-_COMPLAINT:]
+            output, _, more = self._take()
             if output:
                 return output
-            if not complaint and self._ended():
+            if more:
+                continue
+            if self._ended():
                 return b""
-            if not complaint and quiet.expired:
+            if quiet.expired:
                 raise self._patience.fallen_silent(self.complaint)
             self._bell.wait(self._patience.seconds(quiet.remaining))
             self._patience.check()
@@ -121,14 +126,15 @@ class SshChannel(LineReader):
         outputs: list[bytes] = []
         complaints: list[bytes] = []
         while True:
-            output, complaint = self._take()
+            output, complaint, more = self._take()
             outputs.append(output)
             complaints.append(complaint)
-            if not output and not complaint:
-                if self._ended():
-                    break
-                self._bell.wait(self._patience.seconds())
-                self._patience.check()
+            if more:
+                continue
+            if self._ended():
+                break
+            self._bell.wait(self._patience.seconds())
+            self._patience.check()
         code = self.code()
         if feeding is not None:
             feeding.join()
@@ -157,6 +163,12 @@ class SshChannel(LineReader):
         while not self._channel.status_event.wait(self._patience.seconds()):
             self._patience.check()
         code = self._channel.exit_status
+        if code >= 0 and self._noise is not None:
+            said = self._noise.decode("utf-8", "replace").strip() or self.complaint
+            raise HostError(
+                f"the login shell runs no commands: {said[:200] or f'it ended with code {code}'}",
+                hint="the user needs a shell such as sh or bash there (getent passwd)",
+            )
         if code >= 0:
             return int(code)
         if self._closed:
@@ -190,18 +202,28 @@ class SshChannel(LineReader):
         self._closed = True
         self._channel.close()
 
-    def _take(self) -> tuple[bytes, bytes]:
-        """What has arrived on both outputs; both empty if nothing has. Resets the bell."""
+    def _take(self) -> tuple[bytes, bytes, bool]:
+        """What has arrived on both outputs, and whether anything has. Resets the bell."""
         self._bell.reset()
         channel = self._channel
         found = []
         for buffer in (channel.in_buffer, channel.in_stderr_buffer):
             found.append(buffer.read(_BLOCK, 0.0) if buffer.read_ready() else b"")
+        more = bool(found[0] or found[1])
+        self._complaint = (self._complaint + found[1])[-_COMPLAINT:]
         self._taken += len(found[0]) + len(found[1])
         if self._taken >= _GIVEN_BACK and not channel.eof_received:
             taken, self._taken = self._taken, 0
             self._wire.send_of(channel, cMSG_CHANNEL_WINDOW_ADJUST, taken)
-        return found[0], found[1]
+        if self._noise is not None:
+            found[0] = self._without_noise(found[0])
+        return found[0], found[1], more
+
+    def _without_noise(self, output: bytes) -> bytes:
+        """What follows the word that the command is ready; nothing before it has come."""
+        noise, ready, rest = ((self._noise or b"") + output).partition(_READY)
+        self._noise = None if ready else noise[-_BLOCK:]
+        return rest
 
     def _ended(self) -> bool:
         """Whether the output has ended and all of it was taken; called after an empty take."""
