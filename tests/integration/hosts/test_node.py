@@ -56,6 +56,7 @@ def test_prepare_again_keeps_what_there_is(rig: Rig) -> None:
     assert (rig.root() / "journal").read_text() == before
     assert rig.host(5).supervise("").adopted
     assert sorted(path.name for path in (rig.home / ".nepiq").iterdir()) == [
+        "able",
         "ended",
         "lock",
         rig.run_id,

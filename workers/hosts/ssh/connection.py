@@ -31,6 +31,9 @@ MOST_WIRES = 8
 #: Seconds that a host may take to open a session in a connection, before that counts as lost.
 OPENING = 20.0
 
+#: How often a host may refuse its only session, and the seconds between.
+MOST_REFUSALS, REFUSED_PAUSE = 20, 0.05
+
 #: The connection of another login: a gateway's.
 Others = Callable[[Login], "Connection"]
 
@@ -96,6 +99,7 @@ class Connection:
             HostUnreachable: there is no connection now.
             HostError: there will be none.
         """
+        refusals = 0
         while True:
             line = self._line(patience, lasting)
             try:
@@ -104,7 +108,15 @@ class Connection:
                 self._give_back(line, lasting)
                 raise
             if channel is None:  # the machine allows fewer than we thought
+                alone = line.used == 1
                 self._give_back(line, lasting, full=True)
+                refusals += alone
+                if refusals == MOST_REFUSALS:
+                    hint = "MaxSessions of its sshd must allow 1"
+                    raise HostError(f"{self} refuses sessions", hint=hint)
+                if alone:  # a session that has just ended may still count there
+                    time.sleep(REFUSED_PAUSE)
+                    patience.check()
                 continue
             line.wire.when_closed(channel, partial(self._give_back, line, lasting))
             made = SshChannel(line.wire, channel, patience)
@@ -237,12 +249,8 @@ class Connection:
             return line.wire.open_session(timeout=wait)
         except (paramiko.SSHException, EOFError, OSError) as error:
             # Of several refusals at once Paramiko tells one thread the reason, or another.
-            refused = line.wire.is_active() and time.monotonic() < end
-            if refused and line.used > 1:
+            if line.wire.is_active() and time.monotonic() < end:
                 return None
-            if refused:
-                hint = "MaxSessions of its sshd must allow 1"
-                raise HostError(f"{self} refuses sessions: {error}", hint=hint) from error
             line.wire.close()
             patience.check()  # it may be our own time that is over
             raise HostUnreachable(f"the connection with {self} was lost: {error}") from error
