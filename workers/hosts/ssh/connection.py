@@ -243,7 +243,7 @@ class Connection:
         Raises:
             HostUnreachable: the line was lost.
         """
-        wait = max(patience.seconds(OPENING) or OPENING, 1.0)
+        wait = max(min(patience.deadline.remaining, OPENING), 1.0)
         end = time.monotonic() + wait
         try:
             return line.wire.open_session(timeout=wait)
