@@ -31,7 +31,11 @@ def test_a_node_prepares_its_host_and_reports_facts() -> None:
     node = Harness(Node, cleanExperiment=True)
     node.deploy()
     assert node.host.calls[0].verb == "prepare"
-    assert node.host.calls[0].options == {"clean_experiment": True, "clean_processes": False}
+    assert node.host.calls[0].options == {
+        "clean_experiment": True,
+        "clean_processes": False,
+        "clean_home": False,
+    }
     rm = node.rm
     assert (rm.system, rm.cpus, rm.user) == ("Linux 6.1.0", 2, "user")
     assert rm.addresses == "10.0.0.1"
