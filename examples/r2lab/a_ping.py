@@ -1,4 +1,4 @@
-"""A: a node behind the gateway pings the gateway.
+"""A: a node that is reached through the gateway pings the gateway.
 
 As the first lesson of R2lab did it with NEPI: one node, one application, deployed one after the
 other. Nothing but the imports and the names of hosts differs from a script for NEPI.
@@ -10,7 +10,9 @@ import lab
 
 from nepiq.controller import ExperimentController
 
-options = lab.parser(__doc__, ["fit01"]).parse_args()
+parser = lab.parser(__doc__, ["fit01"])
+parser.add_argument("--target", help="what is pinged; the gateway if not given")
+options = parser.parse_args()
 
 ec = ExperimentController(exp_id="A-ping")
 
@@ -18,7 +20,7 @@ node = ec.register_resource("linux::Node", **lab.behind(options, options.nodes[0
 ec.deploy(node)
 
 app = ec.register_resource("linux::Application")
-ec.set(app, "command", f"ping -c1 {options.gateway}")
+ec.set(app, "command", f"ping -c1 {options.target or options.gateway}")
 ec.register_connection(app, node)
 ec.deploy(app)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from tests.e2e.installation import Done, Installation
 from tests.stand import ROOT, Stand
 from tests.testbed.bed import Testbed
+from tests.testbed.files import USERS
 
 pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid", "scp", "nc", "ping"),
@@ -44,7 +47,7 @@ def lesson(user: Installation, testbed: Testbed) -> Lesson:
 
     def run(name: str, *arguments: str) -> Done:
         return user.start(
-            *("python", "-u", EXAMPLES / "r2lab" / name, "--gateway", "gateway"),
+            *(sys.executable, "-u", EXAMPLES / "r2lab" / name, "--gateway", "gateway"),
             *("--slice", "lab", "--user", "lab", "--identity", testbed.identity),
             *("--interface", "eth0", *arguments),
         ).ended()
@@ -52,8 +55,9 @@ def lesson(user: Installation, testbed: Testbed) -> Lesson:
     return run
 
 
-def test_a_ping(lesson: Lesson) -> None:
-    done = lesson("a_ping.py", "private-1")
+def test_a_ping(lesson: Lesson, testbed: Testbed) -> None:
+    assert testbed.gateway is not None
+    done = lesson("a_ping.py", "private-1", "--target", testbed.gateway.legs[1].address)
     assert (done.code, done.err) == (0, "")
     assert "1 packets transmitted, 1 received, 0% packet loss" in done.out
 
@@ -71,7 +75,7 @@ def test_b_pings_in_steps(lesson: Lesson) -> None:
 def test_c_configuring_side_by_side(lesson: Lesson, testbed: Testbed) -> None:
     done = lesson("c_adhoc.py", "private-1", "private-2")
     assert (done.code, done.err) == (0, "")
-    one, two = done.out.split("--- ")[1:]
+    one, two = re.split(r"^--- private-\d$", done.out, flags=re.MULTILINE)[1:]
     assert "inet 10.0.0.1/24" in one
     assert "PING 10.0.0.2" in one
     assert "inet 10.0.0.2/24" in two
@@ -114,7 +118,8 @@ def _equip(testbed: Testbed) -> None:
     known = [line.split(" ", 1) for line in testbed.known_hosts.read_text().splitlines()]
     lines = [f"{names[address]},{address} {key}\n" for address, key in known if address in names]
     (ssh / "known_hosts").write_text("".join(lines))
-    testbed.gateway.run("chown -R lab:lab .ssh && chmod 700 .ssh && chmod 600 .ssh/*", user="root")
+    for path in (ssh, *ssh.iterdir()):
+        os.chown(path, USERS["lab"], USERS["lab"])
 
 
 def test_g_a_fleet(lesson: Lesson, testbed: Testbed) -> None:
@@ -132,7 +137,15 @@ def test_g_a_fleet(lesson: Lesson, testbed: Testbed) -> None:
 def test_the_script_of_nepi_on_another_machine(user: Installation, testbed: Testbed) -> None:
     host = testbed.hosts[0]
     done = user.start(
-        "python", "-u", EXAMPLES / "nepi_port.py", host.name, "lab", testbed.identity
+        sys.executable, "-u", EXAMPLES / "nepi_port.py", host.name, "lab", testbed.identity
     ).ended()
     assert (done.code, done.out, done.err) == (0, "server: HOLA\nclient: CLIENT STARTED\n", "")
     assert host.run("cat .nepiq/*/*/*/1/answer").stdout == "HOLA\n"
+
+
+def test_what_fails_is_told(lesson: Lesson) -> None:
+    done = lesson("a_ping.py", "private-1", "--target", "nowhere.invalid")
+    assert done.code == 0
+    assert "nowhere.invalid: " in done.err
+    assert "application-2 on node-1" in done.err
+    assert "exited with 2" in done.err
