@@ -6,12 +6,12 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.e2e.installation import Done, Installation
-from tests.stand import ROOT, Stand
+from tests.stand import ROOT
 from tests.testbed.bed import Testbed
 from tests.testbed.files import USERS
 
@@ -23,22 +23,6 @@ pytestmark = [
 EXAMPLES = ROOT / "examples"
 
 Lesson = Callable[..., Done]
-
-
-@pytest.fixture(scope="module")
-def stand(shared_testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    """A Redis and two workers that find the hosts in an ssh_config."""
-    with Stand(tmp_path_factory.mktemp("stand")) as made:
-        for _ in range(2):
-            made.start_worker(NEPIQ_SSH_CONFIG=str(shared_testbed.ssh_config))
-        yield made
-
-
-@pytest.fixture
-def user(stand: Stand, tmp_path: Path) -> Installation:
-    """Somebody whose environment names that Redis."""
-    urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
-    return Installation(tmp_path, **urls)
 
 
 @pytest.fixture

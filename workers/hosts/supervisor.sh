@@ -918,7 +918,7 @@ prepare() {
             clean "$earlier" 2 0
         fi
     done
-    [ "$5" != 2 ] || rm -rf "$base/.usr"
+    [ "$5" != 2 ] || rm -rf "$base/.usr" || fail 69 "cannot remove all of $base/.usr"
     echo ok
 }
 

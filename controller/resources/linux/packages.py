@@ -11,15 +11,16 @@ from ...model import Context
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:-]*", re.ASCII)
 _LINES = 3  # of what a package manager said last, for the error
 
-# Prints the package manager and what it misses of the packages in $0. What another package
-# provides is there (netcat, of netcat-openbsd); what was removed but has its configuration left is
-# not, though dpkg -s knows it.
+# Prints the package manager, and which of its arguments it misses. What another package provides
+# is there (netcat, of netcat-openbsd); what was removed but for its configuration is not, though
+# dpkg -s knows it.
 _MISSING = r"""
 if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
     manager=apt-get
     have() {
-        dpkg-query -W -f '${db:Status-Status} ${Package}, ${Provides}\n' |
-            sed -n 's/^installed //p' | tr -s ', ' '\n' | sed 's/:any$//' | grep -qxF -e "$1"
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] ||
+            dpkg-query -W -f '${db:Status-Status} ${Provides}\n' |
+            sed -n 's/^installed //p' | tr -s ', ' '\n' | grep -qxF -e "$1"
     }
 elif command -v rpm >/dev/null; then
     manager=dnf
@@ -30,7 +31,7 @@ else
     exit
 fi
 echo "$manager"
-for package; do have "${package%%:*}" || echo "$package"; done
+for package; do have "$package" || echo "$package"; done
 """
 
 # apt-get tells of a package that is not in its lists, which may be missing or old, by code 100.
@@ -71,15 +72,15 @@ def install(context: Context, packages: Packages) -> None:
         HostError: they cannot be installed, or the host has no package manager that is known.
     """
     asked = f"set -- {' '.join(packages)}\n{_MISSING}"
-    manager, *missing = context.host.run(asked, mutates=False).text.split()
-    if not missing and manager != "none":
-        return
-    names = " ".join(missing or packages)
+    manager, *missing = context.host.run(asked, mutates=False).text.split() or [""]
     if manager == "none":
         raise HostError(
-            f"nobody can tell whether {names} is installed: there is neither apt-get nor rpm",
+            f"nobody can tell whether {' '.join(packages)} is installed: there is neither apt-get nor rpm",
             hint="install it by hand and take it out of depends",
         )
+    if not missing:
+        return
+    names = " ".join(missing)
     context.log.info("installing %s with %s", names, manager)
     command = _INSTALL[manager].format(names)
     try:
