@@ -133,3 +133,21 @@ def test_what_fails_is_told(lesson: Lesson) -> None:
     assert "nowhere.invalid: " in done.err
     assert "application-2 on node-1" in done.err
     assert "exited with 2" in done.err
+
+
+def test_the_remote_example_of_the_readme(user: Installation, testbed: Testbed) -> None:
+    page = (ROOT / "README.md").read_text().split("## On two remote hosts")[1]
+    text = page.split("```python\n")[1].split("```")[0]
+    told = {
+        "fit01": "private-1",
+        "fit02": "private-2",
+        "faraday.inria.fr": "gateway",
+        "my_slice": "lab",
+        '"root"': '"lab"',
+    }
+    for name, here in told.items():
+        text = text.replace(name, here)
+    path = user.folder / "remote.py"
+    path.write_text(text)
+    done = user.python(path).ended()
+    assert (done.code, done.out, done.err) == (0, "served by private-1\n\n", "")

@@ -75,7 +75,7 @@ def install(context: Context, packages: Packages) -> None:
     manager, *missing = context.host.run(asked, mutates=False).text.split() or [""]
     if manager == "none":
         raise HostError(
-            f"nobody can tell whether {' '.join(packages)} is installed: there is neither apt-get nor rpm",
+            f"there is neither apt-get nor rpm to tell whether {' '.join(packages)} is installed",
             hint="install it by hand and take it out of depends",
         )
     if not missing:
