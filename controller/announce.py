@@ -16,6 +16,11 @@ from .settings import Settings
 VARIABLE = "NEPIQ_ANNOUNCE"
 
 
+def announced() -> bool:
+    """True if a ``nepiq run`` watches this process, and so shows what fails."""
+    return bool(os.environ.get(VARIABLE))
+
+
 def announce(run_id: str, settings: Settings) -> None:
     """Tell a listening ``nepiq run`` of a run that has just been created."""
     path = os.environ.get(VARIABLE)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import ownership, waiting
+from .announce import announced
 from .engine.contact import contact
 from .errors import NepiqError
 from .exchanging import Exchanging
@@ -59,7 +60,7 @@ class ExperimentController(Exchanging):
         settings: where Redis is; by default what the environment says, else a private one.
         broker_url: Redis for the messages to workers; instead of ``settings``.
         state_url: Redis for the state of runs; by default that of ``broker_url``.
-        quiet: say nothing on stderr while a run is released at exit.
+        quiet: say nothing on stderr, neither of a failure nor of the release at exit.
 
     Raises:
         InvalidValue: ``exp_id`` cannot be used in paths, or a setting has a wrong value.
@@ -99,6 +100,7 @@ class ExperimentController(Exchanging):
         self._quiet = quiet
         self._released = False
         self._terminated = False
+        self._told = False
 
     # -- carrying out ---------------------------------------------------------------------------
 
@@ -175,7 +177,8 @@ class ExperimentController(Exchanging):
             timeout: at most so long, ``"30s"`` or seconds.
 
         Returns:
-            True, or False as soon as the experiment has failed.
+            True, or False as soon as the experiment has failed. Why is logged the first time,
+            unless ``nepiq run`` shows it.
 
         Raises:
             WaitTimeout: it took longer; the message says who waits for what.
@@ -196,7 +199,11 @@ class ExperimentController(Exchanging):
             wanted = self._live.deployed_but_hosts()
         else:
             wanted = sorted(self._live.deployed)
-        return self._live.wait(wanted, goal, None if timeout is None else seconds(timeout))
+        done = self._live.wait(wanted, goal, None if timeout is None else seconds(timeout))
+        if not done and not (self._quiet or self._told or announced()):
+            self._told = True
+            log.error("%s", self._live.failed())
+        return done
 
     # -- looking --------------------------------------------------------------------------------
 

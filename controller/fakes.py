@@ -255,9 +255,19 @@ class FakeHost:
                 return FakeChannel(program)
         return FakeChannel(lambda _: ())
 
-    def prepare(self, *, clean_experiment: bool = False, clean_processes: bool = False) -> None:
+    def prepare(
+        self,
+        *,
+        clean_experiment: bool = False,
+        clean_processes: bool = False,
+        clean_home: bool = False,
+    ) -> None:
         """Note that the run's directory was made."""
-        options = {"clean_experiment": clean_experiment, "clean_processes": clean_processes}
+        options = {
+            "clean_experiment": clean_experiment,
+            "clean_processes": clean_processes,
+            "clean_home": clean_home,
+        }
         self._called("prepare", options=options)
 
     def dismantle(self, *, remove: bool = False) -> None:

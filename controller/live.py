@@ -166,7 +166,7 @@ class Live:
         if group is not None:
             groups[name] = [*groups.get(name, ()), *guids]
         self._check(guids, groups)
-        specs = self._closure(guids)
+        specs = self._closure(guids, deployed=frozenset(guids))
         chosen = [specs.get(guid) or self._description.spec(guid) for guid in guids]
         link = self.open()
         limit = link.access.settings.worker_timeout
@@ -315,15 +315,20 @@ class Live:
             label = self._description.label(guid)
             raise NotAllowed("it is not deployed", where=label, hint="call deploy() first")
 
-    def _closure(self, guids: Iterable[int]) -> dict[int, Spec]:
-        """What must be written for these: they, their peers, and those that they wait for."""
+    def _closure(
+        self, guids: Iterable[int], deployed: Collection[int] = frozenset()
+    ) -> dict[int, Spec]:
+        """What must be written for these: they, their peers, and those that they wait for.
+
+        Of those that are not deployed now, attributes may still be set.
+        """
         specs: dict[int, Spec] = {}
         front = list(guids)
         while front:
             guid = front.pop()
             if guid in specs or guid in self._uploaded:
                 continue
-            specs[guid] = spec = self._description.spec(guid)
+            specs[guid] = spec = self._description.spec(guid, settled=guid in deployed)
             front += [peer for peers in spec["peers"].values() for peer in peers]
             front += [condition[1] for condition in spec["conds"]]
         return specs

@@ -1,17 +1,25 @@
-"""A script as it was written for NEPI; only the import differs.
+"""A script as it was written for NEPI; only the imports differ.
 
 NEPI's line was ``from nepi.execution.ec import ExperimentController`` and one for
 ``ResourceAction, ResourceState`` of ``nepi.execution.resource``.
+
+``python nepi_port.py [HOST [USER [IDENTITY]]]`` runs it on another machine than this one.
 """
 
 from __future__ import annotations
 
+import sys
+
 from nepiq.controller import ExperimentController, ResourceAction, ResourceState
+
+host, user, identity = [*sys.argv[1:], "", "", ""][:3]
 
 ec = ExperimentController(exp_id="nepi-port")
 
 node = ec.register_resource("LinuxNode")
-ec.set(node, "hostname", "localhost")
+ec.set(node, "hostname", host or "localhost")
+ec.set(node, "username", user)
+ec.set(node, "identity", identity)
 ec.set(node, "cleanProcesses", True)
 
 server = ec.register_resource("LinuxApplication")

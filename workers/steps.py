@@ -228,7 +228,7 @@ class _Step:
 
     def _host(self, rm: ResourceManager, deadline: Deadline) -> Host:
         grant = self.grant
-        if grant.host is None or not rm.hooks_for(Action(grant.action)):
+        if grant.host is None or not rm.hooks(Action(grant.action)):
             return NO_HOST
         node = loading.resource(self.run, self.run.record(grant.host))
         self.place = f"{grant.label} on {node.label}"

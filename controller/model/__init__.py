@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .conditions import Condition as Condition
     from .connections import Connection as Connection
     from .description import Description as Description
+    from .hooks import Later as Later
+    from .hooks import Retry as Retry
     from .host import NO_HOST as NO_HOST
     from .host import Context as Context
     from .host import Exit as Exit
@@ -30,10 +32,8 @@ if TYPE_CHECKING:
     from .lifecycle import ResourceState as ResourceState
     from .lifecycle import State as State
     from .login import Login as Login
-    from .resource import Later as Later
     from .resource import Placement as Placement
     from .resource import ResourceManager as ResourceManager
-    from .resource import Retry as Retry
     from .timing import Deadline as Deadline
     from .timing import seconds as seconds
     from .traces import Trace as Trace
@@ -53,10 +53,11 @@ _HOMES = {
     "conditions": ("Condition",),
     "connections": ("Connection",),
     "description": ("Description",),
+    "hooks": ("Later", "Retry"),
     "host": ("NO_HOST", "Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
     "login": ("Login",),
-    "resource": ("Later", "Placement", "ResourceManager", "Retry"),
+    "resource": ("Placement", "ResourceManager"),
     "timing": ("Deadline", "seconds"),
     "traces": ("Trace", "TraceAttr"),
     "values": (

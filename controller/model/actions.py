@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Cancelled, DeadlineError, FencedError, InvalidValue, UnknownAttribute
+from .hooks import Hook, Later
 from .host import Context, Launch
 from .lifecycle import DEPLOYMENT, MOVES, Action, State
-from .resource import Hook, Later, ResourceManager
+from .resource import ResourceManager
 
 #: Called with each milestone that a deployment reaches before its last.
 Progress = Callable[[State], None]
@@ -93,7 +94,7 @@ def perform(
 def _remaining(
     rm: ResourceManager, action: Action, resume_after: State | None, until: State | None
 ) -> list[Hook] | tuple[Hook, ...]:
-    hooks = rm.hooks_for(action)
+    hooks = rm.hooks(action)
     if action is not Action.DEPLOY or (resume_after is None and until is None):
         return hooks
     first = DEPLOYMENT.index(resume_after) + 1 if resume_after in DEPLOYMENT else 0
@@ -110,7 +111,7 @@ def _set(rm: ResourceManager, context: Context, name: str, value: Any, failures:
         stored = attribute.check(value, rm.rtype)
     except InvalidValue as error:
         return Outcome(error=error)
-    for hook in rm.hooks_for(Action.SET):
+    for hook in rm.hooks(Action.SET):
         answer = _call(rm, hook, Action.SET, failures, context, name, attribute.parse(stored))
         if isinstance(answer, Outcome):
             return answer

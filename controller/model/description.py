@@ -330,14 +330,14 @@ class Description(Roster):
             peers={name: self._loader(guids, run_id) for name, guids in item.peers.items()},
         )
 
-    def spec(self, target: Target) -> Spec:
-        """One resource as the engine stores it; see :class:`Spec`."""
+    def spec(self, target: Target, *, settled: bool = True) -> Spec:
+        """One resource as the engine stores it; see :class:`Spec` and :func:`make_spec`."""
         item = self.resource(target)
         if not item.peers and not item.cls.provides_host:
-            return make_spec(item, None, None)
+            return make_spec(item, None, None, settled=settled)
         host = self.host_of(item.guid)
         placement = None if host is None else self.instance(host).placement()
-        return make_spec(item, host, placement)
+        return make_spec(item, host, placement, settled=settled)
 
     # --- inside
 

@@ -233,12 +233,20 @@ class Host(Protocol):
     def open(self, command: str) -> LineChannel:
         """Start a program and talk with it line by line, for as long as the step runs."""
 
-    def prepare(self, *, clean_experiment: bool = False, clean_processes: bool = False) -> None:
+    def prepare(
+        self,
+        *,
+        clean_experiment: bool = False,
+        clean_processes: bool = False,
+        clean_home: bool = False,
+    ) -> None:
         """Make this run's directory on the host; only the deploy of a node does this.
 
         Args:
             clean_experiment: remove what earlier runs of the same experiment left there.
             clean_processes: end processes that earlier runs of the same experiment left there.
+            clean_home: remove what earlier runs of any experiment left there, and what they
+                shared. What still runs keeps its directory.
 
         Raises:
             FencedError: the run has been released meanwhile.

@@ -14,16 +14,16 @@ machine; a hook acts only through the context it is handed::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from ..errors import InvalidValue, NotAllowed
+from ..errors import NotAllowed
 from . import registry
 from .attributes import Attribute, Flag
 from .connections import NO_PEERS, Connection, Peered, Peers
-from .lifecycle import Action, State
-from .timing import seconds
+from .hooks import HOOK_NAMES, HOOKS, Hook, Later, Retry
+from .lifecycle import Action
 from .traces import Trace
 
 if TYPE_CHECKING:
@@ -46,57 +46,6 @@ DEADLINES: Mapping[Action, float] = MappingProxyType(
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Later:
-    """What a hook returns when the world is not ready: call it again after a delay.
-
-    No worker waits meanwhile. The step's deadline counts over all its rounds.
-
-    Attributes:
-        seconds: the delay.
-    """
-
-    __slots__ = ("seconds",)
-
-    def __init__(self, delay: str | float) -> None:
-        """Take the delay, ``"5s"`` or a number of seconds.
-
-        Raises:
-            InvalidValue: it is not a duration.
-        """
-        self.seconds = seconds(delay)
-
-    def __repr__(self) -> str:
-        return f"Later({self.seconds:g})"
-
-
-class Retry:
-    """How often and when a hook that raised is tried again, before its resource fails.
-
-    Attributes:
-        times: how many times more.
-        delay: seconds before the first of these.
-        backoff: factor by which the delay grows from one to the next.
-
-    Example:
-        ``retries = {"do_deploy": Retry(3, "2s")}`` tries again after 2, 4 and 8 seconds.
-    """
-
-    __slots__ = ("backoff", "delay", "times")
-
-    def __init__(self, times: int, delay: str | float, backoff: float = 2.0) -> None:
-        if times < 0 or backoff < 1:
-            raise InvalidValue("a Retry needs times >= 0 and backoff >= 1")
-        self.times = times
-        self.delay = seconds(delay)
-        self.backoff = backoff
-
-    def wait(self, failures: int) -> float | None:
-        """Seconds until the next try after that many failures; None if there is none."""
-        if failures > self.times:
-            return None
-        return self.delay * float(self.backoff) ** (failures - 1)
-
-
 class Placement(NamedTuple):
     """Where a host is reached from.
 
@@ -109,33 +58,6 @@ class Placement(NamedTuple):
     site: str
     local: bool
     limit: int
-
-
-class Hook(NamedTuple):
-    """A method that does one part of an action.
-
-    Attributes:
-        milestone: the state that is reached when it has returned; None if it changes none.
-        name: the method's name.
-    """
-
-    milestone: State | None
-    name: str
-
-
-_HOOKS: Mapping[Action, tuple[Hook, ...]] = {
-    Action.DEPLOY: (
-        Hook(State.DISCOVERED, "do_discover"),
-        Hook(State.RESERVED, "do_reserve"),
-        Hook(State.PROVISIONED, "do_provision"),
-        Hook(State.READY, "do_deploy"),
-    ),
-    Action.START: (Hook(State.STARTED, "do_start"),),
-    Action.STOP: (Hook(State.STOPPED, "do_stop"),),
-    Action.SET: (Hook(None, "do_set"),),
-    Action.RELEASE: (Hook(State.RELEASED, "do_release"),),
-}
-_HOOK_NAMES = frozenset(hook.name for hooks in _HOOKS.values() for hook in hooks)
 
 
 class ResourceManager:
@@ -157,10 +79,14 @@ class ResourceManager:
         provides_host: True if resources of the type are machines that others act on.
         deadlines: seconds a step may take, by action; what is missing is inherited.
         retries: by name of hook, how often it is tried again when it raises.
+        called_for: by name of hook, the attributes for which it has work: it is not called for a
+            resource that was given none of them. The entry of a base class does not count for a
+            hook that is defined anew.
         attributes: the attributes by name, inherited ones included.
         traces: the traces by name.
         connections: the connections by name.
         waiting: names of the connections that order deployment and release.
+        narrowing: names of the attributes that ``called_for`` mentions.
         demanded: names of the connections and attributes without which it is not deployed.
         guid: the resource's number in its run.
         label: its name there.
@@ -176,12 +102,15 @@ class ResourceManager:
     provides_host: ClassVar[bool] = False
     deadlines: ClassVar[Mapping[Action, float]] = DEADLINES
     retries: ClassVar[Mapping[str, Retry]] = {}
+    called_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     attributes: ClassVar[Mapping[str, Attribute[Any]]] = {}
     traces: ClassVar[Mapping[str, Trace]] = {}
     connections: ClassVar[Mapping[str, Connection[Any]]] = {}
     waiting: ClassVar[tuple[str, ...]] = ()
+    narrowing: ClassVar[tuple[str, ...]] = ()
     demanded: ClassVar[tuple[str, ...]] = ()
     _hooks: ClassVar[Mapping[Action, tuple[Hook, ...]]] = dict.fromkeys(Action, ())
+    _called_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     __slots__ = (
         "__weakref__",
@@ -283,9 +212,30 @@ class ResourceManager:
         self._changes[name] = value
 
     @classmethod
-    def hooks_for(cls, action: Action) -> tuple[Hook, ...]:
-        """The hooks of an action that the class defines, in the order they are called."""
-        return cls._hooks[action]
+    def hooks_for(cls, action: Action, given: Container[str] | None = None) -> tuple[Hook, ...]:
+        """The hooks of an action that the class defines, in the order they are called.
+
+        Args:
+            action: the action.
+            given: the attributes that a resource was given, to leave out the hooks that have no
+                work for it; None for all that the class defines.
+        """
+        hooks = cls._hooks[action]
+        if given is None or not cls.narrowing:
+            return hooks
+        return tuple(
+            hook
+            for hook in hooks
+            if hook.name not in cls._called_for
+            or any(name in given for name in cls._called_for[hook.name])
+        )
+
+    def hooks(self, action: Action) -> tuple[Hook, ...]:
+        """The hooks of an action that have work for this resource."""
+        return self.hooks_for(action, [name for name in self.narrowing if self._is_given(name)])
+
+    def _is_given(self, name: str) -> bool:
+        return self.stored(name) not in (None, self.attributes[name].default)
 
     def deadline_for(self, action: Action) -> float:
         """Seconds that a step of this resource may take; override it if attributes decide."""
@@ -362,17 +312,22 @@ def _declare(cls: type[ResourceManager]) -> None:
             raise TypeError(f"{cls.__name__}: the name {name!r} cannot be declared")
     cls.deadlines = MappingProxyType(_inherited(cls, "deadlines"))
     cls.retries = MappingProxyType(_inherited(cls, "retries"))
-    unknown = {name for name in members if name.startswith("do_")} - _HOOK_NAMES
-    unknown |= set(cls.retries) - _HOOK_NAMES
+    unknown = {name for name in members if name.startswith("do_")} - HOOK_NAMES
+    unknown |= set(cls.retries) - HOOK_NAMES
     if unknown:
         raise TypeError(
             f"{cls.__name__}: {', '.join(sorted(unknown))} is no hook; "
-            f"hooks are {', '.join(sorted(_HOOK_NAMES))}"
+            f"hooks are {', '.join(sorted(HOOK_NAMES))}"
         )
     cls._hooks = {
         action: tuple(hook for hook in hooks if _overrides(cls, hook.name))
-        for action, hooks in _HOOKS.items()
+        for action, hooks in HOOKS.items()
     }
+    cls._called_for = MappingProxyType(_narrowed(cls))
+    cls.narrowing = tuple(sorted({n for names in cls._called_for.values() for n in names}))
+    unknown = {*cls.narrowing, *vars(cls).get("called_for", ())} - {*cls.attributes, *HOOK_NAMES}
+    if unknown:
+        raise TypeError(f"{cls.__name__}: called_for names {', '.join(sorted(unknown))}")
     if cls.provides_host and not _overrides(cls, "placement"):
         raise TypeError(f"{cls.__name__} provides a host and must define placement()")
 
@@ -387,6 +342,19 @@ def _inherited(cls: type[ResourceManager], name: str) -> dict[Any, Any]:
     for base in reversed(cls.__mro__):
         merged.update(vars(base).get(name, {}))
     return merged
+
+
+def _narrowed(cls: type[ResourceManager]) -> dict[str, tuple[str, ...]]:
+    """The entries of ``called_for`` that hold for the hooks as the class has them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for hook in sorted(HOOK_NAMES):
+        for base in cls.__mro__:
+            own = vars(base)
+            if hook in own.get("called_for", {}):
+                found[hook] = own["called_for"][hook]
+            if hook in found or hook in own:
+                break
+    return found
 
 
 def _overrides(cls: type[ResourceManager], name: str) -> bool:

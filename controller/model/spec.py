@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
 
@@ -33,8 +34,8 @@ class Spec(_Common, total=False):
     """One resource as the engine stores it, JSON data.
 
     Keys: ``g`` guid, ``rtype``, ``label``, ``attrs`` stored values that are not the default,
-    ``critical``, ``batch`` True if its steps are done in batches, ``idle`` the actions that its
-    class defines no hook for, whose steps are done so too, ``queue`` the Celery queue of its
+    ``critical``, ``batch`` True if its steps are done in batches, ``idle`` the actions that
+    have no hook with work for it, whose steps are done so too, ``queue`` the Celery queue of its
     steps, ``host`` guid of the host it acts on (a host's own is itself), ``peers`` guids by
     connection name, ``needs`` ``[action, guid, milestone]`` gates from connections, ``after``
     guids released after it, ``conds`` ``[action, guid, milestone, offset]`` conditions; and for
@@ -46,24 +47,30 @@ class Spec(_Common, total=False):
     limit: int
 
 
-_IDLE: WeakKeyDictionary[type[ResourceManager], list[str]] = WeakKeyDictionary()
+_Given = frozenset[str] | None
+_IDLE: WeakKeyDictionary[type[ResourceManager], dict[_Given, list[str]]] = WeakKeyDictionary()
 
 
-def _idle(cls: type[ResourceManager]) -> list[str]:
-    """The actions that a class defines no hook for."""
-    known = _IDLE.get(cls)
-    if known is None:
-        known = _IDLE[cls] = [action.value for action in Action if not cls.hooks_for(action)]
-    return known
+def _idle(cls: type[ResourceManager], given: Container[str] | None) -> list[str]:
+    """The actions that a class has no hook for, or none with work for what was given."""
+    known = _IDLE.setdefault(cls, {})
+    key = None if given is None else frozenset(name for name in cls.narrowing if name in given)
+    if key not in known:
+        known[key] = [action.value for action in Action if not cls.hooks_for(action, key)]
+    return known[key]
 
 
-def make_spec(resource: Resource, host: int | None, placement: Placement | None) -> Spec:
+def make_spec(
+    resource: Resource, host: int | None, placement: Placement | None, *, settled: bool = True
+) -> Spec:
     """Describe a resource for the engine.
 
     Args:
         resource: the resource.
         host: guid of the host it acts on, or None.
         placement: where that host is reached from; None without a host.
+        settled: False if it is not deployed yet, so that attributes may still be given for
+            which a hook will have work.
     """
     cls = resource.cls
     awaited = resource.awaited()
@@ -74,7 +81,7 @@ def make_spec(resource: Resource, host: int | None, placement: Placement | None)
         "attrs": dict(resource.attrs),
         "critical": resource.attrs.get("critical", cls.attributes["critical"].default),
         "batch": not cls.does_io,
-        "idle": _idle(cls),
+        "idle": _idle(cls, resource.attrs if settled else None),
         "queue": QUEUE if placement is None else queue_of(placement.site),
         "host": host,
         "peers": {name: list(guids) for name, guids in resource.peers.items() if guids},

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..engine import transfer
 from ..errors import ClassNotImportable, FileMissing, TraceNotFound, UnknownType
 from ..model import registry
-from ..model.traces import TraceAttr
+from ..model.traces import Trace, TraceAttr
 
 if TYPE_CHECKING:
     from ..engine import Run
@@ -28,7 +28,7 @@ class Outputs:
         self._run = run
 
     def names(self, record: ResourceRecord) -> list[str]:
-        """The traces that a resource's type declares, and outputs that came with its exit."""
+        """The files that a resource's type declares as traces, and what came with its exit."""
         kept = {name for occ, name in self._run.store.outputs(record.guid) if occ == record.occ}
         return list(dict.fromkeys([*declared(record.rtype), *sorted(kept)]))
 
@@ -46,7 +46,7 @@ class Outputs:
         Raises:
             TraceNotFound: there is no such trace or file; lists what there is.
         """
-        kept = self._run.output(record.guid, name, record.occ)
+        kept = self.kept(record, name)
         if kept is not None:
             yield kept[offset : None if length is None else offset + length]
             return
@@ -72,7 +72,7 @@ class Outputs:
 
     def size(self, record: ResourceRecord, name: str) -> int:
         """Length of a trace in bytes."""
-        kept = self._run.output(record.guid, name, record.occ)
+        kept = self.kept(record, name)
         if kept is not None:
             return len(kept)
         try:
@@ -81,8 +81,18 @@ class Outputs:
             raise self.missing(record, name) from error
 
     def kept(self, record: ResourceRecord, name: str) -> bytes | None:
-        """A small trace that came with the exit, or None."""
-        return self._run.output(record.guid, name, record.occ)
+        """A small trace that came with the exit or shows an attribute; None if it is neither.
+
+        Raises:
+            TraceNotFound: the attribute has no value yet.
+        """
+        shown = _showing(record.rtype).get(name)
+        if shown is None:
+            return self._run.output(record.guid, name, record.occ)
+        value = record.attributes.get(shown)
+        if value is None or record.state == "STARTED":  # what is known is of an earlier start
+            raise self.missing(record, name)
+        return f"{value}\n".encode()
 
     def place(self, record: ResourceRecord, name: str) -> str:
         """Where a trace is on its host; ``~`` is the home of the user who logs in there."""
@@ -113,6 +123,8 @@ class Outputs:
         Raises:
             TraceNotFound: there is none, or none yet.
         """
+        if name in _showing(record.rtype):
+            raise self.missing(record, name)
         path = PurePosixPath(declared(record.rtype).get(name, name))
         outside = path.is_absolute() or ".." in path.parts or not path.parts
         if outside or record.host is None or record.state == "NEW":
@@ -122,9 +134,11 @@ class Outputs:
     def missing(self, record: ResourceRecord, name: str) -> TraceNotFound:
         """The error for a trace that is not there; says what there is."""
         hint = ""
-        known = self.names(record)
+        known = [*self.names(record), *_showing(record.rtype)]
         if record.host is None:
             hint = "it runs on no host, so it writes no files"
+        elif name in _showing(record.rtype):
+            hint = f"it is no file, but told when it has ended; the resource is {record.state}"
         elif name in known and not has_started(record):
             hint = f"it is {record.state}: it has not written anything"
         elif name in known:
@@ -141,8 +155,17 @@ def has_started(record: ResourceRecord) -> bool:
 
 def declared(rtype: str) -> dict[str, str]:
     """The files of the traces that a type declares, by name; none if it is not known here."""
+    return {name: trace.file for name, trace in _traces(rtype).items() if not trace.attribute}
+
+
+def _showing(rtype: str) -> dict[str, str]:
+    """The attributes that traces of a type show, by name of the trace."""
+    found = _traces(rtype).items()
+    return {name: trace.attribute for name, trace in found if trace.attribute}
+
+
+def _traces(rtype: str) -> Mapping[str, Trace]:
     try:
-        traces = registry.find(rtype).traces
+        return registry.find(rtype).traces
     except (UnknownType, ClassNotImportable):
         return {}
-    return {name: trace.file for name, trace in traces.items()}

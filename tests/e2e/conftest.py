@@ -1,4 +1,4 @@
-"""Installations: one that a module's tests share, and fresh ones."""
+"""Installations: one that a module's tests share, and fresh ones; workers that reach test hosts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.installation import Installation
+from tests.stand import Stand
+from tests.testbed.bed import Testbed
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +25,19 @@ def fresh(tmp_path: Path) -> Iterator[Installation]:
     made = Installation(tmp_path, NEPIQ_EMBEDDED_IDLE="2")
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def stand(shared_testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """A Redis and two workers that find the hosts in an ssh_config."""
+    with Stand(tmp_path_factory.mktemp("stand")) as made:
+        for _ in range(2):
+            made.start_worker(NEPIQ_SSH_CONFIG=str(shared_testbed.ssh_config))
+        yield made
+
+
+@pytest.fixture
+def user(stand: Stand, tmp_path: Path) -> Installation:
+    """Somebody whose environment names that Redis."""
+    urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
+    return Installation(tmp_path, **urls)

@@ -32,6 +32,8 @@ class Transitions(Steps):
         """
         rm = self.rm(guid)
         rm["state"] = state
+        if state == "RELEASED" and info:
+            rm.setdefault("error", info)
         time = max([time, *(number(rm[name]) for name in MILESTONES if name in rm)])
         for milestone in ("FAILED",) if critical else IMPLIED[state]:
             if milestone not in rm:

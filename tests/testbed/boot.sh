@@ -17,6 +17,8 @@ mkdir -p /run/sshd /run/lock
 echo 0 >/proc/sys/net/ipv4/ip_forward
 # An address is answered for only on the leg that has it.
 echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore
+# Every user may ping, as where systemd sets this.
+echo "0 2147483647" >/proc/sys/net/ipv4/ping_group_range
 echo "$pid"
 
 read -r _ <&3

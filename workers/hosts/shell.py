@@ -317,13 +317,20 @@ class ShellHost(Asking):
                 raise
         return channel
 
-    def prepare(self, *, clean_experiment: bool = False, clean_processes: bool = False) -> None:
+    def prepare(
+        self,
+        *,
+        clean_experiment: bool = False,
+        clean_processes: bool = False,
+        clean_home: bool = False,
+    ) -> None:
         """Make this run's directory on the host; see :meth:`Host.prepare`.
 
         Raises:
             FencedError: the run has been released meanwhile.
         """
-        cleaned = (int(clean_experiment), int(clean_processes))
+        # 2: of every experiment.
+        cleaned = (2 if clean_home else int(clean_experiment), int(clean_processes))
         self._learn(self._install("prepare", self.exp_id, *cleaned, bearing=True, then=FACTS))
 
     def dismantle(self, *, remove: bool = False) -> None:

@@ -884,7 +884,7 @@ END
 ### The node
 
 # prepare RUN NODE TOKEN EXP FILES PROCESSES: make its directory. FILES and PROCESSES are 1 to
-# remove and end what earlier runs of the experiment EXP left.
+# remove and end what earlier runs of the experiment EXP left; FILES is 2 for those of all experiments.
 prepare() {
     need flock setsid base64 grep tail head find wc od mkdir mv rm chmod sleep cat dd stat tr cut
     [ -d ended ] || mkdir -p ended || exit
@@ -911,8 +911,14 @@ prepare() {
     for mark in "$base"/*/*/exp; do
         read -r name <"$mark"
         earlier=${mark%/exp}
-        [ "$name" != "$4" ] || [ "${earlier%/*}" = "$base/$run" ] || clean "$earlier" "$5" "$6"
+        [ "${earlier%/*}" != "$base/$run" ] || continue
+        if [ "$name" = "$4" ]; then
+            clean "$earlier" "$5" "$6"
+        elif [ "$5" = 2 ]; then
+            clean "$earlier" 2 0
+        fi
     done
+    [ "$5" != 2 ] || rm -rf "$base/.usr" || fail 69 "cannot remove all of $base/.usr"
     echo ok
 }
 
@@ -948,7 +954,7 @@ clean() (
     everything
     name_all ''
     groups=''
-    [ "$2" = 1 ] && ! remain || exit
+    [ "$2" != 0 ] && ! remain || exit
     abandoned '' ''
     cd "$base" && rm -rf "$root" && rmdir "${root%/*}" 2>/dev/null
 )

@@ -21,10 +21,12 @@ from ...model import (
     Trace,
 )
 from .node import Node
+from .packages import Packages, install
+from .tags import resolve
 
 
 class Application(ResourceManager, rtype="linux::Application"):
-    """A command on a host.
+    """A command on a host, run by sh in a directory of its own.
 
     It is STARTED as soon as it runs, or as ``startedWhen`` says, and FINISHED when it has
     exited with one of ``okExitCodes``; another code makes it FAILED. An application without a
@@ -51,26 +53,48 @@ class Application(ResourceManager, rtype="linux::Application"):
     sudo = Attribute(
         bool, False, help="Run the command as root, by sudo on the machine.", flags=Flag.DESIGN
     )
+    depends = Attribute(
+        Packages,
+        "",
+        help="Packages that it needs; those that are missing are installed as root.",
+        flags=Flag.DESIGN,
+    )
+    tearDown = Attribute(
+        str,
+        help="A command that undoes what it did, run when it is released; as root with sudo.",
+        flags=Flag.DESIGN,
+    )
+    splitStderr = Attribute(
+        bool, True, help="Of no effect, for NEPI's scripts: stdout and stderr are always two."
+    )
     exitCode = Attribute(int, help="How it ended, once it has.", flags=Flag.NO_WRITE)
 
     stdout = Trace(help="What it wrote to its standard output.")
     stderr = Trace(help="What it wrote to its standard error.")
+    exitcode = Trace(help="How it ended, a number and a newline.", attribute="exitCode")
 
     node = Connection(Node, required=True, help="The machine it runs on.")
+
+    called_for = {"do_deploy": ("depends",)}
 
     def deadline_for(self, action: Action) -> float:
         """A start may take ``startTimeout`` longer than usual."""
         usual = super().deadline_for(action)
         return usual + self.startTimeout if action is Action.START else usual
 
+    def do_deploy(self, context: Context) -> None:
+        """Install what it depends on."""
+        install(context, self.depends)
+
     def do_start(self, context: Context) -> Launch:
         """Launch the command, once for each start."""
         if not self.command:
             return Launch(exit=Exit(0, "FINISHED"))
+        command, env = resolve(self.command, {**self.node.env, **self.env})
         return context.host.supervise(
-            self.command,
+            command,
             stdin=self.stdin.encode() if self.stdin else None,
-            env={**self.node.env, **self.env},
+            env=env,
             ok_exit_codes=self.okExitCodes.codes,
             started_when=self.startedWhen,
             start_timeout=self.startTimeout,
@@ -82,8 +106,12 @@ class Application(ResourceManager, rtype="linux::Application"):
         context.host.end()
 
     def do_release(self, context: Context) -> None:
-        """End what still runs and, with ``hardRelease``, remove its files."""
+        """End what still runs, tear down and, with ``hardRelease``, remove its files."""
         context.host.clear()
-        if self.hardRelease:
-            remove = f"rm -rf -- {shlex.quote(context.run_dir)}"
-            context.host.run(remove, cwd="/", sudo=self.sudo)
+        try:
+            if self.tearDown:
+                context.host.run(self.tearDown, sudo=self.sudo)
+        finally:
+            if self.hardRelease:
+                remove = f"rm -rf -- {shlex.quote(context.run_dir)}"
+                context.host.run(remove, cwd="/", sudo=self.sudo)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import InvalidValue
+from ...errors import FencedError, InvalidValue
 from ...model import (
     AbsolutePath,
     Action,
@@ -136,6 +136,18 @@ class Node(ResourceManager, rtype="linux::Node"):
         bool, False, help="First end what earlier runs of the experiment left running on it."
     )
 
+    cleanHome = Attribute(
+        bool, False, help="First remove what earlier runs of any experiment left on it."
+    )
+    cleanProcessesAfter = Attribute(
+        bool,
+        True,
+        help="Of no effect, for NEPI's scripts: a release ends what its run started, and no more.",
+    )
+    tearDown = Attribute(
+        str, help="A command that is run on it when it is released.", flags=Flag.DESIGN
+    )
+
     os = Attribute(str, help="Its operating system, as reported.", flags=Flag.NO_WRITE)
     system = Attribute(str, help="Its kernel, as reported.", flags=Flag.NO_WRITE)
     cpus = Attribute(int, help="Its processors, as reported.", flags=Flag.NO_WRITE)
@@ -190,7 +202,11 @@ class Node(ResourceManager, rtype="linux::Node"):
     def do_deploy(self, context: Context) -> None:
         """Make the run's directory and note what the machine says of itself."""
         host = context.host
-        host.prepare(clean_experiment=self.cleanExperiment, clean_processes=self.cleanProcesses)
+        host.prepare(
+            clean_experiment=self.cleanExperiment,
+            clean_processes=self.cleanProcesses,
+            clean_home=self.cleanHome,
+        )
         facts = host.facts
         self.serverKey = facts.host_key
         self.os = facts.os
@@ -200,5 +216,12 @@ class Node(ResourceManager, rtype="linux::Node"):
         self.addresses = " ".join(facts.addresses)
 
     def do_release(self, context: Context) -> None:
-        """End what the run left running and, with ``hardRelease``, remove its directory."""
-        context.host.dismantle(remove=self.hardRelease)
+        """Tear down, end what the run left running; with ``hardRelease`` remove its directory."""
+        try:
+            if self.tearDown:
+                context.host.run(self.tearDown)
+        except FencedError:
+            # An earlier attempt has come to the end; or else dismantle() raises it again.
+            context.log.info("the run has ended here already")
+        finally:
+            context.host.dismantle(remove=self.hardRelease)

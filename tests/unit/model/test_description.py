@@ -448,6 +448,16 @@ def test_spec_of_a_resource_without_host(d: Description) -> None:
     }
 
 
+def test_what_is_idle_depends_on_what_was_given(d: Description) -> None:
+    node = d.add("LinuxNode")
+    app = d.add("linux::Application", command="ls", node=node)
+    assert d.spec(app)["idle"] == ["deploy", "set"]
+    # What the engine is told of before it is deployed may still be given something.
+    assert d.spec(app, settled=False)["idle"] == ["set"]
+    d.set(app, "depends", "netcat")
+    assert d.spec(app)["idle"] == ["set"]
+
+
 def test_spec_of_a_host_and_what_acts_on_it(d: Description) -> None:
     node = d.add("LinuxNode", site="lab", maxSteps=3)
     app = d.add("linux::Application", command="ls", node=node)

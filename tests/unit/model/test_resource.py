@@ -73,6 +73,41 @@ def test_hooks_are_those_that_the_class_defines() -> None:
     assert ResourceManager.hooks_for(Action.DEPLOY) == ()
 
 
+def test_hooks_that_have_work_for_some_only() -> None:
+    class Rack(ResourceManager):
+        power = Attribute(str, help="x")
+        cable = Attribute(str, help="x")
+        called_for = {"do_deploy": ("power", "cable")}
+
+        def do_deploy(self, context: Any) -> None: ...
+
+        def do_start(self, context: Any) -> None: ...
+
+    class Shelf(Rack):
+        pass
+
+    class Cabinet(Rack):
+        def do_deploy(self, context: Any) -> None: ...
+
+    def names(cls: type[ResourceManager], **given: str) -> list[str]:
+        loaded = cls.load(guid=1, attributes=given)
+        return [hook.name for action in Action for hook in loaded.hooks(action)]
+
+    for cls in (Rack, Shelf):
+        assert names(cls) == ["do_start"]
+        assert names(cls, cable="red") == ["do_deploy", "do_start"]
+        assert [hook.name for hook in cls.hooks_for(Action.DEPLOY)] == ["do_deploy"]
+        assert cls.hooks_for(Action.DEPLOY, {"critical"}) == ()
+    # What a class defines anew is called as it says itself.
+    assert names(Cabinet) == ["do_deploy", "do_start"]
+
+
+@pytest.mark.parametrize("entry", [{"do_deploy": ("powr",)}, {"do_cook": ("power",)}])
+def test_hooks_called_for_what_is_not_there(entry: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(TypeError, match=r"called_for names (powr|do_cook)"):
+        type("Oven", (ResourceManager,), {"power": Attribute(str, help="x"), "called_for": entry})
+
+
 def test_changes_are_what_was_assigned_since_loading() -> None:
     given = {"size": 4}
     rm = Thing.load(guid=1, label="t", attributes=given)

@@ -6,10 +6,18 @@ from typing import Any
 
 import pytest
 
-from nepiq.controller.errors import FencedError, InvalidValue, NotAllowed, StartTimeout
+from nepiq.controller.errors import (
+    CommandError,
+    FencedError,
+    HostError,
+    InvalidValue,
+    NotAllowed,
+    StartTimeout,
+)
 from nepiq.controller.model import Action, Description, Exit, Login, State
 from nepiq.controller.resources.linux.application import Application
 from nepiq.controller.resources.linux.node import Node
+from nepiq.controller.resources.linux.tags import resolve
 from nepiq.controller.testing import Harness
 
 
@@ -31,7 +39,11 @@ def test_a_node_prepares_its_host_and_reports_facts() -> None:
     node = Harness(Node, cleanExperiment=True)
     node.deploy()
     assert node.host.calls[0].verb == "prepare"
-    assert node.host.calls[0].options == {"clean_experiment": True, "clean_processes": False}
+    assert node.host.calls[0].options == {
+        "clean_experiment": True,
+        "clean_processes": False,
+        "clean_home": False,
+    }
     rm = node.rm
     assert (rm.system, rm.cpus, rm.user) == ("Linux 6.1.0", 2, "user")
     assert rm.addresses == "10.0.0.1"
@@ -241,6 +253,9 @@ def test_the_start_timeout_adds_to_the_deadline() -> None:
         {"startTimeout": "5"},
         {"env": "no assignment"},
         {"command": ["ls"]},
+        {"depends": "bash -y"},
+        {"depends": "$(reboot)"},
+        {"depends": {"bash": 1}},
     ],
 )
 def test_odd_applications(settings: dict[str, Any]) -> None:
@@ -252,3 +267,93 @@ def test_the_exit_code_is_reported_only() -> None:
     with pytest.raises(NotAllowed):
         application(exitCode=0)
     assert Exit(0, "FINISHED") == Exit(0, "FINISHED", 0.0, "", {})
+
+
+# --- packages
+
+
+def test_packages_are_looked_for_only_if_there_are_any() -> None:
+    assert running(command="true").host.commands == ["true"]
+    app = running(command="true", depends="a,b  c;a")
+    looked, started = app.host.calls[-2:]
+    assert looked.command.startswith("set -- a b c\n")
+    assert looked.options["mutates"] is False
+    assert started.verb == "supervise"
+
+
+@pytest.mark.parametrize("manager", ["apt-get", "dnf", "yum"])
+def test_missing_packages_are_installed_as_root(manager: str) -> None:
+    app = application(command="true", depends="a b")
+    app.host.answer("^set --", f"{manager}\nb\n")
+    app.deploy()
+    call = app.host.calls[-1]
+    assert manager in call.command
+    assert call.command.count("install b") >= 1
+    assert call.options["sudo"] is True
+
+
+def test_packages_that_cannot_be_installed() -> None:
+    app = application(command="true", depends="b")
+    app.host.answer("^set --", "apt-get\nb\n")
+    app.host.answer("install b", CommandError("x", 100, "one\nE: Unable to locate package b\n"))
+    with pytest.raises(
+        HostError, match=r"apt-get cannot install b .exit code 100.: one; E: Unable"
+    ):
+        app.deploy()
+
+
+def test_a_host_without_a_package_manager() -> None:
+    app = application(command="true", depends="b")
+    app.host.answer("^set --", "none\n")
+    with pytest.raises(HostError, match="neither apt-get nor rpm"):
+        app.deploy()
+
+
+# --- places and the end
+
+
+def test_a_command_that_mentions_no_place_stays_as_it_is() -> None:
+    assert resolve("echo $RUN ${HOME}", {"A": "$B"}) == ("echo $RUN ${HOME}", {"A": "$B"})
+
+
+def test_places_are_set_where_they_are_mentioned() -> None:
+    command, env = resolve("${BIN}/x", {"A": "a b:${RUN_HOME}:$C`", "D": "$C"})
+    exported, made, variable, rest = command.split("; ")
+    assert exported == 'export RUN_HOME="$PWD" BIN="${PWD%/*/*/*/*}/.usr/bin"'
+    assert made == 'mkdir -p "$BIN" || exit'
+    assert variable == """export A='a b:'"${RUN_HOME}":"$C"'`'"""
+    assert (rest, env) == ("${BIN}/x", {"D": "$C"})
+
+
+def test_tearing_down() -> None:
+    app = running(command="sleep 100", tearDown="ip link del tap0", hardRelease=True, sudo=True)
+    app.host.answer("ip link", 1)
+    app.release()
+    verbs = [(call.verb, call.command) for call in app.host.calls[-3:]]
+    assert verbs == [
+        ("clear", ""),
+        ("run", "ip link del tap0"),
+        ("run", f"rm -rf -- {app.host.run_dir}"),
+    ]
+    assert app.host.calls[-2].options["sudo"] is True
+    assert (app.state, len(app.errors)) == (State.RELEASED, 1)
+
+
+def test_a_node_is_torn_down_once() -> None:
+    node = Harness(Node, tearDown="halt")
+    node.deploy()
+    node.release()
+    assert [call.verb for call in node.host.calls[-2:]] == ["run", "dismantle"]
+    again = Harness(Node, tearDown="halt")
+    again.deploy()
+    again.host.fenced = True  # an earlier attempt has come to the end
+    again.release()
+    assert again.errors == []
+    assert again.host.calls[-1].verb == "dismantle"
+
+
+def test_what_scripts_of_nepi_set_in_vain() -> None:
+    node = Harness(Node, cleanProcessesAfter=False, cleanHome=True)
+    node.deploy()
+    assert node.host.calls[0].options["clean_home"] is True
+    assert running(command="true", splitStderr=True, node=node).state is State.STARTED

@@ -64,6 +64,9 @@ local function reach(r, state, time, by, info, critical)
     time = max(time, tonumber(latest))
   end
   r.state = state
+  if state == 'RELEASED' and info and info ~= '' and not r.error then
+    r.error = info
+  end
   save(r)
   local text = stamp(time)
   for i = critical and IMPLIED.FAILED or 1, IMPLIED[state] do
