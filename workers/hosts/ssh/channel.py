@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
+from typing import Any
 
 import paramiko
 from paramiko.common import (
@@ -24,6 +26,8 @@ _COMPLAINT = 2000
 _PACKET = 32_000
 # What the host may send unasked; a part of it is given back at a time.
 _GIVEN_BACK = WINDOW // 8
+# Of what a login shell says before it runs a command, so much is kept for the error message.
+_PREAMBLE = 2000
 
 
 class _Bell:
@@ -60,6 +64,8 @@ class SshChannel(LineReader):
         self._patience = patience
         self._complaint = b""
         self._taken = 0
+        self._mark = secrets.token_hex(8)
+        self._preamble: bytes | None = b""  # None once the mark has come
         self._closing = threading.Lock()
         self._closed = False
         self._bell = _Bell()
@@ -69,13 +75,27 @@ class SshChannel(LineReader):
     def begin(self, command: str) -> None:
         """Have the user's shell on the host run a command.
 
+        It first prints a mark that takes a POSIX shell to make. Whatever comes before the mark,
+        as from a ``.bashrc``, is no output of the command; if none comes, it did not run.
+
         Raises:
             HostUnreachable: the connection was lost.
+            HostError: the host does not run commands.
+            DeadlineError, Cancelled: patience is at an end.
         """
-        try:
-            self._channel.exec_command(command.encode("utf-8", "surrogateescape"))
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            raise self._lost() from error
+        channel: Any = self._channel
+        text = f"printf '%s\\n' {self._mark}$((6*7))\n{command}"
+        channel.event.clear()
+        channel.event_ready = False
+        self._wire.send_of(
+            channel, cMSG_CHANNEL_REQUEST, b"exec", True, text.encode("utf-8", "surrogateescape")
+        )
+        while not channel.event.wait(self._patience.seconds()):
+            self._patience.check()
+        if not channel.event_ready:
+            if self._wire.is_active():
+                raise HostError("the host runs no commands", hint="its sshd refused exec")
+            raise self._lost()
 
     @property
     def closed(self) -> bool:
@@ -93,11 +113,16 @@ class SshChannel(LineReader):
         while not self._closed:
             output, complaint = self._take()
             self._complaint = (self._complaint + complaint)[-_COMPLAINT:]
+            arrived = bool(output or complaint)
+            output = self._after_mark(output)
             if output:
                 return output
-            if not complaint and self._ended():
+            if not arrived and self._ended():
+                self._check_mark(self._complaint)
                 return b""
-            if not complaint and quiet.expired:
+            if arrived:
+                continue
+            if quiet.expired:
                 raise self._patience.fallen_silent(self.complaint)
             self._bell.wait(self._patience.seconds(quiet.remaining))
             self._patience.check()
@@ -119,13 +144,14 @@ class SshChannel(LineReader):
         complaints: list[bytes] = []
         while True:
             output, complaint = self._take()
-            outputs.append(output)
+            outputs.append(self._after_mark(output))
             complaints.append(complaint)
             if not output and not complaint:
                 if self._ended():
                     break
                 self._bell.wait(self._patience.seconds())
                 self._patience.check()
+        self._check_mark(b"".join(complaints))
         code = self.code()
         if feeding is not None:
             feeding.join()
@@ -135,7 +161,7 @@ class SshChannel(LineReader):
         """Write all of ``data``; see :meth:`Channel.write`."""
         rest = memoryview(data)
         while rest:
-            size = self._room(min(len(rest), _PACKET))
+            size = self._room(min(len(rest), self._packet))
             if size:
                 self._wire.send_of(self._channel, cMSG_CHANNEL_DATA, bytes(rest[:size]))
                 rest = rest[size:]
@@ -199,6 +225,39 @@ class SshChannel(LineReader):
             taken, self._taken = self._taken, 0
             self._wire.send_of(channel, cMSG_CHANNEL_WINDOW_ADJUST, taken)
         return found[0], found[1]
+
+    def _after_mark(self, output: bytes) -> bytes:
+        """What of the output is the command's."""
+        if self._preamble is None:
+            return output
+        said = self._preamble + output
+        _, mark, rest = said.partition(f"{self._mark}42\n".encode())
+        self._preamble = None if mark else said[-_PREAMBLE:]
+        return rest if mark else b""
+
+    def _check_mark(self, complaint: bytes) -> None:
+        """Called at the end of the output: it is an error if the command did not run.
+
+        Raises:
+            HostUnreachable: because the connection was lost.
+            HostError: because the shell does not do that.
+        """
+        if self._preamble is None or self._closed:
+            return
+        code = self.code()
+        said = b"\n".join((self._preamble, complaint)).decode("utf-8", "replace").split("\n")
+        words = " | ".join(line.strip() for line in said if line.strip()) or "nothing"
+        raise HostError(
+            f"the login shell did not run a command: it said {words[-300:]} and exited with {code}",
+            hint="the user needs a login shell that takes POSIX commands, as sh, bash and zsh "
+            "do (getent passwd, chsh)",
+        )
+
+    @property
+    def _packet(self) -> int:
+        """Bytes that one message may carry."""
+        most: int = self._channel.out_max_packet_size
+        return min(_PACKET, max(1, most - 64))
 
     def _ended(self) -> bool:
         """Whether the output has ended and all of it was taken; called after an empty take."""

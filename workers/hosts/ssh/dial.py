@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import queue
 import random
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import paramiko
@@ -27,6 +27,8 @@ from ....controller.model.timing import Deadline
 from ..session import TICK
 from .config import Target
 from .hostkeys import KnownKeys
+from .identities import offered
+from .proxy import ProxySocket
 from .wire import Wire
 
 # A host that acknowledges nothing for so long is lost, whether data is under way (milliseconds)
@@ -61,7 +63,7 @@ class Attempt:
         machine: name of this worker machine, for messages.
         deadline: when whoever asked gives up; the login's ``connect_timeout`` may come before.
         cancel: what ends it early when set.
-        limit: the sooner of the two.
+        limit: the sooner of the two ends.
     """
 
     target: Target
@@ -71,6 +73,10 @@ class Attempt:
 
     def __post_init__(self) -> None:
         """Begin to count."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Count ``connect_timeout`` from now."""
         self.limit = self.deadline.sooner(self.target.login.connect_timeout)
 
     @property
@@ -167,39 +173,71 @@ def _socket(attempt: Attempt, tunnel: Tunnel) -> Any:
     if target.gateway is not None:
         return tunnel(attempt)
     if target.proxy_command:
-        return paramiko.ProxyCommand(target.proxy_command)
-    try:
-        found = socket.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = str(error.strerror).lower() if isinstance(error, OSError) else "no name of a host"
-        hint = "is it spelt right? does the worker machine know it (getent hosts)?"
-        raise attempt.unreachable(why, hint) from error
+        return ProxySocket.run(target.proxy_command)
+    found = _look_up(attempt)
     failure: OSError | None = None
-    for family, kind, protocol, _, address in found:
+    for number, (family, kind, protocol, _, address) in enumerate(found):
+        # One address that swallows packets must not use up the time of the others.
+        share = Deadline.after(attempt.limit.remaining / (len(found) - number))
         sock = socket.socket(family, kind, protocol)
         try:
-            _connect(sock, address, attempt)
+            _connect(sock, address, attempt, share)
         except OSError as error:
             sock.close()
             failure = error
-        except _TooSlow:
-            sock.close()
-            hint = "is it up? does a firewall drop the packets?"
-            raise attempt.too_slow("no answer", hint) from None
         except BaseException:
             sock.close()
             raise
         else:
             return sock
+    raise _no_connection(attempt, failure) from failure
+
+
+def _no_connection(attempt: Attempt, failure: OSError | None) -> HostError:
+    if isinstance(failure, TimeoutError):
+        return attempt.too_slow("no answer", "is it up? does a firewall drop the packets?")
     if isinstance(failure, ConnectionRefusedError):
-        hint = f"nothing listens on port {target.port}: is sshd running there, on that port?"
-        raise attempt.unreachable("connection refused", hint) from failure
+        port = attempt.target.port
+        hint = f"nothing listens on port {port}: is sshd running there, on that port?"
+        return attempt.unreachable("connection refused", hint)
     why = os.strerror(failure.errno or 0).lower() if failure else "its name has no address"
-    raise attempt.unreachable(why, "is it up, and the network between?") from failure
+    return attempt.unreachable(why, "is it up, and the network between?")
 
 
-def _connect(sock: socket.socket, address: Any, attempt: Attempt) -> None:
-    """Connect, without a wait that nothing ends."""
+def _look_up(attempt: Attempt) -> list[Any]:
+    """The addresses of the target. The resolver takes no deadline, so another thread asks it."""
+    answer: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
+    target = attempt.target
+
+    def ask() -> None:
+        try:
+            answer.put(socket.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answer.put(error)
+
+    threading.Thread(target=ask, name="look up a host", daemon=True).start()
+    hint = "is it spelt right? does the worker machine know it (getent hosts)?"
+    found: list[Any] | Exception | None = None
+    while found is None:
+        try:
+            found = answer.get(timeout=attempt.patience())
+        except queue.Empty:
+            try:
+                attempt.check()
+            except _TooSlow:
+                raise attempt.too_slow("the worker machine did not find its name", hint) from None
+    if isinstance(found, Exception):
+        said = found.strerror if isinstance(found, OSError) else None
+        raise attempt.unreachable(str(said or "no name of a host").lower(), hint) from found
+    return found
+
+
+def _connect(sock: socket.socket, address: Any, attempt: Attempt, share: Deadline) -> None:
+    """Connect, without a wait that nothing ends.
+
+    Raises:
+        OSError: it is not possible; TimeoutError if it took longer than ``share``.
+    """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _LIVENESS.items():
@@ -210,8 +248,11 @@ def _connect(sock: socket.socket, address: Any, attempt: Attempt) -> None:
         sock.connect(address)
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
-    while not poll.poll(math.ceil(attempt.patience() * 1000)):
-        attempt.check()
+    while not poll.poll(math.ceil(min(attempt.patience(), share.remaining) * 1000)):
+        if share.expired:
+            raise TimeoutError
+        with contextlib.suppress(_TooSlow):
+            attempt.check()
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))
@@ -244,7 +285,7 @@ def _log_in(wire: Wire, attempt: Attempt) -> None:
     """Offer keys until one is taken."""
     target = attempt.target
     tried: list[str] = []
-    for name, key in _keys(attempt):
+    for name, key in offered(target, attempt.here):
         if len(tried) == _MOST_KEYS:
             break
         tried.append(name)
@@ -259,6 +300,11 @@ def _log_in(wire: Wire, attempt: Attempt) -> None:
             break
         if wire.is_authenticated():
             return
+        if not wire.is_active():
+            lost = wire.get_exception()
+            if lost is not None:  # it did not say goodbye, as it does after too many keys
+                raise _TurnedAway(lost)
+            break
     if not tried:
         wanted = ", ".join(map(str, target.identities))
         raise LoginRefused(
@@ -267,46 +313,6 @@ def _log_in(wire: Wire, attempt: Attempt) -> None:
         )
     raise LoginRefused(
         f"{target} does not let {target.user} in with {', '.join(tried)} {attempt.here}",
-        hint=f"is the public key in ~{target.user}/.ssh/authorized_keys there?",
+        hint=f"is the public key in ~{target.user}/.ssh/authorized_keys there? may the user log in?"
+        + (f" only {_MOST_KEYS} keys are tried: give identity=" if len(tried) > 1 else ""),
     )
-
-
-def _keys(attempt: Attempt) -> Iterator[tuple[str, paramiko.PKey]]:
-    """Keys to offer, each with what it is called in messages.
-
-    Raises:
-        LoginRefused: the key that was asked for cannot be used.
-    """
-    target = attempt.target
-    for path in target.identities:
-        try:
-            yield str(path), _load(path)
-        except (OSError, ValueError, paramiko.SSHException) as error:
-            if target.demanded:
-                raise _unusable(path, error, attempt) from error
-    if target.agent:
-        agent = paramiko.Agent()
-        try:
-            for key in agent.get_keys():
-                yield f"{key.get_name()} of the agent", key
-        finally:
-            agent.close()
-
-
-def _load(path: Path) -> paramiko.PKey:
-    """The private key in a file, with its certificate if that lies beside it."""
-    try:
-        return paramiko.PKey.from_path(path)
-    except TypeError as error:  # how the library behind Paramiko says it
-        raise paramiko.PasswordRequiredException(str(error)) from error
-
-
-def _unusable(path: Path, error: Exception, attempt: Attempt) -> LoginRefused:
-    if isinstance(error, FileNotFoundError):
-        why, hint = "does not exist", "identity is a path on the worker machine"
-    elif isinstance(error, paramiko.PasswordRequiredException):
-        why = "has a passphrase"
-        hint = "load it into the agent of the worker (ssh-add), and leave identity out"
-    else:
-        why, hint = f"cannot be used: {error}", ""
-    return LoginRefused(f"the key {path} {attempt.here} {why}", hint=hint)
