@@ -140,7 +140,7 @@ def _path(text: str, known: Mapping[str, str]) -> Path:
 
 def _key_names(known: Mapping[str, str], alias: str) -> tuple[str, ...]:
     # An alias stands for name and port; a key without port is good for every port (sshd(8)).
-    name = known["h"].lower()
+    name = known["h"]
     if alias or known["p"] == "22":
         return (alias or name,)
     return f"[{name}]:{known['p']}", name

@@ -156,7 +156,8 @@ class _Reader:
         for pattern in patterns:
             wanted = str(folder / Path(pattern).expanduser())
             for name in sorted(glob.glob(wanted)):  # noqa: PTH207 - it is absolute
-                self._file(Path(name), folder, depth + 1, live)
+                if Path(name).is_file():
+                    self._file(Path(name), folder, depth + 1, live)
 
     def _take(self, option: str, rest: str) -> None:
         said = [rest] if option in _COMMANDS else words(rest)
@@ -192,7 +193,7 @@ class _Reader:
         patterns = value.split(",")
         if criterion == "host":
             lowered = [pattern.lower() for pattern in patterns]
-            return matches(self.tokens()["h"].lower(), lowered)
+            return matches(self.tokens()["h"], lowered)
         if criterion == "originalhost":
             return matches(self._host, patterns)
         if criterion == "user":
@@ -219,7 +220,7 @@ def tokens(host: str, found: Mapping[str, list[str]]) -> dict[str, str]:
     return {
         "%": "%",
         "d": str(Path.home()),
-        "h": name,
+        "h": name.lower(),
         "i": str(os.getuid()),
         "k": found.get("hostkeyalias", [name])[0],
         "L": here.partition(".")[0],
