@@ -118,7 +118,7 @@ class SshChannel(LineReader):
             if output:
                 return output
             if not arrived and self._ended():
-                self._check_mark(self._complaint)
+                self._check_end(self._complaint)
                 return b""
             if arrived:
                 continue
@@ -151,7 +151,7 @@ class SshChannel(LineReader):
                     break
                 self._bell.wait(self._patience.seconds())
                 self._patience.check()
-        self._check_mark(b"".join(complaints))
+        self._check_end(b"".join(complaints))
         code = self.code()
         if feeding is not None:
             feeding.join()
@@ -235,14 +235,18 @@ class SshChannel(LineReader):
         self._preamble = None if mark else said[-_PREAMBLE:]
         return rest if mark else b""
 
-    def _check_mark(self, complaint: bytes) -> None:
-        """Called at the end of the output: it is an error if the command did not run.
+    def _check_end(self, complaint: bytes) -> None:
+        """Called at the end of the output: whether it is the end, and the command did run.
 
         Raises:
-            HostUnreachable: because the connection was lost.
-            HostError: because the shell does not do that.
+            HostUnreachable: the connection was lost.
+            HostError: the login shell does not run commands.
         """
-        if self._preamble is None or self._closed:
+        if self._closed:
+            return
+        if not self._channel.eof_received and not self._wire.parted(self._channel):
+            raise self._lost()
+        if self._preamble is None:
             return
         code = self.code()
         said = b"\n".join((self._preamble, complaint)).decode("utf-8", "replace").split("\n")

@@ -15,7 +15,7 @@ from ..channel import Patience
 from ..session import TICK
 from .channel import SshChannel
 from .config import resolve
-from .dial import Attempt, dial
+from .dial import Attempt, Closing, dial
 from .wire import ChannelRefused, Wire, WireLost
 
 #: Sessions in one SSH connection, one below OpenSSH's default (sshd_config(5), MaxSessions).
@@ -65,7 +65,7 @@ class Connection:
         self._changed = threading.Condition()
         self._connecting = False
         self._failure: tuple[float, HostError] | None = None
-        self._closed = False
+        self._closing = threading.Event()
         self.host_key = ""
         self.made = 0
 
@@ -76,7 +76,7 @@ class Connection:
     @property
     def closed(self) -> bool:
         """True once it was closed."""
-        return self._closed
+        return self._closing.is_set()
 
     @property
     def alive(self) -> bool:
@@ -153,7 +153,7 @@ class Connection:
     def close(self) -> None:
         """Close it and every channel in it."""
         with self._changed:
-            self._closed = True
+            self._closing.set()
             lines, self._lines = self._lines, []
             self._changed.notify_all()
         for line in lines:
@@ -190,6 +190,8 @@ class Connection:
                 self._forget_dead()
                 if self._lines:
                     return self._lines[0]
+                if self.closed:
+                    raise self._over()
                 if not self._connecting:
                     self._begin_connecting()
                     break
@@ -208,8 +210,8 @@ class Connection:
         return None
 
     def _wants_another(self, lasting: bool) -> bool:
-        if self._closed:
-            raise HostError(f"the session with {self} is closed")
+        if self.closed:
+            raise self._over()
         if self._connecting or len(self._lines) >= MOST_WIRES:
             return False
         held = all(line.lasting >= max(1, line.room // 2) for line in self._lines)
@@ -259,8 +261,7 @@ class Connection:
             with self._changed:
                 self.made += 1
                 self._lines.append(_Line(wire))
-                closed = self._closed
-            if closed:
+            if self.closed:
                 wire.close()
         finally:
             with self._changed:
@@ -270,8 +271,14 @@ class Connection:
 
     def _dial(self, patience: Patience) -> Wire:
         target = resolve(self._login, self._config)
-        attempt = Attempt(target, self._machine, patience.deadline, patience.cancel)
-        return dial(attempt, lambda it: self._others(_gateway_of(it)).tunnel(it))
+        attempt = Attempt(target, self._machine, patience.deadline, patience.cancel, self._closing)
+        try:
+            return dial(attempt, lambda it: self._others(_gateway_of(it)).tunnel(it))
+        except Closing:
+            raise self._over() from None
+
+    def _over(self) -> HostError:
+        return HostError(f"the session with {self} is closed")
 
 
 def _nothing() -> None:

@@ -46,6 +46,10 @@ _MOST_KEYS = 5
 _TURNED_AWAY_PAUSE = 0.1
 
 
+class Closing(Exception):
+    """The connection is closed before it is made."""
+
+
 class _TooSlow(Exception):
     """What is waited for did not come in time."""
 
@@ -63,6 +67,7 @@ class Attempt:
         machine: name of this worker machine, for messages.
         deadline: when whoever asked gives up; the login's ``connect_timeout`` may come before.
         cancel: what ends it early when set.
+        closing: set when the connection is not wanted any more.
         limit: the sooner of the two ends.
     """
 
@@ -70,6 +75,7 @@ class Attempt:
     machine: str
     deadline: Deadline
     cancel: threading.Event | None
+    closing: threading.Event
 
     def __post_init__(self) -> None:
         """Begin to count."""
@@ -90,6 +96,8 @@ class Attempt:
 
     def check(self) -> None:
         """Raise if there is no time left, or no wish."""
+        if self.closing.is_set():
+            raise Closing
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
         if self.limit.expired:
@@ -142,10 +150,11 @@ def dial(attempt: Attempt, tunnel: Tunnel) -> Wire:
 
 
 def _sleep(attempt: Attempt, seconds: float) -> None:
-    moment = min(seconds, attempt.limit.remaining)
-    (attempt.cancel or threading.Event()).wait(moment)
-    if attempt.cancel is not None and attempt.cancel.is_set():
-        raise Cancelled
+    end = attempt.limit.sooner(seconds)
+    while not end.expired:
+        attempt.closing.wait(min(end.remaining, attempt.patience()))
+        with contextlib.suppress(_TooSlow):
+            attempt.check()
 
 
 def _connected(attempt: Attempt, tunnel: Tunnel, keys: KnownKeys) -> Wire:
@@ -251,7 +260,7 @@ def _connect(sock: socket.socket, address: Any, attempt: Attempt, share: Deadlin
     while not poll.poll(math.ceil(min(attempt.patience(), share.remaining) * 1000)):
         if share.expired:
             raise TimeoutError
-        with contextlib.suppress(_TooSlow):
+        with contextlib.suppress(_TooSlow):  # that is for its caller to say
             attempt.check()
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:

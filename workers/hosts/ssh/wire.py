@@ -233,12 +233,17 @@ class Wire(paramiko.Transport):
         super()._parse_channel_open_failure(message)  # type: ignore[misc]
         self.get_exception()  # whom it concerns has it; others must not find it
 
+    def parted(self, channel: paramiko.Channel) -> bool:
+        """Whether the other side has closed a channel, rather than been lost."""
+        with self._open_lock:
+            return channel.chanid not in self._open
+
     @staticmethod
     def _take_leave(channel: Any, message: Message) -> None:
-        channel._handle_close(message)
         wire: Wire = channel.transport
         with wire._open_lock:
             _, leave = wire._open.pop(channel.chanid, (None, None))
+        channel._handle_close(message)
         if leave is not None:
             leave()
 
