@@ -143,10 +143,20 @@ def dial(attempt: Attempt, tunnel: Tunnel) -> Wire:
             return _connected(attempt, tunnel, keys)
         except _TurnedAway as error:
             if attempt.limit.remaining < pause:
-                hint = "sshd turns clients away when many log in at once (MaxStartups), or by rule"
-                raise attempt.unreachable(f"it hung up before the login ({error})", hint) from None
+                raise _turned_away(attempt, error) from error
         _sleep(attempt, pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads, hides nothing
         pause *= 2
+
+
+def _turned_away(attempt: Attempt, error: _TurnedAway) -> HostError:
+    command = attempt.target.proxy_command
+    if command:
+        why, hint = f"ProxyCommand {command!r} ended", "run it by hand to see why"
+    else:
+        why = "it hung up before the login"
+        hint = "sshd turns clients away when many log in at once (MaxStartups), or by rule"
+    said = str(error)
+    return attempt.unreachable(f"{why} ({said})" if said else why, hint)
 
 
 def _sleep(attempt: Attempt, seconds: float) -> None:
@@ -286,7 +296,7 @@ def _greet(wire: Wire, attempt: Attempt, keys: KnownKeys) -> None:
         error = wire.get_exception()
         if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
             raise HostError(f"{attempt.target} and Paramiko have no algorithm in common: {error}")
-        raise _TurnedAway(error or "without a word")
+        raise _TurnedAway(error or "")
     keys.check(wire.get_remote_server_key())
 
 

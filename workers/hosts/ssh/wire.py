@@ -105,7 +105,7 @@ class Wire(paramiko.Transport):
     def settle(self) -> None:
         """Now that it is set up: wake only for messages, and for a sign of life now and then."""
         self.sock.settimeout(KEEPALIVE)
-        self.packetizer.set_keepalive(int(KEEPALIVE), self._ask_for_life)
+        self.packetizer.set_keepalive(KEEPALIVE, self._ask_for_life)
 
     def close(self) -> None:
         """Close it at once, also while its thread waits for the other side."""
