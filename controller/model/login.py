@@ -58,6 +58,7 @@ class Login:
             port = port.removeprefix(":") if bracket else "?"
         elif place.count(":") == 1:
             host, _, port = place.partition(":")
+            port = port or "?"
         usable = (
             host and not host.startswith("-") and not any(c.isspace() or c in ",/" for c in host)
         )

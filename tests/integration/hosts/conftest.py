@@ -13,7 +13,7 @@ from tests.conftest import Need
 from tests.integration.hosts.remote import Remote
 from tests.integration.hosts.rig import Rig
 from tests.integration.hosts.sudoers import PASSWORD, RigOf, Sudoers, UserRig
-from tests.testbed.bed import Testbed
+from tests.testbed import Testbed
 
 from nepiq.controller.model.values import SecretReference
 
@@ -23,6 +23,14 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     """A run whose node is deployed; after the test it is released and must leave nothing."""
     made = Rig(tmp_path)
     made.prepare()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def remote(testbed: Testbed) -> Iterator[Remote]:
+    """The sessions of one worker with the shared hosts."""
+    made = Remote(testbed)
     yield made
     made.close()
 
@@ -55,11 +63,3 @@ def rig_of(sudoers: Sudoers) -> Iterator[RigOf]:
 def password_file(tmp_path: Path) -> str:
     (tmp_path / "password").write_text(PASSWORD + "\n")
     return f"file:{tmp_path}/password"
-
-
-@pytest.fixture
-def remote(testbed: Testbed) -> Iterator[Remote]:
-    """What a worker sees of fresh test hosts."""
-    made = Remote(testbed)
-    yield made
-    made.close()

@@ -1,77 +1,83 @@
-"""A run on a test host, over SSH, without an engine."""
+"""A host of the test bed, as a worker reaches it."""
 
 from __future__ import annotations
 
-import itertools
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
-from tests.testbed.bed import Testbed
-from tests.testbed.host import Host
+from tests.testbed import Host, Testbed
 
 from nepiq.controller.model.login import Login
-from nepiq.controller.model.resource import Placement
 from nepiq.controller.model.timing import Deadline
-from nepiq.workers.hosts import SessionPool, ShellHost, SshSession
+from nepiq.workers.hosts import SessionPool, ShellHost
+from nepiq.workers.hosts.ssh import Connection, SshSession
+from nepiq.workers.hosts.ssh.wire import Wire
+
+from .rig import until
+
+MACHINE = "lab-1"
 
 
-class Node:
-    """A node on a host that is logged in to."""
-
-    home = ""
-
-    def __init__(self, login: Login) -> None:
-        self._login = login
-
-    def placement(self) -> Placement:
-        return Placement("default", local=False, limit=8)
-
-    def login(self) -> Login:
-        return self._login
+def wires() -> list[Wire]:
+    """The SSH connections of this process that live."""
+    return [thread for thread in threading.enumerate() if isinstance(thread, Wire)]
 
 
 class Remote:
-    """A worker's view of the hosts of a bed.
+    """The sessions of one worker with the hosts of a bed.
 
     Args:
         bed: the hosts.
-        machine: the name of this worker machine in messages.
+        config: an ssh_config file instead of the bed's.
     """
 
-    def __init__(self, bed: Testbed, machine: str = "lab-pc") -> None:
+    def __init__(self, bed: Testbed, config: Path | None = None) -> None:
         self.bed = bed
-        self.pool = SessionPool(machine, str(bed.ssh_config))
-        self.run_id = f"run-{secrets.token_hex(6)}"
-        self._tokens = itertools.count(1_763_789_000_000_000)
+        self.host: Host = (bed.hosts or bed.private)[0]
+        self.pool = SessionPool(MACHINE, str(config or bed.ssh_config))
 
-    def login(self, host: Host | str, **changes: object) -> Login:
-        """How to log in to a host, or to an address as if it were one."""
-        address = host if isinstance(host, str) else host.address
-        login = Login(address, "lab", identity=str(self.bed.identity), connect_timeout=5.0)
-        return replace(login, **changes)  # type: ignore[arg-type]
+    def connection(self, login: Login | None = None) -> Connection:
+        """The connection with a machine; with the first host if none is named."""
+        return self.pool.connection(login or Login(self.host.name))
 
-    def session(self, login: Login) -> SshSession:
-        """A session with whoever the login names."""
-        made = self.pool.session(Node(login))
-        assert isinstance(made, SshSession)
-        return made
+    def session(self, login: Login | None = None, home: str = "") -> SshSession:
+        """A session with a machine; with the first host if none is named."""
+        return SshSession(self.connection(login), home=home)
 
-    def host(
-        self, login: Login, guid: int = 1, occasion: int = 1, *, seconds: float = 30.0
-    ) -> ShellHost:
-        """The host as the next attempt of a resource sees it. Its node has guid 1."""
+    def shell(self, login: Login | None = None, timeout: float = 20.0, home: str = "") -> ShellHost:
+        """The host as the deployment of a node sees it."""
         return ShellHost(
-            self.session(login),
-            run_id=self.run_id,
+            self.session(login, home),
+            run_id=f"run-{secrets.token_hex(6)}",
             exp_id="exp",
             node=1,
-            guid=guid,
-            occasion=occasion,
-            token=next(self._tokens),
-            deadline=Deadline.after(seconds),
-            where=f"app-{guid} on {login.hostname}",
+            guid=1,
+            occasion=1,
+            token=1_763_789_000_000_000,
+            deadline=Deadline.after(timeout),
+            where="node-1",
         )
 
+    def login(self, **attributes: object) -> Login:
+        """A login on the first host that says some things by itself."""
+        return replace(Login(self.host.name), **attributes)  # type: ignore[arg-type]
+
     def close(self) -> None:
-        """Close every session."""
+        """Close every connection; none of their threads may stay."""
         self.pool.close()
+        until(lambda: not wires())
+
+
+@contextmanager
+def own_bed(hosts: int = 1, private: int = 0, **options: str) -> Iterator[Remote]:
+    """A bed whose hosts have other options of sshd from their first connection on."""
+    with Testbed(hosts=hosts, private=private, sshd=options) as bed:
+        remote = Remote(bed)
+        try:
+            yield remote
+        finally:
+            remote.close()

@@ -1,17 +1,11 @@
-"""What users are told when a host cannot be worked with: what, where, from where, what to do."""
+"""What goes wrong on the way to a host, or there: which error, what it says, and how soon."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.integration.hosts.remote import Remote
-from tests.integration.hosts.rig import until
 
 from nepiq.controller.errors import (
     DeadlineError,
@@ -21,254 +15,274 @@ from nepiq.controller.errors import (
     LoginRefused,
 )
 from nepiq.controller.model.login import Login
+from nepiq.workers.hosts import ShellHost
 
-#: Seconds on top of a deadline that a loaded machine may take to say so.
-SLACK = 4.0
+from .keys import make_key
+from .remote import MACHINE, Remote, own_bed
 
 
-@contextmanager
-def told(kind: type[HostError], *words: str, within: float = 5.0) -> Iterator[None]:
-    """The block raises exactly this kind of error in time, and all of these words are in it."""
+def error_of(shell: ShellHost, kind: type[HostError], within: float = 5.0) -> HostError:
+    """The error of a deployment: of exactly this kind, in time, and it says where."""
     began = time.monotonic()
-    with pytest.raises(kind) as caught:
-        yield
-    assert time.monotonic() - began < within + SLACK
+    with pytest.raises(HostError) as caught:
+        shell.prepare()
+    assert time.monotonic() - began < within
     assert type(caught.value) is kind
-    text = str(caught.value)
-    assert [word for word in words if word not in text] == [], text
-    assert caught.value.hint
+    assert caught.value.where == "node-1"
+    return caught.value
 
 
-def key(folder: Path, name: str, kind: str = "ed25519", passphrase: str = "") -> str:
-    path = folder / name
-    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", str(path)]
-    subprocess.run(command, check=True)
-    return str(path)
+def says(error: HostError, message: str, hint: str) -> None:
+    """The error names the worker machine, what happened, and what to do."""
+    assert MACHINE in f"{error.message} {error.hint}"
+    assert message in error.message
+    assert hint in error.hint
 
 
-# --- it does not answer
+# -- the network --------------------------------------------------------------------------------
 
 
-def test_nothing_listens(remote: Remote) -> None:
-    login = remote.login(remote.bed.hosts[0], port=2222, server_key=public(remote))
-    with told(HostUnreachable, "10.", ":2222", "lab-pc", "refused", "sshd"):
-        remote.host(login).prepare()
-
-
-def public(remote: Remote) -> str:
-    """The public key of the first host."""
-    return remote.bed.hosts[0].known_hosts_line.split(" ", 1)[1]
-
-
-def test_no_answer(remote: Remote) -> None:
-    login = remote.login(remote.bed.unreachable, connect_timeout=1.0)
-    with told(HostUnreachable, "no answer within 1 s", "lab-pc", "firewall", within=1.0):
-        remote.host(login).prepare()
-
-
-def test_silence(remote: Remote) -> None:
-    address, port = remote.bed.silent_port()
-    login = remote.login(address, port=port, connect_timeout=1.0)
-    with told(HostUnreachable, "no SSH greeting within 1 s", "lab-pc", within=1.0):
-        remote.host(login).prepare()
-    with told(DeadlineError, "time of the step was over", within=0.5):
-        remote.host(remote.login(address, port=port), seconds=0.5).prepare()
-
-
-def test_no_such_name(remote: Remote) -> None:
-    with told(HostUnreachable, "no.such.host.invalid", "lab-pc", "spelt"):
-        remote.host(remote.login("no.such.host.invalid")).prepare()
-
-
-def test_something_else_listens(remote: Remote) -> None:
-    server = remote.bed.hosts[0]
-    listener = server.run(
-        "(while :; do echo hello | nc -q0 -l 7777; done) >/dev/null 2>&1 & echo $!"
+def test_a_name_that_nobody_knows(remote: Remote) -> None:
+    error = error_of(remote.shell(Login("no-such-host.invalid")), HostUnreachable)
+    says(
+        error,
+        "cannot reach root@no-such-host.invalid" if False else "no-such-host.invalid",
+        "spelt",
     )
-    assert listener.stdout.strip().isdigit()
-    login = remote.login(server, port=7777, connect_timeout=1.0, server_key=public(remote))
-    with told(HostUnreachable, "hung up before the login", within=2.0):
-        remote.host(login).prepare()
 
 
-# --- it is not who it should be
+def test_no_route(remote: Remote) -> None:
+    # 240/4 is reserved (RFC 1112, section 4): Linux has no way there.
+    error = error_of(remote.shell(Login("240.0.0.1", connect_timeout=1.0)), HostUnreachable)
+    says(error, "240.0.0.1", "is it up")
 
 
-def test_an_unknown_host_key(remote: Remote, tmp_path: Path) -> None:
-    (tmp_path / "config").write_text("UserKnownHostsFile /dev/null\n")
-    stranger = Remote(remote.bed)
-    stranger.pool._ssh_config = str(tmp_path / "config")
-    host = remote.bed.hosts[0]
-    with told(HostKeyError, host.address, "not known", "lab-pc", "SHA256:", "accept-new"):
-        stranger.host(remote.login(host)).prepare()
-    accepting = stranger.host(remote.login(host, accept_new=True))
-    accepting.prepare()
-    assert accepting.facts.host_key == public(remote).rsplit(" ", 1)[0] or public(
-        remote
-    ).startswith(accepting.facts.host_key)
-    stranger.close()
+def test_refused(remote: Remote) -> None:
+    error = error_of(remote.shell(remote.login(port=4)), HostUnreachable)
+    says(
+        error,
+        f"{remote.host.address}:4 (host-1) from worker machine lab-1: connection refused",
+        "port 4",
+    )
 
 
-def test_a_changed_host_key(remote: Remote, tmp_path: Path) -> None:
-    first, second = remote.bed.hosts[:2]
-    other = second.known_hosts_line.split(" ", 1)[1]
-    (tmp_path / "known").write_text(f"{first.address} {other}\n")
-    (tmp_path / "config").write_text(f"UserKnownHostsFile {tmp_path}/known\n")
-    deceived = Remote(remote.bed)
-    deceived.pool._ssh_config = str(tmp_path / "config")
-    with told(HostKeyError, first.address, "another key", "ssh-keygen -R", "lab-pc"):
-        deceived.host(remote.login(first, accept_new=True)).prepare()
-    with told(HostKeyError, first.address, "another key", "serverKey"):
-        remote.host(remote.login(first, server_key=other)).prepare()
-    deceived.close()
+def test_no_answer_to_syn(remote: Remote) -> None:
+    login = Login(remote.bed.unreachable, connect_timeout=1.0)
+    error = error_of(remote.shell(login), HostUnreachable, within=2.0)
+    says(
+        error,
+        f"{remote.bed.unreachable} from worker machine lab-1: no answer within 1 s",
+        "firewall",
+    )
 
 
-# --- it does not let us in
+def test_accepts_and_never_answers(remote: Remote) -> None:
+    address, port = remote.bed.silent_port()
+    login = Login(address, port=port, connect_timeout=1.0)
+    error = error_of(remote.shell(login), HostUnreachable, within=2.5)
+    says(error, "no SSH greeting within 1 s", "is it sshd")
 
 
-def test_a_key_that_it_does_not_know(remote: Remote, tmp_path: Path) -> None:
-    wrong = key(tmp_path, "wrong")
-    with told(LoginRefused, "lab@", wrong, "lab-pc", "authorized_keys"):
-        remote.host(remote.login(remote.bed.hosts[0], identity=wrong)).prepare()
+def test_the_time_of_the_step_comes_first(remote: Remote) -> None:
+    for login in (Login(remote.bed.unreachable), Login(*remote.bed.silent_port()[:1])):
+        error = (
+            error_of(remote.shell(login, timeout=0.5), DeadlineError, 2.0)
+            if login.hostname == remote.bed.unreachable
+            else None
+        )
+        assert error is None or "when the time of the step was over" in error.message
 
 
-def test_a_key_that_is_not_there(remote: Remote, tmp_path: Path) -> None:
-    with told(LoginRefused, f"{tmp_path}/nokey", "lab-pc", "does not exist"):
-        remote.host(remote.login(remote.bed.hosts[0], identity=f"{tmp_path}/nokey")).prepare()
+# -- the login ----------------------------------------------------------------------------------
+
+
+def test_a_wrong_key(remote: Remote, tmp_path: Path) -> None:
+    make_key(tmp_path / "key")
+    error = error_of(remote.shell(remote.login(identity=str(tmp_path / "key"))), LoginRefused)
+    says(
+        error,
+        f"(host-1) does not let lab in with {tmp_path}/key on worker machine",
+        "authorized_keys",
+    )
+
+
+def test_a_user_who_is_not_there(remote: Remote) -> None:
+    error = error_of(remote.shell(remote.login(username="nobody-known")), LoginRefused)
+    says(error, "does not let nobody-known in", "~nobody-known/.ssh/authorized_keys")
+
+
+def test_a_key_that_is_missing(remote: Remote, tmp_path: Path) -> None:
+    error = error_of(remote.shell(remote.login(identity=str(tmp_path / "key"))), LoginRefused)
+    says(
+        error,
+        f"the key {tmp_path}/key on worker machine lab-1 does not exist",
+        "on the worker machine",
+    )
 
 
 def test_a_key_with_a_passphrase(remote: Remote, tmp_path: Path) -> None:
-    locked = key(tmp_path, "locked", passphrase="secret words")
-    with told(LoginRefused, locked, "lab-pc", "passphrase", "ssh-add"):
-        remote.host(remote.login(remote.bed.hosts[0], identity=locked)).prepare()
+    make_key(tmp_path / "key", passphrase="secret")
+    error = error_of(remote.shell(remote.login(identity=str(tmp_path / "key"))), LoginRefused)
+    says(error, "on worker machine lab-1 has a passphrase", "ssh-add")
 
 
-def test_no_key_at_all(remote: Remote, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    (tmp_path / "config").write_text(
-        f"UserKnownHostsFile {remote.bed.known_hosts}\nIdentityFile {tmp_path}/none\n"
+def test_a_file_that_is_no_key(remote: Remote, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("no key\n")
+    error = error_of(remote.shell(remote.login(identity=str(tmp_path / "key"))), LoginRefused)
+    says(error, "cannot be used", "ssh-keygen")
+
+
+def test_no_key_at_all(remote: Remote, tmp_path: Path) -> None:
+    text = remote.bed.ssh_config.read_text().replace(str(remote.bed.identity), "/no/key")
+    (tmp_path / "config").write_text(text)
+    worker = Remote(remote.bed, tmp_path / "config")
+    says(
+        error_of(worker.shell(), LoginRefused),
+        "there is no key to log in to lab@10.77.",
+        "identity=",
     )
-    bare = Remote(remote.bed)
-    bare.pool._ssh_config = str(tmp_path / "config")
-    with told(LoginRefused, "no key", "lab-pc", "identity="):
-        bare.host(remote.login(remote.bed.hosts[0], identity="")).prepare()
-    bare.close()
 
 
-# --- the way there
+# -- the machine's key --------------------------------------------------------------------------
 
 
-def test_the_gateway_is_down(remote: Remote) -> None:
-    inner, outer = remote.bed.private[0], remote.bed.gateway
-    assert outer is not None
-    outer.crash()
-    gateway = remote.login(outer, connect_timeout=1.0)
-    login = remote.login(inner, gateway=gateway, connect_timeout=2.0)
-    with told(HostUnreachable, outer.address, "lab-pc", within=4.0):
-        remote.host(login).prepare()
-    outer.boot()
-    # Nobody tries again for a second after an attempt has failed.
-    until(lambda: prepared(remote, login))
+def other_key(tmp_path: Path) -> str:
+    return make_key(tmp_path / "other").rsplit(" ", 1)[0]
 
 
-def prepared(remote: Remote, login: Login) -> bool:
-    try:
-        remote.host(login).prepare()
-    except HostUnreachable:
-        return False
-    return True
+def known(remote: Remote, folder: Path, text: str) -> Remote:
+    """A worker whose known_hosts has that."""
+    (folder / "known_hosts").write_text(text)
+    config = remote.bed.ssh_config.read_text()
+    config = config.replace(str(remote.bed.known_hosts), str(folder / "known_hosts"))
+    (folder / "config").write_text(config)
+    return Remote(remote.bed, folder / "config")
 
 
-def test_the_gateway_lets_nobody_through(remote: Remote) -> None:
-    inner, outer = remote.bed.private[0], remote.bed.gateway
-    assert outer is not None
-    outer.configure(AllowTcpForwarding="no")
-    login = remote.login(inner, gateway=remote.login(outer))
-    with told(HostError, "gateway", outer.address, inner.address, "AllowTcpForwarding"):
-        remote.host(login).prepare()
+def test_a_changed_host_key(remote: Remote, tmp_path: Path) -> None:
+    worker = known(remote, tmp_path, f"{remote.host.address} {other_key(tmp_path)}\n")
+    error = error_of(worker.shell(), HostKeyError)
+    says(
+        error,
+        "(host-1) has another key than is known for it: ssh-ed25519 SHA256:",
+        f"ssh-keygen -R '{remote.host.address}'",
+    )
+    accepting = worker.shell(worker.login(accept_new=True))
+    says(error_of(accepting, HostKeyError), "another key", "ssh-keygen -R")
 
 
-def test_the_gateway_does_not_reach_it(remote: Remote) -> None:
-    inner, outer = remote.bed.private[0], remote.bed.gateway
-    assert outer is not None
-    login = remote.login(inner, port=2222, gateway=remote.login(outer), connect_timeout=2.0)
-    with told(HostUnreachable, "gateway", outer.address, inner.address, within=2.0):
-        remote.host(login).prepare()
+def test_a_revoked_host_key(remote: Remote, tmp_path: Path) -> None:
+    line = remote.host.known_hosts_line
+    worker = known(remote, tmp_path, f"{line}\n@revoked {line}\n")
+    says(error_of(worker.shell(), HostKeyError), "is revoked", "new key")
 
 
-# --- what it lacks
+def test_an_unknown_host_key(remote: Remote, tmp_path: Path) -> None:
+    error = error_of(known(remote, tmp_path, "").shell(), HostKeyError)
+    says(error, "(host-1) is not known: ssh-ed25519 SHA256:", 'strictHostKeyChecking="accept-new"')
+
+
+def test_accept_new_tells_the_key(remote: Remote, tmp_path: Path) -> None:
+    """It is pinned for the run: linux::Node keeps it as serverKey."""
+    worker = known(remote, tmp_path, "")
+    shell = worker.shell(worker.login(accept_new=True))
+    shell.prepare()
+    assert f"{remote.host.address} {shell.facts.host_key}" == remote.host.known_hosts_line
+    worker.close()
+    pinned = worker.login(accept_new=True, server_key=other_key(tmp_path))
+    again = known(remote, tmp_path, "")
+    says(error_of(again.shell(pinned), HostKeyError), "has another key", "correct serverKey")
+
+
+def test_a_server_key(remote: Remote, tmp_path: Path) -> None:
+    worker = known(remote, tmp_path, "")
+    right = remote.host.known_hosts_line.split(" ", 1)[1]
+    worker.shell(worker.login(server_key=right)).prepare()
+    worker.close()
+    no_key = worker.login(server_key="ssh-ed25519 AAAA")
+    error = error_of(known(remote, tmp_path, "").shell(no_key), HostKeyError)
+    assert "serverKey of" in error.message
+
+
+# -- the account --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [("/usr/sbin/nologin", "This account is currently not available."), ("/bin/false", "nothing")],
+)
+def test_a_login_shell_that_is_none(shell: str, said: str) -> None:
+    with own_bed() as remote:
+        edit = (
+            f"sed '/^lab:/s,:[^:]*$,:{shell},' /etc/passwd >/tmp/new && cat /tmp/new >/etc/passwd"
+        )
+        remote.host.run(edit, user="root")
+        error = error_of(remote.shell(), HostError)
+        assert (
+            f"the login shell did not run a command: it said {said} and exited with 1"
+            in error.message
+        )
+        assert "POSIX" in error.hint
+
+
+def test_another_kind_of_shell() -> None:
+    """One that takes other commands than POSIX: here it stands for csh and fish."""
+    with own_bed() as remote:
+        odd = "#!/bin/sh\ncase $2 in *'$(('*) echo 'Illegal variable name.' >&2; exit 1 ;; esac\n"
+        remote.host.run("cat >/home/odd && chmod 755 /home/odd", user="root", text=odd)
+        edit = (
+            "sed '/^lab:/s,:[^:]*$,:/home/odd,' /etc/passwd >/tmp/new && cat /tmp/new >/etc/passwd"
+        )
+        remote.host.run(edit, user="root")
+        assert "it said Illegal variable name. and" in error_of(remote.shell(), HostError).message
+
+
+def test_noise_is_survived(remote: Remote, tmp_path: Path) -> None:
+    """A banner of sshd, and what .bashrc prints, also without a newline at the end."""
+    remote.host.configure(Banner="/etc/passwd")
+    remote.host.run("cat >.bashrc", text="echo welcome; echo careful >&2; seq 20000; printf end")
+    shell = remote.shell()
+    shell.prepare()
+    shell.write("file", bytes(range(256)))
+    assert shell.read("file") == bytes(range(256))
+    assert shell.run("echo out").stdout == b"out\n"
+    assert next(shell.open("echo line; cat").lines()) == b"line"
 
 
 def test_a_full_disk(remote: Remote) -> None:
-    host = remote.bed.hosts[0]
-    host.run(
-        "mount -t tmpfs -o size=64k,mode=777 full /home/lab && head -c 64k /dev/zero >/home/lab/it",
+    remote.host.run(
+        "mount -t tmpfs -o size=8k,mode=755,uid=2001 none /home/lab && "
+        "dd if=/dev/zero of=/home/lab/full bs=4k count=1 status=none",
         user="root",
-        check=False,
     )
-    with pytest.raises(HostError, match="No space left"):
-        remote.host(remote.login(host)).prepare()
+    assert "No space left on device" in error_of(remote.shell(), HostError).message
 
 
-def test_a_home_that_cannot_be_written(remote: Remote) -> None:
-    host = remote.bed.hosts[0]
-    host.run("chown root /home/lab && chmod 555 /home/lab", user="root")
-    with pytest.raises(HostError, match=r"Permission denied|Read-only"):
-        remote.host(remote.login(host)).prepare()
-    host.run("chown lab /home/lab && chmod 755 /home/lab", user="root")
+def test_a_home_that_cannot_be_written_to(remote: Remote) -> None:
+    remote.host.run(
+        "mount --bind /home/lab /home/lab && mount -o remount,bind,ro /home/lab", user="root"
+    )
+    error = error_of(remote.shell(), HostError)
+    assert "Read-only file system" in error.message
+    assert "home=" in error.hint
+    remote.shell(home="/tmp/elsewhere").prepare()
 
 
-def test_a_missing_tool(remote: Remote) -> None:
-    host = remote.bed.hosts[0]
-    host.run("mkdir -p bin && for t in sh mkdir cat rm; do ln -s /bin/$t bin/$t; done")
-    host.run("echo 'PATH=/home/lab/bin' >.bashrc")
-    with pytest.raises(HostError, match=r"this host lacks: .*flock"):
-        remote.host(remote.login(host)).prepare()
+def test_a_home_that_is_not_there(remote: Remote) -> None:
+    error = error_of(remote.shell(home="/no/such/home"), HostError)
+    assert "/no" in error.message
 
 
-def test_a_login_that_chats(remote: Remote) -> None:
-    host = remote.bed.hosts[0]
-    host.run("echo 'echo Welcome; date' >.bashrc")
-    chatty = remote.host(remote.login(host))
-    chatty.prepare()
-    assert chatty.run("echo that").stdout == b"that\n"
-    assert chatty.supervise("exec sleep 60").exit is None
-    chatty.clear()
+@pytest.mark.parametrize("tool", ["setsid", "flock"])
+def test_a_missing_tool(remote: Remote, tool: str) -> None:
+    remote.host.run(
+        "mkdir bin && ln -s /usr/bin/* bin/ 2>/dev/null; ln -sf /bin/* bin/ 2>/dev/null; "
+        f"rm bin/{tool}; echo 'PATH=$HOME/bin' >.bashrc"
+    )
+    assert f"this host lacks: {tool}" in error_of(remote.shell(), HostError).message
 
 
-def test_a_login_that_runs_no_commands(remote: Remote) -> None:
-    host = remote.bed.hosts[0]
-    host.configure(ForceCommand="echo go away; exit 3")
-    with told(HostError, "the login shell runs no commands: go away"):
-        remote.host(remote.login(host)).prepare()
-
-
-def test_every_key_in_the_agent_is_tried(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
-    found = dict(part.split("=", 1) for part in agent.split(";") if "=" in part)
-    found = {name.strip(): value for name, value in found.items()}
-    try:
-        monkeypatch.setenv("SSH_AUTH_SOCK", found["SSH_AUTH_SOCK"])
-        subprocess.run(["ssh-add", "-q", str(remote.bed.identity)], check=True)
-        login = remote.login(remote.bed.hosts[0], identity="")
-        config = Path(remote.bed.ssh_config).read_text().replace("IdentityFile", "#IdentityFile")
-        mine = Path(remote.bed.ssh_config).with_name("config-agent")
-        mine.write_text(config.replace("IdentitiesOnly", "#IdentitiesOnly"))
-        remote.pool._ssh_config = str(mine)
-        remote.host(login).prepare()
-    finally:
-        os.kill(int(found["SSH_AGENT_PID"]), 15)
-
-
-def test_certificates_and_kinds_of_keys(remote: Remote, tmp_path: Path) -> None:
-    host = remote.bed.hosts[0]
-    for kind in ("rsa", "ecdsa", "ed25519"):
-        path = key(tmp_path, kind, kind)
-        host.run("cat >>/home/lab/keys", text=Path(f"{path}.pub").read_text())
-    host.configure(AuthorizedKeysFile="/home/lab/keys")
-    for kind in ("rsa", "ecdsa", "ed25519"):
-        assert remote.host(remote.login(host, identity=str(tmp_path / kind))).facts.user == "lab"
-
-
-def test_the_name_of_the_login_is_in_its_errors() -> None:
-    assert str(Login("fe80::1", "lab", 2222)) == "lab@[fe80::1]:2222"
+def test_no_proc() -> None:
+    with own_bed() as remote:
+        remote.host.run("umount -l /proc", user="root")
+        assert "/proc" in error_of(remote.shell(), HostError).message

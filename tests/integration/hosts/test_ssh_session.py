@@ -1,4 +1,4 @@
-"""Commands and channels on a host over SSH: what Session promises, and what connections cost."""
+"""What sessions over SSH have beyond local ones: connections, their limits and their loss."""
 
 from __future__ import annotations
 
@@ -6,314 +6,360 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from paramiko.common import cMSG_CHANNEL_EOF
-from tests.integration.hosts.remote import Remote
-from tests.integration.hosts.rig import until
-from tests.testbed.host import Host
 
-from nepiq.controller.errors import Cancelled, DeadlineError, HostError, HostUnreachable
+from nepiq.controller.errors import DeadlineError, HostError, HostUnreachable
+from nepiq.controller.model.login import Login
 from nepiq.controller.model.timing import Deadline
-from nepiq.workers.hosts import SshSession
-from nepiq.workers.hosts.ssh import Connection
-from nepiq.workers.hosts.ssh.wire import Wire
+from nepiq.workers.hosts.ssh import SshSession
+from nepiq.workers.hosts.ssh.wire import ChannelMessage, Wire
 
-MEGABYTES = 10 << 20
+from .remote import Remote, own_bed, wires
+from .rig import until
+
+MEGABYTE = 1 << 20
 
 
-def soon(seconds: float = 30.0) -> Deadline:
+def soon(seconds: float = 20.0) -> Deadline:
     return Deadline.after(seconds)
 
 
-@pytest.fixture
-def host(remote: Remote) -> Host:
-    return remote.bed.hosts[0]
+def run(session: SshSession, command: str, stdin: bytes = b"") -> bytes:
+    done = session.execute(command, stdin=stdin, deadline=soon())
+    assert (done.code, done.stderr) == (0, b"")
+    return done.stdout
 
 
-@pytest.fixture
-def session(remote: Remote, host: Host) -> SshSession:
-    return remote.session(remote.login(host))
+def kill_logins(remote: Remote) -> None:
+    """Kill the sshd of each login, so that its connections are reset at once."""
+    remote.host.run("pkill -KILL -f '^sshd: lab'", user="root")
 
 
-def connection(remote: Remote, host: Host) -> Connection:
-    return remote.pool.connection(remote.login(host))
+# -- programs -----------------------------------------------------------------------------------
 
 
-def logins(host: Host) -> int:
-    return host.log().count("Accepted publickey")
+@pytest.mark.parametrize(("name", "code"), [("TERM", 143), ("KILL", 137), ("SEGV", 139)])
+def test_code_of_a_signal(remote: Remote, name: str, code: int) -> None:
+    """Of the command itself, and of one that its shell waited for."""
+    session = remote.session()
+    assert session.execute(f"kill -{name} $$", deadline=soon()).code == code
+    assert session.execute(f"sh -c 'kill -{name} $$'; exit", deadline=soon()).code == code
 
 
-# --- commands
+def test_everything_that_bytes_can_be(remote: Remote) -> None:
+    data = bytes(range(256)) * 40_000
+    assert run(remote.session(), "cat", data) == data
 
 
-def test_code_outputs_and_input(session: SshSession) -> None:
-    done = session.execute("cat; echo err >&2; exit 3", stdin=b"a\0b\xff", deadline=soon())
-    assert (done.code, done.stdout, done.stderr) == (3, b"a\0b\xff", b"err\n")
+def test_a_long_command(remote: Remote) -> None:
+    text = "x" * 100_000
+    assert run(remote.session(), f"printf %s {text} | wc -c") == b"100000\n"
 
 
-def test_code_of_a_signal(session: SshSession) -> None:
-    assert session.execute("kill -KILL $$", deadline=soon()).code == 137
-    assert session.execute("sh -c 'kill -TERM $$'; exit $?", deadline=soon()).code == 143
+def test_a_failure_to_wait_for_disturbs_nobody(remote: Remote) -> None:
+    """The time of some commands is over before the host opens their channels."""
+    session = remote.session()
+    steady = session.open("cat")
+    sshd = "sshd: lab"
+    pids = [item.pid for item in remote.host.processes() if item.args.startswith(sshd)]
+    stop = f"kill -STOP {' '.join(map(str, pids))}"
+    remote.host.run(stop, user="root")
+    with ThreadPoolExecutor(4) as pool:
+        late = [pool.submit(session.execute, "true", deadline=soon(0.3)) for _ in range(4)]
+        for future in late:
+            with pytest.raises(DeadlineError):
+                future.result(2)
+    remote.host.run(stop.replace("STOP", "CONT"), user="root")
+    steady.send(b"still there")
+    assert next(steady.lines()) == b"still there"
+    assert [run(session, "echo 1") for _ in range(20)] == [b"1\n"] * 20
+    steady.close()
+    assert remote.connection().made == 1
 
 
-def test_bursts(session: SshSession) -> None:
-    both = f"head -c {MEGABYTES} /dev/urandom >it; cat it & cat it >&2; wait; md5sum it >&2"
-    done = session.execute(both, deadline=soon())
-    assert len(done.stdout) == MEGABYTES
-    assert done.stderr[:MEGABYTES] == done.stdout
+# -- loss ---------------------------------------------------------------------------------------
 
 
-def test_input_that_is_read_slowly(session: SshSession) -> None:
-    data = bytes(range(256)) * (MEGABYTES // 256)
-    assert session.execute("sleep 0.3; cat", stdin=data, deadline=soon()).stdout == data
+def read_on(session: SshSession) -> None:
+    for _ in session.open("echo; exec sleep 60").lines():
+        pass
 
 
-def test_input_that_nobody_reads(session: SshSession) -> None:
-    assert session.execute("exit 4", stdin=bytes(MEGABYTES), deadline=soon()).code == 4
+def write_on(session: SshSession) -> None:
+    channel = session.open("exec sleep 60")
+    while True:
+        channel.write(bytes(MEGABYTE))
 
 
-def test_a_line_of_a_mebibyte(session: SshSession) -> None:
-    channel = session.open("cat")
-    line = b"x" * (1 << 20)
-    channel.send(line)
-    assert next(channel.lines()) == line
-    channel.close()
+def wait_for_code(session: SshSession) -> None:
+    channel = session.open("exec >&- 2>&-; exec sleep 60")
+    assert channel.read() == b""
+    channel.code()
 
 
-def test_outputs_closed_before_the_end(session: SshSession) -> None:
-    assert session.execute("exec >&- 2>&-; sleep 0.2; exit 5", deadline=soon()).code == 5
+def execute(session: SshSession) -> None:
+    session.execute("exec sleep 60", deadline=soon(60))
 
 
-@pytest.mark.parametrize("how", ["deadline", "cancel"])
-def test_giving_up_kills_the_group(session: SshSession, host: Host, how: str) -> None:
-    cancel = threading.Event()
-    timer = threading.Timer(0.3, cancel.set)
-    if how == "cancel":
-        timer.start()
-    with pytest.raises(Cancelled if how == "cancel" else DeadlineError):
-        session.execute(
-            "sleep 77 & sleep 77",
-            deadline=soon(0.3 if how == "deadline" else 30.0),
-            cancel=cancel if how == "cancel" else None,
-        )
-    until(lambda: "sleep 77" not in str(host.processes()))
+def feed(session: SshSession) -> None:
+    session.execute("exec sleep 60", stdin=bytes(8 * MEGABYTE), deadline=soon(60))
 
 
-# --- channels
+USES = [read_on, write_on, wait_for_code, execute, feed]
 
 
-def test_channel_is_duplex(session: SshSession) -> None:
-    channel = session.open('while read -r line; do echo "got $line"; done; printf end; exit 3')
-    lines = channel.lines()
-    for word in (b"one", b"two"):
-        channel.send(word)
-        assert next(lines) == b"got " + word
-    channel.finish()
-    assert list(lines) == [b"end"]
-    assert channel.code() == 3
-    channel.close()
+@pytest.mark.parametrize("use", USES)
+def test_a_lost_connection(remote: Remote, use: Callable[[SshSession], None]) -> None:
+    session = remote.session()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(use, session)
+        until(lambda: [p for p in remote.host.processes() if p.args == "sleep 60"])
+        kill_logins(remote)
+        with pytest.raises(HostUnreachable, match="lost"):
+            future.result(5)
+    assert run(session, "echo again") == b"again\n"
+    assert remote.connection().made == 2
 
 
-def test_closing_ends_the_program_and_wakes_its_reader(session: SshSession, host: Host) -> None:
-    channel = session.open("trap '' TERM; sleep 78 & echo up; cat >/dev/null; sleep 78")
-    assert next(channel.lines()) == b"up"
-    heard: list[bytes] = []
-    reader = threading.Thread(target=lambda: heard.extend(channel.lines()))
-    reader.start()
-    channel.close()
-    reader.join(5)
-    assert not reader.is_alive()
-    assert heard == []
-    until(lambda: "sleep 78" not in str(host.processes()))
-
-
-def test_a_channel_that_falls_silent(session: SshSession) -> None:
-    channel = session.open("echo one; echo trouble >&2; exec sleep 60", silence=0.3)
-    lines = channel.lines()
-    assert next(lines) == b"one"
-    with pytest.raises(HostError, match=r"silent.*trouble"):
-        next(lines)
-    channel.close()
-
-
-# --- one connection for all
-
-
-def commands(session: SshSession, count: int, command: str, stdin: bytes = b"") -> None:
-    for _ in range(count):
-        assert session.execute(command, stdin=stdin, deadline=soon()).code == 0
-
-
-def in_threads(threads: int, work: Callable[[], None]) -> None:
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work) for _ in range(threads)]:
-            done.result(60)
-
-
-def test_many_threads_share_a_connection(remote: Remote, session: SshSession, host: Host) -> None:
-    # With input that nobody reads, so that messages of a channel meet its end on their way.
-    in_threads(20, lambda: commands(session, 20, "true", stdin=b"ignored"))
-    assert connection(remote, host).made == 1
-    assert logins(host) == 1
-
-
-def test_without_order_after_the_close_it_breaks(
-    remote: Remote, session: SshSession, host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Shows that the test above can fail: messages may then follow the end of their channel."""
-    monkeypatch.setattr(Wire, "_send_message", Wire.__base__._send_message)  # type: ignore[union-attr]
-    original = Wire.send_of
-    session.execute("true", deadline=soon())
-    monkeypatch.setattr(Wire, "send_of", lambda self, *args: late_eof(original, self, *args))
+def test_a_crashed_host(remote: Remote) -> None:
+    session = remote.session()
+    channel = session.open("exec sleep 60")
+    remote.host.reboot()
     with pytest.raises(HostUnreachable):
-        commands(session, 50, "true")
+        next(channel.lines())
+    until(lambda: answers(session))
 
 
-def late_eof(
-    send: Callable[..., None], wire: Wire, channel: object, kind: bytes, *parts: object
-) -> None:
-    if kind == cMSG_CHANNEL_EOF:
-        threading.Timer(0.05, send, (wire, channel, kind, *parts)).start()
-    else:
-        send(wire, channel, kind, *parts)
-
-
-@pytest.mark.parametrize("allowed", [1, 2, 10])
-def test_as_many_sessions_as_the_host_allows(remote: Remote, host: Host, allowed: int) -> None:
-    host.configure(MaxSessions=str(allowed))
-    session = remote.session(remote.login(host))
-    in_threads(12, lambda: commands(session, 3, "sleep 0.02"))
-
-
-def test_lasting_channels_leave_room(remote: Remote, session: SshSession, host: Host) -> None:
-    watches = [session.open("exec cat") for _ in range(11)]
-    in_threads(10, lambda: commands(session, 3, "true"))
-    for watch in watches:
-        watch.send(b"still there")
-        assert next(watch.lines()) == b"still there"
-        watch.close()
-    assert connection(remote, host).made <= 4
-
-
-def test_many_who_come_at_once_are_let_in(remote: Remote, host: Host) -> None:
-    host.configure(MaxStartups="2:50:10")
-    sessions = [
-        remote.session(remote.login(host, connect_timeout=10.0 + n / 100)) for n in range(12)
-    ]
-    with ThreadPoolExecutor(12) as pool:
-        for done in [pool.submit(commands, session, 1, "true") for session in sessions]:
-            done.result(60)
-
-
-def test_new_keys_under_way(remote: Remote, host: Host) -> None:
-    host.configure(RekeyLimit="1M")
-    session = remote.session(remote.login(host))
-    data = bytes(range(256)) * (MEGABYTES // 256)
-    for _ in range(3):
-        assert session.execute("cat", stdin=data, deadline=soon()).stdout == data
-    assert connection(remote, host).made == 1
-
-
-# --- connections that are lost
-
-
-def test_a_lost_connection_is_made_again(remote: Remote, session: SshSession, host: Host) -> None:
-    channel = session.open("exec cat")
-    failures: list[HostError] = []
-
-    def command() -> None:
-        try:
-            session.execute("exec sleep 60", deadline=soon())
-        except HostError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=command)
-    thread.start()
-    until(lambda: "sleep 60" in str(host.processes()))
-    host.run("pkill -KILL -f 'sshd: la[b]@'", user="root")
-    thread.join(10)
-    assert [type(error) for error in failures] == [HostUnreachable]
-    with pytest.raises(HostUnreachable, match="lost"):
-        channel.code()
-    channel.close()
-    assert session.execute("echo again", deadline=soon()).stdout == b"again\n"
-    assert connection(remote, host).made == 2
-
-
-def test_a_host_that_stops_answering_ends_by_the_deadline(session: SshSession, host: Host) -> None:
-    session.execute("true", deadline=soon())
-    host.run("pkill -STOP -f 'sshd: la[b]'", user="root")
+def test_a_cut(remote: Remote) -> None:
+    """TCP gives up after 15 s without an acknowledgement; the next attempt has its own time."""
+    login = remote.login(connect_timeout=0.5)
+    session = remote.session(login)
+    channel = session.open("cat")
+    remote.host.cut()
     began = time.monotonic()
     with pytest.raises(DeadlineError):
         session.execute("true", deadline=soon(0.5))
-    assert time.monotonic() - began < 5
-    host.run("pkill -CONT -f 'sshd: la[b]'", user="root")
-
-
-def test_nothing_waits_for_a_connection_under_way(remote: Remote) -> None:
-    address, port = remote.bed.silent_port()
-    login = remote.login(address, port=port, connect_timeout=20.0)
-    session = remote.session(login)
-    cancel = threading.Event()
-    first = threading.Thread(target=lambda: ended(session, cancel))
-    first.start()
-    until(
-        lambda: (
-            remote.pool.connection(
-                remote.login(address, port=port, connect_timeout=20.0)
-            )._connecting
-        )
-    )
-    began = time.monotonic()
-    with pytest.raises(HostUnreachable, match="still connecting"):
+    with pytest.raises(HostUnreachable):
+        next(channel.lines())
+    assert 10 < time.monotonic() - began < 30
+    with pytest.raises(HostUnreachable, match=r"no answer within 0.5 s .*firewall"):
         session.execute("true", deadline=soon())
-    assert time.monotonic() - began < 5
-    cancel.set()
-    first.join(5)
-    assert not first.is_alive()
+    remote.host.mend()
+    until(lambda: answers(session))
 
 
-def ended(session: SshSession, cancel: threading.Event) -> None:
-    with pytest.raises(Cancelled):
-        session.execute("true", deadline=soon(), cancel=cancel)
+def answers(session: SshSession) -> bool:
+    try:
+        return run(session, "echo up") == b"up\n"
+    except HostUnreachable:
+        return False
 
 
-# --- gateways
+def test_who_waits_for_room_learns_of_the_loss(remote: Remote) -> None:
+    session = remote.session()
+    with ThreadPoolExecutor(12) as pool:
+        futures = [pool.submit(execute, session) for _ in range(9)]
+        until(lambda: len([p for p in remote.host.processes() if p.args == "sleep 60"]) == 9)
+        waiting = pool.submit(run, session, "echo came")
+        kill_logins(remote)
+        for future in futures:
+            with pytest.raises(HostUnreachable):
+                future.result(5)
+        assert waiting.result(5) == b"came\n"
 
 
-def test_hosts_behind_a_gateway_share_it(remote: Remote) -> None:
-    gateway = remote.bed.gateway
-    assert gateway is not None
-    way = remote.login(gateway)
-    for private in remote.bed.private:
-        session = remote.session(remote.login(private, gateway=way))
-        assert session.execute("hostname", deadline=soon()).stdout.decode().strip() == private.name
-    by_config = remote.session(remote.login("private-1"))
-    assert by_config.execute("hostname", deadline=soon()).stdout == b"private-1\n"
-    assert logins(gateway) <= 2  # one by attributes, one by ssh_config
+# -- many at once -------------------------------------------------------------------------------
 
 
-def test_two_gateways(remote: Remote) -> None:
-    gateway = remote.bed.gateway
-    assert gateway is not None
-    inner, last = remote.bed.private
-    way = remote.login(inner, gateway=remote.login(gateway))
-    session = remote.session(remote.login(last, gateway=way))
-    assert session.execute("hostname", deadline=soon()).stdout.decode().strip() == last.name
+def hammer(session: SshSession, threads: int, commands: int) -> None:
+    """Commands with input that nobody reads, so that EOF and CLOSE cross each other."""
+
+    def work(number: int) -> None:
+        for count in range(commands):
+            word = f"{number}-{count}"
+            assert run(session, f"exec <&-; echo {word}", b"x" * 40_000) == f"{word}\n".encode()
+
+    with ThreadPoolExecutor(threads) as pool:
+        for future in [pool.submit(work, number) for number in range(threads)]:
+            future.result(60)
 
 
-def test_the_gateway_comes_back(remote: Remote) -> None:
-    gateway = remote.bed.gateway
-    assert gateway is not None
-    session = remote.session(remote.login(remote.bed.private[0], gateway=remote.login(gateway)))
-    session.execute("true", deadline=soon())
-    gateway.run("pkill -KILL -f 'sshd: la[b]'", user="root")
+def test_many_threads(remote: Remote) -> None:
+    hammer(remote.session(), 20, 40)
+    assert remote.connection().made == 1
 
-    def again() -> bool:
-        try:
-            return session.execute("true", deadline=soon()).code == 0
-        except HostUnreachable:
-            return False
 
-    until(again)
+def test_many_threads_need_the_order_of_messages(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test above finds what it is for: without care OpenSSH drops the connection."""
+
+    def careless(self: Wire, data: ChannelMessage) -> None:
+        super(Wire, self)._send_message(data)  # type: ignore[misc]
+
+    monkeypatch.setattr(Wire, "_send_message", careless)
+
+    def again_and_again() -> None:
+        for _ in range(20):
+            hammer(remote.session(), 20, 40)
+
+    with pytest.raises(HostUnreachable):
+        again_and_again()
+
+
+@pytest.mark.parametrize("most", [1, 2, 10])
+def test_max_sessions(most: int) -> None:
+    with own_bed(MaxSessions=str(most)) as remote:
+        hammer(remote.session(), 12, 10)
+        assert remote.connection().made == 1
+
+
+@pytest.mark.parametrize("most", [1, 2, 10])
+def test_more_lasting_channels_than_sessions(most: int) -> None:
+    with own_bed(MaxSessions=str(most), MaxStartups="100") as remote:
+        session = remote.session()
+        channels = [session.open("cat", deadline=soon()) for _ in range(6)]
+        assert run(session, "echo between") == b"between\n"
+        for number, channel in enumerate(channels):
+            channel.send(b"%d" % number)
+        heard = [next(channel.lines()) for channel in channels]
+        assert heard == [b"%d" % number for number in range(6)]
+        for channel in channels:
+            channel.close()
+        hammer(session, 4, 5)
+
+
+def test_no_sessions_at_all() -> None:
+    with own_bed(MaxSessions="0") as remote, pytest.raises(HostError, match="MaxSessions"):
+        remote.session().execute("true", deadline=soon())
+
+
+def test_many_logins_at_once() -> None:
+    """All that come while two are logging in are turned away; they come again."""
+    with own_bed(MaxStartups="2:100:2") as remote:
+        names = ["lab", "student", "guest"]
+        logins = [
+            remote.login(username=names[number % 3], connect_timeout=10.0 + number)
+            for number in range(20)
+        ]
+        with ThreadPoolExecutor(20) as pool:
+            said = list(pool.map(lambda login: run(remote.session(login), "id -un"), logins))
+        assert [line.decode().strip() for line in said] == [names[n % 3] for n in range(20)]
+        assert len(wires()) == 20
+
+
+def test_room_comes_back(remote: Remote) -> None:
+    """Also of channels that nobody refers to when the host closes them."""
+    session = remote.session()
+    for _ in range(12):
+        channel = session.open("exec sleep 60")
+        channel.close()
+        del channel
+    hammer(session, 4, 5)
+    assert remote.connection().made == 1
+
+
+# -- connections --------------------------------------------------------------------------------
+
+
+def test_one_connection_for_all_homes(remote: Remote) -> None:
+    first, second = remote.session(), remote.session(home="/tmp")
+    assert run(first, "echo 1") + run(second, "echo 2") == b"1\n2\n"
+    assert (first.home, second.home) == ("", "/tmp")
+    assert len(wires()) == 1
+
+
+def test_a_key_that_is_on_record_needs_no_new_connection(remote: Remote) -> None:
+    session = remote.session()
+    run(session, "true")
+    assert session.host_key == remote.host.known_hosts_line.split(" ", 1)[1]
+    pinned = remote.session(remote.login(server_key=session.host_key))
+    run(pinned, "true")
+    assert len(wires()) == 1
+
+
+def test_closing(remote: Remote) -> None:
+    session = remote.session()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(execute, session)
+        until(lambda: [p for p in remote.host.processes() if p.args == "sleep 60"])
+        session.close()
+        with pytest.raises(HostError):
+            future.result(5)
+    assert session.closed
+    with pytest.raises(HostError, match="closed"):
+        session.execute("true", deadline=soon())
+
+
+def test_closing_while_connecting(remote: Remote) -> None:
+    address, port = remote.bed.silent_port()
+    login = Login(address, port=port)
+    session = remote.session(login)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(execute, session)
+        until(wires)
+        began = time.monotonic()
+        session.close()
+        with pytest.raises(HostError, match="closed"):
+            future.result(5)
+        assert time.monotonic() - began < 2
+    until(lambda: not wires())
+
+
+def test_others_do_not_wait_for_who_connects(remote: Remote) -> None:
+    address, port = remote.bed.silent_port()
+    session = remote.session(Login(address, port=port, connect_timeout=4.0))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(execute, session)
+        until(wires)
+        began = time.monotonic()
+        with pytest.raises(HostUnreachable, match="still connecting"):
+            session.execute("true", deadline=soon())
+        assert time.monotonic() - began < 2
+        with pytest.raises(HostUnreachable, match="no SSH greeting"):
+            first.result(10)
+
+
+def test_new_keys_under_way(remote: Remote) -> None:
+    """sshd asks for new keys after each MB, while data flows both ways in two channels."""
+    with own_bed(RekeyLimit="1M") as there:
+        session = there.session()
+        data = bytes(25 * MEGABYTE)
+        with ThreadPoolExecutor(4) as pool:
+            both = [pool.submit(run, session, "cat", data) for _ in range(2)]
+            small = [pool.submit(run, session, "echo 1") for _ in range(30)]
+            assert all(future.result(60) == data for future in both)
+            assert {future.result(60) for future in small} == {b"1\n"}
+        assert there.connection().made == 1
+
+
+def cpu_ticks() -> int:
+    """Clock ticks (proc(5)) that the threads of SSH connections have used."""
+    total = 0
+    for wire in wires():
+        words = Path(f"/proc/self/task/{wire.native_id}/stat").read_text().rpartition(") ")[2]
+        total += sum(map(int, words.split()[11:13]))
+    return total
+
+
+def switches() -> int:
+    """How often the threads of SSH connections went to sleep."""
+    total = 0
+    for wire in wires():
+        for line in Path(f"/proc/self/task/{wire.native_id}/status").read_text().splitlines():
+            if line.startswith("voluntary_ctxt_switches"):
+                total += int(line.split()[1])
+    return total
+
+
+def test_idle_connections_sleep(remote: Remote) -> None:
+    sessions = [remote.session(Login(host.name)) for host in remote.bed.hosts]
+    watches = [session.open("exec sleep 60") for session in sessions]
+    threading.Event().wait(0.3)  # what opening them brings is over
+    before = cpu_ticks(), switches()
+    threading.Event().wait(1.0)
+    assert (cpu_ticks(), switches()) == before
+    for watch in watches:
+        watch.close()

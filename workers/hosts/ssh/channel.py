@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
+from typing import Any
 
 import paramiko
 from paramiko.common import (
@@ -19,13 +21,13 @@ from ..session import Completed
 from .wire import WINDOW, Wire
 
 _BLOCK = 1 << 18
-# What a command says first. Start-up files of the login shell may print something before it.
-_READY = b"nepiq: ready\n"
 _COMPLAINT = 2000
 # OpenSSH takes packets of 32 kB, their headers included (RFC 4253, section 6.1).
 _PACKET = 32_000
 # What the host may send unasked; a part of it is given back at a time.
 _GIVEN_BACK = WINDOW // 8
+# Of what a login shell says before it runs a command, so much is kept for the error message.
+_PREAMBLE = 2000
 
 
 class _Bell:
@@ -61,9 +63,9 @@ class SshChannel(LineReader):
         self._wire, self._channel = wire, channel
         self._patience = patience
         self._complaint = b""
-        # What came before the command was ready; None once it is.
-        self._noise: bytes | None = b""
         self._taken = 0
+        self._mark = secrets.token_hex(8)
+        self._preamble: bytes | None = b""  # None once the mark has come
         self._closing = threading.Lock()
         self._closed = False
         self._bell = _Bell()
@@ -73,16 +75,27 @@ class SshChannel(LineReader):
     def begin(self, command: str) -> None:
         """Have the user's shell on the host run a command.
 
-        Nothing waits for the host's word that it does: if it does not, it closes the channel.
+        It first prints a mark that takes a POSIX shell to make. Whatever comes before the mark,
+        as from a ``.bashrc``, is no output of the command; if none comes, it did not run.
 
         Raises:
             HostUnreachable: the connection was lost.
+            HostError: the host does not run commands.
+            DeadlineError, Cancelled: patience is at an end.
         """
-        try:
-            text = b"echo nepiq: ready; " + command.encode("utf-8", "surrogateescape")
-            self._wire.send_of(self._channel, cMSG_CHANNEL_REQUEST, b"exec", True, text)
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            raise self._lost() from error
+        channel: Any = self._channel
+        text = f"printf '%s\\n' {self._mark}$((6*7))\n{command}"
+        channel.event.clear()
+        channel.event_ready = False
+        self._wire.send_of(
+            channel, cMSG_CHANNEL_REQUEST, b"exec", True, text.encode("utf-8", "surrogateescape")
+        )
+        while not channel.event.wait(self._patience.seconds()):
+            self._patience.check()
+        if not channel.event_ready:
+            if self._wire.is_active():
+                raise HostError("the host runs no commands", hint="its sshd refused exec")
+            raise self._lost()
 
     @property
     def closed(self) -> bool:
@@ -98,13 +111,17 @@ class SshChannel(LineReader):
         """The next block of output; empty at its end; see :meth:`Channel.read`."""
         quiet = self._patience.quiet()
         while not self._closed:
-            output, _, more = self._take()
+            output, complaint = self._take()
+            self._complaint = (self._complaint + complaint)[-_COMPLAINT:]
+            arrived = bool(output or complaint)
+            output = self._after_mark(output)
             if output:
                 return output
-            if more:
-                continue
-            if self._ended():
+            if not arrived and self._ended():
+                self._check_end(self._complaint)
                 return b""
+            if arrived:
+                continue
             if quiet.expired:
                 raise self._patience.fallen_silent(self.complaint)
             self._bell.wait(self._patience.seconds(quiet.remaining))
@@ -126,15 +143,15 @@ class SshChannel(LineReader):
         outputs: list[bytes] = []
         complaints: list[bytes] = []
         while True:
-            output, complaint, more = self._take()
-            outputs.append(output)
+            output, complaint = self._take()
+            outputs.append(self._after_mark(output))
             complaints.append(complaint)
-            if more:
-                continue
-            if self._ended():
-                break
-            self._bell.wait(self._patience.seconds())
-            self._patience.check()
+            if not output and not complaint:
+                if self._ended():
+                    break
+                self._bell.wait(self._patience.seconds())
+                self._patience.check()
+        self._check_end(b"".join(complaints))
         code = self.code()
         if feeding is not None:
             feeding.join()
@@ -144,7 +161,7 @@ class SshChannel(LineReader):
         """Write all of ``data``; see :meth:`Channel.write`."""
         rest = memoryview(data)
         while rest:
-            size = self._room(min(len(rest), _PACKET))
+            size = self._room(min(len(rest), self._packet))
             if size:
                 self._wire.send_of(self._channel, cMSG_CHANNEL_DATA, bytes(rest[:size]))
                 rest = rest[size:]
@@ -163,12 +180,6 @@ class SshChannel(LineReader):
         while not self._channel.status_event.wait(self._patience.seconds()):
             self._patience.check()
         code = self._channel.exit_status
-        if code >= 0 and self._noise is not None:
-            said = self._noise.decode("utf-8", "replace").strip() or self.complaint
-            raise HostError(
-                f"the login shell runs no commands: {said[:200] or f'it ended with code {code}'}",
-                hint="the user needs a shell such as sh or bash there (getent passwd)",
-            )
         if code >= 0:
             return int(code)
         if self._closed:
@@ -202,28 +213,55 @@ class SshChannel(LineReader):
         self._closed = True
         self._channel.close()
 
-    def _take(self) -> tuple[bytes, bytes, bool]:
-        """What has arrived on both outputs, and whether anything has. Resets the bell."""
+    def _take(self) -> tuple[bytes, bytes]:
+        """What has arrived on both outputs; both empty if nothing has. Resets the bell."""
         self._bell.reset()
         channel = self._channel
         found = []
         for buffer in (channel.in_buffer, channel.in_stderr_buffer):
             found.append(buffer.read(_BLOCK, 0.0) if buffer.read_ready() else b"")
-        more = bool(found[0] or found[1])
-        self._complaint = (self._complaint + found[1])[-_COMPLAINT:]
         self._taken += len(found[0]) + len(found[1])
         if self._taken >= _GIVEN_BACK and not channel.eof_received:
             taken, self._taken = self._taken, 0
             self._wire.send_of(channel, cMSG_CHANNEL_WINDOW_ADJUST, taken)
-        if self._noise is not None:
-            found[0] = self._without_noise(found[0])
-        return found[0], found[1], more
+        return found[0], found[1]
 
-    def _without_noise(self, output: bytes) -> bytes:
-        """What follows the word that the command is ready; nothing before it has come."""
-        noise, ready, rest = ((self._noise or b"") + output).partition(_READY)
-        self._noise = None if ready else noise[-_BLOCK:]
-        return rest
+    def _after_mark(self, output: bytes) -> bytes:
+        """What of the output is the command's."""
+        if self._preamble is None:
+            return output
+        said = self._preamble + output
+        _, mark, rest = said.partition(f"{self._mark}42\n".encode())
+        self._preamble = None if mark else said[-_PREAMBLE:]
+        return rest if mark else b""
+
+    def _check_end(self, complaint: bytes) -> None:
+        """Called at the end of the output: whether it is the end, and the command did run.
+
+        Raises:
+            HostUnreachable: the connection was lost.
+            HostError: the login shell does not run commands.
+        """
+        if self._closed:
+            return
+        if not self._channel.eof_received and not self._wire.parted(self._channel):
+            raise self._lost()
+        if self._preamble is None:
+            return
+        code = self.code()
+        said = b"\n".join((self._preamble, complaint)).decode("utf-8", "replace").split("\n")
+        words = " | ".join(line.strip() for line in said if line.strip()) or "nothing"
+        raise HostError(
+            f"the login shell did not run a command: it said {words[-300:]} and exited with {code}",
+            hint="the user needs a login shell that takes POSIX commands, as sh, bash and zsh "
+            "do (getent passwd, chsh)",
+        )
+
+    @property
+    def _packet(self) -> int:
+        """Bytes that one message may carry."""
+        most: int = self._channel.out_max_packet_size
+        return min(_PACKET, max(1, most - 64))
 
     def _ended(self) -> bool:
         """Whether the output has ended and all of it was taken; called after an empty take."""
@@ -261,10 +299,7 @@ class SshChannel(LineReader):
             self._patience.check()
         return int(size)
 
-    def _lost(self) -> HostError:
-        if self._channel.chanid in self._wire.refused:
-            hint = "does its sshd allow commands (ForceCommand, the user's shell)?"
-            return HostError("the host refuses to run a command", hint=hint)
+    def _lost(self) -> HostUnreachable:
         error = self._wire.get_exception()
         why = f": {error}" if error and str(error) else ""
         return HostUnreachable(f"the connection with the host was lost{why}")

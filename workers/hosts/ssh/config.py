@@ -1,28 +1,26 @@
 """What ssh_config(5) of the worker machine adds to a login.
 
-Paramiko parses the files; what it leaves out is here: ``Include``, the order of the user's and
-the system's file, and what the values mean for us.
+The files are read by :mod:`.options`; here is what the values mean for us.
 """
 
 from __future__ import annotations
 
-import getpass
-import glob
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import paramiko
-
 from ....controller.errors import HostError, InvalidValue
 from ....controller.model.login import Login
+from .options import expand, read, tokens
 
-#: What ssh(1) reads, the user's file first: the first value found for an option counts.
-FILES = ("~/.ssh/config", "/etc/ssh/ssh_config")
 _KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 _GLOBAL_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 _IDENTITIES = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
-_DEEPEST_INCLUDE = 16
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+#: Machines that may be passed on the way to one; more is a circle.
+_MOST_HOPS = 8
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,11 @@ class Target:
         address: name or address to connect to.
         port: its port.
         user: who logs in.
-        key_name: the name under which known_hosts knows the machine.
+        key_names: names under which known_hosts may know the machine, the proper one first.
         identities: paths of private keys, in the order they are offered.
         demanded: True if the first of these must be there.
-        agent: True if the keys of the worker's agent are offered too.
+        agent: the worker's agent may be asked for the keys of these identities.
+        whole_agent: True if all other keys of the agent are offered too.
         known_hosts: files with keys of machines.
         accept_new: True if the key of an unknown machine is accepted.
         gateway: the machine to go through; None to connect directly.
@@ -48,10 +47,11 @@ class Target:
     address: str
     port: int
     user: str
-    key_name: str
+    key_names: tuple[str, ...]
     identities: tuple[Path, ...]
     demanded: bool
     agent: bool
+    whole_agent: bool
     known_hosts: tuple[Path, ...]
     accept_new: bool
     gateway: Login | None
@@ -74,99 +74,104 @@ def resolve(login: Login, file: str = "") -> Target:
     Raises:
         HostError: a configuration file cannot be understood.
     """
-    options = _lookup(login, file)
-    user = login.username or options.get("user") or getpass.getuser()
+    try:
+        target = _resolve(login, file)
+        _check_for_circles(target, file)
+    except (OSError, ValueError) as error:
+        raise HostError(
+            f"ssh_config of the worker machine cannot be used for {login.hostname}: {error}",
+            hint="ssh -G HOST shows there what ssh makes of it",
+        ) from error
+    return target
+
+
+def _resolve(login: Login, file: str) -> Target:
+    given = {"user": login.username, "port": str(login.port or "")}
+    found = read(file, login.hostname, given)
+    known = tokens(login.hostname, found)
+
+    def one(option: str) -> str:
+        return found.get(option, [""])[0]
+
+    def paths(option: str, usual: tuple[str, ...]) -> tuple[Path, ...]:
+        said = [_path(text, known) for text in found.get(option, usual)]
+        return tuple(path for path in said if str(path) != "none")
+
     demanded = bool(login.identity)
-    if demanded:
-        identities = [login.identity]
-    else:
-        identities = _several(options.get("identityfile")) or list(_IDENTITIES)
-    name = options.get("hostkeyalias") or options["hostname"]
-    port = login.port or int(options.get("port") or 22)
-    known = (options.get("userknownhostsfile") or " ".join(_KNOWN_HOSTS)).split()
-    known += (options.get("globalknownhostsfile") or " ".join(_GLOBAL_KNOWN_HOSTS)).split()
-    checking = (options.get("stricthostkeychecking") or "").lower()
-    command = options.get("proxycommand") or ""
-    gateway = _gateway(login, options)
+    kept_for_itself = demanded or one("identitiesonly").lower() in {"yes", "true"}
+    gateway = _gateway(login, found, known)
+    command = "" if gateway or login.direct else one("proxycommand")
     return Target(
         login=login,
-        address=options["hostname"],
-        port=port,
-        user=user,
-        key_name=name if port == 22 else f"[{name}]:{port}",
-        identities=tuple(Path(path).expanduser() for path in identities),
+        address=known["h"],
+        port=_port(known["p"]),
+        user=known["r"],
+        key_names=_key_names(known, one("hostkeyalias")),
+        identities=(Path(login.identity).expanduser(),)
+        if demanded
+        else paths("identityfile", _IDENTITIES),
         demanded=demanded,
-        agent=not demanded and (options.get("identitiesonly") or "no") != "yes",
-        known_hosts=tuple(Path(path).expanduser() for path in known if path != "none"),
+        agent=one("identityagent").lower() != "none",
+        whole_agent=not kept_for_itself,
+        known_hosts=paths("userknownhostsfile", _KNOWN_HOSTS)
+        + paths("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS),
         # "no" and "off" would accept changed keys too, which is never done.
-        accept_new=login.accept_new or checking in {"accept-new", "no", "off"},
+        accept_new=login.accept_new
+        or one("stricthostkeychecking").lower() in {"accept-new", "no", "off", "false"},
         gateway=gateway,
-        proxy_command="" if gateway or login.direct else command,
+        proxy_command="" if command.lower() in {"", "none"} else expand(command, known),
     )
 
 
-def _gateway(login: Login, options: dict[str, str]) -> Login | None:
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
+        raise ValueError(f"{text!r} is no port")
+    return int(text)
+
+
+def _path(text: str, known: Mapping[str, str]) -> Path:
+    def variable(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise ValueError(f"the environment of the worker has no {match[1]}, as in {text}")
+        return os.environ[match[1]]
+
+    return Path(_VARIABLE.sub(variable, expand(text, known))).expanduser()
+
+
+def _key_names(known: Mapping[str, str], alias: str) -> tuple[str, ...]:
+    # An alias stands for name and port; a key without port is good for every port (sshd(8)).
+    name = known["h"]
+    if alias or known["p"] == "22":
+        return (alias or name,)
+    return f"[{name}]:{known['p']}", name
+
+
+def _gateway(
+    login: Login, found: Mapping[str, list[str]], known: Mapping[str, str]
+) -> Login | None:
     if login.direct or login.gateway is not None:
         return login.gateway
-    jump = options.get("proxyjump") or ""
-    if not jump or jump.lower() == "none":
+    jump = expand(found.get("proxyjump", ["none"])[0], known)
+    if jump.lower() == "none":
         return None
     try:
         last = Login.chain(jump)
     except InvalidValue as error:
-        raise HostError(f"ProxyJump {jump!r} of {login.hostname}: {error.message}") from error
+        raise ValueError(f"ProxyJump {jump!r}: {error.message}") from error
     assert last is not None  # noqa: S101 - there is at least one
     # Only the first hop may have a ProxyJump of its own, as with ssh(1).
     return _bounded(last, login.connect_timeout)
 
 
 def _bounded(hop: Login, timeout: float) -> Login:
-    if hop.gateway is None:
-        return replace(hop, connect_timeout=timeout)
-    return replace(hop, connect_timeout=timeout, gateway=_bounded(hop.gateway, timeout))
+    gateway = None if hop.gateway is None else _bounded(hop.gateway, timeout)
+    return replace(hop, connect_timeout=timeout, gateway=gateway)
 
 
-def _lookup(login: Login, file: str) -> dict[str, str]:
-    try:
-        lines = list(_lines([file] if file else FILES, depth=0))
-        options = paramiko.SSHConfig()
-        options.parse(lines)
-        found: dict[str, str] = dict(options.lookup(login.hostname))
-    except (paramiko.SSHException, OSError, ValueError) as error:
-        raise HostError(
-            f"the ssh_config of the worker machine cannot be used: {error}",
-            hint="ssh -G HOST shows what ssh makes of it",
-        ) from error
-    return found
-
-
-def _several(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
-
-
-def _lines(files: list[str] | tuple[str, ...], depth: int) -> Iterator[str]:
-    """The lines of files in their order, included ones in place. Missing files are passed over."""
-    if depth > _DEEPEST_INCLUDE:
-        raise ValueError(f"Include goes deeper than {_DEEPEST_INCLUDE} files")
-    for name in files:
-        path = Path(name).expanduser()
-        if not path.is_file():
-            continue
-        block = ""
-        for line in path.read_text(errors="replace").splitlines():
-            word, _, rest = line.strip().replace("=", " ", 1).partition(" ")
-            if word.lower() == "include":
-                yield from _included(rest.split(), path.parent, depth)
-                # An included file may have begun another block; ours goes on after it.
-                yield block or "Host *"
-                continue
-            if word.lower() in {"host", "match"}:
-                block = line
-            yield line
-        yield "Host *"
-
-
-def _included(patterns: list[str], folder: Path, depth: int) -> Iterator[str]:
-    for pattern in patterns:
-        wanted = folder / Path(pattern.strip('"')).expanduser()
-        yield from _lines(sorted(glob.glob(str(wanted))), depth + 1)  # noqa: PTH207 - absolute
+def _check_for_circles(target: Target, file: str) -> None:
+    passed = [target.login.hostname]
+    while target.gateway is not None:
+        passed.append(target.gateway.hostname)
+        if len(passed) > _MOST_HOPS:
+            raise ValueError(f"its gateways go round in circles: {' via '.join(passed)}")
+        target = _resolve(target.gateway, file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -10,14 +9,14 @@ from functools import partial
 
 import paramiko
 
-from ....controller.errors import HostError, HostUnreachable
+from ....controller.errors import DeadlineError, HostError, HostUnreachable
 from ....controller.model.login import Login
 from ..channel import Patience
 from ..session import TICK
 from .channel import SshChannel
 from .config import resolve
-from .dial import Attempt, dial
-from .wire import Wire
+from .dial import Attempt, Closing, dial
+from .wire import ChannelRefused, Wire, WireLost
 
 #: Sessions in one SSH connection, one below OpenSSH's default (sshd_config(5), MaxSessions).
 MOST_CHANNELS = 9
@@ -28,11 +27,10 @@ PAUSE = 1.0
 #: SSH connections to one machine that lasting channels may make necessary.
 MOST_WIRES = 8
 
-#: Seconds that a host may take to open a session in a connection, before that counts as lost.
-OPENING = 20.0
-
-#: How often a host may refuse its only session, and the seconds between.
-MOST_REFUSALS, REFUSED_PAUSE = 20, 0.05
+#: Seconds that a host which opens no session at all is asked again: it may not have noticed yet
+#: that the last one was closed.
+INSISTING = 2.0
+_FORBIDDEN = 1  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254, section 5.1
 
 #: The connection of another login: a gateway's.
 Others = Callable[[Login], "Connection"]
@@ -67,7 +65,7 @@ class Connection:
         self._changed = threading.Condition()
         self._connecting = False
         self._failure: tuple[float, HostError] | None = None
-        self._closed = False
+        self._closing = threading.Event()
         self.host_key = ""
         self.made = 0
 
@@ -78,7 +76,7 @@ class Connection:
     @property
     def closed(self) -> bool:
         """True once it was closed."""
-        return self._closed
+        return self._closing.is_set()
 
     @property
     def alive(self) -> bool:
@@ -99,26 +97,19 @@ class Connection:
             HostUnreachable: there is no connection now.
             HostError: there will be none.
         """
-        refusals = 0
+        insists_until = time.monotonic() + INSISTING
         while True:
             line = self._line(patience, lasting)
+            leave = partial(self._give_back, line, lasting)
             try:
-                channel = self._open(line, patience)
-            except BaseException:
-                self._give_back(line, lasting)
-                raise
-            if channel is None:  # the machine allows fewer than we thought
-                alone = line.used == 1
-                self._give_back(line, lasting, full=True)
-                refusals += alone
-                if refusals == MOST_REFUSALS:
-                    hint = "MaxSessions of its sshd must allow 1"
-                    raise HostError(f"{self} refuses sessions", hint=hint)
-                if alone:  # a session that has just ended may still count there
-                    time.sleep(REFUSED_PAUSE)
-                    patience.check()
-                continue
-            line.wire.when_closed(channel, partial(self._give_back, line, lasting))
+                channel = line.wire.open("session", (), patience, leave)
+            except WireLost as error:
+                raise HostUnreachable(f"the connection with {self} was lost: {error}") from error
+            except ChannelRefused as error:  # the machine allows fewer than we thought
+                if self._shrink(line) or time.monotonic() < insists_until:
+                    continue
+                hint = "MaxSessions of its sshd must allow 1"
+                raise HostError(f"{self} refuses sessions: {error}", hint=hint) from error
             made = SshChannel(line.wire, channel, patience)
             try:
                 made.begin(command)
@@ -134,34 +125,35 @@ class Connection:
             HostUnreachable: this machine cannot be reached, or it cannot reach the target.
             HostError: it does not let anybody through.
         """
-        target = attempt.target
-        line = self._any_line(Patience(attempt.limit, attempt.cancel))
+        target, here = attempt.target, attempt.here
+        line = self._any_line(Patience(attempt.deadline, attempt.cancel))
+        attempt.begin()  # it took its own time to connect to the gateway
+        way = (target.address, target.port, "127.0.0.1", 0)
+        patience = Patience(attempt.limit, attempt.cancel)
         try:
-            return line.wire.open_channel(
-                "direct-tcpip",
-                (target.address, target.port),
-                ("127.0.0.1", 0),
-                timeout=max(0.1, attempt.limit.remaining),
-            )
-        except paramiko.ChannelException as error:
-            if error.code == 1:  # RFC 4254, 5.1: administratively prohibited
+            return line.wire.open("direct-tcpip", way, patience, _nothing)
+        except ChannelRefused as error:
+            if error.code == _FORBIDDEN:
                 raise HostError(
-                    f"gateway {self} lets nobody through to {target}",
+                    f"gateway {self} lets nobody {here} through to {target}: {error}",
                     hint="its sshd needs AllowTcpForwarding yes, and PermitOpen if that is set",
                 ) from error
             raise HostUnreachable(
-                f"gateway {self} cannot reach {target}: {error.text}",
+                f"gateway {self} {here} cannot reach {target}: {error}",
                 hint="is it up, does its sshd run, does the gateway know its name?",
             ) from error
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except WireLost as error:
             raise HostUnreachable(
-                f"gateway {self} did not open a way to {target}: {error}"
+                f"the connection {here} with gateway {self} was lost: {error}"
             ) from error
+        except DeadlineError as error:
+            hint = f"is it up? does a firewall drop the packets of gateway {self}?"
+            raise attempt.too_slow(f"no answer through gateway {self}", hint) from error
 
     def close(self) -> None:
         """Close it and every channel in it."""
         with self._changed:
-            self._closed = True
+            self._closing.set()
             lines, self._lines = self._lines, []
             self._changed.notify_all()
         for line in lines:
@@ -184,7 +176,8 @@ class Connection:
                     break
                 if not self._lines and time.monotonic() > waited_for:
                     raise HostUnreachable(f"still connecting to {self}")
-                self._changed.wait(patience.seconds(TICK if not self._lines else math.inf))
+                # A line that is lost tells nobody who waits for room in it.
+                self._changed.wait(patience.seconds(1.0 if self._lines else TICK))
                 patience.check()
         self._connect(patience)
         return self._line(patience, lasting)
@@ -197,6 +190,8 @@ class Connection:
                 self._forget_dead()
                 if self._lines:
                     return self._lines[0]
+                if self.closed:
+                    raise self._over()
                 if not self._connecting:
                     self._begin_connecting()
                     break
@@ -215,45 +210,33 @@ class Connection:
         return None
 
     def _wants_another(self, lasting: bool) -> bool:
-        if self._closed:
-            raise HostError(f"the session with {self} is closed")
+        if self.closed:
+            raise self._over()
         if self._connecting or len(self._lines) >= MOST_WIRES:
             return False
         held = all(line.lasting >= max(1, line.room // 2) for line in self._lines)
         return held if self._lines else True
 
-    def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
     def _forget_dead(self) -> None:
-        self._lines = [line for line in self._lines if line.wire.is_active()]
+        for line in self._lines:
+            if line.wire.overdue:
+                line.wire.abort()
+        self._lines = [line for line in self._lines if line.wire.usable]
 
-    def _give_back(self, line: _Line, lasting: bool, *, full: bool = False) -> None:
+    def _give_back(self, line: _Line, lasting: bool) -> None:
         with self._changed:
             line.used -= 1
             line.lasting -= lasting
-            if full:
-                line.room = max(1, line.used)
             self._changed.notify_all()
 
-    def _open(self, line: _Line, patience: Patience) -> paramiko.Channel | None:
-        """A session in a line; None if the machine says that there are too many.
-
-        Raises:
-            HostUnreachable: the line was lost.
-        """
-        wait = max(min(patience.deadline.remaining, OPENING), 1.0)
-        end = time.monotonic() + wait
-        try:
-            return line.wire.open_session(timeout=wait)
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            # Of several refusals at once Paramiko tells one thread the reason, or another.
-            if line.wire.is_active() and time.monotonic() < end:
-                return None
-            line.wire.close()
-            patience.check()  # it may be our own time that is over
-            raise HostUnreachable(f"the connection with {self} was lost: {error}") from error
+    def _shrink(self, line: _Line) -> bool:
+        """Note that a line takes no more channels than it has now; whether it has any."""
+        with self._changed:
+            line.room = max(1, min(line.room, line.used))
+            if line.used:
+                return True
+            self._changed.wait(TICK)
+            return False
 
     # -- connecting ---------------------------------------------------------------------------
 
@@ -273,14 +256,12 @@ class Connection:
             failure = (time.monotonic(), error)
             raise
         else:
-            wire.settle(self._wake)
             key = wire.get_remote_server_key()
             self.host_key = f"{key.get_name()} {key.get_base64()}"
             with self._changed:
                 self.made += 1
                 self._lines.append(_Line(wire))
-                closed = self._closed
-            if closed:
+            if self.closed:
                 wire.close()
         finally:
             with self._changed:
@@ -290,8 +271,18 @@ class Connection:
 
     def _dial(self, patience: Patience) -> Wire:
         target = resolve(self._login, self._config)
-        attempt = Attempt(target, self._machine, patience.deadline, patience.cancel)
-        return dial(attempt, lambda it: self._others(_gateway_of(it)).tunnel(it))
+        attempt = Attempt(target, self._machine, patience.deadline, patience.cancel, self._closing)
+        try:
+            return dial(attempt, lambda it: self._others(_gateway_of(it)).tunnel(it))
+        except Closing:
+            raise self._over() from None
+
+    def _over(self) -> HostError:
+        return HostError(f"the session with {self} is closed")
+
+
+def _nothing() -> None:
+    """What passes through is no session, so there is no room to give back."""
 
 
 def _gateway_of(attempt: Attempt) -> Login:

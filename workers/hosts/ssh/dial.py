@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import queue
 import random
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import paramiko
@@ -27,6 +27,8 @@ from ....controller.model.timing import Deadline
 from ..session import TICK
 from .config import Target
 from .hostkeys import KnownKeys
+from .identities import offered
+from .proxy import ProxySocket
 from .wire import Wire
 
 # A host that acknowledges nothing for so long is lost, whether data is under way (milliseconds)
@@ -42,6 +44,10 @@ _MOST_KEYS = 5
 
 # A server that is asked by many at once turns some away at random (MaxStartups).
 _TURNED_AWAY_PAUSE = 0.1
+
+
+class Closing(Exception):
+    """The connection is closed before it is made."""
 
 
 class _TooSlow(Exception):
@@ -61,16 +67,22 @@ class Attempt:
         machine: name of this worker machine, for messages.
         deadline: when whoever asked gives up; the login's ``connect_timeout`` may come before.
         cancel: what ends it early when set.
-        limit: the sooner of the two.
+        closing: set when the connection is not wanted any more.
+        limit: the sooner of the two ends.
     """
 
     target: Target
     machine: str
     deadline: Deadline
     cancel: threading.Event | None
+    closing: threading.Event
 
     def __post_init__(self) -> None:
         """Begin to count."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Count ``connect_timeout`` from now."""
         self.limit = self.deadline.sooner(self.target.login.connect_timeout)
 
     @property
@@ -84,6 +96,8 @@ class Attempt:
 
     def check(self) -> None:
         """Raise if there is no time left, or no wish."""
+        if self.closing.is_set():
+            raise Closing
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
         if self.limit.expired:
@@ -129,17 +143,28 @@ def dial(attempt: Attempt, tunnel: Tunnel) -> Wire:
             return _connected(attempt, tunnel, keys)
         except _TurnedAway as error:
             if attempt.limit.remaining < pause:
-                hint = "sshd turns clients away when many log in at once (MaxStartups), or by rule"
-                raise attempt.unreachable(f"it hung up before the login ({error})", hint) from None
+                raise _turned_away(attempt, error) from error
         _sleep(attempt, pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads, hides nothing
         pause *= 2
 
 
+def _turned_away(attempt: Attempt, error: _TurnedAway) -> HostError:
+    command = attempt.target.proxy_command
+    if command:
+        why, hint = f"ProxyCommand {command!r} ended", "run it by hand to see why"
+    else:
+        why = "it hung up before the login"
+        hint = "sshd turns clients away when many log in at once (MaxStartups), or by rule"
+    said = str(error)
+    return attempt.unreachable(f"{why} ({said})" if said else why, hint)
+
+
 def _sleep(attempt: Attempt, seconds: float) -> None:
-    moment = min(seconds, attempt.limit.remaining)
-    (attempt.cancel or threading.Event()).wait(moment)
-    if attempt.cancel is not None and attempt.cancel.is_set():
-        raise Cancelled
+    end = attempt.limit.sooner(seconds)
+    while not end.expired:
+        attempt.closing.wait(min(end.remaining, attempt.patience()))
+        with contextlib.suppress(_TooSlow):
+            attempt.check()
 
 
 def _connected(attempt: Attempt, tunnel: Tunnel, keys: KnownKeys) -> Wire:
@@ -155,6 +180,7 @@ def _connected(attempt: Attempt, tunnel: Tunnel, keys: KnownKeys) -> Wire:
     except BaseException:
         wire.close()
         raise
+    wire.settle()
     return wire
 
 
@@ -166,39 +192,71 @@ def _socket(attempt: Attempt, tunnel: Tunnel) -> Any:
     if target.gateway is not None:
         return tunnel(attempt)
     if target.proxy_command:
-        return paramiko.ProxyCommand(target.proxy_command)
-    try:
-        found = socket.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = str(error.strerror).lower() if isinstance(error, OSError) else "no name of a host"
-        hint = "is it spelt right? does the worker machine know it (getent hosts)?"
-        raise attempt.unreachable(why, hint) from error
+        return ProxySocket.run(target.proxy_command)
+    found = _look_up(attempt)
     failure: OSError | None = None
-    for family, kind, protocol, _, address in found:
+    for number, (family, kind, protocol, _, address) in enumerate(found):
+        # One address that swallows packets must not use up the time of the others.
+        share = Deadline.after(attempt.limit.remaining / (len(found) - number))
         sock = socket.socket(family, kind, protocol)
         try:
-            _connect(sock, address, attempt)
+            _connect(sock, address, attempt, share)
         except OSError as error:
             sock.close()
             failure = error
-        except _TooSlow:
-            sock.close()
-            hint = "is it up? does a firewall drop the packets?"
-            raise attempt.too_slow("no answer", hint) from None
         except BaseException:
             sock.close()
             raise
         else:
             return sock
+    raise _no_connection(attempt, failure) from failure
+
+
+def _no_connection(attempt: Attempt, failure: OSError | None) -> HostError:
+    if isinstance(failure, TimeoutError):
+        return attempt.too_slow("no answer", "is it up? does a firewall drop the packets?")
     if isinstance(failure, ConnectionRefusedError):
-        hint = f"nothing listens on port {target.port}: is sshd running there, on that port?"
-        raise attempt.unreachable("connection refused", hint) from failure
+        port = attempt.target.port
+        hint = f"nothing listens on port {port}: is sshd running there, on that port?"
+        return attempt.unreachable("connection refused", hint)
     why = os.strerror(failure.errno or 0).lower() if failure else "its name has no address"
-    raise attempt.unreachable(why, "is it up, and the network between?") from failure
+    return attempt.unreachable(why, "is it up, and the network between?")
 
 
-def _connect(sock: socket.socket, address: Any, attempt: Attempt) -> None:
-    """Connect, without a wait that nothing ends."""
+def _look_up(attempt: Attempt) -> list[Any]:
+    """The addresses of the target. The resolver takes no deadline, so another thread asks it."""
+    answer: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
+    target = attempt.target
+
+    def ask() -> None:
+        try:
+            answer.put(socket.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answer.put(error)
+
+    threading.Thread(target=ask, name="look up a host", daemon=True).start()
+    hint = "is it spelt right? does the worker machine know it (getent hosts)?"
+    found: list[Any] | Exception | None = None
+    while found is None:
+        try:
+            found = answer.get(timeout=attempt.patience())
+        except queue.Empty:
+            try:
+                attempt.check()
+            except _TooSlow:
+                raise attempt.too_slow("the worker machine did not find its name", hint) from None
+    if isinstance(found, Exception):
+        said = found.strerror if isinstance(found, OSError) else None
+        raise attempt.unreachable(str(said or "no name of a host").lower(), hint) from found
+    return found
+
+
+def _connect(sock: socket.socket, address: Any, attempt: Attempt, share: Deadline) -> None:
+    """Connect, without a wait that nothing ends.
+
+    Raises:
+        OSError: it is not possible; TimeoutError if it took longer than ``share``.
+    """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _LIVENESS.items():
@@ -209,8 +267,11 @@ def _connect(sock: socket.socket, address: Any, attempt: Attempt) -> None:
         sock.connect(address)
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
-    while not poll.poll(math.ceil(attempt.patience() * 1000)):
-        attempt.check()
+    while not poll.poll(math.ceil(min(attempt.patience(), share.remaining) * 1000)):
+        if share.expired:
+            raise TimeoutError
+        with contextlib.suppress(_TooSlow):  # that is for its caller to say
+            attempt.check()
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))
@@ -235,7 +296,7 @@ def _greet(wire: Wire, attempt: Attempt, keys: KnownKeys) -> None:
         error = wire.get_exception()
         if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
             raise HostError(f"{attempt.target} and Paramiko have no algorithm in common: {error}")
-        raise _TurnedAway(error or "without a word")
+        raise _TurnedAway(error or "")
     keys.check(wire.get_remote_server_key())
 
 
@@ -243,7 +304,7 @@ def _log_in(wire: Wire, attempt: Attempt) -> None:
     """Offer keys until one is taken."""
     target = attempt.target
     tried: list[str] = []
-    for name, key in _keys(attempt):
+    for name, key in offered(target, attempt.here):
         if len(tried) == _MOST_KEYS:
             break
         tried.append(name)
@@ -258,6 +319,11 @@ def _log_in(wire: Wire, attempt: Attempt) -> None:
             break
         if wire.is_authenticated():
             return
+        if not wire.is_active():
+            lost = wire.get_exception()
+            if lost is not None:  # it did not say goodbye, as it does after too many keys
+                raise _TurnedAway(lost)
+            break
     if not tried:
         wanted = ", ".join(map(str, target.identities))
         raise LoginRefused(
@@ -266,46 +332,6 @@ def _log_in(wire: Wire, attempt: Attempt) -> None:
         )
     raise LoginRefused(
         f"{target} does not let {target.user} in with {', '.join(tried)} {attempt.here}",
-        hint=f"is the public key in ~{target.user}/.ssh/authorized_keys there?",
+        hint=f"is the public key in ~{target.user}/.ssh/authorized_keys there? may the user log in?"
+        + (f" only {_MOST_KEYS} keys are tried: give identity=" if len(tried) > 1 else ""),
     )
-
-
-def _keys(attempt: Attempt) -> Iterator[tuple[str, paramiko.PKey]]:
-    """Keys to offer, each with what it is called in messages.
-
-    Raises:
-        LoginRefused: the key that was asked for cannot be used.
-    """
-    target = attempt.target
-    for path in target.identities:
-        try:
-            yield str(path), _load(path)
-        except (OSError, ValueError, paramiko.SSHException) as error:
-            if target.demanded:
-                raise _unusable(path, error, attempt) from error
-    if target.agent:
-        agent = paramiko.Agent()
-        try:
-            for key in agent.get_keys():
-                yield f"{key.get_name()} of the agent", key
-        finally:
-            agent.close()
-
-
-def _load(path: Path) -> paramiko.PKey:
-    """The private key in a file, with its certificate if that lies beside it."""
-    try:
-        return paramiko.PKey.from_path(path)
-    except TypeError as error:  # how the library behind Paramiko says it
-        raise paramiko.PasswordRequiredException(str(error)) from error
-
-
-def _unusable(path: Path, error: Exception, attempt: Attempt) -> LoginRefused:
-    if isinstance(error, FileNotFoundError):
-        why, hint = "does not exist", "identity is a path on the worker machine"
-    elif isinstance(error, paramiko.PasswordRequiredException):
-        why = "has a passphrase"
-        hint = "load it into the agent of the worker (ssh-add), and leave identity out"
-    else:
-        why, hint = f"cannot be used: {error}", ""
-    return LoginRefused(f"the key {path} {attempt.here} {why}", hint=hint)
