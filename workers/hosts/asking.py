@@ -22,6 +22,9 @@ SUPERVISOR = Path(__file__).with_name("supervisor.sh")
 #: Exit code of a look at a file that is not there (EX_NOINPUT of sysexits.h).
 MISSING = 66
 
+# What a shell says that cannot make a directory there.
+_NO_HOME = ("Read-only", "Permission denied", "cannot create directory")
+
 # Codes in answers of the supervisor.
 _USAGE = "64"
 _REFUSED = "75"
@@ -170,6 +173,11 @@ class Asking:
             f"code=$?; rm -f {file}; [ $code -eq 0 ] || exit $code; {then}",
             secret + script,
         )
+        if not done.stdout and any(word in _said(done.stderr) for word in _NO_HOME):
+            raise self._error(
+                _said(done.stderr),
+                hint="give the node home=, a directory on that host that its user can write to",
+            )
         return self._answer(done)[1]
 
     def _answer(self, done: Completed) -> tuple[str, bytes]:

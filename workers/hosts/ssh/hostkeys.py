@@ -75,7 +75,8 @@ class KnownKeys:
             return
         if self._given or any(known.split()[0] == kind for known in self._keys):
             raise HostKeyError(
-                f"{target} has another key than is known for it: {shown}",
+                f"{target} has another key than is known for it on worker machine "
+                f"{self._machine}: {shown}",
                 hint="somebody may be in between, or it was installed anew: then "
                 + ("correct serverKey" if self._given else self._removal()),
             )
