@@ -56,10 +56,14 @@ class SshChannel(LineReader):
         wire: the connection.
         channel: a session in it, in which nothing runs yet.
         patience: how long it is waited for.
+        host: what the host is called in messages.
     """
 
-    def __init__(self, wire: Wire, channel: paramiko.Channel, patience: Patience) -> None:
+    def __init__(
+        self, wire: Wire, channel: paramiko.Channel, patience: Patience, host: str
+    ) -> None:
         super().__init__()
+        self._host = host
         self._wire, self._channel = wire, channel
         self._patience = patience
         self._complaint = b""
@@ -94,7 +98,7 @@ class SshChannel(LineReader):
             self._patience.check()
         if not channel.event_ready:
             if self._wire.is_active():
-                raise HostError("the host runs no commands", hint="its sshd refused exec")
+                raise HostError(f"{self._host} runs no commands", hint="its sshd refused exec")
             raise self._lost()
 
     @property
@@ -252,7 +256,8 @@ class SshChannel(LineReader):
         said = b"\n".join((self._preamble, complaint)).decode("utf-8", "replace").split("\n")
         words = " | ".join(line.strip() for line in said if line.strip()) or "nothing"
         raise HostError(
-            f"the login shell did not run a command: it said {words[-300:]} and exited with {code}",
+            f"the login shell of {self._host} did not run a command: it said {words[-300:]} "
+            f"and exited with {code}",
             hint="the user needs a login shell that takes POSIX commands, as sh, bash and zsh "
             "do (getent passwd, chsh)",
         )
@@ -300,6 +305,8 @@ class SshChannel(LineReader):
         return int(size)
 
     def _lost(self) -> HostUnreachable:
-        error = self._wire.get_exception()
-        why = f": {error}" if error and str(error) else ""
-        return HostUnreachable(f"the connection with the host was lost{why}")
+        why = self._wire.lost()
+        return HostUnreachable(
+            f"the connection with {self._host} was lost: {why}",
+            hint="was it rebooted, or the network cut?",
+        )

@@ -128,7 +128,9 @@ class Wire(paramiko.Transport):
 
     def lost(self) -> WireLost:
         """The error of a connection that has ended."""
-        error = self.get_exception()
+        error = self.saved_exception  # get_exception() would tell one thread only
+        if isinstance(error, EOFError) and not str(error):
+            return WireLost("the other side ended it")
         return WireLost(str(error) or type(error).__name__ if error else "it was closed")
 
     # -- opening channels ---------------------------------------------------------------------
