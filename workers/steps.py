@@ -267,9 +267,9 @@ class _Step:
             patience = rm.patience()
         elif action is Action.RELEASE and grant.host is not None:
             reached = self.run.record(grant.host).milestones
-            # One that failed before it was READY counts as if it had been, from then on.
-            ready, failed = reached.get("READY"), reached.get("FAILED", math.inf)
-            patience = patience if ready is not None and ready < failed else 0.0
+            # One that is not critical counts as READY from the moment in which it FAILED.
+            ready, failed = (reached.get(name, math.inf) for name in ("READY", "FAILED"))
+            patience = patience if ready < failed else 0.0
         left = patience - max(0.0, time.time() - grant.began)
         wait = min(SLOWEST_RETRY, FIRST_RETRY * 2 ** min(grant.tries - 1, 10))
         return wait if left > wait and not self.lease.cancelled else None

@@ -195,7 +195,8 @@ class Asking:
         """The first line that the supervisor wrote, unless it says no; see :meth:`_answer`."""
         said = line.decode("utf-8", "replace")
         if not said:
-            raise self._error(complaint or "the host broke off without an answer")
+            what = complaint or "the host broke off without an answer"
+            raise self._error(what, hint=_advice(complaint))
         if not said.startswith("no "):
             return said
         _, code, reason = said.split(" ", 2)
@@ -215,6 +216,15 @@ def _announced(secret: bytes) -> str:
 
 def _quoted(words: tuple[object, ...]) -> str:
     return " ".join(quote(str(word)) for word in words)
+
+
+def _advice(complaint: str) -> str:
+    """What to do about a home that nothing can be written to."""
+    if "No space left" in complaint or "quota exceeded" in complaint:
+        return "make room on that host, or give the node a home= on another file system there"
+    if "Read-only file system" in complaint or "Permission denied" in complaint:
+        return "give the node home=, a directory that the login user may write to"
+    return ""
 
 
 def _said(stderr: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
 from pathlib import Path
 
 import paramiko
@@ -25,7 +24,7 @@ def line(hosts: str, key: paramiko.PKey, marker: str = "") -> str:
 
 
 def hashed(name: str) -> str:
-    salt = os.urandom(20)
+    salt = b"twenty bytes of salt"
     digest = hmac.new(salt, name.encode(), hashlib.sha1).digest()
     return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
 

@@ -74,6 +74,11 @@ class Connection:
         return str(self._login)
 
     @property
+    def _place(self) -> str:
+        """This machine and the worker's, for messages."""
+        return f"{self} from worker machine {self._machine}"
+
+    @property
     def closed(self) -> bool:
         """True once it was closed."""
         return self._closing.is_set()
@@ -104,13 +109,16 @@ class Connection:
             try:
                 channel = line.wire.open("session", (), patience, leave)
             except WireLost as error:
-                raise HostUnreachable(f"the connection with {self} was lost: {error}") from error
+                raise HostUnreachable(
+                    f"the connection with {self._place} was lost: {error}",
+                    hint="was it rebooted, or the network cut?",
+                ) from error
             except ChannelRefused as error:  # the machine allows fewer than we thought
                 if self._shrink(line) or time.monotonic() < insists_until:
                     continue
                 hint = "MaxSessions of its sshd must allow 1"
-                raise HostError(f"{self} refuses sessions: {error}", hint=hint) from error
-            made = SshChannel(line.wire, channel, patience)
+                raise HostError(f"{self._place} refuses sessions: {error}", hint=hint) from error
+            made = SshChannel(line.wire, channel, patience, self._place)
             try:
                 made.begin(command)
             except BaseException:
@@ -175,7 +183,7 @@ class Connection:
                     self._begin_connecting()
                     break
                 if not self._lines and time.monotonic() > waited_for:
-                    raise HostUnreachable(f"still connecting to {self}")
+                    raise HostUnreachable(f"still connecting to {self._place}")
                 # A line that is lost tells nobody who waits for room in it.
                 self._changed.wait(patience.seconds(1.0 if self._lines else TICK))
                 patience.check()
@@ -196,7 +204,7 @@ class Connection:
                     self._begin_connecting()
                     break
                 if time.monotonic() > waited_for:
-                    raise HostUnreachable(f"still connecting to gateway {self}")
+                    raise HostUnreachable(f"still connecting to gateway {self._place}")
                 self._changed.wait(patience.seconds(TICK))
                 patience.check()
         self._connect(patience)

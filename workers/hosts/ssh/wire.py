@@ -128,7 +128,9 @@ class Wire(paramiko.Transport):
 
     def lost(self) -> WireLost:
         """The error of a connection that has ended."""
-        error = self.get_exception()
+        error = self.saved_exception  # get_exception() would tell one thread only
+        if isinstance(error, EOFError) and not str(error):
+            return WireLost("the other side ended it")
         return WireLost(str(error) or type(error).__name__ if error else "it was closed")
 
     # -- opening channels ---------------------------------------------------------------------
@@ -209,7 +211,8 @@ class Wire(paramiko.Transport):
             opening.abandoned = True
             late = opening.channel.chanid in self._open
         if late:
-            opening.channel.close()
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # it is lost
+                opening.channel.close()
 
     def _parse_channel_open_success(self, message: Message) -> None:
         number = message.get_int()

@@ -1,0 +1,77 @@
+"""Experiments on hosts that a worker reaches over SSH."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.stand import Stand, until
+from tests.testbed import Testbed
+
+pytestmark = [pytest.mark.needs("redis-server", "ssh-keygen"), pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def stand(shared_testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """A worker that knows the shared hosts by its ssh_config."""
+    folder = tmp_path_factory.mktemp("stand")
+    with Stand(folder, NEPIQ_SSH_CONFIG=str(shared_testbed.ssh_config)) as made:
+        made.start_worker()
+        yield made
+
+
+def test_an_experiment(stand: Stand, testbed: Testbed) -> None:
+    with stand.experiment("ssh") as ec:
+        places = [testbed.hosts[0], testbed.private[0]]
+        nodes = [ec.register_resource("linux::Node", hostname=host.name) for host in places]
+        apps = [
+            ec.register_resource("linux::Application", connectedTo=node, command="hostname")
+            for node in nodes
+        ]
+        ec.deploy()
+        assert ec.wait_finished(apps, timeout=60)
+        assert [ec.trace(app, "stdout") for app in apps] == [f"{host.name}\n" for host in places]
+        keys = [f"{host.address} {ec.get(n, 'serverKey')}" for n, host in zip(nodes, places)]  # noqa: B905
+        assert keys == [host.known_hosts_line for host in places]
+        run_id = ec.run_id
+    assert [host.bearers(run_id) for host in places] == [[], []]
+
+
+def test_failures(stand: Stand, testbed: Testbed, tmp_path: Path) -> None:
+    address = testbed.hosts[1].address
+    nodes = {
+        "refused": (
+            {"port": 4},
+            "HostUnreachable",
+            "connection refused",
+            "nothing listens on port 4",
+        ),
+        "locked": (
+            {"identity": str(tmp_path / "no key")},
+            "LoginRefused",
+            f"the key {tmp_path}/no key on worker machine here does not exist",
+            "a path on the worker machine",
+        ),
+        "another": (
+            {"serverKey": testbed.hosts[2].known_hosts_line.split(" ", 1)[1]},
+            "HostKeyError",
+            f"lab@{address} (host-2) has another key than is known for it",
+            "correct serverKey",
+        ),
+    }
+    with stand.experiment("ssh-failures") as ec:
+        for label, (attributes, *_) in nodes.items():
+            node = {"hostname": "host-2", "critical": False, **attributes}
+            ec.register_resource("linux::Node", label=label, **node)
+        ec.deploy()
+        until(lambda: len(ec.failures) == len(nodes), 30.0, "the nodes did not fail")
+        found = {failure.label: failure for failure in ec.failures}
+        for label, (_, kind, message, hint) in nodes.items():
+            failure = found[label]
+            assert failure.kind == kind
+            assert message in failure.message
+            assert hint in failure.hint
+            assert label in failure.where
+            assert "deploy, attempt 1" in failure.where
+        assert "from worker machine here" in found["refused"].message
