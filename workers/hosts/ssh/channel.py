@@ -91,9 +91,7 @@ class SshChannel(LineReader):
         text = f"printf '%s\\n' {self._mark}$((6*7))\n{command}"
         channel.event.clear()
         channel.event_ready = False
-        self._wire.send_of(
-            channel, cMSG_CHANNEL_REQUEST, b"exec", True, text.encode("utf-8", "surrogateescape")
-        )
+        self._send(cMSG_CHANNEL_REQUEST, b"exec", True, text.encode("utf-8", "surrogateescape"))
         while not channel.event.wait(self._patience.seconds()):
             self._patience.check()
         if not channel.event_ready:
@@ -167,7 +165,7 @@ class SshChannel(LineReader):
         while rest:
             size = self._room(min(len(rest), self._packet))
             if size:
-                self._wire.send_of(self._channel, cMSG_CHANNEL_DATA, bytes(rest[:size]))
+                self._send(cMSG_CHANNEL_DATA, bytes(rest[:size]))
                 rest = rest[size:]
 
     def finish(self) -> None:
@@ -177,7 +175,7 @@ class SshChannel(LineReader):
             if channel.closed or channel.eof_sent:
                 return
             channel.eof_sent = True
-        self._wire.send_of(channel, cMSG_CHANNEL_EOF)
+        self._send(cMSG_CHANNEL_EOF)
 
     def code(self) -> int:
         """The exit code of a program whose output has ended; see :meth:`Channel.code`."""
@@ -202,20 +200,32 @@ class SshChannel(LineReader):
             self._closed = True
         self._bell.set()
         if self._wire.is_active() and not self._channel.closed:
-            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            with contextlib.suppress(HostError):
                 self.finish()
                 if not self._channel.status_event.wait(farewell):
                     self.kill()
-        self._channel.close()
+        self.free()
 
     def kill(self) -> None:
         """Have the program's process group killed (RFC 4254, 6.9; OpenSSH does so since 7.9)."""
-        self._wire.send_of(self._channel, cMSG_CHANNEL_REQUEST, b"signal", False, b"KILL")
+        self._send(cMSG_CHANNEL_REQUEST, b"signal", False, b"KILL")
 
     def free(self) -> None:
         """Free a channel whose program has ended."""
         self._closed = True
-        self._channel.close()
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # it is lost
+            self._channel.close()
+
+    def _send(self, kind: bytes, *parts: int | bytes) -> None:
+        """Send a message of this channel, unless it is closed.
+
+        Raises:
+            HostUnreachable: the connection was lost.
+        """
+        try:
+            self._wire.send_of(self._channel, kind, *parts)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise self._lost() from error
 
     def _take(self) -> tuple[bytes, bytes]:
         """What has arrived on both outputs; both empty if nothing has. Resets the bell."""
@@ -227,7 +237,7 @@ class SshChannel(LineReader):
         self._taken += len(found[0]) + len(found[1])
         if self._taken >= _GIVEN_BACK and not channel.eof_received:
             taken, self._taken = self._taken, 0
-            self._wire.send_of(channel, cMSG_CHANNEL_WINDOW_ADJUST, taken)
+            self._send(cMSG_CHANNEL_WINDOW_ADJUST, taken)
         return found[0], found[1]
 
     def _after_mark(self, output: bytes) -> bytes:
