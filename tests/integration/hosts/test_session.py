@@ -56,7 +56,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "here":
         return Place(request.getfixturevalue("session"), tmp_path)
     remote = cast("Remote", request.getfixturevalue("remote"))
-    return Place(remote.session(), Path("/home/lab"), remote)
+    session = remote.session()
+    session.execute("true", deadline=soon())  # connects, which is not what the tests measure
+    return Place(session, Path("/home/lab"), remote)
 
 
 def soon(seconds: float = 20.0) -> Deadline:
@@ -209,7 +211,7 @@ def test_closing_ends_what_holds_the_output(session: LocalSession, tmp_path: Pat
 
 
 def test_channel_deadline_and_cancel(place: Place) -> None:
-    late = place.session.open("exec sleep 60", deadline=soon(0.1))
+    late = place.session.open("exec sleep 60", deadline=soon(0.3))
     with pytest.raises(DeadlineError):
         next(late.lines())
     cancel = threading.Event()
@@ -250,7 +252,7 @@ def test_channel_of_bytes(place: Place) -> None:
 
 
 def test_code_of_a_channel_that_outlives_its_output(place: Place) -> None:
-    channel = place.session.open("exec >&- 2>&-; exec sleep 60", deadline=soon(0.2))
+    channel = place.session.open("exec >&- 2>&-; exec sleep 60", deadline=soon(0.5))
     assert channel.read() == b""
     with pytest.raises(DeadlineError):
         channel.code()

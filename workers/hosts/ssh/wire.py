@@ -107,6 +107,12 @@ class Wire(paramiko.Transport):
         self.sock.settimeout(KEEPALIVE)
         self.packetizer.set_keepalive(KEEPALIVE, self._ask_for_life)
 
+    def run(self) -> None:
+        """What Paramiko's thread does: reads messages until the end."""
+        # The last thing is to close what it reads; a way through a gateway may be lost by then.
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            super().run()
+
     def close(self) -> None:
         """Close it at once, also while its thread waits for the other side."""
         self.abort()
