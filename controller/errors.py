@@ -209,6 +209,14 @@ class HostUnreachable(HostError):
     """
 
 
+class HostSilent(HostUnreachable):
+    """Whether a machine can be reached is not known yet.
+
+    Somebody else is connecting to it, or waits for its answer. A step that meets this comes back
+    later, and occupies no thread meanwhile.
+    """
+
+
 class HostKeyError(HostError):
     """The key of a machine is not known, or not the one that was known."""
 

@@ -185,7 +185,7 @@ class _Step:
         except (errors.NepiqError, RedisError, OSError) as error:
             return self._failed(error, {})
         if isinstance(done.error, errors.HostUnreachable) and done.later is None:
-            done = replace(done, later=self._patience(rm))
+            done = replace(done, later=self._patience(rm, done.error))
         if done.later is not None:
             self._put_back(done, rm.changes())
             return None
@@ -196,8 +196,15 @@ class _Step:
     def _act(self, rm: ResourceManager) -> actions.Outcome:
         grant, action = self.grant, Action(self.grant.action)
         deadline = Deadline.after(self._time_left(rm.deadline_for(action)))
+        host = self._host(rm, deadline)
+        if isinstance(host, ShellHost):
+            # No thread waits for a host that does not answer, so that others are not kept waiting.
+            try:
+                host.session.check()
+            except errors.HostSilent as error:
+                return actions.Outcome(error=error)
         context = Context(
-            host=self._host(rm, deadline),
+            host=host,
             peers=rm.peers,
             attempt=grant.tries,
             deadline=deadline,
@@ -254,7 +261,7 @@ class _Step:
         if not self.run.progress(grant.step, grant.token, state.name, 0.0, rm.changes()):
             raise errors.FencedError("the claim was lost", where=self._where())
 
-    def _patience(self, rm: ResourceManager) -> float | None:
+    def _patience(self, rm: ResourceManager, error: errors.HostUnreachable) -> float | None:
         """Seconds until a step is tried again whose host does not answer; None to give up.
 
         What has to be done on a host that is known to be there waits for it as long as the step
@@ -265,6 +272,8 @@ class _Step:
         patience = rm.deadline_for(action)
         if action is Action.DEPLOY and grant.host == grant.guid:
             patience = rm.patience()
+            if isinstance(error, errors.HostSilent):  # somebody else is about to find out
+                patience = max(patience, rm.login().connect_timeout)
         elif action is Action.RELEASE and grant.host is not None:
             reached = self.run.record(grant.host).milestones
             # One that is not critical counts as READY from the moment in which it FAILED.

@@ -51,10 +51,19 @@ class Launcher:
 
         Raises:
             HostError: the host cannot be reached, or broke off.
+            HostSilent: it does not answer now; it may have been launched all the same.
             DeadlineError, Cancelled: it took too long, or nobody wants it any more; it may have
                 been launched all the same.
         """
-        answer = self._convoy.send(order, Patience(deadline, cancel).spent)
+        patience = Patience(deadline, cancel)
+
+        def spent() -> float | None:
+            # One waits for a host that falls silent, the others come back later.
+            if (session := self._session()) is not None:
+                session.check()
+            return patience.spent()
+
+        answer = self._convoy.send(order, spent)
         if isinstance(answer, NepiqError):
             raise type(answer)(answer.message, hint=answer.hint)
         return answer

@@ -48,6 +48,9 @@ class LocalSession:
         """Empty: this machine proves nothing to itself."""
         return ""
 
+    def check(self) -> None:
+        """Nothing: this machine is always there."""
+
     def execute(
         self,
         command: str,

@@ -93,6 +93,13 @@ class Session(Protocol):
     def host_key(self) -> str:
         """The key that the host has proved to have, as ``KIND BASE64``; empty where none is."""
 
+    def check(self) -> None:
+        """See whether it makes sense to wait for the host now; for those who may come back later.
+
+        Raises:
+            HostSilent: it does not answer at this moment, or somebody else is connecting to it.
+        """
+
     def execute(
         self,
         command: str,

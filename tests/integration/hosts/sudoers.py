@@ -115,6 +115,9 @@ class UserSession:
         """True once it is closed."""
         return self._session.closed
 
+    def check(self) -> None:
+        """Nothing: it is always there."""
+
     def execute(
         self,
         command: str,

@@ -9,7 +9,7 @@ from functools import partial
 
 import paramiko
 
-from ....controller.errors import DeadlineError, HostError, HostUnreachable
+from ....controller.errors import DeadlineError, HostError, HostSilent, HostUnreachable
 from ....controller.model.login import Login
 from ..channel import Patience
 from ..session import TICK
@@ -22,6 +22,8 @@ from .wire import ChannelRefused, Wire, WireLost
 MOST_CHANNELS = 9
 #: Seconds that others wait for the one who is connecting, before they come back later.
 PATIENCE = 1.0
+#: The same for those who need not wait at all: a connection is mostly made in less.
+HESITATION = 0.3
 #: Seconds after a failed attempt during which nobody tries again.
 PAUSE = 1.0
 #: SSH connections to one machine that lasting channels may make necessary.
@@ -63,7 +65,7 @@ class Connection:
         self._login, self._machine, self._others, self._config = login, machine, others, config
         self._lines: list[_Line] = []
         self._changed = threading.Condition()
-        self._connecting = False
+        self._connecting: float | None = None  # since when somebody is
         self._failure: tuple[float, HostError] | None = None
         self._closing = threading.Event()
         self.host_key = ""
@@ -100,6 +102,7 @@ class Connection:
 
         Raises:
             HostUnreachable: there is no connection now.
+            HostSilent: somebody else is making one.
             HostError: there will be none.
         """
         insists_until = time.monotonic() + INSISTING
@@ -126,11 +129,24 @@ class Connection:
                 raise
             return made
 
+    def check(self) -> None:
+        """See whether it makes sense to wait for the machine now; see :meth:`Session.check`."""
+        with self._changed:
+            self._forget_dead()
+            if any(line.wire.stalled for line in self._lines):
+                raise HostSilent(f"no answer from {self._place} at this moment")
+            if self._lines or self._connecting is None:
+                return
+            again = self._failure is not None
+            if again or time.monotonic() > self._connecting + HESITATION:
+                raise HostSilent(f"still connecting to {self._place}")
+
     def tunnel(self, attempt: Attempt) -> paramiko.Channel:
         """A way through this machine to the target of an attempt.
 
         Raises:
             HostUnreachable: this machine cannot be reached, or it cannot reach the target.
+            HostSilent: somebody else is connecting to it.
             HostError: it does not let anybody through.
         """
         target, here = attempt.target, attempt.here
@@ -183,7 +199,7 @@ class Connection:
                     self._begin_connecting()
                     break
                 if not self._lines and time.monotonic() > waited_for:
-                    raise HostUnreachable(f"still connecting to {self._place}")
+                    raise HostSilent(f"still connecting to {self._place}")
                 # A line that is lost tells nobody who waits for room in it.
                 self._changed.wait(patience.seconds(1.0 if self._lines else TICK))
                 patience.check()
@@ -200,11 +216,11 @@ class Connection:
                     return self._lines[0]
                 if self.closed:
                     raise self._over()
-                if not self._connecting:
+                if self._connecting is None:
                     self._begin_connecting()
                     break
                 if time.monotonic() > waited_for:
-                    raise HostUnreachable(f"still connecting to gateway {self._place}")
+                    raise HostSilent(f"still connecting to gateway {self._place}")
                 self._changed.wait(patience.seconds(TICK))
                 patience.check()
         self._connect(patience)
@@ -220,7 +236,7 @@ class Connection:
     def _wants_another(self, lasting: bool) -> bool:
         if self.closed:
             raise self._over()
-        if self._connecting or len(self._lines) >= MOST_WIRES:
+        if self._connecting is not None or len(self._lines) >= MOST_WIRES:
             return False
         held = all(line.lasting >= max(1, line.room // 2) for line in self._lines)
         return held if self._lines else True
@@ -253,7 +269,7 @@ class Connection:
             at, error = self._failure
             if time.monotonic() < at + PAUSE:
                 raise type(error)(error.message, hint=error.hint)
-        self._connecting = True
+        self._connecting = time.monotonic()
 
     def _connect(self, patience: Patience) -> None:
         """Make one more line."""
@@ -274,7 +290,7 @@ class Connection:
         finally:
             with self._changed:
                 self._failure = failure
-                self._connecting = False
+                self._connecting = None
                 self._changed.notify_all()
 
     def _dial(self, patience: Patience) -> Wire:

@@ -40,6 +40,10 @@ class SshSession:
         """The key that the host has proved to have, as ``KIND BASE64``; empty before that."""
         return self._connection.host_key
 
+    def check(self) -> None:
+        """See only whether waiting makes sense; see :meth:`Session.check`."""
+        self._connection.check()
+
     def execute(
         self,
         command: str,

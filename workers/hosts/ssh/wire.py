@@ -37,6 +37,9 @@ OPENING = 20.0
 # Questions that may stay without answer (ssh_config(5), ServerAliveCountMax). TCP notices a lost
 # host sooner; not so where a gateway is between.
 _UNANSWERED = 2
+# How often in a row TCP has repeated what it sent: after 0.2 and 0.6 s (RFC 6298), later where the
+# way is longer. It is tcpi_retransmits, the third byte of struct tcp_info.
+_REPEATED = 2
 # GCM needs no separate MAC, which makes it the fastest of what both sides know.
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 # The host asks for new keys when it is time (sshd_config(5), RekeyLimit: after 2^32 blocks of
@@ -131,6 +134,23 @@ class Wire(paramiko.Transport):
     def usable(self) -> bool:
         """Whether more can be asked of it."""
         return self.is_active() and not self._aborted
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the other side has for half a second or more acknowledged nothing that was sent.
+
+        Not known, and false, where the system does not tell (tcp(7), TCP_INFO of Linux).
+        """
+        raw = self._raw
+        if isinstance(raw, paramiko.Channel):  # through a gateway
+            return bool(getattr(raw.transport, "stalled", False))
+        if not isinstance(raw, socket.socket) or not hasattr(socket, "TCP_INFO"):
+            return False
+        try:
+            told = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 3)
+        except OSError:  # it is closed
+            return False
+        return len(told) == 3 and told[2] >= _REPEATED
 
     def lost(self) -> WireLost:
         """The error of a connection that has ended."""
