@@ -106,12 +106,16 @@ class Connection:
             HostError: there will be none.
         """
         insists_until = time.monotonic() + INSISTING
+        warm = self.alive
         while True:
             line = self._line(patience, lasting)
             leave = partial(self._give_back, line, lasting)
             try:
                 channel = line.wire.open("session", (), patience, leave)
             except WireLost as error:
+                if warm:  # a host that was rebooted meanwhile says so only now
+                    warm = False
+                    continue
                 raise HostUnreachable(
                     f"the connection with {self._place} was lost: {error}",
                     hint="was it rebooted, or the network cut?",
@@ -141,7 +145,7 @@ class Connection:
             if again or time.monotonic() > self._connecting + HESITATION:
                 raise HostSilent(f"still connecting to {self._place}")
 
-    def tunnel(self, attempt: Attempt) -> paramiko.Channel:
+    def tunnel(self, attempt: Attempt, *, again: bool = True) -> paramiko.Channel:
         """A way through this machine to the target of an attempt.
 
         Raises:
@@ -150,6 +154,7 @@ class Connection:
             HostError: it does not let anybody through.
         """
         target, here = attempt.target, attempt.here
+        warm = self.alive
         line = self._any_line(Patience(attempt.deadline, attempt.cancel))
         attempt.begin()  # it took its own time to connect to the gateway
         way = (target.address, target.port, "127.0.0.1", 0)
@@ -167,6 +172,8 @@ class Connection:
                 hint="is it up, does its sshd run, does the gateway know its name?",
             ) from error
         except WireLost as error:
+            if warm and again:
+                return self.tunnel(attempt, again=False)
             raise HostUnreachable(
                 f"the connection {here} with gateway {self} was lost: {error}"
             ) from error
