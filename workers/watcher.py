@@ -251,6 +251,7 @@ class NodeWatch(threading.Thread):
                 "type": "HostError",
                 "message": f"no word from the host for {HOST_LOST:g} s: {reason}",
                 "where": self._run.record(self._node).label,
-                "hint": "is it up and reachable from this worker machine?",
+                "hint": "is it up and reachable from this worker machine? what ran there may "
+                "still run; a later run of the experiment ends it with cleanProcesses",
             },
         )

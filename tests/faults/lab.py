@@ -12,8 +12,9 @@ from tests.testbed import Host, Testbed
 
 from nepiq.controller import ExperimentController
 
-# What a host runs by itself, and the connections that workers hold with it.
-_ITS_OWN = re.compile(r"sshd: |/\S*sshd |sh \S+/boot\.sh |unshare |cat$|sleep infinity")
+APPLICATION = "linux::Application"
+
+_STATES = {"READY", "STARTED", "STOPPED", "FINISHED", "FAILED"}
 # Run directories, the marks of ended runs, and what belongs to no run.
 _KEPT = re.compile(r"\.nepiq(/(lock|able|ended(/\d+-\d+)?|\d+(/\d+(/.*)?)?))?")
 
@@ -56,6 +57,14 @@ class Lab:
             for host in hosts
         ]
 
+    def history(self, run_id: str, guids: Sequence[int]) -> dict[int, list[str]]:
+        """The states that resources of a run entered from READY on, each as often as it did."""
+        found: dict[int, list[str]] = {guid: [] for guid in guids}
+        for event in self.stand.stack().run(run_id).events():
+            if event.guid in found and event.what in _STATES:
+                found[event.guid].append(event.what)
+        return found
+
     def expect_nothing(self, run_id: str, *hosts: Host, seconds: float = 10.0) -> None:
         """Fail unless nothing of any run is left on hosts but kept directories, soon.
 
@@ -79,7 +88,11 @@ class Lab:
 
 def leftovers(host: Host, run_id: str) -> list[object]:
     """Processes and files of runs on a host, and bearers of one run."""
-    found: list[object] = [p for p in host.processes() if not _ITS_OWN.match(p.args)]
+    found: list[object] = [
+        process
+        for process in host.processes()
+        if process.user != "root" and not process.args.startswith("sshd: ")
+    ]
     found += host.bearers(run_id)
     for path in sorted((host.root / "lab").rglob("*")):
         name = str(path.relative_to(host.root / "lab"))
