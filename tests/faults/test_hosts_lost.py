@@ -19,7 +19,8 @@ from nepiq.controller import ExperimentController, ResourceAction, ResourceState
 pytestmark = [
     pytest.mark.needs("redis-server", "sshd"),
     pytest.mark.timeout(240),
-    pytest.mark.xdist_group("faults-hosts"),
+    pytest.mark.slow,
+    pytest.mark.xdist_group("faults-hosts-lost"),
 ]
 
 CUT = 30.0
@@ -202,6 +203,7 @@ def test_the_next_run_after_a_power_failure(testbed: Testbed, tmp_path: Path) ->
                 assert ec.trace(app, "stdout") == "up\n"
 
 
+@pytest.mark.soak
 def test_a_host_that_stays_away(lab: Lab) -> None:
     lost, other = lab.bed.hosts[:2]
     with lab.stand.experiment("away") as ec:

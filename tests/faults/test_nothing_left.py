@@ -14,7 +14,8 @@ from nepiq.controller import ExperimentController, ResourceState
 pytestmark = [
     pytest.mark.needs("redis-server", "sshd"),
     pytest.mark.timeout(180),
-    pytest.mark.xdist_group("faults-hosts"),
+    pytest.mark.slow,
+    pytest.mark.xdist_group("faults-hosts-lost"),
 ]
 
 # What runs, forks, leaves its group, or has ended.
