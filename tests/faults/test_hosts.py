@@ -112,41 +112,6 @@ def dies_and_leaves_nothing(lab: Lab, script: subprocess.Popen[str], dies: str) 
     lab.expect_nothing(run_id, lab.host)
 
 
-def test_a_cut_of_thirty_seconds(lab: Lab) -> None:
-    """What runs goes on and is seen to end; what was to start meanwhile starts after it."""
-    cut, other = lab.bed.hosts[:2]
-    ec = lab.stand.experiment()
-    nodes = lab.nodes(ec, [cut, other])
-    runs, ends, fine = (
-        ec.register_resource("linux::Application", command=command, connectedTo=node)
-        for command, node in (
-            ("sleep 40; echo through", nodes[0]),
-            ("sleep 3; echo meanwhile", nodes[0]),
-            ("sleep 3; echo untouched", nodes[1]),
-        )
-    )
-    late = [
-        ec.register_resource("linux::Application", command="date +%s.%N", connectedTo=nodes[0])
-        for _ in range(4)
-    ]
-    ec.register_condition(late, ResourceAction.START, runs, ResourceState.STARTED, "4s")
-    ec.deploy()
-    assert ec.wait_started([runs, ends, fine], "60s"), ec.failures
-    cut.cut()
-    began = time.time()
-    assert ec.wait_finished(fine, "20s")
-    assert time.time() - began < 15
-    threading.Event().wait(max(0.0, began + 30 - time.time()))
-    cut.mend()
-    assert ec.wait_finished([ends, *late], "40s"), ec.failures
-    assert ec.wait_finished(runs, "60s"), ec.failures
-    assert [ec.trace(app, "stdout") for app in (runs, ends)] == ["through\n", "meanwhile\n"]
-    assert all(float(ec.trace(app, "stdout")) > began + 29 for app in late)
-    assert ec.failures == []
-    ec.release()
-    lab.expect_nothing(ec.run_id)
-
-
 def test_a_reboot_fails_what_ran(lab: Lab) -> None:
     host = lab.host
     ec = lab.stand.experiment()
@@ -171,20 +136,6 @@ def test_a_reboot_fails_what_ran(lab: Lab) -> None:
     assert ec.state(ended) is ResourceState.FINISHED
     assert ec.trace(ended, "stdout") == "done\n"
     ec.release()
-    lab.expect_nothing(ec.run_id)
-
-
-def test_a_release_while_the_link_is_cut(lab: Lab) -> None:
-    ec = lab.stand.experiment()
-    (node,) = lab.nodes(ec, [lab.host])
-    app = ec.register_resource("linux::Application", command=STUBBORN, connectedTo=node)
-    ec.deploy()
-    assert ec.wait_started(app, "30s")
-    lab.host.cut()
-    timer = threading.Timer(20.0, lab.host.mend)
-    timer.start()
-    ec.release()
-    timer.join()
     lab.expect_nothing(ec.run_id)
 
 
