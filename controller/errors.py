@@ -206,7 +206,13 @@ class HostUnreachable(HostError):
     """A machine does not answer, or the connection with it was lost.
 
     A step that meets this is put back and tried again until its time is over.
+
+    Attributes:
+        tried: None, or the `time.monotonic` at which an attempt of somebody else began that found
+            this out a moment ago.
     """
+
+    tried: float | None = None
 
 
 class HostSilent(HostUnreachable):

@@ -28,6 +28,7 @@ from ..controller.model.resource import ResourceManager
 from ..controller.model.timing import Deadline
 from . import exits, faults, loading
 from .hosts import ShellHost
+from .hosts.session import PAUSE
 from .leases import SLOW_HOOK, Lease
 from .runtime import Runtime
 
@@ -272,16 +273,24 @@ class _Step:
         patience = rm.deadline_for(action)
         if action is Action.DEPLOY and grant.host == grant.guid:
             patience = rm.patience()
-            if isinstance(error, errors.HostSilent):  # somebody else is about to find out
-                patience = max(patience, rm.login().connect_timeout)
+            if not self._found_out(error):  # somebody else is about to, or this step will
+                patience = max(patience, rm.login().connect_timeout + PAUSE)
         elif action is Action.RELEASE and grant.host is not None:
             reached = self.run.record(grant.host).milestones
             # One that is not critical counts as READY from the moment in which it FAILED.
             ready, failed = (reached.get(name, math.inf) for name in ("READY", "FAILED"))
             patience = patience if ready < failed else 0.0
         left = patience - max(0.0, time.time() - grant.began)
-        wait = min(SLOWEST_RETRY, FIRST_RETRY * 2 ** min(grant.tries - 1, 10))
-        return wait if left > wait and not self.lease.cancelled else None
+        if left <= 0 or self.lease.cancelled:
+            return None
+        return min(SLOWEST_RETRY, FIRST_RETRY * 2.0 ** min(grant.tries - 1, 10), left)
+
+    def _found_out(self, error: errors.HostUnreachable) -> bool:
+        """True if the host was tried since this step began: earlier failures say nothing of now."""
+        if isinstance(error, errors.HostSilent):
+            return False
+        ago = 0.0 if error.tried is None else time.monotonic() - error.tried
+        return ago <= max(0.0, time.time() - self.grant.began)
 
     def _put_back(self, done: actions.Outcome, changes: Mapping[str, Any]) -> None:
         grant = self.grant
@@ -289,7 +298,7 @@ class _Step:
         if done.error is not None:
             told = self._told(done.error)
             # Waiting for a host uses up none of the retries that the class allows.
-            kind = "later" if isinstance(done.error, errors.HostUnreachable) else "retry"
+            kind = "silent" if isinstance(done.error, errors.HostUnreachable) else "retry"
         self.run.again(grant.step, grant.token, done.later or 0.0, kind, told, changes)
 
     def _done(self, rm: ResourceManager, launch: Launch | None) -> Outcome:

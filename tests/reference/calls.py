@@ -225,7 +225,7 @@ class Calls:
 
     def _again(self) -> Call:
         step, token = self._held()
-        kind = self.rng.choice(["later", "retry"])
+        kind = self.rng.choice(["later", "retry", "silent"])
         return Call("again", (step, token, self._duration(), kind, "", self._attributes()))
 
     def _progress(self) -> Call:

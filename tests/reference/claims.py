@@ -143,7 +143,7 @@ class Claims(Todo):
         rm.update(running=step, token=f"{token:.0f}")
         record.update(status="claimed", nonce=nonce, worker=worker, token=f"{token:.0f}")
         record["tries"] = str(int(record.get("tries", 0)) + 1)
-        record.setdefault("began", text(self.now))
+        record.setdefault("began", self._begin_of(step))
         record.pop("lined", None)
         self.alarm[step] = self.now + self.timing.lease
         host = self.busy_host(step)
@@ -151,6 +151,10 @@ class Claims(Todo):
             self.set_at(f"busy:{host}").add(step)
         if self.does_io(step):
             self.event(guid_of(step), "claim", self.cause(step))
+
+    def _begin_of(self, step: str) -> str:
+        silent = self.rm(self.busy_host(step)).get("silent") if self.busy_host(step) else None
+        return text(max(number(silent), number(self.step(step)["due"])) if silent else self.now)
 
     def _grant(self, step: str) -> Grant:
         record, rm = self.step(step), self.rm(guid_of(step))
@@ -232,6 +236,8 @@ class Claims(Todo):
             return "OK"
         error = to_json(dict(outcome.info)) if failed and outcome.info else ""
         noted = {"error": error} if error and action in ("set", "release") else {}
+        if not failed and self.busy_host(step):
+            self.rm(self.busy_host(step)).pop("silent", None)
         self.end_step(step, "done", **noted)
         state = self.rm(guid)["state"]
         if action == "set":
@@ -331,13 +337,16 @@ class Claims(Todo):
             return self._reply()
         if kind == "retry":
             record["retried"] = str(int(record.get("retried", 0)) + 1)
+        host = self.busy_host(step) if kind == "silent" else ""
+        if host:
+            self.rm(host).setdefault("silent", text(self.now))
         self.event(guid_of(step), "again", self.cause(step), note)
-        self.give_back(step, self.now + delay)
+        self.give_back(step, self.now + delay, waits_for_host=bool(host))
         return self._reply()
 
-    def give_back(self, step: str, due: float) -> None:
+    def give_back(self, step: str, due: float, *, waits_for_host: bool = False) -> None:
         record = self.step(step)
-        self.end_claim(step)
+        self.end_claim(step, waits_for_host=waits_for_host)
         record["due"] = text(due)
         for name in ("nonce", "worker"):
             record.pop(name, None)

@@ -122,8 +122,11 @@ class Steps(Records):
         if not left:
             del rm["extra"]
 
-    def end_claim(self, step: str) -> None:
-        """Nobody executes a step any more: its RM and its place on the host are free."""
+    def end_claim(self, step: str, *, waits_for_host: bool = False) -> None:
+        """Nobody executes a step any more: its RM is free, and its place on the host.
+
+        One that waits for its host keeps its place.
+        """
         rm = self.rm(guid_of(step))
         rm.pop("running", None)
         parked = rm.pop("parked", "").split()
@@ -131,7 +134,9 @@ class Steps(Records):
             if self.step(other).get("status") == "due":
                 self.hand_out(other)
         host = self.busy_host(step)
-        if host:
+        if waits_for_host:
+            self.step(step)["lined"] = "2"
+        elif host:
             self.set_at(f"busy:{host}").discard(step)
             self.offer_places(host)
 

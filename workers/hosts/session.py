@@ -12,6 +12,8 @@ from ...controller.model.timing import Deadline
 
 #: An Event cannot be waited for together with a stream, so it is looked at this often, in seconds.
 TICK = 0.05
+#: Seconds after a failed attempt to reach a host during which nobody tries again.
+PAUSE = 1.0
 
 
 def give_up(deadline: Deadline | None, cancel: threading.Event | None) -> None:

@@ -239,7 +239,8 @@ class RunStore(RunReads):
             step: the claimed step.
             token: its token.
             delay: seconds until it is due.
-            kind: ``later`` (the world is not ready) or ``retry`` (it failed and is tried again).
+            kind: ``later`` (the world is not ready), ``retry`` (it failed and is tried again), or
+                ``silent`` (its host does not answer: it keeps its place there meanwhile).
             note: JSON that says why, for the event.
             attrs: attributes that the hook assigned in this round.
         """

@@ -91,10 +91,10 @@ def test_a_build_that_had_passed_is_ended_by_clear(rig: Rig) -> None:
     building = rig.host(5)
     codes: list[int] = []
     thread = threading.Thread(
-        target=lambda: codes.append(building.run("sleep 60; touch built", check=False).code)
+        target=lambda: codes.append(building.run("touch begun; sleep 60", check=False).code)
     )
     thread.start()
-    until(rig.bearers)
+    until((rig.run_dir(5) / "begun").exists)
     rig.host(5).clear()
     thread.join(10)
     assert codes == [143]

@@ -158,6 +158,44 @@ class TestHosts:
         assert driver.answers("3.deploy") == [None]
         assert "4.deploy" in driver.due
 
+    def test_few_try_out_a_host_that_does_not_answer(self, driver: Driver) -> None:
+        driver.upload(node(1, limit=2), *(app(guid, 1, critical=False) for guid in range(2, 6)))
+        driver.deploy(range(1, 6))
+        driver.do("1.deploy")
+        steps = [f"{guid}.deploy" for guid in range(2, 6)]
+        grants = [grant for grant in driver.answers(*steps) if isinstance(grant, Grant)]
+        for grant in grants:
+            driver.settle(driver.store.again(grant.step, grant.token, 0.0, "silent"))
+        assert list(driver.due) == steps[:2]
+        assert driver.answers(*steps[2:]) == [None, None]
+
+        # The time of all others runs since it was found out, not since they had a place.
+        grants = [driver.claim(step) for step in steps[:2]]
+        driver.commit(grants[0], "failed", info={"message": "away"})
+        late = driver.claim("4.deploy")
+        assert grants[0].began < late.began < grants[0].began + 0.1
+        assert late.began < late.token / 1e6
+
+        # Once the host answers it has all that it had.
+        driver.commit(grants[1])
+        last = driver.claim("5.deploy")
+        assert last.began == pytest.approx(last.token / 1e6, abs=1e-5)
+        driver.commit(late)
+        driver.commit(last)
+        driver.run()
+        assert driver.live_steps() == {}
+
+    def test_who_waits_for_its_host_can_be_released(self, driver: Driver) -> None:
+        driver.upload(node(1, limit=1), app(2, 1), app(3, 1))
+        driver.deploy([1, 2, 3])
+        driver.do("1.deploy")
+        grant = driver.claim("2.deploy")
+        assert driver.answers("3.deploy") == [None]
+        driver.settle(driver.store.again(grant.step, grant.token, 60.0, "silent"))
+        driver.release()
+        driver.run()
+        assert set(driver.states().values()) == {"RELEASED"}
+
     def test_steps_without_io_need_no_place(self, driver: Driver) -> None:
         driver.upload(node(1, limit=1), *(spec(guid, host=1, after=(1,)) for guid in (2, 3)))
         driver.deploy([1, 2, 3])

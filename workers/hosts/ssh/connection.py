@@ -12,7 +12,7 @@ import paramiko
 from ....controller.errors import DeadlineError, HostError, HostSilent, HostUnreachable
 from ....controller.model.login import Login
 from ..channel import Patience
-from ..session import TICK
+from ..session import PAUSE, TICK
 from .channel import SshChannel
 from .config import resolve
 from .dial import Attempt, Closing, dial
@@ -24,8 +24,6 @@ MOST_CHANNELS = 9
 PATIENCE = 1.0
 #: The same for those who need not wait at all: a connection is mostly made in less.
 HESITATION = 0.3
-#: Seconds after a failed attempt during which nobody tries again.
-PAUSE = 1.0
 #: SSH connections to one machine that lasting channels may make necessary.
 MOST_WIRES = 8
 
@@ -66,7 +64,7 @@ class Connection:
         self._lines: list[_Line] = []
         self._changed = threading.Condition()
         self._connecting: float | None = None  # since when somebody is
-        self._failure: tuple[float, HostError] | None = None
+        self._failure: tuple[float, HostUnreachable] | None = None  # and when it failed
         self._closing = threading.Event()
         self.host_key = ""
         self.made = 0
@@ -275,16 +273,21 @@ class Connection:
         if self._failure is not None:
             at, error = self._failure
             if time.monotonic() < at + PAUSE:
-                raise type(error)(error.message, hint=error.hint)
+                again = type(error)(error.message, hint=error.hint)
+                again.tried = error.tried
+                raise again
         self._connecting = time.monotonic()
 
     def _connect(self, patience: Patience) -> None:
         """Make one more line."""
         failure = None
+        began = time.monotonic()
         try:
             wire = self._dial(patience)
         except HostUnreachable as error:
-            failure = (time.monotonic(), error)
+            told = type(error)(error.message, hint=error.hint)
+            told.tried = error.tried or began
+            failure = (time.monotonic(), told)
             raise
         else:
             key = wire.get_remote_server_key()

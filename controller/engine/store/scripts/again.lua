@@ -21,6 +21,11 @@ end
 if kind == 'retry' then
   s.retried = (s.retried or 0) + 1
 end
+local host = kind == 'silent' and busy_host(s, rm(s._guid))
+if host and not rm(host).silent then
+  rm(host).silent = stamp(now)
+  save(rm(host))
+end
 event('again', s._guid, now, s, note)
-give_back(s, now + delay)
+give_back(s, now + delay, host)
 return reply('OK')

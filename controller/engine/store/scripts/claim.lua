@@ -37,6 +37,12 @@ local function park(r, id)
   end
 end
 
+-- The time of a step that waited in line for a host that does not answer runs since it was found out.
+local function begin(s, r)
+  local silent = does_io(s, r) and r.host and rm(r.host).silent
+  return silent and stamp(max(tonumber(silent), tonumber(s.due))) or stamp(now)
+end
+
 local function take(s, r)
   local token = TOKEN
   if r.token and tonumber(r.token) >= MICROSECONDS then
@@ -44,7 +50,7 @@ local function take(s, r)
   end
   r.running, r.token = s._id, token
   s.status, s.nonce, s.worker, s.token = 'claimed', nonce, worker, token
-  s.tries, s.began, s.lined = (s.tries or 0) + 1, s.began or stamp(now), nil
+  s.tries, s.began, s.lined = (s.tries or 0) + 1, s.began or begin(s, r), nil
   save(r)
   save(s)
   alarms[s._id] = now + lease

@@ -96,6 +96,11 @@ local function commit(id, token, kind, age, end_age, info, at, outputs, last)
     void(s)
     return 'OK'
   end
+  local host = not failed and busy_host(s, r)
+  if host and rm(host).silent then
+    rm(host).silent = nil
+    save(rm(host))
+  end
   end_step(s, 'done')
   if failed and info ~= '' and (action == 'set' or action == 'release') then
     s.error = info

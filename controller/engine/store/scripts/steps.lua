@@ -139,7 +139,8 @@ local function give_up_offer(s)
 end
 
 -- Nobody executes the step any more: its resource manager and its place on the host are free.
-local function end_claim(s)
+-- One that waits for its host keeps its place, so that few try out a host that does not answer.
+local function end_claim(s, waits_for_host)
   local r = rm(s._guid)
   local parked = r.parked
   r.running, r.parked = nil
@@ -152,7 +153,9 @@ local function end_claim(s)
     end
   end
   local host = busy_host(s, r)
-  if host then
+  if waits_for_host then
+    s.lined = OFFERED
+  elseif host then
     leave_place(s, host)
   end
 end
@@ -196,8 +199,8 @@ local function void(s, why)
 end
 
 -- A claimed step is due again.
-local function give_back(s, time)
-  end_claim(s)
+local function give_back(s, time, waits_for_host)
+  end_claim(s, waits_for_host)
   s.due, s.nonce, s.worker = stamp(time), nil, nil
   make_due(s)
 end
