@@ -74,8 +74,13 @@ class Claims(Todo):
         """Take steps to run them; per step a grant, how early it is, or None."""
         if not self._begin():
             return Reply("GONE"), [None] * len(steps)
-        answers = [self._claim(step, nonce, worker, machine) for step in steps]
-        return self._answer(), answers
+        # Who gives up an offer does so before those whom it may help.
+        answers: dict[int, Grant | Early | None] = {}
+        for offered in (True, False):
+            for at, step in enumerate(steps):
+                if at not in answers and (not offered or self.step(step).get("lined") == "2"):
+                    answers[at] = self._claim(step, nonce, worker, machine)
+        return self._answer(), [answers[at] for at in range(len(steps))]
 
     def _claim(self, step: str, nonce: str, worker: str, machine: str) -> Grant | Early | None:
         record = self.step(step)
@@ -83,7 +88,8 @@ class Claims(Todo):
             return self._grant(step)
         refusal = self._refuse(step, machine)
         if refusal:
-            self.give_up_offer(step)
+            if refusal != "elsewhere":
+                self.give_up_offer(step)
             return refusal if isinstance(refusal, Early) else None
         self._take(step, nonce, worker)
         return self._grant(step)
@@ -118,8 +124,8 @@ class Claims(Todo):
     def _wait_for_place(self, step: str, rm: Hash, machine: str) -> str:
         """Let a due step wait for its RM, its machine or a place on its host, if it must."""
         if rm.get("running"):
-            parked = rm.get("parked", "").split()
-            rm["parked"] = " ".join(parked if step in parked else [*parked, step])
+            if self.step(step).get("lined") != "1":
+                self.park(step, rm)
             return "parked"
         if not self._bind(rm, machine):
             self.submit(step)

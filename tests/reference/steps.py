@@ -162,13 +162,23 @@ class Steps(Records):
             self.list_at(f"line:{host}").append(step)
         self.alarm[step] = self.now + _LINE_ALARM
 
+    def park(self, step: str, rm: Hash) -> None:
+        """Let a step wait until its RM has done another."""
+        parked = rm.get("parked", "").split()
+        rm["parked"] = " ".join(parked if step in parked else [*parked, step])
+
     def offer_places(self, host: str) -> None:
-        """Keep free places on a host for the first in line, and submit these."""
+        """Keep free places on a host for the first in line that can use one, and submit these."""
         line = self.list_at(f"line:{host}")
         while line and self.has_place(host):
             step = line.pop(0)
             record = self.step(step)
-            if record.get("lined") == "1" and record["status"] == "due":
+            if record.get("lined") != "1" or record["status"] != "due":
+                continue
+            if self.rm(guid_of(step)).get("running"):
+                del record["lined"]
+                self.park(step, self.rm(guid_of(step)))
+            else:
                 record["lined"] = "2"
                 self.set_at(f"busy:{host}").add(step)
                 self.hand_out(step)

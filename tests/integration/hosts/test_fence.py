@@ -88,13 +88,13 @@ def test_a_command_may_exit_as_the_fence_does(rig: Rig) -> None:
 
 
 def test_a_build_that_had_passed_is_ended_by_clear(rig: Rig) -> None:
-    building = rig.host(5)
+    building, begun = rig.host(5), rig.root() / "begun"
     codes: list[int] = []
     thread = threading.Thread(
-        target=lambda: codes.append(building.run("touch begun; sleep 60", check=False).code)
+        target=lambda: codes.append(building.run(f"touch '{begun}'; sleep 60", check=False).code)
     )
     thread.start()
-    until((rig.run_dir(5) / "begun").exists)
+    until(begun.exists)
     rig.host(5).clear()
     thread.join(10)
     assert codes == [143]

@@ -30,13 +30,6 @@ local function bound_here(r)
   return meta[field] == machine
 end
 
-local function park(r, id)
-  if not string.find(' ' .. (r.parked or '') .. ' ', ' ' .. id .. ' ', 1, true) then
-    r.parked = r.parked and r.parked .. ' ' .. id or id
-    save(r)
-  end
-end
-
 -- The time of a step that waited in line for a host that does not answer runs since it was found out.
 local function begin(s, r)
   local silent = does_io(s, r) and r.host and rm(r.host).silent
@@ -99,7 +92,9 @@ local function refusal(s, r, host)
     return 'early'
   end
   if r.running then
-    park(r, s._id)
+    if s.lined ~= IN_LINE then
+      park(r, s._id)
+    end
     return 'parked'
   end
   if not bound_here(r) then
@@ -124,7 +119,9 @@ local function claim(id)
   local host = busy_host(s, r)
   local why = refusal(s, r, host)
   if why then
-    give_up_offer(s)
+    if why ~= 'elsewhere' then
+      give_up_offer(s)
+    end
     return why == 'early' and { 'early', s.due - now } or 'none'
   end
   take(s, r)
@@ -137,8 +134,12 @@ for i, id in ipairs(ids) do
 end
 load('step', ids)
 load('rm', guids)
+-- Who gives up an offer does so before those whom it may help: once or twice, the answers are equal.
 for i, id in ipairs(ids) do
-  answers[i] = claim(id)
+  answers[i] = step(id).lined == OFFERED and claim(id) or nil
+end
+for i, id in ipairs(ids) do
+  answers[i] = answers[i] or claim(id)
 end
 -- It drains nothing: a worker waits for the answer.
 return finish('OK', 0, encode(answers))

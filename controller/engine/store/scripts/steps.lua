@@ -108,7 +108,15 @@ local function line_up(s, host)
   alarms[s._id] = now + LINE_ALARM
 end
 
--- Keep free places on a host for the first in line, and have these submitted.
+-- Let a step wait until its resource manager has done another.
+local function park(r, id)
+  if not string.find(' ' .. (r.parked or '') .. ' ', ' ' .. id .. ' ', 1, true) then
+    r.parked = r.parked and r.parked .. ' ' .. id or id
+    save(r)
+  end
+end
+
+-- Keep free places on a host for the first in line that can use one, and have these submitted.
 local function offer_places(host)
   while has_place(host) do
     local id = call('LPOP', P .. 'line:' .. host)
@@ -116,7 +124,13 @@ local function offer_places(host)
       return
     end
     local s = step(id)
-    if s.lined == IN_LINE and s.status == 'due' then
+    local lined = s.lined == IN_LINE and s.status == 'due'
+    local r = lined and rm(s._guid)
+    if lined and r.running then
+      s.lined = nil
+      save(s)
+      park(r, id)
+    elseif lined then
       s.lined = OFFERED
       call('SADD', P .. 'busy:' .. host, id)
       hand_out(s)
