@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .errors import WaitTimeout as WaitTimeout
     from .experiment import ECState as ECState
     from .experiment import ExperimentController as ExperimentController
+    from .inspecting import FailureLevel as FailureLevel
+    from .inspecting import ResourceView as ResourceView
     from .model import Attribute as Attribute
     from .model import Connection as Connection
     from .model import Context as Context
@@ -51,7 +53,13 @@ if TYPE_CHECKING:
     from .model import Retry as Retry
     from .model import Trace as Trace
     from .model import TraceAttr as TraceAttr
+    from .nepi import Flags as Flags
+    from .nepi import ResourceFactory as ResourceFactory
+    from .nepi import ResourceState2str as ResourceState2str
+    from .nepi import Types as Types
     from .reports.failures import Failure as Failure
+    from .scheduling import Task as Task
+    from .scheduling import TaskStatus as TaskStatus
     from .settings import Settings as Settings
 
 _HOMES = {
@@ -79,6 +87,7 @@ _HOMES = {
         "WaitTimeout",
     ),
     "experiment": ("ECState", "ExperimentController"),
+    "inspecting": ("FailureLevel", "ResourceView"),
     "model": (
         "Attribute",
         "Connection",
@@ -98,7 +107,9 @@ _HOMES = {
         "Trace",
         "TraceAttr",
     ),
+    "nepi": ("Flags", "ResourceFactory", "ResourceState2str", "Types"),
     "reports.failures": ("Failure",),
+    "scheduling": ("Task", "TaskStatus"),
     "settings": ("Settings",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -6,6 +6,7 @@ import enum
 import logging
 import secrets
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from . import ownership, waiting
 from .announce import announced
 from .engine.contact import contact
 from .errors import NepiqError
-from .exchanging import Exchanging
+from .inspecting import Inspecting
 from .live import Live
 from .model import registry
 from .model.description import Description
@@ -46,7 +47,7 @@ class ECState(enum.IntEnum):
     TERMINATED = 4
 
 
-class ExperimentController(Exchanging):
+class ExperimentController(Inspecting):
     """An experiment: resources, what connects them, what waits for what, and its one run.
 
     Everything lives in this process until the first :meth:`deploy`, which writes it into Redis;
@@ -192,6 +193,30 @@ class ExperimentController(Exchanging):
         """Wait until resources are RELEASED; a failed experiment is waited for too."""
         return self._wait(guids, waiting.RELEASED, timeout)
 
+    def wait(
+        self,
+        guids: Targets,
+        states: State | str | Iterable[State | str],
+        timeout: str | float | None = None,
+    ) -> bool:
+        """Wait until each resource has reached one of some states, or has FAILED or is RELEASED.
+
+        Args:
+            guids: which.
+            states: a state or several; one that it has passed counts.
+            timeout: at most so long.
+
+        Returns:
+            True, or False as soon as the experiment has failed.
+
+        Raises:
+            WaitTimeout: it took longer; the message says who waits for what.
+        """
+        several = (states,) if isinstance(states, (State, str)) else states
+        return self._wait(
+            guids, waiting.reaching([State.parse(state) for state in several]), timeout
+        )
+
     def _wait(self, guids: Targets | None, goal: waiting.Goal, timeout: str | float | None) -> bool:
         if guids is not None:
             wanted = self._resolve(guids)
@@ -218,12 +243,6 @@ class ExperimentController(Exchanging):
         return self._live.open().run.run_id
 
     @property
-    def resources(self) -> list[int]:
-        """The guids of all resources."""
-        self._live.learn()
-        return list(self._description)
-
-    @property
     def ecstate(self) -> ECState:
         """Where the experiment is."""
         if self._terminated:
@@ -232,6 +251,11 @@ class ExperimentController(Exchanging):
         if self._released or phase in ("RELEASED", "GONE"):
             return ECState.RELEASED
         return ECState.FAILED if self._live.failed() else ECState.RUNNING
+
+    @property
+    def finished(self) -> bool:
+        """True once nothing more will happen: it failed, was released, or was shut down."""
+        return self.ecstate is not ECState.RUNNING
 
     @property
     def failures(self) -> list[Failure]:
@@ -271,6 +295,10 @@ class ExperimentController(Exchanging):
         if not self._terminated:
             self.release()
             self._terminated = True
+        self._live.close()
+
+    def close(self) -> None:
+        """Let go of the connections to the run, which goes on; after :meth:`attach`."""
         self._live.close()
 
     def detach(self) -> str:

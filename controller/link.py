@@ -31,11 +31,13 @@ class Link:
     Attributes:
         access: the same.
         run: the same.
+        patient: True to wait until what was asked for is done.
     """
 
     def __init__(self, access: Access, run: Run) -> None:
         self.access = access
         self.run = run
+        self.patient = True
         self._closed = threading.Event()
         self._absent: set[str] = set()
 
@@ -61,11 +63,16 @@ class Link:
     def act(self, guid: int, label: str, action: str, args: Sequence[Any] = ()) -> None:
         """Have one resource carry out an action now; return when it has, raise what it raised."""
         try:
-            with contact():
-                step = self.run.request(guid, action, args)
+            step = self.request(guid, action, args)
         except NotAllowed as error:
             raise NotAllowed(f"cannot {action}: {error.message}", where=label) from None
-        waiting.wait_step(self.run, step, idle=self.look_round)
+        if self.patient:
+            waiting.wait_step(self.run, step, idle=self.look_round)
+
+    def request(self, guid: int, action: str, args: Sequence[Any] = ()) -> str:
+        """Have one resource carry out an action now; return the step, without waiting for it."""
+        with contact():
+            return self.run.request(guid, action, args)
 
     def release(self, guids: Sequence[int] | None, timeout: float | None) -> None:
         """Release resources, all of the run for None, and wait for it.
@@ -77,7 +84,8 @@ class Link:
             self.run.release(guids)
             # A partial release takes along those that live on what is released.
             chosen = self.run.store.guids() if guids is None else guids
-        self.wait(chosen, waiting.RELEASED, timeout)
+        if self.patient:
+            self.wait(chosen, waiting.RELEASED, timeout)
 
     # -- looking ------------------------------------------------------------------------------
 

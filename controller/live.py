@@ -180,6 +180,22 @@ class Live:
         self._warn_of_absent(chosen)
         return given
 
+    def deploy_alone(self, guid: int) -> None:
+        """Deploy one resource that is connected with nothing, outside of any group.
+
+        Raises:
+            NotAllowed, ConditionCycle: it waits for what it cannot wait for.
+        """
+        specs = self._closure([guid], deployed=frozenset([guid]))
+        link = self.open()
+        with contact():
+            link.access.require_workers(
+                link.run, {specs[guid]["queue"]}, link.access.settings.worker_timeout
+            )
+            self._upload(specs)
+            link.run.deploy([guid], None)
+        self.deployed.add(guid)
+
     def connect(self, one: int, two: int) -> None:
         """Connect two resources.
 
@@ -196,6 +212,20 @@ class Live:
             raise NotAllowed(
                 "it is deployed, so it cannot be connected any more", where=changed[0].label
             )
+
+    def remove(self, guid: int) -> None:
+        """Take a resource out of the description.
+
+        Raises:
+            NotAllowed: it is in the run already.
+        """
+        if guid in self._uploaded:
+            raise NotAllowed(
+                "it is in the run, so it cannot be removed",
+                where=self._description.label(guid),
+                hint="release it instead",
+            )
+        self._description.remove(guid)
 
     def condition(self, made: Sequence[Condition]) -> None:
         """Add those conditions to the run whose resources are there already."""
@@ -262,16 +292,18 @@ class Live:
 
     def reached(self, guid: int, state: State) -> bool:
         """True if the resource has passed the milestone."""
-        if state is State.NEW:
-            return True
+        return state is State.NEW or self.reached_at(guid, state) is not None
+
+    def reached_at(self, guid: int, state: State) -> float | None:
+        """When the resource has passed the milestone, in seconds since the epoch."""
         if self.link is None or guid not in self._uploaded:
-            return False
+            return None
         with contact():
             record = self.link.run.record(guid)
-        if state is State.FAILED and record.state != "FAILED":
-            # A release opens what waits for a failure, which is no failure.
-            return bool(record.error) and not Failure.of(record).released
-        return state.value in record.milestones
+        # A release opens what waits for a failure, which is no failure.
+        if state is State.FAILED and not (record.error and not Failure.of(record).released):
+            return None
+        return record.milestones.get(state.value)
 
     def records(self) -> list[ResourceRecord]:
         """Everything known of all resources of the run."""
@@ -290,7 +322,8 @@ class Live:
     def deployed_but_hosts(self) -> list[int]:
         """Those deployed that others do not run on, so that they end some time."""
         resource = self._description.resource
-        return sorted(guid for guid in self.deployed if not resource(guid).cls.provides_host)
+        kinds = {guid: resource(guid).cls for guid in self.deployed}
+        return sorted(g for g, cls in kinds.items() if not (cls.provides_host or cls.internal))
 
     def wait(self, guids: Iterable[int], goal: Goal, timeout: float | None) -> bool:
         """Wait until resources fulfil a goal; False if the experiment failed.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .engine.contact import contact
-from .model.lifecycle import State
+from .model.lifecycle import IMPLIES, State
 
 if TYPE_CHECKING:
     from .engine import Event, Run
@@ -45,6 +45,14 @@ DEPLOYED = Goal("deployed", _ENDED | {"READY", "STARTED"})
 STARTED = Goal("started", _ENDED | {"STARTED"})
 FINISHED = Goal("finished", _ENDED)
 RELEASED = Goal("released", frozenset({"RELEASED"}), despite_failure=True)
+
+
+def reaching(states: Sequence[State]) -> Goal:
+    """The goal of having reached one of some states; who has failed will not reach more."""
+    wanted = frozenset(states)
+    fulfil = {state.name for state in State if state in wanted or wanted & set(IMPLIES[state])}
+    name = " or ".join(state.name for state in states)
+    return Goal(name, frozenset(fulfil) | {"FAILED", "RELEASED"}, wanted == {State.RELEASED})
 
 
 class Follower:

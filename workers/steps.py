@@ -26,7 +26,7 @@ from ..controller.model.host import NO_HOST, Context, Host, Launch
 from ..controller.model.lifecycle import Action, State
 from ..controller.model.resource import ResourceManager
 from ..controller.model.timing import Deadline
-from . import exits, faults, loading
+from . import callbacks, exits, faults, loading
 from .hosts import ShellHost
 from .hosts.session import PAUSE
 from .leases import SLOW_HOOK, Lease
@@ -210,6 +210,7 @@ class _Step:
             attempt=grant.tries,
             deadline=deadline,
             log=_logger(self.run, grant),
+            call=partial(callbacks.call, self.runtime.settings, self.run.run_id),
         )
         name, value = grant.args if action is Action.SET else ("", None)
         return actions.perform(

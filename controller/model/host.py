@@ -8,11 +8,11 @@ in a unit test against :class:`nepiq.controller.testing.FakeHost`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from ..errors import NoHostError
+from ..errors import NoHostError, NotAllowed
 
 if TYPE_CHECKING:
     from .resource import ResourceManager
@@ -260,6 +260,10 @@ class Host(Protocol):
         """
 
 
+def _no_calls(call: str) -> str:
+    raise NotAllowed("functions are called on workers only")
+
+
 @dataclass
 class Context:
     """What a hook is handed.
@@ -271,6 +275,8 @@ class Context:
         attempt: 1 for the first try of this step, then counting up.
         deadline: when the step must have ended, over all its rounds.
         log: a logger that knows run, resource, step and attempt.
+        call: calls the function that a :meth:`~nepiq.controller.ExperimentController.schedule`
+            named, described as JSON, and returns what it returned as JSON.
     """
 
     host: Host
@@ -278,6 +284,7 @@ class Context:
     attempt: int
     deadline: Deadline
     log: logging.Logger | logging.LoggerAdapter[logging.Logger]
+    call: Callable[[str], str] = _no_calls
 
     @property
     def run_dir(self) -> str:

@@ -76,6 +76,7 @@ class ResourceManager:
         rtype: the type's name; empty for a base class.
         does_io: False for a class whose hooks touch no machine and take no time; their steps
             are carried out in batches.
+        internal: True for a class whose resources are a means, and not listed among the others.
         provides_host: True if resources of the type are machines that others act on.
         deadlines: seconds a step may take, by action; what is missing is inherited.
         retries: by name of hook, how often it is tried again when it raises.
@@ -99,6 +100,7 @@ class ResourceManager:
 
     rtype: ClassVar[str] = ""
     does_io: ClassVar[bool] = True
+    internal: ClassVar[bool] = False
     provides_host: ClassVar[bool] = False
     deadlines: ClassVar[Mapping[Action, float]] = DEADLINES
     retries: ClassVar[Mapping[str, Retry]] = {}

@@ -9,6 +9,8 @@ from __future__ import annotations
 CATALOGUE = {
     "linux::Application": "linux.application:Application",
     "linux::Node": "linux.node:Node",
+    "nepiq::Callback": "callback:Callback",
+    "nepiq::Clock": "callback:Clock",
     "nepiq::Null": "null:Null",
     "nepiq::Sleep": "null:Sleep",
 }

@@ -1,0 +1,43 @@
+"""A Redis and two workers that know the dummies, shared by the cases of a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.stand import Stand
+
+from nepiq.controller import ExperimentController
+from nepiq.controller.model import registry
+
+KINDS = "tests.conformance.kinds"
+Make = Callable[..., ExperimentController]
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    registry.load_imports([KINDS])
+    with Stand(tmp_path_factory.mktemp("conformance"), NEPIQ_IMPORTS=KINDS) as made:
+        workers = [made.start_worker(wait=False) for _ in range(2)]
+        assert workers
+        yield made
+
+
+@pytest.fixture
+def make(stand: Stand) -> Iterator[Make]:
+    """Makes experiments, and releases them in the end."""
+    made: list[ExperimentController] = []
+
+    def experiment(exp_id: str = "case", **options: Any) -> ExperimentController:
+        made.append(stand.experiment(exp_id, quiet=True, **options))
+        return made[-1]
+
+    yield experiment
+    for ec in made:
+        ec.shutdown()
+
+
+@pytest.fixture
+def ec(make: Make) -> ExperimentController:
+    return make()
