@@ -135,6 +135,21 @@ class ExperimentController(Inspecting):
             return group
         return self._live.deploy(chosen, group or ("new" if wait_all_ready else None))
 
+    def discover(self, guid: Target) -> None:
+        """Find what a resource will use, without deploying it; return when it is DISCOVERED.
+
+        A later :meth:`deploy` goes on from there.
+
+        Raises:
+            NotAllowed: it is deployed already, or what it is connected with is not READY yet.
+            NepiqError: what the resource raised; it has FAILED.
+        """
+        self._live.act_early(self.find(guid), "discover")
+
+    def provision(self, guid: Target) -> None:
+        """Make a resource exist, without deploying it; as :meth:`discover`, to PROVISIONED."""
+        self._live.act_early(self.find(guid), "provision")
+
     def start(self, guid: Target) -> None:
         """Start a resource now, or again after it has ended; return when it is STARTED.
 

@@ -251,6 +251,28 @@ class Live:
         label = self._description.label(guid)
         self.required(guid).act(guid, label, action)
 
+    def act_early(self, guid: int, action: str) -> None:
+        """As :meth:`act`, with one that need not be deployed; those it lives on must be READY.
+
+        Raises:
+            NotAllowed: one of them is not, or its state does not allow it.
+        """
+        item = self._description.resource(guid)
+        for peer in item.awaited():
+            if not self.reached(peer, State.READY):
+                raise NotAllowed(
+                    f"cannot {action}: {self._description.label(peer)} is not READY",
+                    where=item.label,
+                    hint="deploy that first, and wait_deployed() for it",
+                )
+        specs = self._closure([guid])
+        link = self.open()
+        with contact():
+            queue = self._description.spec(guid)["queue"]
+            link.access.require_workers(link.run, {queue}, link.access.settings.worker_timeout)
+            self._upload(specs)
+        link.act(guid, item.label, action)
+
     def release(self, guids: Sequence[int] | None, timeout: float | None = None) -> None:
         """Release resources, all for None, and wait for it."""
         if self.link is None:

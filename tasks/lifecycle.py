@@ -1,6 +1,7 @@
 """The steps of resource managers, as Celery tasks.
 
 Their names are stable, since monitors and mixed versions know them: ``nepiq.deploy``,
+``nepiq.discover``, ``nepiq.provision``,
 ``nepiq.start``, ``nepiq.stop``, ``nepiq.set``, ``nepiq.release`` and ``nepiq.announce``.
 """
 
@@ -19,7 +20,7 @@ def _step(self: Any, run_id: str, steps: list[str], apart: bool = False) -> None
     carry_out(runtime.current(), run_id, steps, queue, apart)
 
 
-for _action in ("deploy", "start", "stop", "set", "release"):
+for _action in ("deploy", "discover", "provision", "start", "stop", "set", "release"):
     shared_task(bind=True, name=f"nepiq.{_action}")(_step)
 
 

@@ -272,7 +272,8 @@ class _Step:
         """
         grant, action = self.grant, Action(self.grant.action)
         patience = rm.deadline_for(action)
-        if action is Action.DEPLOY and grant.host == grant.guid:
+        deploying = action in (Action.DEPLOY, Action.DISCOVER, Action.PROVISION)
+        if deploying and grant.host == grant.guid:
             patience = rm.patience()
             if not self._found_out(error):  # somebody else is about to, or this step will
                 patience = max(patience, rm.login().connect_timeout + PAUSE)

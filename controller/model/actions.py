@@ -43,6 +43,9 @@ class Outcome:
     hook: str = ""
 
 
+_DEPLOYING = (Action.DEPLOY, Action.DISCOVER, Action.PROVISION)
+
+
 def perform(
     rm: ResourceManager,
     action: Action,
@@ -95,7 +98,7 @@ def _remaining(
     rm: ResourceManager, action: Action, resume_after: State | None, until: State | None
 ) -> list[Hook] | tuple[Hook, ...]:
     hooks = rm.hooks(action)
-    if action is not Action.DEPLOY or (resume_after is None and until is None):
+    if action not in _DEPLOYING or (resume_after is None and until is None):
         return hooks
     first = DEPLOYMENT.index(resume_after) + 1 if resume_after in DEPLOYMENT else 0
     last = DEPLOYMENT.index(until) + 1 if until is not None else len(DEPLOYMENT)

@@ -73,14 +73,17 @@ class Hook(NamedTuple):
     name: str
 
 
+_DEPLOYMENT = (
+    Hook(State.DISCOVERED, "do_discover"),
+    Hook(State.RESERVED, "do_reserve"),
+    Hook(State.PROVISIONED, "do_provision"),
+    Hook(State.READY, "do_deploy"),
+)
 #: The hooks of each action, in the order they are called.
 HOOKS: Mapping[Action, tuple[Hook, ...]] = {
-    Action.DEPLOY: (
-        Hook(State.DISCOVERED, "do_discover"),
-        Hook(State.RESERVED, "do_reserve"),
-        Hook(State.PROVISIONED, "do_provision"),
-        Hook(State.READY, "do_deploy"),
-    ),
+    Action.DEPLOY: _DEPLOYMENT,
+    Action.DISCOVER: _DEPLOYMENT[:1],
+    Action.PROVISION: _DEPLOYMENT[:3],
     Action.START: (Hook(State.STARTED, "do_start"),),
     Action.STOP: (Hook(State.STOPPED, "do_stop"),),
     Action.SET: (Hook(None, "do_set"),),

@@ -80,6 +80,10 @@ class Action(Enum):
 
     #: From NEW to READY, through discovery, reservation and provisioning.
     DEPLOY = "deploy"
+    #: The first part of a deployment, to DISCOVERED, when it is asked for by itself.
+    DISCOVER = "discover"
+    #: A deployment as far as PROVISIONED, when it is asked for by itself.
+    PROVISION = "provision"
     #: From READY, or again after it ended, to STARTED.
     START = "start"
     #: From STARTED to STOPPED.
@@ -128,12 +132,15 @@ DEPLOYMENT = (State.DISCOVERED, State.RESERVED, State.PROVISIONED, State.READY)
 #: States in which nothing of the resource runs any more.
 ENDED = frozenset({State.STOPPED, State.FINISHED, State.FAILED, State.RELEASED})
 
+_UNDEPLOYED = frozenset({State.NEW, *DEPLOYMENT[:-1]})
 _DEAD = frozenset({State.FAILED, State.RELEASED})
 
 #: The legal moves: for each action where it may begin and where it leads.
 MOVES: Mapping[Action, Move] = MappingProxyType(
     {
-        Action.DEPLOY: Move(frozenset({State.NEW, *DEPLOYMENT[:-1]}), State.READY),
+        Action.DEPLOY: Move(_UNDEPLOYED, State.READY),
+        Action.DISCOVER: Move(_UNDEPLOYED, State.DISCOVERED),
+        Action.PROVISION: Move(_UNDEPLOYED, State.PROVISIONED),
         Action.START: Move(frozenset({State.READY, State.STOPPED, State.FINISHED}), State.STARTED),
         Action.STOP: Move(frozenset({State.STARTED}), State.STOPPED),
         Action.SET: Move(frozenset(State) - _DEAD, None),

@@ -36,6 +36,8 @@ _R = TypeVar("_R", bound="ResourceManager")
 DEADLINES: Mapping[Action, float] = MappingProxyType(
     {
         Action.DEPLOY: 600.0,
+        Action.DISCOVER: 600.0,
+        Action.PROVISION: 600.0,
         Action.START: 60.0,
         Action.STOP: 60.0,
         Action.SET: 60.0,

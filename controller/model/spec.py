@@ -47,6 +47,9 @@ class Spec(_Common, total=False):
     limit: int
 
 
+# Those that are asked for by themselves are rare, so that nobody need know beforehand.
+_USUAL = [action for action in Action if action not in (Action.DISCOVER, Action.PROVISION)]
+
 _Given = frozenset[str] | None
 _IDLE: WeakKeyDictionary[type[ResourceManager], dict[_Given, list[str]]] = WeakKeyDictionary()
 
@@ -56,7 +59,7 @@ def _idle(cls: type[ResourceManager], given: Container[str] | None) -> list[str]
     known = _IDLE.setdefault(cls, {})
     key = None if given is None else frozenset(name for name in cls.narrowing if name in given)
     if key not in known:
-        known[key] = [action.value for action in Action if not cls.hooks_for(action, key)]
+        known[key] = [action.value for action in _USUAL if not cls.hooks_for(action, key)]
     return known[key]
 
 

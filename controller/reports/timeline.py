@@ -25,6 +25,8 @@ _STATES = ("DISCOVERED", "RESERVED", "PROVISIONED", "READY", "STARTED", *ENDS)
 #: How each kind of bar is drawn: with Unicode and in ASCII.
 MARKS: Mapping[str, tuple[str, str]] = {
     "deploy": ("░", "-"),
+    "discover": ("░", "-"),
+    "provision": ("░", "-"),
     "start": ("▓", "+"),
     "run": ("█", "#"),
     "stop": ("▒", "~"),

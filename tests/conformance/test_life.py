@@ -160,6 +160,31 @@ def test_case_15_deploy_after_a_provision(ec: ExperimentController) -> None:
     assert ec.get_discover_time(two) > ec.get_provision_time(one)
 
 
+def test_discover_and_provision_by_themselves(ec: ExperimentController) -> None:
+    node = ec.register_resource("dummy::Node")
+    app = ec.register_resource("dummy::Application", connectedTo=node)
+    with pytest.raises(NotAllowed, match="not READY"):
+        ec.discover(app)
+    ec.discover(node)
+    assert ec.state(node) is S.DISCOVERED
+    ec.provision(node)
+    assert ec.state(node) is S.PROVISIONED
+    provisioned = ec.get_provision_time(node)
+    ec.deploy()
+    assert ec.wait_started(timeout=20)
+    assert ec.get_provision_time(node) == provisioned
+    with pytest.raises(NotAllowed):
+        ec.provision(node)
+
+
+def test_what_was_only_provisioned_is_released(make: Make) -> None:
+    ec = make()
+    node = ec.register_resource("dummy::Node")
+    ec.provision(node)
+    ec.shutdown()
+    assert ec.state(node) is S.RELEASED
+
+
 @pytest.mark.parametrize("critical", [True, False])
 def test_case_16_waiting_for_one_that_failed(make: Make, critical: bool) -> None:
     ec = make()

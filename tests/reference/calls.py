@@ -180,7 +180,7 @@ class Calls:
         return Call("condition", (guid, Condition(action, target, milestone, offset)))
 
     def _request(self) -> Call:
-        action = self.rng.choice(["start", "stop", "set", "set"])
+        action = self.rng.choice(["start", "stop", "set", "set", "discover", "provision"])
         args = [self.rng.choice(["a", "b"]), self.serial] if action == "set" else []
         order, guid = f"q{self.rng.choice([self.serial, self.serial, 1])}", self._guid()
         ended = [key[3:] for key, rm in self.model.hashes.items() if rm.get("FINISHED")]

@@ -13,6 +13,8 @@ from .steps import LIVE
 from .todo import Todo
 
 _CLAIM_TOLERANCE = 0.002
+#: What is done of a deployment when it is asked for by itself, and what it reaches.
+PARTIAL = {"discover": "DISCOVERED", "provision": "PROVISIONED"}
 _BEFORE_READY = ("NEW", "DISCOVERED", "RESERVED", "PROVISIONED")
 
 
@@ -58,7 +60,7 @@ class Claims(Todo):
 
     def allowed(self, action: str, state: str, requested: bool = False) -> bool:
         """Whether an RM in a state may begin an action."""
-        if action == "deploy":
+        if action in ("deploy", *PARTIAL):
             return state in _BEFORE_READY
         if action == "start":
             return state == "READY" or (requested and state in ("STOPPED", "FINISHED"))
@@ -263,6 +265,9 @@ class Claims(Todo):
         rm = self.rm(guid)
         if action == "deploy" and rm["state"] in _BEFORE_READY:
             self.reach(guid, "READY", time, cause)
+        elif action in PARTIAL and rm["state"] in _BEFORE_READY:
+            if PARTIAL[action] not in rm:
+                self.reach(guid, PARTIAL[action], time, cause)
         elif action == "stop" and rm["state"] == "STARTED":
             self.reach(guid, "STOPPED", time, cause)
         elif action == "start" and rm["state"] == "READY":

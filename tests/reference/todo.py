@@ -157,7 +157,7 @@ class Todo(Transitions):
             else:
                 self.void(step)
         host = self.rm(rm["host"]) if rm.get("host") else {}
-        never_claimed = rm["state"] == "NEW" and not self.step(f"{guid}.deploy").get("tries")
+        never_claimed = rm["state"] == "NEW" and "token" not in rm
         # A Redis that restarted may have forgotten a claim, and so what it left on a host.
         if (never_claimed and not self.meta.get("restarted")) or host.get("gone"):
             self.reach(guid, "RELEASED", self.now)

@@ -197,7 +197,8 @@ class Node(ResourceManager, rtype="linux::Node"):
     def deadline_for(self, action: Action) -> float:
         """A deployment may take ``bootTimeout`` longer than usual."""
         usual = super().deadline_for(action)
-        return usual + self.bootTimeout if action is Action.DEPLOY else usual
+        deploying = action in (Action.DEPLOY, Action.DISCOVER, Action.PROVISION)
+        return usual + self.bootTimeout if deploying else usual
 
     def do_deploy(self, context: Context) -> None:
         """Make the run's directory and note what the machine says of itself."""

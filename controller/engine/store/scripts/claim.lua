@@ -9,7 +9,7 @@ local MICROSECONDS = floor(now * 1e6 + 0.5)
 local TOKEN = format('%.0f', MICROSECONDS)
 
 local function allowed(action, state)
-  if action == 'deploy' then
+  if action == 'deploy' or PARTIAL[action] then
     return BEFORE_READY[state]
   elseif action == 'start' then
     return state == 'READY'

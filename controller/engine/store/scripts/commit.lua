@@ -37,6 +37,16 @@ function enter.deploy(r, time, s)
   return true
 end
 
+local function enter_part(r, time, s)
+  local milestone = PARTIAL[s._action]
+  if not BEFORE_READY[r.state] or r[milestone] then
+    return false
+  end
+  reach(r, milestone, time, s)
+  return true
+end
+enter.discover, enter.provision = enter_part, enter_part
+
 function enter.start(r, time, s, kind, ended, info)
   if r.state ~= 'READY' then
     return false

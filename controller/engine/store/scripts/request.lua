@@ -19,6 +19,7 @@ local state = r.state
 local again = state == 'STOPPED' or state == 'FINISHED'
 local legal = (action == 'set' and state ~= 'RELEASED') or (action == 'stop' and state == 'STARTED')
   or (action == 'start' and (again or state == 'READY'))
+  or (PARTIAL[action] and BEFORE_READY[state])
 if not legal then
   return reply('ILLEGAL:' .. state)
 end

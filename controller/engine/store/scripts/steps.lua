@@ -4,6 +4,8 @@ local GRACE, HORIZON, LIMIT = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARG
 local LONGEST_GRACE = 60
 
 local BEFORE_READY = { NEW = true, DISCOVERED = true, RESERVED = true, PROVISIONED = true }
+-- What is done of a deployment when it is asked for by itself, and what it reaches.
+local PARTIAL = { discover = 'DISCOVERED', provision = 'PROVISIONED' }
 local ENDED = { STOPPED = true, FINISHED = true, FAILED = true, RELEASED = true }
 
 -- The reply's list of steps that became due, flat; and new alarms: time, or false for none.

@@ -84,7 +84,7 @@ local function release(guid)
     end
   end
   -- A Redis that was restarted may have forgotten a claim.
-  local untouched = r.state == 'NEW' and not step(guid .. '.deploy').tries and not meta.restarted
+  local untouched = r.state == 'NEW' and not r.token and not meta.restarted
   if untouched or (r.host and rm(r.host).gone) then
     return reach(r, 'RELEASED', now)
   end
