@@ -11,7 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .campaign import ExperimentRunner as ExperimentRunner
     from .engine import RunInfo as RunInfo
+    from .errors import CampaignError as CampaignError
     from .errors import CommandError as CommandError
     from .errors import ConditionCycle as ConditionCycle
     from .errors import DescriptionError as DescriptionError
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from .model import Retry as Retry
     from .model import Trace as Trace
     from .model import TraceAttr as TraceAttr
+    from .model.topology import Topology as Topology
+    from .model.topology import TopologyType as TopologyType
     from .nepi import Flags as Flags
     from .nepi import ResourceFactory as ResourceFactory
     from .nepi import ResourceState2str as ResourceState2str
@@ -63,8 +67,10 @@ if TYPE_CHECKING:
     from .settings import Settings as Settings
 
 _HOMES = {
+    "campaign": ("ExperimentRunner",),
     "engine": ("RunInfo",),
     "errors": (
+        "CampaignError",
         "CommandError",
         "ConditionCycle",
         "DescriptionError",
@@ -108,6 +114,7 @@ _HOMES = {
         "TraceAttr",
     ),
     "nepi": ("Flags", "ResourceFactory", "ResourceState2str", "Types"),
+    "model.topology": ("Topology", "TopologyType"),
     "reports.failures": ("Failure",),
     "scheduling": ("Task", "TaskStatus"),
     "settings": ("Settings",),

@@ -14,6 +14,7 @@
     │   │   └── IllegalMove         an action in a state where it cannot begin
     │   ├── TooLate                 a condition on a step that has begun
     │   └── ConditionCycle          conditions that wait for each other
+    ├── CampaignError               (RuntimeError) many runs of one experiment cannot go on
     ├── ExperimentFailed            a critical resource failed, or the run is over
     ├── WaitTimeout                 (TimeoutError) a wait_* with a timeout
     ├── StepFailed                  a synchronous call whose step failed
@@ -155,6 +156,13 @@ class TooLate(DescriptionError):
 
 class ConditionCycle(DescriptionError):
     """Conditions wait for each other, so that none of them can ever be met."""
+
+
+class CampaignError(NepiqError, RuntimeError):
+    """Many runs of one experiment cannot be carried out as they were asked for."""
+
+    exit_code = 2
+    __str__ = NepiqError.__str__
 
 
 class ExperimentFailed(NepiqError):

@@ -22,10 +22,15 @@ from .model.description import Description
 from .model.lifecycle import State
 from .model.roster import Target, Targets
 from .model.timing import seconds
+from .repeating import Repeating
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .engine import RunInfo
+    from .model.layout import TopologyOptions
+    from .repeating import EdgeCallback, NodeCallback
     from .reports.failures import Failure
 
 log = logging.getLogger("nepiq.experiment")
@@ -47,7 +52,7 @@ class ECState(enum.IntEnum):
     TERMINATED = 4
 
 
-class ExperimentController(Inspecting):
+class ExperimentController(Inspecting, Repeating):
     """An experiment: resources, what connects them, what waits for what, and its one run.
 
     Everything lives in this process until the first :meth:`deploy`, which writes it into Redis;
@@ -62,9 +67,14 @@ class ExperimentController(Inspecting):
         broker_url: Redis for the messages to workers; instead of ``settings``.
         state_url: Redis for the state of runs; by default that of ``broker_url``.
         quiet: say nothing on stderr, neither of a failure nor of the release at exit.
+        add_node_callback: called with the experiment and each node of the topology.
+        add_edge_callback: called with the experiment and both ends of each link of it.
+        netgraph: the topology (``topology=``, or ``topo_type=`` and ``node_count=``...), see
+            :class:`.TopologyOptions`; kept as :attr:`netgraph`.
 
     Raises:
         InvalidValue: ``exp_id`` cannot be used in paths, or a setting has a wrong value.
+        DescriptionError: networkx is not installed, and there is a topology.
 
     Example:
         ::
@@ -87,6 +97,9 @@ class ExperimentController(Inspecting):
         broker_url: str = "",
         state_url: str = "",
         quiet: bool = False,
+        add_node_callback: NodeCallback | None = None,
+        add_edge_callback: EdgeCallback | None = None,
+        **netgraph: Unpack[TopologyOptions],
     ) -> None:
         settings = settings or Settings.from_environment()
         if broker_url or state_url:
@@ -102,6 +115,7 @@ class ExperimentController(Inspecting):
         self._released = False
         self._terminated = False
         self._told = False
+        self._lay_out(netgraph, add_node_callback, add_edge_callback)
 
     # -- carrying out ---------------------------------------------------------------------------
 

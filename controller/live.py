@@ -71,6 +71,8 @@ class Live:
         created: called when a new run has been created.
 
     Attributes:
+        settings: where Redis is.
+        release_after: the same.
         link: the link to the run; None as long as nothing was deployed.
         deployed: guids that this client has deployed, or that were when it attached.
     """
@@ -85,8 +87,8 @@ class Live:
         self.link: Link | None = None
         self.deployed: set[int] = set()
         self._description = description
-        self._settings = settings
-        self._release_after = release_after
+        self.settings = settings
+        self.release_after = release_after
         self._created = created
         self._nonce = secrets.token_hex(6)
         self._uploaded: set[int] = set()
@@ -98,19 +100,19 @@ class Live:
     def open(self) -> Link:
         """The link to the run, which is created if it does not exist yet."""
         if self.link is None:
-            with Access(self._settings).kept() as access, contact():
-                run = access.stack.create_run(self._description.exp_id, self._release_after)
+            with Access(self.settings).kept() as access, contact():
+                run = access.stack.create_run(self._description.exp_id, self.release_after)
             self.link = Link(access, run)
             self._created()
             announce(run.run_id, access.settings)
             # Whoever attaches and registers must count on from here.
             self._number_from(run).reserve()
-            self.link.stay_seen(self._release_after)
+            self.link.stay_seen(self.release_after)
         return self.link
 
     def join(self, run_id: str) -> Link:
         """Take over the description of an existing run."""
-        with Access(self._settings).kept() as access, contact():
+        with Access(self.settings).kept() as access, contact():
             run = access.stack.run(run_id)
             meta = run.store.meta()
         self.link = Link(access, run)

@@ -7,11 +7,12 @@ into Redis, and makes a description again from it for a program that attaches to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 from ..errors import InvalidValue, NotAllowed, UnknownAttribute
 from . import registry
-from .attributes import Attribute
+from .attributes import Attribute, Flag
 from .conditions import Condition, Gates, check_cycles
 from .lifecycle import Action, State
 from .names import check_name
@@ -105,6 +106,32 @@ class Description(Roster):
                 added, Condition(added.guid, Action(action), target, State(milestone), offset)
             )
         return added.guid
+
+    def adopt(self, other: Description) -> None:
+        """Take over what another description holds, as users gave it; nothing is shared.
+
+        What resources have reported of themselves, and what was scheduled, is left out: it
+        belongs to their run.
+
+        Raises:
+            InvalidValue: a guid or label is taken.
+        """
+        self._globals = deepcopy(other._globals)
+        for item in other.resources():
+            if item.cls.internal:
+                continue
+            known = item.cls.attributes
+            given = {k: v for k, v in item.attrs.items() if Flag.NO_WRITE not in known[k].flags}
+            self.restore(
+                {
+                    "g": item.guid,
+                    "rtype": item.cls.rtype,
+                    "label": item.label,
+                    "attrs": deepcopy(given),
+                    "peers": item.peers,
+                    "conds": [cond[1:] for cond in item.conds],
+                }
+            )
 
     def remove(self, target: Target) -> None:
         """Take out a resource, its connections and every condition that names it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -44,6 +46,12 @@ class Resource:
     def linked(self, other: Resource) -> bool:
         """True if a connection of this resource leads to the other."""
         return any(other.guid in guids for guids in self.peers.values())
+
+    def digest(self) -> str:
+        """A digest of all that describes it: the same for the same."""
+        told = [self.guid, self.cls.rtype, self.label, self.attrs, self.peers, self.conds]
+        text = json.dumps(told, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def awaited(self) -> list[int]:
         """Guids of the peers that must be READY before it is deployed, and outlive it."""

@@ -1,0 +1,388 @@
+"""Many runs of one experiment, until the mean of what they measure is known well enough."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import numbers
+import statistics
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Literal
+
+from .announce import announced
+from .errors import CampaignError, ExperimentFailed, InvalidValue, UnknownRun
+from .journal import FAILED, FINISHED, INTERRUPTED, Journal, RunRecord
+from .model import samples as statistic
+from .model.roster import Target, Targets, several
+from .model.timing import seconds
+from .reports.progress import Said, progress
+from .trial import Course, Trial
+
+if TYPE_CHECKING:
+    from .experiment import ExperimentController
+
+    MetricCallback = Callable[[ExperimentController, int], float | None]
+    ConvergenceCallback = Callable[[ExperimentController, int, list[float]], bool]
+
+log = logging.getLogger("nepiq.campaign")
+
+#: Seconds that an interrupted campaign waits for each run to be released; the workers go on.
+EXIT_SECONDS = 60.0
+
+
+class ExperimentRunner:
+    """Carries one experiment out many times, and keeps what each run measured.
+
+    Attributes:
+        runs: the runs, in the order in which they ended; those under way last.
+
+    Example:
+        ::
+
+            runner = ExperimentRunner()
+            runner.run(ec, min_runs=5, max_runs=50, compute_metric_callback=delay)
+            print(runner.mean, runner.interval)
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[RunRecord] = []
+
+    @property
+    def samples(self) -> list[float]:
+        """What the runs that finished have measured, in the order in which they ended."""
+        return [record.metric for record in self.runs if record.metric is not None]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of the samples; None if there are none."""
+        return statistics.fmean(self.samples) if self.samples else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval of the mean (Student's t); None below two samples."""
+        return statistic.interval(self.samples)
+
+    def run(  # noqa: PLR0913 - NEPI's signature, and ours
+        self,
+        ec: ExperimentController,
+        min_runs: int = 1,
+        max_runs: int | None = -1,
+        wait_time: str | float = 0,
+        wait_guids: Targets = (),
+        compute_metric_callback: MetricCallback | None = None,
+        evaluate_convergence_callback: ConvergenceCallback | None = None,
+        *,
+        parallel: int = 1,
+        folder: str | Path | None = None,
+        collect: Mapping[Target, str | Sequence[str]] | None = None,
+        timeout: str | float | None = None,
+        on_failure: Literal["stop", "continue"] = "stop",
+    ) -> int:
+        """Carry an experiment out again and again.
+
+        Each run is an experiment of its own, with the same name, guids and labels. It is
+        deployed, waited for, measured and released before the next one begins. ``ec`` itself is
+        only the description: it is not deployed.
+
+        Args:
+            ec: the experiment.
+            min_runs: at least so many runs finish, unless ``max_runs`` comes first.
+            max_runs: never begin more than that, failed ones included; -1 or None for no limit.
+            wait_time: rest between the end of a run and its measurement, ``"5s"`` or seconds.
+            wait_guids: the resources whose end is the end of a run; all but hosts by default.
+            compute_metric_callback: called with the experiment of the run and its number, from
+                1 on, before it is released; returns what was measured, or None if the run is
+                no sample.
+            evaluate_convergence_callback: called after each run that finished, from the
+                ``min_runs``-th on, with the same and the samples so far; True stops. By default,
+                twice the standard error must be at most 5 % of the mean.
+            parallel: so many runs at a time. Callbacks are called one at a time, in the order in
+                which runs end. When the samples have converged, those under way still end and
+                count.
+            folder: a directory for the journal of the runs and the traces. If it has a journal,
+                the campaign is gone on with: runs that are in it count, and one that was under
+                way when the process was killed is taken up again.
+            collect: traces that are copied to ``<folder>/<run id>/<label>.<trace>``, by label.
+            timeout: a run that takes longer has failed, ``"10m"`` or seconds.
+            on_failure: ``"stop"`` to raise what a run failed of, after those under way have
+                ended; ``"continue"`` to begin the next one.
+
+        Returns:
+            How many runs there are, failed ones and those in the journal included.
+
+        Raises:
+            CampaignError: nothing would ever stop it, or the folder cannot be used.
+            InvalidValue: a number is not possible.
+            ExperimentFailed: a run failed, and ``on_failure`` is ``"stop"``.
+            NepiqError: a run cannot be carried out, for instance because Redis is away. Those
+                under way are released, as after anything that a callback raises.
+        """
+        rules = _Rules(
+            min_runs,
+            None if max_runs is None or max_runs < 0 else max_runs,
+            compute_metric_callback,
+            evaluate_convergence_callback,
+            parallel,
+            on_failure == "stop",
+        )
+        rules.check(on_failure)
+        place = None if folder is None else Path(folder)
+        course = Course(
+            tuple(ec.find(guid) for guid in several(wait_guids)),
+            seconds(wait_time),
+            None if timeout is None else seconds(timeout),
+            _traces(ec, collect or {}, place),
+            place,
+        )
+        # What the caller changes meanwhile changes no run.
+        plain = ec.again()
+        with Journal(place, plain.exp_id, plain.digests()) as journal:
+            self.runs = journal.runs
+            live = not (ec.quiet or announced())
+            with progress(ec.exp_id, rules.max_runs, live=live) as said:
+                return _Campaign(self, plain, rules, course, journal, said).carry_out()
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """When a campaign begins another run, and when it stops."""
+
+    min_runs: int
+    max_runs: int | None
+    metric: MetricCallback | None
+    convergence: ConvergenceCallback | None
+    parallel: int
+    stop_at_failure: bool
+
+    def check(self, on_failure: str) -> None:
+        """Refuse what makes no sense, or would never end."""
+        given: dict[str, Any] = {"min_runs": self.min_runs, "parallel": self.parallel}
+        for name, value in given.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidValue(f"{name} cannot be {value!r}", hint="from 1 on")
+        if on_failure not in ("stop", "continue"):
+            raise InvalidValue(f"on_failure cannot be {on_failure!r}", hint="'stop' or 'continue'")
+        if self.max_runs is not None:
+            if self.max_runs < self.min_runs:
+                raise InvalidValue(
+                    f"max_runs cannot be {self.max_runs} with min_runs {self.min_runs}"
+                )
+        elif self.metric is None:
+            raise CampaignError(
+                "it would never stop: there is neither max_runs nor a metric that could converge",
+                hint="give max_runs= or compute_metric_callback=",
+            )
+        elif not self.stop_at_failure:
+            raise CampaignError(
+                "it would never stop if each run failed",
+                hint="give max_runs= too, or leave out on_failure='continue'",
+            )
+
+    def converged(self, ec: ExperimentController, run: int, samples: list[float]) -> bool:
+        """True if the samples suffice."""
+        if self.convergence is not None:
+            return bool(self.convergence(ec, run, samples))
+        return statistic.converged(samples)
+
+
+class _Campaign:
+    """The runs under way of one call."""
+
+    def __init__(
+        self,
+        runner: ExperimentRunner,
+        ec: ExperimentController,
+        rules: _Rules,
+        course: Course,
+        journal: Journal,
+        said: Said,
+    ) -> None:
+        self._runner = runner
+        self._ec = ec
+        self._rules = rules
+        self._course = course
+        self._journal = journal
+        self._said = said
+        self._news: SimpleQueue[Trial] = SimpleQueue()
+        self._active: list[Trial] = []
+        self._enough = False
+        self._failure = ""
+
+    def carry_out(self) -> int:
+        """Begin runs and judge those that have ended, until there are enough."""
+        try:
+            self._take_up()
+            while True:
+                while self._wanted():
+                    self._begin(self._ec.again())
+                if not self._active:
+                    break
+                self._listen(self._news.get())
+        except BaseException:
+            self._break_off()
+            raise
+        if self._failure:
+            raise ExperimentFailed(
+                self._failure,
+                hint="the runs before it are kept" if self._journal.folder else "",
+            )
+        return sum(record.counts for record in self._journal.runs)
+
+    def _wanted(self) -> bool:
+        """True if another run is to begin now."""
+        if self._enough or self._failure or len(self._active) >= self._rules.parallel:
+            return False
+        begun = sum(record.outcome != INTERRUPTED for record in self._journal.runs)
+        return self._rules.max_runs is None or begun < self._rules.max_runs
+
+    def _begin(self, ec: ExperimentController, record: RunRecord | None = None) -> None:
+        if record is None:
+            taken = {item.number for item in self._journal.runs if item.outcome != INTERRUPTED}
+            number = next(n for n in range(1, len(taken) + 2) if n not in taken)
+            record = self._journal.began(number, ec.run_id)
+        trial = Trial(ec, record, self._course, self._news.put)
+        self._active.append(trial)
+        trial.start()
+
+    def _listen(self, trial: Trial) -> None:
+        """Judge a run that has ended, or let go of one that is over."""
+        if trial.error is not None:
+            raise trial.error
+        if trial.over:
+            self._active.remove(trial)
+            self._journal.released(trial.record)
+            return
+        number = trial.record.number
+        if trial.failure:
+            self._journal.ended(trial.record, FAILED, error=trial.failure)
+            if self._rules.stop_at_failure:
+                self._failure = (
+                    self._failure or f"run {number} ({trial.record.run_id}): {trial.failure}"
+                )
+        else:
+            metric = None
+            if self._rules.metric is not None:
+                metric = _sample(self._rules.metric(trial.ec, number), number)
+            self._journal.ended(trial.record, FINISHED, metric)
+            self._decide(trial.ec, trial.record)
+        self._tell(trial.record)
+        trial.judged.set()
+
+    def _decide(self, ec: ExperimentController, record: RunRecord) -> None:
+        """Stop if the samples suffice."""
+        finished = sum(item.outcome == FINISHED for item in self._journal.runs)
+        asked = self._rules.metric or self._rules.convergence
+        if asked and finished >= self._rules.min_runs:
+            self._enough |= self._rules.converged(ec, record.number, self._runner.samples)
+
+    def _tell(self, record: RunRecord) -> None:
+        done = sum(item.counts for item in self._journal.runs)
+        metric = "" if record.metric is None else f", {record.metric:.6g}"
+        self._said(f"{record.number} {record.outcome}{metric}", done, self._runner.samples)
+
+    # -- what a killed process has left -------------------------------------------------------
+
+    def _take_up(self) -> None:
+        """Go on with runs that were under way, and release those that had ended."""
+        left = [record for record in self._journal.runs if not record.released]
+        self._decide_again()
+        for record in left:
+            try:
+                ec = self._ec.rejoin(record.run_id)
+            except UnknownRun:
+                log.warning("run %s is not known any more; nothing is released", record.run_id)
+                self._interrupted(record)
+                continue
+            whole = {*self._ec.resources} <= {*ec.resources}
+            if not record.outcome and whole and ec.phase in ("RUNNING", "FAILED"):
+                log.info("run %d is taken up again: %s", record.number, record.run_id)
+                self._begin(ec, record)
+                continue
+            ec.shutdown()
+            self._interrupted(record)
+
+    def _decide_again(self) -> None:
+        """Decide what the killed process would have decided after the last run that finished."""
+        done = [record for record in self._journal.runs if record.outcome == FINISHED]
+        if not done:
+            return
+        if self._rules.convergence is None:
+            self._decide(self._ec, done[-1])
+            return
+        # Its records may have expired; then one run more decides.
+        with contextlib.suppress(UnknownRun):
+            ec = self._ec.rejoin(done[-1].run_id)
+            self._decide(ec, done[-1])
+            ec.detach()
+
+    def _interrupted(self, record: RunRecord) -> None:
+        if not record.outcome:
+            self._journal.ended(record, INTERRUPTED)
+        self._journal.released(record)
+
+    def _break_off(self) -> None:
+        """Release the runs under way; a further ctrl-C leaves that to the workers."""
+        left = [trial for trial in self._active if trial.is_alive()]
+        if left and not self._ec.quiet:
+            runs = "run" if len(left) == 1 else "runs"
+            print(  # noqa: T201 - said to whoever interrupted it
+                f"releasing {len(left)} {runs} (ctrl-C again: do not wait for it)",
+                file=sys.stderr,
+            )
+        for trial in left:
+            threading.Thread(target=trial.break_off, daemon=True).start()
+        try:
+            for trial in left:
+                trial.join(EXIT_SECONDS)
+        except KeyboardInterrupt:
+            for trial in left:
+                trial.ec.detach()
+            raise
+        finally:
+            self._note_broken_off()
+
+    def _note_broken_off(self) -> None:
+        for trial in self._active:
+            with contextlib.suppress(OSError):
+                if not trial.record.outcome:
+                    self._journal.ended(trial.record, INTERRUPTED)
+                if trial.over and trial.error is None:
+                    self._journal.released(trial.record)
+
+
+def _sample(metric: Any, number: int) -> float | None:
+    """What a callback has measured, as a plain number.
+
+    Raises:
+        InvalidValue: it is no number.
+    """
+    if metric is None:
+        return None
+    if not isinstance(metric, numbers.Real):
+        raise InvalidValue(
+            f"the metric of run {number} cannot be {metric!r}", hint="return a number or None"
+        )
+    plain = int(metric) if isinstance(metric, numbers.Integral) else float(metric)
+    if not math.isfinite(plain):
+        log.warning("run %d is no sample: its metric is %s", number, plain)
+        return None
+    return plain
+
+
+def _traces(
+    ec: ExperimentController, collect: Mapping[Target, str | Sequence[str]], folder: Path | None
+) -> dict[Target, Sequence[str]]:
+    if collect and folder is None:
+        raise InvalidValue("collect= needs folder=, to put the traces there")
+    for target in collect:
+        ec.find(target)
+    return {
+        target: (names,) if isinstance(names, str) else tuple(names)
+        for target, names in collect.items()
+    }
