@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.stand import Stand
+from tests.stand import Stand, until
 
 from nepiq.controller import ExperimentController
 from nepiq.controller.model import registry
@@ -20,7 +20,8 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     registry.load_imports([KINDS])
     with Stand(tmp_path_factory.mktemp("conformance"), NEPIQ_IMPORTS=KINDS) as made:
         workers = [made.start_worker(wait=False) for _ in range(2)]
-        assert workers
+        for worker in workers:
+            until(lambda worker=worker: " ready." in worker.text(), 60.0, f"no {worker.name}")  # type: ignore[misc]
         yield made
 
 

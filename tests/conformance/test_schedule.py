@@ -48,7 +48,7 @@ def test_case_2_schedule_later(ec: ExperimentController) -> None:
     digits = (datetime.now(timezone.utc) + timedelta(seconds=0.4)).strftime("%Y%m%d%H%M%S%f")
     written = ec.schedule(digits, kinds.now)
     for task in (relative, absolute, written):
-        assert 0.4 <= ended(ec, task).result - begun < 1.4
+        assert 0.4 <= ended(ec, task).result - begun < 5.0
 
 
 def test_case_3_a_callback_that_raises(ec: ExperimentController) -> None:
@@ -62,10 +62,10 @@ def test_case_3_a_callback_that_raises(ec: ExperimentController) -> None:
 
 def test_case_4_in_the_order_of_their_times(ec: ExperimentController, tmp_path: Path) -> None:
     file = tmp_path / "order"
-    for delay in (0.9, 0.3, 0.6):
+    for delay in (1.5, 0.5, 1.0):
         ec.schedule(delay, functools.partial(kinds.note, str(file), text=str(delay)))
     until(lambda: file.exists() and len(file.read_text().splitlines()) == 3, 20.0, "not all ran")
-    assert [line.split()[0] for line in file.read_text().splitlines()] == ["0.3", "0.6", "0.9"]
+    assert [line.split()[0] for line in file.read_text().splitlines()] == ["0.5", "1.0", "1.5"]
 
 
 def test_case_5_an_error_stops_no_other(ec: ExperimentController) -> None:
