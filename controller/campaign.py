@@ -217,7 +217,9 @@ class _Campaign:
     def carry_out(self) -> int:
         """Begin runs and judge those that have ended, until there are enough."""
         try:
-            self._take_up()
+            if self._journal.runs:
+                self._tell(f"going on with the runs in {self._journal.folder}")
+                self._take_up()
             while True:
                 while self._wanted():
                     self._begin(self._ec.again())
@@ -271,7 +273,7 @@ class _Campaign:
                 metric = _sample(self._rules.metric(trial.ec, number), number)
             self._journal.ended(trial.record, FINISHED, metric)
             self._decide(trial.ec, trial.record)
-        self._tell(trial.record)
+        self._tell(f"run {number} {trial.record.outcome}{_shown(trial.record.metric)}")
         trial.judged.set()
 
     def _decide(self, ec: ExperimentController, record: RunRecord) -> None:
@@ -281,10 +283,9 @@ class _Campaign:
         if asked and finished >= self._rules.min_runs:
             self._enough |= self._rules.converged(ec, record.number, self._runner.samples)
 
-    def _tell(self, record: RunRecord) -> None:
-        done = sum(item.counts for item in self._journal.runs)
-        metric = "" if record.metric is None else f", {record.metric:.6g}"
-        self._said(f"{record.number} {record.outcome}{metric}", done, self._runner.samples)
+    def _tell(self, what: str) -> None:
+        done = sum(record.counts for record in self._journal.runs)
+        self._said(what, done, self._runner.samples)
 
     # -- what a killed process has left -------------------------------------------------------
 
@@ -316,10 +317,8 @@ class _Campaign:
             self._decide(self._ec, done[-1])
             return
         # Its records may have expired; then one run more decides.
-        with contextlib.suppress(UnknownRun):
-            ec = self._ec.rejoin(done[-1].run_id)
+        with contextlib.suppress(UnknownRun), self._ec.rejoin(done[-1].run_id) as ec:
             self._decide(ec, done[-1])
-            ec.detach()
 
     def _interrupted(self, record: RunRecord) -> None:
         if not record.outcome:
@@ -341,6 +340,7 @@ class _Campaign:
             for trial in left:
                 trial.join(EXIT_SECONDS)
         except KeyboardInterrupt:
+            # The workers have been asked to release them; the exit does not wait for it either.
             for trial in left:
                 trial.ec.detach()
             raise
@@ -354,6 +354,10 @@ class _Campaign:
                     self._journal.ended(trial.record, INTERRUPTED)
                 if trial.over and trial.error is None:
                     self._journal.released(trial.record)
+
+
+def _shown(metric: float | None) -> str:
+    return "" if metric is None else f", {metric:.6g}"
 
 
 def _sample(metric: Any, number: int) -> float | None:

@@ -98,10 +98,8 @@ class Trial(threading.Thread):
         """Have the run end now: release it, as another client of it does."""
         self._broken_off.set()
         self.judged.set()
-        with contextlib.suppress(NepiqError):
-            other = self.ec.rejoin(self.record.run_id)
+        with contextlib.suppress(NepiqError), self.ec.rejoin(self.record.run_id) as other:
             other.release()
-            other.shutdown()
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -112,12 +110,13 @@ class Trial(threading.Thread):
         done = self.ec.wait_finished(course.wait_guids or None, course.timeout)
         if self._broken_off.is_set():
             return
-        if not done:
-            self.failure = "; ".join(str(item) for item in self.ec.failures[:3]) or "it has failed"
-        elif self.ec.phase not in ("RUNNING", "FAILED"):
-            self._fail("somebody released it before it had ended")
-        else:
+        if done:
             self._broken_off.wait(course.rest)
+        phase = self.ec.phase
+        if not done or phase == "FAILED":
+            self.failure = "; ".join(map(str, self.ec.failures[:3])) or "it has failed"
+        elif phase != "RUNNING" and not self._broken_off.is_set():
+            self._fail("somebody released it before it had been measured")
         self._collect()
 
     def _fail(self, why: str) -> None:

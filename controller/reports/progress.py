@@ -37,7 +37,7 @@ def progress(name: str, total: int | None, *, live: bool) -> Iterator[Said]:
     def line(what: str, done: int, samples: Sequence[float]) -> None:
         of = f" of {total}" if total else ""
         known = estimate(samples)
-        log.info("%s: run %s (%d%s done%s)", name, what, done, of, f", {known}" if known else "")
+        log.info("%s: %s (%d%s done%s)", name, what, done, of, f", {known}" if known else "")
 
     if not (live and sys.stderr.isatty()):
         yield line

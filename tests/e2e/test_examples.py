@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,20 @@ def test_the_offset_of_the_script_of_nepi_is_kept(shared: Installation) -> None:
     done = shared.python(path).ended()
     assert done.code == 0, done.err
     assert 2.0 <= float(done.out.splitlines()[-1]) < 2.5
+
+
+def test_a_campaign(shared: Installation) -> None:
+    script = EXAMPLES / "campaign.py"
+    python = (sys.executable, "-u", script, shared.folder / "kept")
+    done = shared.start(*python).ended()
+    assert (done.code, done.err) == (0, "")
+    *runs, told = done.out.splitlines()
+    assert [line.split(":")[0] for line in runs] == [f"run {n + 1}" for n in range(len(runs))]
+    assert told.startswith(f"{len(runs)} runs: ")
+    assert 3 <= len(runs) <= 12
+    # What is kept in the folder needs no further run.
+    again = shared.start(*python).ended()
+    assert (again.code, again.out, again.err) == (0, told + "\n", "")
 
 
 def test_the_first_example_of_the_quickstart(shared: Installation) -> None:
