@@ -25,8 +25,6 @@ _STATES = ("DISCOVERED", "RESERVED", "PROVISIONED", "READY", "STARTED", *ENDS)
 #: How each kind of bar is drawn: with Unicode and in ASCII.
 MARKS: Mapping[str, tuple[str, str]] = {
     "deploy": ("░", "-"),
-    "discover": ("░", "-"),
-    "provision": ("░", "-"),
     "start": ("▓", "+"),
     "run": ("█", "#"),
     "stop": ("▒", "~"),
@@ -60,6 +58,20 @@ class Span:
     worker: str = ""
 
 
+#: Parts of a deployment that were asked for by themselves, and the milestone that ends them.
+_PARTS = {"discover": "DISCOVERED", "provision": "PROVISIONED"}
+
+
+def _kind(step: str) -> str:
+    action = step.split(".")[1]
+    return "deploy" if action in _PARTS else action
+
+
+def _passed(step: str) -> set[str]:
+    """The milestones after which an attempt of a step goes on."""
+    return {"DISCOVERED", "RESERVED", "PROVISIONED"} - {_PARTS.get(step.split(".")[1], "")}
+
+
 class _Resource:
     """Spans of one resource, built event by event."""
 
@@ -76,7 +88,7 @@ class _Resource:
         if event.what == "STARTED":
             self._started = event.time
         # A deployment passes milestones; its attempt goes on.
-        if event.step and event.what not in ("DISCOVERED", "RESERVED", "PROVISIONED"):
+        if event.step and event.what not in _passed(event.step):
             self._close(event)
         if event.what in ENDS and self._started is not None:
             self.spans.append(Span(self.guid, "run", self._started, event.time, 0, event.what))
@@ -89,7 +101,7 @@ class _Resource:
         self.spans.append(
             Span(
                 self.guid,
-                event.step.split(".")[1],
+                _kind(event.step),
                 began.time,
                 max(event.time, began.time),
                 began.attempt or event.attempt,
@@ -100,7 +112,7 @@ class _Resource:
 
     def finish(self) -> list[Span]:
         for step, event in self._attempts.items():
-            kind = step.split(".")[1]
+            kind = _kind(step)
             self.spans.append(
                 Span(self.guid, kind, event.time, None, event.attempt, "", event.worker)
             )
