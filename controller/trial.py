@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ExperimentFailed, NepiqError, TraceNotFound, WaitTimeout
+from .errors import ExperimentFailed, HostError, NepiqError, TraceNotFound, WaitTimeout
 
 if TYPE_CHECKING:
     from .experiment import ExperimentController
@@ -81,7 +81,7 @@ class Trial(threading.Thread):
         """Carry it out."""
         try:
             self._carry_out()
-        except (ExperimentFailed, WaitTimeout, TraceNotFound) as error:
+        except (ExperimentFailed, WaitTimeout, TraceNotFound, HostError) as error:
             self._fail(str(error))
         except BaseException as error:  # noqa: BLE001 - the thread of the campaign raises it
             self.error = error

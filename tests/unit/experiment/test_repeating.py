@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import networkx as nx
@@ -101,6 +103,18 @@ def test_an_unknown_option_is_an_unknown_argument() -> None:
 def test_without_a_topology_there_is_no_netgraph() -> None:
     with pytest.raises(NotAllowed, match="no topology"):
         _ = made().netgraph
+
+
+def test_networkx_is_loaded_only_for_a_topology() -> None:
+    script = (
+        "import sys\n"
+        "from nepiq.controller import ExperimentController, Topology\n"
+        "ExperimentController('test').again()\n"
+        "assert 'networkx' not in sys.modules and 'rich' not in sys.modules\n"
+        "ExperimentController('test', topo_type='mesh', node_count=3)\n"
+        "assert 'networkx' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 # -- again --------------------------------------------------------------------------------------
