@@ -143,11 +143,13 @@ class ExperimentController(Inspecting, Repeating):
             NoWorker: nobody serves a site that they need.
             ExperimentFailed: the run has failed or is over.
         """
-        wanted = self._description if guids is None else self._resolve(guids)
+        wanted = self.resources if guids is None else self._resolve(guids)
         chosen = [guid for guid in wanted if guid not in self._live.deployed]
         if not chosen:
             return group
-        return self._live.deploy(chosen, group or ("new" if wait_all_ready else None))
+        group = self._live.deploy(chosen, group or ("new" if wait_all_ready else None))
+        self._begin_calls()
+        return group
 
     def discover(self, guid: Target) -> None:
         """Find what a resource will use, without deploying it; return when it is DISCOVERED.
@@ -228,17 +230,19 @@ class ExperimentController(Inspecting, Repeating):
         states: State | str | Iterable[State | str],
         timeout: str | float | None = None,
     ) -> bool:
-        """Wait until each resource has reached one of some states, or has FAILED or is RELEASED.
+        """Wait until each resource has reached one of some states, or cannot any more.
 
         Args:
             guids: which.
-            states: a state or several; one that it has passed counts.
+            states: a state or several; one that it has passed counts. Whoever has FAILED reaches
+                none but RELEASED, and is waited for no longer.
             timeout: at most so long.
 
         Returns:
-            True, or False as soon as the experiment has failed.
+            True, or False as soon as the experiment has failed, unless RELEASED is waited for.
 
         Raises:
+            InvalidValue: there is no such state, or none was named.
             WaitTimeout: it took longer; the message says who waits for what.
         """
         several = (states,) if isinstance(states, (State, str)) else states

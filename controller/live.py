@@ -183,11 +183,7 @@ class Live:
         return given
 
     def deploy_alone(self, guid: int) -> None:
-        """Deploy one resource that is connected with nothing, outside of any group.
-
-        Raises:
-            NotAllowed, ConditionCycle: it waits for what it cannot wait for.
-        """
+        """Deploy one resource outside of any group, for which nobody else waits."""
         specs = self._closure([guid], deployed=frozenset([guid]))
         link = self.open()
         with contact():

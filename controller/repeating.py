@@ -21,6 +21,7 @@ class Repeating(Exchanging):
     """What an experiment is made from, and made from once more."""
 
     _quiet: bool
+    _waiting: list[int]
     _netgraph: Topology | None = None
 
     @property
@@ -53,7 +54,10 @@ class Repeating(Exchanging):
     def again(self) -> ExperimentController:
         """The same experiment for another run: the same name, guids and labels, all NEW."""
         made = self._alike()
-        made._description.adopt(self._description)  # noqa: SLF001 - of the same class
+        # Calls that are described and not yet in a run belong to the description.
+        calls = self._waiting if self._live.link is None else []
+        made._description.adopt(self._description, internal=bool(calls))  # noqa: SLF001
+        made._waiting = list(calls)  # noqa: SLF001 - of the same class
         return made
 
     def rejoin(self, run_id: str) -> ExperimentController:

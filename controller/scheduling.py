@@ -7,7 +7,7 @@ import enum
 import functools
 import json
 import time as clock
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from types import ModuleType
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import waiting
 from .engine.contact import contact
-from .errors import InvalidValue
+from .errors import InvalidValue, NepiqError
 from .exchanging import Exchanging
 from .live import Live
 from .model.description import Description
@@ -25,6 +25,9 @@ from .model.timing import seconds
 
 if TYPE_CHECKING:
     from .engine.store.records import ResourceRecord
+
+    #: Resources, the state that each must have reached, and how long ago.
+    _Awaited = tuple[list[int], State | str, str | float | None]
 
 #: The type of the resources that stand for scheduled calls.
 RTYPE = "nepiq::Callback"
@@ -82,6 +85,7 @@ class Scheduling(Exchanging):
     def __init__(self, description: Description, live: Live) -> None:
         super().__init__(description, live)
         self._began: dict[int, float] = {}
+        self._waiting: list[int] = []  # calls that are not in the run yet
 
     def schedule(
         self,
@@ -111,12 +115,11 @@ class Scheduling(Exchanging):
         """
         call = _described(callback, self)
         due = _moment(date)
-        # What stands for it is a resource, so that it is claimed, retried and recorded as any.
-        guid = self._described_call(call)
         origin, began = self._clock()
         delay = max(0.0, due - began)
-        self._description.condition(guid, Action.START, origin, State.READY, delay)
-        self._live.deploy_alone(guid)
+        # What stands for it is a resource, so that it is claimed, retried and recorded as any.
+        guid = self._register_call(call, [([origin], State.READY, delay)])
+        self._begin_calls()
         return guid
 
     def get_task(self, task: int) -> Task | None:
@@ -139,6 +142,9 @@ class Scheduling(Exchanging):
     ) -> list[int]:
         """Set an attribute once others have reached a state, and the resource is STARTED.
 
+        It may be called before the first :meth:`deploy`, or later. That a task is DONE says that
+        the set was asked for; whether the resource took it, :meth:`get` tells.
+
         Args:
             name: the attribute.
             value: its value.
@@ -158,12 +164,11 @@ class Scheduling(Exchanging):
             self._description.checked(guid, name, value, deployed=True)
         made = []
         for guid in targets:
-            call = {"method": "set", "args": [guid, name, value], "kwargs": {}}
-            task = self._described_call(_json(call))
-            self._description.condition(task, Action.START, several, state, time)
-            self._description.condition(task, Action.START, guid, State.STARTED)
-            self._live.deploy_alone(task)
-            made.append(task)
+            call = _json({"method": "set", "args": [guid, name, value], "kwargs": {}})
+            awaited: list[_Awaited] = [(several, state, time), ([guid], State.STARTED, None)]
+            made.append(self._register_call(call, awaited))
+        if self._live.link is not None:
+            self._begin_calls()
         return made
 
     def start_with_conditions(self, guid: Target) -> None:
@@ -194,20 +199,32 @@ class Scheduling(Exchanging):
 
     def _clock(self) -> tuple[int, float]:
         """What absolute times are reckoned from: its guid, and when it was READY."""
-        known = self._description.of_type(CLOCK)
+        known = self._description.of_type(CLOCK)[:1]
         if not known:
             known = [self._description.add(CLOCK, critical=False)]
             self._live.deploy_alone(known[0])
+        if known[0] not in self._began:
             self._live.wait(known, waiting.DEPLOYED, None)
-        began = self._began.get(known[0])
-        if began is None:
-            began = self._live.reached_at(known[0], State.READY)
-        self._began[known[0]] = began or clock.time()
+            self._began[known[0]] = self._live.reached_at(known[0], State.READY) or clock.time()
         return known[0], self._began[known[0]]
 
-    def _described_call(self, call: str) -> int:
-        self._live.open()
-        return self._description.add(RTYPE, critical=False, call=call)
+    def _register_call(self, call: str, awaited: Iterable[_Awaited]) -> int:
+        """Describe a call that waits until some resources have reached a state, each of several."""
+        guid = self._description.add(RTYPE, critical=False, call=call)
+        try:
+            for guids, state, time in awaited:
+                self._description.condition(guid, Action.START, guids, state, time)
+        except NepiqError:
+            self._description.remove(guid)
+            raise
+        self._waiting.append(guid)
+        return guid
+
+    def _begin_calls(self) -> None:
+        """Hand the calls that were described so far to the run."""
+        while self._waiting:
+            self._live.deploy_alone(self._waiting[0])
+            del self._waiting[0]
 
 
 def _moment(date: str | float | datetime | None) -> float:

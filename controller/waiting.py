@@ -48,11 +48,19 @@ RELEASED = Goal("released", frozenset({"RELEASED"}), despite_failure=True)
 
 
 def reaching(states: Sequence[State]) -> Goal:
-    """The goal of having reached one of some states; who has failed will not reach more."""
+    """The goal of having reached one of some states; who has failed will only be RELEASED.
+
+    Raises:
+        InvalidValue: there are none.
+    """
+    if not states:
+        raise errors.InvalidValue("there is no state to wait for", hint="name one or several")
     wanted = frozenset(states)
+    if wanted == {State.RELEASED}:
+        return RELEASED
     fulfil = {state.name for state in State if state in wanted or wanted & set(IMPLIES[state])}
     name = " or ".join(state.name for state in states)
-    return Goal(name, frozenset(fulfil) | {"FAILED", "RELEASED"}, wanted == {State.RELEASED})
+    return Goal(name, frozenset(fulfil) | {"FAILED", "RELEASED"})
 
 
 class Follower:

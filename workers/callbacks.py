@@ -9,7 +9,11 @@ from typing import Any
 
 from ..controller.errors import ClassNotImportable, NotAllowed
 from ..controller.experiment import ExperimentController
+from ..controller.scheduling import METHODS
 from ..controller.settings import Settings
+
+#: Characters of a result that are kept.
+LONGEST = 20_000
 
 
 def call(settings: Settings, run_id: str, described: str) -> str:
@@ -21,10 +25,12 @@ def call(settings: Settings, run_id: str, described: str) -> str:
         described: JSON with ``function`` (``module:name``) or ``method``, ``args``, ``kwargs``.
 
     Returns:
-        What it returned, as JSON; text that shows it if it is nothing that JSON has.
+        What it returned, as JSON; text that shows it, or its beginning, if it is nothing that
+        JSON has, or too long.
 
     Raises:
         ClassNotImportable: this worker does not import its module.
+        NotAllowed: it is no function of that module, or no method that workers call.
         Exception: what it raised.
     """
     spec = json.loads(described)
@@ -33,9 +39,10 @@ def call(settings: Settings, run_id: str, described: str) -> str:
     else:
         value = _function(settings, spec["function"])(*spec["args"], **spec["kwargs"])
     try:
-        return json.dumps(value, allow_nan=False)
+        text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
-        return json.dumps(repr(value))
+        text = json.dumps(repr(value))
+    return text if len(text) <= LONGEST else json.dumps(repr(value)[:LONGEST] + "...")
 
 
 def _function(settings: Settings, where: str) -> Callable[..., Any]:
@@ -49,12 +56,15 @@ def _function(settings: Settings, where: str) -> Callable[..., Any]:
     found: Any = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
-    if not callable(found):
-        raise NotAllowed(f"{where} cannot be called")
+    # What the module itself imports was not meant to be called by whoever writes into Redis.
+    if not callable(found) or found.__module__ != module:
+        raise NotAllowed(f"{where} is no function of that module")
     return found  # type: ignore[no-any-return]
 
 
 def _on_experiment(settings: Settings, run_id: str, spec: dict[str, Any]) -> Any:
+    if spec["method"] not in METHODS:
+        raise NotAllowed(f"workers do not call {spec['method']!r} of an experiment")
     ec = ExperimentController.attach(run_id, settings=settings)
     try:
         with ec.without_waiting():

@@ -107,18 +107,21 @@ class Description(Roster):
             )
         return added.guid
 
-    def adopt(self, other: Description) -> None:
+    def adopt(self, other: Description, *, internal: bool = False) -> None:
         """Take over what another description holds, as users gave it; nothing is shared.
 
-        What resources have reported of themselves, and what was scheduled, is left out: it
-        belongs to their run.
+        What resources have reported of themselves is left out: it belongs to their run.
+
+        Args:
+            other: the other description.
+            internal: take over scheduled calls too.
 
         Raises:
             InvalidValue: a guid or label is taken.
         """
         self._globals = deepcopy(other._globals)
         for item in other.resources():
-            if item.cls.internal:
+            if item.cls.internal and not internal:
                 continue
             known = item.cls.attributes
             given = {k: v for k, v in item.attrs.items() if Flag.NO_WRITE not in known[k].flags}

@@ -10,7 +10,7 @@ from ..errors import FencedError
 from ..model import Attribute, Context, Exit, Flag, Launch, ResourceManager
 from ..model.lifecycle import Action
 
-#: Characters of a result or a traceback that are kept.
+#: Characters of a traceback that are kept, from its end.
 LONGEST = 20_000
 
 
@@ -35,7 +35,7 @@ class Callback(ResourceManager, rtype="nepiq::Callback"):
     def do_start(self, context: Context) -> Launch:
         """Call it, and keep what it returned or raised."""
         try:
-            self.result = context.call(self.call)[:LONGEST]
+            self.result = context.call(self.call)
             self.outcome = "DONE"
         except FencedError:
             raise

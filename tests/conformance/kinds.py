@@ -74,6 +74,11 @@ def hello() -> str:
     return "hola!"
 
 
+def much() -> str:
+    """A callback whose result is too long to be kept."""
+    return "x" * 1_000_000
+
+
 def now() -> float:
     """A callback that tells when it was called."""
     return time.time()

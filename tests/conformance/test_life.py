@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 from tests.conformance.conftest import Make
@@ -13,12 +12,14 @@ from nepiq.controller import (
     ECState,
     ExperimentController,
     FailureLevel,
+    InvalidValue,
     NotAllowed,
     ResourceAction,
     ResourceFactory,
     ResourceState,
     UnknownAttribute,
     UnknownType,
+    WaitTimeout,
 )
 
 pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.timeout(120)]
@@ -89,14 +90,14 @@ def test_case_8_deployed_in_order(ec: ExperimentController) -> None:
 
 
 def test_case_9_a_thousand_on_one_node(ec: ExperimentController) -> None:
-    node = null(ec)
-    guids = [null(ec) for _ in range(1000)]
+    node = ec.register_resource("dummy::Node")
+    guids = [ec.register_resource("dummy::Application", connectedTo=node) for _ in range(1000)]
     for guid in guids:
-        ec.register_condition(guid, START, node, S.STARTED)
         ec.register_condition(guid, STOP, guid, S.STARTED)
     ec.deploy()
     assert ec.wait_finished(guids, timeout=60)
     assert ec.state(node) is S.STARTED
+    assert {ec.state(guid) for guid in guids[::100]} == {S.STOPPED}
 
 
 def test_case_10_a_critical_error(make: Make) -> None:
@@ -215,6 +216,29 @@ def test_case_17_d3_set_with_conditions(ec: ExperimentController) -> None:
         assert float(ec.get(app, "seen")) - ec.get_start_time(gate).timestamp() >= 0.299
     with pytest.raises(UnknownAttribute):
         ec.set_with_conditions("y", 1, apps, gate, S.STARTED)
+
+
+def test_a_set_with_conditions_that_is_refused_leaves_nothing(ec: ExperimentController) -> None:
+    app = ec.register_resource("dummy::Application")
+    with pytest.raises(ValueError, match="BOGUS"):
+        ec.set_with_conditions("x", "never", app, app, "BOGUS")
+    ec.deploy()
+    assert ec.wait_started(app, timeout=20)
+    assert ec.filter_resources("nepiq::Callback") == []
+
+
+def test_a_set_with_conditions_before_the_rest_is_described(ec: ExperimentController) -> None:
+    app = ec.register_resource("dummy::Application")
+    (task,) = ec.set_with_conditions("x", "late", app, app, S.STARTED)
+    node = ec.register_resource("dummy::Node")
+    ec.register_connection(app, node)
+    ec.set(app, "x", "early")
+    ec.deploy([node, app])
+    assert ec.wait(task, S.FINISHED, timeout=20)
+    assert ec.get_provision_time(node) < ec.get_ready_time(app)
+    end = time.monotonic() + 20
+    while ec.get(app, "x") != "late":
+        assert time.monotonic() < end
 
 
 def test_case_18_d15_groups(ec: ExperimentController, stand: Stand) -> None:
@@ -344,6 +368,19 @@ def test_case_27_released_is_the_end(make: Make) -> None:
         ec.stop(bad)
 
 
+def test_waiting_for_the_release_of_one_that_failed(make: Make) -> None:
+    ec = make()
+    bad = ec.register_resource("dummy::ErrorApplication")
+    ec.deploy()
+    assert ec.wait_deployed(bad, timeout=20) is False
+    with pytest.raises(WaitTimeout):
+        ec.wait(bad, S.RELEASED, timeout="300ms")
+    ec.release()
+    assert ec.wait(bad, S.RELEASED, timeout=20)
+    with pytest.raises(InvalidValue):
+        ec.wait(bad, [])
+
+
 def test_d5_a_hook_that_fails_does_not_hang_the_release(make: Make) -> None:
     ec = make()
     bad = ec.register_resource("dummy::ErrorApplication")
@@ -375,8 +412,8 @@ def test_d16_nothing_is_left_waiting(make: Make, stand: Stand) -> None:
     ec.stop(early)
     assert ec.wait_finished([bad, early], timeout=20)
     run = stand.stack().run(ec.run_id)
-    live = [s for s in (run.step(f"{g}.{a}") for g in (bad, early) for a in ("start", "stop")) if s]
-    assert {step.status for step in live} <= {"done", "void"}
+    steps = [run.step(f"{guid}.{action}") for guid in (bad, early) for action in ("start", "stop")]
+    assert [step and step.status for step in steps] == ["void", "void", "done", "void"]
 
 
 def test_d17_an_offset_after_a_state_that_was_skipped(ec: ExperimentController) -> None:
@@ -397,7 +434,7 @@ def test_d20_flags_hold(ec: ExperimentController) -> None:
         ec.set(app, "critical", False)
 
 
-def test_d19_guids_of_two_clients(ec: ExperimentController, stand: Stand, tmp_path: Path) -> None:
+def test_d19_guids_of_two_clients(ec: ExperimentController, stand: Stand) -> None:
     first = null(ec)
     ec.deploy()
     with ExperimentController.attach(ec.run_id, settings=stand.settings) as other:

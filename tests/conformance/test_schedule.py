@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -108,6 +109,30 @@ def test_what_a_worker_cannot_call(ec: ExperimentController) -> None:
     task = ended(ec, ec.schedule("0s", time.time))
     assert task.status is TaskStatus.ERROR
     assert "NEPIQ_IMPORTS" in task.result
+
+
+def test_a_result_that_is_too_long(ec: ExperimentController) -> None:
+    task = ended(ec, ec.schedule(None, kinds.much))
+    assert task.status is TaskStatus.DONE
+    assert task.result.startswith("'xxx")
+    assert task.result.endswith("...")
+    assert len(task.result) < 50_000
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"method": "__class__", "args": [], "kwargs": {}},
+        {"method": "detach", "args": [], "kwargs": {}},
+        {"function": f"{kinds.__name__}:time.time", "args": [], "kwargs": {}},
+        {"function": "os:getcwd", "args": [], "kwargs": {}},
+    ],
+)
+def test_calls_that_somebody_forged(ec: ExperimentController, call: dict[str, object]) -> None:
+    forged = ec.register_resource("nepiq::Callback", critical=False, call=json.dumps(call))
+    ec.deploy(forged)
+    assert ec.wait_finished(forged, timeout=20)
+    assert ec.get(forged, "outcome") == "ERROR"
 
 
 @pytest.mark.parametrize("date", ["bogus", "2 fortnights", "20231301000000000000", -1])

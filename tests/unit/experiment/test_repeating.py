@@ -159,6 +159,17 @@ def test_the_two_share_nothing() -> None:
         ec.find("new")
 
 
+def test_what_shall_be_set_later_is_taken_along() -> None:
+    ec = made()
+    node = ec.register_resource("linux::Node")
+    app = ec.register_resource("linux::Application", command="true", connectedTo=node)
+    (task,) = ec.set_with_conditions("hardRelease", True, app, node, STARTED)
+    again = ec.again()
+    assert again.filter_resources("nepiq::Callback") == [task]
+    assert again.resources == ec.resources == [node, app]
+    assert again.digests() == ec.digests()
+
+
 def test_a_digest_tells_what_was_changed() -> None:
     ec = described()
     copy = ec.again()
