@@ -12,7 +12,7 @@ from . import waiting
 from .access import Access
 from .announce import announce
 from .engine.contact import contact
-from .errors import ExperimentFailed, NotAllowed, UnknownType
+from .errors import ExperimentFailed, InvalidValue, NotAllowed, UnknownType
 from .link import Link
 from .model import registry
 from .model.description import Description
@@ -93,7 +93,7 @@ class Live:
         self._nonce = secrets.token_hex(6)
         self._uploaded: set[int] = set()
         self._without_conditions: set[int] = set()
-        self._groups: dict[str, list[int]] = {}
+        self._taken: dict[str, int] = {}
 
     # -- the run ------------------------------------------------------------------------------
 
@@ -145,12 +145,18 @@ class Live:
         return bool(records)
 
     def _restore(self, record: ResourceRecord) -> None:
+        label = record.label
+        if label in self._description:
+            # Two clients chose it, neither of which knew of the other's.
+            self._taken[label] = record.guid
+            while label in self._description:
+                label = f"{label}-{record.guid}"
         with _stand_in(record.rtype):
             self._description.restore(
                 {
                     "g": record.guid,
                     "rtype": record.rtype,
-                    "label": record.label,
+                    "label": label,
                     "attrs": record.attributes,
                     "peers": record.peers,
                     "conds": [],
@@ -163,6 +169,11 @@ class Live:
 
     def deploy(self, guids: Sequence[int], group: int | str | None) -> int | None:
         """Check, upload and deploy resources; return their group."""
+        if self.link is not None:
+            with contact():
+                known = self.link.run.store.count() == len(self._uploaded)
+            if not known:
+                self.learn()
         name = "of this deploy" if group == "new" else str(group)
         groups = self._closed_groups()
         if group is not None:
@@ -177,8 +188,6 @@ class Live:
             self._upload(specs)
             given = link.run.deploy(guids, group)
         self.deployed.update(guids)
-        if given is not None:
-            self._groups.setdefault(str(given), []).extend(guids)
         self._warn_of_absent(chosen)
         return given
 
@@ -387,6 +396,13 @@ class Live:
         return specs
 
     def _upload(self, specs: dict[int, Spec]) -> None:
+        for spec in specs.values():
+            if spec["label"] in self._taken:
+                raise InvalidValue(
+                    f"label {spec['label']!r} was given to guid {self._taken[spec['label']]} "
+                    "by another client",
+                    hint="register it under another label, and deploy by name what is wanted",
+                )
         if specs:
             self.open().run.upload([specs[guid] for guid in sorted(specs)], self._nonce)
             self._uploaded |= specs.keys()
@@ -421,12 +437,11 @@ class Live:
         if self.link is None:
             return {}
         with contact():
-            opened = self.link.run.store.group_opened
-            return {
-                name: list(members)
-                for name, members in self._groups.items()
-                if opened(int(name)) is None
-            }
+            closed = self.link.run.store.closed_groups()
+        return {
+            str(group): [guid for guid in guids if guid in self._description]
+            for group, guids in closed.items()
+        }
 
     def _warn_of_absent(self, specs: Iterable[Spec]) -> None:
         label = self._description.label

@@ -21,7 +21,7 @@ from nepiq.controller.engine.store.records import (
     seconds,
 )
 
-from .records import ENDED, number, text, to_json
+from .records import ENDED, action_of, is_extra, number, text, to_json
 from .recovery import Recovery
 
 
@@ -142,6 +142,7 @@ class Model(Recovery):
             self._gate_late(step, condition)
         elif not record and condition.action == "stop" and deployed and not ended:
             self.arm_step(name, "stop")
+        self.pass_on_failure(str(condition.target))
         return self._reply()
 
     def _gate_late(self, step: str, condition: Condition) -> None:
@@ -174,8 +175,10 @@ class Model(Recovery):
             return self._reply("CLOSED", self.meta["phase"])
         if not self.allowed(action, rm["state"], requested=True):
             return self._reply("ILLEGAL", rm["state"])
-        step = self._start_again(name) if action == "start" else ""
+        step = self._under_way(name, action) if action != "set" else ""
         if not step:
+            if action == "start" and rm["state"] in ("STOPPED", "FINISHED"):
+                self._begin_occasion(name)
             self.meta["requests"] = str(int(self.meta["requests"]) + 1)
             step = f"{guid}.{action}.{self.meta['requests']}"
             rm["extra"] = " ".join([*rm.get("extra", "").split(), step])
@@ -186,17 +189,15 @@ class Model(Recovery):
         made[request] = step
         return self._reply("OK", step)
 
-    def _start_again(self, guid: str) -> str:
-        """Make way for a requested start; the id of a start that is under way, if one is."""
-        rm = self.rm(guid)
-        starts = [step for step in self.steps_of(guid) if step.split(".")[1] == "start"]
-        for step in starts:
-            if self.step(step).get("status") == "claimed":
+    def _under_way(self, guid: str, action: str) -> str:
+        """Make way for a requested start or stop; the id of one that is on its way, if one is."""
+        steps = [step for step in self.steps_of(guid) if action_of(step) == action]
+        for step in steps:
+            status = self.step(step).get("status")
+            if status == "claimed" or (status == "due" and is_extra(step)):
                 return step
-        for step in starts:
+        for step in steps:
             self.void(step)
-        if rm["state"] in ("STOPPED", "FINISHED"):
-            self._begin_occasion(guid)
         return ""
 
     def _begin_occasion(self, guid: str) -> None:

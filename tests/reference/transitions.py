@@ -98,13 +98,20 @@ class Transitions(Steps):
         self.reach(guid, "FAILED", self.now if time is None else time, cause, error, critical)
         if not critical:
             return
-        if any(self.list_at(f"wait:{guid}:{name}") for name in IMPLIED["FINISHED"]):
-            self.todo.append(f"f|{guid}")
+        self.pass_on_failure(guid)
         if self.meta["phase"] == "RUNNING":
             self.meta["phase"] = "FAILED"
             why = to_json({"guid": int(guid), "label": rm["label"], "error": loads(error)})
             self.meta["cause"] = why
             self.event("0", "FAILED", info=why)
+
+    def pass_on_failure(self, guid: str) -> None:
+        """Tell whoever waits for one that failed critically, and so did not reach FINISHED."""
+        rm = self.rm(guid)
+        if rm["state"] != "FAILED" or "FINISHED" in rm:
+            return
+        if any(self.list_at(f"wait:{guid}:{name}") for name in IMPLIED["FINISHED"]):
+            self.todo.append(f"f|{guid}")
 
     def is_critical(self, guid: str) -> bool:
         """Whether an RM's own failure ends the run."""

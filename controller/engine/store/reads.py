@@ -61,6 +61,10 @@ class RunReads:
         """All guids, in order of upload."""
         return [int(guid) for guid in self.redis.lrange(self.keys.of("rms"), 0, -1)]
 
+    def count(self) -> int:
+        """How many resources were uploaded."""
+        return int(self.redis.llen(self.keys.of("rms")))
+
     def deployed(self) -> set[int]:
         """Guids that some client has deployed, whether or not their steps are armed yet."""
         found: set[int] = set()
@@ -135,6 +139,27 @@ class RunReads:
         """When the barrier of a group opened, or None while it is closed."""
         raw = loads(self.redis.hget(self.keys.of("group"), group)) or {}
         return _number(raw.get("open"))
+
+    def closed_groups(self) -> dict[int, list[int]]:
+        """Who was deployed into each group whose barrier is still closed."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self.keys.of("group"))
+            pipe.hgetall(self.keys.of("order"))
+            groups, orders = pipe.execute()
+        closed: dict[int, list[int]] = {
+            int(name): [] for name, text in groups.items() if "open" not in json.loads(text)
+        }
+        groups_of = {
+            order.decode(): int(group)
+            for order, text in orders.items()
+            if (group := json.loads(text).get("group")) and int(group) in closed
+        }
+        with self.redis.pipeline(transaction=False) as pipe:
+            for order in groups_of:
+                pipe.lrange(self.keys.of("list", order), 0, -1)
+            for group, members in zip(groups_of.values(), pipe.execute(), strict=True):
+                closed[group] += [int(guid) for guid in members]
+        return closed
 
     def overdue(self, slack: float = 0.0) -> list[tuple[str, float]]:
         """Steps whose alarm rang more than ``slack`` seconds ago, and how long ago."""

@@ -58,6 +58,20 @@ def test_a_critical_failure_fails_what_waited_and_what_waited_for_that(limit: in
     assert "needs null-6 STARTED, which failed" in bench.error(7)
 
 
+def test_who_is_made_to_wait_for_what_has_failed_critically_fails_too() -> None:
+    bench = Bench(null(1), null(2, Condition("start", 3, "STARTED")), null(3), null(4))
+    bench.deploy(1, 2, 4, group=None)
+    bench.do("2.deploy")
+    bench.start(4)
+    bench.do("1.deploy", "failed")
+    assert bench.states(2, 4) == ["READY", "STARTED"]
+    bench.call("condition", 2, Condition("start", 1, "STARTED"))
+    bench.call("condition", 4, Condition("stop", 1, "FINISHED"))
+    assert bench.states(2, 4) == ["FAILED", "STARTED"]
+    assert "needs null-1 STARTED, which failed" in bench.error(2)
+    assert bench.status("4.stop") == "void"
+
+
 def test_a_stop_that_waited_for_a_critical_failure_is_void() -> None:
     bench = Bench(null(1), null(2, Condition("stop", 1, "STARTED")))
     bench.deploy(group=None)

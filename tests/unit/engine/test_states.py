@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.unit.engine.bench import Bench, null
 
 from nepiq.controller.engine.store.records import Condition
@@ -178,6 +179,35 @@ def test_a_start_under_way_is_the_answer_to_a_request_for_one() -> None:
     bench.do("1.deploy")
     bench.take("1.start")
     assert bench.call("request", "q", 1, "start").detail == "1.start"
+
+
+def test_a_requested_stop_takes_the_place_of_the_one_that_is_to_be_tried_again() -> None:
+    bench = Bench(null(1, Condition("stop", 1, "STARTED")))
+    bench.deploy()
+    bench.start(1)
+    token = bench.take("1.stop")
+    assert bench.call("request", "q", 1, "stop").detail == "1.stop"
+    bench.call("again", "1.stop", token, 5.0, "retry")
+    assert bench.call("request", "r", 1, "stop").detail == "1.stop.1"
+    assert bench.status("1.stop") == "void"
+    bench.do("1.stop.1")
+    assert bench.state(1) == "STOPPED"
+
+
+@pytest.mark.parametrize("action", ["start", "stop"])
+def test_what_was_requested_and_has_not_begun_answers_a_second_request(action: str) -> None:
+    bench = Bench(null(1, Condition("start", 2, "STARTED")), null(2))
+    bench.deploy()
+    bench.do("1.deploy")
+    bench.do("2.deploy")
+    if action == "stop":
+        bench.do("2.start")
+        bench.do("1.start")
+    first = bench.call("request", "q", 1, action).detail
+    assert first == f"1.{action}.1"
+    assert bench.call("request", "r", 1, action).detail == first
+    bench.do(first)
+    assert bench.state(1) == ("STARTED" if action == "start" else "STOPPED")
 
 
 def test_requests_are_refused_where_they_make_no_sense_and_repeated_without_effect() -> None:

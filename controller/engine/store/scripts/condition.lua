@@ -34,4 +34,5 @@ if s.status == 'waiting' or s.status == 'due' then
 elseif action == 'stop' and not s.status and step(guid .. '.deploy').status then
   arm_step(r, 'stop', conditions_of(r))
 end
+pass_on_failure(rm(target)) -- If it has failed, this came too late to be told.
 return reply('OK')

@@ -42,20 +42,24 @@ local function begin_occasion()
   event('READY', guid, now)
 end
 
--- A start under way is the answer; one that has not begun makes way.
-local function start_under_way()
-  for _, other in ipairs(steps_of(r)) do
+-- A start or stop under way, or asked for before, is the answer; one with gates makes way.
+local function under_way()
+  local others = steps_of(r)
+  for _, other in ipairs(others) do
     local s = step(other)
-    if s._action == 'start' and s.status == 'claimed' then
+    if s._action == action and (s.status == 'claimed' or s.status == 'due' and s._n ~= '') then
       return other
     end
-    if s._action == 'start' and (s.status == 'waiting' or s.status == 'due') then
+  end
+  for _, other in ipairs(others) do
+    local s = step(other)
+    if s._action == action and (s.status == 'waiting' or s.status == 'due') then
       void(s)
     end
   end
 end
 
-local name = action == 'start' and start_under_way()
+local name = action ~= 'set' and under_way()
 if not name then
   if action == 'start' and again then
     begin_occasion()

@@ -111,6 +111,13 @@ local function something_waits(r)
   return call('EXISTS', unpack(keys)) > 0
 end
 
+-- Tell whoever waits for one that failed critically, and so did not reach FINISHED.
+local function pass_on_failure(r)
+  if r.state == 'FAILED' and not r.FINISHED and something_waits(r) then
+    call('RPUSH', P .. 'todo', 'f|' .. r._id)
+  end
+end
+
 -- A resource manager fails, unless it has ended; a critical one ends RUNNING.
 local function fail(r, error, critical, time, by)
   if ENDED[r.state] then
@@ -123,9 +130,7 @@ local function fail(r, error, critical, time, by)
   if not critical then
     return
   end
-  if something_waits(r) then
-    call('RPUSH', P .. 'todo', 'f|' .. r._id)
-  end
+  pass_on_failure(r)
   if meta.phase == 'RUNNING' then
     meta.phase = 'FAILED'
     meta.cause = format('{"guid":%s,"label":%s,"error":%s}',
