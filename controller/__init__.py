@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .errors import CommandError as CommandError
     from .errors import ConditionCycle as ConditionCycle
     from .errors import DescriptionError as DescriptionError
+    from .errors import DocumentError as DocumentError
     from .errors import EmbeddedError as EmbeddedError
     from .errors import ExperimentFailed as ExperimentFailed
     from .errors import HostError as HostError
@@ -74,6 +75,7 @@ _HOMES = {
         "CommandError",
         "ConditionCycle",
         "DescriptionError",
+        "DocumentError",
         "EmbeddedError",
         "ExperimentFailed",
         "HostError",

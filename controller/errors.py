@@ -13,7 +13,8 @@
     │   ├── NotAllowed              a flag or the present state forbids it
     │   │   └── IllegalMove         an action in a state where it cannot begin
     │   ├── TooLate                 a condition on a step that has begun
-    │   └── ConditionCycle          conditions that wait for each other
+    │   ├── ConditionCycle          conditions that wait for each other
+    │   └── DocumentError           a file that describes an experiment; all that is wrong in it
     ├── CampaignError               (RuntimeError) many runs of one experiment cannot go on
     ├── ExperimentFailed            a critical resource failed, or the run is over
     ├── WaitTimeout                 (TimeoutError) a wait_* with a timeout
@@ -38,7 +39,7 @@
         └── NoHostError             the resource is connected to no host
 
 Each says what happened, where, and what to do: ``str(error)`` is one line,
-``where: what (hint)``.
+``where: what (hint)``; that of a DocumentError one such line for each thing that is wrong.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class DescriptionError(NepiqError):
     exit_code = 2
 
 
-def _near(name: object, known: Iterable[object]) -> str:
+def near_misses(name: object, known: Iterable[object]) -> str:
+    """A hint that suggests known names for one that is not known; empty if there are none."""
     names = sorted(str(item) for item in known)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     if near:
@@ -102,7 +104,7 @@ class _Unknown(DescriptionError, KeyError):
     ) -> None:
         self.name = name
         super().__init__(
-            f"unknown {self.noun} {name!r}", where=where, hint=hint or _near(name, known)
+            f"unknown {self.noun} {name!r}", where=where, hint=hint or near_misses(name, known)
         )
 
     __str__ = NepiqError.__str__
@@ -156,6 +158,24 @@ class TooLate(DescriptionError):
 
 class ConditionCycle(DescriptionError):
     """Conditions wait for each other, so that none of them can ever be met."""
+
+
+class DocumentError(DescriptionError):
+    """A file that describes an experiment is wrong.
+
+    Attributes:
+        errors: what is wrong, in the order of the file; ``where`` of each is
+            ``file:line:column``.
+    """
+
+    def __init__(self, errors: Iterable[NepiqError]) -> None:
+        self.errors = tuple(errors)
+        first, more = self.errors[0], len(self.errors) - 1
+        message = f"{first.message}; and {more} more" if more else first.message
+        super().__init__(message, where=first.where, hint=first.hint)
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
 
 
 class CampaignError(NepiqError, RuntimeError):

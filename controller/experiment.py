@@ -16,6 +16,7 @@ from .announce import announced
 from .engine.contact import contact
 from .errors import NepiqError
 from .inspecting import Inspecting
+from .keeping import Keeping
 from .live import Live
 from .model import registry
 from .model.description import Description
@@ -52,7 +53,7 @@ class ECState(enum.IntEnum):
     TERMINATED = 4
 
 
-class ExperimentController(Inspecting, Repeating):
+class ExperimentController(Inspecting, Keeping, Repeating):
     """An experiment: resources, what connects them, what waits for what, and its one run.
 
     Everything lives in this process until the first :meth:`deploy`, which writes it into Redis;

@@ -411,13 +411,13 @@ class Live:
         """Refuse what can never happen, given what has happened already."""
         states: dict[int, State] = {}
         if self.link is not None and self._uploaded:
-            self._recall_conditions()
+            self.recall_conditions()
             with contact():
                 found = self.link.run.snapshot(sorted(self._uploaded)).states
             states = {guid: State(state) for guid, state in found.items()}
         self._description.check(guids, groups, states)
 
-    def _recall_conditions(self) -> None:
+    def recall_conditions(self) -> None:
         """Take over the conditions that other clients have registered."""
         while self._without_conditions and self.link is not None:
             guid = self._without_conditions.pop()

@@ -10,7 +10,7 @@ import typer
 
 from ..engine.contact import contact
 from ..errors import NepiqError
-from . import doctor, files, results, running, runs, stack
+from . import descriptions, doctor, files, results, running, runs, stack
 from .console import complain
 
 _verbosity = 0
@@ -29,6 +29,9 @@ def _options(
 
 _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("run", running.run, "nepiq run examples/demo.py"),
+    ("validate", descriptions.validate, "nepiq validate examples/hello.yaml"),
+    ("convert", descriptions.convert, "nepiq convert old.xml new.yaml"),
+    ("schema", descriptions.schema, "nepiq schema > nepiq.schema.json"),
     ("ls", runs.ls, "nepiq ls --json"),
     ("status", runs.status, "nepiq status last --timeline"),
     ("why", runs.why, "nepiq why last client"),

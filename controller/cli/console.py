@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import NepiqError
+from ..errors import DocumentError, NepiqError
 from ..reports.tables import Row
 from ..reports.words import duration
 
@@ -70,11 +70,12 @@ def _plain(value: Any) -> Any:
 
 
 def complain(error: BaseException, verbosity: int = 0) -> int:
-    """Say what went wrong, on one line; return the exit code that stands for it."""
+    """Say what went wrong, each thing on one line; return the exit code that stands for it."""
     if verbosity > 1:
         traceback.print_exception(error)
-    text = str(error) or type(error).__name__
-    sys.stderr.write(f"nepiq: {' '.join(text.split())}\n")
+    for wrong in error.errors if isinstance(error, DocumentError) else (error,):
+        text = str(wrong) or type(wrong).__name__
+        sys.stderr.write(f"nepiq: {' '.join(text.split())}\n")
     sys.stderr.flush()
     return error.exit_code if isinstance(error, NepiqError) else 1
 

@@ -1,4 +1,4 @@
-"""``nepiq run``: carries out a script, shows its runs as they go, and tells how they went."""
+"""``nepiq run``: carries out a script or description, shows its runs, and tells how they went."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from ..settings import Settings
 from .console import make_console, simple_table
 from .display import Display
 from .results import collect_into
+from .script import is_description
 
 _verbosity = 0
 
@@ -43,7 +44,12 @@ def set_verbosity(verbosity: int) -> None:
 
 
 def run(
-    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A Python script.")],
+    script: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A Python script, or a description: .yaml, .json or NEPI's .xml."
+        ),
+    ],
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Handed to the script.")
     ] = None,
@@ -56,11 +62,18 @@ def run(
 ) -> None:
     """Carry out a script and show its experiment: live, then timeline, failures, outputs.
 
+    A description is deployed, and released when all but its hosts have ended.
+
     The exit code is the script's; 1 if the script ended well but its experiment failed. A script
     that asks for input wants --quiet, which leaves it the terminal.
     """
     if not script.is_file():
         raise InvalidValue(f"there is no script {str(script)!r}")
+    if is_description(script) and arguments:
+        raise InvalidValue(
+            f"{str(script)!r} is a description, which takes no arguments",
+            hint="options of nepiq run come before it",
+        )
     console = make_console(sys.stderr)
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(Display(console, quiet=quiet))

@@ -1,4 +1,4 @@
-"""The child of ``nepiq run``: carries out a script as ``python SCRIPT`` would.
+"""The child of ``nepiq run``: carries out a script as ``python SCRIPT`` would, or a description.
 
 ``python -m nepiq.controller.cli.script VERBOSITY SCRIPT ARGUMENTS...``. The difference is what
 an error of nepiq becomes: one line and its exit code instead of a traceback.
@@ -12,26 +12,29 @@ import types
 from pathlib import Path
 
 from ..engine.contact import contact
-from ..errors import NepiqError
+from ..errors import DocumentError, NepiqError
+
+_DESCRIPTIONS = (".yaml", ".yml", ".json", ".xml")
+
+
+def is_description(path: Path) -> bool:
+    """True if a file is a description, by the suffix of its name."""
+    return path.suffix.lower() in _DESCRIPTIONS
 
 
 def main(arguments: list[str]) -> int:
     """Carry out a script; return the exit code."""
     verbosity, script = int(arguments[0]), arguments[1]
-    sys.argv = arguments[1:]
-    sys.path[0] = str(Path(script).resolve().parent)
-    module = types.ModuleType("__main__")
-    module.__file__ = script
-    module.__dict__["__builtins__"] = __builtins__
-    sys.modules["__main__"] = module
+    carry_out = _carry_out_description if is_description(Path(script)) else _carry_out
     try:
         with contact():
-            exec(compile(Path(script).read_bytes(), script, "exec"), module.__dict__)  # noqa: S102
+            carry_out(script, arguments[1:])
     except NepiqError as error:
         # The console's module would cost what its tables need.
         if verbosity > 1:
             _print_traceback(error, script)
-        sys.stderr.write(f"nepiq: {' '.join(str(error).split())}\n")
+        for wrong in error.errors if isinstance(error, DocumentError) else (error,):
+            sys.stderr.write(f"nepiq: {' '.join(str(wrong).split())}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -39,6 +42,24 @@ def main(arguments: list[str]) -> int:
         _print_traceback(error, script)
         return 1
     return 0
+
+
+def _carry_out(script: str, arguments: list[str]) -> None:
+    sys.argv = arguments
+    sys.path[0] = str(Path(script).resolve().parent)
+    module = types.ModuleType("__main__")
+    module.__file__ = script
+    module.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = module
+    exec(compile(Path(script).read_bytes(), script, "exec"), module.__dict__)  # noqa: S102
+
+
+def _carry_out_description(path: str, _arguments: list[str]) -> None:
+    from ..experiment import ExperimentController
+
+    with ExperimentController.load(path, complete=True) as ec:
+        ec.deploy()
+        ec.wait_finished()
 
 
 def _print_traceback(error: BaseException, script: str) -> None:

@@ -230,6 +230,10 @@ class Description(Roster):
         stored = attribute.check(value, cls.rtype)
         _put(self._globals.setdefault(cls.rtype, {}), attribute, stored)
 
+    def all_globals(self) -> dict[str, dict[str, Any]]:
+        """What :meth:`set_global` has set: stored values by type and name."""
+        return {rtype: dict(values) for rtype, values in self._globals.items() if values}
+
     # --- connections
 
     def connect(self, first: Target, second: Target, name: str | None = None) -> None:

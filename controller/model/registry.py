@@ -96,8 +96,9 @@ def canonical(rtype: str) -> str:
 
 
 def names() -> list[str]:
-    """Every known rtype, sorted, without aliases."""
-    return sorted({*_classes, *_catalogue(), *_entry_points()})
+    """Every rtype that can be registered, sorted, without aliases."""
+    internal = {rtype for rtype, cls in _classes.items() if cls.internal} | _internal().keys()
+    return sorted({*_classes, *_catalogue(), *_entry_points()} - internal)
 
 
 def locate(rtype: str) -> str:
@@ -184,7 +185,14 @@ def _same(there: str, here: str) -> bool:
 @lru_cache(maxsize=1)
 def _catalogue() -> Mapping[str, str]:
     own: Mapping[str, str] = importlib.import_module(_RESOURCES).CATALOGUE
-    return {rtype: f"{_RESOURCES}.{where}" for rtype, where in own.items()}
+    every = {**own, **_internal()}
+    return {rtype: f"{_RESOURCES}.{where}" for rtype, where in every.items()}
+
+
+@lru_cache(maxsize=1)
+def _internal() -> Mapping[str, str]:
+    internal: Mapping[str, str] = importlib.import_module(_RESOURCES).INTERNAL
+    return internal
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+
 from ..errors import NotAllowed
 from . import registry
 from .resource import ResourceManager
@@ -39,6 +41,61 @@ def wire(one: Resource, two: Resource, name: str | None = None) -> None:
         one.peers.setdefault(there, []).append(two.guid)
     if back is not None:
         two.peers.setdefault(back, []).append(one.guid)
+
+
+#: A resource, its connection, and the peer there.
+Written = tuple[Resource, str, Resource]
+
+
+def wire_as_written(
+    links: Iterable[Written], resource: Callable[[int], Resource]
+) -> Iterator[tuple[tuple[int, str, int], NotAllowed]]:
+    """Connect many resources whose connections are named, as :func:`wire` would have.
+
+    Connections that are named on both sides are taken as they are, in the order given; one that
+    is named on one side only is made on the other side where that declares one for it.
+
+    Args:
+        links: all connections that are named.
+        resource: gives the resource of a guid.
+
+    Yields:
+        What cannot be connected: guid, connection and guid, and why.
+    """
+    made: list[tuple[int, str, int]] = []
+    for one, name, two in links:
+        key = (one.guid, name, two.guid)
+        try:
+            _attach(one, name, two)
+        except NotAllowed as error:
+            yield key, error
+        else:
+            made.append(key)
+    for key in made:
+        one, name, two = resource(key[0]), key[1], resource(key[2])
+        if two.linked(one):
+            continue
+        waits = name in one.cls.waiting
+        try:
+            if waits and any(back in two.cls.waiting for back in fitting(two.cls, one.cls)):
+                continue
+            back = _free_slot(two, one)
+        except NotAllowed as error:
+            yield key, error
+        else:
+            if back is not None:
+                two.peers.setdefault(back, []).append(one.guid)
+
+
+def _attach(one: Resource, name: str, two: Resource) -> None:
+    """Connect one side of two resources."""
+    if one is two:
+        raise NotAllowed("a resource cannot be connected to itself", where=one.label)
+    if two.guid in one.peers.get(name, ()):
+        return
+    if one.linked(two):
+        raise NotAllowed(f"{two.label} is connected already", where=one.label)
+    one.peers.setdefault(_free_slot(one, two, name) or name, []).append(two.guid)
 
 
 def fitting(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str]:

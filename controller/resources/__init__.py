@@ -9,10 +9,14 @@ from __future__ import annotations
 CATALOGUE = {
     "linux::Application": "linux.application:Application",
     "linux::Node": "linux.node:Node",
-    "nepiq::Callback": "callback:Callback",
-    "nepiq::Clock": "callback:Clock",
     "nepiq::Null": "null:Null",
     "nepiq::Sleep": "null:Sleep",
+}
+
+#: Those that nobody registers by name; they are a means of ``ec.schedule``.
+INTERNAL = {
+    "nepiq::Callback": "callback:Callback",
+    "nepiq::Clock": "callback:Clock",
 }
 
 #: Other names, mostly those of NEPI's older scripts.

@@ -202,7 +202,8 @@ def test_the_import_costs_little() -> None:
     code = (
         "import sys; from nepiq.controller import ExperimentController as E; e = E('x');"
         "e.register_resource('nepiq::Null');"
-        "print([m for m in ('redis', 'celery', 'kombu', 'paramiko', 'rich', 'typer', 'asyncio')"
+        "print([m for m in ('redis', 'celery', 'kombu', 'paramiko', 'rich', 'typer', 'asyncio',"
+        " 'pydantic', 'yaml')"
         " if m in sys.modules])"
     )
     done = subprocess.run(
