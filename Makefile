@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@echo "preparing .venv"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q -q --disable-pip-version-check \
-	  $(PINNED) -e '.[dev,embedded,topology,bench]'
+	  $(PINNED) -e '.[dev,embedded,topology,plot,bench]'
 	@touch $@
 
 run: $(READY) ## run the demo experiment on this machine

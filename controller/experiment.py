@@ -25,6 +25,7 @@ from .model.roster import Target, Targets
 from .model.timing import seconds
 from .repeating import Repeating
 from .settings import Settings
+from .showing import Showing
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -53,7 +54,7 @@ class ECState(enum.IntEnum):
     TERMINATED = 4
 
 
-class ExperimentController(Inspecting, Keeping, Repeating):
+class ExperimentController(Showing, Inspecting, Keeping, Repeating):
     """An experiment: resources, what connects them, what waits for what, and its one run.
 
     Everything lives in this process until the first :meth:`deploy`, which writes it into Redis;

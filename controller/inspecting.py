@@ -69,6 +69,10 @@ class ResourceView:
     def __repr__(self) -> str:
         return f"<{self.rtype} {self.label} (guid {self.guid})>"
 
+    def _repr_html_(self) -> str:
+        """Its state and attributes, for notebooks; never raises, and does not wait for Redis."""
+        return self._ec.resource_html(self.guid)
+
 
 class Inspecting(Scheduling):
     """What scripts call to look at resources, their types, and when they reached their states."""
@@ -78,6 +82,10 @@ class Inspecting(Scheduling):
 
     def state(self, guid: Target, hr: bool = False) -> Any:
         """The present state of a resource."""
+        raise NotImplementedError
+
+    def resource_html(self, guid: Target) -> str:
+        """A table of a resource's state and attributes, for notebooks."""
         raise NotImplementedError
 
     # -- resources ------------------------------------------------------------------------------

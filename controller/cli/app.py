@@ -10,7 +10,7 @@ import typer
 
 from ..engine.contact import contact
 from ..errors import NepiqError
-from . import descriptions, doctor, files, results, running, runs, stack
+from . import descriptions, doctor, files, results, running, runs, showing, stack
 from .console import complain
 
 _verbosity = 0
@@ -34,6 +34,8 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("schema", descriptions.schema, "nepiq schema > nepiq.schema.json"),
     ("ls", runs.ls, "nepiq ls --json"),
     ("status", runs.status, "nepiq status last --timeline"),
+    ("timeline", showing.timeline, "nepiq timeline last --html run.html"),
+    ("plot", showing.plot, "nepiq plot examples/demo.py -o demo.svg"),
     ("why", runs.why, "nepiq why last client"),
     ("trace", results.trace, "nepiq trace last client stdout"),
     ("logs", files.logs, "nepiq logs last server client --follow"),

@@ -97,8 +97,14 @@ def canonical(rtype: str) -> str:
 
 def names() -> list[str]:
     """Every rtype that can be registered, sorted, without aliases."""
-    internal = {rtype for rtype, cls in _classes.items() if cls.internal} | _internal().keys()
-    return sorted({*_classes, *_catalogue(), *_entry_points()} - internal)
+    return sorted(
+        rtype for rtype in {*_classes, *_catalogue(), *_entry_points()} if not is_internal(rtype)
+    )
+
+
+def is_internal(rtype: str) -> bool:
+    """True for a type whose resources are a means, and no part of what is described."""
+    return rtype in _internal() or (rtype in _classes and _classes[rtype].internal)
 
 
 def locate(rtype: str) -> str:

@@ -13,8 +13,8 @@ A retried step shows as several bars with the waits between them, not as one lon
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..engine import Event
@@ -47,6 +47,7 @@ class Span:
         attempt: number of the try, 0 for ``run``.
         outcome: the state or event it ended with; empty if it has not.
         worker: who carried it out; empty for ``run``.
+        info: what the event of its end tells: an error, an exit code, why it is to be repeated.
     """
 
     guid: int
@@ -56,6 +57,7 @@ class Span:
     attempt: int = 0
     outcome: str = ""
     worker: str = ""
+    info: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 #: Parts of a deployment that were asked for by themselves, and the milestone that ends them.
@@ -91,7 +93,8 @@ class _Resource:
         if event.step and event.what not in _passed(event.step):
             self._close(event)
         if event.what in ENDS and self._started is not None:
-            self.spans.append(Span(self.guid, "run", self._started, event.time, 0, event.what))
+            ran = Span(self.guid, "run", self._started, event.time, 0, event.what, info=event.info)
+            self.spans.append(ran)
             self._started = None
 
     def _close(self, event: Event) -> None:
@@ -107,6 +110,7 @@ class _Resource:
                 began.attempt or event.attempt,
                 event.what,
                 began.worker or event.worker,
+                event.info,
             )
         )
 

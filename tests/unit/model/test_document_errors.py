@@ -144,7 +144,8 @@ SINGLE = {
     ),
     "a type that is a means of ec.schedule": (
         HEAD + "  a: {type: nepiq::Clock}",
-        "3:13: unknown resource type 'nepiq::Clock' (did you mean 'nepiq::Null' or 'nepiq::Sleep'?)",
+        "3:13: unknown resource type 'nepiq::Clock' "
+        "(did you mean 'nepiq::Null' or 'nepiq::Sleep'?)",
     ),
     "an unknown type in globals": (
         "nepiq: 1\nglobals: {nepiq::Nul: {}}",

@@ -1,0 +1,150 @@
+"""Verbs that show runs: plot, timeline."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InvalidValue
+from ..reports.history import history
+from ..reports.timeline import timeline as bars
+from .console import Talk
+from .runs import RunName, reading
+
+if TYPE_CHECKING:
+    from ..experiment import ExperimentController
+    from ..reports.plot.graph import Graph
+
+_DOCUMENTS = (".yaml", ".yml", ".json", ".xml")
+
+
+def plot(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|FILE",
+            help="A run, as for other verbs; or a script, which is carried out as far as its "
+            "first deploy(), or a description.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="A file (.svg, .png, .dot) or a directory; - prints SVG or DOT."
+        ),
+    ] = None,
+    format: Annotated[  # noqa: A002 - the name of the option
+        str, typer.Option(help="svg, png or dot; by default what the output says, else svg.")
+    ] = "",
+) -> None:
+    """Draw the graph of resources: hosts, connections, conditions, and states if it runs."""
+    from ..reports.plot.picture import PFormats, drawn, save
+
+    graph = _graph(run)
+    if str(output) == "-":
+        kind = PFormats.parse(format or "svg").kind
+        sys.stdout.buffer.write(drawn(graph, kind))
+        return
+    sys.stderr.write(f"drawn into {save(graph, output, format or None)}\n")
+
+
+def _graph(name: str) -> Graph:
+    file = Path(name)
+    if file.suffix == ".py":
+        return _of_script(file)
+    if file.suffix in _DOCUMENTS:
+        return _of_document(file)
+    from ..reports.plot.graph import running
+
+    with reading() as access:
+        return running(access.stack.run(name))
+
+
+def _of_document(file: Path) -> Graph:
+    from ..experiment import ExperimentController
+
+    return ExperimentController.load(file).graph()
+
+
+class _Described(BaseException):
+    """A script has come to its first deploy(). No ``except Exception`` of it must catch this."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+
+
+def _of_script(file: Path) -> Graph:
+    """The graph that a script has described when it calls deploy().
+
+    Raises:
+        InvalidValue: there is no such script, or it deploys nothing.
+    """
+    if not file.is_file():
+        raise InvalidValue(f"there is no script {str(file)!r}")
+    import runpy
+
+    try:
+        with _undeployed(), _as_program(file):
+            runpy.run_path(str(file), run_name="__main__")
+    except _Described as came:
+        return came.graph
+    raise InvalidValue("it ended without a deploy()", where=str(file))
+
+
+@contextlib.contextmanager
+def _undeployed() -> Iterator[None]:
+    """Let deploy() end the script instead."""
+    from ..experiment import ExperimentController
+
+    def stop(ec: ExperimentController, *_: Any, **__: Any) -> None:
+        raise _Described(ec.graph())
+
+    kept = ExperimentController.deploy
+    ExperimentController.deploy = stop  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        ExperimentController.deploy = kept  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def _as_program(file: Path) -> Iterator[None]:
+    """As ``python SCRIPT`` sets things up; what it prints goes to stderr, beside the picture."""
+    arguments, first = sys.argv, str(file.resolve().parent)
+    sys.argv = [str(file)]
+    sys.path.insert(0, first)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.argv = arguments
+        sys.path.remove(first)
+
+
+def timeline(
+    run: RunName,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page to look into, for any browser."),
+    ] = None,
+) -> None:
+    """Show what ran when: drawn here, or as a page of HTML that needs nothing else."""
+    with reading() as access:
+        found = access.stack.run(run)
+        if html is not None:
+            from ..reports.page.page import save, story
+
+            sys.stderr.write(f"written into {save(story(found, found.exp_id), html)}\n")
+            return
+        events = list(history(found))
+        labels = {record.guid: record.label for record in found.records()}
+    out = Talk().out
+    plain = not str(out.encoding).lower().startswith("utf")
+    text = bars(events, labels, width=out.width, ascii_only=plain)
+    out.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What ran when, as a page of HTML that needs nothing else."""
