@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,22 +31,28 @@ def let_in(host: Host, public: str, user: str = "lab") -> None:
     host.run("cat >>keys", user=user, text=public)
 
 
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(path) == 0
+
+
 @contextmanager
 def agent(folder: Path, *keys: Path) -> Iterator[str]:
     """An ssh-agent with keys whose passphrase is ``secret``, or none; gives its socket."""
-    socket = str(folder / "agent")
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    path = str(folder / "agent")
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     ask = folder / "ask"
     ask.write_text("#!/bin/sh\necho secret\n")
     ask.chmod(0o700)
-    env = {**os.environ, "SSH_AUTH_SOCK": socket, "SSH_ASKPASS": str(ask)}
+    env = {**os.environ, "SSH_AUTH_SOCK": path, "SSH_ASKPASS": str(ask)}
     env["SSH_ASKPASS_REQUIRE"] = "force"
     try:
-        while not Path(socket).exists():
+        # Its name is there a moment before anybody listens.
+        while not _answers(path):
             assert process.poll() is None, "ssh-agent ended"
         for key in keys:
             subprocess.run(["ssh-add", "-q", str(key)], env=env, check=True)
-        yield socket
+        yield path
     finally:
         process.terminate()
         process.wait()
