@@ -10,7 +10,7 @@ import typer
 
 from ..engine.contact import contact
 from ..errors import NepiqError
-from . import descriptions, doctor, files, results, running, runs, showing, stack
+from . import descriptions, doctor, files, planning, results, running, runs, showing, stack
 from .console import complain
 
 _verbosity = 0
@@ -30,6 +30,7 @@ def _options(
 _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("run", running.run, "nepiq run examples/demo.py"),
     ("validate", descriptions.validate, "nepiq validate examples/hello.yaml"),
+    ("plan", planning.plan, "nepiq plan examples/hello.yaml"),
     ("convert", descriptions.convert, "nepiq convert old.xml new.yaml"),
     ("schema", descriptions.schema, "nepiq schema > nepiq.schema.json"),
     ("ls", runs.ls, "nepiq ls --json"),
@@ -50,7 +51,7 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("version", stack.version, "nepiq version"),
 )
 #: Verbs that hand what follows their first argument to somebody else, unread.
-_PASSING = {"run", "worker"}
+_PASSING = {"run", "plan", "worker"}
 
 
 def make_app() -> typer.Typer:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InvalidValue
 from ..reports.history import history
 from ..reports.timeline import timeline as bars
 from .console import Talk
 from .runs import RunName, reading
+from .script import is_description
 
 if TYPE_CHECKING:
-    from ..experiment import ExperimentController
     from ..reports.plot.graph import Graph
-
-_DOCUMENTS = (".yaml", ".yml", ".json", ".xml")
 
 
 def plot(
@@ -57,7 +52,7 @@ def _graph(name: str) -> Graph:
     file = Path(name)
     if file.suffix == ".py":
         return _of_script(file)
-    if file.suffix in _DOCUMENTS:
+    if is_description(file):
         return _of_document(file)
     from ..reports.plot.graph import running
 
@@ -71,60 +66,22 @@ def _of_document(file: Path) -> Graph:
     return ExperimentController.load(file).graph()
 
 
-class _Described(BaseException):
-    """A script has come to its first deploy(). No ``except Exception`` of it must catch this."""
-
-    def __init__(self, graph: Graph) -> None:
-        super().__init__()
-        self.graph = graph
-
-
 def _of_script(file: Path) -> Graph:
     """The graph that a script has described when it calls deploy().
 
     Raises:
         InvalidValue: there is no such script, or it deploys nothing.
     """
-    if not file.is_file():
-        raise InvalidValue(f"there is no script {str(file)!r}")
-    import runpy
+    from .rehearsal import Ended, Rehearsed, rehearse
 
-    try:
-        with _undeployed(), _as_program(file):
-            runpy.run_path(str(file), run_name="__main__")
-    except _Described as came:
-        return came.graph
-    raise InvalidValue("it ended without a deploy()", where=str(file))
+    drawn: list[Graph] = []
 
+    def draw(ec: Rehearsed, *_: Any) -> None:
+        drawn.append(ec.graph())
+        raise Ended
 
-@contextlib.contextmanager
-def _undeployed() -> Iterator[None]:
-    """Let deploy() end the script instead."""
-    from ..experiment import ExperimentController
-
-    def stop(ec: ExperimentController, *_: Any, **__: Any) -> None:
-        raise _Described(ec.graph())
-
-    kept = ExperimentController.deploy
-    ExperimentController.deploy = stop  # type: ignore[method-assign,assignment]
-    try:
-        yield
-    finally:
-        ExperimentController.deploy = kept  # type: ignore[method-assign]
-
-
-@contextlib.contextmanager
-def _as_program(file: Path) -> Iterator[None]:
-    """As ``python SCRIPT`` sets things up; what it prints goes to stderr, beside the picture."""
-    arguments, first = sys.argv, str(file.resolve().parent)
-    sys.argv = [str(file)]
-    sys.path.insert(0, first)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        sys.argv = arguments
-        sys.path.remove(first)
+    rehearse(file, [], draw, say=True)
+    return drawn[0]
 
 
 def timeline(

@@ -22,7 +22,7 @@ from nepiq.controller.engine import Stack
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).parents[2]
-VERBS = ["run", "validate", "convert", "schema", "ls", "status", "timeline", "plot", "why"]
+VERBS = ["run", "validate", "plan", "convert", "schema", "ls", "status", "timeline", "plot", "why"]
 VERBS += ["trace", "logs", "download"]
 VERBS += ["upload", "results", "release", "up", "down", "worker", "doctor", "version"]
 EXPERIMENT = """

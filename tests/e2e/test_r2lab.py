@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.e2e.installation import Done, Installation
+from tests.e2e.shells import NotingShell, planned
 from tests.stand import ROOT
 from tests.testbed.bed import Testbed
 from tests.testbed.files import USERS
@@ -26,17 +28,40 @@ Lesson = Callable[..., Done]
 
 
 @pytest.fixture
-def lesson(user: Installation, testbed: Testbed) -> Lesson:
+def lesson(user: Installation, testbed: Testbed, shells: list[NotingShell]) -> Lesson:
     """Run a script of examples/r2lab on the gateway and the hosts behind it."""
 
     def run(name: str, *arguments: str) -> Done:
-        return user.start(
-            *(sys.executable, "-u", EXAMPLES / "r2lab" / name, "--gateway", "gateway"),
-            *("--slice", "lab", "--user", "lab", "--identity", testbed.identity),
-            *("--interface", "eth0", *arguments),
-        ).ended()
+        command: list[str | Path] = [EXAMPLES / "r2lab" / name, "--gateway", "gateway"]
+        command += ["--slice", "lab", "--user", "lab", "--identity", testbed.identity]
+        command += ["--interface", "eth0", *arguments]
+        told = user.nepiq("plan", "--json", *command)
+        assert told.code == 0, told.err
+        done = user.start(sys.executable, "-u", *command).ended()
+        ran: Counter[str] = sum((shell.ran() for shell in shells), Counter())
+        # What this machine itself runs is compared in test_planning.
+        wanted = Counter({text: n for text, n in planned(told.out).items() if "scp -q" not in text})
+        if not told.err:
+            assert ran == wanted
+        return done
 
     return run
+
+
+@pytest.fixture
+def shells(testbed: Testbed) -> list[NotingShell]:
+    """What notes the commands that run on the gateway and behind it."""
+    made = []
+    for host in (testbed.gateway, *testbed.private):
+        assert host is not None
+        home = host.root / "lab"
+        shell = NotingShell(home, "/home/lab")
+        # bash reads it for commands that sshd runs.
+        (home / ".bashrc").write_text(f"PATH={shell.path}:$PATH\n")
+        for path in (home / ".bashrc", shell.bin, *shell.bin.iterdir()):
+            os.chown(path, USERS["lab"], USERS["lab"])
+        made.append(shell)
+    return made
 
 
 def test_a_ping(lesson: Lesson, testbed: Testbed) -> None:

@@ -1,0 +1,67 @@
+"""``nepiq plan``: what would run where, without touching anything."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InvalidValue
+from .console import print_json
+from .runs import AsJson
+from .script import is_description
+
+if TYPE_CHECKING:
+    from ..reports.plan.planner import PlannedDeployment
+
+
+def plan(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A Python script, or a description."),
+    ],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Handed to the script.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what would run where, with the exact commands. No machine and no Redis is touched.
+
+    Hooks are rehearsed against hosts that take notes. A script is carried out, but what it
+    deploys is only noted, each wait is over at once and no output has anything in it; a script
+    that needs results is followed as far as it gets.
+    """
+    plans, why = _of_description(file) if is_description(file) else _of_script(file, arguments)
+    if is_description(file) and arguments:
+        raise InvalidValue(f"{str(file)!r} is a description, which takes no arguments")
+    if as_json:
+        print_json(plans)
+    else:
+        from ..reports.plan.text import text
+
+        typer.echo("\n\n".join(text(item) for item in plans))
+    if why:
+        sys.stderr.write(f"the script needs results to go on from here: {why}\n")
+
+
+def _of_description(file: Path) -> tuple[list[PlannedDeployment], str]:
+    from ..keeping import describe
+    from ..reports.plan.planner import Planner
+
+    description, warnings = describe(file, complete=True)
+    for warning in warnings:
+        sys.stderr.write(f"{warning}\n")
+    return [Planner(description).plan()], ""
+
+
+def _of_script(file: Path, arguments: list[str] | None) -> tuple[list[PlannedDeployment], str]:
+    from .rehearsal import Rehearsed, rehearse
+
+    plans: list[PlannedDeployment] = []
+
+    def note(ec: Rehearsed, guids: list[int], together: bool) -> None:
+        plans.append(ec.planned(guids, together=together))
+
+    return plans, rehearse(file, arguments or [], note)

@@ -1,0 +1,1 @@
+"""What a deployment would do, found out without doing it."""
