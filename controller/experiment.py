@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import enum
 import logging
+import os
 import secrets
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import ownership, waiting
-from .announce import announced
+from . import ownership
+from .awaiting import Awaiting
 from .engine.contact import contact
 from .errors import NepiqError
 from .inspecting import Inspecting
-from .keeping import Keeping
 from .live import Live
 from .model import registry
 from .model.description import Description
@@ -26,6 +26,7 @@ from .model.timing import seconds
 from .repeating import Repeating
 from .settings import Settings
 from .showing import Showing
+from .storing import Storing
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -54,7 +55,7 @@ class ECState(enum.IntEnum):
     TERMINATED = 4
 
 
-class ExperimentController(Showing, Inspecting, Keeping, Repeating):
+class ExperimentController(Awaiting, Showing, Inspecting, Storing, Repeating):
     """An experiment: resources, what connects them, what waits for what, and its one run.
 
     Everything lives in this process until the first :meth:`deploy`, which writes it into Redis;
@@ -63,6 +64,8 @@ class ExperimentController(Showing, Inspecting, Keeping, Repeating):
 
     Args:
         exp_id: name of the experiment, the same for all its runs; made up if not given.
+        local_dir: the directory on this machine for what runs leave (see :attr:`run_dir`).
+        persist: save the description into :attr:`run_dir` when the run is released.
         release_after: release the run when no client was seen for so long (``"10m"`` or
             seconds); by default it then stays as it is.
         settings: where Redis is; by default what the environment says, else a private one.
@@ -90,9 +93,11 @@ class ExperimentController(Showing, Inspecting, Keeping, Repeating):
                 print(ec.trace(app, "stdout"))
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - NEPI's signature, and ours
         self,
         exp_id: str | None = None,
+        local_dir: str | os.PathLike[str] | None = None,
+        persist: bool = False,
         *,
         release_after: str | float | None = None,
         settings: Settings | None = None,
@@ -114,9 +119,10 @@ class ExperimentController(Showing, Inspecting, Keeping, Repeating):
         patience = None if release_after is None else seconds(release_after)
         super().__init__(description, Live(description, settings, patience, self._hold))
         self._quiet = quiet
+        self._local_dir = None if local_dir is None else Path(local_dir).absolute()
+        self._persist = persist
         self._released = False
         self._terminated = False
-        self._told = False
         self._lay_out(netgraph, add_node_callback, add_edge_callback)
 
     # -- carrying out ---------------------------------------------------------------------------
@@ -188,83 +194,6 @@ class ExperimentController(Showing, Inspecting, Keeping, Repeating):
 
     # -- waiting --------------------------------------------------------------------------------
 
-    def wait_deployed(
-        self, guids: Targets | None = None, timeout: str | float | None = None
-    ) -> bool:
-        """Wait until resources are READY or beyond; see :meth:`wait_finished`."""
-        return self._wait(guids, waiting.DEPLOYED, timeout)
-
-    def wait_started(
-        self, guids: Targets | None = None, timeout: str | float | None = None
-    ) -> bool:
-        """Wait until resources are STARTED or have ended; see :meth:`wait_finished`."""
-        return self._wait(guids, waiting.STARTED, timeout)
-
-    def wait_finished(
-        self, guids: Targets | None = None, timeout: str | float | None = None
-    ) -> bool:
-        """Wait until resources have ended: STOPPED, FINISHED, FAILED or RELEASED.
-
-        Args:
-            guids: which; by default all that were deployed, hosts left out, since these are
-                STARTED until they are released. An empty list waits for nothing.
-            timeout: at most so long, ``"30s"`` or seconds.
-
-        Returns:
-            True, or False as soon as the experiment has failed. Why is logged the first time,
-            unless ``nepiq run`` shows it.
-
-        Raises:
-            WaitTimeout: it took longer; the message says who waits for what.
-            NoWorker: nobody serves a site that they need.
-        """
-        return self._wait(guids, waiting.FINISHED, timeout)
-
-    def wait_released(
-        self, guids: Targets | None = None, timeout: str | float | None = None
-    ) -> bool:
-        """Wait until resources are RELEASED; a failed experiment is waited for too."""
-        return self._wait(guids, waiting.RELEASED, timeout)
-
-    def wait(
-        self,
-        guids: Targets,
-        states: State | str | Iterable[State | str],
-        timeout: str | float | None = None,
-    ) -> bool:
-        """Wait until each resource has reached one of some states, or cannot any more.
-
-        Args:
-            guids: which.
-            states: a state or several; one that it has passed counts. Whoever has FAILED reaches
-                none but RELEASED, and is waited for no longer.
-            timeout: at most so long.
-
-        Returns:
-            True, or False as soon as the experiment has failed, unless RELEASED is waited for.
-
-        Raises:
-            InvalidValue: there is no such state, or none was named.
-            WaitTimeout: it took longer; the message says who waits for what.
-        """
-        several = (states,) if isinstance(states, (State, str)) else states
-        return self._wait(
-            guids, waiting.reaching([State.parse(state) for state in several]), timeout
-        )
-
-    def _wait(self, guids: Targets | None, goal: waiting.Goal, timeout: str | float | None) -> bool:
-        if guids is not None:
-            wanted = self._resolve(guids)
-        elif goal is waiting.FINISHED:
-            wanted = self._live.deployed_but_hosts()
-        else:
-            wanted = sorted(self._live.deployed)
-        done = self._live.wait(wanted, goal, None if timeout is None else seconds(timeout))
-        if not done and not (self._quiet or self._told or announced()):
-            self._told = True
-            log.error("%s", self._live.failed())
-        return done
-
     # -- looking --------------------------------------------------------------------------------
 
     @property
@@ -319,9 +248,12 @@ class ExperimentController(Showing, Inspecting, Keeping, Repeating):
             guids: only these, and those that live on them; the whole run by default.
         """
         if guids is not None:
-            self._live.release(self._resolve(guids))
+            chosen = self._resolve(guids)
+            with self._stored(chosen):
+                self._live.release(chosen)
             return
-        self._live.release(None)
+        with self._stored():
+            self._live.release(None)
         ownership.let_go(self)
         self._released = True
 
@@ -352,7 +284,8 @@ class ExperimentController(Showing, Inspecting, Keeping, Repeating):
             )
         ownership.let_go(self)
         try:
-            self._live.release(None, EXIT_SECONDS)
+            with self._stored():
+                self._live.release(None, EXIT_SECONDS)
             self._released = True
         except NepiqError as error:
             # What ended the script is what must be told in the end.

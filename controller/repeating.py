@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .errors import InvalidValue, NotAllowed
@@ -21,6 +22,8 @@ class Repeating(Exchanging):
     """What an experiment is made from, and made from once more."""
 
     _quiet: bool
+    _local_dir: Path | None
+    _persist: bool
     _waiting: list[int]
     _netgraph: Topology | None = None
 
@@ -78,6 +81,8 @@ class Repeating(Exchanging):
             release_after=self._live.release_after,
             settings=self._live.settings,
             quiet=self._quiet,
+            local_dir=self._local_dir,
+            persist=self._persist,
         )
         made._netgraph = self._netgraph  # noqa: SLF001 - of the same class
         return made

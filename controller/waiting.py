@@ -199,7 +199,7 @@ def _timeout(
     more = f"; and {len(late) - 3} more" if len(late) > 3 else ""
     noun = "resource is" if len(late) == 1 else "resources are"
     return errors.WaitTimeout(
-        f"{len(late)} {noun} not {goal.name} after {timeout:g} s: {told}{more}",
+        f"{len(late)} {noun} not {goal.name} after {timeout:.3g} s: {told}{more}",
         where=f"run {run.run_id}",
         hint=f"the run goes on; its phase is {follower.phase}",
     )

@@ -10,7 +10,18 @@ import typer
 
 from ..engine.contact import contact
 from ..errors import NepiqError
-from . import descriptions, doctor, files, planning, results, running, runs, showing, stack
+from . import (
+    attaching,
+    descriptions,
+    doctor,
+    files,
+    planning,
+    results,
+    running,
+    runs,
+    showing,
+    stack,
+)
 from .console import complain
 
 _verbosity = 0
@@ -35,6 +46,7 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("schema", descriptions.schema, "nepiq schema > nepiq.schema.json"),
     ("ls", runs.ls, "nepiq ls --json"),
     ("status", runs.status, "nepiq status last --timeline"),
+    ("attach", attaching.attach, "nepiq attach last --release"),
     ("timeline", showing.timeline, "nepiq timeline last --html run.html"),
     ("plot", showing.plot, "nepiq plot examples/demo.py -o demo.svg"),
     ("why", runs.why, "nepiq why last client"),

@@ -22,16 +22,12 @@ from rich.console import Console
 from rich.text import Text
 
 from ..announce import VARIABLE
-from ..engine import Run, Stack
+from ..engine import Stack
 from ..errors import InvalidValue, NepiqError
-from ..reports.failures import failures
-from ..reports.history import history
-from ..reports.timeline import timeline
-from ..reports.words import plural, size
 from ..settings import Settings
-from .console import make_console, simple_table
+from .console import make_console
 from .display import Display
-from .results import collect_into
+from .report import report
 from .script import is_description
 
 _verbosity = 0
@@ -81,7 +77,7 @@ def run(
         code = _carry_out(script, arguments or [], path, display)
     failed = False
     for view in display.views:
-        failed = _report(view.watched, console, results, quiet=quiet) or failed
+        failed = report(view.watched, console, results, quiet=quiet) or failed
         view.watched.store.redis.close()
     raise typer.Exit(code or int(failed))
 
@@ -180,44 +176,3 @@ def _hear(listener: socket.socket, display: Display) -> None:
             display.add(Stack(settings).exact_run(told["run_id"]))
         except NepiqError as error:
             display.console.print(f"nepiq: cannot show run {told['run_id']}: {error}")
-
-
-# -- the report ---------------------------------------------------------------------------------
-
-
-def _report(run: Run, console: Console, folder: Path | None, *, quiet: bool) -> bool:
-    """Say how a run went; True if it failed."""
-    meta, records = run.store.meta(), run.records()
-    if meta is None:
-        return False
-    if not quiet and records:
-        labels = {record.guid: record.label for record in records}
-        console.print(f"\nrun {run.run_id} of {run.exp_id}: {meta.phase}", style="bold")
-        plain = not str(console.encoding).lower().startswith("utf")
-        width = min(console.width, 120)
-        drawn = timeline(list(history(run)), labels, width=width, ascii_only=plain)
-        console.print(drawn, markup=False, soft_wrap=True)
-        _show_outputs(run, console)
-    for failure in failures(records):
-        console.print(f"failed: {failure}", style="red", markup=False, soft_wrap=True)
-    if folder is not None:
-        collect_into(run, folder)
-    return meta.cause is not None
-
-
-def _show_outputs(run: Run, console: Console) -> None:
-    """The outputs that came with exits: how large, and how they begin."""
-    table = simple_table("output", "size", "begins with")
-    for record in run.records():
-        for (occasion, name), data in sorted(run.store.outputs(record.guid).items()):
-            if data and occasion == record.occ:
-                first = data.decode("utf-8", "replace").strip().split("\n")[0]
-                begins = first if len(first) <= 60 else first[:57] + "..."
-                table.add_row(f"{record.label} {name}", size(len(data)), begins)
-    if table.row_count:
-        console.print()
-        console.print(table, markup=False)
-        console.print(
-            f"{plural(table.row_count, 'output')}; whole: nepiq trace {run.run_id} RESOURCE",
-            style="bright_black",
-        )

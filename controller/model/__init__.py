@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .attributes import Attribute as Attribute
     from .attributes import Flag as Flag
     from .conditions import Condition as Condition
+    from .connections import ANY as ANY
     from .connections import Connection as Connection
     from .description import Description as Description
     from .hooks import Later as Later
@@ -45,13 +46,14 @@ if TYPE_CHECKING:
     from .values import Name as Name
     from .values import Parsed as Parsed
     from .values import Readiness as Readiness
+    from .values import RelativePath as RelativePath
     from .values import SecretReference as SecretReference
 
 _HOMES = {
     "actions": ("Outcome", "perform"),
     "attributes": ("Attribute", "Flag"),
     "conditions": ("Condition",),
-    "connections": ("Connection",),
+    "connections": ("ANY", "Connection"),
     "description": ("Description",),
     "hooks": ("Later", "Retry"),
     "host": ("NO_HOST", "Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
@@ -68,6 +70,7 @@ _HOMES = {
         "Name",
         "Parsed",
         "Readiness",
+        "RelativePath",
         "SecretReference",
     ),
 }

@@ -12,6 +12,10 @@ T = TypeVar("T")
 R = TypeVar("R", bound="ResourceManager")
 
 
+#: Stands for the rtype of a connection that takes resources of every type.
+ANY = "*"
+
+
 class Connection(Generic[T]):
     """A place where resources of one type can be connected, declared in the body of a class.
 
@@ -25,7 +29,8 @@ class Connection(Generic[T]):
 
     Attributes:
         name: the name it was declared under.
-        rtype: the type of the peers; classes derived from that type's class fit too.
+        rtype: the type of the peers; classes derived from that type's class fit too. :data:`ANY`
+            takes all.
         required: True if a deployment without it is refused.
         many: True if several peers can be connected.
         waits: True if it orders deployment and release; by default where it is required.

@@ -74,6 +74,24 @@ class AbsolutePath(str):
         return cls(value)
 
 
+class RelativePath(str):
+    """A path below a directory, which leads nowhere else."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> RelativePath:
+        """Accept what is neither absolute nor has ``..`` in it."""
+        if (
+            not isinstance(value, str)
+            or value.startswith("/")
+            or ".." in value.split("/")
+            or "\0" in value
+        ):
+            raise InvalidValue("must be a relative path without ..")
+        return cls(value)
+
+
 class SecretReference(str):
     """Where the worker machine finds a secret: ``env:NAME`` or ``file:PATH``, never the secret.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import NotAllowed
 from . import registry
+from .connections import ANY
 from .resource import ResourceManager
 from .roster import Resource
 
@@ -105,7 +106,9 @@ def fitting(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str
     """
     lineage = {vars(base).get("rtype") for base in peer.__mro__}
     return [
-        name for name, slot in cls.connections.items() if registry.canonical(slot.rtype) in lineage
+        name
+        for name, slot in cls.connections.items()
+        if slot.rtype == ANY or registry.canonical(slot.rtype) in lineage
     ]
 
 
@@ -134,7 +137,7 @@ def _free_slot(one: Resource, other: Resource, wanted: str | None = None) -> str
 
 def _offers(*classes: type[ResourceManager]) -> str:
     texts = [
-        f"{cls.rtype} can be connected to {slot.rtype}"
+        f"{cls.rtype} can be connected to {'anything' if slot.rtype == ANY else slot.rtype}"
         for cls in dict.fromkeys(classes)
         for slot in cls.connections.values()
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 CATALOGUE = {
     "linux::Application": "linux.application:Application",
     "linux::Node": "linux.node:Node",
+    "nepiq::Collector": "collector:Collector",
     "nepiq::Null": "null:Null",
     "nepiq::Sleep": "null:Sleep",
 }
@@ -21,6 +22,7 @@ INTERNAL = {
 
 #: Other names, mostly those of NEPI's older scripts.
 ALIASES = {
+    "Collector": "nepiq::Collector",
     "LinuxApplication": "linux::Application",
     "LinuxNode": "linux::Node",
 }
