@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from .errors import NepiqError
 from .exchange import download
 from .reports.outputs import has_started
+from .storing import COLLECTOR
 
 if TYPE_CHECKING:
     from .engine import Run
     from .model.description import Description
 
 log = logging.getLogger("nepiq.experiment")
-
-_COLLECTOR = "nepiq::Collector"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def wanted(description: Description, collectors: Sequence[int] | None = None) ->
     chosen = set(description) if collectors is None else set(collectors)
     return [
         item
-        for guid in description.of_type(_COLLECTOR)
+        for guid in description.of_type(COLLECTOR)
         if guid in chosen
         for item in _of(description, guid)
     ]

@@ -87,6 +87,9 @@ def near_misses(name: object, known: Iterable[object]) -> str:
     names = sorted(str(item) for item in known)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     if near:
+        # What is alike only because both begin with linux:: would lead astray.
+        likeness = [difflib.SequenceMatcher(None, item, str(name)).ratio() for item in near]
+        near = [item for item, it in zip(near, likeness, strict=True) if it > likeness[0] - 0.2]
         return "did you mean " + " or ".join(repr(item) for item in near) + "?"
     if not names:
         return ""

@@ -2,67 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import waiting
 from .access import Access
 from .announce import announce
 from .engine.contact import contact
-from .errors import ExperimentFailed, InvalidValue, NotAllowed, UnknownType
+from .errors import InvalidValue, NotAllowed
 from .link import Link
-from .model import registry
+from .mirror import Mirror
 from .model.description import Description
 from .model.lifecycle import State
-from .model.resource import ResourceManager
-from .model.roster import Guids
 from .model.spec import Spec
-from .reports.failures import Failure
+from .numbering import ReservedGuids
 
 if TYPE_CHECKING:
     from .engine import Run
-    from .engine.store.records import ResourceRecord
     from .model.conditions import Condition
     from .settings import Settings
-    from .waiting import Goal
 
 log = logging.getLogger("nepiq.experiment")
 
-_LARGEST_BLOCK = 1024
 
-
-class ReservedGuids(Guids):
-    """Numbers for new resources that no other client of the run gets."""
-
-    def __init__(self, run: Run, at: int, nonce: str) -> None:
-        super().__init__()
-        self._run = run
-        self._nonce = nonce
-        self._next = self._end = at
-        self._size = 1
-        self._blocks = 0
-
-    def take(self) -> int:
-        """The next number; blocks of them are reserved, each twice as large as the last."""
-        if self._next >= self._end:
-            self.reserve()
-        return super().take()
-
-    def reserve(self) -> None:
-        """Reserve the next block."""
-        self._blocks += 1
-        # The nonce makes a call that is repeated after a lost reply give the same block.
-        with contact():
-            first = self._run.reserve(self._size, self._next, f"{self._nonce}.{self._blocks}")
-        self._next, self._end = first, first + self._size
-        self._size = min(2 * self._size, _LARGEST_BLOCK)
-
-
-class Live:
-    """The link between a description and its run.
+class Live(Mirror):
+    """Brings a description into its run, and has the run act.
 
     Args:
         description: the description.
@@ -73,8 +38,6 @@ class Live:
     Attributes:
         settings: where Redis is.
         release_after: the same.
-        link: the link to the run; None as long as nothing was deployed.
-        deployed: guids that this client has deployed, or that were when it attached.
     """
 
     def __init__(
@@ -84,16 +47,11 @@ class Live:
         release_after: float | None,
         created: Callable[[], None],
     ) -> None:
-        self.link: Link | None = None
-        self.deployed: set[int] = set()
-        self._description = description
+        super().__init__(description)
         self.settings = settings
         self.release_after = release_after
         self._created = created
         self._nonce = secrets.token_hex(6)
-        self._uploaded: set[int] = set()
-        self._without_conditions: set[int] = set()
-        self._taken: dict[str, int] = {}
 
     # -- the run ------------------------------------------------------------------------------
 
@@ -130,40 +88,6 @@ class Live:
         highest = max(self._description, default=0)
         self._description.guids = guids = ReservedGuids(run, highest + 1, self._nonce)
         return guids
-
-    def learn(self) -> bool:
-        """Take over what other clients have uploaded; True if there was anything new."""
-        if self.link is None:
-            return False
-        run = self.link.run
-        with contact():
-            unknown = [guid for guid in run.store.guids() if guid not in self._uploaded]
-            records = run.records(unknown) if unknown else []
-            self.deployed |= run.store.deployed()
-        for record in records:
-            self._restore(record)
-        return bool(records)
-
-    def _restore(self, record: ResourceRecord) -> None:
-        label = record.label
-        if label in self._description:
-            # Two clients chose it, neither of which knew of the other's.
-            self._taken[label] = record.guid
-            while label in self._description:
-                label = f"{label}-{record.guid}"
-        with _stand_in(record.rtype):
-            self._description.restore(
-                {
-                    "g": record.guid,
-                    "rtype": record.rtype,
-                    "label": label,
-                    "attrs": record.attributes,
-                    "peers": record.peers,
-                    "conds": [],
-                }
-            )
-        self._uploaded.add(record.guid)
-        self._without_conditions.add(record.guid)
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -288,94 +212,7 @@ class Live:
         if chosen != []:
             self.link.release(chosen, timeout)
 
-    # -- looking ------------------------------------------------------------------------------
-
-    def refresh(self, guid: int) -> None:
-        """Take over the attributes that the resource's steps have set."""
-        if self.link is not None and guid in self._uploaded:
-            with contact():
-                record = self.link.run.record(guid)
-            self._description.resource(guid).attrs = dict(record.attributes)
-
-    def required(self, guid: int) -> Link:
-        """The link to the run that the resource is in.
-
-        Raises:
-            NotAllowed: it has not been deployed.
-        """
-        if self.link is None or guid not in self._uploaded:
-            label = self._description.label(guid)
-            raise NotAllowed("it is not deployed", where=label, hint="call deploy() first")
-        return self.link
-
-    def failed(self) -> ExperimentFailed | None:
-        """The failure that ended the experiment, if one did."""
-        return None if self.link is None else self.link.failed()
-
-    def state(self, guid: int) -> State:
-        """The present state."""
-        if self.link is None or guid not in self._uploaded:
-            return State.NEW
-        with contact():
-            return State(self.link.run.snapshot([guid]).states[guid])
-
-    def reached(self, guid: int, state: State) -> bool:
-        """True if the resource has passed the milestone."""
-        return state is State.NEW or self.reached_at(guid, state) is not None
-
-    def reached_at(self, guid: int, state: State) -> float | None:
-        """When the resource has passed the milestone, in seconds since the epoch."""
-        if self.link is None or guid not in self._uploaded:
-            return None
-        with contact():
-            record = self.link.run.record(guid)
-        # A release opens what waits for a failure, which is no failure.
-        if state is State.FAILED and not (record.error and not Failure.of(record).released):
-            return None
-        return record.milestones.get(state.value)
-
-    def records(self) -> list[ResourceRecord]:
-        """Everything known of all resources of the run."""
-        if self.link is None:
-            return []
-        with contact():
-            return self.link.run.records()
-
-    def phase(self) -> str:
-        """The phase of the run; RUNNING if there is none yet."""
-        if self.link is None:
-            return "RUNNING"
-        with contact():
-            return self.link.run.snapshot([]).phase
-
-    def deployed_but_hosts(self) -> list[int]:
-        """Those deployed that others do not run on, so that they end some time."""
-        resource = self._description.resource
-        kinds = {guid: resource(guid).cls for guid in self.deployed}
-        return sorted(g for g, cls in kinds.items() if not (cls.provides_host or cls.internal))
-
-    def wait(self, guids: Iterable[int], goal: Goal, timeout: float | None) -> bool:
-        """Wait until resources fulfil a goal; False if the experiment failed.
-
-        Raises:
-            NotAllowed: one of them has not been deployed, so that it never would.
-        """
-        wanted = set(guids)
-        if goal is waiting.RELEASED:
-            wanted &= self._uploaded
-        else:
-            self._require_deployed(wanted)
-        return True if self.link is None else self.link.wait(wanted, goal, timeout)
-
     # -- inside -------------------------------------------------------------------------------
-
-    def _require_deployed(self, guids: Collection[int]) -> None:
-        if not self.deployed.issuperset(guids):
-            # Another client may have deployed it.
-            self.learn()
-        for guid in sorted(frozenset(guids) - self.deployed):
-            label = self._description.label(guid)
-            raise NotAllowed("it is not deployed", where=label, hint="call deploy() first")
 
     def _closure(
         self, guids: Iterable[int], deployed: Collection[int] = frozenset()
@@ -417,50 +254,9 @@ class Live:
             states = {guid: State(state) for guid, state in found.items()}
         self._description.check(guids, groups, states)
 
-    def recall_conditions(self) -> None:
-        """Take over the conditions that other clients have registered."""
-        while self._without_conditions and self.link is not None:
-            guid = self._without_conditions.pop()
-            with contact():
-                found = self.link.run.store.conditions(guid)
-            for condition in found:
-                if not condition.need and condition.target in self._description:
-                    self._description.condition(
-                        guid,
-                        condition.action,
-                        condition.target,
-                        condition.milestone,
-                        condition.offset,
-                    )
-
-    def _closed_groups(self) -> dict[str, list[int]]:
-        if self.link is None:
-            return {}
-        with contact():
-            closed = self.link.run.store.closed_groups()
-        return {
-            str(group): [guid for guid in guids if guid in self._description]
-            for group, guids in closed.items()
-        }
-
     def _warn_of_absent(self, specs: Iterable[Spec]) -> None:
         label = self._description.label
         for spec in specs:
             for _, peer, _ in spec["needs"]:
                 if peer not in self.deployed:
                     log.warning("%s waits until %s is deployed", spec["label"], label(peer))
-
-
-@contextlib.contextmanager
-def _stand_in(rtype: str) -> Iterator[None]:
-    """Let a type be found whose class this process does not have; only its life is known then."""
-    try:
-        registry.find(rtype)
-    except UnknownType:
-        type("Unknown", (ResourceManager,), {"__slots__": ()}, rtype=rtype)
-        try:
-            yield
-        finally:
-            registry.forget(rtype)
-    else:
-        yield

@@ -89,6 +89,24 @@ def _exit(number: int, _frame: FrameType | None) -> None:
 
 
 def _release_all() -> None:
+    try:
+        _release_each()
+    finally:
+        if getattr(sys, "last_type", None) is KeyboardInterrupt:
+            _remember_interrupt()
+
+
+def _remember_interrupt() -> None:
+    """Let Python end by SIGINT, as it does after an interrupt that nobody handled.
+
+    It has forgotten the interrupt if the release executed text, as imports of dataclasses do:
+    each exec() of text says anew whether it ended by an interrupt.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")  # noqa: S102 - a constant
+
+
+def _release_each() -> None:
     for key in list(_held):
         held = _held.pop(key, None)
         # A fork has a copy of this table, but the runs are its parent's.

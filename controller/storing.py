@@ -12,6 +12,9 @@ from .engine.contact import contact
 from .errors import NotAllowed
 from .keeping import Keeping
 
+COLLECTOR = "nepiq::Collector"
+"""Resources that name what a release is to bring here."""
+
 
 class Storing(Keeping):
     """Directories of the experiment and its run; Collectors and ``persist`` fill them."""
@@ -52,22 +55,28 @@ class Storing(Keeping):
         """Whether a release of the run saves the description into :attr:`run_dir`."""
         return self._persist
 
+    def _collects(self) -> bool:
+        return any(item.cls.rtype == COLLECTOR for item in self._description.resources())
+
     @contextlib.contextmanager
     def _stored(self, guids: Sequence[int] | None = None) -> Iterator[None]:
         """Bring here what Collectors name, around the release of a run or of some resources."""
-        from .collecting import collect, wanted
-
         link = self._live.link
         if link is None:
             yield
             return
         self._live.learn()
-        some = wanted(self._description, guids)
-        with contact():
-            collect(link.run, [item for item in some if item.removed], Path(self.run_dir))
-        yield
-        with contact():
-            collect(link.run, [item for item in some if not item.removed], Path(self.run_dir))
+        if self._collects():
+            from .collecting import collect, wanted
+
+            some, place = wanted(self._description, guids), Path(self.run_dir)
+            with contact():
+                collect(link.run, [item for item in some if item.removed], place)
+            yield
+            with contact():
+                collect(link.run, [item for item in some if not item.removed], place)
+        else:
+            yield
         if self._persist and guids is None:
             self.save(Path(self.run_dir) / f"{self._description.exp_id}.yaml")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ class NotingShell:
         program = self.bin / "sh"
         program.write_text(_NOTING.format(notes=f"{seen or home}/commands"))
         program.chmod(0o755)
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        shutil.rmtree(self.bin)
+        self._notes.unlink(missing_ok=True)
 
     def ran(self) -> Counter[str]:
         """The commands that were run, and how often each."""

@@ -73,6 +73,22 @@ def test_the_end_of_the_script_releases_the_run(
     assert_released(installation, name)
 
 
+def test_an_interrupted_script_collects(installation: Installation) -> None:
+    text = EXPERIMENT.format(name="collecting").replace(
+        "ec.deploy()",
+        "ec.register_resource('Collector', traceName='stdout', connectedTo='application-2')\n"
+        "ec._local_dir, ec._persist = pathlib.Path('kept').absolute(), True\n"
+        "ec.deploy()",
+    )
+    end = "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    done = installation.python(installation.script(f"import pathlib\n{text}{end}")).ended()
+    assert done.code == -signal.SIGINT, done.err
+    run = info(installation, "collecting").run_id
+    kept = installation.folder / "kept" / "collecting" / run
+    assert sorted(path.name for path in kept.iterdir()) == ["2.stdout", "collecting.yaml"]
+    assert_released(installation, "collecting")
+
+
 def test_a_shutdown_says_nothing(installation: Installation) -> None:
     done = begin(installation, "shutdown", "ec.shutdown()").ended()
     assert (done.code, done.err) == (0, "")

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,19 +49,20 @@ def lesson(user: Installation, testbed: Testbed, shells: list[NotingShell]) -> L
 
 
 @pytest.fixture
-def shells(testbed: Testbed) -> list[NotingShell]:
+def shells(testbed: Testbed) -> Iterator[list[NotingShell]]:
     """What notes the commands that run on the gateway and behind it."""
     made = []
-    for host in (testbed.gateway, *testbed.private):
-        assert host is not None
-        home = host.root / "lab"
-        shell = NotingShell(home, "/home/lab")
+    homes = [host.root / "lab" for host in (testbed.gateway, *testbed.private) if host is not None]
+    for home in homes:
+        made.append(NotingShell(home, "/home/lab"))
         # bash reads it for commands that sshd runs.
-        (home / ".bashrc").write_text(f"PATH={shell.path}:$PATH\n")
-        for path in (home / ".bashrc", shell.bin, *shell.bin.iterdir()):
+        (home / ".bashrc").write_text(f"PATH={made[-1].path}:$PATH\n")
+        for path in (home / ".bashrc", made[-1].bin, *made[-1].bin.iterdir()):
             os.chown(path, USERS["lab"], USERS["lab"])
-        made.append(shell)
-    return made
+    yield made
+    for home, shell in zip(homes, made, strict=True):
+        (home / ".bashrc").unlink()
+        shell.remove()
 
 
 def test_a_ping(lesson: Lesson, testbed: Testbed) -> None:

@@ -15,6 +15,9 @@ from .timeline import NEXT, Timeline
 
 #: Times are rounded to microseconds.
 _ROUNDING = 5e-6
+#: Hooks that belong to the first occasion, and those whose success shows in a state.
+_BEFORE = ("provision", "deploy")
+_SHOWN = ("deploy", "start", "stop")
 _EXPECTED = {
     "deploy": {"ExperimentFailed", "ConditionCycle"},
     "condition": {"ExperimentFailed", "ConditionCycle", "TooLate"},
@@ -22,6 +25,9 @@ _EXPECTED = {
     "stop": {"ExperimentFailed", "NotAllowed", "StepFailed"},
     "set": {"ExperimentFailed", "NotAllowed", "StepFailed"},
     "wait": {"WaitTimeout", "NotAllowed"},
+    "discover": {"ExperimentFailed", "NotAllowed", "StepFailed"},
+    "provision": {"ExperimentFailed", "NotAllowed", "StepFailed"},
+    "schedule": {"ExperimentFailed", "NotAllowed"},
     "release": set[str](),
 }
 
@@ -46,7 +52,7 @@ def problems(history: History) -> list[Problem]:
     if history.broken or not history.events:
         return found
     line = Timeline(history, history.events)
-    checks = (_phases, _lives, _records, _hooks, _states_of_hooks, _left)
+    checks = (_phases, _lives, _records, _hooks, _states_of_hooks, _scheduled, _left)
     for check in checks:
         found += check(history, line)
     for module in (gates, causes, rest):
@@ -148,14 +154,14 @@ def _states_of_hooks(history: History, line: Timeline) -> Iterator[Problem]:
         begun.add(key[:2])
         if entry.what == "ok":
             succeeded[key] = entry.time
-    leads = {"READY": "deploy", "STARTED": "start", "STOPPED": "stop"}
+    leads = {"PROVISIONED": "provision", "READY": "deploy", "STARTED": "start", "STOPPED": "stop"}
     entered: set[tuple[int, str, int]] = set()
     for guid, part in history.parts.items():
         if not part.told:
             continue
         for turn in line.turns[guid]:
             action = leads.get(turn.state)
-            if action is None or (action == "deploy" and turn.occasion > 1):
+            if action is None or (action in _BEFORE and turn.occasion > 1):
                 continue
             key = (guid, action, turn.occasion)
             entered.add(key)
@@ -164,7 +170,7 @@ def _states_of_hooks(history: History, line: Timeline) -> Iterator[Problem]:
         yield from _released(history, line, guid, begun)
     for key in succeeded.keys() - entered:
         guid, action, occasion = key
-        if action in leads.values() and not _too_late(history, guid, action):
+        if action in _SHOWN and not _too_late(history, guid, action):
             yield Problem("hook without its state", f"{guid}.{action} #{occasion}", (guid,))
 
 
@@ -182,7 +188,7 @@ def _released(
     history: History, line: Timeline, guid: int, begun: set[tuple[int, str]]
 ) -> Iterator[Problem]:
     """What was touched is released by its hook; what was not, is not."""
-    touched = any((guid, action) in begun for action in ("deploy", "start"))
+    touched = any((guid, action) in begun for action in ("provision", "deploy", "start"))
     if touched and (guid, "release") not in begun:
         yield Problem("release missing", str(guid), (guid,))
     said = [entry.what for entry in history.lines if entry[:2] == (guid, "release")]
@@ -198,6 +204,19 @@ def _released(
         lower = [entry.time for entry in history.lines if entry[:2] == (other, "release")]
         if times and lower and min(lower) < max(times):
             yield Problem("released before its user", f"{other} before {guid}", (guid, other))
+
+
+def _scheduled(history: History, line: Timeline) -> Iterator[Problem]:
+    """What was scheduled was called once, unless the run ended first, and never too early."""
+    over = any(phase in line.phases for phase in ("FAILED",))
+    for item in history.scheduled:
+        times = history.called.get(item.number, [])
+        if len(times) > 1 or (not times and not over):
+            yield Problem("call", f"{item.number} was called {len(times)} times")
+        if times and times[0] < item.due - _ROUNDING:
+            yield Problem("call", f"{item.number} came {item.due - times[0]:.6f} s too early")
+        if (item.status == "DONE") != bool(times):
+            yield Problem("call", f"{item.number} is {item.status}, called {len(times)} times")
 
 
 def _left(history: History, line: Timeline) -> Iterator[Problem]:

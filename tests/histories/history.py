@@ -95,6 +95,14 @@ class Line(NamedTuple):
         return f"{self.guid} {self.action} #{self.occasion}.{self.attempt} {self.what}"
 
 
+class Scheduled(NamedTuple):
+    """A call that was scheduled: ``number`` is its task, ``due`` the earliest moment for it."""
+
+    number: int
+    due: float
+    status: str = ""
+
+
 class Asked(NamedTuple):
     """A wait with what it answered, when nothing moved any more."""
 
@@ -128,6 +136,8 @@ class History:
         lines: what the witness wrote.
         quiet: the records when nothing moved any more, before the release.
         end: the records after the release.
+        scheduled: the calls that were scheduled, and what became of them.
+        called: when each of them was called, as the witness says.
         left: what was left in Redis that should not be there.
         broken: what went wrong in the client itself.
         circular: its description has a circle, so that it cannot be deployed.
@@ -145,6 +155,8 @@ class History:
     lines: list[Line] = field(default_factory=list)
     quiet: Picture = field(default_factory=Picture)
     end: Picture = field(default_factory=Picture)
+    scheduled: list[Scheduled] = field(default_factory=list)
+    called: dict[int, list[float]] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 

@@ -16,6 +16,21 @@ from nepiq.controller.model.host import Exit, Launch
 RETRIES = 2
 
 
+def _append(witness: str, told: str) -> None:
+    # One write to a file opened for appending stays whole among those of other processes.
+    file = os.open(witness, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(file, f"{told} {time.time():.6f}\n".encode())
+    finally:
+        os.close(file)
+
+
+def called(witness: str, number: int) -> int:
+    """What is scheduled: tells the witness."""
+    _append(witness, f"{number} call 1 1 ok")
+    return number
+
+
 class _Player(ResourceManager):
     """Does what the plan says, and tells the witness."""
 
@@ -30,7 +45,9 @@ class _Player(ResourceManager):
     level = Attribute(int, 0, help="What is set while it runs.")
 
     def do_provision(self, context: Context) -> None:
-        """Nothing, but in a step that reaches its milestones one by one."""
+        """Tell the witness; a deployment reaches its milestones one by one."""
+        self._tell("provision", context.attempt, "begin")
+        self._tell("provision", context.attempt, "ok")
 
     def do_deploy(self, context: Context) -> Later | None:
         """Come back for each round, then play."""
@@ -66,13 +83,7 @@ class _Player(ResourceManager):
         self._tell(action, attempt, "ok")
 
     def _tell(self, action: str, attempt: int, what: str) -> None:
-        line = f"{self.guid} {action} {self.occasion} {attempt} {what} {time.time():.6f}\n"
-        # One write to a file opened for appending stays whole among those of other processes.
-        file = os.open(self.witness, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(file, line.encode())
-        finally:
-            os.close(file)
+        _append(self.witness, f"{self.guid} {action} {self.occasion} {attempt} {what}")
 
 
 class Part(_Player, rtype="histories::Part"):

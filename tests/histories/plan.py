@@ -13,7 +13,13 @@ _PREPARED = STATES[:4]
 #: What a start or stop may wait for; the common ones more often.
 _MILESTONES = (*STATES[:7], "READY", "STARTED", "STARTED", "STARTED", "STOPPED", "FINISHED")
 _NEVER_OR_LATE = ("FAILED", "RELEASED")
-_MOVES = (*["condition"] * 3, *["start", "stop", "wait"] * 2, "set", "release")
+_EARLY = ("discover", "provision")
+_MOVES = (
+    *["condition"] * 3,
+    *["start", "stop", "wait"] * 2,
+    *["set", "release", "schedule"],
+    *_EARLY,
+)
 
 
 @dataclass
@@ -22,12 +28,15 @@ class Move:
 
     Attributes:
         after: the pause before it.
-        what: ``deploy``, ``condition``, ``start``, ``stop``, ``set``, ``release``, ``wait``.
+        what: ``deploy``, ``condition``, ``start``, ``stop``, ``set``, ``release``, ``wait``,
+            ``discover``, ``provision``, ``schedule``.
         guids: about whom.
         wait: the condition.
         group: the batch whose group a deployment joins; ``new`` for one of its own, empty for none.
         batch: which deployment this is.
         goal: what a wait is for.
+        early: what is asked for just before a deployment.
+        due: seconds after which a scheduled call is due.
         other: another client does it, which has attached to the run.
     """
 
@@ -38,6 +47,8 @@ class Move:
     group: int | str = ""
     batch: int = 0
     goal: str = ""
+    early: list[Move] = field(default_factory=list)
+    due: float = 0.0
     other: bool = False
 
 
@@ -141,6 +152,12 @@ def _draw_batches(rng: random.Random, plan: Plan) -> list[Move]:
             group = moves[-1].group if moves[-1].group != "new" else moves[-1].batch
         after = 0.0 if not moves else rng.choice([0.0, 0.0, 0.05, 0.4])
         moves.append(Move(after, "deploy", guids[first:last], group=group, batch=batch))
+        if rng.random() < 0.3:
+            some = [guid for guid in guids[first:last] if plan.parts[guid].told]
+            moves[-1].early = [
+                Move(0.0, rng.choice(_EARLY), [guid])
+                for guid in rng.sample(some, min(len(some), rng.choice([1, 2])))
+            ]
     return moves
 
 
@@ -218,6 +235,8 @@ def _draw_moves(rng: random.Random, plan: Plan) -> list[Move]:
         elif what == "wait":
             move.goal = rng.choice(["deployed", "started", "finished"])
             move.guids = rng.sample(chosen, min(len(chosen), rng.randint(1, 4)))
+        elif what == "schedule":
+            move.due = rng.choice([0.0, 0.05, 0.2, 0.6])
         elif what == "release" and rng.random() < 0.5:
             continue
         if what == "stop" and rng.random() < 0.7:

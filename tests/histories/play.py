@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 from tests.stand import Stand, until
 
 from nepiq.controller import ExperimentController, errors
-from nepiq.controller.engine import Run
+from nepiq.controller.engine import Event, Run
 from nepiq.controller.engine.store import keys
 
-from . import kinds  # noqa: F401 - the types must be known here too
-from .history import Asked, Call, History, Line, Part, Picture, Wait
+from . import kinds
+from .history import Asked, Call, History, Line, Part, Picture, Scheduled, Wait
 from .plan import Move, Plan
 
 _RTYPES = {"part": "histories::Part", "work": "histories::Work"}
@@ -44,6 +45,7 @@ class Player:
         self._client = self._ec
         self._other: ExperimentController | None = None
         self._groups: dict[int, int | None] = {}
+        self._tasks: dict[int, int] = {}
         self._run: Run | None = None
 
     def play(self) -> History:
@@ -65,6 +67,8 @@ class Player:
                 self._client = self._attached()
             if move.what == "deploy":
                 self._register(move.guids)
+                for early in move.early:
+                    self._do(early)
             error = self._do(move)
             self._client = self._ec
             if number == 0 and error:
@@ -76,8 +80,8 @@ class Player:
         self._ask()
         self._call("release", [], self._ec.release)
         self.history.end = self._picture()
-        self.history.events = _events(self._run)
-        self.history.lines = _lines(self.witness)
+        self._note_events(_events(self._run))
+        self._note_lines(_lines(self.witness))
         # Whoever committed the last release takes the run off the list of those with work.
         run = self._run
         with contextlib.suppress(AssertionError):
@@ -91,6 +95,20 @@ class Player:
             self._other = ExperimentController.attach(self._ec.run_id, settings=settings)
             self._other._quiet = True
         return self._other
+
+    def _note_events(self, events: list[Event]) -> None:
+        """The events, without those of scheduled calls, which are no resources for users."""
+        told = [event for event in events if event.guid in self.history.parts or not event.guid]
+        before = events[: self.history.quiet.events]
+        self.history.quiet.events = sum(event in told for event in before)
+        self.history.events = told
+
+    def _note_lines(self, lines: list[Line]) -> None:
+        for line in lines:
+            if line.action == "call":
+                self.history.called.setdefault(line.guid, []).append(line.time)
+            else:
+                self.history.lines.append(line)
 
     # -- describing -------------------------------------------------------------------------
 
@@ -137,6 +155,8 @@ class Player:
             return ""
         if move.wait is not None:
             return self._condition(move.wait)
+        if move.what == "schedule" and len(self.history.parts) < len(self.plan.parts):
+            return ""  # It would take one of the guids that are still to be given.
         return self._call(move.what, known, lambda: self._act(move, known))
 
     def _act(self, move: Move, known: list[int]) -> None:
@@ -145,10 +165,19 @@ class Player:
             getattr(ec, f"wait_{move.goal}")(known, timeout=_PATIENCE)
         elif move.what == "release":
             ec.release(known)
+        elif move.what == "schedule":
+            self._schedule(move.due)
         elif move.what != "set":
             getattr(ec, move.what)(guid)
         elif self.history.parts[guid].told:
             ec.set(guid, "level", guid)
+
+    def _schedule(self, after: float) -> None:
+        number, now = len(self.history.scheduled) + 1, time.time()
+        call = functools.partial(kinds.called, str(self.witness), number)
+        task = self._client.schedule(f"{after}s", call)
+        self._tasks[number] = task
+        self.history.scheduled.append(Scheduled(number, now + after))
 
     def _deploy(self, move: Move) -> int | None:
         group = self._groups.get(move.group) if isinstance(move.group, int) else None
@@ -203,14 +232,18 @@ class Player:
 
     def _picture(self) -> Picture:
         assert self._run is not None
-        store = self._run.store
+        store, parts = self._run.store, self.history.parts
         snapshot = self._run.snapshot()
         steps = [raw.decode() for raw in store.redis.hkeys(store.keys.of("step"))]
         return Picture(
             snapshot.phase,
             snapshot.cause["guid"] if snapshot.cause else None,
-            {record.guid: record for record in self._run.records()},
-            {record.step: record for record in store._steps(steps)} if steps else {},
+            {record.guid: record for record in self._run.records() if record.guid in parts},
+            {
+                record.step: record
+                for record in (store._steps(steps) if steps else [])
+                if record.guid in parts
+            },
             store.redis.xlen(store.keys.events),
         )
 
@@ -224,6 +257,10 @@ class Player:
                 except errors.WaitTimeout:
                     answer = "WaitTimeout"
                 self.history.asked.append(Asked(goal, tuple(guids), answer))
+        for place, item in enumerate(self.history.scheduled):
+            task = self._ec.get_task(self._tasks[item.number])
+            status = task.status.name if task else ""
+            self.history.scheduled[place] = item._replace(status=status)
         failed = {failure.guid for failure in self._ec.failures}
         wanted = {guid for guid, item in self.history.quiet.resources.items() if item.error}
         if failed != wanted:

@@ -94,14 +94,16 @@ class Rig:
         """Identity by pid, of all processes that bear one of our runs."""
         runs = [run_id] if run_id else [run for run, _ in self._runs]
         found = {}
-        for path in Path("/proc").glob("[0-9]*/environ"):
+        for path in Path("/proc").iterdir():
+            if not path.name.isdecimal():
+                continue
             try:
-                entries = path.read_bytes().split(b"\0")
+                entries = (path / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
             for entry in entries:
                 if any(entry.startswith(f"NEPIQ_ID={run}.".encode()) for run in runs):
-                    found[int(path.parent.name)] = entry.decode().removeprefix("NEPIQ_ID=")
+                    found[int(path.name)] = entry.decode().removeprefix("NEPIQ_ID=")
         return found
 
     def supervisors(self) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.histories.admits import problems
-from tests.histories.history import Asked, Call, History, Line, Part, Picture, Wait
+from tests.histories.history import Asked, Call, History, Line, Part, Picture, Scheduled, Wait
 from tests.histories.timeline import Timeline
 
 from nepiq.controller.engine.events import Event
@@ -209,7 +209,14 @@ TWICE = ("begin", "ok", "begin", "ok")
 REFUSED = Call("condition", (1, 2), 0, 0, error="ConditionCycle", message=CIRCLE)
 RAISED = Call("release", (1,), 0, 0, error="StepFailed")
 
+
 #: What is damaged, what the checker must say, and how.
+def called_at(history: History, status: str, *milliseconds: float) -> None:
+    """Let something have been scheduled for 300 ms, and called at these times."""
+    history.scheduled = [Scheduled(1, BEGIN + 0.3, status)]
+    history.called = {1: [BEGIN + at / 1e3 for at in milliseconds]}
+
+
 DAMAGES: list[tuple[Any, ...]] = [
     ("a start before the offset", "too early", claim, "2.start", 230),
     ("a start before its own READY", "too early", claim, "1.start", 12),
@@ -245,6 +252,10 @@ DAMAGES: list[tuple[Any, ...]] = [
     ("a circle that is none", "circle", add, "calls", REFUSED),
     ("a lost worker", "lost", lose, 5),
     ("a second end", "phases", end_again),
+    ("a call that never came", "call", called_at, "NEW"),
+    ("a call that came twice", "call", called_at, "DONE", 310, 320),
+    ("a call that came too early", "call", called_at, "DONE", 299),
+    ("a call that was not noted", "call", called_at, "DUE", 310),
 ]
 
 
@@ -254,6 +265,12 @@ def test_damaged_histories_are_rejected(damage: tuple[Any, ...]) -> None:
     history = told()
     do(history, *args)
     assert what in found(history)
+
+
+def test_a_call_is_admitted() -> None:
+    history = told()
+    called_at(history, "DONE", 301)
+    assert found(history) == set()
 
 
 def test_a_start_after_a_critical_failure_is_rejected() -> None:

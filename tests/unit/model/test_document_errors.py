@@ -145,11 +145,11 @@ SINGLE = {
     "a type that is a means of ec.schedule": (
         HEAD + "  a: {type: nepiq::Clock}",
         "3:13: unknown resource type 'nepiq::Clock' "
-        "(did you mean 'nepiq::Null' or 'nepiq::Sleep'?)",
+        "(did you mean 'nepiq::Collector' or 'nepiq::Null' or 'nepiq::Sleep'?)",
     ),
     "an unknown type in globals": (
         "nepiq: 1\nglobals: {nepiq::Nul: {}}",
-        "2:11: unknown resource type 'nepiq::Nul' (did you mean 'nepiq::Null' or 'nepiq::Sleep'?)",
+        "2:11: unknown resource type 'nepiq::Nul' (did you mean 'nepiq::Null'?)",
     ),
     "text with a colon": (
         HEAD + "  a:\n    type: linux::Node\n    tearDown: echo a: b",
