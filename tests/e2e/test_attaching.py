@@ -64,9 +64,9 @@ def test_a_failed_run(shared: Installation) -> None:
 
 
 def test_an_interrupt_leaves_the_run_alone(shared: Installation) -> None:
-    run = begun(shared, "sleep 100", release_after="1s")
+    run = begun(shared, "sleep 100", release_after="3s")
     following = shared.begin("attach", run)
-    following.wrote(f"run {run}")
+    following.wrote(f"run {run}\n")
     # Whoever follows is a client, for want of which the run would be released.
     until(lambda: _lasted(shared, run), 20.0, "it was released")
     following.signal(signal.SIGINT)
@@ -78,7 +78,7 @@ def test_an_interrupt_leaves_the_run_alone(shared: Installation) -> None:
 
 def _lasted(shared: Installation, run: str) -> bool:
     assert phase(shared, run) == "RUNNING"
-    return time.time() - _created(run) > 4
+    return time.time() - _created(run) > 6
 
 
 def _created(run: str) -> float:
