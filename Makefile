@@ -11,7 +11,7 @@ READY := .venv/ready
 PINNED = $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run hosts test lint types unit bench soak constraints clean
+.PHONY: help run hosts test lint types unit bench soak faults constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -48,10 +48,15 @@ types: $(READY) ## type hints, strictly
 bench: $(READY) ## measure nepiq and its peers; results in build/bench
 	@$(BIN)/python -m tests.benchmarks
 
+faults: $(READY) ## storms of faults over worker machines and hosts, as root; then how soon all goes on
+	@$(BIN)/python -m tests.faults.storm
+	@$(BIN)/python -m tests.faults.recovery
+
 soak: $(READY) ## long runs: engine simulator, tests marked soak, experiments up to 100 000
 	@$(BIN)/python -m tests.reference.simulator --seeds 10000
 	@$(BIN)/python -m pytest -q -m soak --timeout 3600 tests || [ $$? = 5 ] # 5: none is marked
 	@$(BIN)/python -m tests.benchmarks --large
+	@$(BIN)/python -m tests.benchmarks.scale
 
 constraints: $(READY) ## write the installed versions to constraints.txt
 	@$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable \

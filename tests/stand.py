@@ -49,7 +49,12 @@ class Stand:
 
     Args:
         folder: where logs and the Redis directory go.
+        environment: further variables for workers and scripts.
+
+    Attributes:
         home: home directory of the workers, where localhost nodes keep their files.
+        redis_server: the program.
+        redis_environment: further variables for Redis, when it is started.
     """
 
     def __init__(self, folder: Path, **environment: str) -> None:
@@ -68,6 +73,8 @@ class Stand:
             "HOME": str(self.home),
             **environment,
         }
+        self.redis_server = "redis-server"
+        self.redis_environment: dict[str, str] = {}
         self._stacks: list[Stack] = []
 
     def __enter__(self) -> Stand:
@@ -94,11 +101,12 @@ class Stand:
 
     def start_redis(self) -> None:
         """Start Redis with an append-only file, and wait until it answers."""
-        command = ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
+        command = [self.redis_server, "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
         command += ["--appendonly", "yes", "--dir", str(self._short)]
         command += ["--maxmemory-policy", "noeviction", "--loglevel", "warning"]
         with (self.folder / "redis.log").open("ab") as log:
-            self._redis = subprocess.Popen(command, stdout=log, stderr=log)
+            environment = {**os.environ, **self.redis_environment}
+            self._redis = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         until(self.socket.exists, 10.0, "redis-server made no socket")
 
     def stop_redis(self, number: int = signal.SIGTERM) -> None:

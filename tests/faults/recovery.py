@@ -1,0 +1,100 @@
+"""``python -m tests.faults.recovery``: how soon all goes on after a worker or Redis was lost."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.histories import kinds
+from tests.stand import Stand, Worker, until
+
+from nepiq.controller import ExperimentController
+
+_AWAY = 5.0
+
+
+def main() -> int:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="how often (5)")
+    rounds = parser.parse_args().rounds
+    rows = {
+        "worker killed → its step runs elsewhere": [_worker_killed() for _ in range(rounds)],
+        f"Redis back after {_AWAY:g} s → first step that was due": [
+            _redis_back() for _ in range(rounds)
+        ],
+    }
+    print("| what | median | longest |\n|---|---|---|")
+    for name, seconds in rows.items():
+        print(f"| {name} | {statistics.median(seconds):.1f} s | {max(seconds):.1f} s |")
+    return 0
+
+
+def _experiment(stand: Stand, witness: Path, **more: object) -> tuple[ExperimentController, int]:
+    ec = stand.experiment("recovery", quiet=True)
+    first = ec.register_resource("histories::Work", ends=True, witness=str(witness))
+    late = ec.register_resource("histories::Work", ends=True, witness=str(witness), **more)
+    ec.register_condition(late, "START", first, "FINISHED", "2s")
+    ec.deploy()
+    assert ec.wait_finished(first, timeout=30)
+    return ec, late
+
+
+def _began(witness: Path, guid: int) -> list[float]:
+    """When the start of a resource began."""
+    lines = [line.split() for line in witness.read_text().splitlines()]
+    return [
+        float(line[-1])
+        for line in lines
+        if line[0] == str(guid) and "begin" in line and line[1] == "start"
+    ]
+
+
+def _holder(stand: Stand, run_id: str, guid: int) -> Worker:
+    """The worker that executes the start of a resource."""
+    (step,) = stand.stack().run(run_id).store._steps([f"{guid}.start"])
+    return next(worker for worker in stand.workers if worker.name == step.worker.split("@")[0])
+
+
+def _worker_killed() -> float:
+    with tempfile.TemporaryDirectory(prefix="nepiq-recovery-") as name:
+        folder = Path(name)
+        with Stand(folder, NEPIQ_IMPORTS=kinds.__name__) as stand:
+            stand.start_worker()
+            stand.start_worker()
+            witness = folder / "witness"
+            ec, late = _experiment(stand, witness, work=3.0)
+            until(lambda: _began(witness, late), 20.0, "it did not start")
+            killed = time.time()
+            _holder(stand, ec.run_id, late).signal(signal.SIGKILL)
+            until(lambda: len(_began(witness, late)) > 1, 60.0, "it did not start again")
+            ec.shutdown()
+            return _began(witness, late)[1] - killed
+
+
+def _redis_back() -> float:
+    with tempfile.TemporaryDirectory(prefix="nepiq-recovery-") as name:
+        folder = Path(name)
+        with Stand(folder, NEPIQ_IMPORTS=kinds.__name__) as stand:
+            stand.start_worker()
+            stand.start_worker()
+            witness = folder / "witness"
+            ec, late = _experiment(stand, witness)
+            time.sleep(1.1)  # so that it is in the log that is written down each second
+            stand.stop_redis(signal.SIGKILL)
+            stand.socket.unlink(missing_ok=True)
+            time.sleep(_AWAY)
+            stand.start_redis()
+            back = time.time()
+            until(lambda: _began(witness, late), 60.0, "it did not start")
+            ec.shutdown()
+            return _began(witness, late)[0] - back
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Storms: runs on several worker machines and hosts while faults are drawn from a seed."""

@@ -1,0 +1,222 @@
+"""What can go wrong, each as a function that does it, waits, and undoes it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nepiq.controller.engine.broker import make_app
+from nepiq.controller.engine.stack import broker_url, connect
+
+from .site import Site, WorkerMachine, wait
+
+#: Longer than a lease.
+PAUSED = 18.0
+CUT = 15.0
+_QUEUE = "nepiq.default"
+
+
+@dataclass
+class Damage:
+    """What a storm has done that shows in the results.
+
+    Attributes:
+        rebooted: names of hosts.
+        orphaned: ``run.guid`` of applications whose supervisor was killed.
+        losses: how often a worker was lost: killed, stopped or cut off past its lease.
+        told: what was done when, for people.
+    """
+
+    rebooted: set[str] = field(default_factory=set)
+    orphaned: set[str] = field(default_factory=set)
+    losses: int = 0
+    told: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Weather:
+    """What a fault needs.
+
+    Attributes:
+        site: what it goes over.
+        rng: draws whom it hits.
+        damage: notes what it did.
+        run_id: the run.
+        over: the storm is called off.
+    """
+
+    site: Site
+    rng: random.Random
+    damage: Damage
+    run_id: str
+    over: threading.Event
+
+
+Fault = Callable[[Weather], str]
+
+
+def _free(weather: Weather) -> WorkerMachine | None:
+    """A worker machine that nothing happens to; one at least is left alone."""
+    free = [worker for worker in weather.site.workers if not worker.stopped]
+    return weather.rng.choice(free) if len(free) > 1 else None
+
+
+def kill_worker(weather: Weather) -> str:
+    """A worker is killed; its machine starts another."""
+    worker = _free(weather)
+    if worker is None:
+        return ""
+    weather.damage.losses += 1
+    worker.signal(signal.SIGKILL)
+    return f"kill -9 {worker.name}"
+
+
+def stop_worker(weather: Weather) -> str:
+    """A worker stands still past its lease, and goes on."""
+    worker = _free(weather)
+    if worker is None:
+        return ""
+    weather.damage.losses += 1
+    worker.stopped = True
+    worker.signal(signal.SIGSTOP)
+    wait(PAUSED, weather.over)
+    worker.signal(signal.SIGCONT)
+    worker.stopped = False
+    return f"{worker.name} stopped for {PAUSED:g} s"
+
+
+def cut_worker(weather: Weather) -> str:
+    """A worker machine reaches neither Redis nor hosts for a time."""
+    worker = _free(weather)
+    if worker is None:
+        return ""
+    weather.damage.losses += 1
+    worker.stopped = True
+    worker.host.cut()
+    wait(CUT, weather.over)
+    worker.host.mend()
+    worker.stopped = False
+    return f"{worker.name} cut off for {CUT:g} s"
+
+
+def restart_redis(weather: Weather) -> str:
+    """Redis is killed, and started again from its log."""
+    with weather.site.redis_lock:
+        gone = weather.rng.choice([0.0, 2.0, 5.0])
+        weather.site.end_redis(weather.rng.choice([signal.SIGTERM, signal.SIGKILL]))
+        wait(gone, weather.over)
+        weather.site.start_redis()
+        time.sleep(1.0)
+    return f"Redis ended, back after {gone:g} s"
+
+
+def pause_redis(weather: Weather) -> str:
+    """Redis stands still."""
+    with weather.site.redis_lock:
+        seconds = weather.rng.choice([3.0, 8.0, 30.0])
+        weather.site.signal_redis(signal.SIGSTOP)
+        wait(seconds, weather.over)
+        weather.site.signal_redis(signal.SIGCONT)
+        time.sleep(1.0)
+    return f"Redis stopped for {seconds:g} s"
+
+
+def forget_a_second(weather: Weather) -> str:
+    """Redis is put back to what it was a second ago, as after a crash of its machine."""
+    with weather.site.redis_lock:
+        log = weather.site.log_of_redis
+        size = log.stat().st_size
+        time.sleep(1.0)
+        weather.site.end_redis(signal.SIGKILL)
+        lost = log.stat().st_size - size
+        os.truncate(log, size)
+        weather.site.start_redis()
+        time.sleep(1.0)
+    return f"Redis forgot a second ({lost} bytes)"
+
+
+def lose_replies(weather: Weather) -> str:
+    """Scripts of workers are carried out, and nobody hears of it."""
+    for _ in range(3):
+        weather.site.lose_replies()
+        wait(0.7, weather.over)
+    return "replies of scripts lost"
+
+
+def tamper_with_queue(weather: Weather) -> str:
+    """Messages that wait in the queue are lost or doubled."""
+    drop = weather.rng.random() < 0.5
+    url = weather.site.settings.broker_url
+    app = make_app(broker_url(url))
+    with weather.site.redis_lock:
+        broker = connect(url)
+        control = app.control
+        control.cancel_consumer(_QUEUE)
+        wait(1.5, weather.over)
+        key = f"nepiq:{_QUEUE}"
+        waiting = broker.lrange(key, 0, -1)
+        if drop:
+            broker.delete(key)
+        elif waiting:
+            broker.lpush(key, *waiting)
+        control.add_consumer(_QUEUE)
+        wait(0.5, weather.over)
+        control.add_consumer(_QUEUE)  # Whoever came back meanwhile may not have heard it.
+        broker.close()
+        app.close()
+    return f"{len(waiting)} messages {'lost' if drop else 'doubled'}"
+
+
+def reboot_host(weather: Weather) -> str:
+    """A host loses its power, and comes back."""
+    host = weather.rng.choice(weather.site.hosts)
+    weather.damage.rebooted.add(host.name)
+    silently = weather.rng.random() < 0.5
+    if silently:
+        host.cut()
+    host.crash()
+    wait(weather.rng.choice([0.0, 3.0]), weather.over)
+    host.boot()
+    if silently:
+        host.mend()
+    return f"{host.name} rebooted{' silently' if silently else ''}"
+
+
+def kill_supervisor(weather: Weather) -> str:
+    """What watches an application on its host is killed."""
+    hosts = list(weather.site.hosts)
+    weather.rng.shuffle(hosts)
+    for host in hosts:
+        if not host.up:
+            continue
+        for pid in host.bearers(f"{weather.run_id}."):
+            try:
+                environment = (host.inside(f"/proc/{pid}/environ")).read_bytes().split(b"\0")
+            except OSError:
+                continue
+            mark = next(item for item in environment if item.startswith(b"NEPIQ_ID="))
+            run, guid, _, *role = mark.decode().removeprefix("NEPIQ_ID=").split(".")
+            if role == ["supervisor"]:
+                weather.damage.orphaned.add(f"{run}.{guid}")
+                host.run(f"kill -9 {pid}", user="root", check=False)
+                return f"supervisor of {guid} on {host.name} killed"
+    return ""
+
+
+FAULTS: tuple[Fault, ...] = (
+    kill_worker,
+    stop_worker,
+    cut_worker,
+    restart_redis,
+    pause_redis,
+    forget_a_second,
+    lose_replies,
+    tamper_with_queue,
+    reboot_host,
+    kill_supervisor,
+)

@@ -1,0 +1,173 @@
+"""One storm: the experiment is carried out while faults come at the times that a seed says."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.stand import until
+from tests.testbed import Testbed
+
+from nepiq.controller import ExperimentController, RedisUnreachable, WaitTimeout
+
+from . import experiment, kinds  # noqa: F401 - the types must be known here too
+from .faults import FAULTS, Damage, Fault, Weather
+from .site import FAKETIME, HOSTS, WORKERS, Site
+
+MACHINES = HOSTS + 1 + WORKERS
+_PATIENCE = 240.0
+_SPAN = 22.0
+_KEPT = 3.0
+_MESSAGES = 3.0
+
+
+@dataclass
+class Outcome:
+    """How a storm went.
+
+    Attributes:
+        seed: what it was drawn from.
+        seconds: from the deployment to the end of the last application.
+        faults: what was done when.
+        problems: what did not hold; empty if all is well.
+        deaths: how many workers died.
+        messages: messages per step.
+        failed: applications that did not end well, as is allowed after such faults.
+    """
+
+    seed: int
+    seconds: float = 0.0
+    faults: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    deaths: int = 0
+    messages: float = 0.0
+    failed: int = 0
+
+
+def storm(seed: int, bed: Testbed, folder: Path) -> Outcome:
+    """Carry one out.
+
+    Args:
+        seed: says which faults come when, and what they hit.
+        bed: the machines, fresh.
+        folder: where logs go.
+    """
+    rng = random.Random(seed)
+    skew = 2.0 if rng.random() < 0.4 and FAKETIME.exists() else 0.0
+    poisoned = rng.random() < 0.4
+    faults = [(rng.uniform(_KEPT, _SPAN), rng.choice(FAULTS)) for _ in range(rng.randint(4, 7))]
+    outcome = Outcome(seed)
+    outcome.faults += [f"clock of m1 {skew:+g} s"] if skew else []
+    outcome.faults += ["a start that kills its worker"] if poisoned else []
+    with Site(folder, bed, skew) as site:
+        ec = ExperimentController(f"storm-{seed}", settings=site.settings, quiet=True)
+        described = experiment.describe(ec, list(site.hosts), rng, poisoned=poisoned)
+        weather = Weather(site, rng, Damage(), ec.run_id, threading.Event())
+        try:
+            _carry_out(ec, described, weather, sorted(faults, key=_at), outcome)
+            _judge(ec, described, weather, outcome)
+        except (AssertionError, WaitTimeout) as error:
+            outcome.problems.append(f"{type(error).__name__}: {str(error)[:2000]}")
+        finally:
+            outcome.deaths = sum(worker.deaths for worker in site.workers)
+            outcome.faults += weather.damage.told
+            ec.close()
+    return outcome
+
+
+def _carry_out(
+    ec: ExperimentController,
+    described: experiment.Described,
+    weather: Weather,
+    faults: list[tuple[float, Fault]],
+    outcome: Outcome,
+) -> None:
+    """Deploy, let the faults come, wait for the end, and release."""
+    began = time.monotonic()
+    ec.deploy()
+    threads = [_later(weather, began + at, fault) for at, fault in faults]
+    try:
+        _until_ended(ec, [*described.apps, *([described.poison] if described.poison else [])])
+        outcome.seconds = time.monotonic() - began
+    finally:
+        weather.over.set()
+        for thread in threads:
+            thread.join()
+    _release(ec)
+
+
+def _judge(
+    ec: ExperimentController,
+    described: experiment.Described,
+    weather: Weather,
+    outcome: Outcome,
+) -> None:
+    """Look at what came of it."""
+    site = weather.site
+    run = site.stack().run(ec.run_id)
+    hosts = {host.name: host for host in site.hosts}
+    until(lambda: not _left(site, ec.run_id), 30.0, "something is left on hosts")
+    outcome.problems += experiment.problems(run, described, hosts, weather.damage)
+    count, steps = experiment.messages(site, run)
+    outcome.messages = count / max(1, steps)
+    if outcome.messages > _MESSAGES:
+        outcome.problems.append(f"{outcome.messages:.2f} messages per step")
+    outcome.failed = len(ec.failures)
+
+
+def _at(item: tuple[float, Fault]) -> float:
+    return item[0]
+
+
+def _later(weather: Weather, at: float, fault: Fault) -> threading.Thread:
+    """Let a fault come at its time."""
+    began = at
+
+    def act() -> None:
+        if weather.over.wait(max(0.0, at - time.monotonic())):
+            return
+        try:
+            told = fault(weather)
+        except Exception as error:  # noqa: BLE001 - a fault that fails must be seen
+            told = f"{fault.__name__}: {type(error).__name__}: {error}"
+        if told:
+            weather.damage.told.append(told)
+
+    thread = threading.Thread(target=act, name=f"fault-{fault.__name__}-{began:.0f}")
+    thread.start()
+    return thread
+
+
+def _until_ended(ec: ExperimentController, guids: list[int]) -> None:
+    """Wait as a user would who knows that Redis may be away for longer than a wait bears it."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            ec.wait_finished(guids, timeout=max(1.0, end - time.monotonic()))
+        except RedisUnreachable:
+            if time.monotonic() > end:
+                raise AssertionError("Redis stayed away") from None
+        else:
+            return
+
+
+def _release(ec: ExperimentController) -> None:
+    for _ in range(3):
+        try:
+            ec.release()
+        except RedisUnreachable:
+            continue
+        return
+    raise AssertionError("Redis stayed away")
+
+
+def _left(site: Site, run_id: str) -> list[str]:
+    """Processes of the run that are still on hosts."""
+    return [
+        f"{host.name}: {len(pids)} processes"
+        for host in site.hosts
+        if (pids := host.bearers(f"{run_id}."))
+    ]

