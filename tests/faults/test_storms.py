@@ -27,7 +27,7 @@ def machines(need: Need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         yield bed
 
 
-@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("seed", [4, 6])
 def test_a_storm(machines: Testbed, tmp_path: Path, seed: int) -> None:
     outcome = storm(seed, machines, tmp_path / "site")
     machines.reset()
