@@ -74,6 +74,9 @@ def start_worker(place: Place, name: str, needs: Needs) -> subprocess.Popen[byte
         **needs.environment(),
         "NEPIQ_BROKER_URL": place.broker_url,
         "NEPIQ_STATE_URL": place.state_url,
+        # A successor starts before it has ended, and its log is quoted in errors.
+        "NEPIQ_METRICS": "",
+        "NEPIQ_LOG_FORMAT": "text",
     }
     command = [sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "worker"]
     command += ["--pool", "threads", "--concurrency", str(concurrency()), "--hostname", name]

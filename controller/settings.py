@@ -32,6 +32,38 @@ def _seconds(name: str, default: float) -> float:
         raise InvalidValue(f"{name}={text!r} is not a number of seconds") from None
 
 
+def endpoint(name: str, text: str) -> tuple[str, int]:
+    """The address and the port of ``ADDRESS:PORT``; that of IPv6 stands in brackets.
+
+    Raises:
+        InvalidValue: it is none.
+    """
+    address, _, port = text.rpartition(":")
+    if not address or not port.isdecimal() or int(port) > 65535:
+        raise InvalidValue(
+            f"{name}={text!r} is not ADDRESS:PORT", hint="for example 127.0.0.1:9109"
+        )
+    return address.removeprefix("[").removesuffix("]"), int(port)
+
+
+def check_log_format(text: str) -> str:
+    """Return ``text`` if workers can log that way.
+
+    Raises:
+        InvalidValue: it is neither ``text`` nor ``json``.
+    """
+    if text not in ("text", "json"):
+        raise InvalidValue(f"NEPIQ_LOG_FORMAT={text!r} is unknown", hint="text or json")
+    return text
+
+
+def _address(name: str) -> str:
+    text = os.environ.get(name, "")
+    if text:
+        endpoint(name, text)
+    return text
+
+
 def _state_home() -> Path:
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "nepiq"
@@ -58,6 +90,9 @@ class Settings:
         retention: seconds that the records of a released run are kept (``NEPIQ_RETENTION``).
         ssh_config: the ssh_config file that this worker uses instead of the user's and the
             system's, as with ``ssh -F`` (``NEPIQ_SSH_CONFIG``).
+        metrics: ``ADDRESS:PORT`` at which a worker answers Prometheus; empty for nowhere
+            (``NEPIQ_METRICS``).
+        log_format: ``text`` or ``json``, how a worker logs (``NEPIQ_LOG_FORMAT``).
         state_home: directory for what must outlive a process (the embedded Redis).
     """
 
@@ -72,6 +107,8 @@ class Settings:
     machine_gone: float = 60.0
     retention: float = 7 * 86400.0
     ssh_config: str = ""
+    metrics: str = ""
+    log_format: str = "text"
     state_home: Path = field(default_factory=_state_home)
 
     @classmethod
@@ -98,6 +135,8 @@ class Settings:
             machine_gone=_seconds("NEPIQ_MACHINE_GONE", 60.0),
             retention=_seconds("NEPIQ_RETENTION", 7 * 86400.0),
             ssh_config=os.environ.get("NEPIQ_SSH_CONFIG", ""),
+            metrics=_address("NEPIQ_METRICS"),
+            log_format=check_log_format(os.environ.get("NEPIQ_LOG_FORMAT") or "text"),
         )
 
     @property

@@ -15,9 +15,9 @@ from ..workers import runtime
 from ..workers.steps import carry_out
 
 
-def _step(self: Any, run_id: str, steps: list[str], apart: bool = False) -> None:
+def _step(self: Any, run_id: str, steps: list[str], apart: bool = False) -> str:
     queue = str(self.request.delivery_info.get("routing_key") or "")
-    carry_out(runtime.current(), run_id, steps, queue, apart)
+    return carry_out(runtime.current(), run_id, steps, queue, apart)
 
 
 for _action in ("deploy", "discover", "provision", "start", "stop", "set", "release"):

@@ -15,6 +15,7 @@ from ..controller.engine.broker import make_app
 from ..controller.engine.stack import broker_url
 from ..controller.errors import InfrastructureError
 from ..controller.settings import Settings
+from . import logs
 from .bootsteps import NepiqStep
 
 
@@ -38,6 +39,8 @@ def worker_app(settings: Settings) -> Celery:
     app.set_current()
     app.conf.include = ["nepiq.tasks.lifecycle", "nepiq.tasks.bytes"]
     app.steps["worker"].add(NepiqStep)
+    if settings.log_format == "json":
+        logs.use_json()
     return app
 
 

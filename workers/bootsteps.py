@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
+from ..controller.errors import NepiqError
 from ..controller.model import registry
 from ..controller.settings import Settings
 from . import runtime
+from .metrics import Exposed
 from .sweeper import Sweeper
 from .watcher import Watcher
 
@@ -39,8 +41,12 @@ class NepiqStep(_Step):
         settings = Settings.from_environment()
         registry.load_imports(settings.imports)
         queues = [queue.name for queue in parent.app.amqp.queues.consume_from.values()]
-        self._runtime = made = runtime.Runtime(settings, parent.hostname, queues)
+        self._runtime = made = runtime.Runtime(
+            settings, parent.hostname, queues, parent.concurrency
+        )
         runtime.install(made)
+        if settings.metrics:
+            made.metrics = _served(made)
         made.beat()
         made.watcher = Watcher(made)
         self._threads = [made.keeper, Sweeper(made), made.watcher]
@@ -62,3 +68,13 @@ class NepiqStep(_Step):
     def terminate(self, parent: Any) -> None:
         """The same for a worker that ends at once."""
         self.stop(parent)
+
+
+def _served(made: runtime.Runtime) -> Exposed:
+    try:
+        served = Exposed(made)
+    except NepiqError as error:
+        log.error("%s", error, extra={"action": "metrics_failed"})  # noqa: TRY400 - it says all
+        raise SystemExit(error.exit_code) from None
+    log.info("metrics at %s", served.url, extra={"action": "metrics_served"})
+    return served

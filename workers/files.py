@@ -88,7 +88,7 @@ def fetch(
         since: where the checksum begins.
     """
     ways = Ways(run_id, name)
-    with _pulse(runtime, ways) as pulse:
+    with runtime.metrics.transfer("fetch"), _pulse(runtime, ways) as pulse:
         if not pulse.present():
             return
         sender = Sender(runtime.redis, ways, pulse)
@@ -128,7 +128,7 @@ def place(
         name: names the try.
     """
     ways, run = Ways(run_id, name), runtime.run(run_id)
-    with _pulse(runtime, ways) as pulse:
+    with runtime.metrics.transfer("place"), _pulse(runtime, ways) as pulse:
         if not pulse.present():
             return
         gone = threading.Event()
@@ -162,7 +162,7 @@ def follow(
 
     def work() -> None:
         ways = Ways(run_id, name)
-        with _pulse(runtime, ways) as pulse:
+        with runtime.metrics.transfer("follow"), _pulse(runtime, ways) as pulse:
             if not pulse.present():
                 return
             sender = Sender(runtime.redis, ways, pulse)

@@ -68,18 +68,31 @@ class LeaseKeeper(threading.Thread):
         worker: the worker's name.
         timing: how often, and for how long.
         beat: tells the others that this worker lives; called at each round.
+        renewed: told how renewals ended.
     """
 
-    def __init__(self, worker: str, timing: Timing, beat: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        worker: str,
+        timing: Timing,
+        beat: Callable[[], None],
+        renewed: Callable[[list[str]], None],
+    ) -> None:
         super().__init__(name="nepiq-leases", daemon=True)
         self._worker = worker
         self._timing = timing
         self._beat = beat
+        self._renewed = renewed
         self._leases: dict[tuple[str, str, int], Lease] = {}
         self._alarms: dict[int, tuple[float, Callable[[], float | None]]] = {}
         self._next_alarm = 0
         self._changed = threading.Condition()
         self._ended = False
+
+    @property
+    def held(self) -> int:
+        """How many steps are executed now."""
+        return len(self._leases)
 
     @contextmanager
     def holding(self, run: Run, grants: Iterable[Grant]) -> Iterator[list[Lease]]:
@@ -171,6 +184,7 @@ class LeaseKeeper(threading.Thread):
         began = time.monotonic()
         pairs = [(lease.step, lease.token) for lease in held]
         answers = held[0].run.store.renew(self._worker, pairs)
+        self._renewed(answers)
         for lease, answer in zip(held, answers, strict=True):
             if answer == "ok":
                 lease.extend(began + self._timing.lease)

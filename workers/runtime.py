@@ -20,6 +20,7 @@ from ..controller.settings import Settings
 from .convoy import Convoy
 from .hosts import SessionPool
 from .leases import LeaseKeeper
+from .metrics import Metrics
 
 if TYPE_CHECKING:
     from .watcher import Watcher
@@ -35,29 +36,34 @@ class Runtime:
         settings: of this process.
         name: the worker's Celery node name.
         queues: what it serves.
+        slots: how many steps it carries out at once.
     """
 
-    def __init__(self, settings: Settings, name: str, queues: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, name: str, queues: Sequence[str], slots: int = 0
+    ) -> None:
         self.settings = settings
         self.name = name
         self.machine = settings.machine
+        self.slots = slots
         self.queues = frozenset(queues)
         self.stack = Stack(settings)
         self.sessions = SessionPool(self.machine, settings.ssh_config)
-        self.keeper = LeaseKeeper(name, self.stack.timing, self.beat)
+        self.metrics = Metrics()
+        self.clock_ahead = 0.0
+        self.keeper = LeaseKeeper(name, self.stack.timing, self.beat, self._renewed)
         # A run remembers what never changes, such as the name of its experiment.
         self._runs = lru_cache(maxsize=256)(self.stack.exact_run)
         self._commits = lru_cache(maxsize=256)(self._commits_of)
         self.watcher: Watcher | None = None
         self._live: tuple[float, frozenset[str]] = (0.0, frozenset())
-        self._told = json.dumps(
-            {
-                "machine": self.machine,
-                "queues": sorted(self.queues),
-                "pid": os.getpid(),
-                "version": version(),
-            }
-        )
+        self._told = {
+            "machine": self.machine,
+            "queues": sorted(self.queues),
+            "pid": os.getpid(),
+            "version": version(),
+            "slots": slots,
+        }
 
     @property
     def redis(self) -> Redis:
@@ -75,12 +81,18 @@ class Runtime:
     def _commits_of(self, run_id: str) -> Convoy[Outcome, str]:
         return Convoy(self.run(run_id).commit, MOST_COMMITS)
 
+    def _renewed(self, answers: list[str]) -> None:
+        self.metrics.renewed(answers)
+
     def beat(self) -> None:
         """Tell that this worker lives."""
+        asked = time.time()
         seconds, micros = _any(self.redis.time())
         now = seconds + micros / 1e6
+        self.clock_ahead = (asked + time.time()) / 2 - now
         pipe = self.redis.pipeline(transaction=False)
-        pipe.hset(keys.WORKERS, self.name, self._told)
+        told = {**self._told, "running": self.keeper.held}
+        pipe.hset(keys.WORKERS, self.name, json.dumps(told))
         pipe.zadd(keys.BEATS, {self.name: now})
         pipe.zadd(keys.MACHINES, {self.machine: now})
         pipe.execute()
@@ -116,6 +128,7 @@ class Runtime:
 
     def close(self) -> None:
         """Close sessions and connections."""
+        self.metrics.close()
         self.sessions.close()
         self.stack.close()
 

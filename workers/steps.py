@@ -26,7 +26,8 @@ from ..controller.model.host import NO_HOST, Context, Host, Launch
 from ..controller.model.lifecycle import Action, State
 from ..controller.model.resource import ResourceManager
 from ..controller.model.timing import Deadline
-from . import callbacks, exits, faults, loading
+from . import callbacks, exits, faults, loading, logs
+from .account import Account
 from .hosts import ShellHost
 from .hosts.session import PAUSE
 from .leases import SLOW_HOOK, Lease
@@ -43,7 +44,7 @@ FIRST_RETRY, SLOWEST_RETRY = 0.25, 4.0
 
 def carry_out(
     runtime: Runtime, run_id: str, steps: Sequence[str], queue: str, apart: bool = False
-) -> None:
+) -> str:
     """Claim steps of a run and carry out those that were granted.
 
     Args:
@@ -52,58 +53,64 @@ def carry_out(
         steps: what a message asked for; those that are done, taken or void are passed over.
         queue: where the message came from; what comes early goes back there.
         apart: True if each of them does I/O, so that none shall wait for another.
+
+    Returns:
+        What became of them, for people.
     """
     run = runtime.run(run_id)
     nonce = secrets.token_hex(6)
     answers = run.claim(steps, nonce, runtime.name, runtime.machine)
     granted = [answer for answer in answers if isinstance(answer, Grant)]
+    runtime.metrics.claimed(granted)
+    account = Account(runtime.metrics)
     if apart:
-        _spread(runtime, run, granted)
+        _spread(runtime, run, granted, account)
     elif granted:
-        _execute(runtime, run, granted)
+        _execute(runtime, run, granted, account)
     early = [answer for answer in answers if isinstance(answer, Early)]
     if early:
-        _come_back(runtime, run, early, queue, apart)
+        return _come_back(runtime, run, early, queue, apart)
+    return str(account)
 
 
-def _spread(runtime: Runtime, run: Run, grants: Sequence[Grant]) -> None:
+def _spread(runtime: Runtime, run: Run, grants: Sequence[Grant], account: Account) -> None:
     """Carry out steps at the same time, each in a thread of its own."""
     threads = [
-        threading.Thread(target=_execute, args=(runtime, run, [grant]), daemon=True)
+        threading.Thread(target=_execute, args=(runtime, run, [grant], account), daemon=True)
         for grant in grants[1:]
     ]
     for thread in threads:
         thread.start()
     if grants:
-        _execute(runtime, run, grants[:1])
+        _execute(runtime, run, grants[:1], account)
     for thread in threads:
         thread.join()
 
 
-def _come_back(runtime: Runtime, run: Run, early: Sequence[Early], queue: str, apart: bool) -> None:
+def _come_back(runtime: Runtime, run: Run, early: Sequence[Early], queue: str, apart: bool) -> str:
     """What came early (this machine's clock is ahead) is waited for, or sent again for later."""
     wait = max(item.seconds for item in early)
     steps = [item.step for item in early]
     if wait <= WORTH_WAITING:
         time.sleep(wait)
-        carry_out(runtime, run.run_id, steps, queue, apart)
-    else:
-        batch = len(steps) > 1 and not apart
-        due = [Due(item.step, item.seconds, queue, batch, item.step) for item in early]
-        runtime.stack.publisher.submit(run.run_id, due)
+        return carry_out(runtime, run.run_id, steps, queue, apart)
+    batch = len(steps) > 1 and not apart
+    due = [Due(item.step, item.seconds, queue, batch, item.step) for item in early]
+    runtime.stack.publisher.submit(run.run_id, due)
+    return f"too early by {wait:.3f} s"
 
 
-def _execute(runtime: Runtime, run: Run, grants: Sequence[Grant]) -> None:
+def _execute(runtime: Runtime, run: Run, grants: Sequence[Grant], account: Account) -> None:
     with runtime.keeper.holding(run, grants) as leases:
         if len(grants) == 1:
             faults.point("claimed", grants[0].label)
-            outcome = _Step(runtime, run, grants[0], leases[0]).outcome()
+            outcome = _Step(runtime, run, grants[0], leases[0], account).outcome()
             faults.point("acted", grants[0].label)
             if outcome is not None:
-                runtime.commit(run, outcome)
+                account.committed(grants[0], outcome.kind, runtime.commit(run, outcome))
                 _look_after(runtime, grants[0], outcome)
         else:
-            _Batch(runtime, run, list(zip(grants, leases, strict=True))).work()
+            _Batch(runtime, run, list(zip(grants, leases, strict=True)), account).work()
 
 
 def _look_after(runtime: Runtime, grant: Grant, outcome: Outcome) -> None:
@@ -119,11 +126,14 @@ class _Batch:
     committed, by the lease keeper's thread.
     """
 
-    def __init__(self, runtime: Runtime, run: Run, items: list[tuple[Grant, Lease]]) -> None:
+    def __init__(
+        self, runtime: Runtime, run: Run, items: list[tuple[Grant, Lease]], account: Account
+    ) -> None:
         self._runtime = runtime
         self._run = run
+        self._account = account
         self._waiting = items[::-1]
-        self._done: list[tuple[Lease, Outcome]] = []
+        self._done: list[tuple[Grant, Lease, Outcome]] = []
         self._lock = threading.Lock()
         self._began = time.monotonic()
 
@@ -136,18 +146,20 @@ class _Batch:
                         break
                     grant, lease = self._waiting.pop()
                     self._began = time.monotonic()
-                outcome = _Step(self._runtime, self._run, grant, lease).outcome()
+                outcome = _Step(self._runtime, self._run, grant, lease, self._account).outcome()
                 if outcome is not None:
                     with self._lock:
-                        self._done.append((lease, outcome))
+                        self._done.append((grant, lease, outcome))
         self._commit()
 
     def _commit(self) -> None:
         with self._lock:
             done, self._done = self._done, []
         if done:
-            self._run.commit([outcome for _, outcome in done])
-            self._runtime.keeper.drop([lease for lease, _ in done])
+            statuses = self._run.commit([outcome for _, _, outcome in done])
+            self._runtime.keeper.drop([lease for _, lease, _ in done])
+            for (grant, _, outcome), status in zip(done, statuses, strict=True):
+                self._account.committed(grant, outcome.kind, status)
 
     def _check(self) -> float | None:
         slow = time.monotonic() - self._began
@@ -158,6 +170,7 @@ class _Batch:
             waiting, self._waiting = self._waiting, []
         for grant, _ in waiting:
             self._run.again(grant.step, grant.token, 0.0, "later")
+            self._account.ended(grant, "again")
         self._runtime.keeper.drop([lease for _, lease in waiting])
         self._commit()
         return None
@@ -171,11 +184,17 @@ class _Step:
     run: Run
     grant: Grant
     lease: Lease
+    account: Account
     place: str = ""
 
     def outcome(self) -> Outcome | None:
         """Carry it out; None if it has been put back, or is not ours any more."""
+        with logs.within(logs.about(self.run.run_id, self.grant, self.runtime.name)):
+            return self._outcome()
+
+    def _outcome(self) -> Outcome | None:
         if not self.lease.valid:
+            self.account.ended(self.grant, "lost")
             return None
         try:
             rm = loading.granted(self.run, self.grant)
@@ -209,7 +228,7 @@ class _Step:
             peers=rm.peers,
             attempt=grant.tries,
             deadline=deadline,
-            log=_logger(self.run, grant),
+            log=self._logger(),
             call=partial(callbacks.call, self.runtime.settings, self.run.run_id),
         )
         name, value = grant.args if action is Action.SET else ("", None)
@@ -296,12 +315,14 @@ class _Step:
 
     def _put_back(self, done: actions.Outcome, changes: Mapping[str, Any]) -> None:
         grant = self.grant
-        kind, told = "later", None
+        kind, told, called = "later", None, "again"
         if done.error is not None:
             told = self._told(done.error)
             # Waiting for a host uses up none of the retries that the class allows.
             kind = "silent" if isinstance(done.error, errors.HostUnreachable) else "retry"
-        self.run.again(grant.step, grant.token, done.later or 0.0, kind, told, changes)
+            called = kind
+        ours = self.run.again(grant.step, grant.token, done.later or 0.0, kind, told, changes)
+        self.account.ended(grant, called if ours else "stale")
 
     def _done(self, rm: ResourceManager, launch: Launch | None) -> Outcome:
         grant, changes = self.grant, rm.changes()
@@ -344,12 +365,7 @@ class _Step:
     def _where(self) -> str:
         return f"{self.place or self.grant.label}, {self.grant.action}, attempt {self.grant.tries}"
 
-
-def _logger(run: Run, grant: Grant) -> logging.LoggerAdapter[logging.Logger]:
-    extra = {
-        "run_id": run.run_id,
-        "label": grant.label,
-        "step": grant.step,
-        "attempt": grant.tries,
-    }
-    return logging.LoggerAdapter(log, extra)
+    def _logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        # Given along, since a hook may log in threads of its own.
+        told = logs.about(self.run.run_id, self.grant, self.runtime.name)
+        return logging.LoggerAdapter(log, {**told, "about": told, "action": None})

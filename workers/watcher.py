@@ -44,6 +44,11 @@ class Watcher(threading.Thread):
         self._ended = False
         self._watches: dict[tuple[str, int], NodeWatch] = {}
 
+    @property
+    def followed(self) -> int:
+        """How many nodes are watched."""
+        return sum(watch.is_alive() for watch in list(self._watches.values()))
+
     def poke(self) -> None:
         """Look at once: a node has just become READY."""
         self._poked.set()

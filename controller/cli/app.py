@@ -15,12 +15,14 @@ from . import (
     descriptions,
     doctor,
     files,
+    observing,
     planning,
     results,
     running,
     runs,
     showing,
     stack,
+    top,
 )
 from .console import complain
 
@@ -59,11 +61,14 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("up", stack.up, "nepiq up"),
     ("down", stack.down, "nepiq down"),
     ("worker", stack.worker, "nepiq worker --site lab2 --concurrency 16"),
+    ("top", top.top, "nepiq top"),
+    ("metrics", observing.metrics, "nepiq metrics --listen 127.0.0.1:9108"),
+    ("flower", observing.flower, "nepiq flower --listen 127.0.0.1:5555"),
     ("doctor", doctor.doctor, "nepiq doctor"),
     ("version", stack.version, "nepiq version"),
 )
 #: Verbs that hand what follows their first argument to somebody else, unread.
-_PASSING = {"run", "plan", "worker"}
+_PASSING = {"run", "plan", "worker", "flower"}
 
 
 def make_app() -> typer.Typer:

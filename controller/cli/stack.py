@@ -14,7 +14,7 @@ from ..access import Access
 from ..errors import EmbeddedError, InvalidValue, NotAllowed
 from ..model.names import check_name
 from ..reports.words import duration, some
-from ..settings import Settings
+from ..settings import Settings, check_log_format, endpoint
 from .console import print_json
 
 _START_SECONDS = 30.0
@@ -109,6 +109,10 @@ def worker(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Steps carried out at once.")] = 16,
     name: Annotated[str, typer.Option(help="Name of the worker; made up by default.")] = "",
+    metrics: Annotated[
+        str, typer.Option(metavar="ADDRESS:PORT", help="Answer Prometheus there.")
+    ] = "",
+    log_format: Annotated[str, typer.Option(help="text, or json: an object a line.")] = "",
     options: Annotated[
         list[str] | None, typer.Argument(help="Further options of celery worker, after --")
     ] = None,
@@ -116,6 +120,9 @@ def worker(
     """Serve experiments from this machine, in the foreground, until it is told to end."""
     settings = Settings.from_environment()
     sites = [check_name("site", item) for item in site or settings.sites]
+    form = check_log_format(log_format or settings.log_format)
+    if metrics:
+        endpoint("--metrics", metrics)
     access = Access(settings, worker=False)
     # One line now is better than a worker that tries for ever.
     access.stack.workers()
@@ -128,8 +135,12 @@ def worker(
         "NEPIQ_BROKER_URL": access.settings.broker_url,
         "NEPIQ_STATE_URL": access.settings.state_url,
         "NEPIQ_SITES": ",".join(sites),
+        "NEPIQ_METRICS": metrics or settings.metrics,
+        "NEPIQ_LOG_FORMAT": form,
     }
-    command = [sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "worker"]
+    # Celery's banner is no JSON.
+    quiet = ["--quiet"] if form == "json" else []
+    command = [sys.executable, "-m", "celery", *quiet, "-A", "nepiq.workers.app", "worker"]
     command += ["--pool", "threads", "--concurrency", str(concurrency)]
     command += ["--hostname", f"{node}@{settings.machine}", "--loglevel", "INFO"]
     command += ["--without-gossip", "--without-mingle", *(options or [])]

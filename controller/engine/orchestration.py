@@ -223,8 +223,11 @@ class Run:
             reply = self.store.go_on()
 
     def announce(self, items: Sequence[Sequence[Any]]) -> None:
-        """Submit steps with I/O whose common moment has come: ``[step, queue, label]`` each."""
-        due = [Due(str(step), 0.0, str(queue), False, str(label)) for step, queue, label in items]
+        """Submit steps with I/O whose moment has come: ``[step, queue, label, attempt]`` each."""
+        due = [
+            Due(str(step), 0.0, str(queue), False, str(label), *map(int, attempt))
+            for step, queue, label, *attempt in items
+        ]
         self._publisher().submit(self.run_id, due)
 
     def _activate(self) -> None:
@@ -283,8 +286,8 @@ class Run:
         return self.store.output(guid, name, occasion)
 
     def call(self, task: str, queue: str, args: Sequence[Any], shown: str) -> None:
-        """Send a task that is not a step; ``shown`` says to people what it is about."""
-        self._publisher().call(task, queue, list(args), shown=f"{self.run_id} {shown}")
+        """Send a task that is not a step, about this run; ``shown`` says to people what it does."""
+        self._publisher().call(task, queue, list(args), shown=f"{shown}, run {self.run_id}")
 
     def queue_of(self, guid: int) -> str:
         """The queue that leads to a worker which reaches the resource's host."""

@@ -29,6 +29,8 @@ class WorkerInfo:
         pid: its process id there.
         version: its nepiq version.
         seen: seconds since its last sign of life.
+        running: steps that it carried out then.
+        slots: steps that it carries out at once, at most; 0 if it did not say.
     """
 
     name: str
@@ -37,6 +39,8 @@ class WorkerInfo:
     pid: int
     version: str
     seen: float
+    running: int = 0
+    slots: int = 0
 
     @property
     def alive(self) -> bool:
@@ -65,6 +69,8 @@ def workers(redis: Redis) -> list[WorkerInfo]:
                     told["pid"],
                     told["version"],
                     max(0.0, now - beats[name]),
+                    told.get("running", 0),
+                    told.get("slots", 0),
                 )
             )
     return found

@@ -31,6 +31,7 @@ BATCH = 100
 MOST_APART, SHARES = 8, 3
 _NO_ETA = 0.001
 _ANNOUNCE = 8
+_NAMED = 8
 # How a lost connection is made again while something is sent, as Celery does.
 _RETRY = {"max_retries": 3, "interval_start": 0.0, "interval_step": 0.2, "interval_max": 0.2}
 
@@ -165,7 +166,9 @@ class Publisher:
         self, producer: Any, task: str, queue_name: str, args: list[Any], shown: str, delay: float
     ) -> None:
         eta = datetime.now(timezone.utc) + timedelta(seconds=delay) if delay > _NO_ETA else None
-        task_id = f"{shown.replace(' ', '/')}/{secrets.token_hex(3)}"
+        # Short, and unique: Flower's table shows it too.
+        words = shown.partition(",")[0].split()[:2]
+        task_id = "/".join([str(args[0]), *words, secrets.token_hex(3)])
         body, headers = task_message(task, args, task_id, shown, eta)
         producer.publish(
             body,
@@ -195,9 +198,8 @@ def messages(run_id: str, due: Sequence[Due]) -> Iterator[tuple[str, str, list[A
                 yield _message(run_id, action, queue_name, part, delay)
         elif delay > _NO_ETA and len(items) >= _ANNOUNCE:
             for part in _parts(items, 1000):
-                shown = f"{run_id} {len(part)} of {action}"
-                arguments = [run_id, [[i.step, i.queue, i.label] for i in part]]
-                yield "nepiq.announce", queue_name, arguments, shown, delay
+                arguments = [run_id, [[i.step, i.queue, i.label, i.attempt] for i in part]]
+                yield "nepiq.announce", queue_name, arguments, in_words(run_id, action, part), delay
         else:
             # Many at once share messages, but so that every worker gets some.
             size = min(MOST_APART, max(1, len(items) // SHARES))
@@ -214,13 +216,23 @@ def _message(
     *,
     apart: bool = False,
 ) -> tuple[str, str, list[Any], str, float]:
-    shown = f"{run_id} {items[0].label} {action}"
-    if len(items) > 1:
-        shown += f" and {len(items) - 1} more"
     arguments: list[Any] = [run_id, [item.step for item in items]]
     if apart and len(items) > 1:
         arguments.append(True)
-    return f"nepiq.{action}", queue_name, arguments, shown, delay
+    return f"nepiq.{action}", queue_name, arguments, in_words(run_id, action, items), delay
+
+
+def in_words(run_id: str, action: str, items: Sequence[Due]) -> str:
+    """A message as a monitor shows it: ``start server, run 20261122064638447311, attempt 1``.
+
+    Of many resources the first are named. Flower's table has room for some 45 characters.
+    """
+    labels = " ".join(item.label for item in items[:_NAMED])
+    if len(items) > _NAMED:
+        labels += f" and {len(items) - _NAMED} more"
+    attempts = sorted({item.attempt for item in items})
+    told = f"attempt {attempts[0]}" + (f" to {attempts[-1]}" if len(attempts) > 1 else "")
+    return f"{action} {labels}, run {run_id}, {told}"
 
 
 def _action(item: Due) -> str:

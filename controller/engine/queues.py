@@ -33,10 +33,20 @@ def backlogged(broker: Redis, names: Iterable[str]) -> list[str]:
         names: the queues to look at.
     """
     asked = sorted(names)
+    return [name for name, length in zip(asked, depths(broker, asked), strict=True) if length]
+
+
+def depths(broker: Redis, names: Iterable[str]) -> list[int]:
+    """How many messages wait in each queue.
+
+    Args:
+        broker: client of the broker's Redis.
+        names: the queues to look at.
+    """
     pipe = broker.pipeline(transaction=False)
-    for name in asked:
+    for name in names:
         pipe.llen(PREFIX + name)
-    return [name for name, length in zip(asked, pipe.execute(), strict=True) if length]
+    return list(pipe.execute())
 
 
 def site_of(queue: str) -> str:

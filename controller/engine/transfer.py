@@ -127,7 +127,7 @@ def fetch(
         try:
             with tries.next() as (ways, pulse, name):
                 args = [run.run_id, guid, path, name, taking.offset, taking.left, taking.since]
-                run.call("nepiq.fetch", queue, args, f"{guid} fetch {path}")
+                run.call("nepiq.fetch", queue, args, f"fetch {path} of resource {guid}")
                 for kind, payload in Receiver(run.store.redis, ways, pulse).messages():
                     if kind == DATA:
                         taking.count(payload)
@@ -216,7 +216,7 @@ class Follow:
         with _Tries(run, new_id(), queue).next() as (ways, pulse, name):
             self._receiver = receiver = Receiver(run.store.redis, ways, pulse)
             args = [run.run_id, self._node, list(self._files), name]
-            run.call("nepiq.follow", queue, args, f"{self._node} follow")
+            run.call("nepiq.follow", queue, args, f"follow the outputs on node {self._node}")
             if self._over:
                 return
             for kind, payload in receiver.messages():
@@ -268,7 +268,7 @@ def upload(
                     mode = stat.st_mode & 0o7777
                     form = [path, mode, stat.st_size, transfer, name]
                     args = [run.run_id, list(guids), *form]
-                    run.call("nepiq.place", queue, args, f"{guids[0]} place {path}")
+                    run.call("nepiq.place", queue, args, f"place {path} of resource {guids[0]}")
                     return _sent(Sender(run.store.redis, ways, pulse), reading, said)
             except errors.TransferSilent:
                 if tries.vain(moved=reading.sent > at):

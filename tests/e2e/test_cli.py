@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 VERBS = ["run", "validate", "plan", "convert", "schema", "ls", "status", "timeline", "plot", "why"]
 VERBS += ["attach", "trace", "logs", "download"]
 VERBS += ["upload", "results", "release", "up", "down", "worker", "doctor", "version"]
+VERBS += ["top", "metrics", "flower"]
 EXPERIMENT = """
 ec = ExperimentController("shown")
 node = ec.register_resource("linux::Node", label="here")

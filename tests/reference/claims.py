@@ -173,6 +173,7 @@ class Claims(Todo):
             int(record["tries"]),
             int(record.get("retried", 0)),
             number(record["began"]),
+            number(record["due"]),
             rm["rtype"],
             rm["label"],
             int(rm["occ"]),

@@ -55,7 +55,9 @@ class Steps(Records):
         """Put a due step on the reply."""
         rm = self.rm(guid_of(step))
         delay = max(0.0, number(self.step(step)["due"]) - self.now)
-        self.due.append(Due(step, delay, self.queue_of(rm), not self.does_io(step), rm["label"]))
+        attempt = int(self.step(step).get("tries", 0)) + 1
+        batch = not self.does_io(step)
+        self.due.append(Due(step, delay, self.queue_of(rm), batch, rm["label"], attempt))
 
     def queue_of(self, rm: Hash) -> str:
         """Where an RM's steps go: to one machine, if they act on what is local to it."""

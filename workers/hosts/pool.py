@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import replace
 from typing import Protocol
 
@@ -84,6 +85,15 @@ class SessionPool:
         made = self._connections.get(replace(login, server_key=""))
         usable = made is not None and made.alive and made.host_key == login.server_key
         return made if usable else None
+
+    def standings(self) -> dict[str, int]:
+        """How many hosts are connected with, by how that stands: ``open``, ``silent``, ``lost``."""
+        with self._lock:
+            connections = list(self._connections.values())
+            local = sum(not session.closed for session in self._local.values())
+        counted = Counter(connection.standing for connection in connections)
+        counted["open"] += local
+        return {name: count for name, count in counted.items() if name and count}
 
     def close(self) -> None:
         """Close every session, and open no more."""

@@ -108,6 +108,7 @@ class Due(NamedTuple):
         queue: where its message goes.
         batch: it does no I/O and may share a message with others.
         label: its resource manager's label.
+        attempt: which attempt its next claim would be.
     """
 
     step: str
@@ -115,6 +116,7 @@ class Due(NamedTuple):
     queue: str
     batch: bool
     label: str
+    attempt: int = 1
 
 
 class Reply(NamedTuple):
@@ -149,6 +151,7 @@ class Grant(NamedTuple):
         tries: how often it has been claimed.
         retried: how often its hook asked to be retried.
         began: when it was first claimed, seconds since the epoch.
+        due: when it was due.
         rtype: type of its resource manager.
         label: label of its resource manager.
         occ: the present occasion.
@@ -164,6 +167,7 @@ class Grant(NamedTuple):
     tries: int
     retried: int
     began: float
+    due: float
     rtype: str
     label: str
     occ: int
@@ -182,6 +186,14 @@ class Grant(NamedTuple):
     def action(self) -> str:
         """The action: deploy, start, stop, set or release."""
         return step_action(self.step)
+
+    @property
+    def late(self) -> float:
+        """Seconds between the moment it was due and its claim, by Redis' clock.
+
+        A token is the time of its claim, in microseconds.
+        """
+        return max(0.0, self.token / 1e6 - self.due)
 
 
 class Early(NamedTuple):

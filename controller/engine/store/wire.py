@@ -97,8 +97,8 @@ def reply_of(answer: Sequence[Any]) -> Reply:
         return Reply(status, detail)
     flat = answer[3]
     due = [
-        Due(step, delay, queue, batch == 1, label)
-        for step, delay, queue, batch, label in zip(*[iter(flat)] * 5, strict=True)
+        Due(step, delay, queue, batch == 1, label, attempt)
+        for step, delay, queue, batch, label, attempt in zip(*[iter(flat)] * 6, strict=True)
     ]
     return Reply(status, detail, answer[1] == 1, answer[2] == 1, due)
 
@@ -109,13 +109,15 @@ def grant_of(step: str, answer: Any) -> Grant | Early | None:
         return None
     if answer[0] == "early":
         return Early(step, answer[1])
-    _, token, tries, retried, began, rtype, label, occ, state, host, args, peers, *kept = answer
+    _, token, tries, retried, began, due, rtype, label, occ, state, *more = answer
+    host, args, peers, *kept = more
     return Grant(
         step,
         int(token),
         int(tries),
         int(retried),
         float(began),
+        float(due),
         rtype,
         label,
         int(occ),

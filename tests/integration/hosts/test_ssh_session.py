@@ -125,11 +125,15 @@ def test_a_lost_connection(remote: Remote, use: Callable[[SshSession], None]) ->
 
 def test_a_crashed_host(remote: Remote) -> None:
     session = remote.session()
+    assert remote.pool.standings() == {}
     channel = session.open("exec sleep 60")
+    assert remote.pool.standings() == {"open": 1}
     remote.host.reboot()
     with pytest.raises(HostUnreachable):
         next(channel.lines())
+    assert remote.pool.standings() == {"lost": 1}
     until(lambda: answers(session))
+    assert remote.pool.standings() == {"open": 1}
 
 
 def test_a_cut(remote: Remote) -> None:
@@ -141,6 +145,7 @@ def test_a_cut(remote: Remote) -> None:
     began = time.monotonic()
     with pytest.raises(DeadlineError):
         session.execute("true", deadline=soon(0.5))
+    until(lambda: remote.pool.standings() == {"silent": 1})
     with pytest.raises(HostUnreachable):
         next(channel.lines())
     assert 10 < time.monotonic() - began < 30

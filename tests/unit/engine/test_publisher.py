@@ -60,3 +60,17 @@ def test_steps_due_later_are_announced() -> None:
     (task, _, args, _, delay), *more = messages("run", due(100, delay=5.0))
     assert (task, delay, more) == ("nepiq.announce", 5.0, [])
     assert len(args[1]) == 100
+
+
+def test_messages_are_in_words() -> None:
+    def told(items: list[Due]) -> list[str]:
+        return [shown for _, _, _, shown, _ in messages("77", items)]
+
+    assert told(due(1)) == ["start a-0, run 77, attempt 1"]
+    (step,) = due(1)
+    assert told([step._replace(attempt=3)]) == ["start a-0, run 77, attempt 3"]
+    assert told([*due(2, batch=True), step._replace(batch=True, attempt=3)]) == [
+        "start a-0 a-1 a-0, run 77, attempt 1 to 3"
+    ]
+    (many,) = told(due(20, batch=True))
+    assert many == "start a-0 a-1 a-2 a-3 a-4 a-5 a-6 a-7 and 12 more, run 77, attempt 1"

@@ -90,6 +90,17 @@ class Connection:
             self._forget_dead()
             return bool(self._lines)
 
+    @property
+    def standing(self) -> str:
+        """How it stands: ``open``, ``silent`` if nothing comes, ``lost``; empty if never made."""
+        with self._changed:
+            self._forget_dead()
+            if any(line.wire.stalled for line in self._lines):
+                return "silent"
+            if self._lines:
+                return "open"
+            return "lost" if self.made or self._failure else ""
+
     def run(self, command: str, patience: Patience, *, lasting: bool) -> SshChannel:
         """A channel in which a command has been begun.
 

@@ -50,8 +50,8 @@ end
 local function announce(s)
   local r, n = rm(s._guid), dues
   due[n + 1], due[n + 2], due[n + 3] = s._id, max(0, s.due - now), queue_of(r)
-  due[n + 4], due[n + 5] = does_io(s, r) and 0 or 1, r.label
-  dues = n + 5
+  due[n + 4], due[n + 5], due[n + 6] = does_io(s, r) and 0 or 1, r.label, (s.tries or 0) + 1
+  dues = n + 6
 end
 
 -- If nothing comes of a due step somebody looks again, ever more patiently.
