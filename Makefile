@@ -32,6 +32,7 @@ hosts: $(READY) ## N hosts on this machine, and P behind a gateway, until ctrl-C
 	@$(BIN)/python -m tests.testbed --hosts $(N) --private $(P)
 
 test: lint types $(READY) ## every check and test (about ten minutes)
+	@PYTHON='$(PYTHON)' tools/system-packages tests
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests
 
 unit: $(READY) ## only the tests that need no services (seconds)
