@@ -99,6 +99,15 @@ class LeaseKeeper(threading.Thread):
         finally:
             self.drop(leases)
 
+    def held(self) -> list[Lease]:
+        """What this worker executes now."""
+        with self._changed:
+            return list(self._leases.values())
+
+    def count(self) -> int:
+        """How many steps this worker executes now."""
+        return len(self._leases)
+
     def drop(self, leases: Iterable[Lease]) -> None:
         """Stop renewing leases; those not held any more are passed over."""
         with self._changed:

@@ -14,6 +14,7 @@ from . import (
     attaching,
     descriptions,
     doctor,
+    draining,
     files,
     planning,
     results,
@@ -59,6 +60,7 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("up", stack.up, "nepiq up"),
     ("down", stack.down, "nepiq down"),
     ("worker", stack.worker, "nepiq worker --site lab2 --concurrency 16"),
+    ("drain", draining.drain, "nepiq drain lab2-1 --timeout 5m"),
     ("doctor", doctor.doctor, "nepiq doctor"),
     ("version", stack.version, "nepiq version"),
 )

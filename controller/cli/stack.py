@@ -113,7 +113,11 @@ def worker(
         list[str] | None, typer.Argument(help="Further options of celery worker, after --")
     ] = None,
 ) -> None:
-    """Serve experiments from this machine, in the foreground, until it is told to end."""
+    """Serve experiments from this machine, in the foreground, until it is told to end.
+
+    SIGTERM, ctrl-C and nepiq drain have it finish its steps first. When the Celery process dies by
+    itself, it is started again.
+    """
     settings = Settings.from_environment()
     sites = [check_name("site", item) for item in site or settings.sites]
     access = Access(settings, worker=False)
@@ -129,11 +133,12 @@ def worker(
         "NEPIQ_STATE_URL": access.settings.state_url,
         "NEPIQ_SITES": ",".join(sites),
     }
-    command = [sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "worker"]
+    command = [sys.executable, "-m", "nepiq.controller.guardian"]
+    command += [sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "worker"]
     command += ["--pool", "threads", "--concurrency", str(concurrency)]
     command += ["--hostname", f"{node}@{settings.machine}", "--loglevel", "INFO"]
     command += ["--without-gossip", "--without-mingle", *(options or [])]
-    os.execve(sys.executable, command, environment)  # noqa: S606 - it becomes the worker
+    os.execve(sys.executable, command, environment)  # noqa: S606 - it becomes the guardian
 
 
 def version(
