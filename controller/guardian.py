@@ -80,11 +80,10 @@ class Guardian:
         if self._asked:  # between two of them
             self._child.terminate()
         try:
-            if not self._served:
-                self._served = bool(os.read(reading, 1))
+            self._served = bool(os.read(reading, 1)) or self._served
+            return self._child.wait()
         finally:
             os.close(reading)
-        return self._child.wait()
 
     def _rest(self, seconds: float) -> None:
         end = time.monotonic() + seconds

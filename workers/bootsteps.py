@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -111,8 +112,9 @@ def _tell_guardian() -> None:
     """Tell whoever restarts this worker that it serves."""
     text = os.environ.pop(READY, "")
     if text:
-        os.write(int(text), b".")
-        os.close(int(text))
+        with contextlib.suppress(OSError):  # it may not listen
+            os.write(int(text), b".")
+            os.close(int(text))
 
 
 class _Consumption:
