@@ -12,6 +12,7 @@ from ..engine.contact import contact
 from ..errors import NepiqError
 from . import (
     attaching,
+    cleaning,
     descriptions,
     doctor,
     draining,
@@ -61,6 +62,7 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("down", stack.down, "nepiq down"),
     ("worker", stack.worker, "nepiq worker --site lab2 --concurrency 16"),
     ("drain", draining.drain, "nepiq drain lab2-1 --timeout 5m"),
+    ("clean", cleaning.clean, "nepiq clean user@host-1 localhost --dry-run"),
     ("doctor", doctor.doctor, "nepiq doctor"),
     ("version", stack.version, "nepiq version"),
 )
