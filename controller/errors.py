@@ -22,6 +22,8 @@
     ├── InfrastructureError         Redis or the workers
     │   ├── RedisUnreachable
     │   ├── NoWorker                nobody serves the queue of a site
+    │   ├── ProtocolMismatch        a worker or client of another, incompatible version
+    │   ├── ClockError              a worker machine's clock is too far from that of Redis
     │   ├── UnknownRun              no such run in this Redis
     │   └── EmbeddedError           the private Redis or local worker did not start
     └── HostError                   a machine that resources act on
@@ -215,6 +217,14 @@ class RedisUnreachable(InfrastructureError):
 
 class NoWorker(InfrastructureError):
     """No worker serves a queue that the experiment needs."""
+
+
+class ProtocolMismatch(InfrastructureError):
+    """Others who share this Redis speak another version of the engine's protocol."""
+
+
+class ClockError(InfrastructureError):
+    """The clock of this machine is too far from that of Redis."""
 
 
 class UnknownRun(InfrastructureError):

@@ -87,6 +87,10 @@ class Settings:
         worker_timeout: seconds that a deploy waits for a worker of a site to appear.
         machine_gone: seconds without any live worker on a worker machine after which what is
             bound to it FAILS (``NEPIQ_MACHINE_GONE``).
+        clock_limit: seconds by which a worker's clock may differ from that of Redis
+            (``NEPIQ_CLOCK_LIMIT``).
+        drain_timeout: seconds that a worker that ends gives its running steps before it hands
+            them over (``NEPIQ_DRAIN_TIMEOUT``).
         retention: seconds that the records of a released run are kept (``NEPIQ_RETENTION``).
         ssh_config: the ssh_config file that this worker uses instead of the user's and the
             system's, as with ``ssh -F`` (``NEPIQ_SSH_CONFIG``).
@@ -105,6 +109,8 @@ class Settings:
     connect_timeout: float = 5.0
     worker_timeout: float = 10.0
     machine_gone: float = 60.0
+    clock_limit: float = 5.0
+    drain_timeout: float = 60.0
     retention: float = 7 * 86400.0
     ssh_config: str = ""
     metrics: str = ""
@@ -133,6 +139,8 @@ class Settings:
             connect_timeout=_seconds("NEPIQ_CONNECT_TIMEOUT", 5.0),
             worker_timeout=_seconds("NEPIQ_WORKER_TIMEOUT", 10.0),
             machine_gone=_seconds("NEPIQ_MACHINE_GONE", 60.0),
+            clock_limit=_seconds("NEPIQ_CLOCK_LIMIT", 5.0),
+            drain_timeout=_seconds("NEPIQ_DRAIN_TIMEOUT", 60.0),
             retention=_seconds("NEPIQ_RETENTION", 7 * 86400.0),
             ssh_config=os.environ.get("NEPIQ_SSH_CONFIG", ""),
             metrics=_address("NEPIQ_METRICS"),

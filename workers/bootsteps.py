@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
-from ..controller.errors import NepiqError
+from ..controller.errors import ClockError, NepiqError, ProtocolMismatch
+from ..controller.guardian import READY
 from ..controller.model import registry
 from ..controller.settings import Settings
-from . import runtime
+from . import drain, runtime
 from .metrics import Exposed
 from .sweeper import Sweeper
 from .watcher import Watcher
@@ -27,47 +31,118 @@ else:
 
 
 class NepiqStep(_Step):
-    """Starts nepiq's threads before the worker consumes, and ends them after it has stopped."""
+    """Starts nepiq's threads before the worker consumes, and ends them after its last step.
+
+    Celery stops what was started last first: the consumer, then this, then the pool.
+    """
 
     requires = frozenset({"celery.worker.components:Pool"})
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        self._threads: list[Any] = []
+        self._sweeper: Sweeper | None = None
         self._runtime: runtime.Runtime | None = None
 
     def start(self, parent: Any) -> None:
-        """Connect, import what the settings list, and start the threads."""
+        """Connect, import what the settings list, and start the threads.
+
+        Raises:
+            SystemExit: the worker may not take part; says why on stderr.
+        """
         settings = Settings.from_environment()
         registry.load_imports(settings.imports)
         queues = [queue.name for queue in parent.app.amqp.queues.consume_from.values()]
-        self._runtime = made = runtime.Runtime(
-            settings, parent.hostname, queues, parent.concurrency
-        )
+        made = runtime.Runtime(settings, parent.hostname, queues, parent.concurrency)
+        try:
+            made.join()
+        except (ClockError, ProtocolMismatch) as error:
+            made.close()
+            sys.stderr.write(f"nepiq: {error}\n")
+            # Told apart from an accident, after which the worker is started again.
+            raise SystemExit(error.exit_code) from error
+        self._runtime = made
+        made.on_pause = _Consumption(parent, queues).pause
         runtime.install(made)
         if settings.metrics:
             made.metrics = _served(made)
         made.beat()
         made.watcher = Watcher(made)
-        self._threads = [made.keeper, Sweeper(made), made.watcher]
-        for thread in self._threads:
+        self._sweeper = Sweeper(made)
+        for thread in (made.keeper, self._sweeper, made.watcher):
             thread.start()
+        _tell_guardian()
         log.info("serving %s", ", ".join(sorted(queues)), extra={"action": "worker_started"})
 
     def stop(self, parent: Any) -> None:
-        """End the threads; the pool has finished its steps by then."""
-        for thread in reversed(self._threads):
-            thread.end()
-        if self._runtime is not None:
-            for thread in self._threads:
-                thread.join(timeout=5.0)
-            self._runtime.farewell()
-            self._runtime.close()
-            runtime.install(None)
+        """Hand over what has not begun, finish what has, and end the threads."""
+        if self._runtime is None:
+            return
+        drain.give_back(self._runtime, parent)
+        self._end_lookouts()
+        finished = drain.finish(self._runtime)
+        self._end(self._runtime)
+        if not finished:
+            drain.leave()
 
     def terminate(self, parent: Any) -> None:
-        """The same for a worker that ends at once."""
-        self.stop(parent)
+        """The end of a worker that does not finish its steps: their leases run out."""
+        if self._runtime is not None:
+            self._end_lookouts()
+            self._end(self._runtime)
+
+    def _end_lookouts(self) -> None:
+        """End what others shall do from now on."""
+        threads = [thread for thread in (self._watcher, self._sweeper) if thread is not None]
+        for thread in threads:
+            thread.end()
+        for thread in threads:
+            thread.join(timeout=5.0)
+
+    @property
+    def _watcher(self) -> Watcher | None:
+        return None if self._runtime is None else self._runtime.watcher
+
+    def _end(self, ended: runtime.Runtime) -> None:
+        ended.keeper.end()
+        ended.keeper.join(timeout=5.0)
+        ended.farewell()
+        ended.close()
+        runtime.install(None)
+        self._runtime = None
+
+
+def _tell_guardian() -> None:
+    """Tell whoever restarts this worker that it serves."""
+    text = os.environ.pop(READY, "")
+    if text:
+        with contextlib.suppress(OSError):  # it may not listen
+            os.write(int(text), b".")
+            os.close(int(text))
+
+
+class _Consumption:
+    """What a worker consumes, which only its event loop may change.
+
+    Args:
+        parent: Celery's worker.
+        queues: what it serves.
+    """
+
+    def __init__(self, parent: Any, queues: list[str]) -> None:
+        self._parent = parent
+        self._queues = queues
+
+    def pause(self, paused: bool) -> None:
+        """Have the loop consume nothing, or everything again."""
+        hub = getattr(self._parent, "hub", None)
+        if hub is not None:
+            hub.call_soon(self._change, paused)
+
+    def _change(self, paused: bool) -> None:
+        consumer = self._parent.consumer
+        change = consumer.cancel_task_queue if paused else consumer.add_task_queue
+        for name in self._queues:
+            change(name)
 
 
 def _served(made: runtime.Runtime) -> Exposed:

@@ -89,11 +89,6 @@ class LeaseKeeper(threading.Thread):
         self._changed = threading.Condition()
         self._ended = False
 
-    @property
-    def held(self) -> int:
-        """How many steps are executed now."""
-        return len(self._leases)
-
     @contextmanager
     def holding(self, run: Run, grants: Iterable[Grant]) -> Iterator[list[Lease]]:
         """Keep the leases of granted steps for as long as the block runs.
@@ -111,6 +106,15 @@ class LeaseKeeper(threading.Thread):
             yield leases
         finally:
             self.drop(leases)
+
+    def held(self) -> list[Lease]:
+        """What this worker executes now."""
+        with self._changed:
+            return list(self._leases.values())
+
+    def count(self) -> int:
+        """How many steps this worker executes now."""
+        return len(self._leases)
 
     def drop(self, leases: Iterable[Lease]) -> None:
         """Stop renewing leases; those not held any more are passed over."""

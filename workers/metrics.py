@@ -119,7 +119,7 @@ class Exposed(Metrics):
 
     def _look_at(self, runtime: Runtime) -> None:
         """Metrics that are looked up when they are asked for."""
-        self._ask("nepiq_steps_executing", "Steps under a lease now.", lambda: runtime.keeper.held)
+        self._ask("nepiq_steps_executing", "Steps under a lease now.", runtime.keeper.count)
         self._ask(
             "nepiq_journals_followed",
             "Nodes whose ends of processes this worker follows.",
@@ -128,7 +128,7 @@ class Exposed(Metrics):
         self._ask(
             "nepiq_clock_ahead_seconds",
             "How far this machine's clock is ahead of Redis', at the last sign of life.",
-            lambda: runtime.clock_ahead,
+            lambda: runtime.ahead,
         )
         self._ask_each(
             "nepiq_hosts",

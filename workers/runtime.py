@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 
+from ..controller.engine import clock
 from ..controller.engine.orchestration import Run
+from ..controller.engine.protocol import PROTOCOL
 from ..controller.engine.stack import Stack
 from ..controller.engine.store import keys
 from ..controller.engine.store.records import Outcome
+from ..controller.errors import ClockError
 from ..controller.settings import Settings
 from .convoy import Convoy
 from .hosts import SessionPool
@@ -24,6 +29,8 @@ from .metrics import Metrics
 
 if TYPE_CHECKING:
     from .watcher import Watcher
+
+log = logging.getLogger("nepiq.worker")
 
 #: Steps of one run that are ended in one call of a script.
 MOST_COMMITS = 50
@@ -37,6 +44,12 @@ class Runtime:
         name: the worker's Celery node name.
         queues: what it serves.
         slots: how many steps it carries out at once.
+
+    Attributes:
+        ahead: seconds by which this machine's clock is ahead of that of Redis.
+        paused: the clock is too far away to take steps; ``on_pause`` is told when that changes.
+        draining: it is about to end.
+        drain_timeout: seconds that its running steps are given then.
     """
 
     def __init__(
@@ -50,19 +63,24 @@ class Runtime:
         self.stack = Stack(settings)
         self.sessions = SessionPool(self.machine, settings.ssh_config)
         self.metrics = Metrics()
-        self.clock_ahead = 0.0
         self.keeper = LeaseKeeper(name, self.stack.timing, self.beat, self._renewed)
         # A run remembers what never changes, such as the name of its experiment.
         self._runs = lru_cache(maxsize=256)(self.stack.exact_run)
         self._commits = lru_cache(maxsize=256)(self._commits_of)
         self.watcher: Watcher | None = None
         self._live: tuple[float, frozenset[str]] = (0.0, frozenset())
+        self.ahead = 0.0
+        self.paused = False
+        self.on_pause: Callable[[bool], None] | None = None
+        self.draining = False
+        self.drain_timeout = settings.drain_timeout
         self._told = {
             "machine": self.machine,
             "queues": sorted(self.queues),
             "pid": os.getpid(),
             "version": version(),
             "slots": slots,
+            "protocol": PROTOCOL,
         }
 
     @property
@@ -84,29 +102,77 @@ class Runtime:
     def _renewed(self, answers: list[str]) -> None:
         self.metrics.renewed(answers)
 
+    def now(self) -> float:
+        """The time by Redis' clock, as well as this worker knows it: seconds since the epoch."""
+        return time.time() - self.ahead
+
+    def join(self) -> None:
+        """See whether this worker may take part.
+
+        Raises:
+            ProtocolMismatch: the others speak another protocol.
+            ClockError: this machine's clock is too far from that of Redis.
+        """
+        self.stack.agree()
+        self.ahead = clock.ahead_of(self.redis)
+        if abs(self.ahead) > self.settings.clock_limit:
+            raise ClockError(
+                f"the clock of worker machine {self.machine} is {_place(self.ahead)}, more than "
+                f"{self.settings.clock_limit:g} s (NEPIQ_CLOCK_LIMIT)",
+                hint="start a time service there (chrony, systemd-timesyncd)",
+            )
+        if abs(self.ahead) > clock.TOLERATED:
+            log.warning("the clock of this machine is %s", _place(self.ahead))
+        self.redis.hdel(keys.DRAIN, self.name)
+
     def beat(self) -> None:
-        """Tell that this worker lives."""
-        asked = time.time()
-        seconds, micros = _any(self.redis.time())
-        now = seconds + micros / 1e6
-        self.clock_ahead = (asked + time.time()) / 2 - now
+        """Tell that this worker lives and how it is; hear whether it shall end."""
+        self._look_at_clock()
+        now = self.now()
+        told = {
+            **self._told,
+            "ahead": round(self.ahead, 3),
+            "running": self.keeper.count(),
+            "draining": self.draining,
+            "paused": self.paused,
+        }
         pipe = self.redis.pipeline(transaction=False)
-        told = {**self._told, "running": self.keeper.held}
         pipe.hset(keys.WORKERS, self.name, json.dumps(told))
         pipe.zadd(keys.BEATS, {self.name: now})
         pipe.zadd(keys.MACHINES, {self.machine: now})
-        pipe.execute()
+        pipe.hget(keys.DRAIN, self.name)
+        asked = pipe.execute()[-1]
+        if asked is not None and not self.draining:
+            self.draining = True
+            self.drain_timeout = float(asked)
+            log.info("asked to end", extra={"action": "drain"})
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _look_at_clock(self) -> None:
+        self.ahead = clock.ahead_of(self.redis, 2)
+        wrong = abs(self.ahead) > self.settings.clock_limit
+        if wrong == self.paused:
+            return
+        self.paused = wrong
+        if wrong:
+            log.error("no new steps are taken: the clock is %s", _place(self.ahead))
+        else:
+            log.info("steps are taken again: the clock is %s", _place(self.ahead))
+        if self.on_pause is not None:
+            self.on_pause(wrong)
 
     def farewell(self) -> None:
         """Tell that this worker has ended as it should."""
         pipe = self.redis.pipeline(transaction=False)
         pipe.hdel(keys.WORKERS, self.name)
+        pipe.hdel(keys.DRAIN, self.name)
         pipe.zrem(keys.BEATS, self.name)
         pipe.execute()
 
     def served(self) -> set[str]:
         """The queues that any worker serves."""
-        return {queue for worker in self.stack.workers() for queue in worker.queues}
+        workers = self.stack.workers()
+        return {queue for worker in workers if not worker.draining for queue in worker.queues}
 
     def live_machines(self) -> frozenset[str]:
         """Machines with a worker that gave a sign of life lately; read once a second."""
@@ -139,6 +205,10 @@ def version() -> str:
         return metadata.version("nepiq")
     except metadata.PackageNotFoundError:
         return "0+unknown"
+
+
+def _place(ahead: float) -> str:
+    return f"{abs(ahead):.2f} s {'ahead of' if ahead > 0 else 'behind'} that of Redis"
 
 
 def _any(value: Any) -> Any:

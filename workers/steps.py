@@ -58,6 +58,9 @@ def carry_out(
         What became of them, for people.
     """
     run = runtime.run(run_id)
+    if runtime.paused:
+        # It was on its way here when the clock was found to be wrong; the sweeper sends it again.
+        return "the clock of this machine is wrong"
     nonce = secrets.token_hex(6)
     answers = run.claim(steps, nonce, runtime.name, runtime.machine)
     granted = [answer for answer in answers if isinstance(answer, Grant)]
@@ -247,7 +250,7 @@ class _Step:
         # A deadline counts over all rounds of a step; `began` is Redis' time, good to a second.
         if self.grant.tries == 1:
             return allowed
-        left = allowed - max(0.0, time.time() - self.grant.began)
+        left = allowed - max(0.0, self.runtime.now() - self.grant.began)
         if left <= 0:
             raise errors.DeadlineError(
                 f"not done within {allowed:g} s, in {self.grant.tries - 1} attempts",
@@ -301,7 +304,7 @@ class _Step:
             # One that is not critical counts as READY from the moment in which it FAILED.
             ready, failed = (reached.get(name, math.inf) for name in ("READY", "FAILED"))
             patience = patience if ready < failed else 0.0
-        left = patience - max(0.0, time.time() - grant.began)
+        left = patience - max(0.0, self.runtime.now() - grant.began)
         if left <= 0 or self.lease.cancelled:
             return None
         return min(SLOWEST_RETRY, FIRST_RETRY * 2.0 ** min(grant.tries - 1, 10), left)
@@ -311,7 +314,7 @@ class _Step:
         if isinstance(error, errors.HostSilent):
             return False
         ago = 0.0 if error.tried is None else time.monotonic() - error.tried
-        return ago <= max(0.0, time.time() - self.grant.began)
+        return ago <= max(0.0, self.runtime.now() - self.grant.began)
 
     def _put_back(self, done: actions.Outcome, changes: Mapping[str, Any]) -> None:
         grant = self.grant

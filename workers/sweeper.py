@@ -49,6 +49,7 @@ class Sweeper(threading.Thread):
                 log.warning("cannot sweep: %s", error, extra={"action": "sweep_failed"})
             except Exception:
                 log.exception("unexpected error in the sweeper", extra={"action": "sweep_error"})
+        self._let_go()
 
     def end(self) -> None:
         """Stop the thread."""
@@ -62,6 +63,15 @@ class Sweeper(threading.Thread):
             redis.pexpire(self._lock_key, LOCK_MS)
             return True
         return False
+
+    def _let_go(self) -> None:
+        """Leave the lock to the others, rather than have them wait until it runs out."""
+        redis, name = self._runtime.redis, self._runtime.name.encode()
+        try:
+            if redis.get(self._lock_key) == name:
+                redis.delete(self._lock_key)
+        except (RedisError, OSError) as error:
+            log.warning("cannot give up the lock: %s", error, extra={"action": "sweep_failed"})
 
     def sweep(self) -> None:
         """One pass over all active runs."""
@@ -94,7 +104,7 @@ class Sweeper(threading.Thread):
 
     def _expire(self) -> None:
         redis, retention = self._runtime.redis, self._runtime.settings.retention
-        for raw in self._runtime.ranged(keys.ENDED, time.time() - retention):
+        for raw in self._runtime.ranged(keys.ENDED, self._runtime.now() - retention):
             run = self._runtime.run(raw.decode())
             status, more = run.store.expire()
             if status == "GONE" or not more:

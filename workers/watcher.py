@@ -64,6 +64,11 @@ class Watcher(threading.Thread):
                 log.exception("unexpected error in the watcher", extra={"action": "watch_error"})
             self._poked.wait(PERIOD)
             self._poked.clear()
+        watches = list(self._watches.values())
+        for watch in watches:  # one may have begun meanwhile
+            watch.end()
+        for watch in watches:
+            watch.join(timeout=2.0)
 
     def end(self) -> None:
         """Stop watching; the leases are given up, so that others take over at once."""

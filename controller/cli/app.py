@@ -12,8 +12,10 @@ from ..engine.contact import contact
 from ..errors import NepiqError
 from . import (
     attaching,
+    cleaning,
     descriptions,
     doctor,
+    draining,
     files,
     observing,
     planning,
@@ -64,6 +66,8 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("top", top.top, "nepiq top"),
     ("metrics", observing.metrics, "nepiq metrics --listen 127.0.0.1:9108"),
     ("flower", observing.flower, "nepiq flower --listen 127.0.0.1:5555"),
+    ("drain", draining.drain, "nepiq drain lab2-1 --timeout 5m"),
+    ("clean", cleaning.clean, "nepiq clean user@host-1 localhost --dry-run"),
     ("doctor", doctor.doctor, "nepiq doctor"),
     ("version", stack.version, "nepiq version"),
 )

@@ -13,6 +13,7 @@ import typer
 
 from .. import embedded
 from ..access import Access
+from ..engine import WorkerInfo, clock
 from ..engine.contact import contact
 from ..errors import NepiqError
 from ..reports.words import duration, plural, some
@@ -21,7 +22,6 @@ from .console import print_json
 from .stack import wait_for_worker
 
 _NEEDED_TOOLS = ("sh", "flock", "setsid", "base64", "tail")
-_CLOCK_SECONDS = 0.5
 _OVERDUE_SECONDS = 60.0
 _IDLE_DAYS = 7
 
@@ -131,16 +131,10 @@ def _broker(access: Access) -> Finding:
 
 
 def _clock(access: Access) -> Finding:
-    before = time.time()
-    seconds, micros = _pair(access.stack.redis.time())
-    ahead = (before + time.time()) / 2 - (seconds + micros / 1e6)
-    told = f"this machine is {duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} Redis"
-    fix = "" if abs(ahead) < _CLOCK_SECONDS else "start a time service (chrony, systemd-timesyncd)"
+    ahead = clock.ahead_of(access.stack.redis)
+    told = f"this machine is {_place(ahead)}"
+    fix = "" if abs(ahead) < clock.TOLERATED else "start a time service (chrony, systemd-timesyncd)"
     return Finding("clock", ok=not fix, told=told, fix=fix)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return int(value[0]), int(value[1])
 
 
 def _workers(access: Access) -> Finding:
@@ -149,12 +143,35 @@ def _workers(access: Access) -> Finding:
     if not alive:
         gone = f"; gone: {some([worker.name for worker in found])}" if found else ""
         return Finding("workers", ok=False, told="there is none" + gone, fix="nepiq worker")
-    told = some([f"{w.name} ({' '.join(w.queues)})" for w in alive], 10)
+    told = some([_worker(info) for info in alive], 10)
+    wrong = [info for info in alive if info.paused or abs(info.ahead) > clock.TOLERATED]
+    if wrong:
+        fix = f"start a time service on {some(sorted({info.machine for info in wrong}))}"
+        return Finding("workers", ok=False, told=told, fix=fix)
+    protocols = sorted({str(info.protocol) for info in alive})
+    if len(protocols) > 1:
+        fix = "drain the old ones: nepiq drain NAME"
+        return Finding("workers", ok=False, told=f"{told}; protocols {some(protocols)}", fix=fix)
     versions = sorted({worker.version for worker in alive})
     if len(versions) > 1:
         fix = "install the same nepiq everywhere"
         return Finding("workers", ok=False, told=f"{told}; versions {some(versions)}", fix=fix)
     return Finding("workers", ok=True, told=told)
+
+
+def _worker(info: WorkerInfo) -> str:
+    words = [" ".join(info.queues)]
+    if info.draining:
+        words.append(f"draining, {plural(info.running, 'step')} to finish")
+    if info.paused:
+        words.append("takes no steps")
+    if abs(info.ahead) > clock.TOLERATED:
+        words.append(f"clock {_place(info.ahead)}")
+    return f"{info.name} ({'; '.join(words)})"
+
+
+def _place(ahead: float) -> str:
+    return f"{duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} Redis"
 
 
 def _runs(access: Access) -> Finding:

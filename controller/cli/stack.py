@@ -117,7 +117,11 @@ def worker(
         list[str] | None, typer.Argument(help="Further options of celery worker, after --")
     ] = None,
 ) -> None:
-    """Serve experiments from this machine, in the foreground, until it is told to end."""
+    """Serve experiments from this machine, in the foreground, until it is told to end.
+
+    SIGTERM, ctrl-C and nepiq drain have it finish its steps first. When the Celery process dies by
+    itself, it is started again.
+    """
     settings = Settings.from_environment()
     sites = [check_name("site", item) for item in site or settings.sites]
     form = check_log_format(log_format or settings.log_format)
@@ -140,11 +144,12 @@ def worker(
     }
     # Celery's banner is no JSON.
     quiet = ["--quiet"] if form == "json" else []
-    command = [sys.executable, "-m", "celery", *quiet, "-A", "nepiq.workers.app", "worker"]
+    command = [sys.executable, "-m", "nepiq.controller.guardian"]
+    command += [sys.executable, "-m", "celery", *quiet, "-A", "nepiq.workers.app", "worker"]
     command += ["--pool", "threads", "--concurrency", str(concurrency)]
     command += ["--hostname", f"{node}@{settings.machine}", "--loglevel", "INFO"]
     command += ["--without-gossip", "--without-mingle", *(options or [])]
-    os.execve(sys.executable, command, environment)  # noqa: S606 - it becomes the worker
+    os.execve(sys.executable, command, environment)  # noqa: S606 - it becomes the guardian
 
 
 def version(

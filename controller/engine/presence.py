@@ -28,8 +28,12 @@ class WorkerInfo:
         queues: what it serves.
         pid: its process id there.
         version: its nepiq version.
+        protocol: the version of the engine's protocol that it speaks.
+        ahead: seconds by which its clock is ahead of that of Redis.
+        running: steps that it carries out.
+        draining: it takes no new steps, since it is about to end.
+        paused: it takes no new steps, since its clock is too far from that of Redis.
         seen: seconds since its last sign of life.
-        running: steps that it carried out then.
         slots: steps that it carries out at once, at most; 0 if it did not say.
     """
 
@@ -39,13 +43,22 @@ class WorkerInfo:
     pid: int
     version: str
     seen: float
+    protocol: int = 0
+    ahead: float = 0.0
     running: int = 0
+    draining: bool = False
+    paused: bool = False
     slots: int = 0
 
     @property
     def alive(self) -> bool:
         """True if it gave a sign of life lately."""
         return self.seen < ALIVE
+
+    @property
+    def serving(self) -> bool:
+        """True if it is alive and takes steps."""
+        return self.alive and not self.draining and not self.paused
 
 
 def workers(redis: Redis) -> list[WorkerInfo]:
@@ -69,7 +82,11 @@ def workers(redis: Redis) -> list[WorkerInfo]:
                     told["pid"],
                     told["version"],
                     max(0.0, now - beats[name]),
+                    told.get("protocol", 0),
+                    told.get("ahead", 0.0),
                     told.get("running", 0),
+                    told.get("draining", False),
+                    told.get("paused", False),
                     told.get("slots", 0),
                 )
             )
@@ -78,7 +95,18 @@ def workers(redis: Redis) -> list[WorkerInfo]:
 
 def served(redis: Redis) -> set[str]:
     """The queues that live workers serve."""
-    return {queue for worker in workers(redis) if worker.alive for queue in worker.queues}
+    return {queue for worker in workers(redis) if worker.serving for queue in worker.queues}
+
+
+def drain(redis: Redis, names: Iterable[str], seconds: float) -> None:
+    """Ask workers to take no new steps, to finish what they carry out, and to end.
+
+    Args:
+        redis: client of the state.
+        names: of the workers.
+        seconds: what their running steps are given before others take them over.
+    """
+    redis.hset(keys.DRAIN, mapping=dict.fromkeys(names, f"{seconds:g}"))
 
 
 def require(redis: Redis, names: Iterable[str], seconds: float) -> None:

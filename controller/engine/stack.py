@@ -21,6 +21,7 @@ from .. import errors
 from ..settings import Settings
 from .orchestration import Run
 from .presence import WorkerInfo, workers
+from .protocol import agree
 from .store import keys
 from .store.store import RunStore
 from .store.timing import Timing
@@ -170,6 +171,7 @@ class Stack:
             exp_id: the user's name for the experiment.
             release_after: release the run when no client has been seen for so many seconds.
         """
+        self.agree()
         moment = datetime.now(timezone.utc)
         while True:
             run_id = moment.strftime("%Y%m%d%H%M%S%f")
@@ -187,8 +189,10 @@ class Stack:
                 experiment (its latest run), or ``last``.
 
         Raises:
+            ProtocolMismatch: the engine's protocol is another version than ours.
             UnknownRun: there is none; near misses are in the hint.
         """
+        self.agree()
         found = self.exact_run(run_id)
         if found.store.meta():
             return found
@@ -207,6 +211,14 @@ class Stack:
         """A run by its exact id, whether or not it exists."""
         store = RunStore(self.redis, run_id, self.timing)
         return Run(store, lambda: self.publisher, self.settings)
+
+    def agree(self) -> None:
+        """Return if those who share this state speak the same protocol as this process.
+
+        Raises:
+            ProtocolMismatch: they do not.
+        """
+        agree(self.redis, self.settings.broker_name)
 
     def runs(self) -> list[RunInfo]:
         """All runs that this Redis still holds, the latest first."""

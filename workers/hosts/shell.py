@@ -337,6 +337,17 @@ class ShellHost(Asking):
         """End everything of the run on this host and forbid more; see :meth:`Host.dismantle`."""
         self._install("dismantle", round(GRACE * 100), int(remove), bearing=False)
 
+    def tidy(self, marks: Sequence[str] = ()) -> None:
+        """End what a dead run left on this host and remove its directory, which forbids more.
+
+        Args:
+            marks: the NEPIQ_ID of processes that belong to it, also to none of its directories.
+
+        Raises:
+            HostError: something of it cannot be ended or removed.
+        """
+        self._install("tidy", *marks, bearing=False)
+
     @property
     def _start(self) -> tuple[int, int, int]:
         return self.guid, self.occasion, self.token

@@ -2,7 +2,7 @@
 # What has to be atomic on a host: the fence, launches, ends, the journal. POSIX sh on Linux.
 #
 #   sh DIR/supervisor.sh VERB ARGUMENT...      DIR is the directory of one node in one run
-#   sh ./UPLOADED prepare|dismantle RUN NODE ARGUMENT...      in the directory .nepiq
+#   sh ./UPLOADED prepare|dismantle|tidy RUN NODE ARGUMENT...      in the directory .nepiq
 #
 #   .nepiq/lock  able                          what a host needs was found in this boot
 #   .nepiq/ended/<run>-<node>                  a run that has ended here; outlives its files
@@ -35,7 +35,7 @@ fail() {
 
 rights=''
 case ${1-} in
-prepare | dismantle) root=$PWD/$2/$3 self=$PWD/$0 ;;
+prepare | dismantle | tidy) root=$PWD/$2/$3 self=$PWD/$0 ;;
 subdue | clean) root=$2 self=$0 ;;
 launch | launches | supervise | begin | end | clear | run | run_root | write | receive | forget | watch | follow)
     root=${0%/*} self=$0
@@ -984,6 +984,28 @@ dismantle() {
         abandoned '' ''
         [ "$5" -eq 0 ] || { cd "$base" && $as rm -rf "$root" && rmdir "$base/$run" 2>/dev/null; }
     fi
+    echo ok
+}
+
+# tidy RUN NODE TOKEN [MARK]...: the run is dead: end what it left and remove its directory. MARKs
+# are what processes bear, also those whose directory is gone.
+tidy() {
+    shift 3
+    mkdir -p ended || exit
+    exec 5>>lock
+    flock 5 || fail 69 "cannot lock $base/lock"
+    : >"$ended" || exit
+    exec 5>&-
+    [ ! -d "$root" ] || clean "$root" 1 1
+    names='' dirs='' groups=' '
+    for item; do names="$names${names:+$nl}NEPIQ_ID=$item"; done
+    hundredths
+    last=$((cs + 200))
+    if [ -n "$names" ]; then
+        strike TERM
+        outlast
+    fi
+    [ ! -d "$root" ] || fail 69 "cannot remove all of $root"
     echo ok
 }
 

@@ -9,11 +9,17 @@ ENDED = "nepiq:ended"
 WORKERS = "nepiq:workers"
 BEATS = "nepiq:beats"
 MACHINES = "nepiq:machines"
+DRAIN = "nepiq:drain"
 
 
 def active(broker: str) -> str:
     """The set of runs that have work on this broker."""
     return f"nepiq:active:{broker}"
+
+
+def protocol(broker: str) -> str:
+    """The version of the engine's protocol that is in use on this broker."""
+    return f"nepiq:protocol:{broker}"
 
 
 def sweeper(broker: str) -> str:

@@ -1,0 +1,17 @@
+"""What a worker under libfaketime imports.
+
+Its version 0.9.10 fails in clock_nanosleep(2) up to an absolute time, as Python's ``time.sleep``
+has it wait since 3.11 (EINVAL, or no wait at all).
+"""
+
+from __future__ import annotations
+
+import select
+import time
+
+
+def _sleep(seconds: float) -> None:
+    select.select([], [], [], seconds)
+
+
+time.sleep = _sleep

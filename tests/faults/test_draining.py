@@ -1,0 +1,110 @@
+"""Workers that are asked to end: what they hold goes on elsewhere, nothing twice."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from tests.e2e.installation import Installation
+from tests.stand import Stand, until
+
+from nepiq.controller import ExperimentController, ResourceState
+
+pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
+
+
+def user_of(stand: Stand, folder: Path) -> Installation:
+    return Installation(folder / "user", **stand.environment)
+
+
+def begin(stand: Stand, ec: ExperimentController) -> tuple[list[int], int, int]:
+    """Applications in ten seconds' time, one that is being started now, and a long one."""
+    node = ec.register_resource("linux::Node", label="node")
+    tally = stand.home / "tally"
+
+    def app(label: str, command: str, **more: object) -> int:
+        text = f"echo {label} >> {tally}; {command}"
+        return ec.register_resource(
+            "linux::Application", label=label, command=text, connectedTo=node, **more
+        )
+
+    long = app("long", "sleep 300")
+    slow = app("slow", "sleep 3; echo up; sleep 300", startedWhen="output:up")
+    later = [app(f"later-{n}", "true") for n in range(6)]
+    for guid in later:
+        ec.register_condition(guid, "START", long, "STARTED", "6s")
+    ec.deploy()
+    assert ec.wait_started(long, "30s")
+    until(lambda: tally.exists() and "slow" in tally.read_text(), 10.0, "slow did not begin")
+    return later, slow, long
+
+
+def went_well(stand: Stand, ec: ExperimentController, later: list[int], slow: int) -> None:
+    assert ec.wait_started(slow, "30s")
+    assert ec.wait_finished(later, "30s")
+    assert {ec.state(guid) for guid in later} == {ResourceState.FINISHED}
+    names = (stand.home / "tally").read_text().split()
+    assert sorted(names) == sorted({"long", "slow", *(f"later-{n}" for n in range(6))})
+    events = list(stand.stack().run(ec.run_id).events())
+    assert [event for event in events if event.what == "lost"] == []
+
+
+def follower(stand: Stand, run_id: str) -> str:
+    """Which worker follows the journal of the run's node; empty if none."""
+    store = stand.stack().run(run_id).store
+    told = store.redis.hget(store.keys.of("journal"), 1) or b""
+    live = [end for end in store.watches().values() if end > store.now()]
+    return told.decode() if live else ""
+
+
+@pytest.mark.parametrize("how", ["drain", "SIGTERM"])
+def test_what_it_holds_goes_to_another(tmp_path: Path, how: str) -> None:
+    with Stand(tmp_path) as stand:
+        first = stand.start_worker("first")
+        with stand.experiment() as ec:
+            later, slow, _ = begin(stand, ec)
+            assert '"first@here"' in follower(stand, ec.run_id)
+            stand.start_worker("second")
+            if how == "drain":
+                done = user_of(stand, tmp_path).nepiq("drain", "first")
+                assert (done.code, done.out) == (0, "")
+                assert "first@here: has ended" in done.err
+            else:
+                first.signal(signal.SIGTERM)
+            assert first.ended(20.0) == 0
+            names = [info.name for info in stand.stack().workers()]
+            assert names == ["second@here"]
+            until(lambda: '"second@here"' in follower(stand, ec.run_id), 5.0, "nobody follows")
+            went_well(stand, ec, later, slow)
+
+
+def test_running_steps_are_handed_over_when_their_time_is_up(tmp_path: Path) -> None:
+    with Stand(tmp_path) as stand:
+        first = stand.start_worker("first")
+        with stand.experiment() as ec:
+            later, slow, _ = begin(stand, ec)
+            stand.start_worker("second")
+            done = user_of(stand, tmp_path).nepiq("drain", "first", "--timeout", "100ms")
+            assert done.code == 0, done.err
+            assert first.ended(10.0) == 0
+            assert "handing over 1 running steps" in first.text()
+            went_well(stand, ec, later, slow)
+            assert stand.stack().run(ec.run_id).store.step(f"{slow}.start").lost == 0
+
+
+def test_what_is_bound_to_its_machine_keeps_it(tmp_path: Path) -> None:
+    with Stand(tmp_path) as stand:
+        first = stand.start_worker("first")
+        user = user_of(stand, tmp_path)
+        with stand.experiment("bound") as ec:
+            ec.register_resource("linux::Node", label="laptop")
+            ec.deploy()
+            assert ec.wait_deployed(timeout="30s")
+            done = user.nepiq("drain", "here")
+            assert done.code == 2
+            assert f"laptop of bound (run {ec.run_id})" in done.complaint
+            assert first.process.poll() is None
+        assert user.nepiq("drain", "nobody").code == 2
+        assert user.nepiq("drain", "here").code == 0
+        assert first.ended(10.0) == 0
