@@ -120,8 +120,7 @@ def connect(url: str, timeout: float = 5.0) -> Redis:
                 if advice or time.monotonic() + 0.2 > end:
                     raise errors.RedisUnreachable(
                         f"Redis at {shown_url(url)} does not answer: {error}",
-                        hint=advice or "start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL; "
-                        "with neither set, nepiq uses a private one",
+                        hint=advice or _silence(error, url),
                     ) from error
                 time.sleep(0.1)
     except redis.ResponseError as error:
@@ -146,14 +145,22 @@ def _advice(error: Exception, url: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in told:
         return "NEPIQ_REDIS_CA must name the CA that signed Redis' certificate, for this host name"
     if "CERTIFICATE_REQUIRED" in told or "HANDSHAKE_FAILURE" in told or "UNKNOWN_CA" in told:
-        return (
-            "Redis wants a certificate that its CA signed: NEPIQ_REDIS_CERT and NEPIQ_REDIS_KEY"
-        )
+        return "Redis wants a certificate that its CA signed: NEPIQ_REDIS_CERT and NEPIQ_REDIS_KEY"
     if "WRONG_VERSION_NUMBER" in told or "RECORD_LAYER_FAILURE" in told:
         return "this port does not speak TLS: write redis:// if that is meant"
-    if "Connection closed by server" in told and url.startswith("redis://"):
-        return "if this port speaks TLS, write rediss://"
     return ""
+
+
+def _silence(error: Exception, url: str) -> str:
+    """What to do about a Redis that does not answer in time."""
+    told = str(error)
+    ended = "closed by server" in told or "reset by peer" in told
+    if ended and url.startswith("redis://"):
+        return "if this port speaks TLS, write rediss://"
+    return (
+        "start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL; "
+        "with neither set, nepiq uses a private one"
+    )
 
 
 class Stack:

@@ -34,7 +34,9 @@ class Authority:
         self._new_key(key)
         _openssl("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", request)
         options = self.folder / f"{name}.ext"
-        options.write_text(f"subjectAltName=IP:{address}\n" if address else "keyUsage=digitalSignature\n")
+        options.write_text(
+            f"subjectAltName=IP:{address}\n" if address else "keyUsage=digitalSignature\n"
+        )
         _openssl(
             *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key),
             *("-CAcreateserial", "-days", "30", "-extfile", options, "-out", made),

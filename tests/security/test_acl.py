@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import AuthenticationError
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 from tests.security import calls
 from tests.security.site import Site
 from tests.stand import until
@@ -83,12 +82,7 @@ def test_it_suffices_for_workers_clients_and_monitors(site: Site, tmp_path: Path
         sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "events", "--dump"
     )
     with site.operator() as operator:
-        until(
-            lambda: b"celeryev" in operator.execute_command("CLIENT", "LIST", "TYPE", "pubsub")
-            or operator.pubsub_numpat() > 2,
-            20.0,
-            "nobody subscribed to events",
-        )
+        until(lambda: operator.pubsub_numpat() > 1, 20.0, "nobody subscribed to events")
     watching.signal(signal.SIGTERM)
     watching.ended()
     assert refused(site) == []
@@ -132,15 +126,18 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize("command", FORBIDDEN)
 def test_it_may_do_nothing_else(site: Site, command: str) -> None:
-    with site.redis() as redis, pytest.raises(Exception, match="(?i)permission|denied") as caught:
+    with site.redis() as redis, pytest.raises(ResponseError) as caught:
         redis.execute_command(*command.split())
-    assert isinstance(caught.value, NoPermissionError) or "permission" in str(caught.value).lower()
+    # DEBUG is refused to everybody, before Redis looks who it is; a part of SORT has its own words.
+    said = str(caught.value)
+    refusal = "not allowed" in said or "insufficient ACL permissions" in said
+    assert isinstance(caught.value, NoPermissionError) or refusal
 
 
 def test_nor_through_a_script(site: Site) -> None:
     with site.redis() as redis:
         for script in ("return redis.call('FLUSHALL')", "return redis.call('GET', 'other')"):
-            with pytest.raises(Exception, match="(?i)permission|acl"):
+            with pytest.raises(ResponseError, match="can't run|can't access|No permission"):
                 redis.eval(script, 0)
 
 
