@@ -48,6 +48,8 @@ else:
 
 log = logging.getLogger("nepiq.worker")
 
+_LONGEST_NAME = 1000
+
 
 class Channel(_Channel):
     """A channel that keeps its client, and returns no messages over a lost connection."""
@@ -86,6 +88,7 @@ class Transport(_Transport):
     def _deliver(self, message: Any, queue: str) -> None:
         """Hand a message to whoever consumes it, unless its form makes that impossible."""
         try:
+            _check(message)
             super()._deliver(message, queue)
         except (RedisError, OSError):
             raise
@@ -102,6 +105,14 @@ class Transport(_Transport):
             return
         for channel in held:
             channel.basic_reject(tag, requeue=False)
+
+
+def _check(message: Any) -> None:
+    """Refuse names that Celery would write into its log at any length."""
+    headers = message["headers"] or {}
+    for name in ("task", "id"):
+        if len(str(headers.get(name, ""))) > _LONGEST_NAME:
+            raise ValueError(f"its {name} is longer than {_LONGEST_NAME} characters")
 
 
 def _brief(error: Exception) -> str:

@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 from tests.stand import Stand, Worker, until
 
+from nepiq.controller.engine.store.records import ResourceSpec
 from nepiq.controller.engine.publisher import task_message
 from nepiq.controller.engine.stack import connect
 
@@ -66,7 +67,8 @@ def task(name: str, args: Any, **headers: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """One worker, so that it is the one that gets every message."""
-    with Stand(tmp_path_factory.mktemp("stand")) as made:
+    imports = {"NEPIQ_IMPORTS": "tests.security.calls"}
+    with Stand(tmp_path_factory.mktemp("stand"), **imports) as made:
         made.start_worker(threads=4)
         yield made
 
@@ -239,3 +241,47 @@ def test_nothing_is_imported_because_of_a_message(
         stand.workers.remove(worker)
 
 
+
+
+def test_nor_because_of_a_record(stand: Stand, tmp_path: Path) -> None:
+    """Somebody writes resources into Redis whose type or call is where workers do not look."""
+    bait, module = tmp_path / "imported", tmp_path / "bait_module.py"
+    module.write_text(f"open({str(bait)!r}, 'w').close()\ndef run(): pass\n")
+    calls = [
+        {"function": "bait_module:run", "args": [], "kwargs": {}},
+        {"function": "os:system", "args": [f"touch {bait}"], "kwargs": {}},
+        {"function": "nepiq.workers.callbacks:json.loads", "args": ["1"], "kwargs": {}},
+        {"function": "tests.security.calls:os.system", "args": [f"touch {bait}"], "kwargs": {}},
+        {"function": "tests.security.calls:Path", "args": ["x"], "kwargs": {}},
+        {"method": "_leave", "args": [], "kwargs": {}},
+        {"method": "deploy.__func__.__globals__", "args": [], "kwargs": {}},
+    ]
+    types = ["bait_module::Thing", "tests::Bait", "os::system"]
+    specs = [ResourceSpec(100 + n, rtype, f"t{n}", critical=False) for n, rtype in enumerate(types)]
+    specs += [
+        ResourceSpec(
+            *(200 + n, "nepiq::Callback", f"c{n}"), attributes={"call": json.dumps(call)}
+        )
+        for n, call in enumerate(calls)
+    ]
+    with stand.experiment("records") as ec:
+        ec.register_resource("nepiq::Null", label="idle")
+        ec.deploy()
+        run = stand.stack().run(ec.run_id)
+        assert run.store.upload("forger", specs) == "OK"
+        run.deploy([spec.guid for spec in specs])
+
+        def ended() -> bool:
+            records = run.records([spec.guid for spec in specs])
+            return all(record.state in {"FAILED", "FINISHED"} for record in records)
+
+        until(ended, 20.0, "they did not end")
+        for record in run.records([spec.guid for spec in specs]):
+            if record.guid < 200:
+                assert record.state == "FAILED"
+                assert "cannot import" in str(record.error)
+            else:
+                assert record.attributes["outcome"] == "ERROR"
+                told = record.attributes["traceback"]
+                assert "NotAllowed" in told or "ClassNotImportable" in told
+    assert not bait.exists()
