@@ -14,9 +14,9 @@ import pytest
 from redis import Redis
 from tests.stand import Stand, Worker, until
 
-from nepiq.controller.engine.store.records import ResourceSpec
 from nepiq.controller.engine.publisher import task_message
 from nepiq.controller.engine.stack import connect
+from nepiq.controller.engine.store.records import ResourceSpec
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
@@ -241,8 +241,6 @@ def test_nothing_is_imported_because_of_a_message(
         stand.workers.remove(worker)
 
 
-
-
 def test_nor_because_of_a_record(stand: Stand, tmp_path: Path) -> None:
     """Somebody writes resources into Redis whose type or call is where workers do not look."""
     bait, module = tmp_path / "imported", tmp_path / "bait_module.py"
@@ -259,9 +257,7 @@ def test_nor_because_of_a_record(stand: Stand, tmp_path: Path) -> None:
     types = ["bait_module::Thing", "tests::Bait", "os::system"]
     specs = [ResourceSpec(100 + n, rtype, f"t{n}", critical=False) for n, rtype in enumerate(types)]
     specs += [
-        ResourceSpec(
-            *(200 + n, "nepiq::Callback", f"c{n}"), attributes={"call": json.dumps(call)}
-        )
+        ResourceSpec(*(200 + n, "nepiq::Callback", f"c{n}"), attributes={"call": json.dumps(call)})
         for n, call in enumerate(calls)
     ]
     with stand.experiment("records") as ec:

@@ -48,7 +48,7 @@ def site(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iter
 EXPERIMENT = """
 with ExperimentController("tls") as ec:
     node = ec.register_resource("linux::Node", label="here")
-    app = ec.register_resource("linux::Application", label="app", connectedTo=node, command="echo safe")
+    app = ec.register_resource("linux::Application", connectedTo=node, command="echo safe")
     ec.deploy()
     ec.wait_finished(app)
     print(ec.trace(app, "stdout"))
@@ -123,7 +123,7 @@ def test_no_tls_where_redis_speaks_it(site: Site, tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEPIQ_BROKER_URL", "rediss://redis.lab/0")
     monkeypatch.setenv("NEPIQ_REDIS_CA", "/nowhere/ca.crt")
-    with pytest.raises(InvalidValue, match="NEPIQ_REDIS_CA='/nowhere/ca.crt' is no file"):
+    with pytest.raises(InvalidValue, match=r"NEPIQ_REDIS_CA='/nowhere/ca.crt' is no file"):
         Settings.from_environment()
 
 
