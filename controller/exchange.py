@@ -156,7 +156,9 @@ def download(
         TraceNotFound: there is no such trace or file.
         FileMissing: this machine cannot write the file.
         HostError: it was changed while it was read; nothing is left of it.
+        InvalidValue: ``name`` cannot be the path of a file.
     """
+    transfer.check_path(name)
     record = run.record(guid)
     goal = Path(path)
     goal = goal / Path(name).name if goal.is_dir() else goal

@@ -77,6 +77,9 @@ class Settings:
         broker_url: Redis for Celery's messages (``NEPIQ_BROKER_URL``). With this and
             ``state_url`` empty, the embedded stack of this user is used.
         state_url: Redis for the state of runs (``NEPIQ_STATE_URL``); the broker's if empty.
+            With TLS, ``rediss://``, both URLs carry the files in their query as redis-py names
+            them (``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``); ``NEPIQ_REDIS_CA``,
+            ``NEPIQ_REDIS_CERT`` and ``NEPIQ_REDIS_KEY`` put them there.
         broker_name: name of the broker, the same for everybody who uses it
             (``NEPIQ_BROKER_NAME``). Its workers sweep the runs that were deployed through it.
         imports: modules that workers import resource types and callbacks from
@@ -124,8 +127,8 @@ class Settings:
         Raises:
             InvalidValue: a variable has a value that cannot be used; it is named.
         """
-        broker = os.environ.get("NEPIQ_BROKER_URL", "")
-        state = os.environ.get("NEPIQ_STATE_URL", "")
+        broker = _with_tls(os.environ.get("NEPIQ_BROKER_URL", ""))
+        state = _with_tls(os.environ.get("NEPIQ_STATE_URL", ""))
         return cls(
             broker_url=broker or state,
             state_url=state or broker,
@@ -151,6 +154,31 @@ class Settings:
     def embedded(self) -> bool:
         """True if no Redis was named, so that the embedded stack serves."""
         return not self.broker_url
+
+
+_TLS_FILES = {
+    "NEPIQ_REDIS_CA": "ssl_ca_certs",
+    "NEPIQ_REDIS_CERT": "ssl_certfile",
+    "NEPIQ_REDIS_KEY": "ssl_keyfile",
+}
+
+
+def _with_tls(url: str) -> str:
+    """A ``rediss://`` URL with the files that the environment names, unless it names its own."""
+    if not url.startswith("rediss://"):
+        return url
+    from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    for variable, option in _TLS_FILES.items():
+        path = os.environ.get(variable, "")
+        if not path or option in query:
+            continue
+        if not os.access(path, os.R_OK):
+            raise InvalidValue(f"{variable}={path!r} is no file that this user can read")
+        query[option] = path
+    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 def _words(text: str) -> tuple[str, ...]:

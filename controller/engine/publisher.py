@@ -32,6 +32,7 @@ MOST_APART, SHARES = 8, 3
 _NO_ETA = 0.001
 _ANNOUNCE = 8
 _NAMED = 8
+_LONGEST_SHOWN = 300
 # How a lost connection is made again while something is sent, as Celery does.
 _RETRY = {"max_retries": 3, "interval_start": 0.0, "interval_step": 0.2, "interval_max": 0.2}
 
@@ -144,8 +145,8 @@ class Publisher:
                 self._send(producer, *message)
 
     def call(self, task: str, queue_name: str, args: list[Any], *, shown: str) -> None:
-        """Send one task that is not a step."""
-        self._send(self._producer(), task, queue_name, args, shown, 0.0)
+        """Send one task that is not a step; of a long ``shown`` the beginning."""
+        self._send(self._producer(), task, queue_name, args, shown[:_LONGEST_SHOWN], 0.0)
 
     def close(self) -> None:
         """Close this thread's connection."""

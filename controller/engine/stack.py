@@ -60,8 +60,11 @@ def broker_url(url: str) -> str:
     """The URL in the form of our Celery transport.
 
     In Celery's own form of a socket's URL, ``redis+socket://``, the part before the plus names
-    the transport, which must be ours (see :mod:`.transport`).
+    the transport, which must be ours (see :mod:`.transport`). With a transport that is named,
+    kombu takes no notice of ``rediss://`` but of TLS options in the query.
     """
+    if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
+        url += ("&" if "?" in url else "?") + "ssl_cert_reqs=required"
     return _socket_url("nepiq+socket", url, "virtual_host")
 
 
@@ -76,10 +79,11 @@ def _socket_url(scheme: str, url: str, database: str) -> str:
 def shown_url(url: str) -> str:
     """The URL without a password, for messages."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    user, at, host = parts.netloc.rpartition("@")
+    if ":" in user:
+        user = user.partition(":")[0] + ":***"
+    query = re.sub(r"((?:^|&)[^=&]*password=)[^&]*", r"\1***", parts.query)
+    return urlunsplit(parts._replace(netloc=user + at + host, query=query))
 
 
 def connect(url: str, timeout: float = 5.0) -> Redis:
@@ -113,21 +117,51 @@ def connect(url: str, timeout: float = 5.0) -> Redis:
                 probe.ping()
                 return client
             except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-                refused = isinstance(error, redis.AuthenticationError)
-                if refused or time.monotonic() + 0.2 > end:
+                advice = _advice(error, url)
+                if advice or time.monotonic() + 0.2 > end:
                     raise errors.RedisUnreachable(
                         f"Redis at {shown_url(url)} does not answer: {error}",
-                        hint="start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL; "
-                        "with neither set, nepiq uses a private one",
+                        hint=advice or _silence(error, url),
                     ) from error
                 time.sleep(0.1)
     except redis.ResponseError as error:
         raise errors.RedisUnreachable(
             f"Redis at {shown_url(url)} refuses us: {error}",
-            hint="user and password belong into the URL: redis://user:password@host:6379/0",
+            hint=_LOGIN,
         ) from error
     finally:
         probe.close()
+
+
+_LOGIN = "user and password belong into the URL: redis://user:password@host:6379/0"
+
+
+def _advice(error: Exception, url: str) -> str:
+    """What to do about an error that time does not mend; empty for others."""
+    if isinstance(error, redis.AuthenticationError):
+        return _LOGIN
+    told = str(error)
+    if isinstance(error, FileNotFoundError):
+        return "correct NEPIQ_REDIS_CA, NEPIQ_REDIS_CERT and NEPIQ_REDIS_KEY"
+    if "CERTIFICATE_VERIFY_FAILED" in told:
+        return "NEPIQ_REDIS_CA must name the CA that signed Redis' certificate, for this host name"
+    if "CERTIFICATE_REQUIRED" in told or "HANDSHAKE_FAILURE" in told or "UNKNOWN_CA" in told:
+        return "Redis wants a certificate that its CA signed: NEPIQ_REDIS_CERT and NEPIQ_REDIS_KEY"
+    if "WRONG_VERSION_NUMBER" in told or "RECORD_LAYER_FAILURE" in told:
+        return "this port does not speak TLS: write redis:// if that is meant"
+    return ""
+
+
+def _silence(error: Exception, url: str) -> str:
+    """What to do about a Redis that does not answer in time."""
+    told = str(error)
+    ended = "closed by server" in told or "reset by peer" in told
+    if ended and url.startswith("redis://"):
+        return "if this port speaks TLS, write rediss://"
+    return (
+        "start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL; "
+        "with neither set, nepiq uses a private one"
+    )
 
 
 class Stack:

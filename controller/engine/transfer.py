@@ -47,6 +47,9 @@ class FileFacts:
 Told = Callable[[FileFacts], None]
 
 
+_LONGEST_PATH = 4096  # bytes; PATH_MAX of Linux
+
+
 def new_id() -> str:
     """An id for a transfer."""
     return secrets.token_hex(8)
@@ -78,6 +81,23 @@ class _Tries:
         """Count a try that ended in silence; True if that has been enough."""
         self._vain = 1 if moved else self._vain + 1
         return self._vain >= TRIES
+
+
+def check_path(path: str) -> None:
+    """Refuse what no host takes for the path of a file.
+
+    Raises:
+        InvalidValue: it is too long, or holds what a path cannot.
+    """
+    try:
+        usable = len(path.encode()) < _LONGEST_PATH and "\0" not in path
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        raise errors.InvalidValue(
+            f"{path[:60]!r} cannot be a path",
+            hint=f"less than {_LONGEST_PATH} bytes of text, no NUL character",
+        )
 
 
 def facts(run: Run, guid: int, path: str) -> FileFacts:
@@ -119,6 +139,7 @@ def fetch(
         TransferSilent: no worker of the site sends it.
         HostError: it was changed while it was read.
     """
+    check_path(path)
     queue = run.queue_of(guid)
     tries = _Tries(run, new_id(), queue)
     taking = _Taking(path, offset, length, before, told)
@@ -255,6 +276,7 @@ def upload(
         TransferSilent: no worker of the site takes it.
         HostError: it was changed while it was read.
     """
+    check_path(path)
     queue = run.queue_of(guids[0])
     transfer = new_id()
     tries = _Tries(run, transfer, queue)

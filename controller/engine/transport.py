@@ -1,19 +1,25 @@
-"""Celery's Redis transport, able to outlive a restart of Redis, and with less work a message.
+"""Celery's Redis transport, able to outlive Redis and foreign messages, and with less work for each.
 
 kombu 5.7 ends the worker process when Redis goes away while messages are held: closing the old
 channel tries to give them back through a connection that no longer exists, which raises an
 AttributeError that nothing catches. The steps behind those messages are due in the state's
 alarms, so the sweeper sends them again; there is nothing to give back.
 
-It also makes a new client object of redis-py for each message that is published or acknowledged,
+A message that is none, or of another form than kombu writes, would end the process too, and the
+next worker after it when it is delivered again. It is dropped, with a line in the log.
+
+kombu also makes a new client object of redis-py for each message that is published or acknowledged,
 though all of them share one pool of connections: a sixth of what a worker does for a short step.
 """
 
 from __future__ import annotations
 
+import logging
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from kombu.transport import redis as kombu_redis
+from redis import RedisError
 
 if TYPE_CHECKING:
 
@@ -26,10 +32,23 @@ if TYPE_CHECKING:
 
         def _create_client(self, asynchronous: bool = False) -> Any: ...
 
-    class _Transport: ...
+        def _brpop_read(self, **options: Any) -> Any: ...
+
+        def basic_reject(self, delivery_tag: Any, requeue: bool = False) -> None: ...
+
+    class _Transport:
+        channels: list[Any]
+
+        def _deliver(self, message: Any, queue: str) -> None: ...
+
 else:
     _Channel = kombu_redis.Channel
     _Transport = kombu_redis.Transport
+
+
+log = logging.getLogger("nepiq.worker")
+
+_LONGEST_NAME = 1000
 
 
 class Channel(_Channel):
@@ -45,6 +64,14 @@ class Channel(_Channel):
             self._kept = super()._create_client()
         return self._kept
 
+    def _brpop_read(self, **options: Any) -> Any:
+        """Take a message from a queue; what cannot be read is gone from it by now."""
+        try:
+            return super()._brpop_read(**options)
+        except (ValueError, RecursionError) as error:
+            log.warning("dropped a message that is none: %s", _brief(error))
+            raise Empty from None
+
     def close(self) -> None:
         """Close the channel; give held messages back only while there is a connection."""
         qos, connection = self._qos, self.connection
@@ -57,3 +84,37 @@ class Transport(_Transport):
     """The Redis transport with the channel above."""
 
     Channel = Channel
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        """Hand a message to whoever consumes it, unless its form makes that impossible."""
+        try:
+            _check(message)
+            super()._deliver(message, queue)
+        except (RedisError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a foreign message causes
+            log.warning("dropped a message that is none of ours: %s", _brief(error))
+            self._forget(message)
+
+    def _forget(self, message: Any) -> None:
+        """Take it off the messages that are held, so that it does not come back."""
+        try:
+            tag = message["properties"]["delivery_tag"]
+            held = [channel for channel in self.channels if tag in channel.qos._delivered]  # noqa: SLF001
+        except (KeyError, TypeError):
+            return
+        for channel in held:
+            channel.basic_reject(tag, requeue=False)
+
+
+def _check(message: Any) -> None:
+    """Refuse names that Celery would write into its log at any length."""
+    headers = message["headers"] or {}
+    for name in ("task", "id"):
+        if len(str(headers.get(name, ""))) > _LONGEST_NAME:
+            raise ValueError(f"its {name} is longer than {_LONGEST_NAME} characters")
+
+
+def _brief(error: Exception) -> str:
+    """The kind of an error and the beginning of its text, which may quote the message."""
+    return f"{type(error).__name__}: {error}"[:200]

@@ -213,6 +213,7 @@ class Attribute(Generic[T]):
             return None
         try:
             stored, parsed = self._read(value)
+            _writable(stored)
             self._limit(stored, parsed)
         except InvalidValue as error:
             secret = Flag.CREDENTIAL in self.flags
@@ -312,6 +313,22 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "written"):
         return _plain(value.written())
     raise InvalidValue("must be text, a number, a list or a mapping of these")
+
+
+def _writable(stored: Any) -> None:
+    """Refuse text that is no Unicode: half of a surrogate pair, as of a file name not in UTF-8."""
+    if isinstance(stored, str):
+        try:
+            stored.encode()
+        except UnicodeEncodeError:
+            raise InvalidValue("must be text that UTF-8 can write") from None
+    elif isinstance(stored, dict):
+        for key, item in stored.items():
+            _writable(key)
+            _writable(item)
+    elif isinstance(stored, list):
+        for item in stored:
+            _writable(item)
 
 
 def _span(low: float | None, high: float | None) -> str:

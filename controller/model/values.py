@@ -183,6 +183,8 @@ class Environment(dict[str, str]):
                 raise InvalidValue(f"must have variable names like PATH_2, not {name!r}")
             if isinstance(text, bool) or not isinstance(text, (str, int, float)):
                 raise InvalidValue(f"must give {name} text or a number, not {text!r}")
+            if "\0" in str(text):
+                raise InvalidValue(f"must not have a NUL character in {name}")
         return cls((name, str(text)) for name, text in pairs)
 
 

@@ -6,17 +6,30 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...controller.engine.stack import shown_url
 from ...controller.model.values import SecretReference
 from ...controller.settings import machine_name
 
 _LONGEST = 4096  # bytes of a line that a shell is given; no password is longer
 
+_URLS = ("NEPIQ_BROKER_URL", "NEPIQ_STATE_URL")
+_PASSWORDS = ("NEPIQ_REDIS_PASSWORD", "NEPIQ_REDIS_OPERATOR_PASSWORD")
+
 _variables: set[str] = set()
 
 
 def without_secrets(environment: Mapping[str, str]) -> Mapping[str, str]:
-    """An environment for commands on this machine, without variables that hold secrets."""
-    return {name: value for name, value in environment.items() if name not in _variables}
+    """An environment for commands on this machine, without variables that hold secrets.
+
+    Those are what references name, the password of Redis, and URLs of Redis with a password.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in _variables
+        and name not in _PASSWORDS
+        and (name not in _URLS or shown_url(value) == value)
+    }
 
 
 class Secret:

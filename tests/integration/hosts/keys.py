@@ -37,12 +37,12 @@ def _answers(path: str) -> bool:
 
 
 @contextmanager
-def agent(folder: Path, *keys: Path) -> Iterator[str]:
-    """An ssh-agent with keys whose passphrase is ``secret``, or none; gives its socket."""
+def agent(folder: Path, *keys: Path, passphrase: str = "secret") -> Iterator[str]:
+    """An ssh-agent with keys that have this passphrase, or none; gives its socket."""
     path = str(folder / "agent")
     process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     ask = folder / "ask"
-    ask.write_text("#!/bin/sh\necho secret\n")
+    ask.write_text(f"#!/bin/sh\necho {passphrase}\n")
     ask.chmod(0o700)
     env = {**os.environ, "SSH_AUTH_SOCK": path, "SSH_ASKPASS": str(ask)}
     env["SSH_ASKPASS_REQUIRE"] = "force"

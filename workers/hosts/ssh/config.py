@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ....controller.errors import HostError, InvalidValue
 from ....controller.model.login import Login
-from .options import expand, read, tokens
+from .options import expand, expand_for_shell, read, tokens
 
 _KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 _GLOBAL_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
@@ -119,7 +119,7 @@ def _resolve(login: Login, file: str) -> Target:
         accept_new=login.accept_new
         or one("stricthostkeychecking").lower() in {"accept-new", "no", "off", "false"},
         gateway=gateway,
-        proxy_command="" if command.lower() in {"", "none"} else expand(command, known),
+        proxy_command="" if command.lower() in {"", "none"} else expand_for_shell(command, known),
     )
 
 

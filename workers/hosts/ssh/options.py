@@ -27,6 +27,9 @@ _COMMANDS = ("proxycommand", "knownhostscommand", "localcommand", "remotecommand
 #: Of these the first that is given shuts out the other.
 _RIVALS = {"proxyjump": "proxycommand", "proxycommand": "proxyjump"}
 _MATCH_EXEC_SECONDS = 10.0
+#: Tokens for what experiments name, and what in it a shell or ssh would not take for a plain word.
+_NAMES = frozenset("hknr")
+_NO_WORD = re.compile(r"[\s\x00-\x1f\x7f'\"`$\\;&<>|(){}*?!#~]|^-|^$")
 
 
 def read(file: str, host: str, given: Mapping[str, str]) -> dict[str, list[str]]:
@@ -84,6 +87,21 @@ def expand(text: str, tokens: Mapping[str, str]) -> str:
         return tokens[match[1]]
 
     return re.sub(r"%(.?)", meaning, text)
+
+
+def expand_for_shell(text: str, tokens: Mapping[str, str]) -> str:
+    """As :func:`expand`, for a command: refuses what a shell would take for more than a word.
+
+    Names of machines and users come from experiments, the command from whoever runs the worker.
+
+    Raises:
+        ValueError: a token stands for such text, or for nothing here.
+    """
+    for letter in re.findall(r"%(.?)", text):
+        value = tokens.get(letter, "")
+        if letter in _NAMES and _NO_WORD.search(value):
+            raise ValueError(f"{value!r} has characters that must not go into {text!r}")
+    return expand(text, tokens)
 
 
 def matches(text: str, patterns: Iterable[str]) -> bool:
@@ -201,7 +219,7 @@ class _Reader:
         if criterion == "localuser":
             return matches(self.tokens()["u"], patterns)
         if criterion == "exec":
-            return _succeeds(expand(value, self.tokens()))
+            return _succeeds(expand_for_shell(value, self.tokens()))
         raise ValueError(f"Match {criterion} is not supported")
 
     def tokens(self) -> dict[str, str]:
