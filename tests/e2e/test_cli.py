@@ -24,18 +24,8 @@ pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.
 ROOT = Path(__file__).parents[2]
 VERBS = ["run", "validate", "plan", "convert", "schema", "ls", "status", "timeline", "plot", "why"]
 VERBS += ["attach", "trace", "logs", "download"]
-VERBS += [
-    "upload",
-    "results",
-    "release",
-    "up",
-    "down",
-    "worker",
-    "drain",
-    "clean",
-    "doctor",
-    "version",
-]
+VERBS += ["upload", "results", "release", "forget", "up", "down", "worker"]
+VERBS += ["drain", "clean", "doctor", "version"]
 EXPERIMENT = """
 ec = ExperimentController("shown")
 node = ec.register_resource("linux::Node", label="here")

@@ -308,6 +308,7 @@ class ResourceRecord:
         site: the site of that machine.
         limit: how many steps may do I/O there at once.
         gone: why its machine counts as gone.
+        silent: since when its machine does not answer, seconds since the epoch.
     """
 
     guid: int
@@ -332,6 +333,7 @@ class ResourceRecord:
     site: str
     limit: int | None
     gone: dict[str, Any] | None
+    silent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
