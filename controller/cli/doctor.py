@@ -193,5 +193,7 @@ def _runs(access: Access) -> Finding:
     outlived = access.stack.outlived()
     if outlived:
         told = f"{plural(outlived, 'released run')} kept for longer than NEPIQ_RETENTION"
-        return Finding("runs", ok=False, told=told, fix="nepiq forget RUN; workers do it themselves")
+        return Finding(
+            "runs", ok=False, told=told, fix="nepiq forget RUN; workers do it themselves"
+        )
     return Finding("runs", ok=True, told=f"{len(active)} active, no step overdue")

@@ -19,36 +19,36 @@ pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.
 
 def test_what_is_late_and_why(stand: Stand) -> None:
     worker = stand.start_worker()
-    with stand.experiment("late") as ec:
-        node = ec.register_resource("linux::Node", label="laptop")
-        app = ec.register_resource(
-            "linux::Application",
-            label="slow",
-            command="sleep 300",
-            startedWhen="output:never",
-            connectedTo=node,
-        )
-        null = ec.register_resource("nepiq::Null", label="null")
-        ec.register_condition(null, "START", node, "READY", "1s")
-        ec.deploy([node, app])
-        run = stand.stack().run(ec.run_id)
-        until(lambda: run.store.step(f"{app}.start").status == "claimed", 20.0, "not begun")  # type: ignore[union-attr]
-        assert overdue(run) == []
-        worker.signal(signal.SIGKILL)
-        worker.ended()
-        stand.pretend_worker()
-        ec.deploy([null], wait_all_ready=False)
-        # It takes a minute until somebody is told, and a start may take one; we ask sooner.
-        found = {(item.about, item.label): item.why for item in overdue(run, slack=-600.0)}
-        assert "is being carried out by w0@here" in found["step", "slow"]
-        assert "a worker of queue nepiq takes it next" in found["step", "null"]
-        store = run.store
-        store.redis.zadd(store.keys.of("watch"), {node: time.time() - 20})
-        stand.stack().redis.zrem(keys.BEATS, "pretended")
-        found = {(item.about, item.label): item.why for item in overdue(run, slack=-600.0)}
-        assert "nobody follows what ends on it" in found["journal", "laptop"]
-        assert "no worker serves queue nepiq" in found["step", "null"]
-        ec.detach()
+    ec = stand.experiment("late")
+    node = ec.register_resource("linux::Node", label="laptop")
+    app = ec.register_resource(
+        "linux::Application",
+        label="slow",
+        command="sleep 300",
+        startedWhen="output:never",
+        connectedTo=node,
+    )
+    null = ec.register_resource("nepiq::Null", label="null")
+    ec.register_condition(null, "START", node, "READY", "1s")
+    ec.deploy([node, app])
+    run = stand.stack().run(ec.run_id)
+    until(lambda: run.store.step(f"{app}.start").status == "claimed", 20.0, "not begun")  # type: ignore[union-attr]
+    assert overdue(run) == []
+    worker.signal(signal.SIGKILL)
+    worker.ended()
+    stand.pretend_worker()
+    ec.deploy([null], wait_all_ready=False)
+    # It takes a minute until somebody is told, and a start may take one; we ask sooner.
+    found = {(item.about, item.label): item.why for item in overdue(run, slack=-600.0)}
+    assert "is being carried out by w0@here" in found["step", "slow"]
+    assert "a worker of queue nepiq takes it next" in found["step", "null"]
+    store = run.store
+    store.redis.zadd(store.keys.of("watch"), {node: time.time() - 20})
+    stand.stack().redis.zrem(keys.BEATS, "pretended")
+    found = {(item.about, item.label): item.why for item in overdue(run, slack=-600.0)}
+    assert "nobody follows what ends on it" in found["journal", "laptop"]
+    assert "no worker serves queue nepiq" in found["step", "null"]
+    ec.detach()
     run.release()
     found = {(item.about, item.label): item.why for item in overdue(run, slack=-600.0)}
     assert "its release makes no progress" in found["release", ""]
