@@ -60,6 +60,7 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("upload", files.upload, "nepiq upload last server client ./input.bin data/input.bin"),
     ("results", results.results, "nepiq results last ./results"),
     ("release", runs.release, "nepiq release last"),
+    ("forget", runs.forget, "nepiq forget last"),
     ("up", stack.up, "nepiq up"),
     ("down", stack.down, "nepiq down"),
     ("worker", stack.worker, "nepiq worker --site lab2 --concurrency 16"),

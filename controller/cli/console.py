@@ -107,5 +107,8 @@ def simple_table(*columns: str) -> Table:
     """A table without lines."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name, no_wrap=name != columns[-1], overflow="ellipsis")
+        # Titles are read on narrow terminals too, and figures are no longer than they.
+        table.add_column(
+            name, no_wrap=name != columns[-1], overflow="ellipsis", min_width=len(name)
+        )
     return table

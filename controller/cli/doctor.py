@@ -16,13 +16,13 @@ from ..access import Access
 from ..engine import WorkerInfo, clock
 from ..engine.contact import contact
 from ..errors import NepiqError
+from ..reports.overdue import Overdue, overdue, shown
 from ..reports.words import duration, plural, some
 from ..settings import Settings
 from .console import print_json
 from .stack import wait_for_worker
 
 _NEEDED_TOOLS = ("sh", "flock", "setsid", "base64", "tail")
-_OVERDUE_SECONDS = 60.0
 _IDLE_DAYS = 7
 
 
@@ -176,17 +176,24 @@ def _place(ahead: float) -> str:
 
 def _runs(access: Access) -> Finding:
     active = [info for info in access.stack.runs() if info.phase != "RELEASED"]
-    late, idle = [], []
+    late: list[Overdue] = []
+    idle = []
     for info in active:
-        store = access.stack.exact_run(info.run_id).store
-        late += [f"{info.run_id} {step}" for step, _ in store.overdue(_OVERDUE_SECONDS)]
-        meta = store.meta()
+        run = access.stack.exact_run(info.run_id)
+        late += overdue(run)
+        meta = run.store.meta()
         if meta is not None and time.time() - max(meta.seen, meta.last) > _IDLE_DAYS * 86400:
             idle.append(info.run_id)
     if late:
-        told = f"{plural(len(late), 'step')} overdue by more than a minute: {some(late)}"
-        return Finding("runs", ok=False, told=told, fix="is a worker of that site running?")
+        fix = "nepiq why RUN RESOURCE says more; nepiq release RUN ends it"
+        return Finding("runs", ok=False, told=shown(late), fix=fix)
     if idle:
         told = f"idle for {_IDLE_DAYS} days: {some(idle)}"
         return Finding("runs", ok=False, told=told, fix="nepiq release RUN")
+    outlived = access.stack.outlived()
+    if outlived:
+        told = f"{plural(outlived, 'released run')} kept for longer than NEPIQ_RETENTION"
+        return Finding(
+            "runs", ok=False, told=told, fix="nepiq forget RUN; workers do it themselves"
+        )
     return Finding("runs", ok=True, told=f"{len(active)} active, no step overdue")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ from ..reports.history import history
 from ..reports.tables import rows, summary
 from ..reports.timeline import timeline
 from ..reports.why import reasons
-from ..reports.words import clock, plural
+from ..reports.words import clock, plural, size
 from .console import Talk, print_json, resource_table, simple_table, state_text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -42,24 +43,36 @@ def reading() -> Iterator[Access]:
         access.close()
 
 
-def ls(as_json: AsJson = False) -> None:
+def ls(
+    as_json: AsJson = False,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Say what each takes in Redis, too.")
+    ] = False,
+) -> None:
     """List the runs that Redis holds, the latest first."""
+    taken: dict[str, int] = {}
     with reading() as access:
         infos = access.stack.runs()
+        if memory:
+            runs = [access.stack.exact_run(info.run_id) for info in infos]
+            taken = {run.run_id: run.store.memory() for run in runs}
     if as_json:
-        print_json(infos)
+        more = [{"memory": taken[info.run_id]} if memory else {} for info in infos]
+        print_json([{**asdict(info), **own} for info, own in zip(infos, more, strict=True)])
         return
     if not infos:
         sys.stderr.write("no runs yet\n")
         return
-    table = simple_table("run", "experiment", "phase", "created", "resources", "cause")
+    columns = ["run", "experiment", "phase", "created", "resources", "cause"]
+    table = simple_table(*(columns[:5] + ["memory"] * memory + columns[5:]))
     for info in infos:
         cause = info.cause or {}
         error = (cause.get("error") or {}).get("message", "")
         told = f"{cause.get('label', '')}: {error}" if cause else ""
         live = f"{info.live} live" if info.live else ""
         phase = state_text(info.phase)
-        table.add_row(info.run_id, info.exp_id, phase, clock(info.created), live, told)
+        used = [size(taken[info.run_id])] if memory else []
+        table.add_row(info.run_id, info.exp_id, phase, clock(info.created), live, *used, told)
     Talk().out.print(table)
 
 
@@ -144,6 +157,13 @@ def release(
             sys.stderr.write("being released\n")
     finally:
         access.close()
+
+
+def forget(run: RunName) -> None:
+    """Drop the records of a released run at once. What is on hosts stays: nepiq clean."""
+    with reading() as access:
+        found = access.stack.forget(run)
+    sys.stderr.write(f"run {found.run_id} is forgotten\n")
 
 
 def release_run(access: Access, run: str, timeout: float | None) -> None:

@@ -61,6 +61,12 @@ def read(
     return [_event(entry_id, fields) for entry_id, fields in entries]
 
 
+def last(redis: Redis, run_id: str) -> Event | None:
+    """The latest event of a run, if there is one."""
+    found: Any = redis.xrevrange(keys.RunKeys(run_id).events, count=1)
+    return _event(*found[0]) if found else None
+
+
 def _event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
     info = fields.get(b"i")
     return Event(

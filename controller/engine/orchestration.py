@@ -258,6 +258,10 @@ class Run:
             raise self._unknown()
         return snapshot
 
+    def last_event(self) -> events.Event | None:
+        """The latest event, if there is one."""
+        return events.last(self.store.redis, self.run_id)
+
     def events(self, after: str = events.START, block: float = 0.0) -> list[events.Event]:
         """The events after ``after``; waits ``block`` seconds for one."""
         return events.read(self.store.redis, self.run_id, after, block=block)

@@ -267,6 +267,41 @@ class Stack:
             )
         return infos
 
+    def forget(self, run_id: str) -> Run:
+        """Drop the records of a released run at once, rather than when its time is over.
+
+        Args:
+            run_id: as for :meth:`run`.
+
+        Raises:
+            NotAllowed: it is not released.
+        """
+        found = self.run(run_id)
+        while True:
+            status, more = found.store.expire()
+            if status == "CLOSED":
+                raise errors.NotAllowed(
+                    f"run {found.run_id} is not released",
+                    hint=f"nepiq release {found.run_id}",
+                )
+            if status == "GONE" or not more:
+                break
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.zrem(keys.ENDED, found.run_id)
+        pipe.zrem(keys.RUNS, found.run_id)
+        pipe.srem(keys.active(self.settings.broker_name), found.run_id)
+        pipe.execute()
+        return found
+
+    def outlived(self) -> int:
+        """How many released runs are kept for longer than they shall be, by a minute and more."""
+        limit = self._now() - self.settings.retention - 60.0
+        return int(_any(self.redis.zcount(keys.ENDED, "-inf", limit)))
+
+    def _now(self) -> float:
+        seconds, micros = _any(self.redis.time())
+        return float(seconds) + float(micros) / 1e6
+
     def workers(self) -> list[WorkerInfo]:
         """The workers that gave a sign of life within the last day, by name."""
         return workers(self.redis)

@@ -41,10 +41,11 @@ def reasons(run: Run, record: ResourceRecord) -> list[str]:
         told.append("it runs until it ends by itself or is stopped")
     elif "exitCode" in record.attributes:
         told.append(f"it ended with exit code {record.attributes['exitCode']}")
-    return told + [f"{step.action} {_reason(run, record, step)}" for step in steps]
+    return told + [f"{step.action} {reason(run, record, step)}" for step in steps]
 
 
-def _reason(run: Run, record: ResourceRecord, step: StepRecord) -> str:
+def reason(run: Run, record: ResourceRecord, step: StepRecord) -> str:
+    """What one step that has not ended waits for, or who carries it out."""
     if step.status == "waiting":
         gates = _closed_gates(run, record, step.action)
         return "waits for " + (" and ".join(gates) if gates else "its turn")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .keys import RunKeys
@@ -24,6 +24,23 @@ MILESTONES = (
     "RELEASED",
 )
 READ_CHUNK = 500
+#: The keys of a run that are not those of one resource.
+RUN_KEYS = (
+    "meta",
+    "rms",
+    "rm",
+    "step",
+    "group",
+    "order",
+    "request",
+    "journal",
+    "todo",
+    "alarm",
+    "watch",
+    "ev",
+)
+#: About so many resources are looked at to tell the memory of a run.
+MEMORY_SAMPLE = 50
 
 
 class RunReads:
@@ -107,6 +124,15 @@ class RunReads:
         own = [step for step in requested if step.startswith(f"{guid}.") and step not in ids]
         return self._steps(ids + sorted(own, key=lambda step: int(step.rpartition(".")[2])))
 
+    def alarmed(self) -> list[str]:
+        """Steps that are due or claimed, 500 at most: those that are looked at next."""
+        found = self.redis.zrange(self.keys.of("alarm"), 0, READ_CHUNK - 1)
+        return [step.decode() for step in found]
+
+    def some_steps(self, ids: Sequence[str]) -> list[StepRecord]:
+        """The steps of these ids, unknown ones left out."""
+        return self._steps(list(ids)) if ids else []
+
     def _steps(self, ids: list[str]) -> list[StepRecord]:
         texts = self.redis.hmget(self.keys.of("step"), ids)
         return [
@@ -182,6 +208,22 @@ class RunReads:
         found = self.redis.zrange(self.keys.of("watch"), 0, -1, withscores=True)
         return {int(node): float(end) for node, end in found}
 
+    def memory(self) -> int:
+        """Bytes that the run takes in Redis, about: of many resources a sample is looked at."""
+        count = self.count()
+        picked = self.guids()[:: max(1, count // MEMORY_SAMPLE)]
+        kinds = [*(f"wait:{{}}:{name}" for name in MILESTONES)]
+        kinds += [f"{kind}:{{}}" for kind in ("attr", "cond", "users", "out", "busy", "line")]
+        with self.redis.pipeline(transaction=False) as pipe:
+            for kind in RUN_KEYS:
+                pipe.memory_usage(self.keys.of(kind), samples=20)
+            for guid in picked:
+                for kind in kinds:
+                    pipe.memory_usage(self.keys.of(kind.format(guid)), samples=5)
+            found = [int(item or 0) for item in pipe.execute()]
+        own = sum(found[len(RUN_KEYS) :])
+        return sum(found[: len(RUN_KEYS)]) + round(own * count / max(1, len(picked)))
+
     def now(self) -> float:
         """Redis' own time, in seconds since the epoch."""
         whole, micro = self.redis.time()
@@ -224,6 +266,7 @@ def _resource(guid: int, raw: dict[str, Any], attributes: Mapping[bytes, bytes])
         site=raw.get("site", ""),
         limit=raw.get("limit"),
         gone=loads(raw.get("gone")),
+        silent=_number(raw.get("silent")),
     )
 
 

@@ -320,6 +320,7 @@ class ResourceRecord:
         site: the site of that machine.
         limit: how many steps may do I/O there at once.
         gone: why its machine counts as gone.
+        silent: since when its machine does not answer, seconds since the epoch.
     """
 
     guid: int
@@ -344,6 +345,7 @@ class ResourceRecord:
     site: str
     limit: int | None
     gone: dict[str, Any] | None
+    silent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
