@@ -29,3 +29,10 @@ def test_every_promise_names_one() -> None:
     promises = [row for row in promises if not row.startswith(("| promise", "| what"))]
     assert len(promises) >= 15
     assert [row for row in promises if "::" not in row] == []
+
+
+def test_the_files_that_security_names_exist() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    named = set(re.findall(r"`((?:tests|deploy)/[\w./]+)`", text))
+    assert len(named) >= 8
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
