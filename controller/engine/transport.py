@@ -1,4 +1,4 @@
-"""Celery's Redis transport, able to outlive Redis and foreign messages, and with less work for each.
+"""Celery's Redis transport, able to outlive Redis and foreign messages, with less work for each.
 
 kombu 5.7 ends the worker process when Redis goes away while messages are held: closing the old
 channel tries to give them back through a connection that no longer exists, which raises an

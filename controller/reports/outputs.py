@@ -106,6 +106,7 @@ class Outputs:
         self, guid: int, name: str, attr: TraceAttr, *, block: int, offset: int, text: bool
     ) -> Any:
         """One property of a trace, as :meth:`ExperimentController.trace` gives it."""
+        transfer.check_path(name)
         record = self._run.record(guid)
         if attr is TraceAttr.PATH:
             return self.place(record, name)

@@ -1,4 +1,4 @@
-"""A certificate authority and what it signs, made by openssl.
+"""A certificate authority and what it signs, made by openssl."""
 
 from __future__ import annotations
 
