@@ -49,8 +49,9 @@ def test_units_come_back_and_can_do_little(path: Path) -> None:
         assert options["KillMode"] == ["process"]
 
 
-@pytest.mark.needs("systemd-analyze")
 def test_systemd_takes_the_units(path: Path, tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("a machine without systemd; what the units say is looked at above")
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)

@@ -153,6 +153,12 @@ def test_the_script_of_nepi_on_another_machine(user: Installation, testbed: Test
     assert host.run("cat .nepiq/*/*/*/1/answer").stdout == "HOLA\n"
 
 
+def test_the_example_of_two_hosts(user: Installation, testbed: Testbed) -> None:
+    done = user.nepiq("run", EXAMPLES / "two_hosts.yaml")
+    assert done.code == 0, done.err
+    assert user.nepiq("trace", "two-hosts", "client").out == "served by host-1\n"
+
+
 def test_what_fails_is_told(lesson: Lesson) -> None:
     done = lesson("a_ping.py", "private-1", "--target", "nowhere.invalid")
     assert done.code == 0
