@@ -313,9 +313,8 @@ def test_words_of_older_yaml_are_text() -> None:
 
 
 def test_text_that_no_file_can_hold_is_refused() -> None:
-    made = Description()
-    with pytest.raises(InvalidValue, match="UTF-8"):
-        made.add("linux::Application", command="\ud800")
+    with pytest.raises(InvalidValue, match="text that UTF-8 can write"):
+        Description().add("linux::Application", command="\ud800")
 
 
 def test_the_json_schema_knows_the_types() -> None:
