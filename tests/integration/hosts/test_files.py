@@ -43,7 +43,7 @@ def test_where_and_with_what_it_runs(rig: Rig, mutates: bool) -> None:
 
 
 @pytest.mark.parametrize("mutates", [True, False])
-@pytest.mark.parametrize("text", ["x" * 200_000, "'" * 60_000])
+@pytest.mark.parametrize("text", ["x" * 200_000, "'" * 60_000], ids=["long", "quotes"])
 def test_long_commands(rig: Rig, text: str, mutates: bool) -> None:
     result = rig.host(5).run(f"cat <<'END'\n{text}\nEND\ncat", stdin=b"the input", mutates=mutates)
     assert result.stdout == f"{text}\nthe input".encode()

@@ -74,7 +74,7 @@ def test_memory_and_forgetting(stand: Stand) -> None:
     user = Installation(stand.folder / "user", **stand.environment)
     listed = json.loads(user.nepiq("ls", "--memory", "--json").out)
     assert [item["memory"] > 10_000 for item in listed] == [True]
-    assert "kB" in user.nepiq("ls", "--memory").out
+    assert "kB" in user.nepiq("ls", "--memory", COLUMNS="120").out
     assert user.nepiq("forget", "kept").code == 0
     assert list(redis.scan_iter(pattern)) == []
     assert user.nepiq("ls").out == ""
