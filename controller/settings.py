@@ -53,7 +53,7 @@ def check_log_format(text: str) -> str:
         InvalidValue: it is neither ``text`` nor ``json``.
     """
     if text not in ("text", "json"):
-        raise InvalidValue(f"NEPIQ_LOG_FORMAT={text!r} is unknown", hint="text or json")
+        raise InvalidValue(f"log format {text!r} is unknown", hint="NEPIQ_LOG_FORMAT: text or json")
     return text
 
 

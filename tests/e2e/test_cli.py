@@ -223,6 +223,12 @@ def test_ctrl_c_on_a_terminal_reaches_the_script_once(shared: Installation) -> N
     assert run["phase"] == "RELEASED"
 
 
+def test_top_is_live_until_ctrl_c(shown: Installation) -> None:
+    text = on_a_terminal(shown, "top", interrupt_at=b"RUNNING")
+    assert "Traceback" not in text
+    assert "nepiq.default" in text
+
+
 def test_run_draws_a_table_on_a_terminal(shared: Installation) -> None:
     script = shared.script(EXPERIMENT + "\nec.shutdown()")
     text = on_a_terminal(shared, "run", str(script))

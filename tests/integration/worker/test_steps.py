@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
+import urllib.request
 
 import pytest
 from tests.integration.worker import kinds  # noqa: F401 - the types must be known here too
@@ -47,13 +49,25 @@ def test_what_a_hook_raises_belongs_to_its_step(stand: Stand, mood: str) -> None
 
 
 def test_rounds_and_retries(stand: Stand) -> None:
-    stand.start_worker()
+    worker = stand.start_worker(NEPIQ_METRICS="127.0.0.1:0")
     with stand.experiment() as ec:
         flaky = ec.register_resource("test::Flaky")
         ec.deploy()
         assert ec.wait_started(flaky, timeout=30.0)
         assert ec.get(flaky, "polls") == 3
         assert ec.get(flaky, "attempt") == 3
+    found = re.search(r"metrics at (\S+)", worker.text())
+    assert found
+    with urllib.request.urlopen(found.group(1), timeout=10.0) as answer:
+        lines = answer.read().decode().splitlines()
+    ended = {line for line in lines if re.match(r"nepiq_steps_total.* [1-9]", line)}
+    assert ended == {
+        'nepiq_steps_total{action="deploy",outcome="again"} 2.0',
+        'nepiq_steps_total{action="deploy",outcome="done"} 1.0',
+        'nepiq_steps_total{action="start",outcome="retry"} 2.0',
+        'nepiq_steps_total{action="start",outcome="done"} 1.0',
+        'nepiq_steps_total{action="release",outcome="done"} 1.0',
+    }
 
 
 def test_set_reaches_the_running_resource(stand: Stand) -> None:
