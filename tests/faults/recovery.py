@@ -8,6 +8,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.histories import kinds
@@ -35,14 +37,24 @@ def main() -> int:
     return 0
 
 
-def _experiment(stand: Stand, witness: Path, **more: object) -> tuple[ExperimentController, int]:
-    ec = stand.experiment("recovery", quiet=True)
-    first = ec.register_resource("histories::Work", ends=True, witness=str(witness))
-    late = ec.register_resource("histories::Work", ends=True, witness=str(witness), **more)
-    ec.register_condition(late, "START", first, "FINISHED", "2s")
-    ec.deploy()
-    assert ec.wait_finished(first, timeout=30)
-    return ec, late
+@contextmanager
+def _under_way(**more: object) -> Iterator[tuple[Stand, ExperimentController, int, Path]]:
+    """A run on two workers with a start that is due two seconds after the first one ended."""
+    with tempfile.TemporaryDirectory(prefix="nepiq-recovery-") as name:
+        folder = Path(name)
+        witness = folder / "witness"
+        with Stand(folder, NEPIQ_IMPORTS=kinds.__name__) as stand:
+            stand.start_worker()
+            stand.start_worker()
+            ec = stand.experiment("recovery", quiet=True)
+            part = {"rtype": "histories::Work", "ends": True, "witness": str(witness)}
+            first = ec.register_resource(**part)
+            late = ec.register_resource(**part, **more)
+            ec.register_condition(late, "START", first, "FINISHED", "2s")
+            ec.deploy()
+            assert ec.wait_finished(first, timeout=30)
+            yield stand, ec, late, witness
+            ec.shutdown()
 
 
 def _began(witness: Path, guid: int) -> list[float]:
@@ -62,38 +74,24 @@ def _holder(stand: Stand, run_id: str, guid: int) -> Worker:
 
 
 def _worker_killed() -> float:
-    with tempfile.TemporaryDirectory(prefix="nepiq-recovery-") as name:
-        folder = Path(name)
-        with Stand(folder, NEPIQ_IMPORTS=kinds.__name__) as stand:
-            stand.start_worker()
-            stand.start_worker()
-            witness = folder / "witness"
-            ec, late = _experiment(stand, witness, work=3.0)
-            until(lambda: _began(witness, late), 20.0, "it did not start")
-            killed = time.time()
-            _holder(stand, ec.run_id, late).signal(signal.SIGKILL)
-            until(lambda: len(_began(witness, late)) > 1, 60.0, "it did not start again")
-            ec.shutdown()
-            return _began(witness, late)[1] - killed
+    with _under_way(work=3.0) as (stand, ec, late, witness):
+        until(lambda: _began(witness, late), 20.0, "it did not start")
+        killed = time.time()
+        _holder(stand, ec.run_id, late).signal(signal.SIGKILL)
+        until(lambda: len(_began(witness, late)) > 1, 60.0, "it did not start again")
+        return _began(witness, late)[1] - killed
 
 
 def _redis_back() -> float:
-    with tempfile.TemporaryDirectory(prefix="nepiq-recovery-") as name:
-        folder = Path(name)
-        with Stand(folder, NEPIQ_IMPORTS=kinds.__name__) as stand:
-            stand.start_worker()
-            stand.start_worker()
-            witness = folder / "witness"
-            ec, late = _experiment(stand, witness)
-            time.sleep(1.1)  # so that it is in the log that is written down each second
-            stand.stop_redis(signal.SIGKILL)
-            stand.socket.unlink(missing_ok=True)
-            time.sleep(_AWAY)
-            stand.start_redis()
-            back = time.time()
-            until(lambda: _began(witness, late), 60.0, "it did not start")
-            ec.shutdown()
-            return _began(witness, late)[0] - back
+    with _under_way() as (stand, _, late, witness):
+        time.sleep(1.1)  # so that it is in the log that is written down each second
+        stand.stop_redis(signal.SIGKILL)
+        stand.socket.unlink(missing_ok=True)
+        time.sleep(_AWAY)
+        stand.start_redis()
+        back = time.time()
+        until(lambda: _began(witness, late), 60.0, "it did not start")
+        return _began(witness, late)[0] - back
 
 
 if __name__ == "__main__":
