@@ -335,7 +335,7 @@ class _Campaign:
                 file=sys.stderr,
             )
         for trial in left:
-            threading.Thread(target=trial.break_off, daemon=True).start()
+            threading.Thread(target=trial.break_off, name="nepiq-break-off", daemon=True).start()
         try:
             for trial in left:
                 trial.join(EXIT_SECONDS)

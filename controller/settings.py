@@ -94,6 +94,8 @@ class Settings:
             (``NEPIQ_CLOCK_LIMIT``).
         drain_timeout: seconds that a worker that ends gives its running steps before it hands
             them over (``NEPIQ_DRAIN_TIMEOUT``).
+        session_idle: seconds after which a worker disconnects from a host that nothing has used
+            meanwhile (``NEPIQ_SESSION_IDLE``).
         retention: seconds that the records of a released run are kept (``NEPIQ_RETENTION``).
         ssh_config: the ssh_config file that this worker uses instead of the user's and the
             system's, as with ``ssh -F`` (``NEPIQ_SSH_CONFIG``).
@@ -114,6 +116,7 @@ class Settings:
     machine_gone: float = 60.0
     clock_limit: float = 5.0
     drain_timeout: float = 60.0
+    session_idle: float = 600.0
     retention: float = 7 * 86400.0
     ssh_config: str = ""
     metrics: str = ""
@@ -144,6 +147,7 @@ class Settings:
             machine_gone=_seconds("NEPIQ_MACHINE_GONE", 60.0),
             clock_limit=_seconds("NEPIQ_CLOCK_LIMIT", 5.0),
             drain_timeout=_seconds("NEPIQ_DRAIN_TIMEOUT", 60.0),
+            session_idle=_seconds("NEPIQ_SESSION_IDLE", 600.0),
             retention=_seconds("NEPIQ_RETENTION", 7 * 86400.0),
             ssh_config=os.environ.get("NEPIQ_SSH_CONFIG", ""),
             metrics=_address("NEPIQ_METRICS"),

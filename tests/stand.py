@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -76,6 +77,7 @@ class Stand:
         self.redis_server = "redis-server"
         self.redis_environment: dict[str, str] = {}
         self._stacks: list[Stack] = []
+        self._threads = set(threading.enumerate())
 
     def __enter__(self) -> Stand:
         self.start_redis()
@@ -94,8 +96,16 @@ class Stand:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
+        self._no_threads()
         self.stop_redis()
         shutil.rmtree(self._short, ignore_errors=True)
+
+    def _no_threads(self) -> None:
+        """Wait for what clients do beside the test: in a later one it would go on, and disturb."""
+        for thread in threading.enumerate():
+            if thread.name.startswith("nepiq-") and thread not in self._threads:
+                thread.join(30.0)
+                assert not thread.is_alive(), f"{thread.name} was left by an experiment"
 
     # -- Redis ------------------------------------------------------------------------------
 

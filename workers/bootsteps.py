@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
+from ..controller.engine.broker import queue
+from ..controller.engine.queues import of_worker, site_of
 from ..controller.errors import ClockError, NepiqError, ProtocolMismatch
 from ..controller.guardian import READY
 from ..controller.model import registry
@@ -51,7 +53,7 @@ class NepiqStep(_Step):
         """
         settings = Settings.from_environment()
         registry.load_imports(settings.imports)
-        queues = [queue.name for queue in parent.app.amqp.queues.consume_from.values()]
+        queues = _queues(parent)
         made = runtime.Runtime(settings, parent.hostname, queues, parent.concurrency)
         try:
             made.join()
@@ -109,6 +111,16 @@ class NepiqStep(_Step):
         ended.close()
         runtime.install(None)
         self._runtime = None
+
+
+def _queues(parent: Any) -> list[str]:
+    """What this worker shall consume: what its application says, and its own of each site."""
+    served = parent.app.amqp.queues
+    shared = [queue.name for queue in served.consume_from.values()]
+    own = [of_worker(name, parent.hostname) for name in shared if site_of(name)]
+    for name in own:
+        served.select_add(queue(name))
+    return [*shared, *own]
 
 
 def _tell_guardian() -> None:

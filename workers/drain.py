@@ -14,6 +14,7 @@ from typing import Any
 from celery.worker import state
 from redis.exceptions import RedisError
 
+from ..controller.engine import queues
 from .runtime import Runtime
 
 log = logging.getLogger("nepiq.worker")
@@ -41,6 +42,10 @@ def give_back(runtime: Runtime, parent: Any) -> None:
             consumer.channel.qos.restore_unacked()
         except Exception as error:  # noqa: BLE001 - whatever a broken connection raises
             log.warning("cannot return messages: %s", error, extra={"action": "drain"})
+    try:
+        queues.hand_over(runtime.stack.broker, runtime.own_queues)
+    except (RedisError, OSError) as error:
+        log.warning("cannot hand over messages: %s", error, extra={"action": "drain"})
     try:
         runtime.beat()
     except (RedisError, OSError) as error:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 
-from ..controller.engine import clock
+from ..controller.engine import clock, presence
 from ..controller.engine.orchestration import Run
 from ..controller.engine.protocol import PROTOCOL
+from ..controller.engine.queues import shared
 from ..controller.engine.stack import Stack
 from ..controller.engine.store import keys
 from ..controller.engine.store.records import Outcome
@@ -46,6 +47,8 @@ class Runtime:
         slots: how many steps it carries out at once.
 
     Attributes:
+        queues: what it serves.
+        own_queues: those of them that are meant for this worker alone.
         ahead: seconds by which this machine's clock is ahead of that of Redis.
         paused: the clock is too far away to take steps; ``on_pause`` is told when that changes.
         draining: it is about to end.
@@ -60,6 +63,7 @@ class Runtime:
         self.machine = settings.machine
         self.slots = slots
         self.queues = frozenset(queues)
+        self.own_queues = [queue for queue in queues if shared(queue) != queue]
         self.stack = Stack(settings)
         self.sessions = SessionPool(self.machine, settings.ssh_config)
         self.metrics = Metrics()
@@ -163,16 +167,15 @@ class Runtime:
 
     def farewell(self) -> None:
         """Tell that this worker has ended as it should."""
-        pipe = self.redis.pipeline(transaction=False)
-        pipe.hdel(keys.WORKERS, self.name)
-        pipe.hdel(keys.DRAIN, self.name)
-        pipe.zrem(keys.BEATS, self.name)
-        pipe.execute()
+        presence.forget(self.redis, [self.name])
 
-    def served(self) -> set[str]:
-        """The queues that any worker serves."""
-        workers = self.stack.workers()
-        return {queue for worker in workers if not worker.draining for queue in worker.queues}
+    def at_home(self, way: str) -> bool:
+        """Whether no other worker is rather meant for what lasts on a host.
+
+        Args:
+            way: where the steps on it go, as :class:`Homes` takes it.
+        """
+        return self.stack.homes.worker(way) in ("", self.name)
 
     def live_machines(self) -> frozenset[str]:
         """Machines with a worker that gave a sign of life lately; read once a second."""

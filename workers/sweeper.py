@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
+from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
-from ..controller.engine import queues
+from ..controller.engine import presence, queues
 from ..controller.engine.orchestration import Run
+from ..controller.engine.presence import WorkerInfo
 from ..controller.engine.store import keys
 from .runtime import Runtime
 
@@ -17,6 +20,11 @@ log = logging.getLogger("nepiq.sweeper")
 
 PERIOD = 1.0
 LOCK_MS = 2500
+#: Seconds since a worker served after which its messages go to the others, and for which it is
+#: looked after whether it was sent some.
+UNSERVED, REMEMBERED = 2.0, 60.0
+#: Seconds without a sign of life after which a worker is forgotten.
+FORGOTTEN = 86_400.0
 
 
 class Sweeper(threading.Thread):
@@ -35,6 +43,7 @@ class Sweeper(threading.Thread):
         self._ended = threading.Event()
         self._lock_key = keys.sweeper(runtime.settings.broker_name)
         self._missing: dict[str, float] = {}
+        self._orphans = _Orphans(runtime)
 
     def run(self) -> None:
         """Sweep until :meth:`end`."""
@@ -76,9 +85,12 @@ class Sweeper(threading.Thread):
     def sweep(self) -> None:
         """One pass over all active runs."""
         runtime = self._runtime
+        workers = runtime.stack.workers()
+        self._orphans.look(workers)
         active = keys.active(runtime.settings.broker_name)
         runs = runtime.members(active)
-        backlog = queues.backlogged(runtime.stack.broker, runtime.served()) if runs else []
+        served = {queue for worker in workers if not worker.draining for queue in worker.queues}
+        backlog = queues.backlogged(runtime.stack.broker, served) if runs else []
         for raw in runs:
             run = self._runtime.run(raw.decode())
             reply = run.sweep(backlog)
@@ -110,6 +122,45 @@ class Sweeper(threading.Thread):
             if status == "GONE" or not more:
                 redis.zrem(keys.ENDED, raw)
                 redis.zrem(keys.RUNS, raw)
+
+
+class _Orphans:
+    """What is left of workers that serve no more: messages for them alone, and their records.
+
+    Args:
+        runtime: this worker's.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._served: dict[str, float] = {}  # queues of one worker: when that served
+
+    def look(self, workers: Sequence[WorkerInfo]) -> None:
+        """Hand over messages, and forget who has been gone for long.
+
+        Args:
+            workers: all that are on record.
+        """
+        now = time.monotonic()
+        for worker in workers:
+            for queue in worker.queues:
+                if queue != queues.shared(queue):
+                    seen = now if worker.serving else -math.inf
+                    self._served[queue] = max(seen, self._served.get(queue, seen))
+        left = [queue for queue, seen in self._served.items() if now - seen > UNSERVED]
+        moved = queues.hand_over(self._runtime.stack.broker, left) if left else 0
+        if moved:
+            log.info("%d messages of workers that have gone are handed over", moved)
+        # Who has said farewell may be sent something by those who have not heard it yet.
+        known = {queue for worker in workers for queue in worker.queues}
+        self._served = {
+            queue: seen
+            for queue, seen in self._served.items()
+            if queue in known or now - seen < REMEMBERED
+        }
+        old = [worker.name for worker in workers if worker.seen > FORGOTTEN]
+        if old:
+            presence.forget(self._runtime.redis, old)
 
 
 def _gone(label: str, machine: str, seconds: float) -> dict[str, str]:

@@ -26,6 +26,8 @@ from .runtime import Runtime
 log = logging.getLogger("nepiq.watcher")
 
 PERIOD = 1.0
+HOME_FIRST = 4.0
+"""Seconds that a node is left to the worker that is its host's home."""
 HOST_LOST = 60.0
 """Seconds without a word from a node after which it counts as lost."""
 
@@ -43,6 +45,7 @@ class Watcher(threading.Thread):
         self._poked = threading.Event()
         self._ended = False
         self._watches: dict[tuple[str, int], NodeWatch] = {}
+        self._left: dict[tuple[str, int], float] = {}  # to others, since when
 
     @property
     def followed(self) -> int:
@@ -58,6 +61,7 @@ class Watcher(threading.Thread):
         while not self._ended:
             try:
                 self._look()
+                self._runtime.sessions.rest(self._runtime.settings.session_idle)
             except (RedisError, OSError) as error:
                 log.warning("cannot look for nodes: %s", error, extra={"action": "watch_failed"})
             except Exception:
@@ -80,29 +84,36 @@ class Watcher(threading.Thread):
     def _look(self) -> None:
         runtime = self._runtime
         self._watches = {key: w for key, w in self._watches.items() if w.is_alive()}
+        left, self._left = self._left, {}
         active = keys.active(runtime.settings.broker_name)
         for raw in runtime.members(active):
             run = runtime.run(raw.decode())
             for node in _unwatched(run):
                 key = (run.run_id, node)
-                if key in self._watches or not self._reaches(run, node):
+                way = "" if key in self._watches else _way(run, node)
+                if queues.shared(way) not in runtime.queues:
+                    continue
+                since = left.get(key, time.monotonic())
+                if not runtime.at_home(way) and time.monotonic() - since < HOME_FIRST:
+                    self._left[key] = since
                     continue
                 faults.point("looking")
                 granted = run.store.watch(node, runtime.name)
                 if granted.status == "OK":
-                    watch = NodeWatch(runtime, run, node, granted.journal, granted.offset)
+                    watch = NodeWatch(runtime, run, node, way, granted.journal, granted.offset)
                     self._watches[key] = watch
                     watch.start()
 
-    def _reaches(self, run: Run, node: int) -> bool:
-        record = run.store.record(node)
-        if record is None:
-            return False
-        queue = record.queue
-        if record.local:
-            meta = run.store.meta()
-            queue = queues.of_machine(meta.bindings.get(record.site, "") if meta else "")
-        return queue in self._runtime.queues
+
+def _way(run: Run, node: int) -> str:
+    """Where the steps on a host go; empty if there is no such host."""
+    record = run.store.record(node)
+    if record is None:
+        return ""
+    if record.local:
+        meta = run.store.meta()
+        return queues.of_machine(meta.bindings.get(record.site, "") if meta else "")
+    return f"{record.queue}@{record.home}" if record.home else record.queue
 
 
 def _unwatched(run: Run) -> list[int]:
@@ -117,11 +128,14 @@ def _unwatched(run: Run) -> list[int]:
 class NodeWatch(threading.Thread):
     """Follows the journal of one node until it is released or the lease is lost."""
 
-    def __init__(self, runtime: Runtime, run: Run, node: int, journal: str, offset: int) -> None:
+    def __init__(
+        self, runtime: Runtime, run: Run, node: int, way: str, journal: str, offset: int
+    ) -> None:
         super().__init__(name=f"nepiq-watch-{node}", daemon=True)
         self._runtime = runtime
         self._run = run
         self._node = node
+        self._way = way
         # How far Redis is known to know the journal; only the thread that follows it writes this.
         self._known = (journal, offset)
         self._behind = threading.Event()
@@ -174,7 +188,7 @@ class NodeWatch(threading.Thread):
                 granted = self._run.store.watch(self._node, self._runtime.name)
             except (RedisError, OSError):
                 continue
-            if granted.status != "OK":
+            if granted.status != "OK" or not self._runtime.at_home(self._way):
                 self._over.set()
             elif journal and (granted.journal != journal or granted.offset < offset):
                 self._behind.set()

@@ -13,7 +13,7 @@ import typer
 
 from .. import embedded
 from ..access import Access
-from ..engine import WorkerInfo, clock
+from ..engine import WorkerInfo, clock, queues
 from ..engine.contact import contact
 from ..errors import NepiqError
 from ..reports.overdue import Overdue, overdue, shown
@@ -160,7 +160,7 @@ def _workers(access: Access) -> Finding:
 
 
 def _worker(info: WorkerInfo) -> str:
-    words = [" ".join(info.queues)]
+    words = [" ".join(queue for queue in info.queues if queue == queues.shared(queue))]
     if info.draining:
         words.append(f"draining, {plural(info.running, 'step')} to finish")
     if info.paused:

@@ -130,7 +130,7 @@ def _workers(overview: Overview) -> RenderableType:
 def _sites(worker: WorkerInfo) -> list[str]:
     from ..engine import queues
 
-    return [site for site in map(queues.site_of, worker.queues) if site]
+    return sorted({site for site in map(queues.site_of, worker.queues) if site})
 
 
 def _queues(overview: Overview) -> RenderableType:

@@ -208,6 +208,12 @@ class Run:
             backlogged: queues in which messages wait.
         """
         reply = self.store.sweep(backlogged)
+        # What was sent before and not taken is for anybody; what is due later is sent first now.
+        anybody = [
+            item if item.delay > 0 else item._replace(queue=queues.shared(item.queue))
+            for item in reply.due
+        ]
+        reply = reply._replace(due=anybody)
         self.settle(reply)
         return reply
 
@@ -362,4 +368,5 @@ def _resource_spec(spec: Mapping[str, Any]) -> ResourceSpec:
         local=spec.get("local", False),
         site=spec.get("site", ""),
         limit=spec.get("limit"),
+        home=spec.get("home", ""),
     )

@@ -102,7 +102,7 @@ class Overview:
         """How many live workers reach each site; 0 where those known have gone."""
         counted: Counter[str] = Counter()
         for worker in self.workers:
-            for site in filter(None, map(queues.site_of, worker.queues)):
+            for site in set(map(queues.site_of, worker.queues)) - {""}:
                 counted[site] += worker.alive
         return dict(counted)
 
@@ -171,13 +171,19 @@ class Observer:
         (seconds, micros), active, released, info = pipe.execute()
         now = seconds + micros / 1e6
         found = workers(self._redis)
-        self._queues.update(queue for worker in found for queue in worker.queues)
+        served = {queue for worker in found for queue in worker.queues}
+        self._queues.update(map(queues.shared, served))
         runs = self._runs(sorted(raw.decode() for raw in active), now)
-        return Overview(now, runs, released, found, self._depths(), _facts(info))
+        depths = self._depths(served)
+        return Overview(now, runs, released, found, depths, _facts(info))
 
-    def _depths(self) -> dict[str, int]:
-        names = sorted(self._queues)
-        return dict(zip(names, queues.depths(self._broker, names), strict=True))
+    def _depths(self, served: Iterable[str]) -> dict[str, int]:
+        """Messages in each queue, those for one of its workers included."""
+        names = sorted(self._queues.union(served))
+        found = dict.fromkeys(map(queues.shared, names), 0)
+        for name, depth in zip(names, queues.depths(self._broker, names), strict=True):
+            found[queues.shared(name)] += depth
+        return found
 
     def _runs(self, ids: Sequence[str], now: float) -> list[ActiveRun]:
         self._known = {run: self._known[run] for run in ids if run in self._known}

@@ -98,6 +98,16 @@ def served(redis: Redis) -> set[str]:
     return {queue for worker in workers(redis) if worker.serving for queue in worker.queues}
 
 
+def forget(redis: Redis, names: Iterable[str]) -> None:
+    """Remove workers from the records: they have said farewell, or will not come back."""
+    pipe = redis.pipeline(transaction=False)
+    for name in names:
+        pipe.hdel(keys.WORKERS, name)
+        pipe.hdel(keys.DRAIN, name)
+        pipe.zrem(keys.BEATS, name)
+    pipe.execute()
+
+
 def drain(redis: Redis, names: Iterable[str], seconds: float) -> None:
     """Ask workers to take no new steps, to finish what they carry out, and to end.
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from typing import Any
@@ -22,6 +22,7 @@ from kombu.messaging import Producer
 from kombu.transport import TRANSPORT_ALIASES
 
 from . import queues
+from .homes import Homes
 from .store.records import Due
 
 #: The transport, by name; see :mod:`.transport`.
@@ -111,10 +112,12 @@ class Publisher:
 
     Args:
         url: URL of the broker, as :func:`.stack.broker_url` gives it.
+        homes: tells which worker a step on a host goes to.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, homes: Homes) -> None:
         self._url = url
+        self._homes = homes
         self._local = threading.local()
 
     def prepare(self) -> None:
@@ -135,7 +138,7 @@ class Publisher:
         """
         if not due:
             return
-        made = list(messages(run_id, due))
+        made = list(messages(run_id, due, self._homes.queue))
         producer = self._producer()
         if len(made) == 1:
             self._send(producer, *made[0])
@@ -185,11 +188,23 @@ class Publisher:
         )
 
 
-def messages(run_id: str, due: Sequence[Due]) -> Iterator[tuple[str, str, list[Any], str, float]]:
-    """Yield (task, queue, arguments, text for people, delay) of each message to send."""
+def messages(
+    run_id: str, due: Sequence[Due], home: Callable[[str, int], str]
+) -> Iterator[tuple[str, str, list[Any], str, float]]:
+    """Yield (task, queue, arguments, text for people, delay) of each message to send.
+
+    Args:
+        run_id: the run.
+        due: what became due.
+        home: where a step of that queue and attempt goes; see :meth:`Homes.queue`.
+    """
 
     def together(item: Due) -> tuple[bool, str, str, int]:
-        return item.batch, item.queue, _action(item), round(max(item.delay, 0.0) * 1000)
+        moment = round(max(item.delay, 0.0) * 1000)
+        return item.batch, queues.shared(item.queue), _action(item), moment
+
+    def at_home(item: Due) -> str:
+        return home(item.queue, item.attempt)
 
     for (batch, queue_name, action, _), group in groupby(sorted(due, key=together), key=together):
         items = list(group)
@@ -202,10 +217,12 @@ def messages(run_id: str, due: Sequence[Due]) -> Iterator[tuple[str, str, list[A
                 arguments = [run_id, [[i.step, i.queue, i.label, i.attempt] for i in part]]
                 yield "nepiq.announce", queue_name, arguments, in_words(run_id, action, part), delay
         else:
-            # Many at once share messages, but so that every worker gets some.
-            size = min(MOST_APART, max(1, len(items) // SHARES))
-            for part in _parts(items, size):
-                yield _message(run_id, action, queue_name, part, delay, apart=True)
+            for place, there in groupby(sorted(items, key=at_home), key=at_home):
+                # Many at once share messages, but so that every thread gets some.
+                some = list(there)
+                size = min(MOST_APART, max(1, len(some) // SHARES))
+                for part in _parts(some, size):
+                    yield _message(run_id, action, place, part, delay, apart=True)
 
 
 def _message(

@@ -20,6 +20,21 @@ def of_site(site: str) -> str:
     return f"{COMMON}.{site}"
 
 
+def of_worker(queue: str, worker: str) -> str:
+    """The queue of those steps on a site's hosts that one of its workers shall have.
+
+    Args:
+        queue: the site's.
+        worker: the worker's Celery node name.
+    """
+    return f"{queue}@{worker}"
+
+
+def shared(queue: str) -> str:
+    """The queue that all workers of a site serve, of one that is meant for one worker or host."""
+    return queue.partition("@")[0]
+
+
 def of_machine(machine: str) -> str:
     """The queue of the steps bound to one worker machine, such as those on its localhost."""
     return f"{COMMON}.m.{machine}"
@@ -49,7 +64,26 @@ def depths(broker: Redis, names: Iterable[str]) -> list[int]:
     return list(pipe.execute())
 
 
+def hand_over(broker: Redis, names: Iterable[str]) -> int:
+    """Move what waits for one worker to where all workers of the site find it.
+
+    Args:
+        broker: client of the broker's Redis.
+        names: queues of one worker.
+
+    Returns:
+        How many messages were moved.
+    """
+    asked = list(names)
+    moved = 0
+    for name, count in zip(asked, depths(broker, asked), strict=True):
+        for _ in range(count):
+            moved += broker.rpoplpush(PREFIX + name, PREFIX + shared(name)) is not None
+    return moved
+
+
 def site_of(queue: str) -> str:
-    """The site whose queue it is; empty for the others."""
+    """The site whose queue it is, or the queue of one of its workers; empty for the others."""
     prefix = f"{COMMON}."
-    return queue[len(prefix) :] if queue.startswith(prefix) and ".m." not in queue else ""
+    plain = shared(queue)
+    return plain[len(prefix) :] if plain.startswith(prefix) and ".m." not in plain else ""

@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from .. import errors
 from ..settings import Settings
+from .homes import Homes
 from .orchestration import Run
 from .presence import WorkerInfo, workers
 from .protocol import agree
@@ -196,7 +197,12 @@ class Stack:
         # Only who submits pays for the import.
         from .publisher import Publisher
 
-        return Publisher(broker_url(self.settings.broker_url))
+        return Publisher(broker_url(self.settings.broker_url), self.homes)
+
+    @functools.cached_property
+    def homes(self) -> Homes:
+        """Which worker the steps on a host go to."""
+        return Homes(self.workers)
 
     def create_run(self, exp_id: str, release_after: float | None = None) -> Run:
         """Begin a run under an id that is the present time in UTC, 20 digits.

@@ -55,11 +55,14 @@ class Placement(NamedTuple):
         site: the site whose workers act on it.
         local: True if it is the worker machine itself.
         limit: how many steps may act on it at one time.
+        home: who shares this text shares a session with it, so the same worker of the site is
+            asked first; empty for any worker.
     """
 
     site: str
     local: bool
     limit: int
+    home: str = ""
 
 
 class ResourceManager:

@@ -39,12 +39,13 @@ class Spec(_Common, total=False):
     steps, ``host`` guid of the host it acts on (a host's own is itself), ``peers`` guids by
     connection name, ``needs`` ``[action, guid, milestone]`` gates from connections, ``after``
     guids released after it, ``conds`` ``[action, guid, milestone, offset]`` conditions; and for
-    a host its ``local``, ``site`` and ``limit``.
+    a host its ``local``, ``site`` and ``limit``, and ``home``, what chooses its worker.
     """
 
     local: bool
     site: str
     limit: int
+    home: str
 
 
 # Those that are asked for by themselves are rare, so that nobody need know beforehand.
@@ -99,6 +100,8 @@ def make_spec(
         spec["site"] = placement.site
         spec["local"] = placement.local
         spec["limit"] = placement.limit
+        if placement.home:
+            spec["home"] = placement.home
     return spec
 
 

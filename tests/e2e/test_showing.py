@@ -184,3 +184,4 @@ def test_a_table_does_not_wait_for_a_redis_that_is_away(tmp_path: Path) -> None:
         assert "Redis does not answer" in table
         assert ">lonely<" in table
         ec.detach()
+        stand.start_redis()  # what was asked beside gets its answer

@@ -108,7 +108,7 @@ def test_a_start_in_three_hours(stand: Stand, clock: Clock, tmp_path: Path) -> N
     assert _in_broker(stand) == 0
 
     # Within the horizon it becomes a message, and waits in a worker.
-    clock.set(HOURS * 3600 - 20)
+    clock.set(HOURS * 3600 - 8)
     until(lambda: _in_broker(stand) > 0, 15.0, "it was not handed out")
     assert run.record(late).state == "READY"
     clock.set(HOURS * 3600 + 5)

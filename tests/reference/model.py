@@ -89,6 +89,8 @@ class Model(Recovery):
             rm.update(is_host="1", local=str(int(spec.local)), site=spec.site)
             if spec.limit is not None:
                 rm["limit"] = str(spec.limit)
+            if spec.home:
+                rm["home"] = spec.home
         for name, value in spec.attributes.items():
             self.hash_at(f"attr:{guid}")[name] = to_json(value)
         for condition in spec.conditions:

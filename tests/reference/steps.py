@@ -57,7 +57,13 @@ class Steps(Records):
         delay = max(0.0, number(self.step(step)["due"]) - self.now)
         attempt = int(self.step(step).get("tries", 0)) + 1
         batch = not self.does_io(step)
-        self.due.append(Due(step, delay, self.queue_of(rm), batch, rm["label"], attempt))
+        self.due.append(Due(step, delay, self.way(step, rm), batch, rm["label"], attempt))
+
+    def way(self, step: str, rm: Hash) -> str:
+        """Where the message of a step goes: to the worker that is the home of its host."""
+        host = self.rm(rm["host"]) if rm.get("host") and self.does_io(step) else {}
+        queue = self.queue_of(rm)
+        return f"{queue}@{host['home']}" if "home" in host else queue
 
     def queue_of(self, rm: Hash) -> str:
         """Where an RM's steps go: to one machine, if they act on what is local to it."""

@@ -136,7 +136,8 @@ class World:
             self.kernel.at(self.kernel.soon(), partial(self._deliver, message))
 
     def _deliver(self, message: list[Due]) -> None:
-        queue, delay = message[0].queue, message[0].delay
+        # A home is a preference, and every worker of the site may be it.
+        queue, delay = message[0].queue.partition("@")[0], message[0].delay
         live = [worker for worker in self.workers if worker.alive and queue in worker.queues]
         if not live:
             self.backlog[queue] = self.kernel.now

@@ -95,6 +95,13 @@ class SessionPool:
         counted["open"] += local
         return {name: count for name, count in counted.items() if name and count}
 
+    def rest(self, seconds: float) -> None:
+        """Disconnect from machines that nothing has used for so long."""
+        with self._lock:
+            connections = list(self._connections.values())
+        for connection in connections:
+            connection.rest(seconds)
+
     def close(self) -> None:
         """Close every session, and open no more."""
         with self._lock:

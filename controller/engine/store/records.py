@@ -79,6 +79,7 @@ class ResourceSpec(NamedTuple):
         local: that machine is the one its worker runs on.
         site: the site of that machine.
         limit: how many steps may do I/O on that machine at once; None for any number.
+        home: what chooses the worker that its steps go to first; empty for any.
     """
 
     guid: int
@@ -97,6 +98,7 @@ class ResourceSpec(NamedTuple):
     local: bool = False
     site: str = ""
     limit: int | None = None
+    home: str = ""
 
 
 class Due(NamedTuple):
@@ -105,7 +107,7 @@ class Due(NamedTuple):
     Attributes:
         step: its id.
         delay: seconds until it is due, counted from the reply.
-        queue: where its message goes.
+        queue: where its message goes; ``queue@host`` where a host has a :class:`Homes`' worker.
         batch: it does no I/O and may share a message with others.
         label: its resource manager's label.
         attempt: which attempt its next claim would be.
@@ -321,6 +323,7 @@ class ResourceRecord:
         limit: how many steps may do I/O there at once.
         gone: why its machine counts as gone.
         silent: since when its machine does not answer, seconds since the epoch.
+        home: what chooses the worker that steps on its machine go to first; empty for any.
     """
 
     guid: int
@@ -346,6 +349,7 @@ class ResourceRecord:
     limit: int | None
     gone: dict[str, Any] | None
     silent: float | None = None
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class Timing:
     lease: float = 12.0
     renew: float = 3.0
     grace: float = 2.0
-    horizon: float = 30.0
+    horizon: float = 10.0
     limit: int = 500
     max_lost: int = 4
 

@@ -159,7 +159,8 @@ class Node(ResourceManager, rtype="linux::Node"):
     def placement(self) -> Placement:
         """Reached from its site; localhost without a port is the worker machine itself."""
         local = self.hostname in _LOCAL and self.port is None
-        return Placement(self.site, local=local, limit=self.maxSteps)
+        home = "" if local else str(Login(self.hostname, self.username, self.port))
+        return Placement(self.site, local=local, limit=self.maxSteps, home=home)
 
     def login(self) -> Login:
         """How it is logged in to, as far as its attributes say."""

@@ -149,27 +149,36 @@ def lose_replies(weather: Weather) -> str:
 
 
 def tamper_with_queue(weather: Weather) -> str:
-    """Messages that wait in the queue are lost or doubled."""
+    """Messages that wait in the queues of a site and its workers are lost or doubled."""
     drop = weather.rng.random() < 0.5
     url = weather.site.settings.broker_url
     app = make_app(broker_url(url))
     with weather.site.redis_lock:
         broker = connect(url)
         control = app.control
-        control.cancel_consumer(_QUEUE)
+        names = [worker.name for worker in weather.site.workers]
+        queues = {name: [_QUEUE, f"{_QUEUE}@{name}"] for name in names}
+        for name, own in queues.items():
+            for queue in own:
+                control.cancel_consumer(queue, destination=[name])
         wait(1.5, weather.over)
-        key = f"nepiq:{_QUEUE}"
-        waiting = broker.lrange(key, 0, -1)
-        if drop:
-            broker.delete(key)
-        elif waiting:
-            broker.lpush(key, *waiting)
-        control.add_consumer(_QUEUE)
-        wait(0.5, weather.over)
-        control.add_consumer(_QUEUE)  # Whoever came back meanwhile may not have heard it.
+        waiting = 0
+        for queue in {queue for own in queues.values() for queue in own}:
+            key = f"nepiq:{queue}"
+            held = broker.lrange(key, 0, -1)
+            waiting += len(held)
+            if drop:
+                broker.delete(key)
+            elif held:
+                broker.lpush(key, *held)
+        for _ in range(2):  # Whoever came back meanwhile may not have heard it.
+            for name, own in queues.items():
+                for queue in own:
+                    control.add_consumer(queue, destination=[name])
+            wait(0.5, weather.over)
         broker.close()
         app.close()
-    return f"{len(waiting)} messages {'lost' if drop else 'doubled'}"
+    return f"{waiting} messages {'lost' if drop else 'doubled'}"
 
 
 def reboot_host(weather: Weather) -> str:

@@ -285,6 +285,26 @@ def test_a_key_that_is_on_record_needs_no_new_connection(remote: Remote) -> None
     assert len(wires()) == 1
 
 
+def test_what_nothing_uses_is_disconnected_and_connected_again(remote: Remote) -> None:
+    session, connection = remote.session(), remote.connection()
+    channel = session.open("echo up; exec sleep 60")
+    assert next(iter(channel.lines()), b"") == b"up"
+    connection.rest(0.0)
+    assert (connection.standing, len(wires())) == ("open", 1), "a channel is open"
+    channel.close()
+    connection.rest(60.0)
+    assert connection.standing == "open", "it was used lately"
+
+    def disconnected() -> bool:  # once the host has closed the channel too
+        connection.rest(0.0)
+        return not connection.alive and not wires()
+
+    until(disconnected)
+    assert connection.standing == ""
+    assert run(session, "echo again") == b"again\n"
+    assert (connection.standing, connection.made) == ("open", 2)
+
+
 def test_closing(remote: Remote) -> None:
     session = remote.session()
     with ThreadPoolExecutor(1) as pool:

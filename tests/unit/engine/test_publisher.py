@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nepiq.controller.engine import queues
 from nepiq.controller.engine.broker import make_app
 from nepiq.controller.engine.publisher import BATCH, MOST_APART, messages, task_message
 from nepiq.controller.engine.store.records import Due
@@ -36,17 +37,21 @@ def due(count: int, *, batch: bool = False, delay: float = 0.0) -> list[Due]:
     return [Due(f"{n}.start", delay, "nepiq.default", batch, f"a-{n}") for n in range(count)]
 
 
+def shared(queue: str, attempt: int) -> str:
+    return queues.shared(queue)
+
+
 def sizes(items: list[Due]) -> list[int]:
-    return [len(args[1]) for _, _, args, _, _ in messages("run", items)]
+    return [len(args[1]) for _, _, args, _, _ in messages("run", items, shared)]
 
 
 def test_few_steps_with_io_travel_alone() -> None:
     assert sizes(due(5)) == [1] * 5
-    assert [args for _, _, args, _, _ in messages("run", due(1))] == [["run", ["0.start"]]]
+    assert [args for _, _, args, _, _ in messages("run", due(1), shared)] == [["run", ["0.start"]]]
 
 
 def test_many_steps_with_io_share_messages() -> None:
-    found = list(messages("run", due(400)))
+    found = list(messages("run", due(400), shared))
     assert {len(args[1]) for _, _, args, _, _ in found} == {MOST_APART}
     assert all(args[2] is True for _, _, args, _, _ in found)
     assert sum(sizes(due(50))) == 50
@@ -57,14 +62,39 @@ def test_steps_without_io_travel_in_batches() -> None:
 
 
 def test_steps_due_later_are_announced() -> None:
-    (task, _, args, _, delay), *more = messages("run", due(100, delay=5.0))
+    (task, _, args, _, delay), *more = messages("run", due(100, delay=5.0), shared)
     assert (task, delay, more) == ("nepiq.announce", 5.0, [])
     assert len(args[1]) == 100
 
 
+def test_each_worker_gets_the_steps_on_its_hosts() -> None:
+    def home(queue: str, attempt: int) -> str:
+        plain, _, host = queue.partition("@")
+        return f"{plain}@{'even' if int(host) % 2 == 0 else 'odd'}" if attempt == 1 else plain
+
+    items = [step._replace(queue=f"nepiq.default@{n}") for n, step in enumerate(due(40))]
+    items[0] = items[0]._replace(attempt=4)
+    got: dict[str, list[str]] = {}
+    for _, queue, args, _, _ in messages("run", items, home):
+        got.setdefault(queue, []).extend(args[1])
+    assert got.pop("nepiq.default") == ["0.start"]
+    assert sorted(got) == ["nepiq.default@even", "nepiq.default@odd"]
+    assert sorted(got["nepiq.default@odd"]) == sorted(f"{n}.start" for n in range(1, 40, 2))
+    assert len(got["nepiq.default@even"]) == 19
+
+
+def test_an_announcement_keeps_the_hosts_and_goes_to_any_worker() -> None:
+    items = [
+        step._replace(queue=f"nepiq.default@{n % 3}") for n, step in enumerate(due(9, delay=5.0))
+    ]
+    ((task, queue, args, _, _),) = messages("run", items, lambda queue, _: queue)
+    assert (task, queue) == ("nepiq.announce", "nepiq.default")
+    assert {item[1] for item in args[1]} == {f"nepiq.default@{n}" for n in range(3)}
+
+
 def test_messages_are_in_words() -> None:
     def told(items: list[Due]) -> list[str]:
-        return [shown for _, _, _, shown, _ in messages("77", items)]
+        return [shown for _, _, _, shown, _ in messages("77", items, shared)]
 
     assert told(due(1)) == ["start a-0, run 77, attempt 1"]
     (step,) = due(1)

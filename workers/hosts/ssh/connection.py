@@ -44,6 +44,12 @@ class _Line:
         self.room = MOST_CHANNELS
         self.used = 0
         self.lasting = 0
+        self.left = time.monotonic()
+
+    def unused(self, seconds: float) -> bool:
+        """Whether nothing has used it for so long."""
+        idle = time.monotonic() - self.left >= seconds
+        return idle and not self.used and not self.wire.channels
 
 
 class Connection:
@@ -66,6 +72,7 @@ class Connection:
         self._connecting: float | None = None  # since when somebody is
         self._failure: tuple[float, HostUnreachable] | None = None  # and when it failed
         self._closing = threading.Event()
+        self._rests = False
         self.host_key = ""
         self.made = 0
 
@@ -92,14 +99,15 @@ class Connection:
 
     @property
     def standing(self) -> str:
-        """How it stands: ``open``, ``silent`` if nothing comes, ``lost``; empty if never made."""
+        """How it stands: ``open``, ``silent`` if nothing comes, ``lost``; empty if not needed."""
         with self._changed:
             self._forget_dead()
             if any(line.wire.stalled for line in self._lines):
                 return "silent"
             if self._lines:
                 return "open"
-            return "lost" if self.made or self._failure else ""
+            lost = (self.made or self._failure) and not self._rests
+            return "lost" if lost else ""
 
     def run(self, command: str, patience: Patience, *, lasting: bool) -> SshChannel:
         """A channel in which a command has been begun.
@@ -190,6 +198,20 @@ class Connection:
             hint = f"is it up? does a firewall drop the packets of gateway {self}?"
             raise attempt.too_slow(f"no answer through gateway {self}", hint) from error
 
+    def rest(self, seconds: float) -> None:
+        """Disconnect if nothing has used it for so long; it is made again when it is needed.
+
+        Args:
+            seconds: how long.
+        """
+        with self._changed:
+            self._forget_dead()
+            unused = [line for line in self._lines if line.unused(seconds)]
+            self._lines = [line for line in self._lines if line not in unused]
+            self._rests = self._rests or bool(unused and not self._lines)
+        for line in unused:
+            line.wire.close()
+
     def close(self) -> None:
         """Close it and every channel in it."""
         with self._changed:
@@ -266,6 +288,7 @@ class Connection:
     def _give_back(self, line: _Line, lasting: bool) -> None:
         with self._changed:
             line.used -= 1
+            line.left = time.monotonic()
             line.lasting -= lasting
             self._changed.notify_all()
 
@@ -310,6 +333,7 @@ class Connection:
                 wire.close()
         finally:
             with self._changed:
+                self._rests = False
                 self._failure = failure
                 self._connecting = None
                 self._changed.notify_all()

@@ -136,6 +136,12 @@ class Wire(paramiko.Transport):
         return self.is_active() and not self._aborted
 
     @property
+    def channels(self) -> int:
+        """How many channels are open, tunnels included."""
+        own: Any = self
+        return len(own._channels)
+
+    @property
     def stalled(self) -> bool:
         """Whether the other side has for half a second or more acknowledged nothing that was sent.
 

@@ -47,9 +47,16 @@ local function queue_of(r)
   return r.queue
 end
 
+-- Where the message of a step goes: to the worker that is the home of its host.
+local function way(s, r)
+  local queue, host = queue_of(r), busy_host(s, r)
+  local home = host and rm(host).home
+  return home and queue .. '@' .. home or queue
+end
+
 local function announce(s)
   local r, n = rm(s._guid), dues
-  due[n + 1], due[n + 2], due[n + 3] = s._id, max(0, s.due - now), queue_of(r)
+  due[n + 1], due[n + 2], due[n + 3] = s._id, max(0, s.due - now), way(s, r)
   due[n + 4], due[n + 5], due[n + 6] = does_io(s, r) and 0 or 1, r.label, (s.tries or 0) + 1
   dues = n + 6
 end

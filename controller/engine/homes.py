@@ -1,0 +1,94 @@
+"""Homes: which worker of a site a host's steps go to first, so that one of them logs in there.
+
+The worker is the same for all runs and publishers, and as long as it serves: that of the highest
+hash of host and worker ("rendezvous hashing", Thaler and Ravishankar 1998). When a worker joins
+or leaves, only the hosts move that it gets or had. A home is a preference: what does not get
+done there is sent to all workers of the site.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+
+from redis import RedisError
+
+from . import queues
+from .presence import WorkerInfo
+
+#: Attempts after which any worker may try: that one may not reach the host.
+AT_HOME = 3
+#: Seconds for which what is known of the workers is believed.
+_KEPT = 1.0
+
+
+class Homes:
+    """Knows the workers that serve. Safe to use from several threads.
+
+    Args:
+        workers: asks for them.
+    """
+
+    def __init__(self, workers: Callable[[], Sequence[WorkerInfo]]) -> None:
+        self._ask = workers
+        self._until = 0.0
+        self._serving: frozenset[tuple[str, str]] = frozenset()
+        self._found: dict[str, str] = {}
+
+    def queue(self, name: str, attempt: int = 1) -> str:
+        """Where the message of a step goes.
+
+        Args:
+            name: the queue as a script names it, ``queue@host``, or that of a worker; others are
+                left as they are.
+            attempt: which attempt at the step that is.
+        """
+        plain, _, whose = name.partition("@")
+        if not whose or attempt > AT_HOME:
+            return plain
+        self._look()
+        worker = whose if (plain, whose) in self._serving else self.worker(name)
+        return queues.of_worker(plain, worker) if worker else plain
+
+    def worker(self, name: str) -> str:
+        """The worker that is the home of a host; empty if there are not several to choose from.
+
+        Args:
+            name: ``queue@host``; without a host it has no home.
+        """
+        self._look()
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = self._choose(name)
+        return found
+
+    def _look(self) -> None:
+        """Ask for the workers now and then; what was found is forgotten when others serve."""
+        now = time.monotonic()
+        if now >= self._until:
+            self._until = now + _KEPT
+            try:
+                workers = self._ask()
+            except (RedisError, OSError):  # it is no more than a preference
+                workers = ()
+            serving = frozenset(
+                (queue, worker.name)
+                for worker in workers
+                if worker.serving
+                for queue in map(queues.shared, worker.queues)
+                if queues.of_worker(queue, worker.name) in worker.queues
+            )
+            if serving != self._serving:
+                self._serving, self._found = serving, {}
+
+    def _choose(self, name: str) -> str:
+        plain, _, host = name.partition("@")
+        names = [worker for queue, worker in self._serving if queue == plain]
+        if not host or len(names) < 2:
+            return ""
+        return max(names, key=lambda worker: (_weight(host, worker), worker))
+
+
+def _weight(host: str, worker: str) -> bytes:
+    return blake2b(f"{host} {worker}".encode(), digest_size=8).digest()

@@ -1,0 +1,102 @@
+"""Which worker the steps on a host go to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from redis import ConnectionError as NoConnection
+
+from nepiq.controller.engine import homes
+from nepiq.controller.engine.homes import AT_HOME, Homes
+from nepiq.controller.engine.presence import WorkerInfo
+
+SITE = "nepiq.default"
+HOSTS = [f"{SITE}@lab@host-{n}:22" for n in range(600)]
+
+
+def worker(name: str, *, own: bool = True, seen: float = 0.0, draining: bool = False) -> WorkerInfo:
+    queues = ("nepiq", SITE, f"{SITE}@{name}") if own else ("nepiq", SITE)
+    return WorkerInfo(name, "there", queues, 1, "1", seen, draining=draining)
+
+
+def among(*workers: WorkerInfo) -> dict[str, str]:
+    """The home of each host."""
+    known = Homes(lambda: workers)
+    return {host: known.worker(host) for host in HOSTS}
+
+
+def test_all_agree_whatever_the_order_in_which_they_know_the_workers() -> None:
+    one, two, three = worker("a"), worker("b"), worker("c")
+    assert among(one, two, three) == among(three, one, two)
+
+
+def test_each_worker_gets_its_share() -> None:
+    counted = Counter(among(*(worker(f"w{n}") for n in range(4))).values())
+    assert len(counted) == 4
+    assert all(100 <= count <= 200 for count in counted.values()), counted
+
+
+def test_who_joins_gets_its_share_and_no_other_host_moves() -> None:
+    before = among(worker("a"), worker("b"), worker("c"))
+    after = among(worker("a"), worker("b"), worker("c"), worker("d"))
+    moved = {host for host in HOSTS if before[host] != after[host]}
+    assert {after[host] for host in moved} == {"d"}
+    assert 100 <= len(moved) <= 200
+
+
+def test_who_leaves_leaves_its_hosts_to_all_others() -> None:
+    before = among(worker("a"), worker("b"), worker("c"))
+    after = among(worker("a"), worker("b"))
+    assert {host for host in HOSTS if before[host] != after[host]} == {
+        host for host, home in before.items() if home == "c"
+    }
+
+
+@pytest.mark.parametrize(
+    "other",
+    [worker("b", own=False), worker("b", seen=60.0), worker("b", draining=True)],
+    ids=["of an older version", "silent", "draining"],
+)
+def test_who_cannot_be_a_home(other: WorkerInfo) -> None:
+    assert set(among(worker("a"), worker("c"), other).values()) == {"a", "c"}
+
+
+def test_a_worker_that_is_alone_serves_what_all_serve() -> None:
+    known = Homes(lambda: [worker("a")])
+    assert known.worker(HOSTS[0]) == ""
+    assert known.queue(HOSTS[0]) == SITE
+
+
+def test_where_steps_go() -> None:
+    known = Homes(lambda: [worker("a"), worker("b")])
+    home = known.worker(HOSTS[0])
+    assert known.queue(HOSTS[0]) == f"{SITE}@{home}"
+    assert known.queue(HOSTS[0], AT_HOME) == f"{SITE}@{home}"
+    assert known.queue(HOSTS[0], AT_HOME + 1) == SITE, "others try"
+    assert known.queue(SITE) == SITE
+    assert known.queue("nepiq.m.here") == "nepiq.m.here"
+    # What came too early to a worker goes back to it.
+    assert known.queue(f"{SITE}@b") == f"{SITE}@b"
+
+
+def test_no_redis_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(homes, "_KEPT", 0.0)
+    answers: list[Sequence[WorkerInfo] | Exception] = [
+        [worker("a"), worker("b")],
+        NoConnection("gone"),
+        [worker("a"), worker("b")],
+    ]
+
+    def ask() -> Sequence[WorkerInfo]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    known = Homes(ask)
+    found = known.worker(HOSTS[0])
+    assert found
+    assert known.worker(HOSTS[0]) == ""
+    assert known.worker(HOSTS[0]) == found
