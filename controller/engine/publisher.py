@@ -22,7 +22,7 @@ from kombu.messaging import Producer
 from kombu.transport import TRANSPORT_ALIASES
 
 from . import queues
-from .store.records import Due
+from .store.calls import Due
 
 #: The transport, by name; see :mod:`.transport`.
 TRANSPORT = "nepiq.controller.engine.transport:Transport"
