@@ -21,6 +21,7 @@ from ..controller.model.login import Login
 from ..controller.model.resource import Placement
 from ..controller.model.timing import Deadline
 from .hosts import SessionPool, ShellHost
+from .hosts.layout import names_a_run
 from .hosts.session import Session
 
 _LOOK_SECONDS, _CLEAN_SECONDS = 60.0, 120.0
@@ -134,14 +135,15 @@ def look(session: Session) -> list[Remains]:
     found: dict[str, Remains] = {}
     # Not splitlines(): command lines may have carriage returns and the like.
     for line in done.stdout.decode("utf-8", "replace").split("\n"):
-        if match := _DIRECTORY.fullmatch(line):
+        match = _DIRECTORY.fullmatch(line) or _PROCESS.fullmatch(line)
+        if match is None or not names_a_run(match["run"]):
+            continue
+        if match.re is _DIRECTORY:
             remains = found.setdefault(match["run"], Remains(match["run"]))
             remains.experiment = match["name"]
             remains.nodes.append(int(match["node"]))
             remains.kilobytes += int(match["size"] or 0)
-        elif (match := _PROCESS.fullmatch(line)) and (
-            match["ours"] == "1" or match["run"] in found  # directories come first
-        ):
+        elif match["ours"] == "1" or match["run"] in found:  # directories come first
             remains = found.setdefault(match["run"], Remains(match["run"]))
             process = Process(int(match["pid"]), match["mark"], match["command"].strip())
             remains.processes.append(process)

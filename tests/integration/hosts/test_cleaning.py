@@ -27,9 +27,20 @@ ODD = {
     "a b": "1",
     "é": "1",
     "x" * 64: "1",
+    "lost.1": "1",
+    "ended": "1",
 }
 NAMES = {"tab": "a\tb", "vertical": "a\x0bb", "separator": "a\x1cb", "return": "a\rb", "none": ""}
-MARKS = ["lost.1.1\tx", "lost", ".1.1", "lo st.1.1", "-x.1.1", "lo/st.1.1", "lost.1.1"]
+MARKS = [
+    "lost.1.1\tx",
+    "lost",
+    ".1.1",
+    "lo st.1.1",
+    "-x.1.1",
+    "lo/st.1.1",
+    "lost.1.1.1",
+    "lost.1.1",
+]
 
 
 @contextmanager
