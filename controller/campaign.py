@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
-import numbers
 import statistics
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from .announce import announced
-from .errors import CampaignError, ExperimentFailed, InvalidValue, UnknownRun
+from .errors import ExperimentFailed, UnknownRun
 from .journal import FAILED, FINISHED, INTERRUPTED, Journal, RunRecord
 from .model import samples as statistic
-from .model.roster import Target, Targets, several
-from .model.timing import seconds
+from .model.roster import Target, Targets
 from .reports.progress import Said, progress
+from .stopping import Rules
 from .trial import Course, Trial
 
 if TYPE_CHECKING:
     from .experiment import ExperimentController
-
-    MetricCallback = Callable[[ExperimentController, int], float | None]
-    ConvergenceCallback = Callable[[ExperimentController, int, list[float]], bool]
+    from .stopping import ConvergenceCallback, MetricCallback
 
 log = logging.getLogger("nepiq.campaign")
 
@@ -123,23 +118,16 @@ class ExperimentRunner:
             NepiqError: a run cannot be carried out, for instance because Redis is away. Those
                 under way are released, as after anything that a callback raises.
         """
-        rules = _Rules(
+        rules = Rules.of(
             min_runs,
-            None if max_runs is None or max_runs < 0 else max_runs,
+            max_runs,
             compute_metric_callback,
             evaluate_convergence_callback,
             parallel,
-            on_failure == "stop",
+            on_failure,
         )
-        rules.check(on_failure)
         place = None if folder is None else Path(folder)
-        course = Course(
-            tuple(ec.find(guid) for guid in several(wait_guids)),
-            seconds(wait_time),
-            None if timeout is None else seconds(timeout),
-            _traces(ec, collect or {}, place),
-            place,
-        )
+        course = Course.of(ec, wait_guids, wait_time, timeout, collect or {}, place)
         # What the caller changes meanwhile changes no run.
         plain = ec.again()
         with Journal(place, plain.exp_id, plain.digests()) as journal:
@@ -149,48 +137,6 @@ class ExperimentRunner:
                 return _Campaign(self, plain, rules, course, journal, said).carry_out()
 
 
-@dataclass(frozen=True)
-class _Rules:
-    """When a campaign begins another run, and when it stops."""
-
-    min_runs: int
-    max_runs: int | None
-    metric: MetricCallback | None
-    convergence: ConvergenceCallback | None
-    parallel: int
-    stop_at_failure: bool
-
-    def check(self, on_failure: str) -> None:
-        """Refuse what makes no sense, or would never end."""
-        given: dict[str, Any] = {"min_runs": self.min_runs, "parallel": self.parallel}
-        for name, value in given.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidValue(f"{name} cannot be {value!r}", hint="from 1 on")
-        if on_failure not in ("stop", "continue"):
-            raise InvalidValue(f"on_failure cannot be {on_failure!r}", hint="'stop' or 'continue'")
-        if self.max_runs is not None:
-            if self.max_runs < self.min_runs:
-                raise InvalidValue(
-                    f"max_runs cannot be {self.max_runs} with min_runs {self.min_runs}"
-                )
-        elif self.metric is None:
-            raise CampaignError(
-                "it would never stop: there is neither max_runs nor a metric that could converge",
-                hint="give max_runs= or compute_metric_callback=",
-            )
-        elif not self.stop_at_failure:
-            raise CampaignError(
-                "it would never stop if each run failed",
-                hint="give max_runs= too, or leave out on_failure='continue'",
-            )
-
-    def converged(self, ec: ExperimentController, run: int, samples: list[float]) -> bool:
-        """True if the samples suffice."""
-        if self.convergence is not None:
-            return bool(self.convergence(ec, run, samples))
-        return statistic.converged(samples)
-
-
 class _Campaign:
     """The runs under way of one call."""
 
@@ -198,7 +144,7 @@ class _Campaign:
         self,
         runner: ExperimentRunner,
         ec: ExperimentController,
-        rules: _Rules,
+        rules: Rules,
         course: Course,
         journal: Journal,
         said: Said,
@@ -268,9 +214,7 @@ class _Campaign:
                     self._failure or f"run {number} ({trial.record.run_id}): {trial.failure}"
                 )
         else:
-            metric = None
-            if self._rules.metric is not None:
-                metric = _sample(self._rules.metric(trial.ec, number), number)
+            metric = self._rules.measured(trial.ec, number)
             self._journal.ended(trial.record, FINISHED, metric)
             self._decide(trial.ec, trial.record)
         self._tell(f"run {number} {trial.record.outcome}{_shown(trial.record.metric)}")
@@ -358,35 +302,3 @@ class _Campaign:
 
 def _shown(metric: float | None) -> str:
     return "" if metric is None else f", {metric:.6g}"
-
-
-def _sample(metric: Any, number: int) -> float | None:
-    """What a callback has measured, as a plain number.
-
-    Raises:
-        InvalidValue: it is no number.
-    """
-    if metric is None:
-        return None
-    if not isinstance(metric, numbers.Real):
-        raise InvalidValue(
-            f"the metric of run {number} cannot be {metric!r}", hint="return a number or None"
-        )
-    plain = int(metric) if isinstance(metric, numbers.Integral) else float(metric)
-    if not math.isfinite(plain):
-        log.warning("run %d is no sample: its metric is %s", number, plain)
-        return None
-    return plain
-
-
-def _traces(
-    ec: ExperimentController, collect: Mapping[Target, str | Sequence[str]], folder: Path | None
-) -> dict[Target, Sequence[str]]:
-    if collect and folder is None:
-        raise InvalidValue("collect= needs folder=, to put the traces there")
-    for target in collect:
-        ec.find(target)
-    return {
-        target: (names,) if isinstance(names, str) else tuple(names)
-        for target, names in collect.items()
-    }

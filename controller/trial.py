@@ -10,12 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ExperimentFailed, HostError, NepiqError, TraceNotFound, WaitTimeout
+from .errors import (
+    ExperimentFailed,
+    HostError,
+    InvalidValue,
+    NepiqError,
+    TraceNotFound,
+    WaitTimeout,
+)
+from .model.roster import several
+from .model.timing import seconds
 
 if TYPE_CHECKING:
     from .experiment import ExperimentController
     from .journal import RunRecord
-    from .model.roster import Target
+    from .model.roster import Target, Targets
 
 
 log = logging.getLogger("nepiq.campaign")
@@ -38,6 +47,30 @@ class Course:
     timeout: float | None = None
     collect: Mapping[Target, Sequence[str]] = field(default_factory=dict)
     folder: Path | None = None
+
+    @classmethod
+    def of(
+        cls,
+        ec: ExperimentController,
+        wait_guids: Targets,
+        wait_time: str | float,
+        timeout: str | float | None,
+        collect: Mapping[Target, str | Sequence[str]],
+        folder: Path | None,
+    ) -> Course:
+        """The course that a user gave; see :meth:`ExperimentRunner.run`.
+
+        Raises:
+            UnknownResource: the experiment has no such resource.
+            InvalidValue: a time is none, or traces have no folder to go to.
+        """
+        return cls(
+            tuple(ec.find(guid) for guid in several(wait_guids)),
+            seconds(wait_time),
+            None if timeout is None else seconds(timeout),
+            _traces(ec, collect, folder),
+            folder,
+        )
 
 
 class Trial(threading.Thread):
@@ -137,3 +170,16 @@ class Trial(threading.Thread):
                 except NepiqError:
                     if not self.failure:
                         raise
+
+
+def _traces(
+    ec: ExperimentController, collect: Mapping[Target, str | Sequence[str]], folder: Path | None
+) -> dict[Target, Sequence[str]]:
+    if collect and folder is None:
+        raise InvalidValue("collect= needs folder=, to put the traces there")
+    for target in collect:
+        ec.find(target)
+    return {
+        target: (names,) if isinstance(names, str) else tuple(names)
+        for target, names in collect.items()
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ..controller.engine.store.records import Grant
+from ..controller.engine.store.calls import Grant
 from .metrics import Metrics
 
 _MOST = 8

@@ -21,24 +21,35 @@ from ..controller.model.login import Login
 from ..controller.model.resource import Placement
 from ..controller.model.timing import Deadline
 from .hosts import SessionPool, ShellHost
+from .hosts.layout import names_a_run
 from .hosts.session import Session
 
 _LOOK_SECONDS, _CLEAN_SECONDS = 60.0, 120.0
-_MARK = re.compile(r"(?P<run>.+?)\.(\d+|sudo)(\.\d+)?(\.supervisor)?")
+_RUN = r"(?P<run>[0-9A-Za-z][0-9A-Za-z._-]{0,62}?)"
+_DIRECTORY = re.compile(
+    rf"directory\t{_RUN}/(?P<node>[1-9][0-9]{{0,15}})\t(?P<size>[0-9]*)\t(?P<name>.*)"
+)
+_MARK = rf"(?P<mark>{_RUN}\.([0-9]+|sudo)(\.[0-9]+)?(\.supervisor)?)"
+_PROCESS = re.compile(rf"process\t(?P<pid>[0-9]+) (?P<ours>[01])\t{_MARK}\t(?P<command>.*)")
 #: What is in a container here is not ours; nor is what belongs to another home, which is told by
-#: its variable HOME, or by its working directory.
+#: its variable HOME, or by its working directory. Names that no run gives are left out here, since
+#: a line end in them could pass for a line of ours; so are links, since what they lead to would be
+#: removed.
 _LIST = r"""
-base={base}
+base={base} LC_ALL=C
 here=$(readlink /proc/self/ns/pid)
 cd "$base" 2>/dev/null && for mark in [0-9A-Za-z]*/[0-9]*/exp; do
-    [ -e "$mark" ] && read -r name <"$mark" || continue
     node=${{mark%/exp}}
+    case $node in *[!0-9A-Za-z._/-]*) continue ;; esac
+    [ ! -L "${{node%/*}}" ] && [ ! -L "$node" ] && [ -f "$mark" ] || continue
+    read -r name <"$mark" || continue
     printf 'directory\t%s\t%s\t%s\n' "$node" "$(du -sk "$node" | cut -f 1)" "$name"
 done
 value() {{ tr '\0' '\n' <"$file" | sed -n "s/^$1=//p" | head -n 1; }}
 for file in $(LC_ALL=C grep -lsz '^NEPIQ_ID=' /proc/[0-9]*/environ); do
     id=$(value NEPIQ_ID) pid=${{file#/proc/}} pid=${{pid%/environ}} ours=0
-    [ -n "$id" ] && [ "$(readlink "/proc/$pid/ns/pid")" = "$here" ] || continue
+    case $id in '' | *[!0-9A-Za-z._-]*) continue ;; esac
+    [ "$(readlink "/proc/$pid/ns/pid")" = "$here" ] || continue
     case $(readlink "/proc/$pid/cwd") in "$base"/*) ours=1 ;; esac
     [ "$base" != "$HOME/.nepiq" ] || [ "$(value HOME)" != "$HOME" ] || ours=1
     printf 'process\t%s %s\t%s\t%s\n' "$pid" "$ours" "$id" \
@@ -112,7 +123,7 @@ class Place:
 
 
 def look(session: Session) -> list[Remains]:
-    """What runs left on a host, by run.
+    """What runs left on a host, by run. What no run can have made is skipped.
 
     Raises:
         HostError: it cannot be reached, or asked.
@@ -122,19 +133,20 @@ def look(session: Session) -> list[Remains]:
     if done.code:
         raise HostError(f"cannot look: {done.stderr.decode('utf-8', 'replace').strip()}")
     found: dict[str, Remains] = {}
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
-        kind, first, second, third = line.split("\t", 3)
-        if kind == "directory":
-            run_id, _, node = first.partition("/")
-            remains = found.setdefault(run_id, Remains(run_id))
-            remains.experiment = third
-            remains.nodes.append(int(node))
-            remains.kilobytes += int(second or 0)
-        elif match := _MARK.fullmatch(second):
-            pid, ours = first.split(" ")
-            if ours == "1" or match["run"] in found:  # directories come first
-                remains = found.setdefault(match["run"], Remains(match["run"]))
-                remains.processes.append(Process(int(pid), second, third.strip()))
+    # Not splitlines(): command lines may have carriage returns and the like.
+    for line in done.stdout.decode("utf-8", "replace").split("\n"):
+        match = _DIRECTORY.fullmatch(line) or _PROCESS.fullmatch(line)
+        if match is None or not names_a_run(match["run"]):
+            continue
+        if match.re is _DIRECTORY:
+            remains = found.setdefault(match["run"], Remains(match["run"]))
+            remains.experiment = match["name"]
+            remains.nodes.append(int(match["node"]))
+            remains.kilobytes += int(match["size"] or 0)
+        elif match["ours"] == "1" or match["run"] in found:  # directories come first
+            remains = found.setdefault(match["run"], Remains(match["run"]))
+            process = Process(int(match["pid"]), match["mark"], match["command"].strip())
+            remains.processes.append(process)
     return sorted(found.values(), key=lambda remains: remains.run_id)
 
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 from redis.exceptions import RedisError
 
 from ..controller.engine.orchestration import Run
-from ..controller.engine.store.records import Grant
+from ..controller.engine.store.calls import Grant
 from ..controller.engine.store.timing import Timing
 
 log = logging.getLogger("nepiq.leases")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ..controller.engine.orchestration import Run
-from ..controller.engine.store.records import Grant, ResourceRecord
+from ..controller.engine.store.calls import Grant
+from ..controller.engine.store.records import ResourceRecord
 from ..controller.model import registry
 from ..controller.model.resource import ResourceManager
 

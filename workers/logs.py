@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import signals
 
-from ..controller.engine.store.records import Grant
+from ..controller.engine.store.calls import Grant
 
 _NOTHING: Mapping[str, Any] = {}
 _step: ContextVar[Mapping[str, Any]] = ContextVar("nepiq_step", default=_NOTHING)

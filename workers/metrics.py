@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..controller import errors
-from ..controller.engine.store.records import Grant
+from ..controller.engine.store.calls import Grant
 from ..controller.settings import endpoint
 
 if TYPE_CHECKING:

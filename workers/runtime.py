@@ -20,7 +20,7 @@ from ..controller.engine.protocol import PROTOCOL
 from ..controller.engine.queues import shared
 from ..controller.engine.stack import Stack
 from ..controller.engine.store import keys
-from ..controller.engine.store.records import Outcome
+from ..controller.engine.store.calls import Outcome
 from ..controller.errors import ClockError
 from ..controller.settings import Settings
 from .convoy import Convoy

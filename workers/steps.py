@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from ..controller import errors
 from ..controller.engine.orchestration import Run
-from ..controller.engine.store.records import Due, Early, Grant, Outcome
+from ..controller.engine.store.calls import Due, Early, Grant, Outcome
 from ..controller.model import actions
 from ..controller.model.host import NO_HOST, Context, Host, Launch
 from ..controller.model.lifecycle import Action, State

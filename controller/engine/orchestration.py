@@ -16,20 +16,9 @@ from .. import errors
 from ..settings import Settings
 from . import events, presence, queues
 from .store import keys
-from .store.records import (
-    Condition,
-    Due,
-    Early,
-    Grant,
-    Outcome,
-    Reply,
-    ResourceRecord,
-    ResourceSpec,
-    RunRecord,
-    Snapshot,
-    StepRecord,
-    dumps,
-)
+from .store.calls import Due, Early, Grant, Outcome, Reply
+from .store.forms import dumps
+from .store.records import Condition, ResourceRecord, ResourceSpec, RunRecord, Snapshot, StepRecord
 from .store.store import RunStore
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from . import queues
 from .homes import Homes
-from .store.records import Due
+from .store.calls import Due
 
 #: The transport, by name; see :mod:`.transport`.
 TRANSPORT = "nepiq.controller.engine.transport:Transport"

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from ..errors import InvalidValue, NotAllowed, UnknownAttribute
+from ..errors import InvalidValue, NotAllowed
 from . import registry
-from .attributes import Attribute, Flag
+from .assignments import Assignments
+from .attributes import Flag
 from .conditions import Condition, Gates, check_cycles
 from .lifecycle import Action, State
 from .names import check_name
 from .resource import ResourceManager
-from .roster import Guids, Resource, Roster, Target, Targets, several
+from .roster import Guids, Resource, Target, Targets, several
 from .spec import Spec, make_spec
 from .timing import seconds
 from .wiring import wire
@@ -28,7 +29,7 @@ _CONDITIONAL = (Action.DEPLOY, Action.START, Action.STOP)
 _SHOWN = 5
 
 
-class Description(Roster):
+class Description(Assignments):
     """The resources of one experiment. Not safe to change from several threads at once.
 
     Attributes:
@@ -43,7 +44,6 @@ class Description(Roster):
         """
         super().__init__()
         self.exp_id = check_name("exp_id", exp_id)
-        self._globals: dict[str, dict[str, Any]] = {}
         self._hosts: dict[int, int | None] = {}
         self._known: set[Condition] = set()
 
@@ -82,7 +82,7 @@ class Description(Roster):
             if some is not None
             for peer in several(some)
         ]
-        added = self.enter(cls, self._attrs(cls, settings), guid, label)
+        added = self.enter(cls, self._initial(cls, settings), guid, label)
         try:
             for name, peer in peers:
                 self.connect(added.guid, peer.guid, name)
@@ -161,78 +161,6 @@ class Description(Roster):
         """
         cls = registry.find(rtype)
         return [guid for guid, item in self._resources.items() if item.cls is cls]
-
-    # --- attributes
-
-    def get(self, target: Target, name: str) -> Any:
-        """The value of an attribute as users write it.
-
-        Raises:
-            UnknownAttribute: the type has no such attribute.
-            NotAllowed: its flags forbid reading it.
-        """
-        item = self.resource(target)
-        attribute = _attribute(item.cls, name, item.label)
-        attribute.check_readable(item.label)
-        return item.attrs.get(name, attribute.default)
-
-    def set(self, target: Target, name: str, value: Any, *, deployed: bool = False) -> Any:
-        """Set an attribute; None takes it back to its default.
-
-        Args:
-            target: the resource.
-            name: the attribute.
-            value: its value as users write it.
-            deployed: True once the deployment of the resource has begun.
-
-        Returns:
-            The value as it is stored.
-
-        Raises:
-            UnknownAttribute: the type has no such attribute.
-            InvalidValue: the value is refused.
-            NotAllowed: its flags forbid writing it, or forbid it now.
-        """
-        stored = self.checked(target, name, value, deployed=deployed)
-        self.note(target, {name: stored})
-        return stored
-
-    def checked(self, target: Target, name: str, value: Any, *, deployed: bool = False) -> Any:
-        """What :meth:`set` would store; raises what it would raise and changes nothing."""
-        item = self.resource(target)
-        attribute = _attribute(item.cls, name, item.label)
-        attribute.check_writable(item.label, deployed=deployed)
-        return attribute.check(value, item.cls.rtype)
-
-    def note(self, target: Target, stored: Mapping[str, Any]) -> None:
-        """Take over stored values that have been checked, such as those a step committed."""
-        item = self.resource(target)
-        for name, value in stored.items():
-            _put(item.attrs, item.cls.attributes[name], value)
-
-    def get_global(self, rtype: str, name: str) -> Any:
-        """What an attribute is for new resources of a type if it is not given."""
-        cls = registry.find(rtype)
-        attribute = _attribute(cls, name, rtype)
-        attribute.check_readable(cls.rtype)
-        return self._globals.get(cls.rtype, {}).get(name, attribute.default)
-
-    def set_global(self, rtype: str, name: str, value: Any) -> None:
-        """Set what an attribute is for resources of a type that are added from now on.
-
-        Raises:
-            UnknownType: there is no such type.
-            UnknownAttribute: it has no such attribute.
-            InvalidValue: the value is refused.
-        """
-        cls = registry.find(rtype)
-        attribute = _attribute(cls, name, rtype)
-        stored = attribute.check(value, cls.rtype)
-        _put(self._globals.setdefault(cls.rtype, {}), attribute, stored)
-
-    def all_globals(self) -> dict[str, dict[str, Any]]:
-        """What :meth:`set_global` has set: stored values by type and name."""
-        return {rtype: dict(values) for rtype, values in self._globals.items() if values}
 
     # --- connections
 
@@ -405,29 +333,3 @@ class Description(Roster):
         self._known.add(cond)
         item.conds.append(cond)
         return True
-
-    def _attrs(self, cls: type[ResourceManager], settings: Mapping[str, Any]) -> dict[str, Any]:
-        attrs = dict(self._globals.get(cls.rtype, ()))
-        for name, value in settings.items():
-            if name not in cls.attributes:
-                raise UnknownAttribute(name, [*cls.attributes, *cls.connections], where=cls.rtype)
-            attribute = cls.attributes[name]
-            attribute.check_writable(cls.rtype)
-            if value is not None:
-                _put(attrs, attribute, attribute.check(value, cls.rtype))
-        return attrs
-
-
-def _attribute(cls: type[ResourceManager], name: str, where: str) -> Attribute[Any]:
-    attribute = cls.attributes.get(name)
-    if attribute is None:
-        raise UnknownAttribute(name, cls.attributes, where=where)
-    return attribute
-
-
-def _put(attrs: dict[str, Any], attribute: Attribute[Any], stored: Any) -> None:
-    """Keep what differs from the default."""
-    if stored is None or stored == attribute.default:
-        attrs.pop(attribute.name, None)
-    else:
-        attrs[attribute.name] = stored

@@ -23,7 +23,9 @@ from tests.integration.store.dump import dump
 from tests.reference.model import Model
 
 from nepiq.controller.engine.store import keys
-from nepiq.controller.engine.store.records import Condition, Outcome, ResourceSpec, loads
+from nepiq.controller.engine.store.calls import Outcome
+from nepiq.controller.engine.store.forms import loads
+from nepiq.controller.engine.store.records import Condition, ResourceSpec
 from nepiq.controller.engine.store.scripts import script
 
 _NAMES = (

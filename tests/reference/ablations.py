@@ -9,7 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from nepiq.controller.engine.store.records import Condition, Reply
+from nepiq.controller.engine.store.calls import Reply
+from nepiq.controller.engine.store.records import Condition
 from nepiq.controller.engine.store.timing import Timing
 
 from .machines import REFUSED, Launch, Machine

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from nepiq.controller.engine.store.records import Condition, Outcome, ResourceSpec
+from nepiq.controller.engine.store.calls import Outcome
+from nepiq.controller.engine.store.records import Condition, ResourceSpec
 
 from .model import Model
 from .records import MILESTONES, action_of

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nepiq.controller.engine.store.records import Early, Grant, Outcome, Reply, loads
+from nepiq.controller.engine.store.calls import Early, Grant, Outcome, Reply
+from nepiq.controller.engine.store.forms import loads
 
 from .records import Cause, Hash, action_of, guid_of, number, text, to_json
 from .steps import LIVE

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nepiq.controller.engine.store.records import Reply, Snapshot
+from nepiq.controller.engine.store.calls import Reply
+from nepiq.controller.engine.store.records import Snapshot
 
 from .kernel import LostError, Owner, Process
 from .records import ENDED

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nepiq.controller.engine.store.records import Grant, Outcome
+from nepiq.controller.engine.store.calls import Grant, Outcome
 
 from .kernel import Future, Process
 from .machines import RAN_OUT, REFUSED, Machine, Started

@@ -11,15 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nepiq.controller.engine.store.records import (
-    Condition,
-    Reply,
-    ResourceSpec,
-    Snapshot,
-    WatchGrant,
-    loads,
-    seconds,
-)
+from nepiq.controller.engine.store.calls import Reply, WatchGrant
+from nepiq.controller.engine.store.forms import loads, seconds
+from nepiq.controller.engine.store.records import Condition, ResourceSpec, Snapshot
 
 from .records import ENDED, action_of, is_extra, number, text, to_json
 from .recovery import Recovery

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from nepiq.controller.engine.store.records import Due
+from nepiq.controller.engine.store.calls import Due
 from nepiq.controller.engine.store.timing import Timing
 
 Hash = dict[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from nepiq.controller.engine.store.records import Reply
+from nepiq.controller.engine.store.calls import Reply
 
 from .claims import Claims
 from .records import action_of, guid_of, number, text, to_json

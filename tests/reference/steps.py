@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nepiq.controller.engine.store.records import Due
+from nepiq.controller.engine.store.calls import Due
 
 from .records import Hash, Records, action_of, guid_of, is_extra, number, text
 

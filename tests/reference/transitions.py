@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nepiq.controller.engine.store.records import loads
+from nepiq.controller.engine.store.forms import loads
 
 from .records import ENDED, IMPLIED, MILESTONES, Cause, Hash, guid_of, number, text, to_json
 from .steps import Steps

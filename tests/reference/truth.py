@@ -10,7 +10,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from nepiq.controller.engine.store.records import Condition, Grant
+from nepiq.controller.engine.store.calls import Grant
+from nepiq.controller.engine.store.records import Condition
 
 from .records import Hash
 from .scenario import Move

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nepiq.controller.engine.store.records import Early, Outcome, Reply, WatchGrant
+from nepiq.controller.engine.store.calls import Early, Outcome, Reply, WatchGrant
 
 from .hooks import Attempt, Hook, HostLostError, Later, RefusedError, StoppedError
 from .kernel import Future, LostError, Owner, Process

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nepiq.controller.engine.store.records import Due, Reply
+from nepiq.controller.engine.store.calls import Due, Reply
 from nepiq.controller.engine.store.timing import Timing
 
 from .kernel import Kernel, LostError, Owner, Process

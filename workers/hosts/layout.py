@@ -10,6 +10,25 @@ from ...controller.errors import InvalidValue
 
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
+#: What the supervisor keeps in a run directory; listings leave it out.
+_OWN = frozenset(
+    {
+        ".command",
+        ".env",
+        ".exit",
+        ".group",
+        ".lock",
+        ".overdue",
+        ".serving",
+        ".started",
+        ".stdin",
+        ".stop",
+        ".sudo",
+        ".told",
+        ".waiting",
+    }
+)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -32,7 +51,7 @@ class Layout:
         Raises:
             InvalidValue: one of them is not.
         """
-        if not _RUN.fullmatch(self.run) or re.search(r"\.\d+$", self.run) or self.run == "ended":
+        if not names_a_run(self.run):
             raise InvalidValue(f"{self.run!r} cannot name a run on a host")
         if self.home and not self.home.startswith("/"):
             raise InvalidValue(f"home {self.home!r} is not an absolute path")
@@ -50,3 +69,15 @@ class Layout:
     def run_dir(self, guid: int, occasion: int) -> str:
         """The run directory of one start of one resource, quoted for a shell."""
         return f"{self.root}/{guid}/{occasion}"
+
+
+def names_a_run(text: str) -> bool:
+    """True if a run on a host may be called that; see :class:`Layout`."""
+    return bool(_RUN.fullmatch(text)) and not re.search(r"\.\d+$", text) and text != "ended"
+
+
+def is_own(name: str) -> bool:
+    """True for a file that the supervisor keeps in a run directory, or one on its way there."""
+    return name.removesuffix(".t") in _OWN or (
+        name.startswith(".nepiq.") and name.endswith(".part")
+    )

@@ -20,6 +20,7 @@ from .asking import MISSING, Asking
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
 from .journal import ExitLine, last_lines
 from .launching import Order, launcher
+from .layout import is_own
 from .session import Channel, Session
 
 #: Bytes that a file of the worker machine is read in at a time.
@@ -28,25 +29,6 @@ BLOCK = 1 << 20
 SILENCE = 60.0
 #: Seconds between TERM and KILL where a resource manager is released.
 GRACE = 5.0
-
-#: What the supervisor keeps in a run directory; listings leave it out.
-_OWN = frozenset(
-    {
-        ".command",
-        ".env",
-        ".exit",
-        ".group",
-        ".lock",
-        ".overdue",
-        ".serving",
-        ".started",
-        ".stdin",
-        ".stop",
-        ".sudo",
-        ".told",
-        ".waiting",
-    }
-)
 
 CHANGED = "it was changed while it was read; fetch it again"
 
@@ -303,7 +285,7 @@ class ShellHost(Asking):
         )
         found = self._look(body, f"list {path}").decode("utf-8", "surrogateescape")
         names = set(found.split("\0")) - {"", ".", ".."}
-        return sorted(name for name in names if not _is_own(name))
+        return sorted(name for name in names if not is_own(name))
 
     def open(self, command: str) -> LineChannel:
         """Start a program and talk with it line by line; see :meth:`Host.open`."""
@@ -387,9 +369,3 @@ class ShellHost(Asking):
 def _script(command: str, env: Mapping[str, str] | None, cwd: str | None) -> str:
     place = "" if cwd is None else f"cd -- {quote(cwd)} || exit\n"
     return f"{exports(env)}{place}{checked(command)}"
-
-
-def _is_own(name: str) -> bool:
-    return name.removesuffix(".t") in _OWN or (
-        name.startswith(".nepiq.") and name.endswith(".part")
-    )

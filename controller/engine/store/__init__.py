@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from .records import (
-    Condition,
-    Due,
-    Early,
-    Grant,
-    Outcome,
-    Reply,
-    ResourceRecord,
-    ResourceSpec,
-    RunRecord,
-    Snapshot,
-    StepRecord,
-    WatchGrant,
-)
+from .calls import Due, Early, Grant, Outcome, Reply, WatchGrant
+from .records import Condition, ResourceRecord, ResourceSpec, RunRecord, Snapshot, StepRecord
 from .store import RunStore
 from .timing import Timing
 

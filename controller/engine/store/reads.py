@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .forms import loads
 from .keys import RunKeys
-from .records import Condition, ResourceRecord, RunRecord, StepRecord, loads
+from .records import Condition, ResourceRecord, RunRecord, StepRecord
 
 if TYPE_CHECKING:
     from redis import Redis

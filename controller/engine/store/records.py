@@ -1,27 +1,18 @@
-"""What goes into the store and what comes out of it, as typed values.
+"""A run, its resource managers, their steps and conditions, as they are stored.
 
 What is made by the thousand at a time is a named tuple, the rest are frozen dataclasses.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from .forms import seconds, step_action, step_guid
+
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
-
-
-def step_guid(step: str) -> int:
-    """The resource manager of a step: ``7`` of ``7.set.12``."""
-    return int(step.partition(".")[0])
-
-
-def step_action(step: str) -> str:
-    """The action of a step: ``set`` of ``7.set.12``."""
-    return step.split(".", 2)[1]
 
 
 class Condition(NamedTuple):
@@ -52,11 +43,6 @@ class Condition(NamedTuple):
         """The opposite of :meth:`encode`."""
         action, target, milestone, offset, kind = text.split("|")
         return cls(action, int(target), milestone, float(offset), kind == "n")
-
-
-def seconds(value: float) -> str:
-    """A duration in its shortest form with at most six decimals: ``2``, ``0.5``."""
-    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 class ResourceSpec(NamedTuple):
@@ -101,141 +87,6 @@ class ResourceSpec(NamedTuple):
     home: str = ""
 
 
-class Due(NamedTuple):
-    """A step to submit.
-
-    Attributes:
-        step: its id.
-        delay: seconds until it is due, counted from the reply.
-        queue: where its message goes; ``queue@host`` where a host has a :class:`Homes`' worker.
-        batch: it does no I/O and may share a message with others.
-        label: its resource manager's label.
-        attempt: which attempt its next claim would be.
-    """
-
-    step: str
-    delay: float
-    queue: str
-    batch: bool
-    label: str
-    attempt: int = 1
-
-
-class Reply(NamedTuple):
-    """The answer of a script that can make steps due.
-
-    Attributes:
-        status: ``OK`` or a refusal: GONE STALE TOOLATE CLASH CLOSED UNKNOWN ILLEGAL.
-        detail: what the script says beyond that: a group, a step, a phase, a guid.
-        more: work is left: submit, then call ``go_on`` until this is False.
-        ended: the whole run is RELEASED.
-        due: the steps to submit.
-    """
-
-    status: str
-    detail: str = ""
-    more: bool = False
-    ended: bool = False
-    due: Sequence[Due] = ()
-
-    @property
-    def ok(self) -> bool:
-        """It was done, now or by an earlier execution of the same call."""
-        return self.status == "OK"
-
-
-class Grant(NamedTuple):
-    """A claimed step, with what is needed to run it.
-
-    Attributes:
-        step: its id.
-        token: the attempt's number, which its commit must show.
-        tries: how often it has been claimed.
-        retried: how often its hook asked to be retried.
-        began: when it was first claimed, seconds since the epoch.
-        due: when it was due.
-        rtype: type of its resource manager.
-        label: label of its resource manager.
-        occ: the present occasion.
-        state: the resource manager's state.
-        host: guid of the host that it acts on.
-        args: arguments of a requested step.
-        peers: guids by connection name.
-        attributes: attributes that differ from the default.
-    """
-
-    step: str
-    token: int
-    tries: int
-    retried: int
-    began: float
-    due: float
-    rtype: str
-    label: str
-    occ: int
-    state: str
-    host: int | None
-    args: list[Any]
-    peers: dict[str, list[int]]
-    attributes: dict[str, Any]
-
-    @property
-    def guid(self) -> int:
-        """The resource manager."""
-        return step_guid(self.step)
-
-    @property
-    def action(self) -> str:
-        """The action: deploy, start, stop, set or release."""
-        return step_action(self.step)
-
-    @property
-    def late(self) -> float:
-        """Seconds between the moment it was due and its claim, by Redis' clock.
-
-        A token is the time of its claim, in microseconds.
-        """
-        return max(0.0, self.token / 1e6 - self.due)
-
-
-class Early(NamedTuple):
-    """A step that was claimed too early.
-
-    Attributes:
-        step: its id.
-        seconds: how long it still has.
-    """
-
-    step: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How the attempt of a step ended.
-
-    Attributes:
-        step: its id.
-        token: the token of its grant.
-        kind: ``ok``, ``failed``, ``cancelled``, or, for a start whose process has ended
-            already, ``FINISHED``, ``STOPPED`` or ``FAILED``.
-        age: seconds since it took effect (for a start: since the process ran).
-        attrs: attributes that the hook assigned.
-        info: JSON-able detail: the error of a failure, the exit code of an exit.
-        outputs: small outputs by trace name.
-        end_age: seconds since the process ended, if ``kind`` is the outcome of a start.
-    """
-
-    step: str
-    token: int
-    kind: str
-    age: float = 0.0
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-    info: Mapping[str, Any] | None = None
-    outputs: Mapping[str, bytes] = field(default_factory=dict)
-    end_age: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """States at one point of the event stream.
@@ -251,21 +102,6 @@ class Snapshot:
     phase: str
     cause: dict[str, Any] | None
     states: dict[int, str]
-
-
-@dataclass(frozen=True, slots=True)
-class WatchGrant:
-    """The answer to a worker that wants to follow a node's journal.
-
-    Attributes:
-        status: ``OK``, ``TAKEN`` by another worker, ``NONE`` to watch there, or ``GONE``.
-        journal: id of the journal that was followed last, empty if none.
-        offset: where to go on in it, in bytes.
-    """
-
-    status: str
-    journal: str = ""
-    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,13 +240,3 @@ class StepRecord:
     def ended(self) -> bool:
         """It is done or void."""
         return self.status in {"done", "void"}
-
-
-def loads(text: str | bytes | None) -> Any:
-    """JSON text as a value; None for no text."""
-    return json.loads(text) if text else None
-
-
-def dumps(value: Any) -> str:
-    """A value as compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

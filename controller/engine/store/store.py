@@ -6,19 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from .calls import Early, Grant, Outcome, Reply, WatchGrant
+from .forms import dumps, loads
 from .reads import RunReads
-from .records import (
-    Condition,
-    Early,
-    Grant,
-    Outcome,
-    Reply,
-    ResourceSpec,
-    Snapshot,
-    WatchGrant,
-    dumps,
-    loads,
-)
+from .records import Condition, ResourceSpec, Snapshot
 from .scripts import Argument, evaluate, evaluate_each
 from .timing import Timing
 from .wire import (

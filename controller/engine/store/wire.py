@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .records import Due, Early, Grant, Outcome, Reply, ResourceSpec, dumps, loads
+from .calls import Due, Early, Grant, Outcome, Reply
+from .forms import dumps, loads
+from .records import ResourceSpec
 from .scripts import Argument
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from tests.testbed import Testbed
 from tests.testbed.spaces import missing
 
-from .storm import MACHINES, Outcome, storm
+from .storm import MACHINES, Forecast, Outcome, storm
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -34,14 +35,20 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=20, help="how many (20)")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed (0)")
     parser.add_argument("--folder", type=Path, help="where logs go")
+    parser.add_argument("--dry-run", action="store_true", help="say only what would come when")
     options = parser.parse_args()
+    seeds = range(options.first, options.first + options.seeds)
+    if options.dry_run:
+        for seed in seeds:
+            print(f"seed {seed}: {Forecast.drawn(random.Random(seed))}")
+        return 0
     lacking = missing()
     if lacking:
         sys.exit(f"storms need {lacking}")
     folder = options.folder or Path(tempfile.mkdtemp(prefix="nepiq-storm-"))
     outcomes = []
     with Testbed(hosts=MACHINES, folder=folder / "bed") as bed:
-        for seed in range(options.first, options.first + options.seeds):
+        for seed in seeds:
             outcomes.append(storm(seed, bed, folder / str(seed)))
             bed.reset()
             last = outcomes[-1]

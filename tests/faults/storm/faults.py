@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -28,13 +29,11 @@ class Damage:
     Attributes:
         rebooted: names of hosts.
         orphaned: ``run.guid`` of applications whose supervisor was killed.
-        losses: how often a worker was lost: killed, stopped or cut off past its lease.
         told: what was done when, for people.
     """
 
     rebooted: set[str] = field(default_factory=set)
     orphaned: set[str] = field(default_factory=set)
-    losses: int = 0
     told: list[str] = field(default_factory=list)
 
 
@@ -60,83 +59,87 @@ class Weather:
 Fault = Callable[[Weather], str]
 
 
-def _free(weather: Weather) -> WorkerMachine | None:
-    """A worker machine that nothing happens to; one at least is left alone."""
-    free = [worker for worker in weather.site.workers if not worker.stopped]
-    return weather.rng.choice(free) if len(free) > 1 else None
+def _on_a_worker(act: Callable[[WorkerMachine, Weather], str]) -> Fault:
+    """Make a fault of what is done to a worker machine; one at least is always left alone."""
+
+    @functools.wraps(act)
+    def fault(weather: Weather) -> str:
+        free = [worker for worker in weather.site.workers if not worker.stopped]
+        return act(weather.rng.choice(free), weather) if len(free) > 1 else ""
+
+    return fault
 
 
-def kill_worker(weather: Weather) -> str:
+def _on_redis(act: Callable[[Weather], str]) -> Fault:
+    """Make a fault of what is done to Redis: one at a time, with a rest after it."""
+
+    @functools.wraps(act)
+    def fault(weather: Weather) -> str:
+        with weather.site.redis_lock:
+            told = act(weather)
+            time.sleep(1.0)
+        return told
+
+    return fault
+
+
+@_on_a_worker
+def kill_worker(worker: WorkerMachine, _: Weather) -> str:
     """A worker is killed; its machine starts another."""
-    worker = _free(weather)
-    if worker is None:
-        return ""
-    weather.damage.losses += 1
     worker.signal(signal.SIGKILL)
     return f"kill -9 {worker.name}"
 
 
-def stop_worker(weather: Weather) -> str:
+@_on_a_worker
+def stop_worker(worker: WorkerMachine, weather: Weather) -> str:
     """A worker stands still past its lease, and goes on."""
-    worker = _free(weather)
-    if worker is None:
-        return ""
-    weather.damage.losses += 1
-    worker.stopped = True
-    worker.signal(signal.SIGSTOP)
-    wait(PAUSED, weather.over)
-    worker.signal(signal.SIGCONT)
-    worker.stopped = False
+    with worker.out_of_order():
+        worker.signal(signal.SIGSTOP)
+        wait(PAUSED, weather.over)
+        worker.signal(signal.SIGCONT)
     return f"{worker.name} stopped for {PAUSED:g} s"
 
 
-def cut_worker(weather: Weather) -> str:
+@_on_a_worker
+def cut_worker(worker: WorkerMachine, weather: Weather) -> str:
     """A worker machine reaches neither Redis nor hosts for a time."""
-    worker = _free(weather)
-    if worker is None:
-        return ""
-    weather.damage.losses += 1
-    worker.stopped = True
-    worker.host.cut()
-    wait(CUT, weather.over)
-    worker.host.mend()
-    worker.stopped = False
+    with worker.out_of_order():
+        worker.host.cut()
+        wait(CUT, weather.over)
+        worker.host.mend()
     return f"{worker.name} cut off for {CUT:g} s"
 
 
+@_on_redis
 def restart_redis(weather: Weather) -> str:
     """Redis is killed, and started again from its log."""
-    with weather.site.redis_lock:
-        gone = weather.rng.choice([0.0, 2.0, 5.0])
-        weather.site.end_redis(weather.rng.choice([signal.SIGTERM, signal.SIGKILL]))
-        wait(gone, weather.over)
-        weather.site.start_redis()
-        time.sleep(1.0)
+    gone = weather.rng.choice([0.0, 2.0, 5.0])
+    weather.site.end_redis(weather.rng.choice([signal.SIGTERM, signal.SIGKILL]))
+    wait(gone, weather.over)
+    weather.site.start_redis()
     return f"Redis ended, back after {gone:g} s"
 
 
+@_on_redis
 def pause_redis(weather: Weather) -> str:
     """Redis stands still."""
-    with weather.site.redis_lock:
-        seconds = weather.rng.choice([3.0, 8.0, 30.0])
-        weather.site.signal_redis(signal.SIGSTOP)
-        wait(seconds, weather.over)
-        weather.site.signal_redis(signal.SIGCONT)
-        time.sleep(1.0)
+    seconds = weather.rng.choice([3.0, 8.0, 30.0])
+    weather.site.signal_redis(signal.SIGSTOP)
+    wait(seconds, weather.over)
+    weather.site.signal_redis(signal.SIGCONT)
     return f"Redis stopped for {seconds:g} s"
 
 
+@_on_redis
 def forget_a_second(weather: Weather) -> str:
     """Redis is put back to what it was a second ago, as after a crash of its machine."""
-    with weather.site.redis_lock:
-        log = weather.site.log_of_redis
-        size = log.stat().st_size
-        time.sleep(1.0)
-        weather.site.end_redis(signal.SIGKILL)
-        lost = log.stat().st_size - size
-        os.truncate(log, size)
-        weather.site.start_redis()
-        time.sleep(1.0)
+    log = weather.site.log_of_redis
+    size = log.stat().st_size
+    time.sleep(1.0)
+    weather.site.end_redis(signal.SIGKILL)
+    lost = log.stat().st_size - size
+    os.truncate(log, size)
+    weather.site.start_redis()
     return f"Redis forgot a second ({lost} bytes)"
 
 
@@ -156,7 +159,7 @@ def tamper_with_queue(weather: Weather) -> str:
     with weather.site.redis_lock:
         broker = connect(url)
         control = app.control
-        names = [worker.name for worker in weather.site.workers]
+        names = [f"w@{worker.name}" for worker in weather.site.workers]
         queues = {name: [_QUEUE, f"{_QUEUE}@{name}"] for name in names}
         for name, own in queues.items():
             for queue in own:

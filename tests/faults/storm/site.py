@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.stand import ROOT, until
@@ -68,6 +68,13 @@ class WorkerMachine:
         """Send the worker a signal."""
         if self._process is not None:
             self._process.send_signal(number)
+
+    @contextmanager
+    def out_of_order(self) -> Iterator[None]:
+        """Have no other fault hit it while the block runs."""
+        self.stopped = True
+        yield
+        self.stopped = False
 
     def look(self) -> None:
         """Start it again if it is dead."""

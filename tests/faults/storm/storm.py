@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +48,40 @@ class Outcome:
     failed: int = 0
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What a seed says before anything has begun. Whom faults hit is drawn when they come.
+
+    Attributes:
+        skew: seconds by which the clock of one worker machine is ahead.
+        poisoned: the experiment has a start that kills its worker.
+        faults: each with the seconds after the deployment at which it comes, in that order.
+    """
+
+    skew: float
+    poisoned: bool
+    faults: tuple[tuple[float, Fault], ...]
+
+    @classmethod
+    def drawn(cls, rng: random.Random) -> Forecast:
+        """Draw one; the same seed gives the same."""
+        skew = 2.0 if rng.random() < 0.4 and FAKETIME.exists() else 0.0
+        poisoned = rng.random() < 0.4
+        faults = [(rng.uniform(_KEPT, _SPAN), rng.choice(FAULTS)) for _ in range(rng.randint(4, 7))]
+        return cls(skew, poisoned, tuple(sorted(faults, key=_at)))
+
+    @property
+    def conditions(self) -> list[str]:
+        """What holds from the beginning, for people."""
+        told = [f"clock of m1 {self.skew:+g} s"] if self.skew else []
+        return [*told, *(["a start that kills its worker"] if self.poisoned else [])]
+
+    def __str__(self) -> str:
+        """All of it, for people."""
+        coming = [f"{at:.1f} s {fault.__name__}" for at, fault in self.faults]
+        return "; ".join([*self.conditions, *coming])
+
+
 def storm(seed: int, bed: Testbed, folder: Path) -> Outcome:
     """Carry one out.
 
@@ -56,18 +91,14 @@ def storm(seed: int, bed: Testbed, folder: Path) -> Outcome:
         folder: where logs go.
     """
     rng = random.Random(seed)
-    skew = 2.0 if rng.random() < 0.4 and FAKETIME.exists() else 0.0
-    poisoned = rng.random() < 0.4
-    faults = [(rng.uniform(_KEPT, _SPAN), rng.choice(FAULTS)) for _ in range(rng.randint(4, 7))]
-    outcome = Outcome(seed)
-    outcome.faults += [f"clock of m1 {skew:+g} s"] if skew else []
-    outcome.faults += ["a start that kills its worker"] if poisoned else []
-    with Site(folder, bed, skew) as site:
+    forecast = Forecast.drawn(rng)
+    outcome = Outcome(seed, faults=forecast.conditions)
+    with Site(folder, bed, forecast.skew) as site:
         ec = ExperimentController(f"storm-{seed}", settings=site.settings, quiet=True)
-        described = experiment.describe(ec, list(site.hosts), rng, poisoned=poisoned)
+        described = experiment.describe(ec, list(site.hosts), rng, poisoned=forecast.poisoned)
         weather = Weather(site, rng, Damage(), ec.run_id, threading.Event())
         try:
-            _carry_out(ec, described, weather, sorted(faults, key=_at), outcome)
+            _carry_out(ec, described, weather, forecast.faults, outcome)
             _judge(ec, described, weather, outcome)
         except (AssertionError, WaitTimeout) as error:
             outcome.problems.append(f"{type(error).__name__}: {str(error)[:2000]}")
@@ -82,7 +113,7 @@ def _carry_out(
     ec: ExperimentController,
     described: experiment.Described,
     weather: Weather,
-    faults: list[tuple[float, Fault]],
+    faults: Iterable[tuple[float, Fault]],
     outcome: Outcome,
 ) -> None:
     """Deploy, let the faults come, wait for the end, and release."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nepiq.controller.engine.store import Condition, Timing
-from nepiq.controller.engine.store.records import seconds, step_action, step_guid
+from nepiq.controller.engine.store.forms import seconds, step_action, step_guid
 from nepiq.controller.engine.store.scripts import script
 from nepiq.controller.engine.store.wire import ranges
 

@@ -12,7 +12,7 @@ from tests.integration.worker import kinds  # noqa: F401 - the types must be kno
 from tests.stand import Stand
 
 from nepiq.controller import ExperimentController, ResourceAction, ResourceState, errors
-from nepiq.controller.engine.store.records import Due
+from nepiq.controller.engine.store.calls import Due
 
 pytestmark = pytest.mark.needs("redis-server")
 

@@ -8,15 +8,8 @@ from typing import Any
 
 from tests.reference.model import Model
 
-from nepiq.controller.engine.store.records import (
-    Condition,
-    Due,
-    Early,
-    Grant,
-    Outcome,
-    Reply,
-    ResourceSpec,
-)
+from nepiq.controller.engine.store.calls import Due, Early, Grant, Outcome, Reply
+from nepiq.controller.engine.store.records import Condition, ResourceSpec
 from nepiq.controller.engine.store.timing import Timing
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from tests.reference.simulator import simulate
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.engine.store.records import Condition, Grant
+from nepiq.controller.engine.store.calls import Grant
+from nepiq.controller.engine.store.records import Condition
 
 # -- a partial release against an open or a closed barrier --------------------------------------
 #

@@ -10,7 +10,7 @@ import pytest
 from nepiq.controller.engine import queues
 from nepiq.controller.engine.broker import make_app
 from nepiq.controller.engine.publisher import BATCH, MOST_APART, messages, task_message
-from nepiq.controller.engine.store.records import Due
+from nepiq.controller.engine.store.calls import Due
 
 MOMENT = datetime(2026, 11, 24, 12, 0, tzinfo=timezone.utc)
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.engine.store.records import Early
+from nepiq.controller.engine.store.calls import Early
 
 
 def lose(bench: Bench, step: str) -> int:

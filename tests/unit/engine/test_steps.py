@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.engine.store.records import Condition, Early, Grant
+from nepiq.controller.engine.store.calls import Early, Grant
+from nepiq.controller.engine.store.records import Condition
 
 
 def after(target: int, milestone: str = "STARTED", offset: float = 0.0) -> Condition:
