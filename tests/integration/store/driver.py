@@ -66,7 +66,9 @@ class Driver:
 
     def __init__(self, redis: Redis, *, twice: bool, **timing: Any) -> None:
         kind = TwiceStore if twice else RunStore
-        self.store = kind(redis, "20251122101112131415", Timing(**{"limit": 3, "horizon": 30.0, **timing}))
+        self.store = kind(
+            redis, "20251122101112131415", Timing(**{"limit": 3, "horizon": 30.0, **timing})
+        )
         self.due: dict[str, Due] = {}
         self._ids = itertools.count(1)
         assert self.store.create("creator", "exp")[0] == "OK"
