@@ -7,13 +7,40 @@ It is made by a function, since its URL is known only at run time. What it recei
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
-from kombu import Exchange, Queue
+from celery.app.amqp import AMQP
+from kombu import Connection, Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from . import queues
 from .publisher import TRANSPORT, transport_options
+
+# Seconds between attempts to reach Redis again.
+_AGAIN = {"interval_start": 1, "interval_step": 1, "interval_max": 3}
+
+if TYPE_CHECKING:
+
+    class _Base:
+        def _ensure_connection(self, *args: Any, **options: Any) -> Any: ...
+
+else:
+    _Base = Connection
+
+
+class _Connection(_Base):
+    """A connection that is made again soon after Redis is back, however long it was away.
+
+    kombu tries after 2, 4, 6... and in the end 30 seconds.
+    """
+
+    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
+        return super()._ensure_connection(*args, **{**_AGAIN, **options})
+
+
+class _Amqp(AMQP):
+    Connection = _Connection
 
 
 def queue(name: str) -> Queue:
@@ -30,7 +57,7 @@ def make_app(url: str, served: Sequence[str] = (queues.COMMON,), *, name: str = 
         name: name of the application.
     """
     TRANSPORT_ALIASES["nepiq"] = TRANSPORT
-    app = Celery(name, broker=url, set_as_current=False)
+    app = Celery(name, broker=url, set_as_current=False, amqp=_Amqp)
     app.conf.update(
         broker_transport=TRANSPORT,
         # Data only: a message must never be able to run code by being read.

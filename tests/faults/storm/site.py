@@ -242,6 +242,7 @@ class Site:
                 "FAKETIME": f"{self._skewed:+g}s",
                 "DONT_FAKE_MONOTONIC": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                "NEPIQ_IMPORTS": f"tests.faults.faked,{KINDS}",
             }
         command = [sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "worker"]
         command += ["--pool", "threads", "--concurrency", "16", "--loglevel", "INFO"]
