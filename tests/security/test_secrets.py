@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 from tests.integration.hosts.keys import agent, make_key
+from tests.net import free_port
 from tests.security import scan
-from tests.security.site import Site, free_port
+from tests.security.site import Site
 from tests.testbed import Testbed
 
 from nepiq.controller import ExperimentController

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.net import free_port
 from tests.security.certificates import Authority
-from tests.security.site import Site, free_port
+from tests.security.site import Site
 
 from nepiq.controller.engine.stack import broker_url, shown_url
 from nepiq.controller.errors import InvalidValue
