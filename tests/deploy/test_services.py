@@ -94,6 +94,11 @@ def test_flower_wants_the_password(project: Project) -> None:
     url = f"http://{address}:5555/"
     assert code(url) == code(url, "nepiq:wrong") == 401
     assert code(url, f"nepiq:{FLOWER}") == 200
+    until(
+        lambda: "nepiq.default" in get(f"{url}broker", f"nepiq:{FLOWER}"),
+        20.0,
+        "Flower knows no queue",
+    )
 
 
 def test_prometheus_scrapes_all(project: Project) -> None:

@@ -346,6 +346,12 @@ class TestFlower:
         assert run_id not in told
         assert "laptop" not in told
 
+    def test_messages_of_queues_are_counted(self, watch: Watch, run_id: str) -> None:
+        asked = get(f"{watch.flower}/api/queues/length", PASSWORD)
+        counted = {one["name"]: one["messages"] for one in json.loads(asked)["active_queues"]}
+        assert counted == {"nepiq": 0, "nepiq.default": 0, "nepiq.m.here": 0}
+        assert code(f"{watch.flower}/broker", PASSWORD) == 200
+
     def test_nothing_is_ended_from_a_browser(self, watch: Watch, run_id: str) -> None:
         assert code(f"{watch.flower}/api/worker/shutdown/w0@here", PASSWORD, b"") == 403
 
