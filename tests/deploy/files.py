@@ -30,6 +30,12 @@ def unit_command(path: Path, instance: str = "default") -> list[str]:
     return shlex.split(line.replace("%i", instance))
 
 
+def assigned(text: str) -> dict[str, str]:
+    """What lines of the form NAME=VALUE give, as systemd and Docker read such files."""
+    lines = [line for line in text.splitlines() if line and line[0] != "#"]
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
 def compose(variables: dict[str, str] | None = None) -> dict[str, Any]:
     """compose.yaml as Docker takes it: merges resolved, then variables replaced in values."""
     read: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())

@@ -55,7 +55,7 @@ def _host(tree: Tree) -> None:
 
 
 def _redis(tree: Tree) -> None:
-    tree.user("redis", 999, "/home/redis")
+    tree.user("redis", 999, "/data")
 
 
 def _prometheus(tree: Tree) -> None:
@@ -87,7 +87,7 @@ IMAGES = {
     ),
     "nepiq-host": Image(_host, environment={"PATH": _PATH, "HOME": "/root"}),
     "redis:7.4-alpine": Image(
-        _redis, folder="/data", environment={"PATH": _PATH, "HOME": "/root"}, owners={"/data": 999}
+        _redis, folder="/data", environment={"PATH": _PATH, "HOME": "/data"}, owners={"/data": 999}
     ),
     "prom/prometheus:v3.1.0": Image(
         _prometheus,

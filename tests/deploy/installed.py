@@ -8,12 +8,14 @@ from pathlib import Path
 
 from tests.stand import ROOT
 
+from .accounts import Account
 from .container import Container, Machine, Program
 from .files import DEPLOY
-from .sandbox import Account, of_unit, variables
+from .sandbox import of_unit, variables
 from .tree import Tree, install
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+METRICS = "127.0.0.1:9109"
 FLOWER = secrets.token_hex(16)
 
 
@@ -46,13 +48,15 @@ class Installed:
         text = text.replace("NEPIQ_REDIS_PASSWORD=", f"NEPIQ_REDIS_PASSWORD={self._password}")
         file.write_text(text.replace("NEPIQ_FLOWER_PASSWORD=", f"NEPIQ_FLOWER_PASSWORD={FLOWER}"))
         self._type(rest)
+        self.tree.file("etc/nepiq/worker-default.env", f"NEPIQ_METRICS={METRICS}\n", mode=0o600)
 
     def _documented(self) -> tuple[list[str], list[str], list[str]]:
         """The lines before the one that wants passwords, that one, and those after it."""
         text = (ROOT / "docs" / "deployment.md").read_text()
         lines = re.findall(r"(?m)^# ([a-z].*)$", text)
-        # pip needs the network, systemctl a systemd.
-        lines = [line for line in lines if not line.startswith(("python3", "systemctl"))]
+        # The network and a systemd are not here.
+        left_out = ("apt-get", "python3", "systemctl")
+        lines = [line for line in lines if not line.startswith(left_out)]
         (at,) = [n for n, line in enumerate(lines) if line.endswith("# give the passwords")]
         return lines[:at], lines[at : at + 1], lines[at + 1 :]
 

@@ -4,36 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .accounts import Account
 from .container import Container, Program
-from .files import unit, unit_command
+from .files import assigned, unit, unit_command
 from .tree import Tree
 
-# systemd.exec(5): what the environment has of itself.
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 _HIDDEN = ("/home", "/root", "/run/user")
-
-
-class Account:
-    """A user of a root, from its /etc/passwd.
-
-    Args:
-        tree: the root.
-        name: the user's.
-    """
-
-    def __init__(self, tree: Tree, name: str) -> None:
-        lines = (tree.path / "etc/passwd").read_text().splitlines()
-        found = [line.split(":") for line in lines if line.startswith(f"{name}:")]
-        assert found, f"there is no user {name}"
-        self.number = int(found[0][2])
-        self.home = found[0][5]
-        self.environment = {
-            "PATH": _PATH,
-            "HOME": self.home,
-            "USER": name,
-            "LOGNAME": name,
-            "SHELL": found[0][6],
-        }
 
 
 def of_unit(path: Path, machine: Tree, log: Path, instance: str = "default") -> Container:
@@ -70,8 +46,10 @@ def of_unit(path: Path, machine: Tree, log: Path, instance: str = "default") -> 
         for place in _HIDDEN:
             # systemd leaves nothing of them; the interpreter of this machine may lie in one.
             tree.tmpfs(place, "mode=0711,size=4k,nr_inodes=99")
-    for file in options.get("EnvironmentFile", []):
-        environment.update(variables(tree.path / file[1:]))
+    for name in options.get("EnvironmentFile", []):
+        file = tree.path / name.removeprefix("-").replace("%i", instance)[1:]
+        if name[0] != "-" or file.exists():
+            environment.update(variables(file))
     program = Program(
         unit_command(path, instance),
         environment,
@@ -85,5 +63,4 @@ def of_unit(path: Path, machine: Tree, log: Path, instance: str = "default") -> 
 def variables(file: Path) -> dict[str, str]:
     """What an EnvironmentFile sets; only root may read it."""
     assert file.stat().st_mode & 0o77 == 0, f"{file} is open to others"
-    lines = [line for line in file.read_text().splitlines() if line and line[0] != "#"]
-    return {name: text for name, _, text in (line.partition("=") for line in lines)}
+    return assigned(file.read_text())

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.stand import ROOT, until
 
+from .accounts import Account
 from .container import DOCKER, Container, Network, Program
 from .images import IMAGES, Image, build
 from .tree import Tree
@@ -125,7 +126,7 @@ class Project:
                 *(service.get("command", []) if command is None else command),
             ],
             {**image.environment, "HOSTNAME": hostname, **service.get("environment", {})},
-            user=image.user,
+            user=Account(tree, service["user"]).number if "user" in service else image.user,
             folder=service.get("working_dir", image.folder),
             capabilities="-all" if service.get("cap_drop") == ["ALL"] else DOCKER,
             new_privileges="no-new-privileges:true" not in service.get("security_opt", []),

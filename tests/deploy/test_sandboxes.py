@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import platform
 from collections.abc import Iterator
 
 import pytest
 from tests.conftest import Need
 from tests.deploy.container import Container, Machine
-from tests.deploy.installed import FLOWER, Installed
+from tests.deploy.installed import FLOWER, METRICS, Installed
 from tests.stand import until
 from tests.testbed import missing
 
@@ -91,6 +92,7 @@ def test_flower_and_metrics_answer(machine: Installed, units: Units) -> None:
     until(lambda: ask(machine, flower, token).startswith("200 "), 20.0, "Flower does not answer")
     assert ask(machine, flower) == "401\n"
     assert "\nnepiq_redis_up 1.0\n" in ask(machine, metrics)
+    assert "\nnepiq_worker_slots 16.0\n" in ask(machine, f"http://{METRICS}/metrics")
 
 
 # Of each unit, where it may write.
@@ -118,7 +120,10 @@ def test_a_unit_writes_where_it_may(units: Units, name: str) -> None:
 
 
 def test_units_end_in_order(machine: Installed, units: Units) -> None:
-    assert units["worker@"].stop() == 0, units["worker@"].text()
+    drain = machine.as_user("/opt/nepiq/bin/nepiq", "drain", platform.node())
+    assert drain.ended() == 0, drain.text()
+    # Not a failure: systemd does not start it again.
+    assert units["worker@"].ended() == 0, units["worker@"].text()
     assert units["metrics"].stop() == 0
     units["flower"].stop()
     assert units["redis"].stop() == 0

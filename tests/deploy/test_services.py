@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.conftest import Need
-from tests.deploy.files import DEPLOY, compose
+from tests.deploy.files import DEPLOY, assigned, compose
 from tests.deploy.services import Project
 from tests.net import answers, code, get
 from tests.stand import ROOT, until
@@ -26,7 +26,12 @@ pytestmark = [
 ]
 
 FLOWER = secrets.token_hex(16)
-VARIABLES = {"NEPIQ_REDIS_PASSWORD": secrets.token_hex(32), "NEPIQ_FLOWER_PASSWORD": FLOWER}
+# .env as docs/deployment.md makes it.
+VARIABLES = {
+    **assigned((DEPLOY / "nepiq.env.example").read_text()),
+    "NEPIQ_REDIS_PASSWORD": secrets.token_hex(32),
+    "NEPIQ_FLOWER_PASSWORD": FLOWER,
+}
 
 
 @pytest.fixture(scope="module")
@@ -120,24 +125,42 @@ def test_prometheus_scrapes_all(project: Project) -> None:
     assert [rule["name"] for rule in group["rules"]] == [r["alert"] for r in expected["rules"]]
 
 
-# What a service may write to, beside /tmp, where it can run nothing.
-WRITABLE = {"worker": {"/home/nepiq"}, "flower": set[str](), "metrics": set[str]()}
+# What a confined service may write to.
+WRITABLE = {
+    "redis": {"/data"},
+    "worker": {"/home/nepiq", "/tmp"},
+    "flower": {"/tmp"},
+    "metrics": {"/tmp"},
+    "prometheus": {"/prometheus"},
+}
+USERS = {"redis": 999, "prometheus": 65534}
 
 
 @pytest.mark.parametrize("name", WRITABLE)
-def test_a_service_can_do_little(project: Project, name: str) -> None:
+def test_a_confined_service_can_do_little(project: Project, name: str) -> None:
     container = project.containers[name][0]
-    for place in ("/", "/opt/nepiq", "/etc", "/home/nepiq", "/keys", "/var/tmp"):
-        done = container.run("touch", f"{place}/file")
+    others = {"/", "/etc", "/keys", "/opt/nepiq", "/var/tmp"}
+    for place in others.union(*WRITABLE.values()):
+        done = container.run("touch", f"{place}/touched")
         assert (done.returncode == 0) == (place in WRITABLE[name]), (place, done.stderr)
-    done = container.run("sh", "-c", "printf '#!/bin/sh\\n' >/tmp/x; chmod +x /tmp/x; /tmp/x")
-    assert "Permission denied" in done.stderr
-    assert container.run("cat", "/keys/host").returncode != 0, "the key of the hosts"
     told = container.run("cat", "/proc/1/status", "/proc/self/status").stdout
     assert told.count("NoNewPrivs:\t1") == 2
     for kind in ("Prm", "Eff", "Bnd", "Amb"):
         assert told.count(f"Cap{kind}:\t{'0' * 16}") == 2
-    assert told.count("Uid:\t10001\t10001\t10001\t10001") == 2
+    user = USERS.get(name, 10001)
+    assert told.count(f"Uid:\t{user}\t{user}\t{user}\t{user}") == 2
+
+
+def test_only_hosts_are_not_confined(project: Project) -> None:
+    assert set(project.containers) - set(WRITABLE) == {"keys", "host-1", "host-2"}
+
+
+def test_a_worker_reads_its_key_and_runs_nothing_of_tmp(project: Project) -> None:
+    worker = project.containers["worker"][0]
+    assert worker.run("cat", "/keys/login").returncode == 0
+    assert "Permission denied" in worker.run("cat", "/keys/host").stderr
+    done = worker.run("sh", "-c", "printf '#!/bin/sh\\n' >/tmp/x; chmod +x /tmp/x; /tmp/x")
+    assert "Permission denied" in done.stderr
 
 
 def test_hosts_have_nothing_of_nepiq(project: Project) -> None:

@@ -61,6 +61,8 @@ class Tree:
             self.bind(Path("/dev", device), f"/dev/{device}", writable=True)
         (path / "dev/ptmx").symlink_to("pts/ptmx")
         (path / "dev/fd").symlink_to("/proc/self/fd")
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            (path / "dev" / name).symlink_to(f"/proc/self/fd/{number}")
         self.bind(Path("/usr"), "/usr")
         for name in ("bin", "sbin", "lib", "lib64"):
             place = Path("/", name)
