@@ -73,6 +73,15 @@ class Project:
         self._network.start(container)
         return container
 
+    def stop(self, name: str) -> list[int]:
+        """Have the containers of a service end within its grace; their exit codes."""
+        return [container.stop(self.grace(name)) for container in self.containers[name]]
+
+    def restart(self, name: str) -> None:
+        """Stop a service, and start new containers of it with the same volumes and addresses."""
+        self.stop(name)
+        self._begin(name)
+
     def healthy(self, name: str) -> None:
         """Wait until the health check of a service succeeds in all of its containers."""
         kind, *words = self._services[name]["healthcheck"]["test"]
@@ -93,11 +102,13 @@ class Project:
         if name in self.containers:
             return
         self._await(name)
-        self.containers[name] = []
-        for address in self._addresses[name]:
-            container = self._container(name, address, None)
+        self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        made = [self._container(name, address, None) for address in self._addresses[name]]
+        self.containers[name] = made
+        for container in made:
             self._network.start(container)
-            self.containers[name].append(container)
 
     def _await(self, name: str) -> None:
         for other, how in self._services[name].get("depends_on", {}).items():

@@ -170,9 +170,20 @@ def test_hosts_have_nothing_of_nepiq(project: Project) -> None:
     assert host.run("touch", "/keys/x").returncode != 0
 
 
-def test_a_worker_ends_in_order(project: Project) -> None:
-    worker = project.run("worker")
-    until(lambda: " ready." in worker.text(), 60.0, "the worker does not serve")
-    assert worker.stop(project.grace("worker")) == 0, worker.text()
-    assert "Traceback" not in worker.text()
-    assert "Warm shutdown" in worker.text()
+def test_redis_keeps_its_data_in_its_volume(project: Project) -> None:
+    project.restart("redis")
+    # It waits for the health of the new one; workers find it again by themselves.
+    again = project.run(*documented())
+    assert again.ended() == 0, again.text()
+    listed = project.run("client", "ls", "--json")
+    assert listed.ended() == 0, listed.text()
+    assert [run["exp_id"] for run in json.loads(listed.text())] == ["two-hosts"] * 2
+
+
+def test_all_end_within_their_grace(project: Project) -> None:
+    for name in ("worker", "flower", "metrics", "prometheus", "host-1", "host-2", "redis"):
+        codes = project.stop(name)
+        assert not any(codes), (name, project.containers[name][0].text())
+    for worker in project.containers["worker"]:
+        assert "Warm shutdown" in worker.text()
+        assert "Traceback" not in worker.text()
