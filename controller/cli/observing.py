@@ -112,7 +112,7 @@ def flower(
     environment.pop("NEPIQ_FLOWER_PASSWORD", None)
     sys.stderr.write(f"Flower at http://{host}:{port}/ user {user}, password {told}\n")
     sys.stderr.flush()
-    command = [sys.executable, "-m", "celery", "-q", "-A", "nepiq.workers.app", "flower"]
+    command = [sys.executable, "-m", "celery", "-q", "-A", "nepiq.workers.watching", "flower"]
     command += options or []
     os.execve(sys.executable, command, environment)  # noqa: S606 - it becomes Flower
 

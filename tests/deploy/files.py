@@ -30,11 +30,28 @@ def unit_command(path: Path, instance: str = "default") -> list[str]:
     return shlex.split(line.replace("%i", instance))
 
 
-def compose(variables: dict[str, str] | None = None) -> dict[str, Any]:
-    """compose.yaml, its variables replaced."""
-    known = variables or {}
+def assigned(text: str) -> dict[str, str]:
+    """What lines of the form NAME=VALUE give, as systemd and Docker read such files."""
+    lines = [line for line in text.splitlines() if line and line[0] != "#"]
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
-    def value(match: re.Match[str]) -> str:
+
+def compose(variables: dict[str, str] | None = None) -> dict[str, Any]:
+    """compose.yaml as Docker takes it: merges resolved, then variables replaced in values."""
+    read: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    replaced: dict[str, Any] = _replaced(read, variables or {})
+    return replaced
+
+
+def _replaced(value: Any, known: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _replaced(item, known) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item, known) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def one(match: re.Match[str]) -> str:
         if match[0] == "$$":
             return "$"
         name, _, default = match[1].partition(":")
@@ -42,6 +59,4 @@ def compose(variables: dict[str, str] | None = None) -> dict[str, Any]:
             raise KeyError(name)
         return known.get(name) or default.removeprefix("-")
 
-    text = re.sub(r"\$\$|\$\{([^}]*)\}", value, (ROOT / "compose.yaml").read_text())
-    read: dict[str, Any] = yaml.safe_load(text)
-    return read
+    return re.sub(r"\$\$|\$\{([^}]*)\}", one, value)

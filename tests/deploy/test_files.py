@@ -2,112 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.deploy.files import DEPLOY, UNITS, compose, unit, unit_command
+from tests.deploy.files import DEPLOY
 from tests.stand import ROOT
 
 from nepiq.controller.settings import Settings
 
-PASSWORDS = dict.fromkeys(("NEPIQ_REDIS_PASSWORD", "NEPIQ_FLOWER_PASSWORD"), "0" * 32)
-# Of the Compose specification, what this file may use.
-SERVICE = {
-    *("image", "build", "command", "entrypoint", "environment", "volumes", "ports", "healthcheck"),
-    *("restart", "depends_on", "init", "read_only", "tmpfs", "cap_drop", "security_opt"),
-    *("stop_grace_period", "hostname", "profiles", "working_dir"),
-}
-CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
+
+def test_redis_wants_a_password_worth_the_name(tmp_path: Path) -> None:
+    start = str(DEPLOY / "redis" / "start")
+    for password, said in (("", "set it: the password"), ("short", "less than 16 characters")):
+        done = subprocess.run(
+            [start, str(tmp_path)],
+            env={**os.environ, "NEPIQ_REDIS_PASSWORD": password},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode != 0
+        assert said in done.stderr
 
 
-@pytest.fixture(params=UNITS, ids=[path.name for path in UNITS])
-def path(request: pytest.FixtureRequest) -> Path:
-    """Each unit."""
-    found: Path = request.param
-    return found
-
-
-def test_there_are_units() -> None:
-    names = {path.name for path in UNITS}
-    assert names == {f"nepiq-{n}.service" for n in ("worker@", "redis", "flower", "metrics")}
-
-
-def test_units_come_back_and_can_do_little(path: Path) -> None:
-    options = unit(path)
-    assert options["Restart"] == ["always"]
-    assert options["NoNewPrivileges"] == ["yes"]
-    assert options["ProtectSystem"] == ["strict"]
-    assert options["User"] != ["root"]
-    assert all(Path(file).is_absolute() for file in options["EnvironmentFile"])
-    if "worker" in path.name:
-        # Longer than a warm shutdown waits for steps, and commands of localhost nodes live on.
-        assert int(options["TimeoutStopSec"][0]) >= 60
-        assert options["KillMode"] == ["process"]
-
-
-def test_systemd_takes_the_units(path: Path, tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("a machine without systemd; what the units say is looked at above")
-    program = tmp_path / "program"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    text = path.read_text().replace(unit_command(path)[0], str(program))
-    # On a machine without these users verify would complain of them.
-    made = tmp_path / path.name.replace("@", "@default")
-    made.write_text(re.sub(r"(?m)^(User)=.*", r"\1=root", text).replace("%i", "default"))
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(made)],
-        capture_output=True,
-        text=True,
-        check=False,
+@pytest.mark.needs("promtool")
+@pytest.mark.parametrize("name", ["prometheus/prometheus.yml", "prometheus-compose.yml"])
+def test_promtool_takes_the_configuration(name: str, tmp_path: Path) -> None:
+    # A copy has no rules beside it, and compose.yaml mounts them elsewhere.
+    text = re.sub(
+        r"\S*nepiq-rules.yml", f"{DEPLOY}/prometheus/nepiq-rules.yml", (DEPLOY / name).read_text()
     )
-    mine = [line for line in done.stderr.splitlines() if path.name.partition("@")[0] in line]
-    assert mine == []
+    copy = tmp_path / "prometheus.yml"
+    command = ["promtool", "check", "config", str(copy)]
+    copy.write_text(text)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_compose_is_of_the_form_of_its_specification() -> None:
-    read = compose(PASSWORDS)
-    assert set(read) - {"name", "services", "volumes"} == {"x-nepiq", "x-environment"}
-    services: dict[str, dict[str, Any]] = read["services"]
-    for name, service in services.items():
-        assert re.fullmatch(r"[a-z][a-z0-9-]*", name)
-        assert set(service) <= SERVICE, name
-        assert "image" in service or "build" in service
-        for command in (service.get("command", []), service.get("entrypoint", [])):
-            assert all(isinstance(word, str) for word in command), name
-        for other, how in service.get("depends_on", {}).items():
-            assert other in services
-            assert how["condition"] in CONDITIONS
-            if how["condition"] == "service_healthy":
-                assert "healthcheck" in services[other]
-        for volume in service.get("volumes", []):
-            source = volume.partition(":")[0]
-            assert source.startswith("./") or source in read["volumes"], volume
-        for published in service.get("ports", []):
-            assert published.startswith("127.0.0.1:"), "nothing is open to the network"
-
-
-def test_compose_names_files_that_there_are() -> None:
-    for name, service in compose(PASSWORDS)["services"].items():
-        built = service.get("build")
-        if built is not None:
-            context = built if isinstance(built, str) else built["context"]
-            file = "Dockerfile" if isinstance(built, str) else built["dockerfile"]
-            assert (ROOT / context / file).is_file(), name
-        for volume in service.get("volumes", []):
-            source = volume.partition(":")[0]
-            if source.startswith("./") and source != "./deploy/prometheus":
-                assert (ROOT / source).exists(), source
-
-
-def test_compose_wants_passwords() -> None:
-    with pytest.raises(KeyError, match="NEPIQ_REDIS_PASSWORD"):
-        compose()
+    assert "SUCCESS: 1 rule files found" in done.stdout
+    copy.write_text(text.replace("scrape_configs", "scrapes"))
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
 
 
 def test_images_copy_files_that_there_are() -> None:
@@ -121,7 +57,6 @@ def test_images_copy_files_that_there_are() -> None:
                 assert (context / source).exists(), source
     text = (DEPLOY / "Dockerfile").read_text()
     assert "USER nepiq" in text
-    assert "HEALTHCHECK" in text
     # What .dockerignore lets through is what is copied.
     let = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"}
     assert {"controller", "workers", "tasks", "pyproject.toml", "constraints.txt"} <= let

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.e2e.installation import Installation, Process
+from tests.net import answers, code, free_port, get
 from tests.stand import Stand, until
 
 from nepiq.controller.engine.store import keys
@@ -131,41 +128,10 @@ class Watch:
     prometheus: Prometheus | None = None
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def address(text: str) -> str:
     found = re.search(r"metrics at (\S+)", text)
     assert found, text
     return found.group(1)
-
-
-def get(url: str, password: str = "", data: bytes | None = None) -> str:
-    request = urllib.request.Request(url, data)
-    if password:
-        token = base64.b64encode(password.encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
-    with urllib.request.urlopen(request, timeout=10.0) as response:
-        return str(response.read().decode())
-
-
-def code(url: str, password: str = "", data: bytes | None = None) -> int:
-    try:
-        get(url, password, data)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-    return 200
-
-
-def answers(url: str) -> bool:
-    try:
-        return code(url) == 200
-    except OSError:
-        return False
 
 
 def values(url: str) -> dict[str, float]:
@@ -379,6 +345,12 @@ class TestFlower:
         assert "nepiq.start" in told
         assert run_id not in told
         assert "laptop" not in told
+
+    def test_messages_of_queues_are_counted(self, watch: Watch, run_id: str) -> None:
+        asked = get(f"{watch.flower}/api/queues/length", PASSWORD)
+        counted = {one["name"]: one["messages"] for one in json.loads(asked)["active_queues"]}
+        assert counted == {"nepiq": 0, "nepiq.default": 0, "nepiq.m.here": 0}
+        assert code(f"{watch.flower}/broker", PASSWORD) == 200
 
     def test_nothing_is_ended_from_a_browser(self, watch: Watch, run_id: str) -> None:
         assert code(f"{watch.flower}/api/worker/shutdown/w0@here", PASSWORD, b"") == 403

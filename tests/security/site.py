@@ -5,25 +5,19 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
 from redis import Redis
 from tests.e2e.installation import Installation
+from tests.net import free_port
 from tests.stand import ROOT, Stand, until
 
 from nepiq.controller.settings import Settings
 
 OPERATOR = "the password of an operator"
 START = ROOT / "deploy" / "redis" / "start"
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Site(Stand):

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 from tests.integration.hosts.keys import agent, make_key
+from tests.net import free_port
 from tests.security import scan
-from tests.security.site import Site, free_port
+from tests.security.site import Site
 from tests.testbed import Testbed
 
 from nepiq.controller import ExperimentController
@@ -78,7 +79,7 @@ def flower(site: Site, folder: Path) -> Iterator[str]:
     port = free_port()
     user = site.user(folder, FLOWER_UNAUTHENTICATED_API="true")
     process = user.start(
-        *(sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "flower"),
+        *(sys.executable, "-m", "celery", "-A", "nepiq.workers.watching", "flower"),
         *("--address=127.0.0.1", f"--port={port}"),
     )
     try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.net import answers, free_port, get
 from tests.security.certificates import Authority
-from tests.security.site import Site, free_port
+from tests.security.site import Site
+from tests.stand import until
 
 from nepiq.controller.engine.stack import broker_url, shown_url
 from nepiq.controller.errors import InvalidValue
@@ -69,6 +73,22 @@ def test_an_experiment_over_tls(site: Site, tmp_path: Path) -> None:
     mine = [info for info in infos if info["user"] == "nepiq"]
     assert mine
     assert all(info["laddr"].endswith(f":{site.port}") for info in mine)
+
+
+def test_flower_over_tls(site: Site, tmp_path: Path) -> None:
+    port = free_port()
+    flower = site.user(tmp_path, NEPIQ_FLOWER_PASSWORD="flower").begin(
+        "flower", "--listen", f"127.0.0.1:{port}"
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: answers(f"{url}/healthcheck"), 30.0, "Flower does not answer")
+        # It looks the queues up with a client of its own.
+        queues = json.loads(get(f"{url}/api/queues/length", "nepiq:flower"))["active_queues"]
+        assert {"name": "nepiq.default", "messages": 0} in queues
+    finally:
+        flower.signal(signal.SIGTERM)
+        flower.ended()
 
 
 def complaint(site: Site, folder: Path, **environment: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import files
-from .spaces import HERE, PATH, Space, TestbedFailed
+from .spaces import HERE, HOST, PATH, Space, TestbedFailed
 from .switch import Leg, Switch
 
 BOOT_SECONDS = 30.0
@@ -278,7 +278,7 @@ class Host:
         sshd = shutil.which("sshd", path=PATH) or "sshd"
         script = [str(HERE / "boot.sh"), self.name, str(self._folder / "fstab")]
         script += [str(self._folder / "network"), sshd]
-        self._space = Space(self._switch.claim.mark, script, alone=True)
+        self._space = Space(self._switch.claim.mark, script, HOST)
 
     def wait_until_up(self) -> None:
         """The last part of a boot: its sshd listens."""

@@ -17,8 +17,10 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MARK = "NEPIQ_TESTBED"
 PROGRAMS = ("unshare", "nsenter", "mount", "ip", "tc", "nft", "sshd", "ssh", "sudo", "ping")
 
-_NETWORK = ("--net", "--pid", "--fork", "--kill-child")
-_HOST = ("--mount", "--uts", "--ipc", *_NETWORK)
+# Namespaces, as options of unshare(1): of the switch, of a container, of a host.
+NETWORK = ("--net", "--pid", "--fork", "--kill-child")
+CONTAINER = ("--mount", "--uts", "--ipc", *NETWORK)
+HOST = (*CONTAINER, "--time")
 
 
 class TestbedFailed(RuntimeError):
@@ -35,7 +37,7 @@ def missing() -> str:
         if shutil.which(program, path=PATH) is None:
             return f"the program {program}"
     trial = subprocess.run(
-        ["unshare", *_HOST, "--time", "true"],
+        ["unshare", *HOST, "true"],
         env={"PATH": PATH},
         capture_output=True,
         text=True,
@@ -45,23 +47,36 @@ def missing() -> str:
 
 
 class Space:
-    """The namespaces of a host, or of the switch, while they live.
+    """The namespaces of a host, of a container, or of the switch, while they live.
 
     Args:
         mark: what its process 1 bears as ``NEPIQ_TESTBED``.
         script: what process 1 runs, and its arguments. It first prints its process number.
-        alone: whether files, hostname, and clocks are its own too; else network and processes.
+        kinds: the namespaces that are its own: NETWORK, CONTAINER or HOST, or some of them.
+        within: whose network it has, if it has none of its own.
+        tied: whether it is killed with the thread that makes it; else process 1 ends by itself
+            when its standard input does.
     """
 
-    def __init__(self, mark: str, script: Sequence[str], *, alone: bool) -> None:
-        kinds: Sequence[str] = _NETWORK
-        if alone:
+    def __init__(
+        self,
+        mark: str,
+        script: Sequence[str],
+        kinds: Sequence[str],
+        *,
+        within: Space | None = None,
+        tied: bool = False,
+    ) -> None:
+        before = ["setpriv", "--pdeathsig", "KILL"] if tied else []
+        if within is not None:
+            before += ["nsenter", "-t", str(within.pid), "-n", "--"]
+        if "--time" in kinds:
             # The clocks since boot begin at 0, as after a boot (time_namespaces(7)).
             age = int(float(Path("/proc/uptime").read_text().split()[0]))
-            kinds = [*_HOST, "--time", f"--boottime=-{age}", f"--monotonic=-{age}"]
+            kinds = [*kinds, f"--boottime=-{age}", f"--monotonic=-{age}"]
         # In a session of its own: ctrl-C ends the bed in order, not each process by itself.
         self._process = subprocess.Popen(
-            ["unshare", *kinds, "sh", *script],
+            [*before, "unshare", *kinds, "sh", *script],
             env={"PATH": PATH, MARK: mark},
             cwd="/",
             text=True,
@@ -108,12 +123,17 @@ class Space:
             else:
                 self._process.kill()
 
-    def ended(self) -> None:
-        """Wait until all of it is gone."""
-        self._process.wait()
+    def ended(self, timeout: float | None = None) -> int:
+        """Wait until all of it is gone; the exit code of process 1, or minus a signal's number.
+
+        Args:
+            timeout: seconds to wait at most.
+        """
+        code = self._process.wait(timeout)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert stream is not None
             stream.close()
+        return code
 
     def enter(
         self,

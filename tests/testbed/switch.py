@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .claim import Claim
-from .spaces import HERE, Space, net_here
+from .spaces import HERE, NETWORK, Space, net_here
 
 SITE, PRIVATE = "site", "private"
 # Packets to here leave, and nobody ever answers: no such port.
@@ -42,7 +42,7 @@ class Switch:
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self._legs: list[Leg] = []
-        self._space = Space(claim.mark, [str(HERE / "switch.sh")], alone=False)
+        self._space = Space(claim.mark, [str(HERE / "switch.sh")], NETWORK)
 
     def start(self, unreachable: str) -> None:
         """Make the bridges and this machine's way to the site.

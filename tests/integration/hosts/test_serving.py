@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from tests.net import free_port
 
 from nepiq.controller.errors import Cancelled, HostError, StartTimeout
 from nepiq.controller.model.host import Launch
@@ -39,13 +40,6 @@ def cut_off(rig: Rig, command: str, started_when: str) -> None:
     with pytest.raises(Cancelled):
         rig.host(5, cancel=cancel).supervise(command, started_when=started_when)
     thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.mark.parametrize(("family", "address"), [("AF_INET", "127.0.0.1"), ("AF_INET6", "::1")])
