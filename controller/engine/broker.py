@@ -7,7 +7,7 @@ It is made by a function, since its URL is known only at run time. What it recei
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
@@ -20,23 +20,16 @@ from .publisher import TRANSPORT, transport_options
 # Seconds between attempts to reach Redis again.
 _AGAIN = {"interval_start": 1, "interval_step": 1, "interval_max": 3}
 
-if TYPE_CHECKING:
 
-    class _Base:
-        def _ensure_connection(self, *args: Any, **options: Any) -> Any: ...
-
-else:
-    _Base = Connection
-
-
-class _Connection(_Base):
+class _Connection(Connection):
     """A connection that is made again soon after Redis is back, however long it was away.
 
     kombu tries after 2, 4, 6... and in the end 30 seconds.
     """
 
-    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
-        return super()._ensure_connection(*args, **{**_AGAIN, **options})
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        """Return when there is a connection."""
+        return super().ensure_connection(*args, **{**_AGAIN, **options})
 
 
 class _Amqp(AMQP):
