@@ -169,6 +169,18 @@ class Runtime:
         pipe.zrem(keys.BEATS, self.name)
         pipe.execute()
 
+    def forget_workers(self, seconds: float) -> None:
+        """Forget the workers and machines that have given no sign of life for so long."""
+        limit = self.now() - seconds
+        gone = self.ranged(keys.BEATS, limit)
+        pipe = self.redis.pipeline(transaction=False)
+        for name in gone:
+            pipe.hdel(keys.WORKERS, name)
+            pipe.hdel(keys.DRAIN, name)
+            pipe.zrem(keys.BEATS, name)
+        pipe.zremrangebyscore(keys.MACHINES, "-inf", limit)
+        pipe.execute()
+
     def served(self) -> set[str]:
         """The queues that any worker serves."""
         workers = self.stack.workers()

@@ -17,13 +17,15 @@ log = logging.getLogger("nepiq.sweeper")
 
 PERIOD = 1.0
 LOCK_MS = 2500
+GONE = 86400.0
+"""Seconds without a sign of life after which a worker that said no farewell is forgotten."""
 
 
 class Sweeper(threading.Thread):
     """Looks after all active runs, once a second.
 
     Rings their alarms, drains their to-do lists, abandons machines that have gone, and deletes
-    the records of runs that ended long ago.
+    the records of runs that ended long ago, and of workers that have been gone for a day.
 
     Args:
         runtime: this worker's.
@@ -35,6 +37,7 @@ class Sweeper(threading.Thread):
         self._ended = threading.Event()
         self._lock_key = keys.sweeper(runtime.settings.broker_name)
         self._missing: dict[str, float] = {}
+        self._needed: set[str] = set()
 
     def run(self) -> None:
         """Sweep until :meth:`end`."""
@@ -79,6 +82,7 @@ class Sweeper(threading.Thread):
         active = keys.active(runtime.settings.broker_name)
         runs = runtime.members(active)
         backlog = queues.backlogged(runtime.stack.broker, runtime.served()) if runs else []
+        self._needed.clear()
         for raw in runs:
             run = self._runtime.run(raw.decode())
             reply = run.sweep(backlog)
@@ -87,11 +91,15 @@ class Sweeper(threading.Thread):
                 continue
             self._abandon_gone_machines(run)
             self._runtime.redis.pexpire(self._lock_key, LOCK_MS)
+        # Whom no run needs any more may go and come as it likes.
+        self._missing = {m: since for m, since in self._missing.items() if m in self._needed}
         self._expire()
+        self._runtime.forget_workers(GONE)
 
     def _abandon_gone_machines(self, run: Run) -> None:
         meta = run.store.meta()
         for site, machine in meta.bindings.items() if meta else ():
+            self._needed.add(machine)
             if machine in self._runtime.live_machines():
                 self._missing.pop(machine, None)
                 continue

@@ -177,7 +177,10 @@ class Observer:
 
     def _depths(self) -> dict[str, int]:
         names = sorted(self._queues)
-        return dict(zip(names, queues.depths(self._broker, names), strict=True))
+        found = dict(zip(names, queues.depths(self._broker, names), strict=True))
+        # Machines come and go; a site is remembered, since a missing one shall be seen.
+        self._queues -= {name for name in names if queues.is_of_machine(name) and not found[name]}
+        return found
 
     def _runs(self, ids: Sequence[str], now: float) -> list[ActiveRun]:
         self._known = {run: self._known[run] for run in ids if run in self._known}

@@ -25,6 +25,11 @@ def of_machine(machine: str) -> str:
     return f"{COMMON}.m.{machine}"
 
 
+def is_of_machine(queue: str) -> bool:
+    """True for a queue of one worker machine."""
+    return queue.startswith(of_machine(""))
+
+
 def backlogged(broker: Redis, names: Iterable[str]) -> list[str]:
     """The queues in which messages wait for a worker.
 
@@ -52,4 +57,4 @@ def depths(broker: Redis, names: Iterable[str]) -> list[int]:
 def site_of(queue: str) -> str:
     """The site whose queue it is; empty for the others."""
     prefix = f"{COMMON}."
-    return queue[len(prefix) :] if queue.startswith(prefix) and ".m." not in queue else ""
+    return queue[len(prefix) :] if queue.startswith(prefix) and not is_of_machine(queue) else ""
