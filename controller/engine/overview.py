@@ -21,6 +21,7 @@ from ..errors import RedisUnreachable
 from ..model.lifecycle import State
 from ..settings import Settings
 from . import events, queues
+from .contact import refusal
 from .presence import WorkerInfo, workers
 from .stack import client_url, shown_url
 from .store import keys
@@ -76,6 +77,11 @@ class RedisFacts:
     clients: int
     aof: bool
     healthy: bool
+
+    @property
+    def full(self) -> bool:
+        """True if it is about to refuse what needs memory."""
+        return 0 < 0.95 * self.limit < self.memory
 
 
 @dataclass(frozen=True)
@@ -152,9 +158,11 @@ class Observer:
         try:
             return self._look()
         except (redis_py.RedisError, OSError) as error:
+            hint = refusal(error)
             raise RedisUnreachable(
-                f"Redis at {shown_url(self._settings.state_url)} does not answer: {error}",
-                hint="start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL",
+                f"Redis at {shown_url(self._settings.state_url)} "
+                f"{'refuses us' if hint else 'does not answer'}: {error}",
+                hint=hint or "start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL",
             ) from error
 
     def close(self) -> None:
@@ -173,7 +181,7 @@ class Observer:
         found = workers(self._redis)
         self._queues.update(queue for worker in found for queue in worker.queues)
         runs = self._runs(sorted(raw.decode() for raw in active), now)
-        return Overview(now, runs, released, found, self._depths(), _facts(info))
+        return Overview(now, runs, released, found, self._depths(), facts_of(info))
 
     def _depths(self) -> dict[str, int]:
         names = sorted(self._queues)
@@ -253,7 +261,8 @@ def _client(url: str) -> Redis:
     )
 
 
-def _facts(info: Mapping[str, Any]) -> RedisFacts:
+def facts_of(info: Mapping[str, Any]) -> RedisFacts:
+    """What matters to us of what Redis says of itself (INFO)."""
     states = ("aof_last_write_status", "aof_last_bgrewrite_status")
     return RedisFacts(
         memory=int(info["used_memory"]),
