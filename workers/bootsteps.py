@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
+from redis.exceptions import RedisError
 
 from ..controller.engine.broker import queue
 from ..controller.engine.queues import of_worker, site_of
@@ -107,7 +108,10 @@ class NepiqStep(_Step):
     def _end(self, ended: runtime.Runtime) -> None:
         ended.keeper.end()
         ended.keeper.join(timeout=5.0)
-        ended.farewell()
+        try:
+            ended.farewell()
+        except (RedisError, OSError) as error:
+            log.warning("cannot say farewell: %s", error, extra={"action": "drain"})
         ended.close()
         runtime.install(None)
         self._runtime = None

@@ -64,7 +64,8 @@ class JsonFormatter(logging.Formatter):
         told |= getattr(record, "about", None) or _step.get()
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, default=str, ensure_ascii=False)
+        # In ASCII: it can be written in any encoding, also what of a host's file names is no text.
+        return json.dumps(told, default=str)
 
 
 def use_json() -> None:

@@ -177,6 +177,12 @@ class Runtime:
         """
         return self.stack.homes.worker(way) in ("", self.name)
 
+    def forget_workers(self, seconds: float) -> None:
+        """Forget the workers and machines that have given no sign of life for so long."""
+        limit = self.now() - seconds
+        presence.forget(self.redis, [raw.decode() for raw in self.ranged(keys.BEATS, limit)])
+        self.redis.zremrangebyscore(keys.MACHINES, "-inf", limit)
+
     def live_machines(self) -> frozenset[str]:
         """Machines with a worker that gave a sign of life lately; read once a second."""
         read_at, machines = self._live

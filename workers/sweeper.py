@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
-from ..controller.engine import presence, queues
+from ..controller.engine import queues
 from ..controller.engine.orchestration import Run
 from ..controller.engine.presence import WorkerInfo
 from ..controller.engine.store import keys
@@ -23,15 +23,15 @@ LOCK_MS = 2500
 #: Seconds since a worker served after which its messages go to the others, and for which it is
 #: looked after whether it was sent some.
 UNSERVED, REMEMBERED = 2.0, 60.0
-#: Seconds without a sign of life after which a worker is forgotten.
-FORGOTTEN = 86_400.0
+GONE = 86400.0
+"""Seconds without a sign of life after which a worker that said no farewell is forgotten."""
 
 
 class Sweeper(threading.Thread):
     """Looks after all active runs, once a second.
 
     Rings their alarms, drains their to-do lists, abandons machines that have gone, and deletes
-    the records of runs that ended long ago.
+    the records of runs that ended long ago, and of workers that have been gone for a day.
 
     Args:
         runtime: this worker's.
@@ -44,6 +44,7 @@ class Sweeper(threading.Thread):
         self._lock_key = keys.sweeper(runtime.settings.broker_name)
         self._missing: dict[str, float] = {}
         self._orphans = _Orphans(runtime)
+        self._needed: set[str] = set()
 
     def run(self) -> None:
         """Sweep until :meth:`end`."""
@@ -91,6 +92,7 @@ class Sweeper(threading.Thread):
         runs = runtime.members(active)
         served = {queue for worker in workers if not worker.draining for queue in worker.queues}
         backlog = queues.backlogged(runtime.stack.broker, served) if runs else []
+        self._needed.clear()
         for raw in runs:
             run = self._runtime.run(raw.decode())
             reply = run.sweep(backlog)
@@ -99,11 +101,15 @@ class Sweeper(threading.Thread):
                 continue
             self._abandon_gone_machines(run)
             self._runtime.redis.pexpire(self._lock_key, LOCK_MS)
+        # Whom no run needs any more may go and come as it likes.
+        self._missing = {m: since for m, since in self._missing.items() if m in self._needed}
         self._expire()
+        self._runtime.forget_workers(GONE)
 
     def _abandon_gone_machines(self, run: Run) -> None:
         meta = run.store.meta()
         for site, machine in meta.bindings.items() if meta else ():
+            self._needed.add(machine)
             if machine in self._runtime.live_machines():
                 self._missing.pop(machine, None)
                 continue
@@ -125,7 +131,7 @@ class Sweeper(threading.Thread):
 
 
 class _Orphans:
-    """What is left of workers that serve no more: messages for them alone, and their records.
+    """Messages for workers that serve no more.
 
     Args:
         runtime: this worker's.
@@ -136,7 +142,7 @@ class _Orphans:
         self._served: dict[str, float] = {}  # queues of one worker: when that served
 
     def look(self, workers: Sequence[WorkerInfo]) -> None:
-        """Hand over messages, and forget who has been gone for long.
+        """Hand them over to whoever serves.
 
         Args:
             workers: all that are on record.
@@ -158,9 +164,6 @@ class _Orphans:
             for queue, seen in self._served.items()
             if queue in known or now - seen < REMEMBERED
         }
-        old = [worker.name for worker in workers if worker.seen > FORGOTTEN]
-        if old:
-            presence.forget(self._runtime.redis, old)
 
 
 def _gone(label: str, machine: str, seconds: float) -> dict[str, str]:

@@ -48,10 +48,14 @@ class Talk:
 
 
 def make_console(stream: TextIO) -> Console:
-    """A console that wraps lines on a terminal only: a pipe gets them whole."""
-    console = Console(file=stream, highlight=False)
+    """A console that wraps lines on a terminal only: a pipe gets them whole.
+
+    It prints texts as they are: what others wrote may look like markup.
+    """
+    # ``width`` is given once it is known that it is needed: rich looks at the terminal for it.
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(file=stream, highlight=False, width=_PIPE_WIDTH)
+        console.width = _PIPE_WIDTH
     return console
 
 

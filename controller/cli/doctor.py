@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ from ..engine import WorkerInfo, clock, queues
 from ..engine.contact import contact
 from ..errors import NepiqError
 from ..reports.overdue import Overdue, overdue, shown
-from ..reports.words import duration, plural, some
+from ..reports.words import duration, plural, size, some
 from ..settings import Settings
 from .console import print_json
 from .stack import wait_for_worker
@@ -108,17 +109,27 @@ def _embedded(access: Access) -> Finding:
 
 
 def _redis(access: Access) -> Finding:
+    from ..engine.overview import facts_of
+
     began = time.monotonic()
     info: Any = access.stack.redis.info()
     took = duration(time.monotonic() - began)
     release = str(info.get("redis_version", "0"))
     told = f"{release} answers in {took}"
-    if tuple(int(part) for part in release.split(".")[:2]) < (6, 2):
+    if tuple(int(part) for part in re.findall(r"\d+", release)[:2]) < (6, 2):
         return Finding("redis", ok=False, told=told, fix="version 6.2 or later is needed")
     if info.get("maxmemory_policy", "noeviction") != "noeviction":
         fix = "set maxmemory-policy noeviction: an evicted key is a lost experiment"
         return Finding("redis", ok=False, told=told + f", {info['maxmemory_policy']}", fix=fix)
-    if not info.get("aof_enabled"):
+    facts = facts_of(info)
+    if facts.full:
+        told += f", uses {size(facts.memory)} of the {size(facts.limit)} that it may use"
+        fix = "nepiq forget RUN makes room; or give Redis more memory (maxmemory)"
+        return Finding("redis", ok=False, told=told, fix=fix)
+    if not facts.healthy:
+        fix = "look at its log and for room on its disk"
+        return Finding("redis", ok=False, told=told + ", cannot write its file", fix=fix)
+    if not facts.aof:
         return Finding("redis", ok=True, told=told + ", keeps nothing over a restart (no AOF)")
     return Finding("redis", ok=True, told=told + ", keeps its data")
 

@@ -85,7 +85,7 @@ def download(
 def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr, if that is a terminal."""
     console = Talk().err
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     bar = Progress(
         *columns, TransferSpeedColumn(), console=console, disable=not console.is_terminal
     )

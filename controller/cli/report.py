@@ -33,10 +33,10 @@ def report(run: Run, console: Console, folder: Path | None, *, quiet: bool) -> b
         plain = not str(console.encoding).lower().startswith("utf")
         width = min(console.width, 120)
         drawn = timeline(list(history(run)), labels, width=width, ascii_only=plain)
-        console.print(drawn, markup=False, soft_wrap=True)
+        console.print(drawn, soft_wrap=True)
         _show_outputs(run, console)
     for failure in failures(records):
-        console.print(f"failed: {failure}", style="red", markup=False, soft_wrap=True)
+        console.print(f"failed: {failure}", style="red", soft_wrap=True)
     if folder is not None:
         collect_into(run, folder)
     return meta.cause is not None
@@ -53,7 +53,7 @@ def _show_outputs(run: Run, console: Console) -> None:
                 table.add_row(f"{record.label} {name}", size(len(data)), begins)
     if table.row_count:
         console.print()
-        console.print(table, markup=False)
+        console.print(table)
         console.print(
             f"{plural(table.row_count, 'output')}; whole: nepiq trace {run.run_id} RESOURCE",
             style="bright_black",

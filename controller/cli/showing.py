@@ -104,4 +104,4 @@ def timeline(
     out = Talk().out
     plain = not str(out.encoding).lower().startswith("utf")
     text = bars(events, labels, width=out.width, ascii_only=plain)
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(text, soft_wrap=True)

@@ -16,17 +16,39 @@ def contact() -> Iterator[None]:
     Each call has been tried again for some seconds by then (see :func:`.stack.connect`).
 
     Raises:
-        RedisUnreachable: Redis does not answer any more.
+        RedisUnreachable: Redis does not answer any more, or refuses what was asked.
     """
     try:
         yield
     except Exception as error:
+        hint = refusal(error)
+        if hint:
+            raise RedisUnreachable(f"Redis refuses: {error}", hint=hint) from error
         if not isinstance(error, tuple(_lost())):
             raise
         raise RedisUnreachable(
             f"Redis does not answer any more: {error}",
             hint="the run goes on by itself once Redis is back; attach to it then",
         ) from error
+
+
+def refusal(error: Exception) -> str:
+    """What to do where Redis answers but does not do what is asked; empty for other errors."""
+    redis = sys.modules.get("redis.exceptions")
+    if redis is None or not isinstance(error, redis.ResponseError):
+        return ""
+    told = str(error)
+    if isinstance(error, redis.NoPermissionError) or "no permissions" in told:
+        return (
+            "give the user of NEPIQ_STATE_URL and NEPIQ_BROKER_URL the rights of docs/security.md"
+        )
+    if isinstance(error, redis.ReadOnlyError):
+        return "NEPIQ_STATE_URL and NEPIQ_BROKER_URL must name the primary, not a replica"
+    if isinstance(error, redis.OutOfMemoryError):
+        return "nepiq forget RUN makes room; or give Redis more memory (maxmemory)"
+    if "MISCONF" in told:
+        return "Redis cannot write its file: look at its log and for room on its disk"
+    return ""
 
 
 def _lost() -> Iterator[type[Exception]]:

@@ -21,6 +21,7 @@ from ..errors import RedisUnreachable
 from ..model.lifecycle import State
 from ..settings import Settings
 from . import events, queues
+from .contact import refusal
 from .presence import WorkerInfo, workers
 from .stack import client_url, shown_url
 from .store import keys
@@ -76,6 +77,11 @@ class RedisFacts:
     clients: int
     aof: bool
     healthy: bool
+
+    @property
+    def full(self) -> bool:
+        """True if it is about to refuse what needs memory."""
+        return 0 < 0.95 * self.limit < self.memory
 
 
 @dataclass(frozen=True)
@@ -152,9 +158,11 @@ class Observer:
         try:
             return self._look()
         except (redis_py.RedisError, OSError) as error:
+            hint = refusal(error)
             raise RedisUnreachable(
-                f"Redis at {shown_url(self._settings.state_url)} does not answer: {error}",
-                hint="start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL",
+                f"Redis at {shown_url(self._settings.state_url)} "
+                f"{'refuses us' if hint else 'does not answer'}: {error}",
+                hint=hint or "start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL",
             ) from error
 
     def close(self) -> None:
@@ -175,7 +183,7 @@ class Observer:
         self._queues.update(map(queues.shared, served))
         runs = self._runs(sorted(raw.decode() for raw in active), now)
         depths = self._depths(served)
-        return Overview(now, runs, released, found, depths, _facts(info))
+        return Overview(now, runs, released, found, depths, facts_of(info))
 
     def _depths(self, served: Iterable[str]) -> dict[str, int]:
         """Messages in each queue, those for one of its workers included."""
@@ -183,6 +191,8 @@ class Observer:
         found = dict.fromkeys(map(queues.shared, names), 0)
         for name, depth in zip(names, queues.depths(self._broker, names), strict=True):
             found[queues.shared(name)] += depth
+        # Machines come and go; a site is remembered, since a missing one shall be seen.
+        self._queues -= {name for name in found if queues.is_of_machine(name) and not found[name]}
         return found
 
     def _runs(self, ids: Sequence[str], now: float) -> list[ActiveRun]:
@@ -256,7 +266,8 @@ def _client(url: str) -> Redis:
     )
 
 
-def _facts(info: Mapping[str, Any]) -> RedisFacts:
+def facts_of(info: Mapping[str, Any]) -> RedisFacts:
+    """What matters to us of what Redis says of itself (INFO)."""
     states = ("aof_last_write_status", "aof_last_bgrewrite_status")
     return RedisFacts(
         memory=int(info["used_memory"]),

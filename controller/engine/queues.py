@@ -40,6 +40,11 @@ def of_machine(machine: str) -> str:
     return f"{COMMON}.m.{machine}"
 
 
+def is_of_machine(queue: str) -> bool:
+    """True for a queue of one worker machine."""
+    return queue.startswith(of_machine(""))
+
+
 def backlogged(broker: Redis, names: Iterable[str]) -> list[str]:
     """The queues in which messages wait for a worker.
 
@@ -86,4 +91,4 @@ def site_of(queue: str) -> str:
     """The site whose queue it is, or the queue of one of its workers; empty for the others."""
     prefix = f"{COMMON}."
     plain = shared(queue)
-    return plain[len(prefix) :] if plain.startswith(prefix) and ".m." not in plain else ""
+    return plain[len(prefix) :] if plain.startswith(prefix) and not is_of_machine(plain) else ""

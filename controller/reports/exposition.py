@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,8 @@ class SystemCollector:
 
     def __init__(self, look: Callable[[], Overview]) -> None:
         self._look = look
+        # Several may ask at the same time, each in a thread of the server.
+        self._lock = threading.Lock()
         # A site whose last worker has said farewell has none, and so has to be named still.
         self._sites: set[str] = set()
 
@@ -40,7 +43,11 @@ class SystemCollector:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics."""
+        """The metrics; one look at a time."""
+        with self._lock:
+            return iter(list(self._collect()))
+
+    def _collect(self) -> Iterator[Metric]:
         began = time.monotonic()
         try:
             overview = self._look()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.installation import Installation
+from tests.e2e.lab import Lab
 from tests.stand import Stand
 from tests.testbed.bed import Testbed
 
@@ -41,3 +42,19 @@ def user(stand: Stand, tmp_path: Path) -> Installation:
     """Somebody whose environment names that Redis."""
     urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
     return Installation(tmp_path, **urls)
+
+
+@pytest.fixture(scope="module")
+def installation(shared: Installation) -> Installation:
+    """The shared installation, its stack kept up."""
+    assert shared.nepiq("up").code == 0
+    return shared
+
+
+@pytest.fixture
+def lab(installation: Installation) -> Iterator[Lab]:
+    """Makes experiments there, and releases what a test has left."""
+    made = Lab(installation)
+    yield made
+    for ec in made.made:
+        ec.shutdown()

@@ -1,4 +1,4 @@
-"""What an operator watches: metrics, the files for Prometheus and Grafana, Flower, top, logs."""
+"""What an operator watches: metrics, the files for Prometheus and Grafana, Flower, logs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
-import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,9 @@ from typing import Any
 import pytest
 import yaml
 from tests.e2e.installation import Installation, Process
+from tests.e2e.prometheus import DEPLOY, RULES, Prometheus
 from tests.net import answers, code, free_port, get
 from tests.stand import Stand, until
-
-from nepiq.controller.engine.store import keys
 
 pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid"),
@@ -28,8 +25,6 @@ pytestmark = [
     pytest.mark.xdist_group("observing"),
 ]
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
-RULES = DEPLOY / "prometheus" / "nepiq-rules.yml"
 APPLICATION = "linux::Application"
 WORD = "a very secret word"
 PASSWORD = f"nepiq:{WORD}"
@@ -215,61 +210,6 @@ class TestMetrics:
             assert process.ended().code == 0
 
 
-class Prometheus:
-    """A Prometheus that scrapes an exporter and a worker.
-
-    Args:
-        folder: for its configuration and data.
-        targets: URLs to scrape, by job.
-    """
-
-    def __init__(self, folder: Path, targets: dict[str, str]) -> None:
-        settings = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
-        settings["global"] = {"scrape_interval": "300ms", "evaluation_interval": "300ms"}
-        settings["rule_files"] = [str(RULES)]
-        assert {job["job_name"] for job in settings["scrape_configs"]} == set(targets)
-        for job in settings["scrape_configs"]:
-            target = urllib.parse.urlsplit(targets[job["job_name"]]).netloc
-            job["static_configs"] = [{"targets": [target]}]
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        with (folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [
-                    "prometheus",
-                    f"--config.file={folder}/prometheus.yml",
-                    f"--storage.tsdb.path={folder}/data",
-                    f"--web.listen-address=127.0.0.1:{port}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
-
-    def ready(self) -> None:
-        """Wait until it has scraped its targets three times."""
-        until(lambda: answers(f"{self.url}/-/ready"), 30.0, "Prometheus is not ready")
-        seen = "count(count_over_time(up[1m]) > 2) == 2"
-        until(lambda: self.query(seen), 20.0, "the targets are not scraped")
-
-    def query(self, text: str) -> list[Any]:
-        """What an expression gives now."""
-        answer = self.ask("query", query=text)
-        return list(answer["result"])
-
-    def ask(self, name: str, **parameters: str) -> Any:
-        """Its HTTP API."""
-        query = urllib.parse.urlencode(parameters)
-        told = json.loads(get(f"{self.url}/api/v1/{name}?{query}"))
-        assert told["status"] == "success", told
-        return told["data"]
-
-    def close(self) -> None:
-        """End it."""
-        self.process.terminate()
-        self.process.wait(20.0)
-
-
 @pytest.fixture(scope="module")
 def prometheus(watch: Watch, run_id: str) -> Prometheus:
     """One that has seen an experiment."""
@@ -389,53 +329,12 @@ class TestFlower:
             assert (done.code, str(file) in done.complaint) == (2, True)
 
 
-class TestTop:
-    def test_it_shows_workers_queues_and_runs(self, stand: Stand, user: Installation) -> None:
-        with stand.experiment("shown") as ec:
-            null = ec.register_resource("nepiq::Null")
-            ec.deploy()
-            ec.wait_started(null)
-            told = json.loads(user.nepiq("top", "--json").out)
-            text = user.nepiq("top", "--once").out
-        (worker,) = told["workers"]
-        assert (worker["name"], worker["machine"], worker["sites"]) == (
-            "w0@here",
-            "here",
-            ["default"],
-        )
-        assert (worker["alive"], worker["slots"]) == (True, 16)
-        (run,) = [run for run in told["runs"] if run["run_id"] == ec.run_id]
-        assert (run["exp_id"], run["phase"], run["states"]) == ("shown", "RUNNING", {"STARTED": 1})
-        assert told["queues"]["nepiq.default"] == 0
-        words = [line.split() for line in text.splitlines()]
-        assert ["w0@here", "default", "here", "0", "of", "16"] in [row[:6] for row in words]
-        assert [ec.run_id, "shown", "RUNNING"] in [row[:3] for row in words]
-        assert "1 STARTED" in text
-
-    def test_it_shows_what_nobody_does(self, tmp_path: Path) -> None:
-        with Stand(tmp_path) as stand:
-            urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
-            user = Installation(tmp_path / "user", **urls)
-            redis = stand.stack().redis
-            told = {"machine": "gone", "queues": ["nepiq.far"], "pid": 0, "version": "0"}
-            redis.hset(keys.WORKERS, "gone", json.dumps(told))
-            redis.zadd(keys.BEATS, {"gone": time.time()})
-            ec = stand.experiment("stuck")
-            node = ec.register_resource("linux::Node", hostname="far.example", site="far")
-            ec.deploy()
-            ec.detach()
-            # Its worker has said farewell, and nobody sweeps: let the alarm be old.
-            redis.hdel(keys.WORKERS, "gone")
-            redis.zadd(f"nepiq:{{{ec.run_id}}}:alarm", {f"{node}.deploy": 1.0})
-            text = user.nepiq("top").out
-            assert f"overdue: step {node}.deploy of run {ec.run_id}" in text
-            assert "nepiq.far 1 0 workers" in [" ".join(line.split()) for line in text.splitlines()]
-
-
 class TestLogs:
     def test_json(self, user: Installation, stand: Stand) -> None:
-        worker = user.begin("worker", "--site", "logs", "--name", "logger", "--log-format", "json")
-        worker.wrote("logger@here ready")
+        command = ("worker", "--site", "logs", "--name", "logger", "--log-format", "json")
+        # A machine of its own: the steps on its localhost must not go to the other worker.
+        worker = user.begin(*command, NEPIQ_MACHINE="apart")
+        worker.wrote("logger@apart ready")
         with stand.experiment("logged") as ec:
             node = ec.register_resource("linux::Node", hostname="localhost", site="logs", label="n")
             bad = ec.register_resource(
@@ -461,7 +360,7 @@ class TestLogs:
         within = [line for line in lines if line.get("label") == "bad"]
         assert within
         for line in within:
-            assert (line["run"], line["guid"], line["worker"]) == (ec.run_id, bad, "logger@here")
+            assert (line["run"], line["guid"], line["worker"]) == (ec.run_id, bad, "logger@apart")
             assert (line["step"], line["attempt"]) == (f"{bad}.{line['action']}", 1)
 
     def test_an_unknown_format_is_refused(self, user: Installation) -> None:

@@ -64,3 +64,11 @@ class Dial(ResourceManager, rtype="test::Dial"):
         if value == 7:
             raise ValueError("seven is not for dials")
         self.applied = f"{self.applied}{name}={value};"
+
+
+class Deaf(ResourceManager, rtype="test::Deaf"):
+    """Hears of no end for longer than any test takes."""
+
+    def do_deploy(self, context: Context) -> None:
+        context.log.warning("deaf to all")
+        time.sleep(300)

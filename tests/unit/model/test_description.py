@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.model.kinds import null
 
 from nepiq.controller.errors import (
     ConditionCycle,
@@ -20,59 +21,17 @@ from nepiq.controller.errors import (
 )
 from nepiq.controller.model import (
     Action,
-    Attribute,
     Condition,
-    Connection,
     Description,
-    Flag,
-    ResourceManager,
     State,
 )
 
 START, STOP = Action.START, Action.STOP
 
 
-class Switch(ResourceManager, rtype="test.description::Switch"):
-    """Many ports; says nothing about order."""
-
-    does_io = False
-    ports = Connection("test.description::Port", many=True)
-    region = Attribute(str, "eu", help="A region.", flags=Flag.GLOBAL)
-    secret = Attribute(str, help="A path.", flags=Flag.NO_READ)
-
-
-class Port(ResourceManager, rtype="test.description::Port"):
-    speed = Attribute(int, required=True, help="A speed.")
-    node = Connection("LinuxNode", required=True)
-    switch = Connection(Switch)
-
-
-class FastPort(Port, rtype="test.description::FastPort"):
-    speed = Attribute(int, 10, help="A speed.")
-
-
-class Cable(ResourceManager, rtype="test.description::Cable"):
-    """Acts on the host of its left end."""
-
-    left = Connection(Port, required=True)
-    right = Connection(Port, required=True)
-
-
-class Peer(ResourceManager, rtype="test.description::Peer"):
-    other = Connection("test.description::Peer")
-
-
-class Child(ResourceManager, rtype="test.description::Child"):
-    parent = Connection("test.description::Child", waits=True)
-
-
 @pytest.fixture
 def d() -> Description:
     return Description("test")
-
-
-def null(d: Description, **settings: Any) -> int:
-    return d.add("nepiq::Null", **settings)
 
 
 # --- guids and labels
@@ -184,151 +143,6 @@ def test_types(d: Description) -> None:
     assert d.of_type("nepiq::Null") == [a]
     with pytest.raises(UnknownType):
         d.of_type("nepiq::Nul")
-
-
-# --- attributes
-
-
-def test_get_and_set(d: Description) -> None:
-    app = d.add("linux::Application", command="ls", startTimeout="1m")
-    assert d.get(app, "command") == "ls"
-    assert d.get(app, "startTimeout") == "1m"
-    assert d.get(app, "stdin") == ""
-    assert d.set(app, "stdin", "x") == "x"
-    assert d.spec(app)["attrs"] == {"command": "ls", "startTimeout": "1m", "stdin": "x"}
-    d.set(app, "startTimeout", None)
-    d.set(app, "stdin", "")
-    assert d.spec(app)["attrs"] == {"command": "ls"}
-    with pytest.raises(UnknownAttribute):
-        d.get(app, "comand")
-    with pytest.raises(InvalidValue):
-        d.set(app, "critical", "yes")
-
-
-def test_flags_are_enforced(d: Description) -> None:
-    app, switch = d.add("linux::Application"), d.add("test.description::Switch")
-    assert d.checked(app, "hardRelease", True, deployed=True) is True
-    assert d.get(app, "hardRelease") is False
-    d.set(app, "hardRelease", True, deployed=True)
-    with pytest.raises(NotAllowed, match=r"application-1: attribute 'command' .* before deploy"):
-        d.set(app, "command", "ls", deployed=True)
-    with pytest.raises(NotAllowed):
-        d.set(app, "exitCode", 1)
-    with pytest.raises(NotAllowed, match="cannot be read"):
-        d.get(switch, "secret")
-    with pytest.raises(NotAllowed, match="set_global"):
-        d.set(switch, "region", "us")
-
-
-def test_globals_hold_for_later_resources(d: Description) -> None:
-    before = d.add("linux::Application")
-    d.set_global("LinuxApplication", "okExitCodes", "any")
-    after, own = d.add("linux::Application"), d.add("linux::Application", okExitCodes=0)
-    assert [d.get(guid, "okExitCodes") for guid in (before, after, own)] == [0, "any", 0]
-    assert d.get_global("linux::Application", "okExitCodes") == "any"
-    assert d.get_global("linux::Application", "stdin") == ""
-    d.set_global("test.description::Switch", "region", "us")
-    assert d.get(d.add("test.description::Switch"), "region") == "us"
-    with pytest.raises(InvalidValue):
-        d.set_global("linux::Application", "okExitCodes", 1000)
-    with pytest.raises(UnknownAttribute):
-        d.set_global("linux::Application", "codes", 1)
-
-
-def test_globals_are_this_experiments(d: Description) -> None:
-    d.set_global("linux::Application", "okExitCodes", "any")
-    other = Description("other")
-    assert other.get(other.add("linux::Application"), "okExitCodes") == 0
-
-
-# --- connections
-
-
-def test_connecting_finds_the_side_that_declares_it(d: Description) -> None:
-    node, app = d.add("linux::Node"), d.add("linux::Application")
-    d.connect(node, app)
-    d.connect(app, node)
-    assert d.spec(app)["peers"] == {"node": [node]}
-    assert d.spec(node)["peers"] == {}
-    assert d.connected(node) == [app]
-    assert d.connected(app) == [node]
-
-
-def test_derived_classes_fit(d: Description) -> None:
-    switch, port = d.add("test.description::Switch"), d.add("test.description::FastPort")
-    d.connect(switch, port)
-    assert d.spec(port)["peers"] == {"switch": [switch]}
-    assert d.spec(switch)["peers"] == {"ports": [port]}
-
-
-def test_a_second_connection_is_refused_on_both_sides(d: Description) -> None:
-    one, two = (d.add("test.description::Switch") for _ in range(2))
-    port = d.add("test.description::FastPort", switch=one)
-    with pytest.raises(NotAllowed, match="fastport-3: connection 'switch' holds one"):
-        d.connect(two, port)
-    assert d.spec(two)["peers"] == {}
-
-
-def test_what_does_not_fit_is_refused(d: Description) -> None:
-    a, b, app = null(d), null(d), d.add("linux::Application")
-    with pytest.raises(NotAllowed, match="neither can be connected to anything"):
-        d.connect(a, b)
-    with pytest.raises(NotAllowed, match="linux::Application can be connected to linux::Node"):
-        d.connect(a, app)
-    with pytest.raises(NotAllowed, match="itself"):
-        d.connect(app, app)
-    with pytest.raises(UnknownResource):
-        d.connect(app, 99)
-
-
-def test_connections_by_name(d: Description) -> None:
-    one, two = (d.add("test.description::FastPort", label=name) for name in ("one", "two"))
-    cable = d.add("test.description::Cable", right="one", left=two)
-    assert d.spec(cable)["peers"] == {"left": [two], "right": [one]}
-    loose = d.add("test.description::Cable", right=two)
-    assert d.spec(loose)["peers"] == {"right": [two]}
-    d.connect(loose, one)
-    assert d.spec(loose)["peers"] == {"right": [two], "left": [one]}
-    switch = d.add("test.description::Switch", ports=["one", "two"])
-    assert d.spec(switch)["peers"] == {"ports": [one, two]}
-    with pytest.raises(NotAllowed, match="'left' takes no nepiq::Null"):
-        d.add("test.description::Cable", left=null(d))
-
-
-def test_equals_know_each_other_and_a_child_its_parent(d: Description) -> None:
-    a, b = (d.add("test.description::Peer") for _ in range(2))
-    d.connect(a, b)
-    assert (d.spec(a)["peers"], d.spec(b)["peers"]) == ({"other": [b]}, {"other": [a]})
-    child, parent = (d.add("test.description::Child") for _ in range(2))
-    d.connect(child, parent)
-    assert (d.spec(child)["peers"], d.spec(parent)["peers"]) == ({"parent": [parent]}, {})
-    d.check()
-
-
-def test_the_nearest_host_along_connections_that_wait(d: Description) -> None:
-    n1, n2 = (d.add("linux::Node") for _ in range(2))
-    switch = d.add("test.description::Switch")
-    p1 = d.add("test.description::FastPort", switch=switch, node=n1)
-    p2 = d.add("test.description::FastPort", switch=switch, node=n2)
-    cable = d.add("test.description::Cable", left=p1, right=p2)
-    assert [d.host_of(guid) for guid in (n1, p1, p2, cable, switch)] == [n1, n1, n2, n1, None]
-
-
-def test_the_host_is_known_when_it_is_connected_last(d: Description) -> None:
-    port = d.add("test.description::FastPort")
-    cable = d.add("test.description::Cable", left=port)
-    assert d.host_of(cable) is None
-    node = d.add("linux::Node")
-    d.connect(node, port)
-    assert d.host_of(cable) == node
-
-
-def test_managers_see_their_peers(d: Description) -> None:
-    node = d.add("linux::Node", env="A=1")
-    app = d.add("linux::Application", node=node)
-    rm = d.instance(app)
-    assert (rm.label, rm.exp_id) == ("application-2", "test")
-    assert rm.peers["node"][0].env == {"A": "1"}
 
 
 # --- conditions
