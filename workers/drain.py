@@ -12,7 +12,9 @@ import time
 from typing import Any
 
 from celery.worker import state
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from ..controller.engine import queues
 from .runtime import Runtime
@@ -40,12 +42,9 @@ def give_back(runtime: Runtime, parent: Any) -> None:
     if consumer is not None:
         try:
             consumer.channel.qos.restore_unacked()
+            queues.hand_over(runtime.stack.broker, runtime.own_queues)
         except Exception as error:  # noqa: BLE001 - whatever a broken connection raises
             log.warning("cannot return messages: %s", error, extra={"action": "drain"})
-    try:
-        queues.hand_over(runtime.stack.broker, runtime.own_queues)
-    except (RedisError, OSError) as error:
-        log.warning("cannot hand over messages: %s", error, extra={"action": "drain"})
     try:
         runtime.beat()
     except (RedisError, OSError) as error:
@@ -63,6 +62,8 @@ def finish(runtime: Runtime) -> bool:
     """
     if _idle_within(runtime.drain_timeout):
         return True
+    # If Redis is away the leases run out; that is no reason to wait for it.
+    runtime.redis.set_retry(Retry(NoBackoff(), 1))
     leases = runtime.keeper.held()
     log.warning("handing over %d running steps", len(leases), extra={"action": "drain"})
     for lease in leases:
