@@ -54,7 +54,10 @@ def ls(
         bool, typer.Option("--memory", help="Say what each takes in Redis, too.")
     ] = False,
 ) -> None:
-    """List the runs that Redis holds, the latest first."""
+    """List the runs that Redis holds, the latest first.
+
+    Their phase is RUNNING, FAILED (ended by a failure, not yet released), RELEASING or RELEASED.
+    """
     taken: dict[str, int] = {}
     with reading() as access:
         infos = access.stack.runs()
