@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from types import FrameType
 
 _PASSED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
@@ -74,7 +75,7 @@ class Guardian:
             pass_fds=(writing,),
             # Ctrl-C on a terminal goes to a whole process group: one signal is enough.
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - there is a single thread
+            preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - there is a single thread
         )
         os.close(writing)
         if self._asked:  # between two of them
@@ -106,13 +107,31 @@ def _how(code: int) -> str:
     return f"signal {-code}"
 
 
-def _die_with_parent() -> None:
-    """Have Linux end the command when its guardian is killed (prctl(2), PR_SET_PDEATHSIG)."""
+def die_with_parent(parent: int) -> None:
+    """Have Linux end this process when its parent is killed (prctl(2), PR_SET_PDEATHSIG).
+
+    Args:
+        parent: the parent's pid; this process ends at once if it has been killed already.
+    """
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(128 + signal.SIGTERM)
+
+
+def main(command: Sequence[str]) -> int:
+    """Keep a command running; return the exit code."""
+    if not command:
+        sys.stderr.write("nepiq: give the command that is to be kept running\n")
+        return 2
+    try:
+        return Guardian(command).run()
+    except (FileNotFoundError, PermissionError) as error:
+        sys.stderr.write(f"nepiq: {command[0]} cannot be started: {error.strerror}\n")
+        return 127  # as shells do
 
 
 if __name__ == "__main__":
-    sys.exit(Guardian(sys.argv[1:]).run())
+    sys.exit(main(sys.argv[1:]))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from .embedded import Place
 from .errors import EmbeddedError
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+from .guardian import die_with_parent
 
 
 @dataclass
@@ -63,7 +62,7 @@ def start_redis(place: Place, lock: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         bufsize=0,
         pass_fds=(lock,),
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 - the keeper has a single thread
+        preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - a single thread
     )
 
 
@@ -88,7 +87,7 @@ def start_worker(place: Place, name: str, needs: Needs) -> subprocess.Popen[byte
             stdout=log,
             stderr=log,
             env=environment,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the keeper has a single thread
+            preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - a single thread
         )
 
 
@@ -116,11 +115,3 @@ def redis_binary() -> str:
 def concurrency() -> int:
     """Threads of the local worker: its steps mostly wait for commands."""
     return min(32, 4 * (os.cpu_count() or 1) + 8)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this child when the keeper is killed (prctl(2), PR_SET_PDEATHSIG)."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

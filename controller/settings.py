@@ -46,6 +46,11 @@ def endpoint(name: str, text: str) -> tuple[str, int]:
     return address.removeprefix("[").removesuffix("]"), int(port)
 
 
+def shown_endpoint(address: str, port: int) -> str:
+    """The opposite of :func:`endpoint`, as it stands in URLs."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def check_log_format(text: str) -> str:
     """Return ``text`` if workers can log that way.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..controller import errors
 from ..controller.engine.store.calls import Grant
-from ..controller.settings import endpoint
+from ..controller.settings import endpoint, shown_endpoint
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -166,7 +166,7 @@ class Exposed(Metrics):
                 f"metrics cannot be served at {address}: {error.strerror or error}",
                 hint="each worker of a machine needs a port of its own; port 0 takes a free one",
             ) from error
-        self.url = f"http://{host}:{self._server.server_port}/metrics"
+        self.url = f"http://{shown_endpoint(host, self._server.server_port)}/metrics"
 
     def claimed(self, grants: Sequence[Grant]) -> None:
         """Note how late they are."""

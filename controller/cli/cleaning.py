@@ -111,7 +111,7 @@ def clean(
         found, failed = _look(access, way, hosts)
         dead = [item for item in found if item.dead]
         if not as_json:
-            _show(found)
+            _show(found, complete=not failed)
         if dead and not dry_run:
             _confirm(dead, yes, asking=not as_json)
             failed += _remove(access, way, dead)
@@ -164,7 +164,7 @@ def _remove(access: Access, way: _Way, dead: Sequence[Found]) -> list[NepiqError
     return failed
 
 
-def _show(found: Sequence[Found]) -> None:
+def _show(found: Sequence[Found], *, complete: bool) -> None:
     dead = [item for item in found if item.dead]
     alive = len({item.run_id for item in found if not item.dead})
     if dead:
@@ -175,7 +175,7 @@ def _show(found: Sequence[Found]) -> None:
             more = f"{len(item.processes)}: {first}" if item.processes else ""
             table.add_row(item.host, item.run_id, item.experiment, item.phase, size, more)
         Talk().out.print(table)
-    else:
+    elif complete:
         sys.stderr.write("nothing is left of dead runs\n")
     if alive:
         sys.stderr.write(f"{plural(alive, 'run')} there goes on, and is left alone\n")

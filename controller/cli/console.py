@@ -59,6 +59,11 @@ def make_console(stream: TextIO) -> Console:
     return console
 
 
+def ascii_only(console: Console) -> bool:
+    """True if a console cannot show more than ASCII for sure."""
+    return not str(console.encoding).lower().startswith("utf")
+
+
 def print_json(value: Any) -> None:
     """Print data for programs: one JSON document."""
     text = json.dumps(value, default=_plain, indent=2, ensure_ascii=False)

@@ -64,7 +64,9 @@ def _parted(words: list[str], labels: set[str]) -> tuple[list[str], Path, str]:
 def download(
     run: RunName,
     resource: ResourceName,
-    name: Annotated[str, typer.Argument(help="A trace, or a file of the run directory.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A trace, or a file of the run directory.")
+    ],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="The file to write, or a directory to write it into."),

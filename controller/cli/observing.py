@@ -15,7 +15,7 @@ import typer
 
 from ..access import Access
 from ..errors import InfrastructureError, InvalidValue
-from ..settings import endpoint
+from ..settings import endpoint, shown_endpoint
 
 _COLUMNS = "name,args,state,result,received,runtime,worker"
 
@@ -49,7 +49,7 @@ def metrics(
                 f"metrics cannot be served at {listen}: {error.strerror or error}",
                 hint="another port: nepiq metrics --listen ADDRESS:PORT",
             ) from error
-        sys.stderr.write(f"metrics at http://{host}:{server.server_port}/metrics\n")
+        sys.stderr.write(f"metrics at http://{shown_endpoint(host, server.server_port)}/metrics\n")
         sys.stderr.flush()
         over.wait()
         server.shutdown()
@@ -110,7 +110,9 @@ def flower(
         "FLOWER_READ_ONLY": str(not control),
     }
     environment.pop("NEPIQ_FLOWER_PASSWORD", None)
-    sys.stderr.write(f"Flower at http://{host}:{port}/ user {user}, password {told}\n")
+    sys.stderr.write(
+        f"Flower at http://{shown_endpoint(host, port)}/ user {user}, password {told}\n"
+    )
     sys.stderr.flush()
     command = [sys.executable, "-m", "celery", "-q", "-A", "nepiq.workers.watching", "flower"]
     command += options or []

@@ -33,9 +33,12 @@ def plan(
     deploys is only noted, each wait is over at once and no output has anything in it; a script
     that needs results is followed as far as it gets.
     """
-    plans, why = _of_description(file) if is_description(file) else _of_script(file, arguments)
     if is_description(file) and arguments:
-        raise InvalidValue(f"{str(file)!r} is a description, which takes no arguments")
+        raise InvalidValue(
+            f"{str(file)!r} is a description, which takes no arguments",
+            hint="options of nepiq plan come before it",
+        )
+    plans, why = _of_description(file) if is_description(file) else _of_script(file, arguments)
     if as_json:
         print_json(plans)
     else:

@@ -11,7 +11,7 @@ from ..reports.failures import failures
 from ..reports.history import history
 from ..reports.timeline import timeline
 from ..reports.words import plural, size
-from .console import simple_table
+from .console import ascii_only, simple_table
 from .results import collect_into
 
 
@@ -30,9 +30,8 @@ def report(run: Run, console: Console, folder: Path | None, *, quiet: bool) -> b
     if not quiet and records:
         labels = {record.guid: record.label for record in records}
         console.print(f"\nrun {run.run_id} of {run.exp_id}: {meta.phase}", style="bold")
-        plain = not str(console.encoding).lower().startswith("utf")
         width = min(console.width, 120)
-        drawn = timeline(list(history(run)), labels, width=width, ascii_only=plain)
+        drawn = timeline(list(history(run)), labels, width=width, ascii_only=ascii_only(console))
         console.print(drawn, soft_wrap=True)
         _show_outputs(run, console)
     for failure in failures(records):

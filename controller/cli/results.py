@@ -21,7 +21,7 @@ def trace(
     run: RunName,
     resource: ResourceName,
     name: Annotated[
-        str, typer.Argument(help="A trace, or a file of the run directory.")
+        str, typer.Argument(metavar="NAME", help="A trace, or a file of the run directory.")
     ] = "stdout",
 ) -> None:
     """Print an output of a resource, byte for byte."""
@@ -37,7 +37,9 @@ def trace(
 
 def results(
     run: RunName,
-    folder: Annotated[Path, typer.Argument(help="Where to; made if it does not exist.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to; made if it does not exist.")
+    ],
 ) -> None:
     """Collect all outputs and the history of a run in a folder."""
     access = Access()

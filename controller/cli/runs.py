@@ -1,4 +1,4 @@
-"""Verbs about runs: ls, status, why, release."""
+"""Verbs about runs: ls, status, why, release, forget."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..access import Access
+from ..errors import UnknownResource
 from ..link import Link
 from ..model.timing import seconds
 from ..reports.failures import failures
@@ -19,7 +20,11 @@ from ..reports.tables import rows, summary
 from ..reports.timeline import timeline
 from ..reports.why import reasons
 from ..reports.words import clock, plural, size
-from .console import Talk, print_json, resource_table, simple_table, state_text
+from .console import Talk, ascii_only, print_json, resource_table, simple_table, state_text
+
+if TYPE_CHECKING:
+    from ..engine import Run
+    from ..engine.store import ResourceRecord
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunName = Annotated[
@@ -49,7 +54,10 @@ def ls(
         bool, typer.Option("--memory", help="Say what each takes in Redis, too.")
     ] = False,
 ) -> None:
-    """List the runs that Redis holds, the latest first."""
+    """List the runs that Redis holds, the latest first.
+
+    Their phase is RUNNING, FAILED (ended by a failure, not yet released), RELEASING or RELEASED.
+    """
     taken: dict[str, int] = {}
     with reading() as access:
         infos = access.stack.runs()
@@ -102,11 +110,7 @@ def status(
         out.print(f"failed: {failure}", style="red")
     if events:
         labels = {record.guid: record.label for record in records}
-        out.print(timeline(events, labels, width=out.width, ascii_only=not _unicode(out)))
-
-
-def _unicode(console: Any) -> bool:
-    return str(console.encoding).lower().startswith("utf")
+        out.print(timeline(events, labels, width=out.width, ascii_only=ascii_only(out)))
 
 
 def why(run: RunName, resource: ResourceName, as_json: AsJson = False) -> None:
@@ -123,14 +127,12 @@ def why(run: RunName, resource: ResourceName, as_json: AsJson = False) -> None:
         sys.stdout.write(f"  {reason}\n")
 
 
-def find_record(run: Any, name: str) -> Any:
+def find_record(run: Run, name: str) -> ResourceRecord:
     """The record of a resource named by label or guid.
 
     Raises:
         UnknownResource: there is none; the message has near misses.
     """
-    from ..errors import UnknownResource
-
     records = run.records()
     by_label = {record.label: record for record in records}
     by_guid = {str(record.guid): record for record in records}

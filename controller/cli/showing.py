@@ -10,7 +10,7 @@ import typer
 
 from ..reports.history import history
 from ..reports.timeline import timeline as bars
-from .console import Talk
+from .console import Talk, ascii_only
 from .runs import RunName, reading
 from .script import is_description
 
@@ -102,6 +102,5 @@ def timeline(
         events = list(history(found))
         labels = {record.guid: record.label for record in found.records()}
     out = Talk().out
-    plain = not str(out.encoding).lower().startswith("utf")
-    text = bars(events, labels, width=out.width, ascii_only=plain)
+    text = bars(events, labels, width=out.width, ascii_only=ascii_only(out))
     out.print(text, soft_wrap=True)

@@ -66,7 +66,11 @@ def wait_for_worker(access: Access, seconds: float = _START_SECONDS) -> str:
         if failure is not None:
             raise failure
         if time.monotonic() > end:
-            raise EmbeddedError(f"the local worker does not serve after {seconds:g} s")
+            log = access.embedded.place.log("worker") if access.embedded else "its log"
+            raise EmbeddedError(
+                f"the local worker does not serve after {seconds:g} s",
+                hint=f"see {log}; nepiq down ends what has been started",
+            )
         # Workers announce themselves by a key, not by an event of a run.
         time.sleep(0.05)
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NepiqError
+from ..errors import FileMissing, NepiqError
 from .history import history
 from .outputs import Outputs, has_started
 
@@ -65,7 +65,20 @@ def collect(
 
     Returns:
         What was collected, and what is missing.
+
+    Raises:
+        FileMissing: this machine cannot write there.
     """
+    try:
+        return _collect(run, folder, said)
+    except OSError as error:
+        raise FileMissing(
+            f"cannot write into {str(folder)!r}: {error.strerror or error}",
+            hint="name a folder that you may write to, with room for all outputs",
+        ) from error
+
+
+def _collect(run: Run, folder: Path, said: Callable[[Saved], None]) -> list[Saved]:
     folder.mkdir(parents=True, exist_ok=True)
     outputs = Outputs(run)
     records = run.records()

@@ -127,6 +127,15 @@ def test_trace_and_results(shown: Installation) -> None:
     assert {"STARTED", "FINISHED", "claim"} <= {event["what"] for event in events}
 
 
+def test_results_that_cannot_be_written(shown: Installation) -> None:
+    file = shown.folder / "no-folder"
+    file.write_text("")
+    done = shown.nepiq("results", "last", file)
+    assert done.code == 4
+    assert f"cannot write into '{file}'" in done.complaint
+    assert file.read_text() == ""
+
+
 def test_doctor_finds_nothing(shown: Installation) -> None:
     done = shown.nepiq("doctor")
     assert done.code == 0, done.out

@@ -26,12 +26,6 @@ print("started", flush=True)
 """
 
 
-@pytest.fixture(scope="module")
-def installation(shared: Installation) -> Installation:
-    assert shared.nepiq("up").code == 0
-    return shared
-
-
 def info(installation: Installation, name: str) -> RunInfo:
     """The latest run of an experiment."""
     runs = ExperimentController.runs(settings=installation.settings())

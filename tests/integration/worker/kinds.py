@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
 from nepiq.controller import Attribute, Context, Later, ResourceManager, Retry
+from nepiq.controller.model import Action
 
 
 class Quick(ResourceManager, rtype="test::Quick"):
@@ -48,8 +50,6 @@ class Poison(ResourceManager, rtype="test::Poison"):
 
     def do_deploy(self, context: Context) -> None:
         """End this process without a word."""
-        import os
-
         os._exit(9)
 
 
@@ -72,3 +72,30 @@ class Deaf(ResourceManager, rtype="test::Deaf"):
     def do_deploy(self, context: Context) -> None:
         context.log.warning("deaf to all")
         time.sleep(300)
+
+
+class Vague(ResourceManager, rtype="test::Vague"):
+    """Cannot say how long its steps may take."""
+
+    def deadline_for(self, action: Action) -> float:
+        """Raise."""
+        raise ValueError(f"no idea of {action}")
+
+
+class VagueBatch(Vague, rtype="test::VagueBatch"):
+    """The same, with steps that share a message with others."""
+
+    does_io = False
+
+    def do_deploy(self, context: Context) -> None:
+        """Nothing, but it is a hook."""
+
+
+class VagueAndDeaf(Deaf, rtype="test::VagueAndDeaf"):
+    """Says to its worker alone how long its steps may take."""
+
+    def deadline_for(self, action: Action) -> float:
+        """Raise where no worker asks."""
+        if "NEPIQ_IMPORTS" in os.environ:
+            return super().deadline_for(action)
+        raise ValueError(f"no idea of {action}")

@@ -1,0 +1,33 @@
+"""The guardian of a worker, where nothing comes of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+GUARDIAN = [sys.executable, "-m", "nepiq.controller.guardian"]
+ORPHAN = """
+import os
+from nepiq.controller.guardian import die_with_parent
+die_with_parent(os.getppid() + {off})
+print("goes on")
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [([], 2, "give the command"), (["/no/such"], 127, "/no/such cannot be started")],
+)
+def test_what_cannot_be_started(command: list[str], code: int, said: str) -> None:
+    done = subprocess.run([*GUARDIAN, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("off", "said"), [(0, "goes on\n"), (1, "")])
+def test_a_command_whose_guardian_died_while_it_began(off: int, said: str) -> None:
+    command = [sys.executable, "-c", ORPHAN.format(off=off)]
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == said
