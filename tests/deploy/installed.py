@@ -1,4 +1,4 @@
-"""A machine on which nepiq is installed as docs/deployment.md says, and what its units start."""
+"""A machine on which nepiq is installed as docs/deployment/ says, and what its units start."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Installed:
 
     def _documented(self) -> tuple[list[str], list[str], list[str]]:
         """The lines before the one that wants passwords, that one, and those after it."""
-        text = (ROOT / "docs" / "deployment.md").read_text()
+        text = (ROOT / "docs/deployment/one-machine.md").read_text()
         lines = re.findall(r"(?m)^# ([a-z].*)$", text)
         # The network and a systemd are not here.
         left_out = ("apt-get", "python3", "systemctl")
@@ -80,7 +80,7 @@ class Installed:
         return container
 
     def as_user(self, *command: str) -> Container:
-        """Start what a user of the machine does, with the environment of docs/deployment.md."""
+        """Start what a user of the machine does, with the environment of docs/deployment/."""
         account = Account(self.tree, "alice")
         known = variables(self.tree.path / "etc/nepiq/nepiq.env")
         urls = {name: text for name, text in known.items() if name.endswith("_URL")}

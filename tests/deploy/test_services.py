@@ -1,4 +1,4 @@
-"""The services of compose.yaml, started as they stand, and the experiment of docs/deployment.md."""
+"""The services of compose.yaml, started as they stand, and the experiment of their page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ pytestmark = [
 ]
 
 FLOWER = secrets.token_hex(16)
-# .env as docs/deployment.md makes it.
+PAGE = ROOT / "docs/deployment/one-machine.md"
+# .env as it makes it.
 VARIABLES = {
     **assigned((DEPLOY / "nepiq.env.example").read_text()),
     "NEPIQ_REDIS_PASSWORD": secrets.token_hex(32),
@@ -67,14 +68,14 @@ def watched(workers: list[str]) -> str:
 
 
 def documented() -> list[str]:
-    """What docs/deployment.md has one run after docker compose up."""
-    text = (ROOT / "docs" / "deployment.md").read_text()
+    """What the page has one run after docker compose up."""
+    text = PAGE.read_text()
     (line,) = re.findall(r"(?m)^\$ docker compose run --rm (.*)$", text)
     return shlex.split(line)
 
 
 def test_the_experiment_of_the_docs(project: Project) -> None:
-    assert re.findall("--scale worker=2", (ROOT / "docs" / "deployment.md").read_text())
+    assert re.findall("--scale worker=2", PAGE.read_text())
     service, *command = documented()
     client = project.run(service, *command)
     assert client.ended() == 0, client.text()
