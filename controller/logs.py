@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -298,3 +299,7 @@ class _Following:
         self._over.set()
         for feed in self._feeds.values():
             feed.close()
+        # Nobody takes any more: whoever waits for room goes on, and sees that it is over.
+        with self._heard.mutex:
+            self._heard.maxsize = sys.maxsize
+            self._heard.not_full.notify_all()

@@ -96,9 +96,11 @@ class Stand:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
-        self._no_threads()
-        self.stop_redis()
-        shutil.rmtree(self._short, ignore_errors=True)
+        try:
+            self._no_threads()
+        finally:
+            self.stop_redis()
+            shutil.rmtree(self._short, ignore_errors=True)
 
     def _no_threads(self) -> None:
         """Wait for what clients do beside the test: in a later one it would go on, and disturb."""

@@ -18,7 +18,9 @@ def user_of(stand: Stand, folder: Path) -> Installation:
     return Installation(folder / "user", **stand.environment)
 
 
-def begin(stand: Stand, ec: ExperimentController) -> tuple[list[int], int, int]:
+def begin(
+    stand: Stand, ec: ExperimentController, first: str = "sleep 3"
+) -> tuple[list[int], int, int]:
     """Applications in ten seconds' time, one that is being started now, and a long one."""
     node = ec.register_resource("linux::Node", label="node")
     tally = stand.home / "tally"
@@ -30,7 +32,7 @@ def begin(stand: Stand, ec: ExperimentController) -> tuple[list[int], int, int]:
         )
 
     long = app("long", "sleep 300")
-    slow = app("slow", "sleep 3; echo up; sleep 300", startedWhen="output:up")
+    slow = app("slow", f"{first}; echo up; sleep 300", startedWhen="output:up")
     later = [app(f"later-{n}", "true") for n in range(6)]
     for guid in later:
         ec.register_condition(guid, "START", long, "STARTED", "6s")
@@ -83,9 +85,11 @@ def test_running_steps_are_handed_over_when_their_time_is_up(tmp_path: Path) -> 
     with Stand(tmp_path) as stand:
         first = stand.start_worker("first")
         with stand.experiment() as ec:
-            later, slow, _ = begin(stand, ec)
+            gate = tmp_path / "gate"
+            later, slow, _ = begin(stand, ec, f"while [ ! -e {gate} ]; do sleep 0.1; done")
             stand.start_worker("second")
             done = user_of(stand, tmp_path).nepiq("drain", "first", "--timeout", "100ms")
+            gate.touch()
             assert done.code == 0, done.err
             assert first.ended(10.0) == 0
             assert "handing over 1 running steps" in first.text()
