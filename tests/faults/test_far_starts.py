@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from tests.conftest import Need
 from tests.histories import kinds
-from tests.stand import Stand, until
+from tests.stand import Stand, Worker, until
 
 from nepiq.controller.engine.stack import connect
 
@@ -27,7 +27,7 @@ class Clock:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "clock"
-        self.set(0)
+        self.set(time.time())
         self.environment = {
             "LD_PRELOAD": str(_LIBRARY),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
@@ -36,8 +36,9 @@ class Clock:
             "DONT_FAKE_MONOTONIC": "1",
         }
 
-    def set(self, ahead: float) -> None:
-        """Let it be so many seconds later than it is."""
+    def set(self, moment: float) -> None:
+        """Let it be so late, in seconds since the epoch."""
+        ahead = moment - time.time()
         new = self._file.with_suffix(".new")
         new.write_text(f"{ahead:+.3f}s\n")
         new.replace(self._file)
@@ -77,6 +78,25 @@ def _in_broker(stand: Stand) -> int:
         broker.close()
 
 
+def _others(stand: Stand, first: Worker) -> list[Worker]:
+    """Two other workers, after the first, Redis, and one in between have ended."""
+    first.signal(signal.SIGKILL)
+    first.ended()
+    stand.stop_redis(signal.SIGKILL)
+    stand.start_redis()
+    second = stand.start_worker("second")
+    second.signal(signal.SIGTERM)
+    second.ended()
+    impatient = f"{KINDS},tests.faults.impatient"
+    return [stand.start_worker(name, NEPIQ_IMPORTS=impatient) for name in ("third", "fourth")]
+
+
+def _received(workers: Sequence[Worker], task: str) -> int:
+    """How many messages of a task came to workers."""
+    lines = [line for worker in workers for line in worker.text().splitlines()]
+    return sum(task in line and line.endswith("] received") for line in lines)
+
+
 def test_a_start_in_three_hours(stand: Stand, clock: Clock, tmp_path: Path) -> None:
     witness = tmp_path / "witness"
     first = stand.start_worker("first")
@@ -88,34 +108,30 @@ def test_a_start_in_three_hours(stand: Stand, clock: Clock, tmp_path: Path) -> N
     ec.deploy()
     assert ec.wait_finished(early, timeout=30)
     until(lambda: _in_broker(stand) == 0, 10.0, "messages stayed in the broker")
+    due = stand.milestone(ec, early, "FINISHED") + HOURS * 3600
 
     # Nobody holds it: all of these may go.
-    first.signal(signal.SIGKILL)
-    first.ended()
-    stand.stop_redis(signal.SIGKILL)
-    stand.start_redis()
-    second = stand.start_worker("second")
-    second.signal(signal.SIGTERM)
-    second.ended()
-    stand.start_worker("third")
-    stand.start_worker("fourth")
+    workers = _others(stand, first)
 
-    clock.set(HOURS * 3600 - 120)
+    clock.set(due - 120)
     run = stand.stack().run(ec.run_id)
-    seen = stand.stack().redis.time()[0]
-    until(lambda: stand.stack().redis.time()[0] > seen + 2, 10.0, "the clock stood still")
+    redis = stand.stack().redis
+    seen = redis.time()[0]
+    until(lambda: redis.time()[0] > seen + 2, 10.0, "the clock stood still")
     assert run.record(late).state == "READY"
     assert _in_broker(stand) == 0
 
     # Within the horizon it becomes a message, and waits in a worker.
-    clock.set(HOURS * 3600 - 8)
+    clock.set(due - 8)
     until(lambda: _in_broker(stand) > 0, 15.0, "it was not handed out")
     assert run.record(late).state == "READY"
-    clock.set(HOURS * 3600 + 5)
+
+    # A visibility timeout that is too low has the broker send it again and again.
+    until(lambda: _received(workers, f"{ec.run_id}/start/late") > 1, 10.0, "it came once")
+    clock.set(due + 5)
     assert ec.wait_finished(late, timeout=60)
     record = run.record(late)
-    reached = run.record(early).milestones["FINISHED"]
-    assert record.milestones["STARTED"] >= reached + HOURS * 3600
+    assert record.milestones["STARTED"] >= due
     entered = [event.what for event in run.events() if event.guid == late]
     assert entered.count("STARTED") == 1
     ec.shutdown()
