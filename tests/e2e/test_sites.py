@@ -74,6 +74,7 @@ def test_a_worker_inside_a_site(testbed: Testbed, tmp_path: Path) -> None:
     redis += ["--protected-mode", "no", "--maxmemory-policy", "noeviction"]
     worker = [sys.executable, "-m", "nepiq.controller.cli", "worker", "--site", "inside"]
     log = tmp_path / "worker.log"
+    before = gateway.log().count("Accepted")  # others may have been there before in this boot
     with ExitStack() as stack:
         stack.enter_context(inside(outside, redis, tmp_path / "redis.log"))
         until(lambda: answers(url), 10.0, "Redis does not answer")
@@ -92,7 +93,7 @@ def test_a_worker_inside_a_site(testbed: Testbed, tmp_path: Path) -> None:
             assert ec.wait_finished(apps, timeout=60)
             names = [f"{host.name}\n" for host in testbed.private]
             assert [ec.trace(app, "stdout") for app in apps] == names
-            assert "Accepted publickey" not in gateway.log(), "nobody passed through its sshd"
+            assert gateway.log().count("Accepted") == before, "somebody passed through its sshd"
         with ExperimentController("outside", settings=settings, quiet=True) as ec:
             ec.register_resource("linux::Node", hostname=outside.name)
             with pytest.raises(NoWorker, match="no worker serves site 'default'"):
