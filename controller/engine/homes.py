@@ -22,6 +22,8 @@ AT_HOME = 3
 #: Seconds for which what is known of the workers is believed.
 _KEPT = 1.0
 
+_Serving = frozenset[tuple[str, str]]
+
 
 class Homes:
     """Knows the workers that serve. Safe to use from several threads.
@@ -33,8 +35,9 @@ class Homes:
     def __init__(self, workers: Callable[[], Sequence[WorkerInfo]]) -> None:
         self._ask = workers
         self._until = 0.0
-        self._serving: frozenset[tuple[str, str]] = frozenset()
-        self._found: dict[str, str] = {}
+        # Who serves which queue, and the homes found among them. They are replaced together, so
+        # that what one thread finds does not come among what another has just learned.
+        self._known: tuple[_Serving, dict[str, str]] = (frozenset(), {})
 
     def queue(self, name: str, attempt: int = 1) -> str:
         """Where the message of a step goes.
@@ -47,8 +50,8 @@ class Homes:
         plain, _, whose = name.partition("@")
         if not whose or attempt > AT_HOME:
             return plain
-        self._look()
-        worker = whose if (plain, whose) in self._serving else self.worker(name)
+        serving, _ = self._look()
+        worker = whose if (plain, whose) in serving else self.worker(name)
         return queues.of_worker(plain, worker) if worker else plain
 
     def worker(self, name: str) -> str:
@@ -57,13 +60,13 @@ class Homes:
         Args:
             name: ``queue@host``; without a host it has no home.
         """
-        self._look()
-        found = self._found.get(name)
-        if found is None:
-            found = self._found[name] = self._choose(name)
-        return found
+        serving, found = self._look()
+        worker = found.get(name)
+        if worker is None:
+            worker = found[name] = _choose(serving, name)
+        return worker
 
-    def _look(self) -> None:
+    def _look(self) -> tuple[_Serving, dict[str, str]]:
         """Ask for the workers now and then; what was found is forgotten when others serve."""
         now = time.monotonic()
         if now >= self._until:
@@ -79,15 +82,17 @@ class Homes:
                 for queue in map(queues.shared, worker.queues)
                 if queues.of_worker(queue, worker.name) in worker.queues
             )
-            if serving != self._serving:
-                self._serving, self._found = serving, {}
+            if serving != self._known[0]:
+                self._known = (serving, {})
+        return self._known
 
-    def _choose(self, name: str) -> str:
-        plain, _, host = name.partition("@")
-        names = [worker for queue, worker in self._serving if queue == plain]
-        if not host or len(names) < 2:
-            return ""
-        return max(names, key=lambda worker: (_weight(host, worker), worker))
+
+def _choose(serving: _Serving, name: str) -> str:
+    plain, _, host = name.partition("@")
+    names = [worker for queue, worker in serving if queue == plain]
+    if not host or len(names) < 2:
+        return ""
+    return max(names, key=lambda worker: (_weight(host, worker), worker))
 
 
 def _weight(host: str, worker: str) -> bytes:

@@ -77,6 +77,21 @@ def test_a_host_has_sessions_with_one_worker(testbed: Testbed, tmp_path: Path) -
         assert {home for home, moves in zip(new, moved, strict=True) if moves} == {"w3@here"}
 
 
+def test_hosts_that_nothing_uses_are_disconnected(testbed: Testbed, tmp_path: Path) -> None:
+    hosts = list(testbed.hosts)[:2]
+
+    def logged_in() -> bool:
+        return any(p.args.startswith("sshd: lab") for host in hosts for p in host.processes())
+
+    with Lab(tmp_path, testbed) as lab:
+        lab.start_workers(1, NEPIQ_SESSION_IDLE="2")
+        for _ in range(2):
+            before = logins(hosts)
+            carry_out(lab, hosts)
+            assert [now - then for now, then in zip(logins(hosts), before, strict=True)] == [1, 1]
+            until(lambda: not logged_in(), 10.0, "it stays connected")
+
+
 def test_who_joins_a_run_gets_its_share_of_it(testbed: Testbed, tmp_path: Path) -> None:
     hosts = list(testbed.hosts)
     with Lab(tmp_path, testbed) as lab, lab.stand.experiment("joined") as ec:

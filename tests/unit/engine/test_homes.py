@@ -81,6 +81,24 @@ def test_where_steps_go() -> None:
     assert known.queue(f"{SITE}@b") == f"{SITE}@b"
 
 
+def test_what_a_slow_thread_finds_is_not_kept_when_others_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(homes, "_KEPT", 0.0)
+    serving = [worker("a"), worker("b")]
+    known, weight = Homes(lambda: serving), homes._weight
+
+    def slow(host: str, name: str) -> bytes:
+        if len(serving) == 2:  # while this thread chooses, another one learns of others
+            serving[:] = [worker("c"), worker("d"), worker("e")]
+            known.worker("nepiq.default@another")
+        return weight(host, name)
+
+    monkeypatch.setattr(homes, "_weight", slow)
+    assert known.worker(HOSTS[0]) in {"a", "b"}
+    assert known.worker(HOSTS[0]) in {"c", "d", "e"}
+
+
 def test_no_redis_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(homes, "_KEPT", 0.0)
     answers: list[Sequence[WorkerInfo] | Exception] = [

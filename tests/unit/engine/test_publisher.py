@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from kombu.exceptions import OperationalError
 
 from nepiq.controller.engine import queues
 from nepiq.controller.engine.broker import make_app
@@ -31,6 +33,22 @@ def test_a_message_is_what_celery_would_send(eta: datetime | None) -> None:
     given: dict[str, Any] = {**theirs.headers, "origin": headers["origin"]}
     assert headers == given
     assert body == [list(part) if isinstance(part, tuple) else part for part in theirs.body]
+
+
+def test_a_worker_tries_to_reach_redis_every_three_seconds_at_most() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    pauses: list[float] = []
+
+    def failed(error: Exception, pause: float) -> None:
+        pauses.append(pause)
+        if len(pauses) == 2:
+            raise TimeoutError
+
+    app = make_app(f"redis://127.0.0.1:{port}/0")
+    with app.connection_for_read() as connection, pytest.raises(OperationalError):
+        connection.ensure_connection(failed, interval_start=3)
+    assert pauses == [3, 3]
 
 
 def due(count: int, *, batch: bool = False, delay: float = 0.0) -> list[Due]:
