@@ -175,6 +175,7 @@ class Run:
 
     def exited(
         self,
+        watch: tuple[int, str],
         guid: int,
         occasion: int,
         outcome: str,
@@ -182,13 +183,28 @@ class Run:
         info: Mapping[str, Any] | None,
         attrs: Mapping[str, Any],
         outputs: Mapping[str, bytes],
-    ) -> None:
-        """Record that a supervised process has ended."""
-        self.settle(self.store.exited(guid, occasion, outcome, age, info, attrs, outputs))
+    ) -> str:
+        """Record that a supervised process has ended; the status.
 
-    def abandon(self, node: int, error: Mapping[str, Any]) -> None:
-        """Record that the machine of a host is gone for good."""
-        self.settle(self.store.abandon(node, error))
+        Args:
+            watch: the node whose journal says so, and the holder of its watch.
+        """
+        reply = self.store.exited(guid, occasion, outcome, age, info, attrs, outputs, watch)
+        self.settle(reply)
+        return reply.status
+
+    def abandon(
+        self, node: int, error: Mapping[str, Any], *, holder: str = "", until: float | None = None
+    ) -> str:
+        """Record that the machine of a host is gone for good; the status.
+
+        Args:
+            holder: who judges, if it is the holder of its watch.
+            until: else until when the judgement is good, by Redis' clock.
+        """
+        reply = self.store.abandon(node, error, holder, until)
+        self.settle(reply)
+        return reply.status
 
     def sweep(self, backlogged: Iterable[str] = ()) -> Reply:
         """Take up what was left undone; called by one worker at a time.

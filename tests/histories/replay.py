@@ -195,8 +195,9 @@ def _commit(model: Model, args: list[str]) -> None:
 
 
 def _exited(model: Model, args: list[str]) -> None:
-    guid, occ, outcome, age, *rest = args[3:]
-    model.exited(int(guid), int(occ), outcome, float(age), *_detail(iter(rest)))
+    node, holder, guid, occ, outcome, age, *rest = args[3:]
+    watch = (int(node), holder) if holder else None
+    model.exited(int(guid), int(occ), outcome, float(age), *_detail(iter(rest)), watch)
 
 
 def _condition(model: Model, args: list[str]) -> None:
@@ -225,7 +226,9 @@ _CARRY_OUT: dict[str, Callable[[Model, list[str]], object]] = {
     "commit": _commit,
     "again": lambda model, a: model.again(a[3], int(a[4]), float(a[5]), a[6], a[7], _pairs(a[8:])),
     "exited": _exited,
-    "abandon": lambda model, a: model.abandon(int(a[3]), json.loads(a[4])),
+    "abandon": lambda model, a: model.abandon(
+        int(a[3]), json.loads(a[6]), a[4], float(a[5]) if a[5] else None
+    ),
     "sweep": lambda model, a: model.sweep(a[5:]),
     "go_on": lambda model, a: model.go_on(),
     "watch": lambda model, a: model.watch(int(a[0]), a[1]),

@@ -250,14 +250,25 @@ class Calls:
         info = self._error() if outcome == "FAILED" else None
         outputs = {"stdout": b"bytes \xfe"} if rng.random() < 0.3 else {}
         age = self._duration()
-        return Call("exited", (guid, occ, outcome, age, info, self._attributes(), outputs))
+        return Call(
+            "exited", (guid, occ, outcome, age, info, self._attributes(), outputs, self._holder())
+        )
+
+    def _holder(self) -> tuple[int, str] | None:
+        """A node and who may be following its journal; now and then nobody."""
+        if self.rng.random() < 0.3:
+            return None
+        node = self.rng.choice([1, 2])
+        holder = self.model.hash_at(f"journal:{node}").get("worker", "w1")
+        return node, holder if self.rng.random() < 0.9 else "w2"
 
     def _release(self) -> Call:
         chance = self.rng.random()
         if chance < 0.15:
             return Call("release", (f"r{self.serial}", None))
         if chance < 0.25:
-            return Call("abandon", (self.rng.choice([1, 2]), self._error()))
+            node, holder = self._holder() or (self.rng.choice([1, 2]), "")
+            return Call("abandon", (node, self._error(), holder, self.rng.choice([None, 0.0, 9e9])))
         return Call("release", (f"r{self.rng.randint(1, 3)}", [self._guid()]))
 
     def _sweep(self) -> Call:

@@ -246,14 +246,20 @@ class Model(Recovery):
         info: Mapping[str, Any] | None = None,
         attrs: Mapping[str, Any] | None = None,
         outputs: Mapping[str, bytes] | None = None,
+        watch: tuple[int, str] | None = None,
     ) -> Reply:
-        """The process of a resource manager has ended."""
+        """The process of a resource manager has ended; its host says so, in its journal."""
         if not self._begin():
             return Reply("GONE")
         name = str(guid)
         rm = self.rm(name)
         detail = to_json(dict(info)) if info else ""
         time = self.now - max(0.0, age)
+        if watch is not None:
+            if self.hash_at(f"journal:{watch[0]}").get("worker") != watch[1]:
+                return self._reply("TAKEN")
+            if rm.get("host") != str(watch[0]):
+                return self._reply("FOREIGN")
         if not rm or int(rm["occ"]) != occ:
             return self._reply()
         self.keep(name, attrs or {}, outputs or {}, only_missing=rm["state"] in ENDED)
@@ -263,50 +269,59 @@ class Model(Recovery):
             rm["exit"] = f"{outcome}|{text(time)}|{detail}"
         return self._reply()
 
-    def abandon(self, node: int, error: Mapping[str, Any]) -> Reply:
+    def abandon(
+        self, node: int, error: Mapping[str, Any], holder: str = "", until: float | None = None
+    ) -> Reply:
         """The machine of a host is gone for good, and what lived on it with it."""
         if not self._begin():
             return Reply("GONE")
         rm = self.rm(str(node))
         if not rm:
             return self._reply("UNKNOWN", str(node))
-        if "gone" not in rm:
-            rm["gone"] = to_json(dict(error))
-            self.list_at(f"list:gone.{node}").extend(self.living_on([str(node)]))
-            self.todo.append(f"x|{node}")
+        if "gone" in rm:
+            return self._reply()
+        leased = self.zset_at("watch").get(str(node), 0.0) > self.now
+        held = leased and self.hash_at(f"journal:{node}").get("worker") == holder
+        if holder and not held:
+            return self._reply("TAKEN")
+        if until is not None and self.now > until:
+            return self._reply("LATE")
+        rm["gone"] = to_json(dict(error))
+        self.list_at(f"list:gone.{node}").extend(self.living_on([str(node)]))
+        self.todo.append(f"x|{node}")
         return self._reply()
 
-    def watch(self, node: int, worker: str) -> WatchGrant:
+    def watch(self, node: int, holder: str) -> WatchGrant:
         """Take or renew the lease to follow a node's journal."""
         if not self._begin():
             return WatchGrant("GONE")
         leases, journal = self.zset_at("watch"), self.hash_at(f"journal:{node}")
         if str(node) not in leases:
             return WatchGrant("NONE")
-        if leases[str(node)] > self.now and journal.get("worker") != worker:
+        if leases[str(node)] > self.now and journal.get("worker") != holder:
             return WatchGrant("TAKEN")
         leases[str(node)] = self.now + self.timing.lease
-        journal["worker"] = worker
+        journal["worker"] = holder
         return WatchGrant("OK", journal.get("id", ""), int(journal.get("offset", 0)))
 
-    def unwatch(self, node: int, worker: str) -> str:
+    def unwatch(self, node: int, holder: str) -> str:
         """Give the lease of a node's journal up."""
         if not self._begin():
             return "GONE"
         leases = self.zset_at("watch")
         if str(node) not in leases:
             return "NONE"
-        if self.hash_at(f"journal:{node}").get("worker") != worker:
+        if self.hash_at(f"journal:{node}").get("worker") != holder:
             return "TAKEN"
         leases[str(node)] = 0.0
         return "OK"
 
-    def watched(self, node: int, worker: str, journal: str, offset: int, since: int = 0) -> str:
+    def watched(self, node: int, holder: str, journal: str, offset: int, since: int = 0) -> str:
         """Keep how far a node's journal has been followed; it never goes back.
 
         Args:
             node: the node.
-            worker: the watcher.
+            holder: who follows it; another one is refused.
             journal: which journal.
             offset: how far it is known now.
             since: how far it was known before. A Redis that came back younger may not know; what
@@ -317,6 +332,8 @@ class Model(Recovery):
         if str(node) not in self.zset_at("watch"):
             return "NONE"
         record = self.hash_at(f"journal:{node}")
+        if record.get("worker") != holder:
+            return "TAKEN"
         known = int(record["offset"]) if record.get("id") == journal else 0
         if known < since:
             return "BEHIND"

@@ -22,16 +22,21 @@ class Recovery(Claims):
         """Look after alarms that rang; ``detail`` is how many."""
         if not self._begin():
             return Reply("GONE")
-        if self.now - number(self.meta.get("swept")) > self.timing.lease / 3:
+        swept = number(self.meta.get("swept", self.meta["created"]))
+        if self.now - swept > self.timing.lease / 3:
             # Redis or the sweepers stood still: leases could not be renewed either.
             self.meta["reclaim"] = text(self.now + self.timing.lease)
+        else:
+            self.meta.setdefault("reclaim", text(self.now))
         self.meta["swept"] = text(self.now)
         rang = sorted((at, step) for step, at in self.alarm.items() if at <= self.now)
         self.budget -= len(rang[: self.timing.limit])
         for _, step in rang[: self.timing.limit]:
             self.look_after(step, backlogged)
         after = self.meta.get("release_after")
-        if after and self.now > number(self.meta["seen"]) + float(after):
+        attended = not after or self.now <= number(self.meta["seen"]) + float(after)
+        # Clients could not tell that they are there while Redis or the sweepers stood still.
+        if not attended and self.now >= number(self.meta["reclaim"]):
             self.order_release("unattended", None)
         return self._reply("OK", str(len(rang[: self.timing.limit])))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SWEEP_LOCK = 5.0
 _GONE_AFTER = 60.0
+_JUDGED = 5.0
 _AUDIT = 5.0
 _IMPATIENCE = 0.5
 _BEFORE_READY = ("NEW", "DISCOVERED", "RESERVED", "PROVISIONED")
@@ -101,6 +102,7 @@ class Worker(Owner):
     def _abandon_machines(self) -> Process:
         world = self.world
         live = {worker.machine for worker in world.workers if worker.alive}
+        good_until = world.kernel.now + _JUDGED
         for machine in live:
             world.seen_machines[machine] = world.kernel.now
         bound = {value for name, value in world.model.meta.items() if name.startswith("bind.")}
@@ -109,7 +111,7 @@ class Worker(Owner):
                 for guid, resource in world.scenario.resources.items():
                     if resource.spec.local:
                         error = {"message": f"worker machine {machine} is gone"}
-                        yield from self.call("abandon", guid, error)
+                        yield from self.call("abandon", guid, error, "", good_until)
 
     # -- the exit watcher -------------------------------------------------------------------------
 
@@ -146,7 +148,7 @@ class Worker(Owner):
             if self.world.rules.audit and self.world.kernel.now - audited > _AUDIT:
                 audited = self.world.kernel.now
                 for guid, occ in host.lost():
-                    yield from self._exited(guid, occ, "FAILED", 0.0)
+                    yield from self._exited(node, guid, occ, "FAILED", 0.0)
             yield self.world.kernel.timeout(host.news, self.world.rules.timing.renew)
 
     def _read_journal(self, host: Machine, node: int, offset: int) -> Process:
@@ -154,15 +156,17 @@ class Worker(Owner):
             line = host.node.journal[offset]
             age = self.world.kernel.now - line.time
             yield self.world.kernel.soon()
-            yield from self._exited(line.guid, line.occ, line.outcome, age)
+            yield from self._exited(node, line.guid, line.occ, line.outcome, age)
             told = yield from self.call("watched", node, self.name, "journal", offset + 1, offset)
             if told != "OK":
                 return  # Redis came back younger: read again from where it is.
             offset += 1
 
-    def _exited(self, guid: int, occ: int, outcome: str, age: float) -> Process:
+    def _exited(self, node: int, guid: int, occ: int, outcome: str, age: float) -> Process:
         info = {"message": "exit"} if outcome == "FAILED" else {"exitCode": 0}
-        yield from self.call("exited", guid, occ, outcome, age, info)
+        yield from self.call(
+            "exited", guid, occ, outcome, age, info, {}, {}, (node, self.name)
+        )
 
     def release_again(self, node: int) -> Process:
         """A host says that it was released, but the records do not: they are younger than that."""

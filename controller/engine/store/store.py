@@ -246,8 +246,12 @@ class RunStore(RunReads):
         info: Mapping[str, Any] | None = None,
         attrs: Mapping[str, Any] | None = None,
         outputs: Mapping[str, bytes] | None = None,
+        watch: tuple[int, str] | None = None,
     ) -> Reply:
         """Record that the process of a resource manager has ended.
+
+        Refused are ``TAKEN``, where another follows that node's journal by now, and ``FOREIGN``,
+        where the resource manager acts on another host.
 
         Args:
             guid: the resource manager.
@@ -257,13 +261,27 @@ class RunStore(RunReads):
             info: the error of a failure, else the exit code.
             attrs: attributes to keep.
             outputs: small outputs by trace name.
+            watch: the node whose journal says so, and the holder of its watch; not checked if None.
         """
         detail = detail_arguments(info, attrs or {}, outputs or {})
-        return self._act("exited", guid, occ, outcome, age, *detail)
+        node, holder = watch or ("", "")
+        return self._act("exited", node, holder, guid, occ, outcome, age, *detail)
 
-    def abandon(self, node: int, error: Mapping[str, Any]) -> Reply:
-        """Record that a node's machine is gone for good, and what lived on it with it."""
-        return self._act("abandon", node, dumps(dict(error)))
+    def abandon(
+        self, node: int, error: Mapping[str, Any], holder: str = "", until: float | None = None
+    ) -> Reply:
+        """Record that a node's machine is gone for good, and what lived on it with it.
+
+        Refused are ``TAKEN`` and ``LATE``: whoever judges a host must not have stood still since.
+
+        Args:
+            node: the node.
+            error: why.
+            holder: who must have the lease of its watch; not checked if empty.
+            until: until when the judgement is good, by Redis' clock; not checked if None.
+        """
+        limit = "" if until is None else until
+        return self._act("abandon", node, holder, limit, dumps(dict(error)))
 
     def sweep(self, backlogged: Iterable[str] = ()) -> Reply:
         """Look after all alarms that rang; ``detail`` is how many.
@@ -280,30 +298,35 @@ class RunStore(RunReads):
         """Do the next part of work that a script left over."""
         return self._act("go_on")
 
-    def watch(self, node: int, worker: str) -> WatchGrant:
-        """Take or renew the lease to follow a node's journal."""
-        status, *rest = self._ask("watch", node, worker, self.timing.lease)
+    def watch(self, node: int, holder: str) -> WatchGrant:
+        """Take or renew the lease to follow a node's journal.
+
+        Args:
+            node: the node.
+            holder: the worker and a nonce of this watch, so that an earlier one is another holder.
+        """
+        status, *rest = self._ask("watch", node, holder, self.timing.lease)
         return WatchGrant(status, rest[0], int(rest[1])) if rest else WatchGrant(status)
 
-    def unwatch(self, node: int, worker: str) -> str:
+    def unwatch(self, node: int, holder: str) -> str:
         """Give up the lease on a node's journal, so that another takes it at once; the status."""
-        return str(self._ask("unwatch", node, worker)[0])
+        return str(self._ask("unwatch", node, holder)[0])
 
-    def watched(self, node: int, worker: str, journal: str, offset: int, since: int = 0) -> str:
+    def watched(self, node: int, holder: str, journal: str, offset: int, since: int = 0) -> str:
         """Record how far a node's journal has been followed.
 
         Args:
             node: the node.
-            worker: who follows it.
+            holder: who follows it, as ``watch`` was told.
             journal: id of the journal.
             offset: how far it is known now, in bytes.
             since: how far it was known before, 0 for not at all.
 
         Returns:
-            The status; ``BEHIND`` if Redis does not know it up to ``since``, because it came back
+            The status; ``TAKEN`` if another follows it by now; ``BEHIND`` if Redis does not know it up to ``since``, because it came back
             with older records: then it must be followed again from where ``watch`` says.
         """
-        return str(self._ask("watched", node, worker, journal, offset, since)[0])
+        return str(self._ask("watched", node, holder, journal, offset, since)[0])
 
     def expire(self) -> tuple[str, bool]:
         """Delete the next part of a released run; the status, and whether there is more."""

@@ -213,7 +213,8 @@ def _moved(text: bytes, seconds: float) -> str:
     for name, value in fields.items():
         if isinstance(value, str) and TIME.fullmatch(value):
             fields[name] = f"{float(value) - seconds:.6f}"
-    return json.dumps(fields)
+    # As compact as Lua writes it: scripts look into the text itself.
+    return json.dumps(fields, separators=(",", ":"))
 
 
 def spec(guid: int, *conditions: Condition, **fields: Any) -> ResourceSpec:

@@ -122,6 +122,8 @@ class TestSweep:
         assert driver.phase() == "RUNNING"
         driver.later(500)
         driver.settle(store.sweep())
+        assert driver.phase() == "RUNNING"  # The client may have stood still as the sweepers did.
+        driver.sweep_for(13)
         assert driver.phase() == "RELEASING"
         driver.run()
         assert driver.phase() == "RELEASED"
@@ -202,6 +204,32 @@ class TestAbandon:
     def test_of_something_unknown(self, driver: Driver) -> None:
         assert driver.store.abandon(9, self.GONE).status == "UNKNOWN"
 
+    def test_only_the_holder_of_the_watch_gives_a_host_up(self, make_driver: MakeDriver) -> None:
+        driver = make_driver()
+        driver.upload(node(1), app(2, 1))
+        driver.deploy([1, 2])
+        driver.run()
+        store = driver.store
+        assert store.watch(1, "w old").status == "OK"
+        driver.later(13)
+        assert store.abandon(1, self.GONE, "w old").status == "TAKEN"  # its lease has run out
+        assert store.watch(1, "w new").status == "OK"
+        assert store.abandon(1, self.GONE, "w old").status == "TAKEN"
+        assert driver.states() == {1: "STARTED", 2: "STARTED"}
+        assert driver.settle(store.abandon(1, self.GONE, "w new")).ok
+        assert driver.states() == {1: "FAILED", 2: "FAILED"}
+        assert store.abandon(1, self.GONE, "w new").ok
+
+    def test_a_judgement_grows_old(self, driver: Driver) -> None:
+        driver.upload(node(1))
+        driver.deploy([1])
+        driver.run()
+        now = driver.store.now()
+        assert driver.store.abandon(1, self.GONE, until=now - 1).status == "LATE"
+        assert driver.state(1) == "STARTED"
+        assert driver.settle(driver.store.abandon(1, self.GONE, until=now + 60)).ok
+        assert driver.state(1) == "FAILED"
+
 
 class TestWatch:
     def test_one_worker_follows_a_journal(self, make_driver: MakeDriver) -> None:
@@ -226,6 +254,26 @@ class TestWatch:
         assert store.unwatch(1, "other") == "OK"
         later = store.watch(1, "w")
         assert (later.status, later.journal, later.offset) == ("OK", "j2", 7)
+
+    def test_only_its_holder_tells_what_it_says(self, make_driver: MakeDriver) -> None:
+        driver = make_driver()
+        driver.upload(node(1), app(2, 1), node(3), app(4, 3))
+        driver.deploy([1, 2, 3, 4])
+        driver.run()
+        store, told = driver.store, {"outputs": {"stdout": b"x"}}
+        assert store.watch(1, "w old").status == "OK"
+        driver.later(13)
+        assert store.watch(1, "w new").status == "OK"
+        assert store.watched(1, "w old", "j", 7) == "TAKEN"
+        assert store.unwatch(1, "w old") == "TAKEN"
+        assert store.exited(2, 1, "FINISHED", watch=(1, "w old"), **told).status == "TAKEN"
+        assert store.exited(4, 1, "FINISHED", watch=(1, "w new"), **told).status == "FOREIGN"
+        assert store.exited(9, 1, "FINISHED", watch=(1, "w new"), **told).status == "FOREIGN"
+        assert driver.states()[2] == driver.states()[4] == "STARTED"
+        assert store.output(2, "stdout", 1) is store.output(4, "stdout", 1) is None
+        driver.exited(2, "FINISHED", watch=(1, "w new"), **told)
+        assert driver.state(2) == "FINISHED"
+        assert store.output(2, "stdout", 1) == b"x"
 
     def test_nobody_follows_that_of_a_released_node(self, driver: Driver) -> None:
         driver.upload(node(1))

@@ -1,17 +1,25 @@
--- guid, occasion, outcome, age, info, lengths of two lists, attributes, outputs -> reply
+-- node, holder of its watch, guid, occasion, outcome, age, info, lengths of two lists, attributes,
+-- outputs -> reply
 if not alive then
   return GONE
 end
 tick()
-local guid, occ, outcome, age, info = unpack(ARGV, 4, 8)
+local node, holder, guid, occ, outcome, age, info = unpack(ARGV, 4, 10)
 local time = now - max(0, tonumber(age))
 local r = rm(guid)
+if holder ~= '' then
+  if record('journal', node).worker ~= holder then
+    return reply('TAKEN')
+  elseif r.host ~= node then -- A host speaks for what is on it.
+    return reply('FOREIGN')
+  end
+end
 if tostring(r.occ) ~= occ then
   return reply('OK')
 end
 local command = ENDED[r.state] and 'HSETNX' or 'HSET'
-local split = 11 + ARGV[9]
-for i = 11, #ARGV, 2 do
+local split = 13 + ARGV[11]
+for i = 13, #ARGV, 2 do
   if i < split then
     call(command, P .. 'attr:' .. guid, ARGV[i], ARGV[i + 1])
   else

@@ -54,8 +54,9 @@ local function message_is_queued(s)
 end
 
 -- After a pause of Redis or of all sweepers no lease could be renewed: wait for one lease.
-if now - (meta.swept or 0) > lease / 3 then
-  meta.reclaim = stamp(now + lease)
+local paused = now - (meta.swept or meta.created) > lease / 3
+if paused or not meta.reclaim then
+  meta.reclaim = stamp(paused and now + lease or now)
 end
 meta.swept = stamp(now)
 
@@ -82,7 +83,9 @@ for _, id in ipairs(rang) do
     take_back(s)
   end
 end
-if meta.release_after and now > meta.seen + meta.release_after then
+-- Nor could clients tell that they are there.
+local attended = not meta.release_after or now <= meta.seen + meta.release_after
+if not attended and now >= tonumber(meta.reclaim) then
   order_release('unattended', true)
 end
 return reply('OK:' .. #rang)

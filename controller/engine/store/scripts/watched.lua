@@ -1,12 +1,16 @@
--- node, worker, journal id, offset, since -> status
+-- node, holder, journal id, offset, since -> status
 if not alive then
   return GONE
 end
-local node, id, offset, since = ARGV[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local node, holder, id, offset, since = unpack(ARGV)
+offset, since = tonumber(offset), tonumber(since)
 if not call('ZSCORE', P .. 'watch', node) then
   return '["NONE"]'
 end
 local journal = record('journal', node)
+if journal.worker ~= holder then
+  return '["TAKEN"]'
+end
 local known = journal.id == id and journal.offset or 0
 if known < since then
   return '["BEHIND"]'
