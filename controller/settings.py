@@ -95,6 +95,8 @@ class Settings:
         worker_timeout: seconds that a deploy waits for a worker of a site to appear.
         machine_gone: seconds without any live worker on a worker machine after which what is
             bound to it FAILS (``NEPIQ_MACHINE_GONE``).
+        host_lost: seconds without a word from a host that has been deployed after which it FAILS
+            (``NEPIQ_HOST_LOST``); time in which its worker did not run is not counted.
         clock_limit: seconds by which a worker's clock may differ from that of Redis
             (``NEPIQ_CLOCK_LIMIT``).
         drain_timeout: seconds that a worker that ends gives its running steps before it hands
@@ -119,6 +121,7 @@ class Settings:
     connect_timeout: float = 5.0
     worker_timeout: float = 10.0
     machine_gone: float = 60.0
+    host_lost: float = 60.0
     clock_limit: float = 5.0
     drain_timeout: float = 60.0
     session_idle: float = 600.0
@@ -150,6 +153,7 @@ class Settings:
             connect_timeout=_seconds("NEPIQ_CONNECT_TIMEOUT", 5.0),
             worker_timeout=_seconds("NEPIQ_WORKER_TIMEOUT", 10.0),
             machine_gone=_seconds("NEPIQ_MACHINE_GONE", 60.0),
+            host_lost=_seconds("NEPIQ_HOST_LOST", 60.0),
             clock_limit=_seconds("NEPIQ_CLOCK_LIMIT", 5.0),
             drain_timeout=_seconds("NEPIQ_DRAIN_TIMEOUT", 60.0),
             session_idle=_seconds("NEPIQ_SESSION_IDLE", 600.0),

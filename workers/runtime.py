@@ -169,14 +169,6 @@ class Runtime:
         """Tell that this worker has ended as it should."""
         presence.forget(self.redis, [self.name])
 
-    def at_home(self, way: str) -> bool:
-        """Whether no other worker is rather meant for what lasts on a host.
-
-        Args:
-            way: where the steps on it go, as :class:`Homes` takes it.
-        """
-        return self.stack.homes.worker(way) in ("", self.name)
-
     def forget_workers(self, seconds: float) -> None:
         """Forget the workers and machines that have given no sign of life for so long."""
         limit = self.now() - seconds

@@ -14,6 +14,7 @@ from ..controller.engine import queues
 from ..controller.engine.orchestration import Run
 from ..controller.engine.presence import WorkerInfo
 from ..controller.engine.store import keys
+from .hosts import awake
 from .runtime import Runtime
 
 log = logging.getLogger("nepiq.sweeper")
@@ -23,6 +24,8 @@ LOCK_MS = 2500
 #: Seconds since a worker served after which its messages go to the others, and for which it is
 #: looked after whether it was sent some.
 UNSERVED, REMEMBERED = 2.0, 60.0
+JUDGED = 5.0
+"""Seconds for which the judgement that a machine has gone is good."""
 GONE = 86400.0
 """Seconds without a sign of life after which a worker that said no farewell is forgotten."""
 
@@ -42,7 +45,7 @@ class Sweeper(threading.Thread):
         self._runtime = runtime
         self._ended = threading.Event()
         self._lock_key = keys.sweeper(runtime.settings.broker_name)
-        self._missing: dict[str, float] = {}
+        self._missing: dict[str, float] = {}  # since when, by the time in which we ran
         self._orphans = _Orphans(runtime)
         self._needed: set[str] = set()
 
@@ -108,17 +111,19 @@ class Sweeper(threading.Thread):
 
     def _abandon_gone_machines(self, run: Run) -> None:
         meta = run.store.meta()
+        good_until = self._runtime.now() + JUDGED
         for site, machine in meta.bindings.items() if meta else ():
             self._needed.add(machine)
             if machine in self._runtime.live_machines():
                 self._missing.pop(machine, None)
                 continue
-            since = self._missing.setdefault(machine, time.monotonic())
-            gone = time.monotonic() - since
+            since = self._missing.setdefault(machine, awake.now())
+            gone = awake.now() - since
             if gone >= self._runtime.settings.machine_gone:
                 for record in run.records():
                     if record.is_host and record.local and record.site == site:
-                        run.abandon(record.guid, _gone(record.label, machine, gone))
+                        error = _gone(record.label, machine, gone)
+                        run.abandon(record.guid, error, until=good_until)
 
     def _expire(self) -> None:
         redis, retention = self._runtime.redis, self._runtime.settings.retention

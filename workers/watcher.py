@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import threading
 import time
 
@@ -16,11 +17,12 @@ from redis.exceptions import RedisError
 from ..controller.engine import queues
 from ..controller.engine.orchestration import Run
 from ..controller.engine.store import keys
+from ..controller.engine.store.calls import WatchGrant
 from ..controller.engine.store.records import ResourceRecord
 from ..controller.errors import HostError, NepiqError
 from ..controller.model.host import Exit
 from . import exits, faults, loading
-from .hosts import Ended, Entry, Follow, Lost, follow
+from .hosts import Ended, Entry, Follow, Lost, awake, follow
 from .runtime import Runtime
 
 log = logging.getLogger("nepiq.watcher")
@@ -28,8 +30,6 @@ log = logging.getLogger("nepiq.watcher")
 PERIOD = 1.0
 HOME_FIRST = 4.0
 """Seconds that a node is left to the worker that is its host's home."""
-HOST_LOST = 60.0
-"""Seconds without a word from a node after which it counts as lost."""
 
 
 class Watcher(threading.Thread):
@@ -94,13 +94,16 @@ class Watcher(threading.Thread):
                 if queues.shared(way) not in runtime.queues:
                     continue
                 since = left.get(key, time.monotonic())
-                if not runtime.at_home(way) and time.monotonic() - since < HOME_FIRST:
+                home = runtime.stack.homes.worker(way)
+                if home not in ("", runtime.name) and time.monotonic() - since < HOME_FIRST:
                     self._left[key] = since
                     continue
                 faults.point("looking")
-                granted = run.store.watch(node, runtime.name)
+                holder = f"{runtime.name} {secrets.token_hex(4)}"
+                granted = run.store.watch(node, holder)
                 if granted.status == "OK":
-                    watch = NodeWatch(runtime, run, node, way, granted.journal, granted.offset)
+                    watch = NodeWatch(runtime, run, node, holder, granted)
+                    watch.stays_while(way, home)
                     self._watches[key] = watch
                     watch.start()
 
@@ -126,24 +129,46 @@ def _unwatched(run: Run) -> list[int]:
 
 
 class NodeWatch(threading.Thread):
-    """Follows the journal of one node until it is released or the lease is lost."""
+    """Follows the journal of one node until it is released or the lease is lost.
+
+    Args:
+        runtime: this worker's.
+        run: the run.
+        node: the node.
+        holder: holder of the lease: this worker and a nonce. What is recorded in its name is refused
+            once another has the lease, so a worker that stood still meanwhile does no harm.
+        granted: where to go on.
+    """
 
     def __init__(
-        self, runtime: Runtime, run: Run, node: int, way: str, journal: str, offset: int
+        self, runtime: Runtime, run: Run, node: int, holder: str, granted: WatchGrant
     ) -> None:
         super().__init__(name=f"nepiq-watch-{node}", daemon=True)
         self._runtime = runtime
         self._run = run
         self._node = node
-        self._way = way
+        self._holder = holder
+        self._way, self._homes = "", {"", runtime.name}
         # How far Redis is known to know the journal; only the thread that follows it writes this.
-        self._known = (journal, offset)
+        self._known = (granted.journal, granted.offset)
         self._behind = threading.Event()
         self._entries: Follow | None = None
         self._place = ""
-        self._heard = time.monotonic()
+        self._heard = awake.now()
         self._over = threading.Event()
         self._labels: dict[int, ResourceRecord] = {}
+
+    def stays_while(self, way: str, home: str) -> None:
+        """Say for whom it gives up the lease: for a home of the host that is another than now.
+
+        A home that has let this worker have the journal would do so again.
+
+        Args:
+            way: where the steps on the host go, as :class:`Homes` takes it.
+            home: the present home of the host.
+        """
+        self._way = way
+        self._homes.add(home)
 
     def end(self) -> None:
         """Stop, and give up the lease."""
@@ -157,6 +182,7 @@ class NodeWatch(threading.Thread):
         delay = 0.2
         try:
             while not self._over.is_set():
+                began = awake.now()
                 try:
                     if self._behind.is_set():
                         self._begin_anew()
@@ -166,7 +192,8 @@ class NodeWatch(threading.Thread):
                     if self._run.record(self._node).state == "RELEASED":
                         return
                     log.warning("watch of node %s: %s", self._node, error)
-                    if time.monotonic() - self._heard > HOST_LOST:
+                    # It is owed an attempt that began after its time was over.
+                    if began - self._heard > self._runtime.settings.host_lost:
                         self._host_lost(error)
                         return
                 except RedisError as error:
@@ -185,23 +212,24 @@ class NodeWatch(threading.Thread):
         while not self._over.wait(timing.renew):
             journal, offset = self._known
             try:
-                granted = self._run.store.watch(self._node, self._runtime.name)
+                granted = self._run.store.watch(self._node, self._holder)
             except (RedisError, OSError):
                 continue
-            if granted.status != "OK" or not self._runtime.at_home(self._way):
+            home = self._runtime.stack.homes.worker(self._way)
+            if granted.status != "OK" or home not in self._homes:
                 self._over.set()
             elif journal and (granted.journal != journal or granted.offset < offset):
                 self._behind.set()
                 self._close_channel()
         self._close_channel()
         try:
-            self._run.store.unwatch(self._node, self._runtime.name)
+            self._run.store.unwatch(self._node, self._holder)
         except (RedisError, OSError) as error:
             log.warning("cannot give up the watch of node %s: %s", self._node, error)
 
     def _begin_anew(self) -> None:
         """Redis came back with older records: exits that were read may be unknown again."""
-        granted = self._run.store.watch(self._node, self._runtime.name)
+        granted = self._run.store.watch(self._node, self._holder)
         if granted.status == "OK":
             self._known = (granted.journal, granted.offset)
             self._behind.clear()
@@ -222,7 +250,7 @@ class NodeWatch(threading.Thread):
         with contextlib.closing(self._entries):
             read: tuple[str, int] | None = None
             for entry in self._entries:
-                self._heard = time.monotonic()
+                self._heard = awake.now()
                 self._take(entry)
                 if isinstance(entry, Ended) and entry.journal_id:
                     read = (entry.journal_id, entry.offset)
@@ -246,9 +274,11 @@ class NodeWatch(threading.Thread):
     def _watched(self, journal: str, offset: int) -> None:
         known, since = self._known
         since = since if known == journal else 0
-        store, name = self._run.store, self._runtime.name
-        if store.watched(self._node, name, journal, offset, since) == "BEHIND":
+        told = self._run.store.watched(self._node, self._holder, journal, offset, since)
+        if told == "BEHIND":
             self._behind.set()
+        elif told == "TAKEN":
+            self._over.set()
         else:
             self._known = (journal, offset)
 
@@ -257,7 +287,8 @@ class NodeWatch(threading.Thread):
         if record is None:
             return
         self._labels[guid] = record
-        self._run.exited(
+        told = self._run.exited(
+            (self._node, self._holder),
             guid,
             occasion,
             ended.outcome,
@@ -266,16 +297,19 @@ class NodeWatch(threading.Thread):
             exits.attributes(record.rtype, ended),
             ended.outputs,
         )
+        if told == "TAKEN":
+            self._over.set()
+        elif told == "FOREIGN":
+            log.warning("%s told an end of %s, which is not on it", self._place, record.label)
 
     def _host_lost(self, error: Exception) -> None:
         reason = error.message if isinstance(error, NepiqError) else str(error)
-        self._run.abandon(
-            self._node,
-            {
-                "type": "HostError",
-                "message": f"no word from the host for {HOST_LOST:g} s: {reason}",
-                "where": self._run.record(self._node).label,
-                "hint": "is it up and reachable from this worker machine? what ran there may "
-                "still run; a later run of the experiment ends it with cleanProcesses",
-            },
-        )
+        seconds = self._runtime.settings.host_lost
+        told = {
+            "type": "HostError",
+            "message": f"no word from the host for {seconds:g} s: {reason}",
+            "where": self._run.record(self._node).label,
+            "hint": "is it up and reachable from this worker machine? what ran there may "
+            "still run; a later run of the experiment ends it with cleanProcesses",
+        }
+        self._run.abandon(self._node, told, holder=self._holder)

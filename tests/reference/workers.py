@@ -164,9 +164,7 @@ class Worker(Owner):
 
     def _exited(self, node: int, guid: int, occ: int, outcome: str, age: float) -> Process:
         info = {"message": "exit"} if outcome == "FAILED" else {"exitCode": 0}
-        yield from self.call(
-            "exited", guid, occ, outcome, age, info, {}, {}, (node, self.name)
-        )
+        yield from self.call("exited", guid, occ, outcome, age, info, {}, {}, (node, self.name))
 
     def release_again(self, node: int) -> Process:
         """A host says that it was released, but the records do not: they are younger than that."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from ...controller.errors import HostError
 from ...controller.model.timing import Deadline
+from . import awake
 from .pipes import exit_code, kill_group
 from .session import TICK, give_up
 
@@ -28,7 +29,8 @@ class Patience:
     Args:
         deadline: when waiting ends with DeadlineError; never if None.
         cancel: what ends it with Cancelled when set.
-        silence: seconds without a word after which the other side counts as dead; never if None.
+        silence: seconds without a word, in which this process ran, after which the other side
+            counts as dead; never if None.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Patience:
 
     def quiet(self) -> Deadline:
         """When a silence that begins now is over."""
-        return Deadline.after(math.inf if self.silence is None else self.silence)
+        return awake.after(math.inf if self.silence is None else self.silence)
 
     def seconds(self, most: float = math.inf) -> float | None:
         """How long to wait at most before :meth:`check`; None for as long as it takes."""

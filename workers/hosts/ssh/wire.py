@@ -8,7 +8,6 @@ import logging
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +21,7 @@ from paramiko.common import (
 )
 from paramiko.message import Message
 
+from .. import awake
 from ..channel import Patience
 
 # What goes wrong is raised, and told with its place; Paramiko's own tracebacks help nobody.
@@ -77,7 +77,7 @@ class _Opening:
     channel: paramiko.Channel
     leave: Callable[[], None]
     answered: threading.Event = field(default_factory=threading.Event)
-    since: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=awake.now)
     refusal: ChannelRefused | None = None
     abandoned: bool = False
 
@@ -205,7 +205,7 @@ class Wire(paramiko.Transport):
         """Whether a channel should have been opened long ago."""
         with self._open_lock:
             oldest = min((item.since for item in self._openings.values()), default=None)
-        return oldest is not None and time.monotonic() > oldest + OPENING
+        return oldest is not None and awake.now() > oldest + OPENING
 
     def _ask_to_open(
         self, kind: str, parts: tuple[int | str, ...], leave: Callable[[], None]
