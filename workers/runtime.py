@@ -117,7 +117,6 @@ class Runtime:
             ProtocolMismatch: the others speak another protocol.
             ClockError: this machine's clock is too far from that of Redis.
         """
-        self.stack.agree()
         self.ahead = clock.ahead_of(self.redis)
         if abs(self.ahead) > self.settings.clock_limit:
             raise ClockError(
@@ -125,6 +124,7 @@ class Runtime:
                 f"{self.settings.clock_limit:g} s (NEPIQ_CLOCK_LIMIT)",
                 hint="start a time service there (chrony, systemd-timesyncd)",
             )
+        self.stack.agree(self.name, self._told)
         if abs(self.ahead) > clock.TOLERATED:
             log.warning("the clock of this machine is %s", _place(self.ahead))
         self.redis.hdel(keys.DRAIN, self.name)

@@ -135,8 +135,8 @@ class NodeWatch(threading.Thread):
         runtime: this worker's.
         run: the run.
         node: the node.
-        holder: holder of the lease: this worker and a nonce. What is recorded in its name is refused
-            once another has the lease, so a worker that stood still meanwhile does no harm.
+        holder: of the lease: this worker and a nonce. What is recorded in its name is refused once
+            another has the lease, so a worker that stood still meanwhile does no harm.
         granted: where to go on.
     """
 

@@ -184,10 +184,10 @@ class Run:
         attrs: Mapping[str, Any],
         outputs: Mapping[str, bytes],
     ) -> str:
-        """Record that a supervised process has ended; the status.
+        """Record that a supervised process has ended, as the journal of ``watch``'s node says.
 
-        Args:
-            watch: the node whose journal says so, and the holder of its watch.
+        ``watch`` is that node and the holder of its lease. Returns the status; see
+        :meth:`RunStore.exited`.
         """
         reply = self.store.exited(guid, occasion, outcome, age, info, attrs, outputs, watch)
         self.settle(reply)
@@ -198,9 +198,8 @@ class Run:
     ) -> str:
         """Record that the machine of a host is gone for good; the status.
 
-        Args:
-            holder: who judges, if it is the holder of its watch.
-            until: else until when the judgement is good, by Redis' clock.
+        It is refused unless ``holder`` has the lease of its watch, or after ``until``; see
+        :meth:`RunStore.abandon`.
         """
         reply = self.store.abandon(node, error, holder, until)
         self.settle(reply)

@@ -5,19 +5,51 @@ It is a number of its own: most versions of nepiq change neither the records nor
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from redis import Redis
 
 from .. import errors
-from .presence import workers
+from .presence import ALIVE
 from .store import keys
 
 PROTOCOL = 1
 """Raised by whoever changes records, scripts or messages so that others misread them."""
 
 
-def agree(redis: Redis, broker: str) -> None:
+# protocol, workers, signs of life, active runs; our protocol, seconds that count as alive, name of
+# a worker that joins (or empty), what it says of itself -> protocol in use, active runs, workers
+# that speak another one. In one go, so that of several that come at once the first is seen.
+_AGREE = """
+local mine, now = tonumber(ARGV[1]), redis.call('TIME')
+now = now[1] + now[2] / 1e6
+local used = tonumber(redis.call('GET', KEYS[1]) or mine)
+local others, active = {}, redis.call('SCARD', KEYS[4])
+if used ~= mine then
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], now - ARGV[2], '+inf')) do
+    local told = redis.call('HGET', KEYS[2], name)
+    if told and cjson.decode(told).protocol ~= mine then
+      others[#others + 1] = name
+    end
+  end
+  if #others > 0 or active > 0 then
+    return { used, active, others }
+  end
+end
+redis.call('SET', KEYS[1], mine)
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+  redis.call('ZADD', KEYS[3], now, ARGV[3])
+end
+return { mine, active, others }
+"""
+
+
+def agree(
+    redis: Redis, broker: str, worker: str = "", told: Mapping[str, Any] | None = None
+) -> None:
     """Return if this process speaks the protocol that is in use on a broker.
 
     The first one settles it. It is settled anew once no worker that speaks another one is alive
@@ -26,23 +58,19 @@ def agree(redis: Redis, broker: str) -> None:
     Args:
         redis: client of the state.
         broker: the broker's name.
+        worker: the worker that joins, which counts as alive from now on; empty for a client.
+        told: what it says of itself.
 
     Raises:
         ProtocolMismatch: another one is in use; says by whom.
     """
-    key = keys.protocol(broker)
-    pipe = redis.pipeline(transaction=False)
-    pipe.setnx(key, PROTOCOL)
-    pipe.get(key)
-    used = int(pipe.execute()[1] or PROTOCOL)
-    if used == PROTOCOL:
-        return
-    others = [info.name for info in workers(redis) if info.alive and info.protocol != PROTOCOL]
-    active: Any = redis.scard(keys.active(broker))
-    if not others and not active:
-        redis.set(key, PROTOCOL)
-        return
-    raise errors.ProtocolMismatch(_who(used, others, active), hint=_advice(used, others))
+    names = (keys.protocol(broker), keys.WORKERS, keys.BEATS, keys.active(broker))
+    ours = {**(told or {}), "protocol": PROTOCOL}
+    answer: Any = redis.eval(_AGREE, len(names), *names, PROTOCOL, ALIVE, worker, json.dumps(ours))
+    used, active, others = answer
+    if used != PROTOCOL:
+        who = [name.decode() for name in others]
+        raise errors.ProtocolMismatch(_who(used, who, active), hint=_advice(used, who))
 
 
 def _who(used: int, others: list[str], active: int) -> str:

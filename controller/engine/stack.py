@@ -6,7 +6,7 @@ import difflib
 import functools
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -252,13 +252,17 @@ class Stack:
         store = RunStore(self.redis, run_id, self.timing)
         return Run(store, lambda: self.publisher, self.settings)
 
-    def agree(self) -> None:
+    def agree(self, worker: str = "", told: Mapping[str, Any] | None = None) -> None:
         """Return if those who share this state speak the same protocol as this process.
+
+        Args:
+            worker: the worker that joins, as which this process counts as alive from now on.
+            told: what it says of itself.
 
         Raises:
             ProtocolMismatch: they do not.
         """
-        agree(self.redis, self.settings.broker_name)
+        agree(self.redis, self.settings.broker_name, worker, told)
 
     def runs(self) -> list[RunInfo]:
         """All runs that this Redis still holds, the latest first."""

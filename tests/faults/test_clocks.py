@@ -15,6 +15,7 @@ from nepiq.controller.engine import WorkerInfo
 from nepiq.controller.engine.protocol import PROTOCOL
 from nepiq.controller.engine.store import keys
 from nepiq.controller.errors import ProtocolMismatch
+from nepiq.workers.runtime import Runtime
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
@@ -122,3 +123,19 @@ def test_others_speak_another_protocol(tmp_path: Path) -> None:
         redis.delete(keys.active("main"))
         stand.stack().agree()
         assert int(redis.get(keys.protocol("main")) or 0) == PROTOCOL
+
+
+def test_of_two_that_come_in_the_same_instant_one_is_admitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither has given a sign of life yet when the other one joins."""
+    with Stand(tmp_path) as stand:
+        first, second = (Runtime(stand.settings, f"{name}@here", []) for name in ("one", "two"))
+        try:
+            first.join()
+            monkeypatch.setattr("nepiq.controller.engine.protocol.PROTOCOL", PROTOCOL + 1)
+            with pytest.raises(ProtocolMismatch, match=rf"\(one@here\) protocol {PROTOCOL}"):
+                second.join()
+        finally:
+            first.close()
+            second.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -116,3 +117,31 @@ def test_who_joins_a_run_gets_its_share_of_it(testbed: Testbed, tmp_path: Path) 
 
         until(follows, 15.0, "it follows no journal")
         print(f"the first journal {time.monotonic() - began:.1f} s after it was ready")
+
+
+def test_a_home_that_follows_nothing_is_given_nothing_back(
+    testbed: Testbed, tmp_path: Path
+) -> None:
+    hosts = list(testbed.hosts)
+    with Lab(tmp_path, testbed) as lab, lab.stand.experiment("stuck") as ec:
+        lab.stand.start_worker("stuck", NEPIQ_FAULT="looking=100")  # its watcher takes no journal
+        lab.stand.start_worker("other")
+        until(lambda: all(homes(lab, hosts)), 10.0, "they have no homes")
+        stuck = [home.startswith("stuck") for home in homes(lab, hosts)]
+        assert any(stuck), "no host has that home"
+        nodes = lab.nodes(ec, hosts)
+        ec.deploy()
+        assert ec.wait_deployed(nodes, timeout=60.0)
+        store = lab.stand.stack().run(ec.run_id).store
+        node = nodes[stuck.index(True)]
+
+        def leased() -> tuple[str, float]:
+            told = store.redis.hget(store.keys.of("journal"), str(node))
+            return json.loads(told)["worker"] if told else "", store.watches()[node]
+
+        until(lambda: leased()[0].startswith("other"), 20.0, "the other one does not follow")
+        first, until_then = leased()
+        for _ in range(3):  # it is renewed where it was given up before
+            until(lambda then=until_then: leased()[1] not in (0.0, then), 10.0, "it is not renewed")  # type: ignore[misc]
+            holder, until_then = leased()
+            assert holder == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -35,10 +36,10 @@ def lab(testbed: Testbed, tmp_path: Path) -> Iterator[Lab]:
 
 
 def holder(lab: Lab, ec: ExperimentController, node: int) -> str:
-    """Who follows the journal of a node, as a worker and a nonce."""
+    """The name of the worker that follows the journal of a node; empty if nobody does."""
     run = lab.stand.stack().run(ec.run_id)
     told = run.store.redis.hget(run.store.keys.of("journal"), str(node))
-    return str(told)
+    return json.loads(told)["worker"].partition("@")[0] if told else ""
 
 
 def stop(worker: Worker, seconds: float) -> None:
@@ -60,7 +61,7 @@ def test_the_only_worker(lab: Lab) -> None:
         ends = ec.register_resource(APPLICATION, command="sleep 2", connectedTo=nodes[0])
         ec.deploy()
         assert ec.wait_started([*longer, ends], timeout=60.0)
-        until(lambda: "w0@here" in holder(lab, ec, nodes[0]), 20.0, "nobody follows")
+        until(lambda: holder(lab, ec, nodes[0]) == "w0", 20.0, "nobody follows")
         stop(worker, STOPPED)
         assert ec.wait_finished(ends, timeout=30.0)
         later = ec.register_resource(APPLICATION, command="echo on", connectedTo=nodes[1])
@@ -81,12 +82,12 @@ def test_another_took_over(lab: Lab) -> None:
         ec.register_condition(gate, "START", longer, ResourceState.STARTED)
         ec.deploy()
         assert ec.wait_started([longer, gate], timeout=60.0)
-        until(lambda: "@here " in holder(lab, ec, node), 20.0, "nobody follows")
+        until(lambda: holder(lab, ec, node), 20.0, "nobody follows")
         first = holder(lab, ec, node)
-        (sleepy,) = [worker for worker in workers if f"{worker.name}@here " in first]
+        (sleepy,) = [worker for worker in workers if worker.name == first]
         sleepy.signal(signal.SIGSTOP)
         (other,) = [worker for worker in workers if worker is not sleepy]
-        until(lambda: f"{other.name}@here " in holder(lab, ec, node), 40.0, "nobody took over")
+        until(lambda: holder(lab, ec, node) == other.name, 40.0, "nobody took over")
         stop(sleepy, 6.0)  # the silence of its channel is long over when it goes on
         later = ec.register_resource(APPLICATION, command="echo on", connectedTo=node)
         ec.deploy([later])

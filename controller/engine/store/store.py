@@ -323,8 +323,9 @@ class RunStore(RunReads):
             since: how far it was known before, 0 for not at all.
 
         Returns:
-            The status; ``TAKEN`` if another follows it by now; ``BEHIND`` if Redis does not know it up to ``since``, because it came back
-            with older records: then it must be followed again from where ``watch`` says.
+            The status; ``TAKEN`` if another follows it by now; ``BEHIND`` if Redis does not know it
+            up to ``since``, because it came back with older records: then it must be followed
+            again from where ``watch`` says.
         """
         return str(self._ask("watched", node, holder, journal, offset, since)[0])
 
