@@ -28,6 +28,7 @@
     │   └── EmbeddedError           the private Redis or local worker did not start
     └── HostError                   a machine that resources act on
         ├── HostUnreachable         it does not answer, or the connection was lost; tried again
+        ├── AnswerError             what it answers is not understood, or has no end
         ├── HostKeyError            it is not known, or not the one that was known
         ├── LoginRefused            it does not let the user in
         ├── CommandError            a command ended with a code that was not expected
@@ -264,12 +265,19 @@ class HostSilent(HostUnreachable):
     """
 
 
+class AnswerError(HostError):
+    """What a machine answers is not understood, or has no end."""
+
+
 class HostKeyError(HostError):
     """The key of a machine is not known, or not the one that was known."""
 
 
 class LoginRefused(HostError):
     """A machine does not let the user in, or there is no key to try."""
+
+
+_TAIL = 2000
 
 
 class CommandError(HostError):
@@ -287,7 +295,7 @@ class CommandError(HostError):
         self.code = code
         self.stderr = stderr
         shown = command if len(command) <= 60 else command[:57] + "..."
-        tail = " | ".join(line for line in stderr.strip().splitlines()[-3:])
+        tail = " | ".join(line for line in stderr[-_TAIL:].strip().splitlines()[-3:])
         super().__init__(
             f"command {shown!r} exited with {code}" + (f": {tail}" if tail else ""),
             where=where,

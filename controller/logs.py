@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import queue
+import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .engine import transfer
 from .engine.contact import contact
-from .errors import FileMissing, HostError, NotAllowed
+from .errors import AnswerError, FileMissing, HostError, NotAllowed
 from .reports.outputs import declared
 from .waiting import FINISHED, Follower
 
@@ -24,6 +25,9 @@ RETRIES = 5
 """How often a host is asked again in a row, without a byte from it."""
 
 _LONGEST = 1 << 20
+# The head of a frame has the name of a file in it.
+_LONGEST_HEAD = 8192
+_HEAD = re.compile(rb"data ([!-~]+) ([0-9]{1,18}) ([0-9]{1,18})")
 _PAUSE = 0.5
 
 
@@ -178,7 +182,7 @@ class _Feed(threading.Thread):
             self._heard.put(error)
 
     def _once(self) -> None:
-        frames = Frames()
+        frames = Frames(self._known)
         with contact():
             self._follow = transfer.Follow(self._run, self._node, list(self._known.items()))
             if self._over.is_set():
@@ -191,14 +195,23 @@ class _Feed(threading.Thread):
 
 
 class Frames:
-    """Cuts what a host's follower prints; the form is written in ``supervisor.sh``."""
+    """Cuts what a host's follower prints; the form is written in ``supervisor.sh``.
 
-    def __init__(self) -> None:
+    Args:
+        files: those that were asked for: a host speaks of nothing else.
+    """
+
+    def __init__(self, files: Container[str]) -> None:
+        self._files = files
         self._head = b""
         self._file, self._at, self._left = "", 0, 0
 
     def cut(self, block: bytes) -> Iterator[tuple[str, int, bytes]]:
-        """Yield file, place and bytes of what is in the next block."""
+        """Yield file, place and bytes of what is in the next block.
+
+        Raises:
+            AnswerError: it is something else.
+        """
         while block:
             if self._left:
                 data, block = block[: self._left], block[self._left :]
@@ -208,10 +221,25 @@ class Frames:
                 continue
             head, end, block = block.partition(b"\n")
             self._head += head
+            if len(self._head) > _LONGEST_HEAD:
+                raise _not_understood(self._head)
             if end:
-                words, self._head = self._head.decode().split(), b""
-                if words[0] == "data":
-                    self._file, self._at, self._left = words[1], int(words[2]), int(words[3])
+                self._begin()
+
+    def _begin(self) -> None:
+        """Take the head of a frame, which is complete."""
+        head, self._head = self._head, b""
+        if head == b"beat" or head.startswith(b"no "):  # it says no, and ends
+            return
+        found = _HEAD.fullmatch(head)
+        file = found[1].decode("ascii") if found else ""
+        if found is None or file not in self._files:
+            raise _not_understood(head)
+        self._file, self._at, self._left = file, int(found[2]), int(found[3])
+
+
+def _not_understood(head: bytes) -> AnswerError:
+    return AnswerError(f"what the host sends of its outputs is not understood: {head[:80]!r}")
 
 
 class _Following:

@@ -19,15 +19,17 @@ from ..controller.engine.orchestration import Run
 from ..controller.engine.store import keys
 from ..controller.engine.store.calls import WatchGrant
 from ..controller.engine.store.records import ResourceRecord
-from ..controller.errors import HostError, NepiqError
+from ..controller.errors import AnswerError, HostError, NepiqError
 from ..controller.model.host import Exit
 from . import exits, faults, loading
-from .hosts import Ended, Entry, Follow, Lost, awake, follow
+from .hosts import Beat, Ended, Entry, Follow, Lost, awake, follow
 from .runtime import Runtime
 
 log = logging.getLogger("nepiq.watcher")
 
 PERIOD = 1.0
+MISUNDERSTOOD = 4
+"""How often in a row a node may tell what is not understood."""
 HOME_FIRST = 4.0
 """Seconds that a node is left to the worker that is its host's home."""
 
@@ -155,6 +157,7 @@ class NodeWatch(threading.Thread):
         self._entries: Follow | None = None
         self._place = ""
         self._heard = awake.now()
+        self._misunderstood = 0
         self._over = threading.Event()
         self._labels: dict[int, ResourceRecord] = {}
 
@@ -192,9 +195,7 @@ class NodeWatch(threading.Thread):
                     if self._run.record(self._node).state == "RELEASED":
                         return
                     log.warning("watch of node %s: %s", self._node, error)
-                    # It is owed an attempt that began after its time was over.
-                    if began - self._heard > self._runtime.settings.host_lost:
-                        self._host_lost(error)
+                    if self._given_up(began, error):
                         return
                 except RedisError as error:
                     log.warning("watch of node %s: %s", self._node, error)
@@ -205,6 +206,20 @@ class NodeWatch(threading.Thread):
         finally:
             self._over.set()
             heartbeat.join()
+
+    def _given_up(self, began: float, error: Exception) -> bool:
+        """Whether the node counts as lost now that an attempt to follow it has failed."""
+        seconds = self._runtime.settings.host_lost
+        if isinstance(error, AnswerError):
+            self._misunderstood += 1
+            if self._misunderstood == MISUNDERSTOOD:
+                self._host_lost("the host cannot be followed", error)
+                return True
+        # It is owed an attempt that began after its time was over.
+        if began - self._heard <= seconds:
+            return False
+        self._host_lost(f"no word from the host for {seconds:g} s", error)
+        return True
 
     def _hold(self) -> None:
         """Renew the lease; the channel ends with it."""
@@ -265,6 +280,8 @@ class NodeWatch(threading.Thread):
             self._entries.close()
 
     def _take(self, entry: Entry) -> None:
+        if isinstance(entry, Ended | Beat):
+            self._misunderstood = 0
         if isinstance(entry, Ended):
             self._exited(entry.guid, entry.occasion, entry.exit)
         elif isinstance(entry, Lost):
@@ -302,12 +319,11 @@ class NodeWatch(threading.Thread):
         elif told == "FOREIGN":
             log.warning("%s told an end of %s, which is not on it", self._place, record.label)
 
-    def _host_lost(self, error: Exception) -> None:
+    def _host_lost(self, what: str, error: Exception) -> None:
         reason = error.message if isinstance(error, NepiqError) else str(error)
-        seconds = self._runtime.settings.host_lost
         told = {
             "type": "HostError",
-            "message": f"no word from the host for {seconds:g} s: {reason}",
+            "message": f"{what}: {reason}",
             "where": self._run.record(self._node).label,
             "hint": "is it up and reachable from this worker machine? what ran there may "
             "still run; a later run of the experiment ends it with cleanProcesses",

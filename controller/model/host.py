@@ -112,7 +112,10 @@ class LineChannel(Protocol):
         """Write one line; the newline is added."""
 
     def lines(self) -> Iterator[bytes]:
-        """Yield its output lines without their newline, until it ends or is closed."""
+        """Yield its output lines without their newline, until it ends or is closed.
+
+        A line of more than 1 MB is an :class:`~nepiq.controller.errors.AnswerError`.
+        """
 
     def close(self) -> None:
         """End the program and free the channel. May be called from another thread."""

@@ -140,8 +140,13 @@ def test_a_home_that_follows_nothing_is_given_nothing_back(
             return json.loads(told)["worker"] if told else "", store.watches()[node]
 
         until(lambda: leased()[0].startswith("other"), 20.0, "the other one does not follow")
-        first, until_then = leased()
-        for _ in range(3):  # it is renewed where it was given up before
-            until(lambda then=until_then: leased()[1] not in (0.0, then), 10.0, "it is not renewed")  # type: ignore[misc]
+        first, lease = leased()
+
+        def renewed() -> bool:
             holder, until_then = leased()
-            assert holder == first
+            assert (holder, until_then > 0.0) == (first, True), "it was given up"
+            return until_then > lease
+
+        for _ in range(3):  # it was given up instead of renewed before
+            until(renewed, 10.0, "it is not renewed")
+            _, lease = leased()

@@ -13,6 +13,7 @@ from shlex import quote
 from ...controller.errors import FencedError, FileMissing, HostError, InvalidValue, NepiqError
 from ...controller.model.timing import Deadline
 from ...controller.model.values import SecretReference
+from .answers import ANSWER, OUTPUT, SAID, misunderstood
 from .layout import Layout
 from .secret import Secret
 from .session import Completed, Session
@@ -85,18 +86,26 @@ class Asking:
             raise
 
     def _execute(
-        self, command: str, stdin: bytes = b"", *, timeout: float | None = None
+        self,
+        command: str,
+        stdin: bytes = b"",
+        *,
+        timeout: float | None = None,
+        most: int = OUTPUT,
     ) -> Completed:
         """Run a command by the step's deadline, or ``timeout`` seconds if that is sooner.
 
         Raises:
+            AnswerError: it wrote more than ``most`` bytes.
             DeadlineError: it had not ended by then.
             Cancelled: the step shall give up.
             HostError: the host cannot be reached.
         """
         with self._placed():
             deadline = self.deadline.sooner(timeout)
-            return self.session.execute(command, stdin=stdin, deadline=deadline, cancel=self.cancel)
+            return self.session.execute(
+                command, stdin=stdin, deadline=deadline, cancel=self.cancel, most=most
+            )
 
     def _look(self, body: str, what: str) -> bytes:
         """Output of a command that changes nothing.
@@ -138,13 +147,13 @@ class Asking:
             FencedError: a newer attempt has acted, or the run has ended on this host.
             HostError: it failed.
         """
-        self._answer(self._execute(self._command(verb, *arguments), stdin))
+        self._agreed(self._execute(self._command(verb, *arguments), stdin, most=ANSWER))
 
     def _finish(self, verb: str, *arguments: object) -> None:
         """Have the supervisor end processes, of which some may be root's."""
         secret = self._secret.line()
         asked = self._command(verb, *arguments, bearing=False, secret=secret)
-        self._answer(self._execute(asked, secret))
+        self._agreed(self._execute(asked, secret, most=ANSWER))
 
     def _install(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> bytes:
         """Bring the supervisor to the host, and have it do what needs no directory of the run.
@@ -172,13 +181,26 @@ class Asking:
             f"{{ {self._mark(bearing)}{_announced(secret)}{given}sh {file} {verb} {words}; }}; "
             f"code=$?; rm -f {file}; [ $code -eq 0 ] || exit $code; {then}",
             secret + script,
+            most=ANSWER if then == ":" else OUTPUT,
         )
         if not done.stdout and any(word in _said(done.stderr) for word in _NO_HOME):
             raise self._error(
                 _said(done.stderr),
                 hint="give the node home=, a directory on that host that its user can write to",
             )
-        return self._answer(done)[1]
+        return self._agreed(done)
+
+    def _agreed(self, done: Completed) -> bytes:
+        """What follows the word "ok" on standard output.
+
+        Raises:
+            AnswerError: the supervisor answers something else.
+            HostError: as for :meth:`_answer`.
+        """
+        said, rest = self._answer(done)
+        if said != "ok":
+            raise misunderstood(said, self.where)
+        return rest
 
     def _answer(self, done: Completed) -> tuple[str, bytes]:
         """What the supervisor answered, and what else was written to standard output.
@@ -193,13 +215,15 @@ class Asking:
 
     def _judge(self, line: bytes, *, complaint: str = "") -> str:
         """The first line that the supervisor wrote, unless it says no; see :meth:`_answer`."""
-        said = line.decode("utf-8", "replace")
+        said = line[:ANSWER].decode("utf-8", "replace")
         if not said:
             what = complaint or "the host broke off without an answer"
             raise self._error(what, hint=_advice(complaint))
         if not said.startswith("no "):
             return said
-        _, code, reason = said.split(" ", 2)
+        _, code, reason = (*said[:SAID].split(" ", 2), "")[:3]
+        if not code.isdecimal() or not reason:
+            raise misunderstood(line, self.where)
         if code == _REFUSED:
             raise FencedError(reason, where=self.where)
         if code == _USAGE:
@@ -228,4 +252,4 @@ def _advice(complaint: str) -> str:
 
 
 def _said(stderr: bytes) -> str:
-    return " | ".join(stderr.decode("utf-8", "replace").strip().splitlines()[-3:])
+    return " | ".join(stderr[-2 * SAID :].decode("utf-8", "replace").strip().splitlines()[-3:])

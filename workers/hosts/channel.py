@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from ...controller.errors import HostError
 from ...controller.model.timing import Deadline
 from . import awake
+from .answers import USER_LINE, too_long
 from .pipes import exit_code, kill_group
 from .session import TICK, give_up
 
@@ -69,11 +70,19 @@ class Patience:
 
 
 class LineReader:
-    """Lines out of the blocks of a channel, and into it. A base class."""
+    """Lines out of the blocks of a channel, and into it. A base class.
 
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []  # of a line whose end has not come
+    Args:
+        patience: how long it is waited for.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
         self._whole: deque[bytes] = deque()
+        # Of a line whose end has not come: what is kept, how long it is, until when it may come.
+        self._begun = bytearray()
+        self._length = 0
+        self._due = patience.quiet()
 
     @property
     def closed(self) -> bool:
@@ -101,11 +110,16 @@ class LineReader:
         """
         self.write(line + b"\n")
 
-    def lines(self) -> Iterator[bytes]:
+    def lines(self, most: int = USER_LINE, passed_over: int = 0) -> Iterator[bytes]:
         """Yield output lines without their newline, until the program ends or is closed.
 
+        Args:
+            most: bytes that a line may have.
+            passed_over: how many more it may have and be passed over: an empty one comes instead.
+
         Raises:
-            HostError: nothing came for the time of ``silence``.
+            AnswerError: a line is longer than that.
+            HostError: nothing, or no end of a line, came for the time of ``silence``.
         """
         while True:
             while self._whole:
@@ -114,13 +128,31 @@ class LineReader:
             if not block:
                 break
             first, *others = block.split(b"\n")
-            self._parts.append(first)
+            self._add_to_line(first, most, passed_over)
             for other in others:
-                self._whole.append(b"".join(self._parts))
-                self._parts = [other]
-        last, self._parts = b"".join(self._parts), []
+                self._whole.append(self._end_line(most))
+                self._add_to_line(other, most, passed_over)
+            if self._length and self._due.expired:
+                raise self._patience.fallen_silent("a line was begun and not ended")
+        last = self._end_line(most)
         if last and not self.closed:
             yield last
+
+    def _add_to_line(self, part: bytes, most: int, passed_over: int) -> None:
+        """Take in a part of a line."""
+        if part and not self._length:
+            self._due = self._patience.quiet()
+        self._length += len(part)
+        self._begun += part[: max(0, most - len(self._begun))]
+        if self._length > most + passed_over:
+            raise too_long(bytes(self._begun[:100]), most + passed_over, "a line")
+
+    def _end_line(self, most: int) -> bytes:
+        """The line that has ended now; empty if it was too long."""
+        line = bytes(self._begun) if self._length <= most else b""
+        self._begun.clear()
+        self._length = 0
+        return line
 
 
 class PipeChannel(LineReader):
@@ -137,12 +169,11 @@ class PipeChannel(LineReader):
         on_close: Callable[[PipeChannel], None] = lambda channel: None,
     ) -> None:
         """Take over a process whose three streams are pipes; see :meth:`Session.open`."""
-        super().__init__()
+        super().__init__(patience)
         if process.stdin is None or process.stdout is None or process.stderr is None:
             raise ValueError("a channel needs all three streams as pipes")
         self._process = process
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
-        self._patience = patience
         self._on_close = on_close
         # Descriptors are closed under these, so that nobody waits on one that means another file.
         self._reading, self._writing = threading.Lock(), threading.Lock()
@@ -170,12 +201,12 @@ class PipeChannel(LineReader):
         with self._reading:
             quiet = self._patience.quiet()
             while not self._closed:
+                self._patience.check()
                 ready = {stream for stream, _ in self._ears.poll(self._wait(quiet.remaining))}
                 if self._stderr.fileno() in ready:
                     self._listen_to_complaints()
                 if self._stdout.fileno() in ready:
                     return os.read(self._stdout.fileno(), _BLOCK)
-                self._patience.check()
                 if quiet.expired:
                     raise self._patience.fallen_silent(self.complaint)
             return b""
@@ -206,10 +237,13 @@ class PipeChannel(LineReader):
 
     def code(self) -> int:
         """The exit code of a program whose output has ended; see :meth:`Channel.code`."""
+        quiet = self._patience.quiet()
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return exit_code(self._process.wait(self._patience.seconds()))
+                return exit_code(self._process.wait(self._patience.seconds(quiet.remaining)))
             self._patience.check()
+            if quiet.expired:
+                raise self._patience.fallen_silent(self.complaint)
 
     def close(self) -> None:
         """End the program and free the channel. May be called from another thread."""

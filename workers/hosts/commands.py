@@ -12,6 +12,7 @@ from shlex import quote
 
 from ...controller.errors import InvalidValue
 from ...controller.model.host import Facts
+from .answers import whole
 
 #: Linux takes 128 kB in one argument of a program (execve(2), MAX_ARG_STRLEN); this leaves room
 #: for what is put around a quoted command.
@@ -23,6 +24,8 @@ _SHORT = 2000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LOCAL = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
 _SCOPE_GLOBAL = "00"
+# Characters of what a host says of itself, as long as a path may be, and its addresses.
+_LONGEST, _MOST_ADDRESSES = 4096, 1000
 
 #: Prints what :func:`parse_facts` reads; needs no tool that a small system lacks.
 FACTS = """
@@ -156,6 +159,9 @@ def parse_facts(text: str, host_key: str = "") -> Facts:
         ValueError: it is something else.
     """
     hostname, kernel, release, boot_id, cpus, user, home, os, *network = text.split("\n")
+    said = (hostname, kernel, release, boot_id, user, home, os)
+    if max(map(len, said)) > _LONGEST or not boot_id or not home.startswith("/"):
+        raise ValueError("these are no facts of a host")
     addresses = dict.fromkeys(
         address for address in _LOCAL.findall("\n".join(network)) if not address.startswith("127.")
     )
@@ -167,11 +173,11 @@ def parse_facts(text: str, host_key: str = "") -> Facts:
     return Facts(
         hostname=hostname,
         system=f"{kernel} {release}",
-        cpus=int(cpus),
+        cpus=whole(cpus),
         boot_id=boot_id,
         home=home,
         user=user,
-        addresses=tuple(addresses),
+        addresses=tuple(addresses)[:_MOST_ADDRESSES],
         os=os,
         host_key=host_key,
     )

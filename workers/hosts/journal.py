@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TypeAlias
 
 from ...controller.errors import FencedError, HostError, exit_hint
 from ...controller.model.host import Exit
+from .answers import LINE, OUTPUT, misunderstood, moment, whole
 from .layout import Layout
 from .session import Session
 
@@ -25,7 +27,15 @@ _REASONS = {
     "rebooted": "the host was rebooted while it ran",
 }
 _OVERDUE = "it did not begin to serve in time and was ended"
-_FIELDS = 11  # of the line that supervisor.sh composes
+# The line that supervisor.sh composes: less than 4000 bytes.
+_LONGEST = 4096
+_LINE = re.compile(
+    r"exit ([\w-]{1,64}) ([0-9]{1,9}) ([0-9]{1,9}) (-|[0-9]{1,3}) ([A-Z]{1,20}) "
+    r"([0-9.]{1,20}) ([\w-]{1,64}) ([!-~]+) ([!-~]+) \.",
+    re.ASCII,
+)
+# Lines in a row that mean nothing, after which the host counts as one that is not understood.
+_STRANGE = 100
 
 
 @dataclass(frozen=True)
@@ -110,10 +120,10 @@ class ExitLine:
         Raises:
             ValueError: it is no such line, or not a whole one.
         """
-        words = line.split(" ")
-        if len(words) != _FIELDS or words[0] != "exit" or words[-1] != ".":
+        found = _LINE.fullmatch(line) if len(line) <= _LONGEST else None
+        if found is None:
             raise ValueError(f"no line of a journal: {line[:80]!r}")
-        _, journal_id, guid, occasion, code, outcome, moment, boot, stdout, stderr, _ = words
+        journal_id, guid, occasion, code, outcome, since, boot, stdout, stderr = found.groups()
         outputs = {
             name: _decoded(text)
             for name, text in (("stdout", stdout), ("stderr", stderr))
@@ -129,7 +139,7 @@ class ExitLine:
             Exit(
                 code=number,
                 outcome=outcome if outcome in {"FINISHED", "STOPPED"} else "FAILED",
-                age=max(0.0, float(now) - float(moment)) if boot == boot_id else 0.0,
+                age=max(0.0, moment(now) - moment(since)) if boot == boot_id else 0.0,
                 reason=_reason(outcome, number, tail),
                 outputs=outputs,
             ),
@@ -175,7 +185,9 @@ class Follow(Iterator[Entry]):
             f'exec sh "$PWD/supervisor.sh" watch {known} {PERIOD:g}'
         )
         self._channel = session.open(command, silence=SILENCE)
-        self._lines = self._channel.lines()
+        # A line that is too long is passed over: what it tells stays on the host.
+        self._lines = self._channel.lines(LINE, OUTPUT)
+        self._strange = 0
         self._closed = threading.Event()
         self._boot_id = ""
 
@@ -184,12 +196,17 @@ class Follow(Iterator[Entry]):
 
         Raises:
             FencedError: the node's directory is gone from the host: its run has been released.
+            AnswerError: what it tells means nothing.
             HostError: the host fell silent, or the watch ended there.
         """
         for line in self._lines:
             entry = self._parse(line.decode("ascii", "replace"))
             if entry is not None:
+                self._strange = 0
                 return entry
+            self._strange += 1
+            if self._strange == _STRANGE:
+                raise misunderstood(line)
         if self._closed.is_set():
             raise StopIteration
         raise HostError("the watch on the host ended", hint="connect again")
@@ -205,30 +222,31 @@ class Follow(Iterator[Entry]):
         self._channel.close()
 
     def _parse(self, line: str) -> Entry | None:
+        """What a line tells; None if it means nothing."""
         verb, _, rest = line.partition(" ")
-        if verb == "at":
-            return self._ended(rest)
+        if verb == "gone":
+            raise FencedError("the directory of the run is gone")
+        try:
+            if verb == "at":
+                return self._ended(rest)
+            if verb == "lost":
+                guid, occasion, why = rest.split(" ")
+                return Lost(whole(guid), whole(occasion), _REASONS.get(why, _LOST))
+        except ValueError:
+            return None
         if verb == "boot":
             self._boot_id = rest
             return Boot(rest)
         if verb == "journal":
             return Journal(rest)
-        if verb == "lost":
-            guid, occasion, why = rest.split(" ")
-            return Lost(int(guid), int(occasion), _REASONS.get(why, _LOST))
-        if verb == "gone":
-            raise FencedError("the directory of the run is gone")
         return Beat() if verb == "beat" else None
 
-    def _ended(self, text: str) -> Ended | None:
+    def _ended(self, text: str) -> Ended:
         offset, now, line = text.split(" ", 2)
         # A full disk may have torn the line before, without a newline. That exit is told again.
         line = line[line.rfind("exit ") :]
-        try:
-            said = ExitLine.parse(line, now=now, boot_id=self._boot_id)
-        except ValueError:
-            return None
-        return Ended(said.guid, said.occasion, said.exit, said.journal_id, int(offset))
+        said = ExitLine.parse(line, now=now, boot_id=self._boot_id)
+        return Ended(said.guid, said.occasion, said.exit, said.journal_id, whole(offset))
 
 
 def follow(session: Session, run: str, node: int, journal_id: str, offset: int) -> Follow:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ...controller.errors import HostError, NepiqError
 from ...controller.model.timing import Deadline
 from ..convoy import Convoy
+from .answers import ANSWER, misunderstood
 from .channel import Patience
 from .layout import Layout
 from .session import Session
@@ -77,12 +78,18 @@ class Launcher:
         )
         stdin = b"".join(order.head.encode() + b"\n" + order.body for order in orders)
         try:
-            done = session.execute(command, stdin=stdin, deadline=Deadline.after(_LIMIT))
+            done = session.execute(
+                command, stdin=stdin, deadline=Deadline.after(_LIMIT), most=ANSWER
+            )
         except HostError as error:
             return [error] * len(orders)
         if done.code == 75 and not done.stdout:
             return [b"no 75 the directory of the run is gone"] * len(orders)
-        answers: list[bytes | NepiqError] = list(done.stdout.splitlines())
+        answers: list[bytes | NepiqError] = list(done.stdout.removesuffix(b"\n").split(b"\n"))
+        if len(answers) > len(orders):
+            return [misunderstood(done.stdout)] * len(orders)
+        if not done.stdout:
+            answers = []
         said = done.stderr.decode("utf-8", "replace").strip()
         broken = HostError(said or "the host broke off without an answer")
         return answers + [broken] * (len(orders) - len(answers))

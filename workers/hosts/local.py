@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ...controller.errors import HostError
 from ...controller.model.timing import Deadline
+from .answers import OUTPUT
 from .channel import Patience, PipeChannel
 from .pipes import discard, exchange, exit_code, kill_group
 from .secret import without_secrets
@@ -58,6 +59,7 @@ class LocalSession:
         stdin: bytes = b"",
         deadline: Deadline,
         cancel: threading.Event | None = None,
+        most: int = OUTPUT,
     ) -> Completed:
         """Run a command to its end; see :meth:`Session.execute`."""
         give_up(deadline, cancel)
@@ -70,7 +72,7 @@ class LocalSession:
 
         process = self._spawn(command)
         try:
-            stdout, stderr = exchange(process, stdin, patience)
+            stdout, stderr = exchange(process, stdin, patience, most)
         except BaseException:
             kill_group(process)
             discard(process)

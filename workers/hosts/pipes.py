@@ -10,11 +10,13 @@ import signal
 import subprocess
 from collections.abc import Callable
 
+from .answers import Collected
+
 BLOCK = 1 << 16
 
 
 def exchange(
-    process: subprocess.Popen[bytes], stdin: bytes, patience: Callable[[], float]
+    process: subprocess.Popen[bytes], stdin: bytes, patience: Callable[[], float], most: int
 ) -> tuple[bytes, bytes]:
     """Give a child its input, and collect both outputs until they are closed and it has ended.
 
@@ -25,17 +27,21 @@ def exchange(
         process: a child whose three streams are pipes.
         stdin: its input.
         patience: tells how many seconds to wait for it before asking again; raises to give up.
+        most: bytes that both outputs may have together.
 
     Returns:
         Its standard output and standard error.
+
+    Raises:
+        AnswerError: there is more.
     """
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise ValueError("all three streams must be pipes")
-    outputs: dict[int, list[bytes]] = {}
+    found = Collected(most)
+    outputs = {process.stdout.fileno(): 0, process.stderr.fileno(): 1}
     files = {stream.fileno(): stream for stream in (process.stdout, process.stderr)}
     poll = select.poll()
     for number in files:
-        outputs[number] = []
         poll.register(number, select.POLLIN)
     rest, source = memoryview(stdin), process.stdin.fileno()
     if rest:
@@ -47,7 +53,7 @@ def exchange(
         for number, _ in poll.poll(math.ceil(patience() * 1000)):
             if number in files:
                 block = os.read(number, BLOCK)
-                outputs[number].append(block)
+                found.add(outputs[number], block)
                 if not block:
                     poll.unregister(number)
                     files.pop(number).close()
@@ -60,8 +66,7 @@ def exchange(
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience())
-            stdout, stderr = outputs.values()
-            return b"".join(stdout), b"".join(stderr)
+            return found.outputs()
 
 
 def _written(number: int, data: memoryview) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from ...controller.errors import Cancelled, DeadlineError
 from ...controller.model.host import LineChannel
 from ...controller.model.timing import Deadline
+from .answers import OUTPUT, USER_LINE
 
 #: An Event cannot be waited for together with a stream, so it is looked at this often, in seconds.
 TICK = 0.05
@@ -54,6 +56,9 @@ class Channel(LineChannel, Protocol):
     @property
     def pending(self) -> bool:
         """True if ``lines()`` has another line that has arrived already."""
+
+    def lines(self, most: int = USER_LINE, passed_over: int = 0) -> Iterator[bytes]:
+        """Its lines; one with more than ``most`` bytes is an error, or one that is passed over."""
 
     def read(self) -> bytes:
         """The next block of its output, as soon as there is one; empty at the end.
@@ -109,6 +114,7 @@ class Session(Protocol):
         stdin: bytes = b"",
         deadline: Deadline,
         cancel: threading.Event | None = None,
+        most: int = OUTPUT,
     ) -> Completed:
         """Run a command to its end, which is when both its outputs have been closed.
 
@@ -120,8 +126,10 @@ class Session(Protocol):
             stdin: bytes for its standard input.
             deadline: when it must have ended.
             cancel: what ends it early when set.
+            most: bytes that both outputs may have together.
 
         Raises:
+            AnswerError: it wrote more; it was killed.
             DeadlineError: it had not ended by the deadline; its process group was killed.
             Cancelled: ``cancel`` was set; its process group was killed.
             HostError: the host cannot be reached.

@@ -16,6 +16,7 @@ from shlex import quote
 from ...controller.errors import CommandError, FileMissing, StartTimeout
 from ...controller.model.host import Facts, Launch, LineChannel, Result
 from . import streams
+from .answers import ANSWER, LINE, misunderstood, moment
 from .asking import MISSING, Asking
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
 from .journal import ExitLine, last_lines
@@ -59,7 +60,7 @@ class ShellHost(Asking):
         try:
             known = parse_facts(said.decode("utf-8", "replace"), self.session.host_key)
         except ValueError as error:
-            raise self._error(f"the host does not say what it is: {error}") from error
+            raise misunderstood(said, self.where) from error
         with _facts_lock:
             _facts[self.session] = known
         return known
@@ -92,7 +93,7 @@ class ShellHost(Asking):
         else:
             asked = f"cd {self._quoted_dir} 2>/dev/null || cd; {text}"
         done = self._execute(asked, data, timeout=timeout)
-        stdout = self._answer(done)[1] if mutates or sudo else done.stdout
+        stdout = self._agreed(done) if mutates or sudo else done.stdout
         if check and done.code:
             said = done.stderr.decode("utf-8", "replace")
             raise CommandError(command, done.code, said, where=self.where)
@@ -136,8 +137,12 @@ class ShellHost(Asking):
                 *(("root",) if sudo else ()),
                 secret=secret,
             )
-            said, _ = self._answer(self._execute(asked, secret + envelope.data))
-        return self._launched(said, started_when, start_timeout)
+            done = self._execute(asked, secret + envelope.data, most=ANSWER)
+            said, _ = self._answer(done)
+        try:
+            return self._launched(said, started_when, start_timeout)
+        except ValueError as error:
+            raise misunderstood(said, self.where) from error
 
     def _launch_with_others(self, codes: str, envelope: Envelope) -> str:
         head = " ".join(map(str, (*self._start, codes, envelope.mark)))
@@ -148,11 +153,17 @@ class ShellHost(Asking):
         return self._judge(answer)
 
     def _launched(self, said: str, started_when: str, start_timeout: float) -> Launch:
-        """What the supervisor answered to a launch."""
+        """What the supervisor answered to a launch.
+
+        Raises:
+            ValueError: it is no such answer.
+        """
         verb, adopted, rest = said.split(" ", 2)
         if verb == "running":
-            since, now = rest.split(" ")
-            return Launch(age=max(0.0, float(now) - float(since)), adopted=adopted == "1")
+            since, ran = map(moment, rest.split(" "))
+            return Launch(age=max(0.0, ran - since), adopted=adopted == "1")
+        if verb != "ended":
+            raise ValueError(verb[:80])
         now, boot_id, line = rest.split(" ", 2)
         ended = ExitLine.parse(line, now=now, boot_id=boot_id)
         if ended.overdue:
@@ -259,7 +270,7 @@ class ShellHost(Asking):
         """
         start = offset if since is None else since
         asked = streams.outgoing(self._file(path), offset, length, start)
-        return streams.Outgoing(self._channel(asked), path)
+        return streams.Outgoing(self._channel(asked), path, length)
 
     def follow(self, files: Sequence[tuple[str, int]]) -> Channel:
         """Open a channel that prints what files of run directories have, and what they get.
@@ -293,7 +304,9 @@ class ShellHost(Asking):
         with self._placed():
             channel = self.session.open(asked, deadline=self.deadline, cancel=self.cancel)
             try:
-                self._judge(next(channel.lines(), b""))
+                said = self._judge(next(channel.lines(LINE), b""), complaint=channel.complaint)
+                if said != "ok":
+                    raise misunderstood(said, self.where)
             except BaseException:
                 channel.close()
                 raise

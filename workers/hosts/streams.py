@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NoReturn
 
-from ...controller.errors import Cancelled, DeadlineError, FileMissing, HostError
+from ...controller.errors import Cancelled, DeadlineError, FileMissing, HostError, NepiqError
+from . import awake
+from .answers import LINE, OUTPUT, SAID, misunderstood, too_long, whole
 from .asking import MISSING
 from .session import Channel
 
 #: Bytes from which on openssl, which uses the processor's own instructions where sha256sum may
 #: not, makes up for its slow start. The supervisor has the same number.
 LARGE = 16_000_000
+
+# Seconds for the whole of a line, and how often a host may ask for patience, every 10 s.
+_LINE_SECONDS, _MOST_WAITS = 60.0, 1000
 
 
 @dataclass(frozen=True)
@@ -61,24 +66,46 @@ class Judged:
 
         Those that only say that a checksum takes its time are passed over.
         """
-        while (line := self._line()) == b"wait":
-            pass
-        return line
+        for _ in range(_MOST_WAITS):
+            line = self._line()
+            if line != b"wait":
+                return line
+        raise misunderstood(b"wait", self.where)
 
     def _line(self) -> bytes:
-        parts = [self._rest]
-        while b"\n" not in parts[-1]:
+        found, end = bytearray(self._rest), awake.after(_LINE_SECONDS)
+        while b"\n" not in found:
+            if len(found) > LINE or end.expired:
+                raise too_long(bytes(found), LINE, "a line")
             block = self.channel.read()
             if not block:
                 break
-            parts.append(block)
-        line, _, self._rest = b"".join(parts).partition(b"\n")
+            found += block
+        line, _, rest = bytes(found).partition(b"\n")
+        self._rest = rest
         return line
 
     def answer(self) -> str:
         """The next line, unless it says no."""
         with self.placed():
             return self._judge(self.line(), complaint=self.channel.complaint)
+
+    def expect(self, word: str) -> None:
+        """Take the next line, which has to be that word."""
+        said = self.answer()
+        if said != word:
+            raise misunderstood(said, self.where)
+
+    @contextlib.contextmanager
+    def understood(self) -> Iterator[list[str]]:
+        """Have what cannot be read be an error of the host; what it said goes into the list."""
+        said: list[str] = []
+        try:
+            yield said
+        except NepiqError:  # some of ours are a ValueError too
+            raise
+        except ValueError as error:
+            raise misunderstood(" ".join(said), self.where) from error
 
     def reason(self, error: HostError) -> NoReturn:
         """Raise what the program said before it ended, or ``error`` if it said nothing."""
@@ -128,7 +155,9 @@ class Incoming(_Stream):
         super().__init__(talk)
         self._forget = forget
         try:
-            self.offset = int(talk.answer().removeprefix("at "))
+            with talk.understood() as said:
+                said.append(talk.answer())
+                self.offset = whole(said[0].removeprefix("at "))
         except BaseException:
             self.close()
             raise
@@ -159,10 +188,10 @@ class Incoming(_Stream):
         Raises:
             HostError: it did not arrive whole or was changed; nothing is left of it.
         """
-        self._talk.answer()
+        self._talk.expect("got")
         with self._talk.placed():
             self._talk.channel.write(sha256.encode() + b"\n")
-        self._talk.answer()
+        self._talk.expect("ok")
 
     def give_up(self) -> None:
         """Have the host forget what it was given; nobody is to go on with it."""
@@ -182,27 +211,36 @@ class Outgoing(_Stream):
             read; empty if it cannot tell.
     """
 
-    def __init__(self, talk: Judged, path: str) -> None:
+    def __init__(self, talk: Judged, path: str, length: int | None = None) -> None:
         super().__init__(talk)
         self._path = path
         self.sha256 = ""
         try:
-            with talk.placed():
-                head = talk.line().decode("ascii", "replace").split()
-            if len(head) != 4:
-                raise self._failed()
+            with talk.placed(), talk.understood() as said:
+                said.append(talk.line().decode("ascii", "replace"))
+                if not said[0]:
+                    raise self._failed()
+                size, mtime, inode, left = said[0].split(" ")
+                # Times before 1970 are negative.
+                since = -whole(mtime[1:]) if mtime[:1] == "-" else whole(mtime)
+                self.facts = Facts(whole(size), since, whole(inode))
+                self._left = None if left == "-" else whole(left)
+                if self._left is not None and length is not None and self._left > length:
+                    raise ValueError(left)
         except BaseException:
             self.close()
             raise
-        self.facts = Facts(*map(int, head[:3]))
-        self._left = None if head[3] == "-" else int(head[3])
 
     def __iter__(self) -> Iterator[bytes]:
+        sizeless = 0
         while self._left is None or self._left:
             with self._talk.placed():
                 block = self._talk.block(self._left)
             if not block:
                 break
+            sizeless += len(block) if self._left is None else 0
+            if sizeless > OUTPUT:
+                raise too_long(block, OUTPUT, "a file without a length")
             self._left = None if self._left is None else self._left - len(block)
             yield block
         if self._left is None:
@@ -211,7 +249,7 @@ class Outgoing(_Stream):
             sum_line = self._talk.line()
         if self._left or not sum_line.startswith(b"sum"):
             raise self._failed()
-        self.sha256 = sum_line[4:].decode("ascii", "replace")
+        self.sha256 = sum_line[4:SAID].decode("ascii", "replace")
 
     def _failed(self) -> HostError:
         """Why the program broke off."""

@@ -15,6 +15,7 @@ from nepiq.controller.model.host import LineChannel
 from nepiq.controller.model.timing import Deadline
 from nepiq.controller.model.values import SecretReference
 from nepiq.workers.hosts import LocalSession
+from nepiq.workers.hosts.answers import OUTPUT
 from nepiq.workers.hosts.session import Completed
 
 from .rig import Rig
@@ -125,10 +126,11 @@ class UserSession:
         stdin: bytes = b"",
         deadline: Deadline,
         cancel: threading.Event | None = None,
+        most: int = OUTPUT,
     ) -> Completed:
         """Run a command to its end."""
         return self._session.execute(
-            self._as_user(command), stdin=stdin, deadline=deadline, cancel=cancel
+            self._as_user(command), stdin=stdin, deadline=deadline, cancel=cancel, most=most
         )
 
     def open(

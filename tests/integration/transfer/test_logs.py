@@ -10,7 +10,7 @@ import pytest
 from tests.integration.transfer.conftest import Site
 
 from nepiq.controller.engine import window
-from nepiq.controller.errors import NotAllowed
+from nepiq.controller.errors import AnswerError, NotAllowed
 from nepiq.controller.logs import Frames, LogLine
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
@@ -113,9 +113,25 @@ def test_whoever_stops_listening_leaves_nothing(site: Site, then: str) -> None:
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 def test_frames_are_cut_anywhere(size: int) -> None:
     text = b"data 5/1/stdout 0 12\nbeat\nlines\n\0beat\ndata 6/1/stderr 7 1\nx" + b"beat\n"
-    frames, found = Frames(), {}
+    frames, found = Frames({"5/1/stdout", "6/1/stderr"}), {}
     for at in range(0, len(text), size):
         for file, place, data in frames.cut(text[at : at + size]):
             found[file, place] = data
     assert b"".join(found[key] for key in sorted(found) if key[0][0] == "5") == b"beat\nlines\n\0"
     assert found["6/1/stderr", 7] == b"x"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"data 7/1/stdout 0 3\nabc",  # of another host
+        b"data 5/1/stdout -1 3\nabc",
+        b"data 5/1/stdout 0\n",
+        b"hello\n",
+        b"\xff\n",
+        b"x" * 100_000,
+    ],
+)
+def test_a_host_speaks_of_what_it_is_asked(sent: bytes) -> None:
+    with pytest.raises(AnswerError):
+        list(Frames({"5/1/stdout"}).cut(sent))

@@ -16,6 +16,7 @@ from paramiko.common import (
 )
 
 from ....controller.errors import HostError, HostUnreachable
+from ..answers import OUTPUT, Collected, too_long
 from ..channel import FAREWELL, LineReader, Patience
 from ..session import Completed
 from .wire import WINDOW, Wire
@@ -26,8 +27,9 @@ _COMPLAINT = 2000
 _PACKET = 32_000
 # What the host may send unasked; a part of it is given back at a time.
 _GIVEN_BACK = WINDOW // 8
-# Of what a login shell says before it runs a command, so much is kept for the error message.
-_PREAMBLE = 2000
+# Of what a login shell says before it runs a command, so much is kept for the error message, and
+# so much read.
+_PREAMBLE, _MOST_PREAMBLE = 2000, 1 << 20
 
 
 class _Bell:
@@ -62,14 +64,14 @@ class SshChannel(LineReader):
     def __init__(
         self, wire: Wire, channel: paramiko.Channel, patience: Patience, host: str
     ) -> None:
-        super().__init__()
+        super().__init__(patience)
         self._host = host
         self._wire, self._channel = wire, channel
-        self._patience = patience
         self._complaint = b""
         self._taken = 0
         self._mark = secrets.token_hex(8)
         self._preamble: bytes | None = b""  # None once the mark has come
+        self._preambled = 0  # its bytes so far
         self._closing = threading.Lock()
         self._closed = False
         self._bell = _Bell()
@@ -92,8 +94,11 @@ class SshChannel(LineReader):
         channel.event.clear()
         channel.event_ready = False
         self._send(cMSG_CHANNEL_REQUEST, b"exec", True, text.encode("utf-8", "surrogateescape"))
-        while not channel.event.wait(self._patience.seconds()):
+        quiet = self._patience.quiet()
+        while not channel.event.wait(self._patience.seconds(quiet.remaining)):
             self._patience.check()
+            if quiet.expired:
+                raise self._patience.fallen_silent("")
         if not channel.event_ready:
             if self._wire.is_active():
                 raise HostError(f"{self._host} runs no commands", hint="its sshd refused exec")
@@ -113,6 +118,7 @@ class SshChannel(LineReader):
         """The next block of output; empty at its end; see :meth:`Channel.read`."""
         quiet = self._patience.quiet()
         while not self._closed:
+            self._patience.check()  # also where much comes
             output, complaint = self._take()
             self._complaint = (self._complaint + complaint)[-_COMPLAINT:]
             arrived = bool(output or complaint)
@@ -122,19 +128,22 @@ class SshChannel(LineReader):
             if not arrived and self._ended():
                 self._check_end(self._complaint)
                 return b""
-            if arrived:
-                continue
             if quiet.expired:
                 raise self._patience.fallen_silent(self.complaint)
-            self._bell.wait(self._patience.seconds(quiet.remaining))
-            self._patience.check()
+            if not arrived:
+                self._bell.wait(self._patience.seconds(quiet.remaining))
         return b""
 
-    def collect(self, stdin: bytes) -> Completed:
+    def collect(self, stdin: bytes, most: int = OUTPUT) -> Completed:
         """Give the program its input, and collect what it leaves behind.
+
+        Args:
+            stdin: the input.
+            most: bytes that both outputs may have together.
 
         Raises:
             HostUnreachable: the connection was lost before its end.
+            AnswerError: there is more output.
         """
         feeding = None
         if len(stdin) > _GIVEN_BACK:  # the host may want us to read before it reads more
@@ -142,22 +151,22 @@ class SshChannel(LineReader):
             feeding.start()
         else:
             self._feed(stdin)
-        outputs: list[bytes] = []
-        complaints: list[bytes] = []
+        found = Collected(most)
         while True:
             output, complaint = self._take()
-            outputs.append(self._after_mark(output))
-            complaints.append(complaint)
+            found.add(0, self._after_mark(output))
+            found.add(1, complaint)
             if not output and not complaint:
                 if self._ended():
                     break
                 self._bell.wait(self._patience.seconds())
-                self._patience.check()
-        self._check_end(b"".join(complaints))
+            self._patience.check()  # also where much comes
+        stdout, stderr = found.outputs()
+        self._check_end(stderr[-_COMPLAINT:])
         code = self.code()
         if feeding is not None:
             feeding.join()
-        return Completed(code, b"".join(outputs), b"".join(complaints))
+        return Completed(code, stdout, stderr)
 
     def write(self, data: bytes) -> None:
         """Write all of ``data``; see :meth:`Channel.write`."""
@@ -179,8 +188,11 @@ class SshChannel(LineReader):
 
     def code(self) -> int:
         """The exit code of a program whose output has ended; see :meth:`Channel.code`."""
-        while not self._channel.status_event.wait(self._patience.seconds()):
+        quiet = self._patience.quiet()
+        while not self._channel.status_event.wait(self._patience.seconds(quiet.remaining)):
             self._patience.check()
+            if quiet.expired:
+                raise self._patience.fallen_silent(self.complaint)
         code = self._channel.exit_status
         if code >= 0:
             return int(code)
@@ -241,12 +253,19 @@ class SshChannel(LineReader):
         return found[0], found[1]
 
     def _after_mark(self, output: bytes) -> bytes:
-        """What of the output is the command's."""
+        """What of the output is the command's.
+
+        Raises:
+            AnswerError: the login shell says too much before the command runs.
+        """
         if self._preamble is None:
             return output
+        self._preambled += len(output)
         said = self._preamble + output
         _, mark, rest = said.partition(f"{self._mark}42\n".encode())
         self._preamble = None if mark else said[-_PREAMBLE:]
+        if self._preamble is not None and self._preambled > _MOST_PREAMBLE:
+            raise too_long(said, _MOST_PREAMBLE, "a greeting of its login shell")
         return rest if mark else b""
 
     def _check_end(self, complaint: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from ....controller.model.timing import Deadline
+from ..answers import OUTPUT
 from ..channel import Patience
 from ..session import Completed, give_up
 from .channel import SshChannel
@@ -51,12 +52,13 @@ class SshSession:
         stdin: bytes = b"",
         deadline: Deadline,
         cancel: threading.Event | None = None,
+        most: int = OUTPUT,
     ) -> Completed:
         """Run a command to its end; see :meth:`Session.execute`."""
         give_up(deadline, cancel)
         channel = self._connection.run(command, Patience(deadline, cancel), lasting=False)
         try:
-            done = channel.collect(stdin)
+            done = channel.collect(stdin, most)
         except BaseException:
             channel.close(farewell=0.0)
             raise

@@ -15,13 +15,17 @@ from typing import Any
 import paramiko
 from paramiko.common import (
     MSG_CHANNEL_CLOSE,
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EXTENDED_DATA,
     MSG_CHANNEL_REQUEST,
     cMSG_CHANNEL_OPEN,
     cMSG_GLOBAL_REQUEST,
 )
 from paramiko.message import Message
+from paramiko.packet import Packetizer
 
 from .. import awake
+from ..answers import SAID
 from ..channel import Patience
 
 # What goes wrong is raised, and told with its place; Paramiko's own tracebacks help nobody.
@@ -48,6 +52,12 @@ _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _NEVER = 1 << 60
 
 
+# What a message may carry here: OpenSSH's limit, more than RFC 4253, section 6.1, asks for.
+_LONGEST_MESSAGE = 256 << 10
+# What a server may say before it begins to speak SSH.
+_LONGEST_GREETING = 64 << 10
+
+
 class WireLost(Exception):
     """The connection has ended, or does not answer."""
 
@@ -60,7 +70,7 @@ class ChannelRefused(Exception):
     """
 
     def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(reason[:SAID])
         self.code = code
 
 
@@ -68,6 +78,26 @@ class ChannelMessage(Message):
     """A message of one channel, which is dropped if the channel is closed when it is to go out."""
 
     channel: paramiko.Channel
+
+
+class _Packets(Packetizer):
+    """Messages from a server that may send anything: Paramiko would collect it without limit."""
+
+    _greeted = 0
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        """So many bytes of a message."""
+        if n > _LONGEST_MESSAGE:
+            raise paramiko.SSHException("it sent a message without end, or no SSH at all")
+        return bytes(super().read_all(n, check_rekey))
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        """The next bytes of the greeting."""
+        found = bytes(super()._read_timeout(timeout))  # type: ignore[misc]
+        self._greeted += len(found)
+        if self._greeted > _LONGEST_GREETING:
+            raise paramiko.SSHException("it sent a greeting without end")
+        return found
 
 
 @dataclass
@@ -91,7 +121,7 @@ class Wire(paramiko.Transport):
     """
 
     def __init__(self, sock: Any) -> None:
-        super().__init__(sock, default_window_size=WINDOW)
+        super().__init__(sock, default_window_size=WINDOW, packetizer_class=_Packets)
         self._raw = sock
         self._aborted = False
         self._open_lock = threading.Lock()
@@ -320,8 +350,23 @@ class Wire(paramiko.Transport):
         message.get_int()
         channel._handle_request(message)
 
+    @staticmethod
+    def _take_in(channel: Any, message: Message) -> None:
+        """Keep what a program wrote, unless the server sends more than it was allowed to."""
+        if len(channel.in_buffer) + len(channel.in_stderr_buffer) > WINDOW + _LONGEST_MESSAGE:
+            raise paramiko.SSHException("it sent more than it was allowed to")
+        channel._feed(message)
+
+    @staticmethod
+    def _take_in_complaint(channel: Any, message: Message) -> None:
+        if len(channel.in_buffer) + len(channel.in_stderr_buffer) > WINDOW + _LONGEST_MESSAGE:
+            raise paramiko.SSHException("it sent more than it was allowed to")
+        channel._feed_extended(message)
+
     _channel_handler_table = {
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
+        MSG_CHANNEL_DATA: _take_in.__func__,  # type: ignore[attr-defined]
+        MSG_CHANNEL_EXTENDED_DATA: _take_in_complaint.__func__,  # type: ignore[attr-defined]
         MSG_CHANNEL_CLOSE: _take_leave.__func__,  # type: ignore[attr-defined]
         MSG_CHANNEL_REQUEST: _answer_request.__func__,  # type: ignore[attr-defined]
     }
