@@ -27,6 +27,7 @@ from .convoy import Convoy
 from .hosts import SessionPool
 from .leases import LeaseKeeper
 from .metrics import Metrics
+from .remnants import Remnants
 
 if TYPE_CHECKING:
     from .watcher import Watcher
@@ -72,6 +73,7 @@ class Runtime:
         self._runs = lru_cache(maxsize=256)(self.stack.exact_run)
         self._commits = lru_cache(maxsize=256)(self._commits_of)
         self.watcher: Watcher | None = None
+        self.remnants = Remnants(self)
         self._live: tuple[float, frozenset[str]] = (0.0, frozenset())
         self.ahead = 0.0
         self.paused = False
@@ -128,6 +130,7 @@ class Runtime:
         if abs(self.ahead) > clock.TOLERATED:
             log.warning("the clock of this machine is %s", _place(self.ahead))
         self.redis.hdel(keys.DRAIN, self.name)
+        self.remnants.begin()
 
     def beat(self) -> None:
         """Tell that this worker lives and how it is; hear whether it shall end."""
@@ -204,6 +207,7 @@ class Runtime:
     def close(self) -> None:
         """Close sessions and connections."""
         self.metrics.close()
+        self.remnants.end()
         self.sessions.close()
         self.stack.close()
 

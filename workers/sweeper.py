@@ -50,6 +50,7 @@ class Sweeper(threading.Thread):
         """Sweep until :meth:`end`."""
         while not self._ended.wait(PERIOD):
             try:
+                self._runtime.remnants.look()
                 if self._mine():
                     self.sweep()
                 else:
