@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from ..controller.engine import lost
+from ..controller.engine import lost, room
 from ..controller.engine.store import keys
 from ..controller.errors import HostError
 from ..controller.model.login import Login
@@ -238,7 +238,8 @@ class Remnants:
         runtime = self._runtime
         lock = f"{keys.LOST}:{known.at.home or runtime.machine}:{known.home}"
         redis: Any = runtime.redis
-        if not redis.set(lock, runtime.name, nx=True, ex=_LOCK_SECONDS):
+        mine = ("SET", lock, runtime.name, "NX", "EX", _LOCK_SECONDS)
+        if not room.execute(redis, [mine])[0]:
             return False
         try:
             session = runtime.sessions.session(known)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 
-from ..controller.engine import clock, presence
+from ..controller.engine import clock, presence, room
 from ..controller.engine.orchestration import Run
 from ..controller.engine.protocol import PROTOCOL
 from ..controller.engine.queues import shared
@@ -143,12 +143,13 @@ class Runtime:
             "draining": self.draining,
             "paused": self.paused,
         }
-        pipe = self.redis.pipeline(transaction=False)
-        pipe.hset(keys.WORKERS, self.name, json.dumps(told))
-        pipe.zadd(keys.BEATS, {self.name: now})
-        pipe.zadd(keys.MACHINES, {self.machine: now})
-        pipe.hget(keys.DRAIN, self.name)
-        asked = pipe.execute()[-1]
+        beat = [
+            ("HSET", keys.WORKERS, self.name, json.dumps(told)),
+            ("ZADD", keys.BEATS, now, self.name),
+            ("ZADD", keys.MACHINES, now, self.machine),
+            ("HGET", keys.DRAIN, self.name),
+        ]
+        asked = room.execute(self.redis, beat)[-1]
         if asked is not None and not self.draining:
             self.draining = True
             self.drain_timeout = float(asked)

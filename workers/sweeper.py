@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
-from ..controller.engine import queues
+from ..controller.engine import queues, room
 from ..controller.engine.orchestration import Run
 from ..controller.engine.presence import WorkerInfo
 from ..controller.engine.store import keys
@@ -68,7 +68,7 @@ class Sweeper(threading.Thread):
 
     def _mine(self) -> bool:
         redis, name = self._runtime.redis, self._runtime.name.encode()
-        if redis.set(self._lock_key, name, nx=True, px=LOCK_MS):
+        if room.execute(redis, [("SET", self._lock_key, name, "NX", "PX", LOCK_MS)])[0]:
             return True
         if redis.get(self._lock_key) == name:
             redis.pexpire(self._lock_key, LOCK_MS)

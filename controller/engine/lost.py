@@ -13,6 +13,7 @@ from typing import Any
 
 from redis import Redis
 
+from . import room
 from .store import keys
 
 
@@ -38,7 +39,7 @@ def dataset(redis: Redis) -> str:
     client: Any = redis
     found = client.get(keys.DATASET)
     if found is None:
-        client.set(keys.DATASET, secrets.token_hex(8), nx=True)
+        room.execute(redis, [("SET", keys.DATASET, secrets.token_hex(8), "NX")])
         found = client.get(keys.DATASET)
     return str(found.decode()) if found else ""
 
@@ -46,7 +47,7 @@ def dataset(redis: Redis) -> str:
 def note(redis: Redis, left: Left) -> None:
     """Tell everybody that something may be left on a host."""
     told = {"machine": left.machine, "why": left.why}
-    redis.hset(keys.LOST, f"{left.run_id} {left.host}", json.dumps(told))
+    room.execute(redis, [("HSET", keys.LOST, f"{left.run_id} {left.host}", json.dumps(told))])
 
 
 def strike(redis: Redis, run_id: str, host: str) -> None:

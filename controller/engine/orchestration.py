@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..settings import Settings
-from . import events, presence, queues
+from . import events, presence, queues, room
 from .store import keys
 from .store.calls import Due, Early, Grant, Outcome, Reply
 from .store.forms import dumps
@@ -233,13 +233,13 @@ class Run:
 
     def _activate(self) -> None:
         # Before the script: whoever dies after it must leave a run that the sweeper knows.
-        self.store.redis.sadd(keys.active(self.settings.broker_name), self.run_id)
+        active = keys.active(self.settings.broker_name)
+        room.execute(self.store.redis, [("SADD", active, self.run_id)])
 
     def _retire(self) -> None:
-        pipe = self.store.redis.pipeline(transaction=False)
-        pipe.srem(keys.active(self.settings.broker_name), self.run_id)
-        pipe.zadd(keys.ENDED, {self.run_id: time.time()}, nx=True)
-        pipe.execute()
+        active = keys.active(self.settings.broker_name)
+        ended = ("ZADD", keys.ENDED, "NX", time.time(), self.run_id)
+        room.execute(self.store.redis, [("SREM", active, self.run_id), ended])
 
     # -- looking ------------------------------------------------------------------------------
 

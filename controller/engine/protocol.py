@@ -31,10 +31,14 @@ def agree(redis: Redis, broker: str) -> None:
         ProtocolMismatch: another one is in use; says by whom.
     """
     key = keys.protocol(broker)
-    pipe = redis.pipeline(transaction=False)
-    pipe.setnx(key, PROTOCOL)
-    pipe.get(key)
-    used = int(pipe.execute()[1] or PROTOCOL)
+    # A Redis that is full must be asked without a write.
+    found: Any = redis.get(key)
+    if found is None:
+        pipe = redis.pipeline(transaction=False)
+        pipe.setnx(key, PROTOCOL)
+        pipe.get(key)
+        found = pipe.execute()[1]
+    used = int(found or PROTOCOL)
     if used == PROTOCOL:
         return
     others = [info.name for info in workers(redis) if info.alive and info.protocol != PROTOCOL]
