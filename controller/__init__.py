@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .errors import NotAllowed as NotAllowed
     from .errors import NoWorker as NoWorker
     from .errors import RedisUnreachable as RedisUnreachable
+    from .errors import RunLost as RunLost
     from .errors import StepFailed as StepFailed
     from .errors import TooLate as TooLate
     from .errors import TraceNotFound as TraceNotFound
@@ -86,6 +87,7 @@ _HOMES = {
         "NoWorker",
         "NotAllowed",
         "RedisUnreachable",
+        "RunLost",
         "StepFailed",
         "TooLate",
         "TraceNotFound",

@@ -25,6 +25,7 @@
     │   ├── ProtocolMismatch        a worker or client of another, incompatible version
     │   ├── ClockError              a worker machine's clock is too far from that of Redis
     │   ├── UnknownRun              no such run in this Redis
+    │   │   └── RunLost             Redis has lost the data of a run that goes on
     │   └── EmbeddedError           the private Redis or local worker did not start
     └── HostError                   a machine that resources act on
         ├── HostUnreachable         it does not answer, or the connection was lost; tried again
@@ -232,6 +233,12 @@ class UnknownRun(InfrastructureError):
     """This Redis holds no such run."""
 
     exit_code = 2
+
+
+class RunLost(UnknownRun):
+    """Redis has lost the data of a run: it was emptied, or came back without its file."""
+
+    exit_code = 3
 
 
 class EmbeddedError(InfrastructureError):

@@ -48,7 +48,10 @@ class Mirror:
             return False
         run = self.link.run
         with contact():
-            unknown = [guid for guid in run.store.guids() if guid not in self._uploaded]
+            known = run.store.guids()
+            if not known:
+                run.require()
+            unknown = [guid for guid in known if guid not in self._uploaded]
             records = run.records(unknown) if unknown else []
             self.deployed |= run.store.deployed()
         for record in records:

@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from shlex import quote
 from typing import Any
@@ -20,6 +21,7 @@ from ..controller.errors import HostError, NepiqError, details
 from ..controller.model.login import Login
 from ..controller.model.resource import Placement
 from ..controller.model.timing import Deadline
+from ..controller.model.values import SecretReference
 from .hosts import SessionPool, ShellHost
 from .hosts.layout import names_a_run
 from .hosts.session import Session
@@ -150,14 +152,25 @@ def look(session: Session) -> list[Remains]:
     return sorted(found.values(), key=lambda remains: remains.run_id)
 
 
-def remove(session: Session, remains: Remains) -> None:
+def remove(
+    session: Session,
+    remains: Remains,
+    nodes: Iterable[int] = (),
+    sudo_password: SecretReference | None = None,
+) -> None:
     """End what is left of a run on a host, and remove its directories.
+
+    Args:
+        session: with the host.
+        remains: what there is.
+        nodes: guids under which nothing shall be started there any more, found or not.
+        sudo_password: where this machine finds the password for sudo there.
 
     Raises:
         HostError: something cannot be ended or removed.
     """
     marks = sorted({process.mark for process in remains.processes})
-    for node in remains.nodes or [0]:
+    for node in sorted({*remains.nodes, *nodes}) or [0]:
         ShellHost(
             session,
             run_id=remains.run_id,
@@ -168,6 +181,7 @@ def remove(session: Session, remains: Remains) -> None:
             token=0,
             deadline=Deadline.after(_CLEAN_SECONDS),
             where=f"run {remains.run_id}",
+            sudo_password=sudo_password,
         ).tidy(marks)
 
 

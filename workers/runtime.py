@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 
-from ..controller.engine import clock, presence
+from ..controller.engine import clock, presence, room
 from ..controller.engine.orchestration import Run
 from ..controller.engine.protocol import PROTOCOL
 from ..controller.engine.queues import shared
@@ -27,6 +27,7 @@ from .convoy import Convoy
 from .hosts import SessionPool
 from .leases import LeaseKeeper
 from .metrics import Metrics
+from .remnants import Remnants
 
 if TYPE_CHECKING:
     from .watcher import Watcher
@@ -72,6 +73,7 @@ class Runtime:
         self._runs = lru_cache(maxsize=256)(self.stack.exact_run)
         self._commits = lru_cache(maxsize=256)(self._commits_of)
         self.watcher: Watcher | None = None
+        self.remnants = Remnants(self)
         self._live: tuple[float, frozenset[str]] = (0.0, frozenset())
         self.ahead = 0.0
         self.paused = False
@@ -128,6 +130,7 @@ class Runtime:
         if abs(self.ahead) > clock.TOLERATED:
             log.warning("the clock of this machine is %s", _place(self.ahead))
         self.redis.hdel(keys.DRAIN, self.name)
+        self.remnants.begin()
 
     def beat(self) -> None:
         """Tell that this worker lives and how it is; hear whether it shall end."""
@@ -140,12 +143,13 @@ class Runtime:
             "draining": self.draining,
             "paused": self.paused,
         }
-        pipe = self.redis.pipeline(transaction=False)
-        pipe.hset(keys.WORKERS, self.name, json.dumps(told))
-        pipe.zadd(keys.BEATS, {self.name: now})
-        pipe.zadd(keys.MACHINES, {self.machine: now})
-        pipe.hget(keys.DRAIN, self.name)
-        asked = pipe.execute()[-1]
+        beat = [
+            ("HSET", keys.WORKERS, self.name, json.dumps(told)),
+            ("ZADD", keys.BEATS, now, self.name),
+            ("ZADD", keys.MACHINES, now, self.machine),
+            ("HGET", keys.DRAIN, self.name),
+        ]
+        asked = room.execute(self.redis, beat)[-1]
         if asked is not None and not self.draining:
             self.draining = True
             self.drain_timeout = float(asked)
@@ -196,6 +200,7 @@ class Runtime:
     def close(self) -> None:
         """Close sessions and connections."""
         self.metrics.close()
+        self.remnants.end()
         self.sessions.close()
         self.stack.close()
 

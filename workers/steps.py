@@ -259,7 +259,10 @@ class _Step:
         grant = self.grant
         if grant.host is None or not rm.hooks(Action(grant.action)):
             return NO_HOST
-        node = loading.resource(self.run, self.run.record(grant.host))
+        record = self.run.record(grant.host)
+        node = loading.resource(self.run, record)
+        way = f"{record.queue}@{record.home}" if record.home and not record.local else ""
+        self.runtime.remnants.note(self.run.run_id, grant.host, node, way)
         self.place = f"{grant.label} on {node.label}"
         return ShellHost(
             self.runtime.sessions.session(node),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
-from ..controller.engine import queues
+from ..controller.engine import queues, room
 from ..controller.engine.orchestration import Run
 from ..controller.engine.presence import WorkerInfo
 from ..controller.engine.store import keys
@@ -53,6 +53,7 @@ class Sweeper(threading.Thread):
         """Sweep until :meth:`end`."""
         while not self._ended.wait(PERIOD):
             try:
+                self._runtime.remnants.look()
                 if self._mine():
                     self.sweep()
                 else:
@@ -70,7 +71,7 @@ class Sweeper(threading.Thread):
 
     def _mine(self) -> bool:
         redis, name = self._runtime.redis, self._runtime.name.encode()
-        if redis.set(self._lock_key, name, nx=True, px=LOCK_MS):
+        if room.execute(redis, [("SET", self._lock_key, name, "NX", "PX", LOCK_MS)])[0]:
             return True
         if redis.get(self._lock_key) == name:
             redis.pexpire(self._lock_key, LOCK_MS)

@@ -255,6 +255,7 @@ class NodeWatch(threading.Thread):
         record = self._run.record(self._node)
         self._place = record.label
         node = loading.resource(self._run, record)
+        self._runtime.remnants.note(self._run.run_id, self._node, node, self._way)
         session = self._runtime.sessions.session(node)
         self._entries = follow(
             session,

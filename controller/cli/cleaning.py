@@ -108,7 +108,7 @@ def clean(
         raise InvalidValue(f"home {home!r} is not an absolute path")
     way = _Way(identity, gateway, home)
     with reading() as access:
-        found, failed = _look(access, way, hosts)
+        found, failed, unseen = _look(access, way, hosts)
         dead = [item for item in found if item.dead]
         if not as_json:
             _show(found, complete=not failed)
@@ -118,6 +118,7 @@ def clean(
             if not as_json:
                 removed = sum(item.removed for item in dead)
                 sys.stderr.write(f"removed what {plural(removed, 'run')} left\n")
+        _strike(access, [host for host in hosts if host not in unseen], found)
         if as_json:
             print_json(found)
     for error in failed:
@@ -126,18 +127,31 @@ def clean(
         raise typer.Exit(failed[0].exit_code)
 
 
-def _look(access: Access, way: _Way, hosts: Iterable[str]) -> tuple[list[Found], list[NepiqError]]:
+def _look(
+    access: Access, way: _Way, hosts: Iterable[str]
+) -> tuple[list[Found], list[NepiqError], set[str]]:
+    """What is on hosts, what went wrong, and the hosts that could not be looked at."""
     found: list[Found] = []
     failed: list[NepiqError] = []
+    unseen: set[str] = set()
     for host in hosts:
         try:
             answer = way.ask(host)
         except NepiqError as error:
             failed.append(error)
+            unseen.add(host)
             continue
         for item in answer["found"]:
             found.append(Found(host=host, phase=_phase(access, item["run_id"]), **item))
-    return found, failed
+    return found, failed, unseen
+
+
+def _strike(access: Access, hosts: Iterable[str], found: Iterable[Found]) -> None:
+    """Have ``nepiq doctor`` name no host any more on which nothing is left of a lost run."""
+    there = {(item.run_id, item.host) for item in found if not item.removed}
+    for item in access.stack.left():
+        if item.host in hosts and (item.run_id, item.host) not in there:
+            access.stack.nothing_left(item.run_id, item.host)
 
 
 def _phase(access: Access, run_id: str) -> str:

@@ -76,7 +76,14 @@ def _findings() -> Iterator[Finding]:
     try:
         if access.embedded is not None:
             yield _embedded(access)
-        looks: tuple[Callable[[Access], Finding], ...] = (_redis, _broker, _clock, _workers, _runs)
+        looks: tuple[Callable[[Access], Finding], ...] = (
+            _redis,
+            _broker,
+            _clock,
+            _workers,
+            _runs,
+            _hosts,
+        )
         for look in looks:
             try:
                 with contact():
@@ -183,6 +190,23 @@ def _worker(info: WorkerInfo) -> str:
 
 def _place(ahead: float) -> str:
     return f"{duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} Redis"
+
+
+def _hosts(access: Access) -> Finding:
+    """What runs may have left whose data Redis has lost."""
+    left = access.stack.left()
+    if not left:
+        return Finding("hosts", ok=True, told="nothing is known to be left of lost runs")
+    runs = sorted({item.run_id for item in left})
+    whys = sorted({item.why for item in left})
+    told = f"Redis has lost the data of {some(runs)}, which may have left something there: "
+    machines: dict[str, list[str]] = {}
+    for item in left:
+        hosts = machines.setdefault(item.machine, [])
+        if item.host not in hosts:
+            hosts.append(item.host)
+    ways = [f"nepiq clean {' '.join(hosts)} (on {name})" for name, hosts in machines.items()]
+    return Finding("hosts", ok=False, told=told + some(whys), fix="; ".join(ways))
 
 
 def _runs(access: Access) -> Finding:

@@ -44,7 +44,7 @@ def refusal(error: Exception) -> str:
         )
     if isinstance(error, redis.ReadOnlyError):
         return "NEPIQ_STATE_URL and NEPIQ_BROKER_URL must name the primary, not a replica"
-    if isinstance(error, redis.OutOfMemoryError):
+    if isinstance(error, redis.OutOfMemoryError) or "OOM command not allowed" in told:
         return "nepiq forget RUN makes room; or give Redis more memory (maxmemory)"
     if "MISCONF" in told:
         return "Redis cannot write its file: look at its log and for room on its disk"

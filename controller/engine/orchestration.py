@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..settings import Settings
-from . import events, presence, queues
+from . import events, presence, queues, room
 from .store import keys
 from .store.calls import Due, Early, Grant, Outcome, Reply
 from .store.forms import dumps
@@ -23,6 +23,10 @@ from .store.store import RunStore
 
 if TYPE_CHECKING:
     from .publisher import Publisher
+
+
+LOOK = 1.0
+"""Seconds without an event after which it is made sure that the run is still there."""
 
 
 class Run:
@@ -41,6 +45,7 @@ class Run:
         self.settings = settings
         self._publisher = publisher
         self._exp_id = ""
+        self._phase = ""  # the last one known, empty as long as nothing is known of the run
 
     @property
     def run_id(self) -> str:
@@ -60,6 +65,7 @@ class Run:
         """Write the run's record; False if the id is taken by another run."""
         status, _ = self.store.create(secrets.token_hex(6), exp_id, release_after)
         self._exp_id = exp_id
+        self._phase = "RUNNING" if status == "OK" else ""
         return status == "OK"
 
     def reserve(self, count: int, at: int, nonce: str) -> int:
@@ -242,13 +248,13 @@ class Run:
 
     def _activate(self) -> None:
         # Before the script: whoever dies after it must leave a run that the sweeper knows.
-        self.store.redis.sadd(keys.active(self.settings.broker_name), self.run_id)
+        active = keys.active(self.settings.broker_name)
+        room.execute(self.store.redis, [("SADD", active, self.run_id)])
 
     def _retire(self) -> None:
-        pipe = self.store.redis.pipeline(transaction=False)
-        pipe.srem(keys.active(self.settings.broker_name), self.run_id)
-        pipe.zadd(keys.ENDED, {self.run_id: time.time()}, nx=True)
-        pipe.execute()
+        active = keys.active(self.settings.broker_name)
+        ended = ("ZADD", keys.ENDED, "NX", time.time(), self.run_id)
+        room.execute(self.store.redis, [("SREM", active, self.run_id), ended])
 
     # -- looking ------------------------------------------------------------------------------
 
@@ -256,16 +262,44 @@ class Run:
         meta = self.store.meta()
         if meta is None:
             raise self._unknown()
+        self._phase = meta.phase
         return meta
 
+    def exists(self) -> bool:
+        """True if Redis has the run."""
+        meta = self.store.meta()
+        if meta is not None:
+            self._phase = meta.phase
+        return meta is not None
+
+    def require(self) -> None:
+        """Return if Redis has the run.
+
+        Raises:
+            RunLost: it does not any more, though the run was not released.
+            UnknownRun: it does not.
+        """
+        self._meta()
+
     def _unknown(self) -> errors.UnknownRun:
-        return errors.UnknownRun(f"no run {self.run_id!r}", hint="nepiq ls lists the runs")
+        if not self._phase:
+            return errors.UnknownRun(f"no run {self.run_id!r}", hint="nepiq ls lists the runs")
+        if self._phase in ("RELEASED", "EXPIRED"):
+            return errors.UnknownRun(
+                f"run {self.run_id} was released, and its records are deleted by now"
+            )
+        return errors.RunLost(
+            f"run {self.run_id} is not in Redis any more: Redis was emptied, or came back without "
+            "its data",
+            hint="workers end what it left on hosts; nepiq doctor tells where they cannot",
+        )
 
     def snapshot(self, guids: Sequence[int] | None = None) -> Snapshot:
         """Last event id, phase and states, so that nothing between them and the events is lost."""
         snapshot = self.store.snapshot(guids)
         if snapshot.phase == "GONE":
             raise self._unknown()
+        self._phase = snapshot.phase
         return snapshot
 
     def last_event(self) -> events.Event | None:
@@ -273,8 +307,23 @@ class Run:
         return events.last(self.store.redis, self.run_id)
 
     def events(self, after: str = events.START, block: float = 0.0) -> list[events.Event]:
-        """The events after ``after``; waits ``block`` seconds for one."""
-        return events.read(self.store.redis, self.run_id, after, block=block)
+        """The events after ``after``; waits ``block`` seconds for one.
+
+        Raises:
+            RunLost: the run is not there any more: Redis says nothing to who waits for a key that
+                is deleted, so it is asked.
+        """
+        end = time.monotonic() + block
+        while True:
+            left = max(0.0, end - time.monotonic())
+            found = events.read(self.store.redis, self.run_id, after, block=min(left, LOOK))
+            if found:
+                if found[-1].what == "RELEASED" and not found[-1].guid:
+                    self._phase = "RELEASED"
+                return found
+            if left < LOOK:
+                return found
+            self._meta()
 
     def record(self, guid: int) -> ResourceRecord:
         """Everything known of one resource.
@@ -284,16 +333,23 @@ class Run:
         """
         found = self.store.record(guid)
         if found is None:
+            self._meta()
             raise errors.UnknownResource(guid, self.store.guids())
         return found
 
     def records(self, guids: Sequence[int] | None = None) -> list[ResourceRecord]:
         """Everything known of several resources; all by default."""
-        return self.store.records(guids)
+        found = self.store.records(guids)
+        if not found and (guids is None or guids):
+            self._meta()
+        return found
 
     def step(self, step_id: str) -> StepRecord | None:
         """What is known of a step."""
-        return self.store.step(step_id)
+        found = self.store.step(step_id)
+        if found is None:
+            self._meta()
+        return found
 
     def output(self, guid: int, name: str, occasion: int) -> bytes | None:
         """A small output that came with the exit of that occasion, or None."""

@@ -11,7 +11,7 @@ from typing import Any
 from redis import Redis
 
 from .. import errors
-from . import queues
+from . import queues, room
 from .store import keys
 
 ALIVE = 10.0
@@ -116,7 +116,7 @@ def drain(redis: Redis, names: Iterable[str], seconds: float) -> None:
         names: of the workers.
         seconds: what their running steps are given before others take them over.
     """
-    redis.hset(keys.DRAIN, mapping=dict.fromkeys(names, f"{seconds:g}"))
+    room.execute(redis, [("HSET", keys.DRAIN, name, f"{seconds:g}") for name in names])
 
 
 def require(redis: Redis, names: Iterable[str], seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from redis import Redis
 
 from .. import errors
+from . import room
 from .presence import ALIVE
 from .store import keys
 
@@ -21,8 +22,11 @@ PROTOCOL = 1
 
 # protocol, workers, signs of life, active runs; our protocol, seconds that count as alive, name of
 # a worker that joins (or empty), what it says of itself -> protocol in use, active runs, workers
-# that speak another one. In one go, so that of several that come at once the first is seen.
-_AGREE = """
+# that speak another one. In one go, so that of several that come at once the first is seen. A full
+# Redis does not refuse it: whoever asks may want to free something.
+_AGREE = (
+    room.UNREFUSED
+    + """
 local mine, now = tonumber(ARGV[1]), redis.call('TIME')
 now = now[1] + now[2] / 1e6
 local used = tonumber(redis.call('GET', KEYS[1]) or mine)
@@ -38,13 +42,16 @@ if used ~= mine then
     return { used, active, others }
   end
 end
-redis.call('SET', KEYS[1], mine)
+if used ~= mine or redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('SET', KEYS[1], mine)
+end
 if ARGV[3] ~= '' then
   redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
   redis.call('ZADD', KEYS[3], now, ARGV[3])
 end
 return { mine, active, others }
 """
+)
 
 
 def agree(

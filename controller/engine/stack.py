@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from .. import errors
 from ..settings import Settings
+from . import lost
 from .homes import Homes
 from .orchestration import Run
 from .presence import WorkerInfo, workers
@@ -234,7 +235,7 @@ class Stack:
         """
         self.agree()
         found = self.exact_run(run_id)
-        if found.store.meta():
+        if found.exists():
             return found
         infos = self.runs()
         match = _matching(run_id, infos)
@@ -245,7 +246,9 @@ class Stack:
                 f"no run {run_id!r} in {shown_url(self.settings.state_url)}",
                 hint="known: " + ", ".join(near) if near else "there are no runs yet",
             )
-        return self.exact_run(match)
+        found = self.exact_run(match)
+        found.require()
+        return found
 
     def exact_run(self, run_id: str) -> Run:
         """A run by its exact id, whether or not it exists."""
@@ -311,6 +314,16 @@ class Stack:
     def _now(self) -> float:
         seconds, micros = _any(self.redis.time())
         return float(seconds) + float(micros) / 1e6
+
+    def left(self) -> list[lost.Left]:
+        """What runs whose data Redis has lost may have left on hosts, by run and host."""
+        found = lost.left(self.redis)
+        known = {item.run_id for item in found if self.exact_run(item.run_id).exists()}
+        return [item for item in found if item.run_id not in known]
+
+    def nothing_left(self, run_id: str, host: str) -> None:
+        """Nothing of a run is left on a host: :meth:`left` need not name it any more."""
+        lost.strike(self.redis, run_id, host)
 
     def workers(self) -> list[WorkerInfo]:
         """The workers that gave a sign of life within the last day, by name."""

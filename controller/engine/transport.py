@@ -10,16 +10,25 @@ next worker after it when it is delivered again. It is dropped, with a line in t
 
 kombu also makes a new client object of redis-py for each message that is published or acknowledged,
 though all of them share one pool of connections: a sixth of what a worker does for a short step.
+
+A Redis at its ``maxmemory`` refuses what kombu writes for each message, and in a transaction also
+what it reads; a worker would end by it. Our messages are small and few, and those of a release
+make room: they are written as :mod:`.room` has it.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import cached_property, partial
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from kombu.transport import redis as kombu_redis
-from redis import RedisError
+from redis import Redis, RedisError
+from redis.exceptions import ResponseError
+
+from . import room
 
 if TYPE_CHECKING:
 
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
         _qos: Any
         connection: Any
         pool: Any
+        global_keyprefix: str
 
         def close(self) -> None: ...
 
@@ -36,6 +46,25 @@ if TYPE_CHECKING:
 
         def basic_reject(self, delivery_tag: Any, requeue: bool = False) -> None: ...
 
+    class _Pipeline:
+        command_stack: list[tuple[tuple[Any, ...], Any]]
+        connection_pool: Any
+
+        def __init__(self, *args: Any, **options: Any) -> None: ...
+
+        def execute(self, raise_on_error: bool = True) -> list[Any]: ...
+
+    class _Client:
+        connection_pool: Any
+        response_callbacks: Any
+        global_keyprefix: str
+
+        def __init__(self, **options: Any) -> None: ...
+
+        def execute_command(self, *args: Any, **options: Any) -> Any: ...
+
+        def _prefix_args(self, args: tuple[Any, ...]) -> list[Any]: ...
+
     class _Transport:
         channels: list[Any]
 
@@ -43,6 +72,8 @@ if TYPE_CHECKING:
 
 else:
     _Channel = kombu_redis.Channel
+    _Client = kombu_redis.PrefixedStrictRedis
+    _Pipeline = kombu_redis.PrefixedRedisPipeline
     _Transport = kombu_redis.Transport
 
 
@@ -51,10 +82,67 @@ log = logging.getLogger("nepiq.worker")
 _LONGEST_NAME = 1000
 
 
+class Pipeline(_Pipeline):
+    """Commands in one round trip; a full Redis does not refuse them."""
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Carry out what was gathered; twice, perhaps, where Redis is full."""
+        gathered = [arguments for arguments, _ in self.command_stack]
+        try:
+            return super().execute(raise_on_error)
+        except ResponseError as error:
+            if not room.is_full(error):
+                raise
+        plain: Any = Redis(connection_pool=self.connection_pool)
+        if any(command[0] == "EVALSHA" for command in gathered):
+            # A script calls no other. These are refused in a transaction only: see Channel.
+            return [plain.execute_command(*command) for command in gathered]
+        return room.insist(plain, gathered)
+
+
+class Client(_Client):
+    """A client of the broker; a full Redis does not refuse what it writes."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Carry out a command."""
+        try:
+            return super().execute_command(*args, **options)
+        except ResponseError as error:
+            if not room.is_full(error):
+                raise
+        plain = Redis(connection_pool=self.connection_pool)
+        return room.insist(plain, [self._prefix_args(args)])[0]
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """Gather commands."""
+        return Pipeline(
+            self.connection_pool,
+            self.response_callbacks,
+            transaction,
+            shard_hint,
+            global_keyprefix=self.global_keyprefix,
+        )
+
+
 class Channel(_Channel):
     """A channel that keeps its client, and returns no messages over a lost connection."""
 
     _kept: Any = None
+
+    def _get_client(self) -> Callable[..., Client]:
+        """What makes a client."""
+        return partial(Client, global_keyprefix=self.global_keyprefix)
+
+    @cached_property
+    def _refresh_binding(self) -> Any:
+        """The script that notes a queue which expires."""
+        text = room.UNREFUSED + kombu_redis.REFRESH_BINDING
+        return self._create_client().register_script(text)
+
+    @cached_property
+    def _sweep_bindings(self) -> Any:
+        """The script that forgets queues which have expired."""
+        return self._create_client().register_script(room.UNREFUSED + kombu_redis.SWEEP_BINDINGS)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         """The client of the channel's pool; another one where it has to be its own."""

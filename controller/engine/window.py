@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 
 from .. import errors
+from . import room
 from .store import keys
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Pulse:
         self._over.set()
         self._thread.join()
         with contextlib.suppress(RedisError, OSError):
-            self._redis.set(self._own, _CLOSED, ex=_EXPIRY)
+            room.execute(self._redis, [("SET", self._own, _CLOSED, "EX", _EXPIRY)])
 
     def _watch(self) -> None:
         beats, last, limit = 0, None, PATIENCE
@@ -127,10 +128,8 @@ class Pulse:
         while not self._over.wait(_BEAT):
             beats += 1
             try:
-                pipe = self._redis.pipeline(transaction=False)
-                pipe.set(self._own, str(beats), ex=_EXPIRY)
-                pipe.get(self._other)
-                said = pipe.execute()[1]
+                beat = ("SET", self._own, str(beats), "EX", _EXPIRY)
+                said = room.execute(self._redis, [beat, ("GET", self._other)])[1]
             except (RedisError, OSError):
                 # Nobody could be heard; who waits for a message gets the error itself.
                 heard = time.monotonic()

@@ -10,6 +10,8 @@ WORKERS = "nepiq:workers"
 BEATS = "nepiq:beats"
 MACHINES = "nepiq:machines"
 DRAIN = "nepiq:drain"
+DATASET = "nepiq:dataset"
+LOST = "nepiq:lost"
 
 
 def active(broker: str) -> str:

@@ -8,7 +8,9 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
+
+from ...room import UNREFUSED, is_full
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -20,6 +22,9 @@ _RECORDS = ("records",)
 _ALL = ("records", "steps", "states", "work")
 _LIGHT = {"create", "reserve", "upload", "snapshot", "touch", "expire"}
 _LIGHT |= {"renew", "watch", "unwatch", "watched"}
+#: What begins something new, which a full Redis refuses. It does nothing then: a script is refused
+#: at its first write or not at all. The others are repeated so that they are not refused.
+_REFUSED = {"create", "reserve", "upload", "deploy", "condition", "request"}
 
 
 class Script(NamedTuple):
@@ -35,20 +40,37 @@ class Script(NamedTuple):
 
 
 @cache
-def script(name: str) -> Script:
-    """The script of that name, read from its file once per process."""
+def script(name: str, head: str = "") -> Script:
+    """The script of that name, read from its file once per process.
+
+    Args:
+        name: of its file.
+        head: what stands before it.
+    """
     folder = resources.files(__package__)
     parts = (*(_RECORDS if name in _LIGHT else _ALL), name)
-    text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
+    text = head + "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def evaluate(redis: Redis, name: str, prefix: str, *args: Argument) -> Any:
     """Run a script on the run whose keys have that prefix and return what it answers.
 
-    The text travels only when Redis has not seen the script since it started (EVALSHA, EVAL).
+    The text travels only when Redis has not seen the script since it started (EVALSHA, EVAL). One
+    that needs no room to begin something new is carried out also where Redis is full.
+
+    Raises:
+        ResponseError: Redis is full, and the script would begin something new.
     """
-    wanted = script(name)
+    try:
+        return _evaluate(redis, script(name), prefix, args)
+    except ResponseError as error:
+        if name in _REFUSED or not is_full(error):
+            raise
+    return _evaluate(redis, script(name, UNREFUSED), prefix, args)
+
+
+def _evaluate(redis: Redis, wanted: Script, prefix: str, args: Sequence[Argument]) -> Any:
     try:
         return redis.evalsha(wanted.sha, 1, prefix, *args)
     except NoScriptError:
