@@ -91,9 +91,14 @@ class Awaiting(Describing):
         elif goal is waiting.FINISHED:
             wanted = self._live.deployed_but_hosts()
         else:
-            wanted = sorted(self._live.deployed)
+            wanted = self._live.all_deployed()
         done = self._live.wait(wanted, goal, None if timeout is None else seconds(timeout))
-        if not done and not (self._quiet or self._told or announced()):
-            self._told = True
+        if not done and not (self._quiet or announced()) and self._first():
             log.error("%s", self._live.failed())
         return done
+
+    def _first(self) -> bool:
+        """True for the first thread to ask."""
+        with self._description.lock:
+            first, self._told = not self._told, True
+            return first

@@ -7,13 +7,13 @@ import logging
 import statistics
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
 from .announce import announced
-from .errors import ExperimentFailed, UnknownRun
+from .errors import ExperimentFailed, NotAllowed, UnknownRun
 from .journal import FAILED, FINISHED, INTERRUPTED, Journal, RunRecord
 from .model import samples as statistic
 from .model.roster import Target, Targets
@@ -34,6 +34,9 @@ EXIT_SECONDS = 60.0
 class ExperimentRunner:
     """Carries one experiment out many times, and keeps what each run measured.
 
+    What has been measured may be read from several threads while :meth:`run` goes on. A runner
+    carries out one campaign at a time; several of them may share an experiment.
+
     Attributes:
         runs: the runs, in the order in which they ended; those under way last.
 
@@ -47,6 +50,7 @@ class ExperimentRunner:
 
     def __init__(self) -> None:
         self.runs: list[RunRecord] = []
+        self._busy = threading.Lock()
 
     @property
     def samples(self) -> list[float]:
@@ -56,7 +60,8 @@ class ExperimentRunner:
     @property
     def mean(self) -> float | None:
         """The mean of the samples; None if there are none."""
-        return statistics.fmean(self.samples) if self.samples else None
+        samples = self.samples
+        return statistics.fmean(samples) if samples else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -114,6 +119,7 @@ class ExperimentRunner:
         Raises:
             CampaignError: nothing would ever stop it, or the folder cannot be used.
             InvalidValue: a number is not possible.
+            NotAllowed: another thread has this runner carry out a campaign.
             ExperimentFailed: a run failed, and ``on_failure`` is ``"stop"``.
             NepiqError: a run cannot be carried out, for instance because Redis is away. Those
                 under way are released, as after anything that a callback raises.
@@ -130,11 +136,23 @@ class ExperimentRunner:
         course = Course.of(ec, wait_guids, wait_time, timeout, collect or {}, place)
         # What the caller changes meanwhile changes no run.
         plain = ec.again()
-        with Journal(place, plain.exp_id, plain.digests()) as journal:
+        with self._alone(), Journal(place, plain.exp_id, plain.digests()) as journal:
             self.runs = journal.runs
             live = not (ec.quiet or announced())
             with progress(ec.exp_id, rules.max_runs, live=live) as said:
                 return _Campaign(self, plain, rules, course, journal, said).carry_out()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise NotAllowed(
+                "this runner carries out a campaign already",
+                hint="make another ExperimentRunner for another campaign",
+            )
+        try:
+            yield
+        finally:
+            self._busy.release()
 
 
 class _Campaign:

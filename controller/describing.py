@@ -56,13 +56,14 @@ class Describing:
             InvalidValue: a value is refused, or the guid or label is taken.
         """
         peers = [] if connectedTo is None else self._resolve(connectedTo)
-        made = self._description.add(rtype, guid, label, **attributes)
-        try:
-            for peer in peers:
-                self._description.connect(made, peer)
-        except NepiqError:
-            self._description.remove(made)
-            raise
+        with self._live.turn:
+            made = self._description.add(rtype, guid, label, **attributes)
+            try:
+                for peer in peers:
+                    self._description.connect(made, peer)
+            except NepiqError:
+                self._description.remove(made)
+                raise
         if autoDeploy:
             self.deploy(made)
         return made
@@ -98,14 +99,14 @@ class Describing:
             TooLate: the action has begun.
             ConditionCycle: they would wait for each other; at the latest :meth:`deploy` says so.
         """
-        made = self._description.condition(
-            self._resolve(guids1), action, self._resolve(guids2), state, time
-        )
-        try:
-            self._live.condition(made)
-        except NepiqError:
-            self._description.withdraw(made)
-            raise
+        waiting, awaited = self._resolve(guids1), self._resolve(guids2)
+        with self._live.turn:
+            made = self._description.condition(waiting, action, awaited, state, time)
+            try:
+                self._live.condition(made)
+            except NepiqError:
+                self._description.withdraw(made)
+                raise
 
     def find(self, target: Target) -> int:
         """The guid of a resource, given its label or guid.
@@ -117,8 +118,7 @@ class Describing:
             return self._description.resolve(target)
         except UnknownResource:
             # Another client of the run may have registered it.
-            if not self._live.learn():
-                raise
+            self._live.learn()
         return self._description.resolve(target)
 
     def get(self, guid: Target, name: str) -> Any:
@@ -129,8 +129,7 @@ class Describing:
             NotAllowed: it cannot be read.
         """
         known = self.find(guid)
-        self._live.refresh(known)
-        return self._description.get(known, name)
+        return self._description.get(known, name, self._live.attributes(known))
 
     def set(self, guid: Target, name: str, value: Any) -> None:
         """Set an attribute; on a deployed resource, apply it there before returning.

@@ -17,6 +17,7 @@ import os
 import platform
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,11 +115,12 @@ class Embedded:
         self.place = place
         self._channel = channel
         self._unread = b""
+        self._reading = threading.Lock()
         self._failure: EmbeddedError | None = None
 
     def failure(self) -> EmbeddedError | None:
         """What the keeper has reported since: the local worker does not start, or it has gone."""
-        with contextlib.suppress(BlockingIOError):
+        with self._reading, contextlib.suppress(BlockingIOError):
             while self._failure is None:
                 self._listen()
         return self._failure

@@ -74,10 +74,19 @@ class NepiqError(Exception):
         text = f"{self.where}: {self.message}" if self.where else self.message
         return f"{text} ({self.hint})" if self.hint else text
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive a pickle: a Pool waits for ever for an error that cannot be read again."""
+        return _made_again, (type(self), self.args), dict(self.__dict__)
+
     def at(self, where: str) -> NepiqError:
         """Say where it happened, unless that is known already, and return the error."""
         self.where = self.where or where
         return self
+
+
+def _made_again(kind: type[NepiqError], args: tuple[Any, ...]) -> NepiqError:
+    """An error without its class's own __init__, which would word it anew."""
+    return kind.__new__(kind, *args)
 
 
 class DescriptionError(NepiqError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -31,6 +33,8 @@ Progress = Callable[[int, int], None]
 
 
 _BLOCK = 1 << 20
+_guard = threading.Lock()
+_written: set[Path] = set()
 
 
 def _silent(count: int, total: int) -> None:
@@ -164,17 +168,33 @@ def download(
     goal = goal / Path(name).name if goal.is_dir() else goal
     origin = "/".join(map(str, (run.run_id, guid, record.occ, name)))
     mark = hashlib.sha256(origin.encode()).hexdigest()[:8]
-    copy = _Copy(Outputs(run), record, name, goal.with_name(f"{goal.name}.{mark}.part"), progress)
     try:
-        try:
-            copy.fill()
-        except HostError:
-            if not copy.stale:
-                raise
-            copy.fill()
-        copy.part.replace(goal)
+        with _own(goal.with_name(f"{goal.name}.{mark}.part")) as part:
+            copy = _Copy(Outputs(run), record, name, part, progress)
+            try:
+                copy.fill()
+            except HostError:
+                if not copy.stale:
+                    raise
+                copy.fill()
+            copy.part.replace(goal)
     except OSError as error:
         raise FileMissing(f"cannot write {goal} on this machine: {error.strerror}") from error
+
+
+@contextmanager
+def _own(part: Path) -> Iterator[Path]:
+    """A part that no other thread writes: that one, or while another does, one of its own."""
+    with _guard:
+        mine = part if part not in _written else part.with_name(f"{part.name}.{transfer.new_id()}")
+        _written.add(mine)
+    try:
+        yield mine
+    finally:
+        with _guard:
+            _written.discard(mine)
+        if mine != part:
+            mine.unlink(missing_ok=True)
 
 
 @dataclass

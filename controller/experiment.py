@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import ownership
 from .awaiting import Awaiting
 from .engine.contact import contact
-from .errors import NepiqError
+from .errors import NepiqError, NotAllowed
 from .inspecting import Inspecting
 from .live import Live
 from .model import registry
@@ -61,6 +61,10 @@ class ExperimentController(Awaiting, Showing, Inspecting, Storing, Repeating):
     Everything lives in this process until the first :meth:`deploy`, which writes it into Redis;
     from then on workers carry it out. The process that created the run releases it when it
     ends, unless :meth:`detach` was called.
+
+    Threads may share an experiment: each method may be called from any of them at any time, and
+    one that waits keeps no other from going on. In the child of a fork it is another client of
+    the same run, as after :meth:`attach`; the run stays its parent's.
 
     Args:
         exp_id: name of the experiment, the same for all its runs; made up if not given.
@@ -265,7 +269,10 @@ class ExperimentController(Awaiting, Showing, Inspecting, Storing, Repeating):
         self._live.close()
 
     def close(self) -> None:
-        """Let go of the connections to the run, which goes on; after :meth:`attach`."""
+        """Let go of the connections to the run, which goes on; after :meth:`attach`.
+
+        What other threads wait for then ends with :class:`NotAllowed`, after some seconds.
+        """
         self._live.close()
 
     def detach(self) -> str:
@@ -342,6 +349,11 @@ class ExperimentController(Awaiting, Showing, Inspecting, Storing, Repeating):
             if failed is not None:
                 raise failed
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise NotAllowed(
+            "an experiment cannot be sent to another process",
+            hint="send run_id, and ExperimentController.attach() to it there",
+        )
+
     def __repr__(self) -> str:
-        link = self._live.link
-        return f"<ExperimentController {self.exp_id} {link.run.run_id if link else 'not deployed'}>"
+        return f"<ExperimentController {self.exp_id} {self._live.known_run or 'not deployed'}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import stat
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("nepiq.experiment")
 
 _K = TypeVar("_K", bound="Keeping")
+_naming = threading.Lock()
 _SUFFIXES = {"yaml": ".yaml", "json": ".json"}
 
 
@@ -42,7 +44,8 @@ class Keeping(Describing):
 
         self._live.learn()
         self._live.recall_conditions()
-        return write(self._description, format)
+        with self._description.lock:
+            return write(self._description, format)
 
     def save(
         self,
@@ -69,13 +72,17 @@ class Keeping(Describing):
         wanted = Path(path if path is not None else f"{exp_id}{_suffix(format)}")
         folder = path is not None and (wanted.is_dir() or not wanted.suffix)
         text = self.serialize(format or ("yaml" if folder else format_of(wanted.suffix)))
-        if folder:
-            try:
-                wanted.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise _no_file(wanted, "made", error) from None
+        if not folder:
+            _write(wanted, text)
+            return str(wanted)
+        try:
+            wanted.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _no_file(wanted, "made", error) from None
+        # Or two threads would find the same name.
+        with _naming:
             wanted = _new_name(wanted, exp_id, _suffix(format))
-        _write(wanted, text)
+            _write(wanted, text)
         return str(wanted)
 
     @classmethod

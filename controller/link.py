@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +31,12 @@ class Link:
     Attributes:
         access: the same.
         run: the same.
-        patient: True to wait until what was asked for is done.
     """
 
     def __init__(self, access: Access, run: Run) -> None:
         self.access = access
         self.run = run
-        self.patient = True
+        self._hasty = threading.local()
         self._closed = threading.Event()
         self._absent: set[str] = set()
 
@@ -59,6 +58,20 @@ class Link:
         threading.Thread(target=touch, name="nepiq-client", daemon=True).start()
 
     # -- acting -------------------------------------------------------------------------------
+
+    @property
+    def patient(self) -> bool:
+        """True if this thread waits until what it asks for is done."""
+        return not getattr(self._hasty, "on", False)
+
+    @contextlib.contextmanager
+    def hasty(self) -> Iterator[None]:
+        """Within this, this thread does not."""
+        self._hasty.on = True
+        try:
+            yield
+        finally:
+            self._hasty.on = False
 
     def act(self, guid: int, label: str, action: str, args: Sequence[Any] = ()) -> None:
         """Have one resource carry out an action now; return when it has, raise what it raised."""
@@ -133,12 +146,20 @@ class Link:
         Raises:
             NoWorker: nobody serves the queue of one of them, and nobody has since the run began.
             EmbeddedError: the local worker does not start, or the stack has been stopped.
+            NotAllowed: another thread has closed the experiment.
         """
+        if self._closed.is_set():
+            self.access.stack.close()
+            raise NotAllowed(
+                "the experiment was closed while it was waited for",
+                where=f"run {self.run.run_id}",
+                hint="the run goes on: attach() to it, and wait there",
+            )
         failure = self.access.failure()
         if failure is not None:
             raise failure
         try:
-            absent = self._absent_workers(pending)
+            asked, absent = self._absent_workers(pending)
             served = self._served_queues() if absent and not patient else absent.keys()
         except RedisUnreachable:
             return
@@ -146,11 +167,13 @@ class Link:
             if queue not in served:
                 raise error
             if queue not in self._absent:
+                self._absent.add(queue)
                 log.warning("%s", error)
-        self._absent = set(absent)
+        # Other threads wait for resources of other queues.
+        self._absent -= asked - absent.keys()
 
-    def _absent_workers(self, pending: Sequence[int]) -> dict[str, NepiqError]:
-        """The queues of resources that no worker serves, with the error that says so."""
+    def _absent_workers(self, pending: Sequence[int]) -> tuple[set[str], dict[str, NepiqError]]:
+        """The queues of resources, and those that no worker serves with the error that says so."""
         with contact():
             # All that share queue and host share the way to their worker.
             sample = {(record.queue, record.host): record for record in self.run.records(pending)}
@@ -159,7 +182,7 @@ class Link:
                 error = self.access.missing_worker(self.run, self.run.queue_of(record.guid))
                 if error is not None:
                     absent[record.queue] = error
-        return absent
+        return {queue for queue, _ in sample}, absent
 
     def _served_queues(self) -> Collection[str]:
         """The queues from which a step of this run has been claimed."""

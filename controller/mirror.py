@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from . import waiting
 from .engine.contact import contact
@@ -15,76 +14,114 @@ from .model.description import Description
 from .model.lifecycle import State
 from .model.resource import ResourceManager
 from .reports.failures import Failure
+from .turns import Turn
 
 if TYPE_CHECKING:
+    from .engine import Run
     from .engine.store.records import ResourceRecord
     from .waiting import Goal
 
 
 class Mirror:
-    """The run of a description, as far as it is there already.
+    """The run of a description, as far as it is there already. Safe to use from several threads.
 
     Args:
         description: the description; what other clients add to the run is added to it.
 
     Attributes:
-        link: the link to the run; None as long as nothing was deployed.
-        deployed: guids that this client has deployed, or that were when it attached.
+        turn: held by who changes the description, or what of it is in the run.
+        deployed: guids that this client has deployed, or that were when it attached; whoever
+            reads more than one of them holds the lock of the description.
     """
 
     def __init__(self, description: Description) -> None:
-        self.link: Link | None = None
+        self.turn = Turn(self._rejoin)
         self.deployed: set[int] = set()
+        self._link: Link | None = None
+        # The run that a fork has cut this process off from, as long as it has not joined again.
+        self._left = ""
+        # What was described and in no run yet when this process was forked.
+        self._copied: set[int] = set()
         self._description = description
         self._uploaded: set[int] = set()
         self._without_conditions: set[int] = set()
         self._taken: dict[str, int] = {}
 
+    @property
+    def link(self) -> Link | None:
+        """The link to the run; None as long as nothing was deployed."""
+        self._rejoin()
+        return self._link
+
+    @property
+    def known_run(self) -> str:
+        """The id of the run, empty if there is none yet; asks nobody."""
+        return self._left if self._link is None else self._link.run.run_id
+
+    def _rejoin(self) -> None:
+        """Join the run again that a fork has cut this process off from."""
+
     # -- learning -----------------------------------------------------------------------------
 
-    def learn(self) -> bool:
-        """Take over what other clients have uploaded; True if there was anything new."""
+    def learn(self) -> None:
+        """Take over what other clients have uploaded."""
         if self.link is None:
-            return False
-        run = self.link.run
+            return
+        with self.turn:
+            self._learn(self.link.run)
+
+    def _learn(self, run: Run) -> None:
         with contact():
             known = run.store.guids()
             if not known:
                 run.require()
             unknown = [guid for guid in known if guid not in self._uploaded]
             records = run.records(unknown) if unknown else []
-            self.deployed |= run.store.deployed()
-        for record in records:
-            self._restore(record)
-        return bool(records)
+            deployed = run.store.deployed()
+        with self._description.lock:
+            for record in records:
+                self._restore(record)
+            self.deployed |= deployed
 
     def _restore(self, record: ResourceRecord) -> None:
         label = record.label
+        if record.guid in self._copied and record.guid in self._description:
+            # Whoever it was copied from has uploaded it since.
+            self._note(record)
+            return
         if label in self._description:
             # Two clients chose it, neither of which knew of the other's.
             self._taken[label] = record.guid
             while label in self._description:
                 label = f"{label}-{record.guid}"
-        with _stand_in(record.rtype):
-            self._description.restore(
-                {
-                    "g": record.guid,
-                    "rtype": record.rtype,
-                    "label": label,
-                    "attrs": record.attributes,
-                    "peers": record.peers,
-                    "conds": [],
-                }
-            )
+        self._description.restore(
+            {
+                "g": record.guid,
+                "rtype": record.rtype,
+                "label": label,
+                "attrs": record.attributes,
+                "peers": record.peers,
+                "conds": [],
+            },
+            _class_of(record.rtype),
+        )
+        self._note(record)
+
+    def _note(self, record: ResourceRecord) -> None:
         self._uploaded.add(record.guid)
         self._without_conditions.add(record.guid)
 
     def recall_conditions(self) -> None:
         """Take over the conditions that other clients have registered."""
-        while self._without_conditions and self.link is not None:
+        if self.link is not None and self._without_conditions:
+            with self.turn:
+                self._recall_conditions(self.link.run)
+
+    def _recall_conditions(self, run: Run) -> None:
+        while self._without_conditions:
             guid = self._without_conditions.pop()
             with contact():
-                found = self.link.run.store.conditions(guid)
+                found = run.store.conditions(guid)
             for condition in found:
                 if not condition.need and condition.target in self._description:
                     self._description.condition(
@@ -107,12 +144,25 @@ class Mirror:
 
     # -- looking ------------------------------------------------------------------------------
 
+    def attributes(self, guid: int) -> Mapping[str, Any]:
+        """The present attributes, with what the resource's steps have set."""
+        item = self._description.resource(guid)
+        if self.link is None or guid not in self._uploaded:
+            return item.attrs
+        with contact():
+            found = self.link.run.record(guid).attributes
+        if found != item.attrs:
+            self.refresh(guid)
+        return found
+
     def refresh(self, guid: int) -> None:
         """Take over the attributes that the resource's steps have set."""
-        if self.link is not None and guid in self._uploaded:
-            with contact():
-                record = self.link.run.record(guid)
-            self._description.resource(guid).attrs = dict(record.attributes)
+        if self.link is None:
+            return
+        # In a turn, so that who has read earlier does not write later.
+        with self.turn, contact():
+            found = dict(self.link.run.record(guid).attributes)
+            self._description.resource(guid).attrs = found
 
     def required(self, guid: int) -> Link:
         """The link to the run that the resource is in.
@@ -168,8 +218,13 @@ class Mirror:
     def deployed_but_hosts(self) -> list[int]:
         """Those deployed that others do not run on, so that they end some time."""
         resource = self._description.resource
-        kinds = {guid: resource(guid).cls for guid in self.deployed}
-        return sorted(g for g, cls in kinds.items() if not (cls.provides_host or cls.internal))
+        kinds = {guid: resource(guid).cls for guid in self.all_deployed()}
+        return [guid for guid, cls in kinds.items() if not (cls.provides_host or cls.internal)]
+
+    def all_deployed(self) -> list[int]:
+        """Those deployed so far, in order."""
+        with self._description.lock:
+            return sorted(self.deployed)
 
     def wait(self, guids: Iterable[int], goal: Goal, timeout: float | None) -> bool:
         """Wait until resources fulfil a goal; False if the experiment failed.
@@ -185,24 +240,23 @@ class Mirror:
         return True if self.link is None else self.link.wait(wanted, goal, timeout)
 
     def _require_deployed(self, guids: Collection[int]) -> None:
-        if not self.deployed.issuperset(guids):
+        if not all(guid in self.deployed for guid in guids):
             # Another client may have deployed it.
             self.learn()
-        for guid in sorted(frozenset(guids) - self.deployed):
+        for guid in sorted(guid for guid in guids if guid not in self.deployed):
             label = self._description.label(guid)
             raise NotAllowed("it is not deployed", where=label, hint="call deploy() first")
 
 
-@contextlib.contextmanager
-def _stand_in(rtype: str) -> Iterator[None]:
-    """Let a type be found whose class this process does not have; only its life is known then."""
+def _class_of(rtype: str) -> type[ResourceManager]:
+    """The class of a type; a stand-in if this process does not have it: its life is known then."""
     try:
-        registry.find(rtype)
+        return registry.find(rtype)
     except UnknownType:
-        type("Unknown", (ResourceManager,), {"__slots__": ()}, rtype=rtype)
-        try:
-            yield
-        finally:
-            registry.forget(rtype)
-    else:
-        yield
+
+        class Unknown(ResourceManager):
+            __slots__ = ()
+
+        # Not as an argument: that would make it known to everybody.
+        Unknown.rtype = rtype
+        return Unknown

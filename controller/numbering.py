@@ -30,10 +30,14 @@ class ReservedGuids(Guids):
         self._size = 1
         self._blocks = 0
 
-    def take(self) -> int:
-        """The next number; blocks of them are reserved, each twice as large as the last."""
+    def ready(self) -> None:
+        """Reserve a block if none is left; each is twice as large as the last."""
         if self._next >= self._end:
             self.reserve()
+
+    def take(self) -> int:
+        """The next number."""
+        self.ready()
         return super().take()
 
     def reserve(self) -> None:

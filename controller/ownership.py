@@ -3,7 +3,8 @@
 The process that created a run holds it. At its exit each run that is still held is released,
 once. SIGINT is a KeyboardInterrupt as everywhere in Python, which ends in the exit unless the
 script handles it; SIGTERM is made a SystemExit, unless the script has a handler of its own. A
-process that is killed with SIGKILL leaves its runs to others, and so does a forked child.
+process that is killed with SIGKILL leaves its runs to others. The child of a fork holds none of
+its parent's runs, only those that it has created itself.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 _held: dict[int, _Held] = {}
-_installed = False
+_guard = threading.Lock()
+#: The process in which the hooks of its end are installed, and whether SIGTERM is among them.
+_installed_in = 0
+_terminable = False
 
 
 class _Held:
@@ -74,14 +78,27 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _install() -> None:
-    global _installed  # noqa: PLW0603 - one hook for the whole process
-    if _installed:
-        return
-    _installed = True
-    atexit.register(_release_all)
-    main = threading.current_thread() is threading.main_thread()
-    if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _exit)
+    global _installed_in, _terminable  # noqa: PLW0603 - one hook for the whole process
+    with _guard:
+        if _installed_in != os.getpid():
+            _installed_in = os.getpid()
+            atexit.register(_release_all)
+            _install_in_child()
+        # The first run may have been made by another thread, which cannot set handlers.
+        main = threading.current_thread() is threading.main_thread()
+        if main and not _terminable:
+            _terminable = True
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, _exit)
+
+
+def _install_in_child() -> None:
+    """Children of multiprocessing end without what atexit knows of, at least up to Python 3.12."""
+    if "multiprocessing.process" in sys.modules:
+        from multiprocessing import parent_process, util
+
+        if parent_process() is not None:
+            util.Finalize(None, _release_all, exitpriority=0)
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:

@@ -52,15 +52,17 @@ class Repeating(Exchanging):
 
     def digests(self) -> dict[str, str]:
         """A digest of the description of each resource, by label: the same for the same."""
-        return {item.label: item.digest() for item in self._description.resources()}
+        with self._description.lock:
+            return {item.label: item.digest() for item in self._description.resources()}
 
     def again(self) -> ExperimentController:
         """The same experiment for another run: the same name, guids and labels, all NEW."""
         made = self._alike()
-        # Calls that are described and not yet in a run belong to the description.
-        calls = self._waiting if self._live.link is None else []
-        made._description.adopt(self._description, internal=bool(calls))  # noqa: SLF001
-        made._waiting = list(calls)  # noqa: SLF001 - of the same class
+        with self._live.turn:
+            # Calls that are described and not yet in a run belong to the description.
+            calls = [] if self._live.known_run else list(self._waiting)
+            made._description.adopt(self._description, internal=bool(calls))  # noqa: SLF001
+        made._waiting = calls  # noqa: SLF001 - of the same class
         return made
 
     def rejoin(self, run_id: str) -> ExperimentController:

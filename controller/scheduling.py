@@ -167,7 +167,7 @@ class Scheduling(Exchanging):
             call = _json({"method": "set", "args": [guid, name, value], "kwargs": {}})
             awaited: list[_Awaited] = [(several, state, time), ([guid], State.STARTED, None)]
             made.append(self._register_call(call, awaited))
-        if self._live.link is not None:
+        if self._live.known_run:
             self._begin_calls()
         return made
 
@@ -189,19 +189,17 @@ class Scheduling(Exchanging):
 
     @contextlib.contextmanager
     def without_waiting(self) -> Iterator[None]:
-        """Within this, start, stop, set and release return as soon as they are recorded."""
-        link = self._live.open()
-        link.patient = False
-        try:
+        """Within this, start, stop, set and release of this thread return once recorded."""
+        with self._live.open().hasty():
             yield
-        finally:
-            link.patient = True
 
     def _clock(self) -> tuple[int, float]:
         """What absolute times are reckoned from: its guid, and when it was READY."""
-        known = self._description.of_type(CLOCK)[:1]
-        if not known:
-            known = [self._description.add(CLOCK, critical=False)]
+        with self._live.turn:
+            known = self._description.of_type(CLOCK)[:1]
+            if not known:
+                known = [self._description.add(CLOCK, critical=False)]
+        if known[0] not in self._live.deployed:
             self._live.deploy_alone(known[0])
         if known[0] not in self._began:
             self._live.wait(known, waiting.DEPLOYED, None)
@@ -210,21 +208,25 @@ class Scheduling(Exchanging):
 
     def _register_call(self, call: str, awaited: Iterable[_Awaited]) -> int:
         """Describe a call that waits until some resources have reached a state, each of several."""
-        guid = self._description.add(RTYPE, critical=False, call=call)
-        try:
-            for guids, state, time in awaited:
-                self._description.condition(guid, Action.START, guids, state, time)
-        except NepiqError:
-            self._description.remove(guid)
-            raise
-        self._waiting.append(guid)
+        with self._live.turn:
+            guid = self._description.add(RTYPE, critical=False, call=call)
+            try:
+                for guids, state, time in awaited:
+                    self._description.condition(guid, Action.START, guids, state, time)
+            except NepiqError:
+                self._description.remove(guid)
+                raise
+            self._waiting.append(guid)
         return guid
 
     def _begin_calls(self) -> None:
         """Hand the calls that were described so far to the run."""
-        while self._waiting:
-            self._live.deploy_alone(self._waiting[0])
-            del self._waiting[0]
+        for guid in list(self._waiting):
+            # What two threads hand over is handed over once.
+            self._live.deploy_alone(guid)
+            with self._live.turn:
+                if guid in self._waiting:
+                    self._waiting.remove(guid)
 
 
 def _moment(date: str | float | datetime | None) -> float:

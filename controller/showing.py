@@ -116,7 +116,7 @@ class Showing(Describing):
         item = self._description.resource(number)
         host = self._description.host_of(number)
         on = "" if host is None or host == number else self._description.label(host)
-        return described_html(item.guid, item.label, item.cls.rtype, on, item.attrs)
+        return described_html(item.guid, item.label, item.cls.rtype, on, dict(item.attrs))
 
     def _table(self) -> tuple[list[Row], str]:
         """The rows of a table, and what is known of the run."""

@@ -28,9 +28,10 @@ class Storing(Keeping):
 
         As it was given, or one of this user's own among the temporary files of this machine.
         """
-        if self._local_dir is None:
-            self._local_dir = _own_directory()
-        return str(self._local_dir)
+        with self._description.lock:
+            if self._local_dir is None:
+                self._local_dir = _own_directory()
+            return str(self._local_dir)
 
     @property
     def exp_dir(self) -> str:
@@ -44,11 +45,12 @@ class Storing(Keeping):
         Raises:
             NotAllowed: there is no run yet.
         """
-        if self._live.link is None:
+        run_id = self._live.known_run
+        if not run_id:
             raise NotAllowed(
                 "there is no run yet, and so no directory of it", hint="deploy() first"
             )
-        return str(Path(self.exp_dir) / self._live.link.run.run_id)
+        return str(Path(self.exp_dir) / run_id)
 
     @property
     def persist(self) -> bool:
@@ -69,7 +71,9 @@ class Storing(Keeping):
         if self._collects():
             from .collecting import collect, wanted
 
-            some, place = wanted(self._description, guids), Path(self.run_dir)
+            with self._description.lock:
+                some = wanted(self._description, guids)
+            place = Path(self.run_dir)
             with contact():
                 collect(link.run, [item for item in some if item.removed], place)
             yield

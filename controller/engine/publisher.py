@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from typing import Any
@@ -118,13 +119,16 @@ class Publisher:
     def __init__(self, url: str, homes: Homes) -> None:
         self._url = url
         self._homes = homes
-        self._local = threading.local()
+        # One connection for each thread that sends at the same time: a producer's channel must
+        # not be shared between threads.
+        self._idle: deque[Any] = deque()
 
     def prepare(self) -> None:
         """Import what sending needs, which kombu puts off, without connecting."""
         from . import transport  # noqa: F401 - the broker's URL names it
 
-        self._producer()
+        with self._producer():
+            pass
 
     def connection(self) -> Connection:
         """Another connection with the broker, for whoever asks whether it answers."""
@@ -139,32 +143,39 @@ class Publisher:
         if not due:
             return
         made = list(messages(run_id, due, self._homes.queue))
-        producer = self._producer()
-        if len(made) == 1:
-            self._send(producer, *made[0])
-            return
-        with producer.batch(max_size=100):
-            for message in made:
-                self._send(producer, *message)
+        with self._producer() as producer:
+            if len(made) == 1:
+                self._send(producer, *made[0])
+                return
+            with producer.batch(max_size=100):
+                for message in made:
+                    self._send(producer, *message)
 
     def call(self, task: str, queue_name: str, args: list[Any], *, shown: str) -> None:
         """Send one task that is not a step; of a long ``shown`` the beginning."""
-        self._send(self._producer(), task, queue_name, args, shown[:_LONGEST_SHOWN], 0.0)
+        with self._producer() as producer:
+            self._send(producer, task, queue_name, args, shown[:_LONGEST_SHOWN], 0.0)
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        producer = getattr(self._local, "producer", None)
-        if producer is not None:
-            self._local.producer = None
-            producer.release()
-            producer.__connection__.release()
+        """Close the connections; those in use, when they have been used."""
+        idle, self._idle = self._idle, deque()
+        while idle:
+            _release(idle.pop())
 
-    def _producer(self) -> Any:
-        # One connection a thread: a producer's channel must not be shared between threads.
-        producer = getattr(self._local, "producer", None)
-        if producer is None:
-            producer = self._local.producer = Producer(connection(self._url), auto_declare=False)
-        return producer
+    @contextmanager
+    def _producer(self) -> Iterator[Any]:
+        idle = self._idle
+        try:
+            producer = idle.pop()
+        except IndexError:
+            producer = Producer(connection(self._url), auto_declare=False)
+        try:
+            yield producer
+        finally:
+            idle.append(producer)
+            if idle is not self._idle:
+                while idle:
+                    _release(idle.pop())
 
     def _send(
         self, producer: Any, task: str, queue_name: str, args: list[Any], shown: str, delay: float
@@ -186,6 +197,11 @@ class Publisher:
             retry=True,
             retry_policy=_RETRY,
         )
+
+
+def _release(producer: Any) -> None:
+    producer.release()
+    producer.__connection__.release()
 
 
 def messages(

@@ -88,6 +88,30 @@ def shown_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=user + at + host, query=query))
 
 
+class _Pool(redis.ConnectionPool):
+    """Connections that threads share. One that is in use is closed when it has been used.
+
+    redis-py closes it at once, and whoever reads from it then gets errors of any kind.
+    """
+
+    _closed = False
+
+    def disconnect(self, inuse_connections: bool = False) -> None:
+        """Close connections; those in use too if one says so."""
+        self._closed = True
+        super().disconnect(inuse_connections)
+
+    def close(self) -> None:
+        """Close all of them, those in use when they have been used."""
+        self.disconnect()
+
+    def release(self, connection: Any) -> None:
+        """Take a connection back."""
+        super().release(connection)
+        if self._closed:
+            super().disconnect(inuse_connections=False)
+
+
 def connect(url: str, timeout: float = 5.0) -> Redis:
     """Connect to the Redis that holds the state of runs.
 
@@ -96,13 +120,14 @@ def connect(url: str, timeout: float = 5.0) -> Redis:
         InvalidValue: the URL cannot be read.
     """
     try:
-        client = redis.Redis.from_url(
+        pool = _Pool.from_url(
             client_url(url),
             socket_timeout=30.0,
             socket_connect_timeout=min(timeout, 5.0),
             health_check_interval=25,
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 8),
         )
+        client = redis.Redis.from_pool(pool)
     except ValueError as error:
         raise errors.InvalidValue(f"Redis URL {shown_url(url)!r}: {error}") from error
     # The first contact is given up by time, not by a number of tries.

@@ -9,7 +9,7 @@ from ..errors import UnknownAttribute
 from . import registry
 from .attributes import Attribute
 from .resource import ResourceManager
-from .roster import Roster, Target
+from .roster import Roster, Target, locked
 
 
 class Assignments(Roster):
@@ -19,8 +19,13 @@ class Assignments(Roster):
         super().__init__()
         self._globals: dict[str, dict[str, Any]] = {}
 
-    def get(self, target: Target, name: str) -> Any:
+    def get(self, target: Target, name: str, attrs: Mapping[str, Any] | None = None) -> Any:
         """The value of an attribute as users write it.
+
+        Args:
+            target: the resource.
+            name: the attribute.
+            attrs: its stored values, if they are known better than here.
 
         Raises:
             UnknownAttribute: the type has no such attribute.
@@ -29,8 +34,9 @@ class Assignments(Roster):
         item = self.resource(target)
         attribute = _attribute(item.cls, name, item.label)
         attribute.check_readable(item.label)
-        return item.attrs.get(name, attribute.default)
+        return (item.attrs if attrs is None else attrs).get(name, attribute.default)
 
+    @locked
     def set(self, target: Target, name: str, value: Any, *, deployed: bool = False) -> Any:
         """Set an attribute; None takes it back to its default.
 
@@ -59,6 +65,7 @@ class Assignments(Roster):
         attribute.check_writable(item.label, deployed=deployed)
         return attribute.check(value, item.cls.rtype)
 
+    @locked
     def note(self, target: Target, stored: Mapping[str, Any]) -> None:
         """Take over stored values that have been checked, such as those a step committed."""
         item = self.resource(target)
@@ -72,6 +79,7 @@ class Assignments(Roster):
         attribute.check_readable(cls.rtype)
         return self._globals.get(cls.rtype, {}).get(name, attribute.default)
 
+    @locked
     def set_global(self, rtype: str, name: str, value: Any) -> None:
         """Set what an attribute is for resources of a type that are added from now on.
 
@@ -85,6 +93,7 @@ class Assignments(Roster):
         stored = attribute.check(value, cls.rtype)
         _put(self._globals.setdefault(cls.rtype, {}), attribute, stored)
 
+    @locked
     def all_globals(self) -> dict[str, dict[str, Any]]:
         """What :meth:`set_global` has set: stored values by type and name."""
         return {rtype: dict(values) for rtype, values in self._globals.items() if values}
@@ -99,7 +108,8 @@ class Assignments(Roster):
             InvalidValue: a value is refused.
             NotAllowed: an attribute may not be set by users.
         """
-        attrs = dict(self._globals.get(cls.rtype, ()))
+        with self.lock:
+            attrs = dict(self._globals.get(cls.rtype, ()))
         for name, value in settings.items():
             if name not in cls.attributes:
                 raise UnknownAttribute(name, [*cls.attributes, *cls.connections], where=cls.rtype)

@@ -18,7 +18,7 @@ from .conditions import Condition, Gates, check_cycles
 from .lifecycle import Action, State
 from .names import check_name
 from .resource import ResourceManager
-from .roster import Guids, Resource, Target, Targets, several
+from .roster import Guids, Resource, Target, Targets, locked, several
 from .spec import Spec, make_spec
 from .timing import seconds
 from .wiring import wire
@@ -30,7 +30,7 @@ _SHOWN = 5
 
 
 class Description(Assignments):
-    """The resources of one experiment. Not safe to change from several threads at once.
+    """The resources of one experiment. Safe to use from several threads: see :attr:`lock`.
 
     Attributes:
         exp_id: the user's name for the experiment.
@@ -75,6 +75,18 @@ class Description(Assignments):
             NotAllowed: an attribute may not be set by users.
         """
         cls = registry.find(rtype)
+        if guid is None:
+            self.guids.ready()
+        with self.lock:
+            return self._add(cls, guid, label, settings)
+
+    def _add(
+        self,
+        cls: type[ResourceManager],
+        guid: int | None,
+        label: str | None,
+        settings: dict[str, Any],
+    ) -> int:
         given = {name: settings.pop(name) for name in cls.connections if name in settings}
         peers = [
             (name, self.resource(peer))
@@ -91,13 +103,18 @@ class Description(Assignments):
             raise
         return added.guid
 
-    def restore(self, spec: Mapping[str, Any]) -> int:
+    @locked
+    def restore(self, spec: Mapping[str, Any], cls: type[ResourceManager] | None = None) -> int:
         """Add a resource as :meth:`spec` described it; its values are not checked again.
+
+        Args:
+            spec: the resource.
+            cls: the class of its manager; by default that of its type.
 
         Raises:
             InvalidValue: its guid or label is taken.
         """
-        cls = registry.find(spec["rtype"])
+        cls = cls or registry.find(spec["rtype"])
         added = self.enter(cls, dict(spec["attrs"]), spec["g"], spec["label"])
         added.peers = {name: list(guids) for name, guids in spec["peers"].items()}
         self._hosts.clear()
@@ -107,6 +124,7 @@ class Description(Assignments):
             )
         return added.guid
 
+    @locked
     def adopt(self, other: Description, *, internal: bool = False) -> None:
         """Take over what another description holds, as users gave it; nothing is shared.
 
@@ -119,23 +137,13 @@ class Description(Assignments):
         Raises:
             InvalidValue: a guid or label is taken.
         """
-        self._globals = deepcopy(other._globals)
-        for item in other.resources():
-            if item.cls.internal and not internal:
-                continue
-            known = item.cls.attributes
-            given = {k: v for k, v in item.attrs.items() if Flag.NO_WRITE not in known[k].flags}
-            self.restore(
-                {
-                    "g": item.guid,
-                    "rtype": item.cls.rtype,
-                    "label": item.label,
-                    "attrs": deepcopy(given),
-                    "peers": item.peers,
-                    "conds": [cond[1:] for cond in item.conds],
-                }
-            )
+        with other.lock:
+            self._globals = deepcopy(other._globals)
+            for item in other.resources():
+                if not item.cls.internal or internal:
+                    self.restore(_as_given(item), item.cls)
 
+    @locked
     def remove(self, target: Target) -> None:
         """Take out a resource, its connections and every condition that names it.
 
@@ -160,10 +168,11 @@ class Description(Assignments):
             UnknownType: there is no such type.
         """
         cls = registry.find(rtype)
-        return [guid for guid, item in self._resources.items() if item.cls is cls]
+        return [item.guid for item in self.resources() if item.cls is cls]
 
     # --- connections
 
+    @locked
     def connect(self, first: Target, second: Target, name: str | None = None) -> None:
         """Connect two resources, on each side that declares a connection for the other.
 
@@ -182,6 +191,7 @@ class Description(Assignments):
         wire(self.resource(first), self.resource(second), name)
         self._hosts.clear()
 
+    @locked
     def connected(self, target: Target) -> list[int]:
         """Guids of all resources connected to one, whichever side declares it."""
         item = self.resource(target)
@@ -189,6 +199,7 @@ class Description(Assignments):
         far = [other.guid for other in self.resources() if other.linked(item)]
         return list(dict.fromkeys([*near, *far]))
 
+    @locked
     def host_of(self, target: Target) -> int | None:
         """The host that a resource acts on: the nearest one along connections that wait.
 
@@ -202,6 +213,7 @@ class Description(Assignments):
 
     # --- conditions
 
+    @locked
     def condition(
         self,
         guids1: Targets,
@@ -241,6 +253,7 @@ class Description(Assignments):
                     made.append(cond)
         return made
 
+    @locked
     def withdraw(self, conditions: Iterable[Condition]) -> None:
         """Take conditions back, for instance because they closed a circle."""
         for cond in conditions:
@@ -248,12 +261,14 @@ class Description(Assignments):
                 self._known.remove(cond)
                 self._resources[cond.guid].conds.remove(cond)
 
+    @locked
     def conditions(self) -> list[Condition]:
         """All conditions, by resource."""
         return [cond for item in self.resources() for cond in item.conds]
 
     # --- what the engine needs
 
+    @locked
     def check(
         self,
         guids: Targets | None = None,
@@ -292,6 +307,7 @@ class Description(Assignments):
             peers={name: self._loader(guids, run_id) for name, guids in item.peers.items()},
         )
 
+    @locked
     def spec(self, target: Target, *, settled: bool = True) -> Spec:
         """One resource as the engine stores it; see :class:`Spec` and :func:`make_spec`."""
         item = self.resource(target)
@@ -333,3 +349,17 @@ class Description(Assignments):
         self._known.add(cond)
         item.conds.append(cond)
         return True
+
+
+def _as_given(item: Resource) -> dict[str, Any]:
+    """A resource as users gave it, for :meth:`Description.restore`."""
+    known = item.cls.attributes
+    given = {k: v for k, v in item.attrs.items() if Flag.NO_WRITE not in known[k].flags}
+    return {
+        "g": item.guid,
+        "rtype": item.cls.rtype,
+        "label": item.label,
+        "attrs": deepcopy(given),
+        "peers": item.peers,
+        "conds": [cond[1:] for cond in item.conds],
+    }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import InvalidValue, UnknownResource
 from .conditions import Condition
@@ -17,6 +19,23 @@ Target = int | str
 Targets = Target | Iterable[Target]
 
 _MAX_GUID = 2**53 - 1  # as far as Lua counts
+
+_S = TypeVar("_S", bound="Roster")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def locked(
+    method: Callable[Concatenate[_S, _P], _T],
+) -> Callable[Concatenate[_S, _P], _T]:
+    """Have a method hold :attr:`Roster.lock`."""
+
+    @functools.wraps(method)
+    def holding(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return holding
 
 
 class Resource:
@@ -66,6 +85,9 @@ class Guids:
     def __init__(self) -> None:
         self._next = 1
 
+    def ready(self) -> None:
+        """Make sure that the next number can be taken without waiting for anybody."""
+
     def take(self) -> int:
         """A number that was not given before."""
         guid = self._next
@@ -82,13 +104,17 @@ class Roster:
 
     Attributes:
         guids: where new numbers come from.
+        lock: held by each method, for a moment. Who reads several things that belong together,
+            or something that others may change meanwhile, holds it too; never while waiting.
     """
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
         self.guids = Guids()
         self._resources: dict[int, Resource] = {}
         self._labels: dict[str, int] = {}
 
+    @locked
     def enter(
         self,
         cls: type[ResourceManager],
@@ -114,6 +140,7 @@ class Roster:
         self._labels[resource.label] = guid
         return resource
 
+    @locked
     def strike(self, resource: Resource) -> None:
         """Take a resource out again."""
         del self._resources[resource.guid], self._labels[resource.label]
@@ -127,12 +154,12 @@ class Roster:
         found = self._find(target)
         if found is None:
             known: Iterable[object] = self._labels if isinstance(target, str) else self._resources
-            raise UnknownResource(target, known)
+            raise UnknownResource(target, list(known))
         return found
 
     def resources(self) -> Iterable[Resource]:
-        """All resources, in the order they were added."""
-        return self._resources.values()
+        """All resources there are now, in the order they were added."""
+        return list(self._resources.values())
 
     def resolve(self, target: Target) -> int:
         """The guid of a resource named by guid, label or the digits of a guid.

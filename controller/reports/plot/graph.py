@@ -101,6 +101,13 @@ def described(description: Description, run: Run | None = None) -> Graph:
         run: its run, if it has been deployed.
     """
     graph = running(run, description.exp_id) if run is not None else Graph(description.exp_id)
+    with description.lock:
+        _describe(graph, description, "NEW" if run is not None else "")
+    return graph
+
+
+def _describe(graph: Graph, description: Description, state: str) -> None:
+    """Put what is described into a graph; what has no vertex yet is in that state."""
     pairs: list[tuple[int, int]] = []
     for item in description.resources():
         if item.cls.internal:
@@ -108,7 +115,6 @@ def described(description: Description, run: Run | None = None) -> Graph:
         if item.guid not in graph.vertices:
             is_host = item.cls.provides_host
             host = None if is_host else description.host_of(item.guid)
-            state = "NEW" if run is not None else ""
             graph.vertices[item.guid] = Vertex(
                 item.guid, item.label, item.cls.rtype, host, is_host, state
             )
@@ -118,7 +124,6 @@ def described(description: Description, run: Run | None = None) -> Graph:
         for cond in description.conditions()
     ]
     _complete(graph, pairs, arrows)
-    return graph
 
 
 def running(run: Run, name: str = "") -> Graph:
