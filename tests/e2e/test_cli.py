@@ -351,5 +351,5 @@ def test_a_deploy_without_workers_leaves_nothing(tmp_path: Path) -> None:
             ec.deploy()
         ec.shutdown()
         stack: Any = Stack(stand.settings)
-        until(lambda: stack.runs()[0].phase == "RELEASED", 5.0, "the run stayed")
+        until(lambda: stack.runs()[0].phase == "RELEASED", 20.0, "the run stayed")
         stack.close()
