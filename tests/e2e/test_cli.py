@@ -8,6 +8,7 @@ import pty
 import select
 import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,12 @@ print("said by the script")
 
 
 @pytest.fixture(scope="module")
-def shown(shared: Installation) -> Installation:
-    """An installation with one detached run that goes on."""
+def shown(shared: Installation) -> Iterator[Installation]:
+    """An installation with one detached run that goes on until the tests of it are over."""
     done = shared.python(shared.script(EXPERIMENT + "\nec.detach()")).ended()
     assert done.code == 0, done.err
-    return shared
+    yield shared
+    shared.nepiq("release", "shown")
 
 
 def test_every_verb_teaches_with_an_example(fresh: Installation) -> None:
