@@ -13,7 +13,7 @@ from tests.testbed.spaces import missing
 
 pytestmark = [
     pytest.mark.needs("redis-server", "sshd"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(600),
     pytest.mark.slow,
     pytest.mark.xdist_group("faults-storms"),
 ]
