@@ -22,8 +22,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Installation]:
-    """An installation where nothing has been started yet; its stack leaves after two seconds."""
-    made = Installation(tmp_path, NEPIQ_EMBEDDED_IDLE="2")
+    """An installation where nothing has been started yet; its stack leaves after five seconds."""
+    made = Installation(tmp_path, NEPIQ_EMBEDDED_IDLE="5")
     yield made
     made.close()
 
