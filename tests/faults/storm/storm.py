@@ -77,6 +77,10 @@ def storm(seed: int, bed: Testbed, folder: Path, *, more: bool = True) -> Outcom
         finally:
             outcome.deaths = sum(worker.deaths for worker in site.workers)
             outcome.faults += weather.damage.told
+            outcome.problems += weather.damage.broken
+            outcome.memory = max(worker.memory for worker in site.workers)
+            if outcome.memory > MEMORY:
+                outcome.problems.append(f"{outcome.memory} MB in memory of a worker")
             ec.close()
     return outcome
 
@@ -118,11 +122,7 @@ def _judge(
     outcome.messages = count / max(1, steps)
     if outcome.messages > _MESSAGES:
         outcome.problems.append(f"{outcome.messages:.2f} messages per step")
-    outcome.problems += weather.damage.broken
     outcome.failed = len(ec.failures)
-    outcome.memory = max(worker.memory for worker in site.workers)
-    if outcome.memory > MEMORY:
-        outcome.problems.append(f"{outcome.memory} MB in memory of a worker")
 
 
 def _later(weather: Weather, at: float, fault: Fault) -> threading.Thread:
