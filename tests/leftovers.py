@@ -7,7 +7,8 @@ session ends, by the process that the user started, and fails the session:
   this session in its environment;
 - what is in the folder for temporary files, which each session makes for itself, so that what
   other programs of the machine put into ``/tmp`` does not matter;
-- links, claims and processes of test beds, mounts, named network namespaces, users;
+- links, claims and processes of test beds, mounts in folders of tests, named network namespaces,
+  users;
 - under ``CI=true``, changes in the tree. On a laptop somebody may edit files meanwhile.
 
 What is on its way out has half a minute to be gone, on a machine however busy.
@@ -232,6 +233,8 @@ class Session:
         self.left += [f"process {told}" for told in _end(gone(self._processes))]
         self.left += gone(lambda: claim.left_by(self._pids))
         self.left += self._temporary.left()
+        for folder in (self._temporary.path, self._config._tmp_path_factory.getbasetemp()):
+            self.left += [f"mount {point}" for point in sorted(_mounts(folder))]
         now = _machine()
         for what, before in self._machine.items():
             self.left += [f"{what} {name}" for name in sorted(now[what] ^ before)]
@@ -260,7 +263,6 @@ def _machine() -> dict[str, set[str]]:
     return {
         "user": {line.split(":")[0] for line in Path("/etc/passwd").read_text().splitlines()},
         "network namespace": set(_names(spaces)) if spaces.is_dir() else set(),
-        "mount": _mounts(Path(os.environ["PYTEST_DEBUG_TEMPROOT"])),
     }
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from tests.conftest import Need
+from tests.testbed.spaces import missing
 
 
 @pytest.fixture
@@ -130,3 +133,20 @@ def test_a_file_in_the_tree_fails_under_ci(
     assert result.ret == 1
     result.stdout.fnmatch_lines(["LEFT in the tree: !! results.txt"])
     assert outcome(project, FILE).ret == 0  # it is there before and after
+
+
+MOUNT = """
+def test_mount(tmp_path):
+    subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path], check=True)
+"""
+
+
+def test_a_mount_fails_the_session(project: pytest.Pytester, need: Need) -> None:
+    """In a mount namespace, which ends with the session."""
+    need("mount namespaces", os.geteuid() == 0 and not missing(), "needs root")
+    project.makepyfile(test_it=f"import subprocess{MOUNT}")
+    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "pytest"]
+    options = ["-p", "no:cacheprovider", f"--basetemp={project.path / 'base'}"]
+    result = project.run(*command, *options)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["LEFT mount */base/test_mount0"])

@@ -87,7 +87,7 @@ def test_set_reaches_the_running_resource(stand: Stand) -> None:
 
 def test_a_poison_step_fails_its_resource_and_no_more(stand: Stand) -> None:
     for _ in range(5):
-        stand.start_worker(threads=2, wait=False)
+        stand.start_worker(threads=2, wait=False, NEPIQ_LEASE="3")  # four of them have to run out
     with stand.experiment() as ec:
         poison = ec.register_resource("test::Poison", critical=False)
         other = ec.register_resource("test::Quick")
