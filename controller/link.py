@@ -51,9 +51,12 @@ class Link:
             return
 
         def touch() -> None:
-            while not self._closed.wait(max(0.1, release_after / 3)):
+            # At once: most of the time may be over when another client attaches.
+            while True:
                 with contextlib.suppress(NepiqError), contact():
                     self.run.touch()
+                if self._closed.wait(max(0.1, release_after / 3)):
+                    return
 
         threading.Thread(target=touch, name="nepiq-client", daemon=True).start()
 

@@ -12,8 +12,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from nepiq.controller import ExperimentController
 from nepiq.controller.engine import Stack
@@ -22,6 +23,15 @@ from nepiq.controller.engine.store import keys
 from nepiq.controller.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+
+
+class Owned(Protocol):
+    """What a stand closes."""
+
+    def close(self) -> None: ...
+
+
+Thing = TypeVar("Thing", bound=Owned)
 
 
 class Worker:
@@ -76,7 +86,7 @@ class Stand:
         }
         self.redis_server = "redis-server"
         self.redis_environment: dict[str, str] = {}
-        self._stacks: list[Stack] = []
+        self._owned = ExitStack()
         self._threads = set(threading.enumerate())
 
     def __enter__(self) -> Stand:
@@ -84,8 +94,17 @@ class Stand:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for stack in self._stacks:
-            stack.close()
+        try:
+            self._owned.close()
+        finally:
+            self._end_workers()
+        try:
+            self._no_threads()
+        finally:
+            self.stop_redis()
+            shutil.rmtree(self._short, ignore_errors=True)
+
+    def _end_workers(self) -> None:
         for worker in self.workers:
             if worker.process.poll() is None:
                 worker.signal(signal.SIGCONT)
@@ -96,11 +115,6 @@ class Stand:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
-        try:
-            self._no_threads()
-        finally:
-            self.stop_redis()
-            shutil.rmtree(self._short, ignore_errors=True)
 
     def _no_threads(self) -> None:
         """Wait for what clients do beside the test: in a later one it would go on, and disturb."""
@@ -193,9 +207,12 @@ class Stand:
 
     def stack(self) -> Stack:
         """A stack that is closed with the stand."""
-        stack = Stack(self.settings)
-        self._stacks.append(stack)
-        return stack
+        return self.owned(Stack(self.settings))
+
+    def owned(self, thing: Thing) -> Thing:
+        """Have something closed with the stand."""
+        self._owned.callback(thing.close)
+        return thing
 
     def experiment(self, exp_id: str = "test", **options: Any) -> ExperimentController:
         """An experiment of this stand."""

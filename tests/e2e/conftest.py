@@ -22,8 +22,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Installation]:
-    """An installation where nothing has been started yet; its stack leaves after two seconds."""
-    made = Installation(tmp_path, NEPIQ_EMBEDDED_IDLE="2")
+    """An installation where nothing has been started yet; its stack leaves after five seconds."""
+    made = Installation(tmp_path, NEPIQ_EMBEDDED_IDLE="5")
     yield made
     made.close()
 
@@ -38,10 +38,12 @@ def stand(shared_testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def user(stand: Stand, tmp_path: Path) -> Installation:
+def user(stand: Stand, tmp_path: Path) -> Iterator[Installation]:
     """Somebody whose environment names that Redis."""
     urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
-    return Installation(tmp_path, **urls)
+    made = Installation(tmp_path, **urls)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,12 @@ class Process:
         )
         assert text in self.out.read_text() + self.err.read_text(), self.err.read_text()
 
+    def end(self) -> None:
+        """End it, and what it started in its session, if it still runs."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
     def ended(self, timeout: float = 60.0) -> Done:
         """Wait for its end."""
         try:
@@ -97,7 +104,7 @@ class Process:
 
 
 class Installation:
-    """A user's machine with nothing set up.
+    """A user's machine with nothing set up; whoever makes it closes it, or has a stand do so.
 
     Args:
         folder: where scripts, the state directory and the home are.
@@ -106,7 +113,7 @@ class Installation:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        self._started = 0
+        self._started: list[Process] = []
         # Unix socket paths are short; pytest's folders are not.
         self.state = Path(tempfile.mkdtemp(prefix="nq"))
         home = folder / "home"
@@ -128,8 +135,8 @@ class Installation:
 
     def start(self, *command: str | Path, **environment: str) -> Process:
         """Start a command in a process group of its own."""
-        self._started += 1
-        out, err = (self.folder / f"{self._started}.{name}" for name in ("out", "err"))
+        number = len(self._started) + 1
+        out, err = (self.folder / f"{number}.{name}" for name in ("out", "err"))
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
                 [*map(str, command)],
@@ -140,7 +147,8 @@ class Installation:
                 stderr=stderr,
                 start_new_session=True,
             )
-        return Process(process, out, err)
+        self._started.append(Process(process, out, err))
+        return self._started[-1]
 
     def python(self, script: Path, **environment: str) -> Process:
         """Start a script without the command line."""
@@ -179,12 +187,14 @@ class Installation:
 
     def close(self) -> None:
         """Stop everything; nothing may be left."""
+        for started in self._started:
+            started.end()
         told = self.status()
         embedded.down(self.home)
         if told:
             pids = [told[name] for name in ("keeper", "redis", "worker") if told[name]]
             # The kernel lets go of the lock shortly before the process is gone.
-            until(lambda: not any(map(alive, pids)), 5.0, f"one of {pids} did not end")
+            until(lambda: not any(map(alive, pids)), 20.0, f"one of {pids} did not end")
         shutil.rmtree(self.state, ignore_errors=True)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
-import time
+from typing import cast
 
 import pytest
+from redis.client import Pipeline
 from tests.e2e.installation import Installation
 from tests.stand import until
+
+from nepiq.controller.engine import Stack
+from nepiq.controller.engine.store import RunStore
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
@@ -33,6 +38,26 @@ def begun(shared: Installation, command: str, **options: str) -> str:
 
 def phase(shared: Installation, run: str) -> str:
     return next(str(item["phase"]) for item in shared.runs() if item["run_id"] == run)
+
+
+def seen(store: RunStore) -> float:
+    """When the run had a client most recently."""
+    meta = store.meta()
+    assert meta is not None
+    return meta.seen
+
+
+def pass_ten_minutes(store: RunStore) -> None:
+    """Have the client have been there ten minutes earlier."""
+    key = store.keys.of("meta")
+
+    def change(pipe: Pipeline) -> None:
+        meta = json.loads(cast("bytes", pipe.get(key)))
+        meta["seen"] = f"{float(meta['seen']) - 601:.6f}"
+        pipe.multi()
+        pipe.set(key, json.dumps(meta))
+
+    store.redis.transaction(change, key)
 
 
 def test_followed_and_released(shared: Installation) -> None:
@@ -64,24 +89,19 @@ def test_a_failed_run(shared: Installation) -> None:
 
 
 def test_an_interrupt_leaves_the_run_alone(shared: Installation) -> None:
-    run = begun(shared, "sleep 100", release_after="3s")
+    run = begun(shared, "sleep 100", release_after="10m")
+    stack = Stack(shared.settings())
+    store = stack.run(run).store
+    left = seen(store)
     following = shared.begin("attach", run)
     following.wrote(f"run {run}\n")
     # Whoever follows is a client, for want of which the run would be released.
-    until(lambda: _lasted(shared, run), 20.0, "it was released")
+    until(lambda: seen(store) > left, 20.0, "it is not seen")
     following.signal(signal.SIGINT)
     done = following.ended()
     assert done.code == 130
     assert f"run {run} goes on" in done.err
-    until(lambda: phase(shared, run) == "RELEASED", 20.0, "it was not released")
-
-
-def _lasted(shared: Installation, run: str) -> bool:
     assert phase(shared, run) == "RUNNING"
-    return time.time() - _created(run) > 6
-
-
-def _created(run: str) -> float:
-    from datetime import datetime, timezone
-
-    return datetime.strptime(run, "%Y%m%d%H%M%S%f").replace(tzinfo=timezone.utc).timestamp()
+    pass_ten_minutes(store)
+    until(lambda: phase(shared, run) == "RELEASED", 20.0, "it was not released")
+    stack.close()

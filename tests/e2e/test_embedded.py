@@ -54,7 +54,7 @@ def gone(installation: Installation, told: dict[str, Any]) -> bool:
 def test_a_first_script_needs_nothing_set_up(fresh: Installation) -> None:
     done = fresh.python(fresh.script(EXPERIMENT)).ended()
     assert (done.code, done.out, done.err) == (0, "hello\n", "")
-    until(lambda: running(fresh)["clients"] == 0, 5.0, "the client is still counted")
+    until(lambda: running(fresh)["clients"] == 0, 20.0, "the client is still counted")
     told = running(fresh)
     until(lambda: gone(fresh, told), 30.0, "it did not leave")
     assert not Place.of(fresh.home).control.exists()
@@ -91,7 +91,7 @@ def test_a_killed_client_does_not_keep_it(fresh: Installation) -> None:
     assert running(fresh)["clients"] == 1
     process.signal(signal.SIGKILL)
     process.ended()
-    until(lambda: running(fresh)["clients"] == 0, 5.0, "the client is still counted")
+    until(lambda: running(fresh)["clients"] == 0, 20.0, "the client is still counted")
     told = running(fresh)
     # Its run is active, which keeps the stack; released, nothing does.
     assert fresh.nepiq("release", "hanging").code == 0
@@ -121,7 +121,7 @@ def test_up_keeps_it_and_down_ends_it(fresh: Installation) -> None:
     assert (other.code, other.out) == (0, "hello\n")
     assert pids(running(fresh)) == pids(told)
     assert fresh.nepiq("down").code == 0
-    until(lambda: gone(fresh, told), 5.0, "it did not end")
+    until(lambda: gone(fresh, told), 20.0, "it did not end")
     assert fresh.nepiq("down").err == "the embedded stack is not running\n"
 
 

@@ -39,7 +39,7 @@ def test_the_offset_of_the_script_of_nepi_is_kept(shared: Installation) -> None:
     )
     done = shared.python(path).ended()
     assert done.code == 0, done.err
-    assert 2.0 <= float(done.out.splitlines()[-1]) < 2.5
+    assert float(done.out.splitlines()[-1]) >= 2.0
 
 
 def test_a_campaign(shared: Installation) -> None:

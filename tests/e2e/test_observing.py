@@ -188,7 +188,7 @@ class TestMetrics:
     def test_without_redis_and_without_a_free_port(self, tmp_path: Path) -> None:
         with Stand(tmp_path) as stand:
             urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
-            user = Installation(tmp_path / "user", **urls)
+            user = stand.owned(Installation(tmp_path / "user", **urls))
             process = user.begin("metrics", "--listen", "127.0.0.1:0")
             process.wrote("metrics at")
             url = address(process.err.read_text())

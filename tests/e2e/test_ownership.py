@@ -173,7 +173,7 @@ time.sleep(60)
     process.signal(signal.SIGINT)
     process.wrote("releasing run")
     process.signal(signal.SIGINT)
-    done = process.ended(8.0)
+    done = process.ended()
     assert "the workers go on releasing" in done.err
     until(
         lambda: info(installation, "impatient").phase == "RELEASED",

@@ -27,7 +27,7 @@ def test_a_user_without_the_rights(stand: Stand, tmp_path: Path) -> None:
         for name, url in stand.environment.items()
         if name.endswith("_URL")
     }
-    user = Installation(tmp_path / "user", **urls)
+    user = stand.owned(Installation(tmp_path / "user", **urls))
     for verb in (("ls",), ("top", "--once")):
         done = user.nepiq(*verb)
         assert done.code == 3
@@ -39,7 +39,7 @@ def test_a_user_without_the_rights(stand: Stand, tmp_path: Path) -> None:
 @pytest.fixture
 def user(stand: Stand, tmp_path: Path) -> Installation:
     urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
-    return Installation(tmp_path / "user", **urls)
+    return stand.owned(Installation(tmp_path / "user", **urls))
 
 
 def test_a_replica(stand: Stand, user: Installation) -> None:

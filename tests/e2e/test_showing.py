@@ -71,9 +71,11 @@ def shown(place: Stand) -> Iterator[ExperimentController]:
 
 
 @pytest.fixture
-def user(place: Stand, tmp_path: Path) -> Installation:
+def user(place: Stand, tmp_path: Path) -> Iterator[Installation]:
     urls = {name: url for name, url in place.environment.items() if name.endswith("_URL")}
-    return Installation(tmp_path, **urls)
+    made = Installation(tmp_path, **urls)
+    yield made
+    made.close()
 
 
 def data_of(page: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 @pytest.fixture
 def user(stand: Stand, tmp_path: Path) -> Installation:
     urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
-    return Installation(tmp_path / "user", **urls)
+    return stand.owned(Installation(tmp_path / "user", **urls))
 
 
 def test_it_shows_workers_queues_and_runs(stand: Stand, user: Installation) -> None:

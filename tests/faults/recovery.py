@@ -88,7 +88,7 @@ def _redis_back(away: float) -> float:
         time.sleep(1.1)  # so that it is in the log that is written down each second
         stand.stop_redis(signal.SIGKILL)
         stand.socket.unlink(missing_ok=True)
-        time.sleep(away)
+        time.sleep(away)  # Redis is this long away
         stand.start_redis()
         back = time.time()
         until(lambda: _began(witness, late), 60.0, "it did not start")

@@ -22,7 +22,7 @@ SLEEPS = "import time; time.sleep(300)"
 def clean(stand: Stand, *arguments: str | Path, **environment: str) -> Done:
     folder = stand.folder / "user"
     settings = {**stand.environment, **environment}
-    made = Installation(folder, **settings)
+    made = stand.owned(Installation(folder, **settings))
     made.environment["HOME"] = str(stand.home)
     return made.nepiq("clean", *arguments)
 

@@ -83,8 +83,8 @@ def test_a_clock_that_goes_wrong_stops_the_worker_from_taking_steps(tmp_path: Pa
         worker = stand.start_worker("wrong", **clock(tmp_path, "+0s"))
         (tmp_path / "clock").write_text("+8s")
         until(lambda: info(stand, "wrong").paused, 15.0, "it does not see its clock")
-        until(lambda: "Canceling queue nepiq\n" in worker.text(), 5.0, "it consumes")
-        told = Installation(tmp_path / "user", **stand.environment).nepiq("doctor")
+        until(lambda: "Canceling queue nepiq\n" in worker.text(), 20.0, "it consumes")
+        told = stand.owned(Installation(tmp_path / "user", **stand.environment)).nepiq("doctor")
         assert told.code == 3
         assert "wrong@here" in told.out
         assert "8 s ahead of Redis" in told.out

@@ -22,7 +22,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 
 def begin(stand: Stand, **environment: str) -> Process:
-    user = Installation(stand.folder / "user", **stand.environment)
+    user = stand.owned(Installation(stand.folder / "user", **stand.environment))
     return user.begin("worker", "--name", "w", **environment)
 
 
@@ -78,6 +78,6 @@ def test_what_cannot_begin_is_not_tried_again(stand: Stand) -> None:
     assert done.code == 1
     assert "no_such_module" in done.err
     assert "started again" not in done.err
-    user = Installation(stand.folder / "user", **stand.environment)
+    user = stand.owned(Installation(stand.folder / "user", **stand.environment))
     assert user.nepiq("worker", "--", "--no-such-option").code == 2
     assert user.nepiq("worker", NEPIQ_CLOCK_LIMIT="-1").code == 3

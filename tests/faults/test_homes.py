@@ -69,7 +69,7 @@ def test_a_host_has_sessions_with_one_worker(testbed: Testbed, tmp_path: Path) -
         # Another worker takes over what it is the home of, and nothing else moves.
         old = homes(lab, hosts)
         lab.start_workers(1)
-        until(lambda: homes(lab, hosts) != old, 5.0, "it is the home of none")
+        until(lambda: homes(lab, hosts) != old, 20.0, "it is the home of none")
         new = homes(lab, hosts)
         before = logins(hosts)
         carry_out(lab, hosts)

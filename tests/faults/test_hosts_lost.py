@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -141,9 +140,8 @@ def test_cut_for_30_s(lab: Lab) -> None:
             f"\nafter the cut: ends seen within {seen:.1f} s, starts {started:.1f} s, release "
             f"{released:.1f} s; an untouched host was {max(late) * 1e3:.0f} ms late at most"
         )
-        # 81 starts are due together, and a machine that is busy with other tests delays everything.
-        assert max(late) < 5.0
-        assert statistics.median(late) < 1.0
+        # 81 starts are due together; one that waited for a host that is cut off would be 15 s late.
+        assert max(late) < 15.0
         guids = [*course.longer, *course.during, *course.begun]
         assert lab.history(ec.run_id, guids) == dict.fromkeys(guids, REPEATED)
         assert [ec.get(guid, "exitCode") for guid in course.during] == [0, 1, 2, 3] * 2

@@ -59,7 +59,7 @@ def test_worker_killed(tmp_path: Path, fault: str) -> None:
         doomed = stand.start_worker("doomed", NEPIQ_FAULT=every)
         stand.start_worker("other", NEPIQ_FAULT="looking=2.0")  # the doomed one watches first
         took, _ = run_graph(stand, seed=2, limit=90.0)
-        assert doomed.ended(1.0) == -signal.SIGKILL
+        assert doomed.ended() == -signal.SIGKILL
         assert took <= undisturbed + 20.0
 
 

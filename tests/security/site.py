@@ -85,7 +85,7 @@ class Site(Stand):
     def user(self, folder: Path, **environment: str) -> Installation:
         """Somebody whose environment names this site."""
         mine = {name: text for name, text in self.environment.items() if name.startswith("NEPIQ_")}
-        return Installation(folder, **{**mine, **environment})
+        return self.owned(Installation(folder, **{**mine, **environment}))
 
     def redis(self) -> Redis:
         """The Redis user that clients and workers are."""

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,25 @@ def bearers(mark: str) -> list[int]:
             if wanted in path.read_bytes().split(b"\0"):
                 found.append(int(path.parent.name))
     return found
+
+
+def left_by(pids: Collection[int]) -> list[str]:
+    """What beds of some processes left on this machine.
+
+    Args:
+        pids: processes that used to have beds.
+    """
+    if not STATE.is_dir():
+        return []
+    with _locked():
+        found = []
+        for path in sorted(STATE.glob("*.json")):
+            mark = json.loads(path.read_text())["mark"]
+            if int(mark.split(".")[1]) in pids:
+                found.append(f"a test bed: {path}, processes {bearers(mark)}")
+        links = Path("/sys/class/net").glob("nepiq[0-9]*")
+        numbers = [path.name.removeprefix("nepiq") for path in links]
+        return found + [f"link nepiq{n}" for n in numbers if not (STATE / f"{n}.json").exists()]
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""What can go wrong, each as a function that does it, waits, and undoes it."""
+"""What can go wrong, each as a function that does it, waits, and undoes it.
+
+What goes wrong on hosts while nobody loses power is in ``hosts.py``.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from tests.testbed import Host
 
 from nepiq.controller.engine.broker import make_app
 from nepiq.controller.engine.stack import broker_url, connect
@@ -29,12 +34,17 @@ class Damage:
     Attributes:
         rebooted: names of hosts.
         orphaned: ``run.guid`` of applications whose supervisor was killed.
+        odd: names of hosts that did not answer as a host does, or had no room: what is on them
+            may fail, with a reason.
         told: what was done when, for people.
+        broken: faults that could not be carried out, and why.
     """
 
     rebooted: set[str] = field(default_factory=set)
     orphaned: set[str] = field(default_factory=set)
+    odd: set[str] = field(default_factory=set)
     told: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -46,6 +56,7 @@ class Weather:
         rng: draws whom it hits.
         damage: notes what it did.
         run_id: the run.
+        small: the host whose disk is small, if there is one; it is not rebooted.
         over: the storm is called off.
     """
 
@@ -53,6 +64,7 @@ class Weather:
     rng: random.Random
     damage: Damage
     run_id: str
+    small: Host | None
     over: threading.Event
 
 
@@ -98,6 +110,19 @@ def stop_worker(worker: WorkerMachine, weather: Weather) -> str:
         wait(PAUSED, weather.over)
         worker.signal(signal.SIGCONT)
     return f"{worker.name} stopped for {PAUSED:g} s"
+
+
+@_on_a_worker
+def pause_worker(worker: WorkerMachine, weather: Weather) -> str:
+    """A worker machine sleeps, as a laptop does, and wakes up while the run goes on."""
+    seconds = weather.rng.uniform(20.0, 90.0)
+    with worker.out_of_order():
+        worker.signal(signal.SIGSTOP)
+        time.sleep(seconds)  # also if the rest of the storm is over: what it does then is tested
+        worker.signal(signal.SIGCONT)
+        # All that it was about to do when it fell asleep it does now, and the run still lasts.
+        time.sleep(5.0)
+    return f"{worker.name} slept for {seconds:.0f} s"
 
 
 @_on_a_worker
@@ -186,7 +211,7 @@ def tamper_with_queue(weather: Weather) -> str:
 
 def reboot_host(weather: Weather) -> str:
     """A host loses its power, and comes back."""
-    host = weather.rng.choice(weather.site.hosts)
+    host = weather.rng.choice([host for host in weather.site.hosts if host is not weather.small])
     weather.damage.rebooted.add(host.name)
     silently = weather.rng.random() < 0.5
     if silently:

@@ -23,6 +23,11 @@ WORKERS = 3
 KINDS = "tests.faults.storm.kinds"
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
+#: MB that a worker has in memory at most, whatever hosts send. An idle one has about 120.
+MEMORY = 400
+#: MB at which a worker is killed, so that it does not take this machine down.
+_TOO_MUCH = 1000
+
 _REDIS = 6379
 _PROXY = 6380
 
@@ -36,6 +41,9 @@ class WorkerMachine:
         command: the worker.
         environment: its environment.
         log: where it logs.
+
+    Attributes:
+        memory: the most that any of its workers had in memory, in MB.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class WorkerMachine:
         self.host = host
         self.log = log
         self.deaths = 0
+        self.memory = 0
         self.stopped = False
         self._command = command
         self._environment = environment
@@ -76,6 +85,18 @@ class WorkerMachine:
         yield
         self.stopped = False
 
+    def weigh(self) -> None:
+        """Note how much it has had in memory; its peak is kept by the kernel while it lives."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        with suppress(OSError):
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    self.memory = max(self.memory, int(line.split()[1]) // 1024)
+        if self.memory > _TOO_MUCH:
+            process.kill()
+
     def look(self) -> None:
         """Start it again if it is dead."""
         if self._process is not None and self._process.poll() is not None:
@@ -84,6 +105,7 @@ class WorkerMachine:
 
     def end(self) -> None:
         """End it for good."""
+        self.weigh()
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGCONT)
@@ -151,8 +173,9 @@ class Site:
                 process.wait()
 
     def _keep(self) -> None:
-        while not self._over.wait(0.5):
+        while not self._over.wait(0.2):
             for worker in self.workers:
+                worker.weigh()
                 worker.look()
 
     # -- Redis ------------------------------------------------------------------------------

@@ -15,13 +15,13 @@ from tests.testbed import Testbed
 from nepiq.controller import ExperimentController, RedisUnreachable, WaitTimeout
 
 from . import experiment, kinds  # noqa: F401 - the types must be known here too
-from .faults import FAULTS, Damage, Fault, Weather
-from .site import FAKETIME, HOSTS, WORKERS, Site
+from .faults import Damage, Fault, Weather
+from .forecast import Forecast
+from .hosts import make_small
+from .site import HOSTS, MEMORY, WORKERS, Site
 
 MACHINES = HOSTS + 1 + WORKERS
 _PATIENCE = 240.0
-_SPAN = 22.0
-_KEPT = 3.0
 _MESSAGES = 3.0
 
 
@@ -37,6 +37,7 @@ class Outcome:
         deaths: how many workers died.
         messages: messages per step.
         failed: applications that did not end well, as is allowed after such faults.
+        memory: the most that a worker had in memory, in MB.
     """
 
     seed: int
@@ -46,57 +47,28 @@ class Outcome:
     deaths: int = 0
     messages: float = 0.0
     failed: int = 0
+    memory: int = 0
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """What a seed says before anything has begun. Whom faults hit is drawn when they come.
-
-    Attributes:
-        skew: seconds by which the clock of one worker machine is ahead.
-        poisoned: the experiment has a start that kills its worker.
-        faults: each with the seconds after the deployment at which it comes, in that order.
-    """
-
-    skew: float
-    poisoned: bool
-    faults: tuple[tuple[float, Fault], ...]
-
-    @classmethod
-    def drawn(cls, rng: random.Random) -> Forecast:
-        """Draw one; the same seed gives the same."""
-        skew = 2.0 if rng.random() < 0.4 and FAKETIME.exists() else 0.0
-        poisoned = rng.random() < 0.4
-        faults = [(rng.uniform(_KEPT, _SPAN), rng.choice(FAULTS)) for _ in range(rng.randint(4, 7))]
-        return cls(skew, poisoned, tuple(sorted(faults, key=_at)))
-
-    @property
-    def conditions(self) -> list[str]:
-        """What holds from the beginning, for people."""
-        told = [f"clock of m1 {self.skew:+g} s"] if self.skew else []
-        return [*told, *(["a start that kills its worker"] if self.poisoned else [])]
-
-    def __str__(self) -> str:
-        """All of it, for people."""
-        coming = [f"{at:.1f} s {fault.__name__}" for at, fault in self.faults]
-        return "; ".join([*self.conditions, *coming])
-
-
-def storm(seed: int, bed: Testbed, folder: Path) -> Outcome:
+def storm(seed: int, bed: Testbed, folder: Path, *, more: bool = True) -> Outcome:
     """Carry one out.
 
     Args:
         seed: says which faults come when, and what they hit.
         bed: the machines, fresh.
         folder: where logs go.
+        more: with what was added to the first faults; see :class:`Forecast`.
     """
     rng = random.Random(seed)
-    forecast = Forecast.drawn(rng)
+    forecast = Forecast.drawn(seed, rng, HOSTS, more=more)
     outcome = Outcome(seed, faults=forecast.conditions)
     with Site(folder, bed, forecast.skew) as site:
         ec = ExperimentController(f"storm-{seed}", settings=site.settings, quiet=True)
-        described = experiment.describe(ec, list(site.hosts), rng, poisoned=forecast.poisoned)
-        weather = Weather(site, rng, Damage(), ec.run_id, threading.Event())
+        small = site.hosts[forecast.small] if forecast.small >= 0 else None
+        if small is not None:
+            make_small(small)
+        described = experiment.describe(ec, list(site.hosts), rng, forecast)
+        weather = Weather(site, rng, Damage(), ec.run_id, small, threading.Event())
         try:
             _carry_out(ec, described, weather, forecast.faults, outcome)
             _judge(ec, described, weather, outcome)
@@ -105,6 +77,10 @@ def storm(seed: int, bed: Testbed, folder: Path) -> Outcome:
         finally:
             outcome.deaths = sum(worker.deaths for worker in site.workers)
             outcome.faults += weather.damage.told
+            outcome.problems += weather.damage.broken
+            outcome.memory = max(worker.memory for worker in site.workers)
+            if outcome.memory > MEMORY:
+                outcome.problems.append(f"{outcome.memory} MB in memory of a worker")
             ec.close()
     return outcome
 
@@ -149,10 +125,6 @@ def _judge(
     outcome.failed = len(ec.failures)
 
 
-def _at(item: tuple[float, Fault]) -> float:
-    return item[0]
-
-
 def _later(weather: Weather, at: float, fault: Fault) -> threading.Thread:
     """Let a fault come at its time."""
     began = at
@@ -163,7 +135,8 @@ def _later(weather: Weather, at: float, fault: Fault) -> threading.Thread:
         try:
             told = fault(weather)
         except Exception as error:  # noqa: BLE001 - a fault that fails must be seen
-            told = f"{fault.__name__}: {type(error).__name__}: {error}"
+            weather.damage.broken.append(f"{fault.__name__}: {type(error).__name__}: {error}")
+            return
         if told:
             weather.damage.told.append(told)
 

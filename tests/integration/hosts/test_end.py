@@ -108,7 +108,7 @@ def test_term_comes_once(rig: Rig) -> None:
 def test_an_end_at_the_same_moment(rig: Rig, delay: float) -> None:
     for guid in range(5, 9):
         rig.host(guid).supervise("exec sleep 0.03")
-        time.sleep(delay)
+        time.sleep(delay)  # what is tested is an end at any moment
         rig.host(guid).end()
         ended = how_it_ended(rig, guid)
         assert (ended.code, ended.outcome) in {(0, "FINISHED"), (0, "STOPPED"), (143, "STOPPED")}

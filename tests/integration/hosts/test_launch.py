@@ -66,7 +66,7 @@ def test_codes_that_are_fine(rig: Rig) -> None:
 
 def test_a_living_launch_is_adopted(rig: Rig) -> None:
     first = rig.host(5).supervise("echo $$; exec sleep 60")
-    time.sleep(0.2)
+    time.sleep(0.2)  # by this its age grows
     second = rig.host(5).supervise("echo $$; exec sleep 60")
     assert (first.adopted, second.adopted) == (False, True)
     assert first.age < second.age >= 0.19  # hundredths, as floats

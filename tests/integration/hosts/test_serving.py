@@ -81,7 +81,7 @@ def test_our_own_files_are_no_sign(rig: Rig) -> None:
 def test_age_counts_from_serving(rig: Rig) -> None:
     how = {"started_when": "output:up"}
     first = rig.host(5).supervise("sleep 0.5; echo up; exec sleep 60", **how)  # type: ignore[arg-type]
-    time.sleep(0.2)
+    time.sleep(0.2)  # by this its age grows
     second = rig.host(5).supervise("", **how)  # type: ignore[arg-type]
     plain = rig.host(5).supervise("")
     assert first.age < second.age >= 0.19  # hundredths, as floats
@@ -134,7 +134,7 @@ def test_adopters_wait_for_it_too(rig: Rig) -> None:
 def test_noted_while_nobody_asks(rig: Rig) -> None:
     cut_off(rig, "sleep 0.3; echo up; exec sleep 60", "output:up")
     until((rig.run_dir(5) / ".serving").exists)
-    time.sleep(0.3)
+    time.sleep(0.3)  # by this its age grows
     assert rig.host(5).supervise("", started_when="output:up").age >= 0.29  # a clock of hundredths
 
 

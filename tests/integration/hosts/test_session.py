@@ -191,7 +191,7 @@ def test_closing_wakes_reader_and_writer(place: Place) -> None:
     writer = threading.Thread(target=write)
     reader.start()
     writer.start()
-    time.sleep(0.05)
+    time.sleep(0.05)  # both wait by now, or begin on what is closed, which ends them too
     quiet.close()
     full.close()
     reader.join(5)

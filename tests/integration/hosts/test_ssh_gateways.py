@@ -171,14 +171,14 @@ def test_a_host_that_falls_silent_behind_its_gateway(
     remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TCP ends at the gateway, so the host itself is asked for signs of life."""
-    monkeypatch.setattr("nepiq.workers.hosts.ssh.wire.KEEPALIVE", 0.4)
+    monkeypatch.setattr("nepiq.workers.hosts.ssh.wire.KEEPALIVE", 0.7)
     session = remote.session(Login("private-1"))
     channel = session.open("cat")
-    threading.Event().wait(1.5)  # it answers, so it stays
+    threading.Event().wait(2.5)  # longer than it may say nothing: it answers, so it stays
     channel.send(b"here")
     assert next(channel.lines()) == b"here"
     remote.bed.private[0].cut()
-    with pytest.raises(HostUnreachable, match=r"no sign of life for 1\.2 s"):
+    with pytest.raises(HostUnreachable, match=r"no sign of life for 2\.1 s"):
         next(channel.lines())
 
 

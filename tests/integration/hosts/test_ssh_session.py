@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -325,11 +324,10 @@ def test_closing_while_connecting(remote: Remote) -> None:
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(execute, session)
         until(wires)
-        began = time.monotonic()
         session.close()
+        # Not what it would have said if it had gone on until its time was over.
         with pytest.raises(HostError, match="closed"):
-            future.result(5)
-        assert time.monotonic() - began < 2
+            future.result(20)
     until(lambda: not wires())
 
 
@@ -339,10 +337,9 @@ def test_others_do_not_wait_for_who_connects(remote: Remote) -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(execute, session)
         until(wires)
-        began = time.monotonic()
         with pytest.raises(HostUnreachable, match="still connecting"):
             session.execute("true", deadline=soon())
-        assert time.monotonic() - began < 2
+        assert not first.done()
         with pytest.raises(HostUnreachable, match="no SSH greeting"):
             first.result(10)
 
@@ -379,12 +376,17 @@ def switches() -> int:
     return total
 
 
+def sleeps_for_a_second() -> bool:
+    before = cpu_ticks(), switches()
+    time.sleep(1.0)  # this is the time in which nothing may happen
+    return (cpu_ticks(), switches()) == before
+
+
 def test_idle_connections_sleep(remote: Remote) -> None:
     sessions = [remote.session(Login(host.name)) for host in remote.bed.hosts]
     watches = [session.open("exec sleep 60") for session in sessions]
-    threading.Event().wait(0.3)  # what opening them brings is over
-    before = cpu_ticks(), switches()
-    threading.Event().wait(1.0)
-    assert (cpu_ticks(), switches()) == before
+    # What opening them brings is over when nothing happens for a second; who wakes up by a clock
+    # never lets one pass.
+    until(sleeps_for_a_second)
     for watch in watches:
         watch.close()

@@ -71,7 +71,7 @@ def test_memory_and_forgetting(stand: Stand) -> None:
     with pytest.raises(NotAllowed, match="is not released"):
         stack.forget(ec.run_id)
     ec.release()
-    user = Installation(stand.folder / "user", **stand.environment)
+    user = stand.owned(Installation(stand.folder / "user", **stand.environment))
     listed = json.loads(user.nepiq("ls", "--memory", "--json").out)
     assert [item["memory"] > 10_000 for item in listed] == [True]
     assert "kB" in user.nepiq("ls", "--memory", COLUMNS="120").out

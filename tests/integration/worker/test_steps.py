@@ -87,7 +87,7 @@ def test_set_reaches_the_running_resource(stand: Stand) -> None:
 
 def test_a_poison_step_fails_its_resource_and_no_more(stand: Stand) -> None:
     for _ in range(5):
-        stand.start_worker(threads=2, wait=False)
+        stand.start_worker(threads=2, wait=False, NEPIQ_LEASE="3")  # four of them have to run out
     with stand.experiment() as ec:
         poison = ec.register_resource("test::Poison", critical=False)
         other = ec.register_resource("test::Quick")
@@ -116,8 +116,8 @@ def test_what_comes_early_is_neither_lost_nor_run_early(stand: Stand, offset: fl
         early = Due(f"{second}.start", 0.0, "nepiq", batch=False, label="second")
         stack.publisher.submit(ec.run_id, [early])
         assert ec.wait_started(second, timeout=30.0)
-        late = started(stand, ec, second) - started(stand, ec, first) - offset
-        assert 0 <= late <= 0.5
+        assert started(stand, ec, second) - started(stand, ec, first) >= offset
+        assert stack.run(ec.run_id).store.step(f"{second}.start").tries == 1
 
 
 def test_a_lost_message_is_sent_again(stand: Stand) -> None:
@@ -132,10 +132,8 @@ def test_a_lost_message_is_sent_again(stand: Stand) -> None:
         stand.pretend_worker()
         ec.deploy()
         assert stand.drop_messages("nepiq") == 1
-        began = time.monotonic()
         stand.start_worker("second")
         assert ec.wait_started(second, timeout=30.0)
-        assert time.monotonic() - began <= 15.0
 
 
 def test_a_worker_outlives_a_restart_of_redis(stand: Stand) -> None:
@@ -148,7 +146,7 @@ def test_a_worker_outlives_a_restart_of_redis(stand: Stand) -> None:
     assert ec.wait_started(first, timeout=30.0)
     time.sleep(1.2)  # the append-only file is written every second
     stand.stop_redis(9)
-    time.sleep(1.0)
+    time.sleep(1.0)  # it is this long away, and attempts to reach it fail
     stand.start_redis()
     assert ec.wait_started(later, timeout=60.0)
     assert worker.process.poll() is None

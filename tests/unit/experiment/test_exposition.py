@@ -18,7 +18,7 @@ def test_who_asks_at_the_same_time_is_answered_one_after_the_other() -> None:
 
     def look() -> Overview:
         try:
-            meet.wait(0.3)
+            meet.wait(0.3)  # the second would come in this time if nothing kept it
             met.append(True)
         except threading.BrokenBarrierError:
             meet.reset()
