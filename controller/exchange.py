@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import stat
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .engine import transfer
+from .engine.regular import open_to_read, open_to_write, require_regular
 from .errors import (
     FileMissing,
     HostError,
-    InvalidValue,
     NepiqError,
     NotAllowed,
     TransferSilent,
@@ -107,18 +107,11 @@ def _to_all(
 def _checked(file: Path) -> int:
     """The length of a file that can be sent."""
     try:
-        with file.open("rb") as opened:
-            found = file.stat()
+        with open_to_read(file) as opened:
             opened.read(1)
-    except IsADirectoryError:
-        raise InvalidValue(
-            f"{file} is a directory", hint="pack it: tar -cf FILE.tar DIRECTORY"
-        ) from None
+            return os.fstat(opened.fileno()).st_size
     except OSError as error:
         raise _unreadable(file, error) from error
-    if not stat.S_ISREG(found.st_mode):
-        raise InvalidValue(f"{file} is no regular file", hint="copy it to a file first")
-    return found.st_size
 
 
 def _unreadable(file: Path, error: OSError) -> FileMissing:
@@ -166,6 +159,8 @@ def download(
     mark = hashlib.sha256(origin.encode()).hexdigest()[:8]
     copy = _Copy(Outputs(run), record, name, goal.with_name(f"{goal.name}.{mark}.part"), progress)
     try:
+        if goal.exists():
+            require_regular(goal, goal.stat().st_mode)
         try:
             copy.fill()
         except HostError:
@@ -197,11 +192,12 @@ class _Copy:
         """Write all of it, after what is there already."""
         kept = self.outputs.kept(self.record, self.name)
         if kept is not None:
-            self.part.write_bytes(kept)
+            with open_to_write(self.part) as file:
+                file.write(kept)
             return
         offset = 0
         try:
-            with self.part.open("ab+") as file:
+            with open_to_write(self.part, keep=True) as file:
                 digest, offset = _digest(file)
                 self._append(file, digest, offset)
         except TransferSilent:

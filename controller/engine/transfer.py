@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
+from .regular import open_to_read
 from .window import BLOCK, DATA, END, FAILURE, INFO, THANKS, Pulse, Receiver, Sender, Ways
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ def upload(
     queue = run.queue_of(guids[0])
     transfer = new_id()
     tries = _Tries(run, transfer, queue)
-    with source.open("rb") as file:
+    with open_to_read(source) as file:
         stat = os.fstat(file.fileno())
         reading = _Reading(file, source, stat)
         while True:

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
+from ...controller.engine.regular import open_to_read
 from ...controller.errors import CommandError, FileMissing, StartTimeout
 from ...controller.model.host import Facts, Launch, LineChannel, Result
 from . import streams
@@ -177,7 +178,10 @@ class ShellHost(Asking):
         body = "exec cat" if offset == 0 else f"tail -c +{int(offset) + 1}"
         body = body if length is None else f"{body.removeprefix('exec ')} | head -c {int(length)}"
         return self._look(
-            f"[ -e {file} ] || exit {MISSING}; exec <{file} || exit; {body}", f"read {path}"
+            f"[ -e {file} ] || exit {MISSING}; "
+            f"[ ! -p {file} ] || {{ echo 'it is a FIFO' >&2; exit 1; }}; "
+            f"exec <{file} || exit; {body}",
+            f"read {path}",
         )
 
     def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
@@ -191,7 +195,7 @@ class ShellHost(Asking):
             FileMissing: the worker machine cannot read it.
             HostError: the host cannot keep it, or it changed on the way.
         """
-        with self._on_worker(source), Path(source).open("rb") as file:
+        with self._on_worker(source), open_to_read(Path(source)) as file:
             digest = hashlib.sha256()
             length = os.fstat(file.fileno()).st_size
             with self.receive(path, mode=mode, length=length) as stream:

@@ -631,15 +631,23 @@ write() {
         rm -f "$part"
         fail 65 "$4 did not arrive whole"
     fi
+    replaceable "$path" || {
+        rm -f "$part"
+        fail 64 "$4 is no regular file"
+    }
     mv -f "$part" "$path" || exit
     echo ok
 }
+
+# replaceable PATH: may a file get this name? A FIFO, a socket or a device keeps it.
+replaceable() { [ ! -e "$1" ] || [ -f "$1" ]; }
 
 # settle GUID OCC PATH: make the directory of a file; its absolute name in $path and $folder.
 settle() {
     [ -d "$root/$1/$2" ] || mkdir -p "$root/$1/$2" || exit
     case $3 in /*) path=$3 ;; *) path=$root/$1/$2/$3 ;; esac
     [ ! -d "$path" ] || fail 64 "$3 is a directory"
+    replaceable "$path" || fail 64 "$3 is no regular file"
     folder=${path%/*}
     [ -d "$folder/" ] || said=$(mkdir -p "$folder" 2>&1) || fail 73 "$3: $(flat "${said##*: }")"
 }
@@ -679,6 +687,7 @@ receive() {
     kill $! 2>/dev/null
     [ -z "$have" ] || [ "$have" = "$sum" ] || drop 65 "$4 arrived changed"
     [ ! -e "$ended" ] || drop 75 "the run has ended here"
+    replaceable "$path" || drop 64 "$4 is no regular file"
     chmod "$5" "$part" && said=$(mv -f "$part" "$path" 2>&1) || drop 73 "$4: $(flat "${said##*: }")"
     rm -f "$root/transfer/$7"
     echo ok
