@@ -106,7 +106,9 @@ class Judged:
         return found[:most]
 
 
-class _Stream:
+class Stream:
+    """Bytes on their way to or from a host. A base class."""
+
     def __init__(self, talk: Judged) -> None:
         self._talk = talk
 
@@ -123,7 +125,7 @@ class _Stream:
         self.close()
 
 
-class Incoming(_Stream):
+class Incoming(Stream):
     """Bytes that a host is given: some may have come before, by another stream.
 
     Attributes:
@@ -179,7 +181,7 @@ class Incoming(_Stream):
         return self
 
 
-class Outgoing(_Stream):
+class Outgoing(Stream):
     """Bytes of a file of a host; iterate over it.
 
     Attributes:
