@@ -34,6 +34,7 @@
         ├── LoginRefused            it does not let the user in
         ├── CommandError            a command ended with a code that was not expected
         ├── FileMissing
+        ├── IsDirectory             a directory where a file is meant
         ├── StartTimeout            started_when was not met in time
         ├── DeadlineError           the step's deadline passed
         ├── Cancelled               the step was asked to stop (its run is being released)
@@ -332,6 +333,10 @@ def exit_hint(code: int | None) -> str:
 
 class FileMissing(HostError):
     """There is no such file on the host."""
+
+
+class IsDirectory(HostError):
+    """It is a directory, where a file is meant."""
 
 
 class StartTimeout(HostError):

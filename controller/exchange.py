@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import stat
+import itertools
+import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .engine import transfer
+from .engine.gathering import TREE, Gathered
+from .engine.regular import open_to_write, require_regular
+from .engine.sources import OneFile, Source, Tree, is_pattern, matching
 from .errors import (
     FileMissing,
     HostError,
     InvalidValue,
+    IsDirectory,
     NepiqError,
     NotAllowed,
+    TraceNotFound,
     TransferSilent,
     UploadFailed,
 )
 from .reports.outputs import Outputs
+from .unpacking import Unpacking, remove
 
 if TYPE_CHECKING:
     from .engine import Run
@@ -47,37 +56,39 @@ def upload(
     source: str | Path,
     path: str = "",
     progress: Progress = _silent,
-) -> None:
-    """Bring a file of this machine to the hosts of resources.
+) -> list[str]:
+    """Bring a file, a directory or what a pattern names to the hosts of resources.
 
     Hosts that the workers of one site reach get it together: it passes through Redis once.
 
     Args:
         run: the run.
         guids: the resources.
-        source: the file; its permissions go with it.
-        path: where to: relative to each resource's run directory, or absolute; the name of the
-            file by default.
+        source: the file, directory or pattern; permissions go with it.
+        path: where to: relative to each resource's run directory, or absolute. By default the
+            name of the file or directory; the run directory itself for a pattern.
         progress: called after each block.
 
+    Returns:
+        What was left out, and why.
+
     Raises:
-        FileMissing: this machine cannot read the file.
-        InvalidValue: it is no regular file.
+        FileMissing: this machine cannot read it, or nothing matches.
+        InvalidValue: it is a FIFO, a socket or a device.
         NotAllowed: the host of a resource is not deployed.
         NepiqError: what went wrong, if there is one resource.
         UploadFailed: some of several did not get it; says who did.
     """
     file = Path(source)
-    size = _checked(file)
-    goal = path or file.name
+    sent, size, goal = _source(file, path)
     groups: dict[str, list[ResourceRecord]] = {}
     for record in run.records(sorted(set(guids))):
         _require_host(run, record)
         groups.setdefault(run.queue_of(record.guid), []).append(record)
-    failed = _to_all(run, list(groups.values()), file, goal, lambda count: progress(count, size))
+    failed = _to_all(run, list(groups.values()), sent, goal, lambda count: progress(count, size))
     labels = [record.label for group in groups.values() for record in group]
     if not failed:
-        return
+        return sent.skipped if isinstance(sent, Tree) else []
     if len(labels) == 1:
         raise next(iter(failed.values()))
     raise UploadFailed(goal, [label for label in labels if label not in failed], failed)
@@ -86,7 +97,7 @@ def upload(
 def _to_all(
     run: Run,
     groups: Sequence[Sequence[ResourceRecord]],
-    file: Path,
+    source: Source,
     goal: str,
     said: Callable[[int], None],
 ) -> dict[str, NepiqError]:
@@ -95,11 +106,11 @@ def _to_all(
     def send(group: Sequence[ResourceRecord]) -> dict[str, NepiqError]:
         labels = {record.guid: record.label for record in group}
         try:
-            found = transfer.upload(run, list(labels), file, goal, said=said)
+            found = transfer.upload(run, list(labels), source, goal, said=said)
         except HostError as error:
             return dict.fromkeys(labels.values(), error)
         except OSError as error:
-            return dict.fromkeys(labels.values(), _unreadable(file, error))
+            return dict.fromkeys(labels.values(), _unreadable(error.filename or goal, error))
         return {labels[guid]: error for guid, error in found.items()}
 
     if len(groups) == 1:
@@ -108,24 +119,22 @@ def _to_all(
         return {label: error for found in pool.map(send, groups) for label, error in found.items()}
 
 
-def _checked(file: Path) -> int:
-    """The length of a file that can be sent."""
+def _source(file: Path, path: str) -> tuple[Source, int, str]:
+    """What is sent, how many bytes that are, and where it goes."""
     try:
-        with file.open("rb") as opened:
-            found = file.stat()
-            opened.read(1)
-    except IsADirectoryError:
-        raise InvalidValue(
-            f"{file} is a directory", hint="pack it: tar -cf FILE.tar DIRECTORY"
-        ) from None
+        if is_pattern(str(file)) and not os.path.lexists(file):
+            source: Source = matching(str(file))
+            goal = path or "."
+        else:
+            source = Tree.of(file) if file.is_dir() else OneFile(file)
+            goal = path or file.name or file.resolve().name
+        with contextlib.closing(source.open()) as opened:
+            return source, opened.size, goal
     except OSError as error:
         raise _unreadable(file, error) from error
-    if not stat.S_ISREG(found.st_mode):
-        raise InvalidValue(f"{file} is no regular file", hint="copy it to a file first")
-    return found.st_size
 
 
-def _unreadable(file: Path, error: OSError) -> FileMissing:
+def _unreadable(file: Path | str, error: OSError) -> FileMissing:
     return FileMissing(f"cannot read {file} on this machine: {error.strerror}")
 
 
@@ -141,45 +150,116 @@ def _require_host(run: Run, record: ResourceRecord) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """What a download has brought.
+
+    Attributes:
+        path: the file or directory.
+        skipped: what was left out of a directory, and why.
+    """
+
+    path: Path
+    skipped: Sequence[str] = ()
+
+
 def download(
     run: Run, guid: int, name: str, path: str | Path, progress: Progress = _silent
-) -> None:
-    """Bring a trace, or a file of the run directory, to this machine.
+) -> Arrived:
+    """Bring a trace, or files or directories of the run directory, to this machine.
 
     It is written beside its place, under a name that ends in ``.part``, and gets its own name
-    when all is there. A part that an earlier call for the same file left is gone on with.
+    when all is there. A part of a file that an earlier call left is gone on with.
 
     Args:
         run: the run.
         guid: the resource.
-        name: a trace, or a path relative to the run directory.
-        path: the file to write, or a directory to write it into.
+        name: a trace; a path relative to the run directory, of a file or a directory; a pattern.
+        path: the file or directory to write, or a directory to write it into; for a pattern,
+            the directory.
         progress: called after each block.
 
     Raises:
-        TraceNotFound: there is no such trace or file.
-        FileMissing: this machine cannot write the file.
+        TraceNotFound: there is no such trace, file or directory, or nothing matches.
+        FileMissing: this machine cannot write it.
         HostError: it was changed while it was read; nothing is left of it.
-        InvalidValue: ``name`` cannot be the path of a file.
+        InvalidValue: ``name`` cannot be the path of a file, or what is there at ``path`` is in
+            the way.
     """
     transfer.check_path(name)
     record = run.record(guid)
-    goal = Path(path)
-    goal = goal / Path(name).name if goal.is_dir() else goal
-    origin = "/".join(map(str, (run.run_id, guid, record.occ, name)))
+    outputs = Outputs(run)
+    if name != ".":
+        try:
+            return Arrived(_file(outputs, record, name, Path(path), progress))
+        except IsDirectory:
+            pass
+        except TraceNotFound:
+            if not is_pattern(name):
+                raise
+    return _tree(outputs, record, name, Path(path), progress)
+
+
+def _file(
+    outputs: Outputs, record: ResourceRecord, name: str, path: Path, progress: Progress
+) -> Path:
+    goal = path / Path(name).name if path.is_dir() else path
+    origin = "/".join(map(str, (outputs.run.run_id, record.guid, record.occ, name)))
     mark = hashlib.sha256(origin.encode()).hexdigest()[:8]
     try:
+        if goal.exists() and not goal.is_dir():
+            require_regular(goal, goal.stat().st_mode)
         with _own(goal.with_name(f"{goal.name}.{mark}.part")) as part:
-            copy = _Copy(Outputs(run), record, name, part, progress)
+            copy = _Copy(outputs, record, name, part, progress)
             try:
                 copy.fill()
+            except IsDirectory:
+                raise
             except HostError:
                 if not copy.stale:
                     raise
                 copy.fill()
             copy.part.replace(goal)
     except OSError as error:
-        raise FileMissing(f"cannot write {goal} on this machine: {error.strerror}") from error
+        raise _unwritable(goal, error) from error
+    return goal
+
+
+def _tree(
+    outputs: Outputs, record: ResourceRecord, name: str, path: Path, progress: Progress
+) -> Arrived:
+    """Bring a directory, or what matches a pattern."""
+    found: list[Gathered] = []
+    blocks = outputs.gather(record, name, told=found.append)
+    try:
+        # What cannot be had is told before anything is made.
+        first = next(blocks, b"")
+        into = found[0].kind == TREE and name != "." and path.is_dir()
+        goal = path / Path(name).name if into else path
+        if os.path.lexists(goal) and not goal.is_dir():
+            raise InvalidValue(f"{goal} is no directory", hint="remove it, or name another place")
+        beside = goal if goal.is_dir() else goal.parent
+        stage = Path(tempfile.mkdtemp(prefix=".nepiq.", suffix=".part", dir=beside))
+        try:
+            unpacking = Unpacking(
+                itertools.chain([first], blocks),
+                stage,
+                lambda count: progress(count, max(count, found[0].size)),
+            )
+            unpacking.unpack()
+            unpacking.move(goal)
+        finally:
+            remove(stage)
+    except OSError as error:
+        raise _unwritable(error.filename or path, error) from error
+    finally:
+        blocks.close()
+    sockets = [f"sockets: {found[0].sockets}"] if found[0].sockets else []
+    return Arrived(goal, [*unpacking.skipped, *sockets])
+
+
+def _unwritable(path: Path | str, error: OSError) -> FileMissing:
+    return FileMissing(f"cannot write {path} on this machine: {error.strerror}")
 
 
 @contextmanager
@@ -217,11 +297,12 @@ class _Copy:
         """Write all of it, after what is there already."""
         kept = self.outputs.kept(self.record, self.name)
         if kept is not None:
-            self.part.write_bytes(kept)
+            with open_to_write(self.part) as file:
+                file.write(kept)
             return
         offset = 0
         try:
-            with self.part.open("ab+") as file:
+            with open_to_write(self.part, keep=True) as file:
                 digest, offset = _digest(file)
                 self._append(file, digest, offset)
         except TransferSilent:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from .model.traces import TraceAttr
 
 if TYPE_CHECKING:
     from .logs import LogLine
+
+
+log = logging.getLogger("nepiq.experiment")
 
 
 class Exchanging(Describing):
@@ -50,17 +54,22 @@ class Exchanging(Describing):
             )
 
     def upload(self, guids: Targets, source: str | Path, path: str = "") -> None:
-        """Bring a file of this machine to the hosts of resources, before they start or later.
+        """Bring files of this machine to the hosts of resources, before they start or later.
 
         Args:
             guids: the resources, nodes or applications; their hosts must be deployed.
-            source: the file; its permissions go with it.
-            path: where to: relative to each resource's run directory, or absolute; the name of
-                the file by default.
+            source: a file; a directory, with all that is in it; or a pattern, as ``conf/*.txt``.
+                Permissions go with them, and the times of what is in a directory. Links in it
+                stay links; those that lead out of it, FIFOs and the like are left out, which is
+                logged.
+            path: where to: relative to each resource's run directory, or absolute. The name of
+                the file or directory by default. What matches a pattern goes into the directory
+                ``path``, by default the run directory itself, under its name from the first
+                wildcard on. What a directory has already is added to.
 
         Raises:
-            FileMissing: this machine cannot read the file.
-            InvalidValue: it is no regular file.
+            FileMissing: this machine cannot read it, or nothing matches the pattern.
+            InvalidValue: it is a FIFO, a socket or a device.
             NotAllowed: the host of a resource is not deployed.
             HostError: a host cannot keep it, or it was changed on the way.
             UploadFailed: some of several did not get it; ``done`` and ``failed`` say who.
@@ -72,27 +81,38 @@ class Exchanging(Describing):
             return
         runs = [self._live.required(guid).run for guid in wanted]
         with contact():
-            upload(runs[0], wanted, source, path)
+            _complain(str(source), upload(runs[0], wanted, source, path))
 
-    def download(self, guid: Target, name: str, path: str | Path) -> None:
-        """Bring an output of a resource, of any size, to this machine.
+    def download(self, guid: Target, name: str, path: str | Path) -> Path:
+        """Bring outputs of a resource, of any size, to this machine.
 
         Args:
             guid: the resource.
-            name: a trace, or a path relative to the run directory.
-            path: the file to write, or a directory to write it into. What a call that was broken
-                off has left beside it is gone on with.
+            name: a trace, or a path relative to the run directory: of a file; of a directory,
+                with all that is in it (``.`` for the run directory); or a pattern, as
+                ``logs/*.log``. What a directory holds keeps its permissions and times. Links in
+                it stay links; those that lead out of it, FIFOs and the like are left out, which
+                is logged.
+            path: the file or directory to write, or a directory to write it into. What matches a
+                pattern goes into the directory ``path``, which is made, under its name from the
+                first wildcard on. What a directory has already is added to. What a call for a
+                file has left beside it when it was broken off is gone on with.
+
+        Returns:
+            The file or directory; for a pattern, the directory that has what matches.
 
         Raises:
             TraceNotFound: there is no such trace or file; the message lists what there is.
-            FileMissing: this machine cannot write the file.
+            FileMissing: this machine cannot write it.
             HostError: it was changed while it was read, or nobody sends it.
         """
         from .exchange import download
 
         known = self.find(guid)
         with contact():
-            download(self._live.required(known).run, known, name, path)
+            found = download(self._live.required(known).run, known, name, path)
+        _complain(name, found.skipped)
+        return found.path
 
     def logs(self, guids: Targets | None = None, follow: bool = False) -> Iterator[LogLine]:
         """Yield what applications print, as (label, stream, line).
@@ -110,3 +130,10 @@ class Exchanging(Describing):
         wanted = None if guids is None else self._resolve(guids)
         link = self._live.required(wanted[0]) if wanted else self._live.link
         return iter(()) if link is None else logs(link.run, wanted, follow=follow)
+
+
+def _complain(name: str, skipped: Sequence[str]) -> None:
+    if skipped:
+        from .unpacking import told
+
+        log.warning("left out of %s: %s", name, told(skipped))

@@ -15,11 +15,23 @@ def fetch(
     files.fetch(runtime.current(), run_id, guid, path, name, offset, length, since)
 
 
+@shared_task(name="nepiq.gather")
+def gather(run_id: str, guid: int, path: str, name: str, offset: int, listing: bool) -> None:
+    """Send a directory of a resource's host, or a list of what it holds."""
+    files.gather(runtime.current(), run_id, guid, path, name, offset, listing)
+
+
 @shared_task(name="nepiq.place")
 def place(
-    run_id: str, guids: list[int], path: str, mode: int, length: int, transfer: str, name: str
+    run_id: str,
+    guids: list[int],
+    path: str,
+    mode: int | None,
+    length: int,
+    transfer: str,
+    name: str,
 ) -> None:
-    """Take a file, and put it on the hosts of resources."""
+    """Take a file or an archive, and put it on the hosts of resources."""
     files.place(runtime.current(), run_id, guids, path, mode, length, transfer, name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import math
@@ -105,12 +106,46 @@ def fetch(
             _tell(sender, pulse, error)
 
 
+def gather(
+    runtime: Runtime, run_id: str, guid: int, path: str, name: str, offset: int, listing: bool
+) -> None:
+    """Send a directory of a resource's host, as an archive or a list, to the client that asked.
+
+    Args:
+        runtime: this worker's.
+        run_id: the run.
+        guid: whose.
+        path: relative to the resource's run directory; a directory or a pattern.
+        name: names the try of the transfer.
+        offset: how many bytes of the archive are known.
+        listing: a list of what it holds instead.
+    """
+    ways = Ways(run_id, name)
+    with runtime.metrics.transfer("gather"), _pulse(runtime, ways) as pulse:
+        if not pulse.present():
+            return
+        sender = Sender(runtime.redis, ways, pulse)
+        gone = threading.Event()
+        pulse.on_lost(gone.set)
+        digest = hashlib.sha256()
+        try:
+            host = host_of(runtime, runtime.run(run_id), guid, gone)
+            with host.gather(path, offset=offset, listing=listing) as stream:
+                sender.tell(INFO, {"facts": asdict(stream.facts), "before": stream.before})
+                for block in gathered(stream):
+                    digest.update(block)
+                    sender.send(DATA, block)
+                sender.tell(END, {"sha256": digest.hexdigest()})
+        except errors.NepiqError as error:
+            _tell(sender, pulse, error)
+
+
 def place(
     runtime: Runtime,
     run_id: str,
     guids: Sequence[int],
     path: str,
-    mode: int,
+    mode: int | None,
     length: int,
     transfer: str,
     name: str,
@@ -122,7 +157,7 @@ def place(
         run_id: the run.
         guids: the resources.
         path: where to, relative to each one's run directory, or absolute.
-        mode: its permissions.
+        mode: its permissions; None for an archive, which hosts unpack.
         length: how many bytes it has.
         transfer: names the transfer; a host goes on with what it has of it.
         name: names the try.
@@ -188,7 +223,7 @@ def _opener(
     guid: int,
     gone: threading.Event,
     path: str,
-    mode: int,
+    mode: int | None,
     length: int,
     transfer: str,
 ) -> Callable[[], Incoming]:

@@ -44,7 +44,7 @@ class Metrics:
         """Leases were renewed; ``answers`` says ``ok``, ``lost`` or ``cancel`` of each."""
 
     def transfer(self, kind: str) -> AbstractContextManager[object]:
-        """Something is on its way while the block runs: ``fetch``, ``place`` or ``follow``."""
+        """Something is on its way while the block runs: ``fetch``, ``gather``, ``place`` or ``follow``."""
         return nullcontext()
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class Exposed(Metrics):
             self._duration.labels(action)
             for outcome in OUTCOMES:
                 self._steps.labels(action, outcome)
-        for kind in ("fetch", "place", "follow"):
+        for kind in ("fetch", "gather", "place", "follow"):
             self._transfers.labels(kind)
         self._ask(
             "nepiq_worker_slots",

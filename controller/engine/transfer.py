@@ -7,17 +7,17 @@ arrives is compared, by SHA-256, with what the other end says that it sent.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from .sources import Opened, Source
 from .window import BLOCK, DATA, END, FAILURE, INFO, THANKS, Pulse, Receiver, Sender, Ways
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-class _Tries:
+class Tries:
     """The tries of one transfer: each has keys of its own, so that no stale message gets in."""
 
     def __init__(self, run: Run, name: str, queue: str) -> None:
@@ -141,7 +141,7 @@ def fetch(
     """
     check_path(path)
     queue = run.queue_of(guid)
-    tries = _Tries(run, new_id(), queue)
+    tries = Tries(run, new_id(), queue)
     taking = _Taking(path, offset, length, before, told)
     while True:
         at = taking.offset
@@ -234,7 +234,7 @@ class Follow:
             HostError: the host cannot be reached, or no longer.
         """
         run, queue = self._run, self._run.queue_of(self._node)
-        with _Tries(run, new_id(), queue).next() as (ways, pulse, name):
+        with Tries(run, new_id(), queue).next() as (ways, pulse, name):
             self._receiver = receiver = Receiver(run.store.redis, ways, pulse)
             args = [run.run_id, self._node, list(self._files), name]
             run.call("nepiq.follow", queue, args, f"follow the outputs on node {self._node}")
@@ -255,17 +255,17 @@ class Follow:
 def upload(
     run: Run,
     guids: Sequence[int],
-    source: Path,
+    source: Source,
     path: str,
     *,
     said: Said = lambda count: None,
 ) -> dict[int, errors.NepiqError]:
-    """Bring a file to the hosts of resources that one queue leads to; it is sent once for all.
+    """Bring a file or tree to the hosts of resources that one queue leads to, sent once for all.
 
     Args:
         run: the run.
         guids: the resources.
-        source: the file; its permissions go with it.
+        source: what to send.
         path: where to, relative to each resource's run directory, or absolute.
         said: called with how many bytes have been sent.
 
@@ -279,16 +279,14 @@ def upload(
     check_path(path)
     queue = run.queue_of(guids[0])
     transfer = new_id()
-    tries = _Tries(run, transfer, queue)
-    with source.open("rb") as file:
-        stat = os.fstat(file.fileno())
-        reading = _Reading(file, source, stat)
+    tries = Tries(run, transfer, queue)
+    with contextlib.closing(source.open()) as opened:
+        reading = _Reading(opened)
         while True:
             at = reading.sent
             try:
                 with tries.next() as (ways, pulse, name):
-                    mode = stat.st_mode & 0o7777
-                    form = [path, mode, stat.st_size, transfer, name]
+                    form = [path, opened.mode, opened.size, transfer, name]
                     args = [run.run_id, list(guids), *form]
                     run.call("nepiq.place", queue, args, f"place {path} of resource {guids[0]}")
                     return _sent(Sender(run.store.redis, ways, pulse), reading, said)
@@ -319,28 +317,29 @@ def _sent(sender: Sender, reading: _Reading, said: Said) -> dict[int, errors.Nep
 
 
 class _Reading:
-    """A file of this machine that is read from several places, and hashed once.
+    """What is sent, read from several places and hashed once.
 
     Attributes:
         sent: how far it has been read.
         digest: SHA-256 of all that has been read.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, stat: os.stat_result) -> None:
-        self._file, self._path, self._stat = file, path, stat
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
         self.sent = 0
         self.digest = hashlib.sha256()
         self._hashed = 0
 
     def blocks(self, offset: int) -> Iterator[bytes]:
         """Its bytes from ``offset`` on, as many as it had at first."""
+        opened = self._opened
         # What another try has brought there was hashed when that read it.
         self.sent = min(offset, self._hashed)
-        self._file.seek(self.sent)
-        while self.sent < self._stat.st_size:
-            block = self._file.read(min(BLOCK, self._stat.st_size - self.sent))
+        opened.seek(self.sent)
+        while self.sent < opened.size:
+            block = opened.read(min(BLOCK, opened.size - self.sent))
             if not block:
-                raise self._changed()
+                opened.changed()
             start, self.sent = self.sent, self.sent + len(block)
             if self.sent > self._hashed:
                 self.digest.update(memoryview(block)[self._hashed - start :])
@@ -354,14 +353,7 @@ class _Reading:
         Raises:
             HostError: it has.
         """
-        now = os.fstat(self._file.fileno())
-        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
-            raise self._changed()
-
-    def _changed(self) -> errors.HostError:
-        return errors.HostError(
-            f"{self._path} changed while it was read", hint="send it again when nobody writes to it"
-        )
+        self._opened.check()
 
 
 def told_again(details: Mapping[str, Any]) -> errors.NepiqError:

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ..engine import transfer
+from ..engine import gathering, transfer
 from ..errors import ClassNotImportable, FileMissing, TraceNotFound, UnknownType
 from ..model import registry
 from ..model.traces import Trace, TraceAttr
 
 if TYPE_CHECKING:
     from ..engine import Run
+    from ..engine.gathering import Gathered
     from ..engine.store.records import ResourceRecord
 
 
 class Outputs:
     """Reads the traces of a run's resources.
 
-    Args:
+    Attributes:
         run: the run.
     """
 
     def __init__(self, run: Run) -> None:
-        self._run = run
+        self.run = run
 
     def names(self, record: ResourceRecord) -> list[str]:
         """The files that a resource's type declares as traces, and what came with its exit."""
-        kept = {name for occ, name in self._run.store.outputs(record.guid) if occ == record.occ}
+        kept = {name for occ, name in self.run.store.outputs(record.guid) if occ == record.occ}
         return list(dict.fromkeys([*declared(record.rtype), *sorted(kept)]))
 
     def read(
@@ -65,8 +66,27 @@ class Outputs:
         path = self.path(record, name)
         try:
             yield from transfer.fetch(
-                self._run, record.guid, path, offset=offset, length=length, **how
+                self.run, record.guid, path, offset=offset, length=length, **how
             )
+        except FileMissing as error:
+            raise self.missing(record, name) from error
+
+    def gather(
+        self, record: ResourceRecord, name: str, told: Callable[[Gathered], None]
+    ) -> Generator[bytes, None, None]:
+        """Yield a directory of the run directory, or what matches a pattern, as an archive.
+
+        Args:
+            record: the resource.
+            name: relative to the run directory; ``.`` for all of it.
+            told: as for :func:`gathering.gather`.
+
+        Raises:
+            TraceNotFound: there is nothing of this name.
+        """
+        path = "." if name == "." and self.has_files(record) else self.path(record, name)
+        try:
+            yield from gathering.gather(self.run, record.guid, path, told=told)
         except FileMissing as error:
             raise self.missing(record, name) from error
 
@@ -76,7 +96,7 @@ class Outputs:
         if kept is not None:
             return len(kept)
         try:
-            return transfer.facts(self._run, record.guid, self.path(record, name)).size
+            return transfer.facts(self.run, record.guid, self.path(record, name)).size
         except FileMissing as error:
             raise self.missing(record, name) from error
 
@@ -88,7 +108,7 @@ class Outputs:
         """
         shown = _showing(record.rtype).get(name)
         if shown is None:
-            return self._run.output(record.guid, name, record.occ)
+            return self.run.output(record.guid, name, record.occ)
         value = record.attributes.get(shown)
         if value is None or record.state == "STARTED":  # what is known is of an earlier start
             raise self.missing(record, name)
@@ -98,8 +118,8 @@ class Outputs:
         """Where a trace is on its host; ``~`` is the home of the user who logs in there."""
         path = self.path(record, name)
         assert record.host is not None  # noqa: S101 - path() has looked
-        home = self._run.record(record.host).attributes.get("home") or "~"
-        parts = (self._run.run_id, record.host, record.guid, record.occ, path)
+        home = self.run.record(record.host).attributes.get("home") or "~"
+        parts = (self.run.run_id, record.host, record.guid, record.occ, path)
         return str(PurePosixPath(home, ".nepiq", *map(str, parts)))
 
     def trace(
@@ -107,7 +127,7 @@ class Outputs:
     ) -> Any:
         """One property of a trace, as :meth:`ExperimentController.trace` gives it."""
         transfer.check_path(name)
-        record = self._run.record(guid)
+        record = self.run.record(guid)
         if attr is TraceAttr.PATH:
             return self.place(record, name)
         if attr is TraceAttr.SIZE:
@@ -128,9 +148,13 @@ class Outputs:
             raise self.missing(record, name)
         path = PurePosixPath(declared(record.rtype).get(name, name))
         outside = path.is_absolute() or ".." in path.parts or not path.parts
-        if outside or record.host is None or record.state == "NEW":
+        if outside or not self.has_files(record):
             raise self.missing(record, name)
         return str(path)
+
+    def has_files(self, record: ResourceRecord) -> bool:
+        """True if the resource can have a run directory."""
+        return record.host is not None and record.state != "NEW"
 
     def missing(self, record: ResourceRecord, name: str) -> TraceNotFound:
         """The error for a trace that is not there; says what there is."""

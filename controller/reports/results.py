@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..engine.regular import open_to_write, require_regular
 from ..errors import FileMissing, NepiqError
 from .history import history
 from .outputs import Outputs, has_started
@@ -68,6 +69,7 @@ def collect(
 
     Raises:
         FileMissing: this machine cannot write there.
+        InvalidValue: a FIFO or the like has the name of a file there.
     """
     try:
         return _collect(run, folder, said)
@@ -92,7 +94,8 @@ def _collect(run: Run, folder: Path, said: Callable[[Saved], None]) -> list[Save
     _write_events(run, folder / "events.jsonl")
     manifest = _manifest(run, records, saved)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
-    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    with open_to_write(folder / "manifest.json") as file:
+        file.write(text.encode() + b"\n")
     return saved
 
 
@@ -100,11 +103,13 @@ def _save(outputs: Outputs, record: ResourceRecord, name: str, folder: Path) -> 
     """Copy one trace, block by block."""
     path = folder / record.label / name
     digest, length = hashlib.sha256(), 0
+    if path.exists():
+        require_regular(path, path.stat().st_mode)
     try:
         blocks = outputs.read(record, name)
         first = next(blocks, b"")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        with open_to_write(path) as file:
             while first:
                 digest.update(first)
                 length += file.write(first)
@@ -117,10 +122,10 @@ def _save(outputs: Outputs, record: ResourceRecord, name: str, folder: Path) -> 
 
 
 def _write_events(run: Run, path: Path) -> None:
-    with path.open("w", encoding="utf-8") as file:
+    with open_to_write(path) as file:
         for event in history(run):
             told = {name: value for name, value in asdict(event).items() if value}
-            file.write(json.dumps(told, ensure_ascii=False) + "\n")
+            file.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
 
 
 def _manifest(run: Run, records: list[ResourceRecord], saved: list[Saved]) -> dict[str, Any]:

@@ -23,6 +23,9 @@ SUPERVISOR = Path(__file__).with_name("supervisor.sh")
 #: Exit code of a look at a file that is not there (EX_NOINPUT of sysexits.h).
 MISSING = 66
 
+#: That of a look at a file that is a directory (EISDIR of errno(3)).
+DIRECTORY = 21
+
 # What a shell says that cannot make a directory there.
 _NO_HOME = ("Read-only", "Permission denied", "cannot create directory")
 

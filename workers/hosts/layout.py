@@ -11,7 +11,7 @@ from ...controller.errors import InvalidValue
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 #: What the supervisor keeps in a run directory; listings leave it out.
-_OWN = frozenset(
+OWN = frozenset(
     {
         ".command",
         ".env",
@@ -78,6 +78,6 @@ def names_a_run(text: str) -> bool:
 
 def is_own(name: str) -> bool:
     """True for a file that the supervisor keeps in a run directory, or one on its way there."""
-    return name.removesuffix(".t") in _OWN or (
+    return name.removesuffix(".t") in OWN or (
         name.startswith(".nepiq.") and name.endswith(".part")
     )

@@ -13,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
+from ...controller.engine.regular import open_to_read
 from ...controller.errors import CommandError, FileMissing, StartTimeout
 from ...controller.model.host import Facts, Launch, LineChannel, Result
-from . import streams
+from . import streams, trees
 from .answers import ANSWER, LINE, misunderstood, moment
 from .asking import MISSING, Asking
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
@@ -188,7 +189,10 @@ class ShellHost(Asking):
         body = "exec cat" if offset == 0 else f"tail -c +{int(offset) + 1}"
         body = body if length is None else f"{body.removeprefix('exec ')} | head -c {int(length)}"
         return self._look(
-            f"[ -e {file} ] || exit {MISSING}; exec <{file} || exit; {body}", f"read {path}"
+            f"[ -e {file} ] || exit {MISSING}; "
+            f"[ ! -p {file} ] || {{ echo 'it is a FIFO' >&2; exit 1; }}; "
+            f"exec <{file} || exit; {body}",
+            f"read {path}",
         )
 
     def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
@@ -202,7 +206,7 @@ class ShellHost(Asking):
             FileMissing: the worker machine cannot read it.
             HostError: the host cannot keep it, or it changed on the way.
         """
-        with self._on_worker(source), Path(source).open("rb") as file:
+        with self._on_worker(source), open_to_read(Path(source)) as file:
             digest = hashlib.sha256()
             length = os.fstat(file.fileno()).st_size
             with self.receive(path, mode=mode, length=length) as stream:
@@ -235,14 +239,14 @@ class ShellHost(Asking):
                 raise
 
     def receive(
-        self, path: str, *, length: int, mode: int = 0o644, transfer: str = ""
+        self, path: str, *, length: int, mode: int | None = 0o644, transfer: str = ""
     ) -> streams.Incoming:
         """Open a stream for the bytes of a file, which gets its name when all are there.
 
         Args:
             path: where to; relative to the run directory, which is made, or absolute.
             length: how many bytes it has.
-            mode: its permissions.
+            mode: its permissions; None for an archive of what the directory ``path`` is to hold.
             transfer: names what may be continued by another call; made up if empty.
 
         Raises:
@@ -250,7 +254,7 @@ class ShellHost(Asking):
             HostError: the host cannot make the file; says why.
         """
         name = transfer or secrets.token_hex(8)
-        form = (path, f"{mode:o}", length, name)
+        form = (path, "tree" if mode is None else f"{mode:o}", length, name)
         talk = self._channel(self._command("receive", *self._start, *form))
         return streams.Incoming(talk, lambda: self._finish("forget", name))
 
@@ -271,6 +275,24 @@ class ShellHost(Asking):
         start = offset if since is None else since
         asked = streams.outgoing(self._file(path), offset, length, start)
         return streams.Outgoing(self._channel(asked), path, length)
+
+    def gather(self, path: str, *, offset: int = 0, listing: bool = False) -> trees.Tree:
+        """Open a stream of a directory, or of what matches a pattern; this changes nothing.
+
+        Args:
+            path: which; relative to the run directory.
+            offset: how many bytes of the archive are known.
+            listing: a list of what it holds instead.
+
+        Raises:
+            FileMissing: there is nothing of this name.
+        """
+        asked = (
+            trees.listing(self._quoted_dir, path)
+            if listing
+            else trees.packing(self._quoted_dir, path, offset)
+        )
+        return trees.Tree(self._channel(asked), path, 0 if listing else offset)
 
     def follow(self, files: Sequence[tuple[str, int]]) -> Channel:
         """Open a channel that prints what files of run directories have, and what they get.

@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NoReturn
 
-from ...controller.errors import Cancelled, DeadlineError, FileMissing, HostError, NepiqError
+from ...controller.errors import (
+    Cancelled,
+    DeadlineError,
+    FileMissing,
+    HostError,
+    IsDirectory,
+    NepiqError,
+)
 from . import awake
 from .answers import LINE, OUTPUT, SAID, misunderstood, too_long, whole
-from .asking import MISSING
+from .asking import DIRECTORY, MISSING
 from .session import Channel
 
 #: Bytes from which on openssl, which uses the processor's own instructions where sha256sum may
@@ -127,7 +134,9 @@ class Judged:
         return found[:most]
 
 
-class _Stream:
+class Stream:
+    """Bytes on their way to or from a host. A base class."""
+
     def __init__(self, talk: Judged) -> None:
         self._talk = talk
 
@@ -144,7 +153,7 @@ class _Stream:
         self.close()
 
 
-class Incoming(_Stream):
+class Incoming(Stream):
     """Bytes that a host is given: some may have come before, by another stream.
 
     Attributes:
@@ -202,7 +211,7 @@ class Incoming(_Stream):
         return self
 
 
-class Outgoing(_Stream):
+class Outgoing(Stream):
     """Bytes of a file of a host; iterate over it.
 
     Attributes:
@@ -253,14 +262,15 @@ class Outgoing(_Stream):
 
     def _failed(self) -> HostError:
         """Why the program broke off."""
-        if self._talk.channel.code() == MISSING:
-            return FileMissing(
-                f"cannot read {self._path}: there is no such file", where=self._talk.where
-            )
+        code, where = self._talk.channel.code(), self._talk.where
+        if code == MISSING:
+            return FileMissing(f"cannot read {self._path}: there is no such file", where=where)
+        if code == DIRECTORY:
+            return IsDirectory(f"cannot read {self._path}: it is a directory", where=where)
         said = self._talk.channel.complaint
         return HostError(
             f"cannot read {self._path}: {said or 'it became shorter while it was read'}",
-            where=self._talk.where,
+            where=where,
         )
 
     def __enter__(self) -> Outgoing:
@@ -279,13 +289,20 @@ def outgoing(file: str, offset: int, length: int | None, since: int) -> str:
     most = "$left" if length is None else f"$(( left < {length} ? left : {length} ))"
     return f"""file={file}
 [ -e "$file" ] || exit {MISSING}
-[ ! -d "$file" ] || {{ echo "it is a directory" >&2; exit 1; }}
-stat=$(stat -L -c '%s %Y %i' -- "$file") && exec <"$file" || exit
+[ ! -d "$file" ] || exit {DIRECTORY}
+[ -f "$file" ] || {{ echo "it is a $(LC_ALL=C stat -L -c %F -- "$file"), no regular file" >&2; exit 1; }}
+[ -r "$file" ] || {{ echo "Permission denied" >&2; exit 1; }}
+stat=$(stat -L -c '%s %Y %i' -- "$file") || exit
 size=${{stat%% *}} left=$(( size > {offset} ? size - {offset} : 0 ))
-take() {{ dd bs=262144 iflag=fullblock,skip_bytes,count_bytes skip=$1 count=$2 status=none; }}
+# What became a FIFO meanwhile is not waited for.
+take() {{
+    dd if="$file" bs=262144 iflag=nonblock,fullblock,skip_bytes,count_bytes skip=$1 count=$2 status=none
+}}
 if [ "$size" -eq 0 ]; then # a file of /proc or the like
     echo "$stat -"
-    exec tail -c +{offset + 1}{"" if length is None else f" | head -c {length}"}
+    dd if="$file" bs=262144 iflag=nonblock status=none |
+        tail -c +{offset + 1}{"" if length is None else f" | head -c {length}"}
+    exit
 fi
 count={most}
 echo "$stat $count"
@@ -293,7 +310,6 @@ take {offset} "$count" || exit
 count=$(( count + {offset} - {since} )) sum=sha256sum
 [ "$count" -lt {LARGE} ] || ! command -v openssl >/dev/null || sum='openssl dgst -sha256 -r'
 if command -v "${{sum%% *}}" >/dev/null; then
-    exec <"$file"
     while [ "$count" -ge {LARGE} ] && sleep 10 >/dev/null 2>&1; do echo wait; done &
     sum=$(take {since} "$count" | $sum)
     kill $! 2>/dev/null

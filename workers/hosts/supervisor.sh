@@ -631,15 +631,29 @@ write() {
         rm -f "$part"
         fail 65 "$4 did not arrive whole"
     fi
+    replaceable "$path" || {
+        rm -f "$part"
+        fail 64 "$4 is no regular file"
+    }
     mv -f "$part" "$path" || exit
     echo ok
 }
 
-# settle GUID OCC PATH: make the directory of a file; its absolute name in $path and $folder.
+# replaceable PATH: may a file get this name? A FIFO, a socket or a device keeps it.
+replaceable() { [ ! -e "$1" ] || [ -f "$1" ]; }
+
+# settle GUID OCC PATH [tree]: make the directory of a file or tree; its absolute name in $path and
+# $folder.
 settle() {
     [ -d "$root/$1/$2" ] || mkdir -p "$root/$1/$2" || exit
     case $3 in /*) path=$3 ;; *) path=$root/$1/$2/$3 ;; esac
-    [ ! -d "$path" ] || fail 64 "$3 is a directory"
+    if [ "${4-}" = tree ]; then
+        [ -d "$path" ] || [ ! -e "$path" ] || fail 64 "$3 is no directory"
+        command -v tar >/dev/null || fail 69 "this host lacks tar: install the package tar"
+    else
+        [ ! -d "$path" ] || fail 64 "$3 is a directory"
+        replaceable "$path" || fail 64 "$3 is no regular file"
+    fi
     folder=${path%/*}
     [ -d "$folder/" ] || said=$(mkdir -p "$folder" 2>&1) || fail 73 "$3: $(flat "${said##*: }")"
 }
@@ -649,7 +663,9 @@ flat() { printf %s "$1" | tr '\n' ' '; }
 
 # receive GUID OCC TOKEN PATH MODE LENGTH ID: a file of LENGTH bytes, in as many goes as it takes;
 # ID names the transfer over all of them. Says "at N", since N bytes are here already; takes the
-# rest; says "got"; takes a line with its SHA-256, and gives the file its name. What is known of a transfer that goes on is in .nepiq/<run>/<node>/transfer.
+# rest; says "got"; takes a line with its SHA-256, and gives the file its name. With the MODE tree it
+# is an archive of what the directory PATH is to hold. What is known of a transfer that goes on is in
+# .nepiq/<run>/<node>/transfer.
 receive() {
     if [ "${NEPIQ_TRANSFER-}" != "$7" ]; then
         export NEPIQ_TRANSFER="$7" # by which another go finds this one
@@ -659,7 +675,7 @@ receive() {
     mkdir -p "$root/transfer" || exit
     exec 7>>"$root/transfer/$7"
     flock -n 7 || supplant "$7"
-    settle "$1" "$2" "$4"
+    settle "$1" "$2" "$4" "$5"
     abandoned "$path" "$7"
     part=$folder/.nepiq.$7.part
     printf %s "$path" >"$root/transfer/$7"
@@ -675,13 +691,41 @@ receive() {
     echo got
     IFS= read -r sum || fail 65 "$4 did not arrive whole: without its checksum"
     while [ "$6" -ge 16000000 ] && sleep 10 >/dev/null 2>&1; do echo wait; done &
+    waiting=$!
     have=$(digest "$part" "$6")
-    kill $! 2>/dev/null
+    [ "$5" = tree ] || kill "$waiting" 2>/dev/null
     [ -z "$have" ] || [ "$have" = "$sum" ] || drop 65 "$4 arrived changed"
     [ ! -e "$ended" ] || drop 75 "the run has ended here"
-    chmod "$5" "$part" && said=$(mv -f "$part" "$path" 2>&1) || drop 73 "$4: $(flat "${said##*: }")"
+    if [ "$5" = tree ]; then
+        unpack "$4"
+        kill "$waiting" 2>/dev/null
+    else
+        replaceable "$path" || drop 64 "$4 is no regular file"
+        chmod "$5" "$part" && said=$(mv -f "$part" "$path" 2>&1) ||
+            drop 73 "$4: $(flat "${said##*: }")"
+    fi
     rm -f "$root/transfer/$7"
     echo ok
+}
+
+# unpack NAME: what $part holds into the directory $path. It appears whole, or what is there already
+# is added to. Links that are there are replaced, not written through.
+unpack() {
+    stage=${part%.part}.tree.part goal=$path
+    if [ -d "$path" ]; then
+        set -- "$1" --no-overwrite-dir
+    else
+        goal=$stage
+        rm -rf "$stage"
+        mkdir "$stage" || drop 73 "$1: cannot make its directory"
+    fi
+    name=$1
+    shift
+    said=$(LC_ALL=C tar -xpf "$part" -C "$goal" --no-same-owner "$@" 2>&1) ||
+        drop 74 "$name: $(flat "$said")"
+    [ "$goal" = "$path" ] || said=$(mv -fT "$stage" "$path" 2>&1) ||
+        drop 73 "$name: $(flat "${said##*: }")"
+    rm -f "$part"
 }
 
 # forget ID: nobody goes on with this transfer.
@@ -692,14 +736,15 @@ forget() {
         exec 7>&-
         other=$(cat "$root/transfer/$1" && echo .)
         other=${other%.}
-        rm -f "${other%/*}/.nepiq.$1.part" "$root/transfer/$1"
+        rm -rf "${other%/*}/.nepiq.$1.part" "${other%/*}/.nepiq.$1.tree.part" "$root/transfer/$1"
     fi
     echo ok
 }
 
 # drop CODE REASON: fail, and leave nothing of this transfer.
 drop() {
-    rm -f "$part" "$root/transfer/${NEPIQ_TRANSFER}"
+    [ -z "${waiting-}" ] || kill "$waiting" 2>/dev/null
+    rm -rf "$part" "${part%.part}.tree.part" "$root/transfer/${NEPIQ_TRANSFER}"
     fail "$@"
 }
 
@@ -719,7 +764,8 @@ abandoned() {
         other=$(cat "$item" && echo .)
         other=${other%.}
         [ -z "$1" ] || [ "$other" = "$1" ] || continue
-        flock -n "$item" rm -f "${other%/*}/.nepiq.${item##*/}.part" "$item"
+        flock -n "$item" rm -rf "${other%/*}/.nepiq.${item##*/}.part" \
+            "${other%/*}/.nepiq.${item##*/}.tree.part" "$item"
     done
 }
 

@@ -276,3 +276,28 @@ def test_follow(rig: Rig) -> None:
             ).stdout.split(str(rig.home), 1)[-1]
         )
     )
+
+
+def test_what_becomes_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    """It was a file when it was looked at, and is a FIFO when it is opened."""
+    rig = Rig(tmp_path, "/bin/sh")
+    rig.prepare()
+    rig.host(5).write("it", BYTES)
+    path = rig.run_dir(5) / "it"
+    tool = tmp_path / "bin" / "stat"
+    tool.write_text(
+        f"#!/bin/sh\n/usr/bin/stat \"$@\"\nrm -f '{path}'; mkfifo '{path}'\n", encoding="utf-8"
+    )
+    tool.chmod(0o755)
+    with pytest.raises(HostError, match="cannot read it"), rig.host(5).send("it") as out:
+        list(out)
+    tool.unlink()
+    with pytest.raises(HostError, match="it is a fifo, no regular file"):
+        rig.host(5).send("it")
+    with pytest.raises(HostError, match="cannot read it: it is a FIFO"):
+        rig.host(5).read("it")
+    with pytest.raises(InvalidValue, match="it is no regular file"):
+        rig.host(5).write("it", b"")
+    with pytest.raises(InvalidValue, match="it is a FIFO, no regular file"):
+        rig.host(5).put(str(path), "there")
+    rig.close()
