@@ -31,6 +31,9 @@ TRANSPORT = "nepiq.controller.engine.transport:Transport"
 BATCH = 100
 #: Steps with I/O in one message, and into how many messages those due at once are spread at least.
 MOST_APART, SHARES = 8, 3
+#: The same of stops and releases, which go together on their host.
+MOST_ENDS = 64
+_ENDS = {"stop", "release"}
 _NO_ETA = 0.001
 _ANNOUNCE = 8
 _NAMED = 8
@@ -236,7 +239,8 @@ def messages(
             for place, there in groupby(sorted(items, key=at_home), key=at_home):
                 # Many at once share messages, but so that every thread gets some.
                 some = list(there)
-                size = min(MOST_APART, max(1, len(some) // SHARES))
+                most = MOST_ENDS if action in _ENDS else MOST_APART
+                size = min(most, max(1, len(some) // SHARES))
                 for part in _parts(some, size):
                     yield _message(run_id, action, place, part, delay, apart=True)
 

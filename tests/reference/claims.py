@@ -134,7 +134,7 @@ class Claims(Todo):
             self.submit(step)
             return "elsewhere"
         host = self.busy_host(step)
-        if host and self.step(step).get("lined") != "2" and not self.has_place(host):
+        if host and self.step(step).get("lined") != "2" and not self.has_place(step, host):
             self.line_up(step, host)
             return "full"
         return ""

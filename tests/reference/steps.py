@@ -10,6 +10,7 @@ LIVE = ("waiting", "due", "claimed")
 _VOLATILE = ("left", "due", "nonce", "worker", "began", "sent", "lined", "cancel")
 _LONGEST_GRACE = 60.0
 _LINE_ALARM = 60.0
+_ENDS_A_PLACE = 8
 
 
 class Steps(Records):
@@ -157,9 +158,11 @@ class Steps(Records):
         rm = self.rm(guid_of(step))
         return rm.get("batch") != "1" and action_of(step) not in rm.get("idle", "").split()
 
-    def has_place(self, host: str) -> bool:
-        """Whether one more step may do I/O on a host."""
+    def has_place(self, step: str, host: str) -> bool:
+        """Whether one more step may do I/O on a host; ends go together, and have more places."""
         limit = int(self.rm(host).get("limit") or 0)
+        if action_of(step) in {"stop", "release"}:
+            limit *= _ENDS_A_PLACE
         return not limit or len(self.set_at(f"busy:{host}")) < limit
 
     def line_up(self, step: str, host: str) -> None:
@@ -178,10 +181,13 @@ class Steps(Records):
     def offer_places(self, host: str) -> None:
         """Keep free places on a host for the first in line that can use one, and submit these."""
         line = self.list_at(f"line:{host}")
-        while line and self.has_place(host):
+        while line:
+            record = self.step(line[0])
+            lined = record.get("lined") == "1" and record["status"] == "due"
+            if lined and not self.has_place(line[0], host):
+                return
             step = line.pop(0)
-            record = self.step(step)
-            if record.get("lined") != "1" or record["status"] != "due":
+            if not lined:
                 continue
             if self.rm(guid_of(step)).get("running"):
                 del record["lined"]

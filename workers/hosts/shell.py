@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import threading
 import weakref
@@ -19,9 +20,9 @@ from ...controller.model.host import Facts, Launch, LineChannel, Result
 from . import streams, trees
 from .answers import ANSWER, LINE, misunderstood, moment
 from .asking import MISSING, Asking
+from .batching import ENDS, LAUNCHES, Reply, Request, Verb, batcher
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
 from .journal import ExitLine, last_lines
-from .launching import Order, launcher
 from .layout import is_own
 from .session import Channel, Session
 
@@ -31,6 +32,9 @@ BLOCK = 1 << 20
 SILENCE = 60.0
 #: Seconds between TERM and KILL where a resource manager is released.
 GRACE = 5.0
+
+# What the supervisor answers where something is left: until KILL, and in which groups it is.
+_LEFT = re.compile(r"left (-?\d{1,9}) ([\d,]{1,60000}|-)", re.ASCII)
 
 CHANGED = "it was changed while it was read; fetch it again"
 
@@ -147,11 +151,13 @@ class ShellHost(Asking):
 
     def _launch_with_others(self, codes: str, envelope: Envelope) -> str:
         head = " ".join(map(str, (*self._start, codes, envelope.mark)))
+        reply = self._ask_with_others(LAUNCHES, head.encode() + b"\n" + envelope.data)
+        return self._judge(reply.line, complaint=reply.complaint)
+
+    def _ask_with_others(self, verb: Verb, data: bytes, secret: bytes = b"") -> Reply:
         with self._placed():
-            answer = launcher(self.session, self._layout).launch(
-                Order(head, envelope.data), self.deadline, self.cancel
-            )
-        return self._judge(answer)
+            together = batcher(self.session, self._layout, verb)
+            return together.ask(Request(data, self.deadline, secret), self.cancel)
 
     def _launched(self, said: str, started_when: str, start_timeout: float) -> Launch:
         """What the supervisor answered to a launch.
@@ -173,11 +179,28 @@ class ShellHost(Asking):
 
     def end(self, *, grace: float = 10.0) -> None:
         """End the supervised process of this occasion; see :meth:`Host.end`."""
-        self._finish("end", *self._start, round(grace * 100))
+        self._end_with_others(str(self.occasion), grace)
 
     def clear(self) -> None:
         """End whatever this resource manager left running; see :meth:`Host.clear`."""
-        self._finish("clear", self.guid, self.token, round(GRACE * 100))
+        self._end_with_others("-", GRACE)
+
+    def _end_with_others(self, occasion: str, grace: float) -> None:
+        """End the processes of an occasion, or of all if it is ``-``."""
+        left, groups, broken = str(round(grace * 100)), "new", False
+        while True:
+            line = f"{self.guid} {occasion} {self.token} {left} {groups}\n"
+            reply = self._ask_with_others(ENDS, line.encode(), self._secret.line())
+            if not reply.line and not broken:
+                # Whoever killed the command need not have meant this resource.
+                broken = True
+                continue
+            said = self._judge(reply.line, complaint=reply.complaint)
+            if said == "ok":
+                return
+            if not (still := _LEFT.fullmatch(said)):
+                raise misunderstood(said, self.where)
+            left, groups = still.groups()
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file; see :meth:`Host.read`.

@@ -36,8 +36,8 @@ fail() {
 rights=''
 case ${1-} in
 prepare | dismantle | tidy) root=$PWD/$2/$3 self=$PWD/$0 ;;
-subdue | clean) root=$2 self=$0 ;;
-launch | launches | supervise | begin | end | clear | run | run_root | write | receive | forget | watch | follow)
+subdue | abate | clean) root=$2 self=$0 ;;
+launch | launches | supervise | begin | ends | run | run_root | write | receive | forget | watch | follow)
     root=${0%/*} self=$0
     ;;
 *) fail 64 "unknown verb ${1-}" ;;
@@ -416,12 +416,20 @@ dismiss() {
 
 # Mark what runs as stopped, end it, and record its end where no supervisor lives to do so.
 stop_all() {
+    mark_stopped
+    put_down "$1"
+    record_stops
+}
+
+mark_stopped() {
     for dir in $dirs; do
         if [ -s "$root/$dir/.started" ] && [ ! -s "$root/$dir/.exit" ]; then
             : >"$root/$dir/.stop"
         fi
     done
-    put_down "$1"
+}
+
+record_stops() {
     for dir in $dirs; do
         [ -e "$root/$dir/.stop" ] && [ ! -s "$root/$dir/.exit" ] || continue
         (
@@ -432,24 +440,163 @@ stop_all() {
     done
 }
 
-# end GUID OCC TOKEN GRACE
-end() {
-    pass "$1" "$3"
-    guids='' dirs=''
-    [ ! -s "$root/$1/$2/.started" ] || dirs=$1/$2
-    stop_all "$4"
-    echo ok
+### Ending processes of several resources together
+
+# ends TURN: end processes of several resources at the same time: TERM to all, and KILL to each when
+# its grace is over. On stdin for each a line GUID OCC TOKEN LEFT GROUPS: OCC is - for all of the
+# resource; LEFT hundredths of a second are left until KILL; GROUPS is new where TERM has not been
+# sent. Answers a line for each, led by the number of its line, from 1, in any order: ok, a no, or,
+# if something is left after TURN hundredths, "left LEFT GROUPS" to ask with again: so that what
+# takes long holds up no other, and no channel.
+ends() {
+    cd "$root" || exit
+    hundredths
+    turn=$((cs + $1)) number=0 own='' roots=''
+    while read -r guid occ token left found; do
+        number=$((number + 1))
+        said=$(pass "$guid" "$token") || {
+            printf '%s\n' "$number $said"
+            continue
+        }
+        item="$number $guid $occ $((cs + left)) $found$nl"
+        if [ -e "$guid/.root" ]; then roots=$roots$item; else own=$own$item; fi
+    done
+    choose "$own$roots" :
+    mark_stopped
+    [ -z "$roots" ] || (settle_ends "$roots" "$(abate_as_root "$turn" "$roots")") &
+    [ -z "$own" ] || settle_ends "$own" "$(abate "$root" "$turn" "$own")"
+    wait
 }
 
-# clear GUID TOKEN GRACE
-clear() {
-    pass "$1" "$2"
-    guids=$1 dirs=''
-    cd "$root" || exit
-    for path in "$1"/[0-9]*; do [ ! -d "$path" ] || dirs="$dirs $path"; done
-    stop_all "$3"
-    dismiss
-    echo ok
+# choose ITEMS TEST: what those of ITEMS mean that pass, in $guids and $dirs.
+choose() {
+    guids='' dirs=''
+    while read -r its_number its_guid its_occ its_end its_groups; do
+        [ -n "$its_number" ] && "$2" || continue
+        if [ "$its_occ" = - ]; then
+            guids="$guids $its_guid"
+            for path in "$its_guid"/[0-9]*; do [ ! -d "$path" ] || dirs="$dirs $path"; done
+        elif [ -s "$its_guid/$its_occ/.started" ]; then
+            dirs="$dirs $its_guid/$its_occ"
+        fi
+    done <<END
+$1
+END
+}
+
+is_new() { [ "$its_groups" = new ] && [ "$its_end" -gt "$cs" ]; }
+is_due() { [ "$its_end" -le "$cs" ]; }
+is_gone() { case $nl$answers$nl in *"$nl$its_number gone$nl"*) ;; *) return 1 ;; esac }
+is_all_gone() { [ "$its_occ" = - ] && is_gone; }
+
+# settle_ends ITEMS ANSWERS: record the ends of what is gone, see supervisors off, and answer.
+settle_ends() {
+    answers=$2
+    choose "$1" is_gone
+    record_stops
+    choose "$1" is_all_gone
+    said=$([ -z "$dirs" ] || dismiss)
+    while read -r number word; do
+        case $word in
+        '') ;;
+        gone) printf '%s\n' "$number ${said:-ok}" ;;
+        *) printf '%s\n' "$number $word" ;;
+        esac
+    done <<END
+$answers
+END
+}
+
+# abate_as_root TURN ITEMS: the same as root; why that cannot be is told of these items alone.
+abate_as_root() {
+    if said=$(access); then as_root sh "$self" abate "$root" "$@"; else each "$2" "$said"; fi
+}
+
+# each ITEMS ANSWER: the same answer for all of them.
+each() {
+    while read -r number _; do
+        [ -z "$number" ] || printf '%s\n' "$number $2"
+    done <<END
+$1
+END
+}
+
+# abate ROOT TURN ITEMS: signal what ITEMS mean, a line NUMBER GUID OCC END GROUPS for each, until it
+# is gone or the moment TURN has come. Says for each "NUMBER gone", "NUMBER left LEFT GROUPS" or
+# "NUMBER no CODE REASON".
+abate() {
+    cd "$1" || exit
+    items=$3 last=$2 groups=' '
+    hundredths
+    choose "$items" is_new
+    name_all ''
+    [ -z "$names" ] || strike TERM
+    while read -r number _ _ end found; do
+        case $found in '' | new | -) ;; *) groups="$groups$(echo "$found" | tr , ' ') " ;; esac
+        [ -z "$number" ] || [ "$end" -ge "$last" ] || last=$end
+    done <<END
+$items
+END
+    choose "$items" :
+    name_all ''
+    for item in $dirs; do expect_exit "$item"; done
+    until gone; do
+        hundredths
+        [ "$cs" -lt "$last" ] || (choose "$items" is_due && finish_off)
+        [ "$cs" -lt "$2" ] || {
+            tell_each
+            return
+        }
+        sleep 0.05
+    done
+    each "$items" gone
+}
+
+# finish_off: KILL to what $guids and $dirs mean, and to those of $groups that are theirs.
+finish_off() {
+    found=$groups groups=' '
+    for item in $dirs; do
+        leader "$item"
+        case $found in *" ${leader:--} "*) groups="$groups$leader " ;; esac
+    done
+    name_all ''
+    strike KILL
+}
+
+# tell_each: what there is of each of $items; all of their names are in $names.
+tell_each() {
+    borne=$nl$(bearing)$nl
+    while read -r number guid occ end _; do
+        [ -n "$number" ] || continue
+        choose "$number $guid $occ $end -" :
+        name_all ''
+        alive='' found=''
+        for item in $dirs; do
+            leader "$item"
+            case $groups in *" ${leader:--} "*) ! populated "$leader" || found="$found,$leader" ;; esac
+        done
+        for name in $names; do
+            case $borne in *"$nl$name$nl"*) alive=1 ;; esac
+        done
+        if [ -z "$alive$found" ]; then
+            echo "$number gone"
+        elif [ "$cs" -lt $((end + 500)) ]; then
+            found=${found#,}
+            echo "$number left $((end - cs)) ${found:--}"
+        else
+            pids=$(bearers | tr -dc '0-9\n' | tr '\n' ' ')
+            echo "$number no 69 cannot end processes $pids$found"
+        fi
+    done <<END
+$items
+END
+}
+
+# bearing: those of $names that something bears, one a line.
+bearing() {
+    LC_ALL=C grep -hosazxF -f - /proc/[0-9]*/environ <<END | tr '\0' '\n'
+$names
+END
 }
 
 ### Starting
@@ -471,14 +618,14 @@ launch() {
 }
 
 # launches: start several commands one after the other. On stdin for each: a line with GUID OCC
-# TOKEN OK MARK, and the three lines of launch. Answers as launch, a line for each.
+# TOKEN OK MARK, and the three lines of launch. Answers as launch, a line for each, led by its number.
 launches() {
-    kind=none sign=- limit=0
+    kind=none sign=- limit=0 number=0
     while IFS=' ' read -r guid occ token ok mark; do
         IFS= read -r input && IFS= read -r setting && IFS= read -r text ||
             fail 65 "no command came"
-        answer=$(enter "$mark")
-        printf '%s\n' "$answer"
+        answer=$(enter "$mark") number=$((number + 1))
+        printf '%s\n' "$number $answer"
     done
 }
 

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 from nepiq.controller.engine import queues
 from nepiq.controller.engine.broker import make_app
-from nepiq.controller.engine.publisher import BATCH, MOST_APART, messages, task_message
+from nepiq.controller.engine.publisher import BATCH, MOST_APART, MOST_ENDS, messages, task_message
 from nepiq.controller.engine.store.calls import Due
 
 MOMENT = datetime(2026, 11, 24, 12, 0, tzinfo=timezone.utc)
@@ -73,6 +73,11 @@ def test_many_steps_with_io_share_messages() -> None:
     assert {len(args[1]) for _, _, args, _, _ in found} == {MOST_APART}
     assert all(args[2] is True for _, _, args, _, _ in found)
     assert sum(sizes(due(50))) == 50
+
+
+def test_ends_share_larger_messages() -> None:
+    ends = [item._replace(step=f"{n}.release") for n, item in enumerate(due(400))]
+    assert max(sizes(ends)) == MOST_ENDS
 
 
 def test_steps_without_io_travel_in_batches() -> None:

@@ -101,7 +101,7 @@ local function refusal(s, r, host)
     announce(s)
     return 'elsewhere'
   end
-  if host and s.lined ~= OFFERED and not has_place(host) then
+  if host and s.lined ~= OFFERED and not has_place(s._id, host) then
     line_up(s, host)
     return 'full'
   end
