@@ -85,15 +85,16 @@ def test_set_reaches_the_running_resource(stand: Stand) -> None:
         assert ec.state(dial) is ResourceState.STARTED
 
 
+@pytest.mark.timeout(300)  # four leases have to run out, one after the other
 def test_a_poison_step_fails_its_resource_and_no_more(stand: Stand) -> None:
     for _ in range(5):
-        stand.start_worker(threads=2, wait=False, NEPIQ_LEASE="3")  # four of them have to run out
+        stand.start_worker(threads=2, wait=False)
     with stand.experiment() as ec:
         poison = ec.register_resource("test::Poison", critical=False)
         other = ec.register_resource("test::Quick")
         ec.deploy(poison)
         ec.deploy(other)
-        assert ec.wait_started(timeout=100.0)
+        assert ec.wait_started(timeout=240.0)
         assert ec.state(poison) is ResourceState.FAILED
         assert ec.state(other) is ResourceState.STARTED
         (failure,) = ec.failures
