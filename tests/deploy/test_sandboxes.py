@@ -89,7 +89,7 @@ def test_flower_and_metrics_answer(machine: Installed, units: Units) -> None:
     for name, said in (("flower", "Connected to"), ("metrics", "metrics at")):
         until(lambda: said in units[name].text(), 30.0, f"{name} is not up")  # noqa: B023
     token = base64.b64encode(f"nepiq:{FLOWER}".encode()).decode()
-    until(lambda: ask(machine, flower, token).startswith("200 "), 20.0, "Flower does not answer")
+    until(lambda: ask(machine, flower, token).startswith("200 "), 60.0, "Flower does not answer")
     assert ask(machine, flower) == "401\n"
     assert "\nnepiq_redis_up 1.0\n" in ask(machine, metrics)
     assert "\nnepiq_worker_slots 16.0\n" in ask(machine, f"http://{METRICS}/metrics")

@@ -87,7 +87,7 @@ def run_id(stand: Stand, watch: Watch) -> str:
         publisher.call("nepiq.announce", "nepiq", ["probe", []], shown="nothing at all")
         return "nothing at all" in get(f"{watch.flower}/api/tasks", PASSWORD)
 
-    until(lambda: answers(f"{watch.flower}/healthcheck"), 30.0, "Flower does not answer")
+    until(lambda: answers(f"{watch.flower}/healthcheck"), 60.0, "Flower does not answer")
     # It asks the workers every five seconds to tell what they do.
     until(followed, 20.0, "Flower sees no task")
     with stand.experiment("watched") as ec:

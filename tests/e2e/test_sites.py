@@ -77,7 +77,7 @@ def test_a_worker_inside_a_site(testbed: Testbed, tmp_path: Path) -> None:
     before = gateway.log().count("Accepted")  # others may have been there before in this boot
     with ExitStack() as stack:
         stack.enter_context(inside(outside, redis, tmp_path / "redis.log"))
-        until(lambda: answers(url), 10.0, "Redis does not answer")
+        until(lambda: answers(url), 30.0, "Redis does not answer")
         stack.enter_context(inside(gateway, worker, log, environment))
         until(lambda: " ready." in log.read_text(), 30.0, "the worker does not serve")
         with ExperimentController("inside", settings=settings, quiet=True) as ec:

@@ -16,9 +16,6 @@ pytestmark = [
     pytest.mark.xdist_group("faults-hosts-lost"),
 ]
 
-TYPICAL = 0.25
-"""Seconds: a quiet machine stays below 0.1, and a busy one delays everything."""
-
 
 def test_a_crowd_on_one_host_is_not_felt_on_another(lab: Lab) -> None:
     with lab.stand.experiment("crowd") as ec:
@@ -49,12 +46,15 @@ def test_a_crowd_on_one_host_is_not_felt_on_another(lab: Lab) -> None:
             float(ec.trace(guid, "stdout")) - opened - number * 0.1
             for number, guid in enumerate(few)
         ]
+        assert min(late) >= 0.0
+        assert ec.wait_started(crowd, timeout=60.0)
+        queued = [lab.stand.milestone(ec, guid, "STARTED") - opened for guid in crowd]
         print(
             f"\nbeside 200 starts: median {statistics.median(late) * 1e3:.0f} ms late, max "
-            f"{max(late) * 1e3:.0f} ms; {waiting} of the 200 still waited then"
+            f"{max(late) * 1e3:.0f} ms; {waiting} of the 200 still waited then, which were "
+            f"{statistics.median(queued) * 1e3:.0f} ms late"
         )
-        assert min(late) > -0.05
-        assert statistics.median(late) < TYPICAL
-        assert ec.wait_started(crowd, timeout=60.0)
+        # A machine that is busy with other things delays both.
+        assert statistics.median(late) < statistics.median(queued) / 3
         ec.release()
         lab.expect_nothing(ec.run_id)

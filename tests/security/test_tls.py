@@ -82,7 +82,7 @@ def test_flower_over_tls(site: Site, tmp_path: Path) -> None:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: answers(f"{url}/healthcheck"), 30.0, "Flower does not answer")
+        until(lambda: answers(f"{url}/healthcheck"), 60.0, "Flower does not answer")
         # It looks the queues up with a client of its own.
         queues = json.loads(get(f"{url}/api/queues/length", "nepiq:flower"))["active_queues"]
         assert {"name": "nepiq.default", "messages": 0} in queues

@@ -28,12 +28,9 @@ class Timing:
 
     @classmethod
     def from_environment(cls) -> Timing:
-        """The defaults, with what ``NEPIQ_CHUNK`` and ``NEPIQ_LEASE`` say of limit and lease.
+        """The defaults, with the limit taken from ``NEPIQ_CHUNK`` if that is set.
 
-        Fault tests set the limit to a few, so that every long operation is cut into many scripts,
-        and the lease where several have to run out one after the other.
+        Fault tests set it to a few, so that every long operation is cut into many scripts.
         """
-        given = cls()
-        limit = int(os.environ.get("NEPIQ_CHUNK") or given.limit)
-        lease = float(os.environ.get("NEPIQ_LEASE") or given.lease)
-        return cls(lease=lease, renew=lease / 4, limit=limit)
+        chunk = os.environ.get("NEPIQ_CHUNK", "")
+        return cls(limit=int(chunk)) if chunk else cls()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from nepiq.controller import Attribute, Context, Later, ResourceManager, Retry
@@ -11,19 +12,19 @@ from nepiq.controller.model import Action
 
 
 class Quick(ResourceManager, rtype="test::Quick"):
-    """Does no I/O, and may hang, exit or raise in its start."""
+    """Does no I/O that it tells of, and may hang, exit or raise in its start."""
 
     does_io = False
-    mood = Attribute(str, "", help="'hang', 'exit', 'raise' or nothing.")
+    mood = Attribute(str, "", help="'exit', 'raise', a file that it waits for, or nothing.")
 
     def do_start(self, context: Context) -> None:
         """Do what the mood says."""
-        if self.mood == "hang":
-            time.sleep(3.0)
-        elif self.mood == "exit":
+        if self.mood == "exit":
             raise SystemExit(3)
-        elif self.mood == "raise":
+        if self.mood == "raise":
             raise ValueError("bad mood")
+        while self.mood and not Path(self.mood).exists():
+            time.sleep(0.02)
 
 
 class Flaky(ResourceManager, rtype="test::Flaky"):
