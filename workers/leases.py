@@ -90,14 +90,15 @@ class LeaseKeeper(threading.Thread):
         self._ended = False
 
     @contextmanager
-    def holding(self, run: Run, grants: Iterable[Grant]) -> Iterator[list[Lease]]:
+    def holding(self, run: Run, grants: Iterable[Grant], asked: float) -> Iterator[list[Lease]]:
         """Keep the leases of granted steps for as long as the block runs.
 
         Args:
             run: the run of all of them.
             grants: just granted.
+            asked: when they were asked for, by our monotonic clock: we may have stood still since.
         """
-        until = time.monotonic() + self._timing.lease
+        until = asked + self._timing.lease
         leases = [Lease(run, grant.step, grant.token, until) for grant in grants]
         with self._changed:
             for lease in leases:

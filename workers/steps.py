@@ -60,30 +60,33 @@ def carry_out(
         # It was on its way here when the clock was found to be wrong; the sweeper sends it again.
         return "the clock of this machine is wrong"
     nonce = secrets.token_hex(6)
+    asked = time.monotonic()
     answers = run.claim(steps, nonce, runtime.name, runtime.machine)
     granted = [answer for answer in answers if isinstance(answer, Grant)]
     runtime.metrics.claimed(granted)
     account = Account(runtime.metrics)
     if apart:
-        _spread(runtime, run, granted, account)
+        _spread(runtime, run, granted, account, asked)
     elif granted:
-        _execute(runtime, run, granted, account)
+        _execute(runtime, run, granted, account, asked)
     early = [answer for answer in answers if isinstance(answer, Early)]
     if early:
         return _come_back(runtime, run, early, queue, apart)
     return str(account)
 
 
-def _spread(runtime: Runtime, run: Run, grants: Sequence[Grant], account: Account) -> None:
+def _spread(
+    runtime: Runtime, run: Run, grants: Sequence[Grant], account: Account, asked: float
+) -> None:
     """Carry out steps at the same time, each in a thread of its own."""
     threads = [
-        threading.Thread(target=_execute, args=(runtime, run, [grant], account), daemon=True)
+        threading.Thread(target=_execute, args=(runtime, run, [grant], account, asked), daemon=True)
         for grant in grants[1:]
     ]
     for thread in threads:
         thread.start()
     if grants:
-        _execute(runtime, run, grants[:1], account)
+        _execute(runtime, run, grants[:1], account, asked)
     for thread in threads:
         thread.join()
 
@@ -101,8 +104,10 @@ def _come_back(runtime: Runtime, run: Run, early: Sequence[Early], queue: str, a
     return f"too early by {wait:.3f} s"
 
 
-def _execute(runtime: Runtime, run: Run, grants: Sequence[Grant], account: Account) -> None:
-    with runtime.keeper.holding(run, grants) as leases:
+def _execute(
+    runtime: Runtime, run: Run, grants: Sequence[Grant], account: Account, asked: float
+) -> None:
+    with runtime.keeper.holding(run, grants, asked) as leases:
         if len(grants) == 1:
             faults.point("claimed", grants[0].label)
             outcome = _Step(runtime, run, grants[0], leases[0], account).outcome()

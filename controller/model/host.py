@@ -168,6 +168,7 @@ class Host(Protocol):
         Raises:
             HostError: it cannot be run as root; the error says why and what to do.
             CommandError: it exited with another code than 0 and ``check`` is true.
+            AnswerError: it wrote more than 32 MB to both outputs together.
         """
 
     def supervise(

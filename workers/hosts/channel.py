@@ -124,28 +124,30 @@ class LineReader:
         while True:
             while self._whole:
                 yield self._whole.popleft()
+            if self._length > most + passed_over:
+                raise too_long(bytes(self._begun[:100]), most + passed_over, "a line")
             block = self.read()
             if not block:
                 break
             first, *others = block.split(b"\n")
-            self._add_to_line(first, most, passed_over)
+            self._add_to_line(first, most)
             for other in others:
+                if self._length > most + passed_over:
+                    break  # what follows is not read any more
                 self._whole.append(self._end_line(most))
-                self._add_to_line(other, most, passed_over)
+                self._add_to_line(other, most)
             if self._length and self._due.expired:
                 raise self._patience.fallen_silent("a line was begun and not ended")
         last = self._end_line(most)
         if last and not self.closed:
             yield last
 
-    def _add_to_line(self, part: bytes, most: int, passed_over: int) -> None:
+    def _add_to_line(self, part: bytes, most: int) -> None:
         """Take in a part of a line."""
         if part and not self._length:
             self._due = self._patience.quiet()
         self._length += len(part)
         self._begun += part[: max(0, most - len(self._begun))]
-        if self._length > most + passed_over:
-            raise too_long(bytes(self._begun[:100]), most + passed_over, "a line")
 
     def _end_line(self, most: int) -> bytes:
         """The line that has ended now; empty if it was too long."""

@@ -351,22 +351,19 @@ class Wire(paramiko.Transport):
         channel._handle_request(message)
 
     @staticmethod
-    def _take_in(channel: Any, message: Message) -> None:
-        """Keep what a program wrote, unless the server sends more than it was allowed to."""
-        if len(channel.in_buffer) + len(channel.in_stderr_buffer) > WINDOW + _LONGEST_MESSAGE:
-            raise paramiko.SSHException("it sent more than it was allowed to")
+    def _take_output(channel: Any, message: Message) -> None:
+        _check_window(channel)
         channel._feed(message)
 
     @staticmethod
-    def _take_in_complaint(channel: Any, message: Message) -> None:
-        if len(channel.in_buffer) + len(channel.in_stderr_buffer) > WINDOW + _LONGEST_MESSAGE:
-            raise paramiko.SSHException("it sent more than it was allowed to")
+    def _take_complaint(channel: Any, message: Message) -> None:
+        _check_window(channel)
         channel._feed_extended(message)
 
     _channel_handler_table = {
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
-        MSG_CHANNEL_DATA: _take_in.__func__,  # type: ignore[attr-defined]
-        MSG_CHANNEL_EXTENDED_DATA: _take_in_complaint.__func__,  # type: ignore[attr-defined]
+        MSG_CHANNEL_DATA: _take_output.__func__,  # type: ignore[attr-defined]
+        MSG_CHANNEL_EXTENDED_DATA: _take_complaint.__func__,  # type: ignore[attr-defined]
         MSG_CHANNEL_CLOSE: _take_leave.__func__,  # type: ignore[attr-defined]
         MSG_CHANNEL_REQUEST: _answer_request.__func__,  # type: ignore[attr-defined]
     }
@@ -393,6 +390,12 @@ class Wire(paramiko.Transport):
     def _parse_request_success(self, message: Message) -> None:
         self._unanswered = 0
         super()._parse_request_success(message)  # type: ignore[misc]
+
+
+def _check_window(channel: Any) -> None:
+    """Have the connection end if the server sends more than it was allowed to."""
+    if len(channel.in_buffer) + len(channel.in_stderr_buffer) > WINDOW + _LONGEST_MESSAGE:
+        raise paramiko.SSHException("it sent more than it was allowed to")
 
 
 def _add(message: Message, part: int | str | bytes) -> None:
