@@ -45,7 +45,8 @@ class Access:
         with uninterrupted():
             from .engine import Stack
 
-            self.stack: Stack = Stack(self.settings)
+            # An embedded stack that was killed is back in seconds.
+            self.stack: Stack = Stack(self.settings, tries=24 if self.embedded else 8)
             if worker:
                 self.stack.publisher.prepare()
 

@@ -18,7 +18,7 @@ import platform
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ _IDLE_SECONDS = 60.0
 _FORMAT = 1
 # Redis may have to load a large file first.
 _JOIN_SECONDS = 30.0
+KEEPER = "NEPIQ_KEEPER_PID"
+"""Tells the local worker who its keeper is."""
 
 
 @dataclass(frozen=True)
@@ -103,49 +105,97 @@ class Place:
                 )
             directory.chmod(0o700)
 
+    def narrow(self) -> None:
+        """Take from others what they may do with the state directory: once it was open to them."""
+        above = (self.data.parents[1], self.data.parent)
+        for path in (*above, *self.data.rglob("*")):
+            with contextlib.suppress(OSError):
+                if not path.is_symlink():
+                    path.chmod(0o700 if path.is_dir() else 0o600)
+
 
 class _Ended(EmbeddedError):
     """The keeper ended instead of answering."""
 
 
 class Embedded:
-    """A client's hold on the embedded stack, which stays up as long as the hold is open."""
+    """A client's hold on the embedded stack, which stays up as long as the hold is open.
 
-    def __init__(self, place: Place, channel: socket.socket) -> None:
+    A thread listens to the keeper. Where that is killed, it starts the stack again with its data.
+
+    Args:
+        place: where the stack is.
+        channel: connected with the keeper.
+        request: what joined it.
+    """
+
+    def __init__(self, place: Place, channel: socket.socket, request: Mapping[str, Any]) -> None:
         self.place = place
         self._channel = channel
-        self._unread = b""
-        self._reading = threading.Lock()
+        self._request = request
         self._failure: EmbeddedError | None = None
+        self._closed = False
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._attend, name="nepiq-embedded", daemon=True)
+        self._thread.start()
 
     def failure(self) -> EmbeddedError | None:
-        """What the keeper has reported since: the local worker does not start, or it has gone."""
-        with self._reading, contextlib.suppress(BlockingIOError):
-            while self._failure is None:
-                self._listen()
+        """Why it cannot be used any more: no worker or Redis starts, or somebody stopped it."""
         return self._failure
 
+    def _attend(self) -> None:
+        while True:
+            self._listen()
+            if self._closed or self._failure is not None:
+                return
+            try:
+                channel = _joined(self.place, self._request)
+            except EmbeddedError as error:
+                self._failure = error
+                return
+            with self._lock:
+                self._channel.close()
+                self._channel = channel
+                if self._closed:
+                    channel.close()
+                    return
+
     def _listen(self) -> None:
-        try:
-            data = self._channel.recv(65536, socket.MSG_DONTWAIT)
-        except ConnectionError:
-            data = b""
-        *lines, self._unread = (self._unread + data).split(b"\n")
-        for message in map(json.loads, lines):
-            if message.get("error"):
-                self._failure = EmbeddedError(message["error"], hint=message.get("hint", ""))
-        if not data:
-            stopped = "the embedded stack has been stopped"
-            self._failure = EmbeddedError(stopped, hint="nepiq up starts it again")
+        """Take what the keeper reports until it ends."""
+        unread = b""
+        while True:
+            try:
+                data = self._channel.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                return
+            *lines, unread = (unread + data).split(b"\n")
+            for message in map(json.loads, lines):
+                if message.get("error"):
+                    error = EmbeddedError(message["error"], hint=message.get("hint", ""))
+                    self._failure = self._failure or error
 
     def keep_over_exec(self) -> None:
         """Let the program that this process becomes hold it, until that one ends."""
-        os.set_inheritable(self._channel.fileno(), True)
-        self._channel.detach()
+        with self._lock:
+            self._closed = True
+            os.set_inheritable(self._channel.fileno(), True)
+            self._channel.detach()
 
     def close(self) -> None:
         """Let go of it."""
-        self._channel.close()
+        if os.getpid() != self._pid:  # a fork, which has no thread and holds nothing
+            self._channel.close()
+            return
+        with self._lock:
+            self._closed = True
+            with contextlib.suppress(OSError):
+                self._channel.shutdown(socket.SHUT_RDWR)  # wakes who listens
+        self._thread.join(1.0)
+        with self._lock:
+            self._channel.close()
 
 
 def join(
@@ -177,6 +227,15 @@ def join(
         "imports": list(imports),
         "path": _import_path() if imports else [],
     }
+    return Embedded(place, _joined(place, request), request)
+
+
+def _joined(place: Place, request: Mapping[str, Any]) -> socket.socket:
+    """Join the stack, and start it if nobody has; the connection that holds it.
+
+    Raises:
+        EmbeddedError: it did not start.
+    """
     for chance in (2, 1, 0):
         channel = _connect(place) or _start(place)
         try:
@@ -189,8 +248,25 @@ def join(
         if answer.get("error"):
             channel.close()
             raise EmbeddedError(answer["error"], hint=answer.get("hint", ""))
-        return Embedded(place, channel)
+        return channel
     raise AssertionError("unreachable")
+
+
+def revive(home: Path, imports: Sequence[str], keeper: str) -> None:
+    """Start the stack again if the keeper of this process, which is the local worker, was killed.
+
+    It then stays up as long as a run is active or somebody joins it.
+
+    Args:
+        home: nepiq's state directory.
+        imports: modules that the next worker must have imported.
+        keeper: what :data:`KEEPER` said when this worker started; empty for any other worker.
+
+    Raises:
+        EmbeddedError: it did not start.
+    """
+    if keeper and os.getppid() != int(keeper):
+        join(home, imports=imports).close()
 
 
 def status(home: Path) -> dict[str, Any] | None:
@@ -263,7 +339,8 @@ def _start(place: Place) -> socket.socket:
         if channel is not None:
             return channel
         idle = os.environ.get("NEPIQ_EMBEDDED_IDLE", str(_IDLE_SECONDS))
-        with place.log("keeper").open("wb") as log:
+        place.narrow()
+        with open(place.log("keeper"), "wb", opener=private) as log:
             # It leaves a child behind and returns as soon as that one listens.
             code = subprocess.run(
                 [sys.executable, "-m", "nepiq.controller.keeper", place.data, place.sockets, idle],
@@ -281,13 +358,18 @@ def _start(place: Place) -> socket.socket:
     return channel
 
 
-def _ask(place: Place, channel: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
+def private(path: str, flags: int) -> int:
+    """Open a file for this user alone; for ``open(..., opener=)``."""
+    return os.open(path, flags, 0o600)
+
+
+def _ask(place: Place, channel: socket.socket, request: Mapping[str, Any]) -> dict[str, Any]:
     """Send one request and read its one line of answer."""
     channel.settimeout(_JOIN_SECONDS)
     answer = b""
     try:
         with contextlib.suppress(ConnectionError):
-            channel.sendall(json.dumps(request).encode() + b"\n")
+            channel.sendall(json.dumps(dict(request)).encode() + b"\n")
             while not answer.endswith(b"\n"):
                 data = channel.recv(65536)
                 if not data:

@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import servers
-from .embedded import Place, tail
+from .embedded import Place, private, tail
 from .errors import EmbeddedError, InfrastructureError
 
 _QUICK_SECONDS = 60.0  # a worker that ends sooner did not really start
+_LONGEST_PAUSE = 5.0  # before a Redis that ended is started again
 _QUICK_ENDS = 3  # so many in a row are a failure that clients must hear of
 _RETIRE_SECONDS = 10.0  # by then a worker that was asked to end takes no more steps
 _TELL_SECONDS = 10.0  # a failure to start is kept so long for the client that asked
@@ -55,8 +56,11 @@ class Client:
 class Keeper:
     """The loop over clients, children and time."""
 
-    def __init__(self, place: Place, idle: float, lock: int, listener: socket.socket) -> None:
+    def __init__(
+        self, place: Place, idle: float, lock: int, listener: socket.socket, mask: int
+    ) -> None:
         self.place = place
+        self.mask = mask
         self.idle = idle
         self.lock = lock
         self.clients: dict[int, Client] = {}
@@ -70,6 +74,8 @@ class Keeper:
         self.hint = ""
         self.ending = False
         self._worker_began = 0.0
+        self._redis_began = 0.0
+        self._redis_quick_ends = 0
         self._quick_ends = 0
         self._workers_made = 0
         # What must happen at a time: name -> (monotonic time, what).
@@ -107,7 +113,15 @@ class Keeper:
                 if at <= now and name in self._timers:
                     del self._timers[name]
                     what()
+        self._say_goodbye()
         self._stop_children()
+
+    def _say_goodbye(self) -> None:
+        """Who holds the stack would take an end without a word for a kill, and start it again."""
+        for client in list(self.clients.values()):
+            if client.holds and not client.waiting:
+                stopped = "the embedded stack has been stopped"
+                self._tell(client, {"error": stopped, "hint": "nepiq up starts it again"})
 
     def _after(self, name: str, seconds: float, what: Callable[[], None]) -> None:
         self._timers[name] = (time.monotonic() + seconds, what)
@@ -147,7 +161,7 @@ class Keeper:
             if request["worker"]:
                 self._require_worker(request["imports"], request["path"])
                 client.behind = tuple(self.retiring) if request["imports"] else ()
-            if self.redis is None and not self.ready:
+            if self.redis is None and "redis" not in self._timers:
                 self._tell(client, {"error": self.failure, "hint": self.hint})
                 self._after("end", 0.0, self._end)
             else:
@@ -225,9 +239,11 @@ class Keeper:
         except EmbeddedError as error:
             self._fail_redis(error.message, error.hint)
             return
+        self._redis_began = time.monotonic()
         output = self.redis.stdout
         assert output is not None  # noqa: S101 - stdout is a pipe
-        self._redis_log = self.place.log("redis").open("ab", buffering=0)
+        log = self.place.log("redis")
+        self._redis_log = open(log, "ab", buffering=0, opener=private)  # noqa: SIM115 - as there
         self._selector.register(output, selectors.EVENT_READ, lambda: self._read_redis(output))
 
     def _read_redis(self, output: IO[bytes]) -> bool:
@@ -279,22 +295,14 @@ class Keeper:
     def _start_worker(self) -> None:
         self._workers_made += 1
         name = f"embedded-{os.getpid()}-{self._workers_made}@{platform.node()}"
-        self.worker = servers.start_worker(self.place, name, self.needs)
+        self.worker = servers.start_worker(self.place, name, self.needs, self.mask)
         self._worker_began = time.monotonic()
 
     def _reap(self) -> None:
         self.retiring = [process for process in self.retiring if process.poll() is None]
         self._answer()
         if self.redis is not None and self.redis.poll() is not None and not self.ending:
-            output = self.redis.stdout
-            while output is not None and not output.closed and self._read_redis(output):
-                pass
-            said = tail(self.place.log("redis"))
-            self._fail_redis(
-                f"the embedded Redis ended (code {self.redis.returncode}): {said}",
-                f"logs are in {self.place.data}",
-            )
-            self.redis = None
+            self._redis_ended(self.redis)
         if self.worker is None or self.worker.poll() is None or self.ending:
             return
         code, self.worker = self.worker.returncode, None
@@ -307,6 +315,26 @@ class Keeper:
         self._complain(
             f"the local worker does not start (code {code}): {said}",
             f"its log: {self.place.log('worker')}",
+        )
+
+    def _redis_ended(self, redis: subprocess.Popen[bytes]) -> None:
+        """Start Redis again if it has served; else it will not the next time either."""
+        output = redis.stdout
+        while output is not None and not output.closed and self._read_redis(output):
+            pass
+        self._redis_log.close()
+        self.redis = None
+        if self.ready:
+            self.ready = False
+            quick = time.monotonic() - self._redis_began < _QUICK_SECONDS
+            self._redis_quick_ends = self._redis_quick_ends + 1 if quick else 0
+            pause = min(_LONGEST_PAUSE, 0.1 * 2**self._redis_quick_ends)
+            self._after("redis", pause, self._start_redis)
+            return
+        said = tail(self.place.log("redis"))
+        self._fail_redis(
+            f"the embedded Redis ended (code {redis.returncode}): {said}",
+            f"logs are in {self.place.data}",
         )
 
     def _complain(self, message: str, hint: str) -> None:
@@ -336,6 +364,8 @@ def main(arguments: list[str]) -> int:
     """Listen, leave a child behind that keeps the stack, and return."""
     place = Place(Path(arguments[0]), Path(arguments[1]))
     place.make()
+    # All that it and Redis write is for this user alone; what applications write is their business.
+    mask = os.umask(0o077)
     lock = os.open(place.data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     # A former keeper may be about to end, or its Redis may be: it is not waited for in vain.
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -351,7 +381,7 @@ def main(arguments: list[str]) -> int:
         log = place.log(name)
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
-    Keeper(place, float(arguments[2]), lock, listener).run()
+    Keeper(place, float(arguments[2]), lock, listener, mask).run()
     return 0
 
 

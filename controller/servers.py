@@ -11,7 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from .embedded import Place
+from .embedded import KEEPER, Place, private
 from .errors import EmbeddedError
 from .guardian import die_with_parent
 
@@ -66,8 +66,15 @@ def start_redis(place: Place, lock: int) -> subprocess.Popen[bytes]:
     )
 
 
-def start_worker(place: Place, name: str, needs: Needs) -> subprocess.Popen[bytes]:
-    """Start the local worker under a node name; it logs into the place's ``worker.log``."""
+def start_worker(place: Place, name: str, needs: Needs, mask: int) -> subprocess.Popen[bytes]:
+    """Start the local worker; it logs into the place's ``worker.log``.
+
+    Args:
+        place: where Redis has its socket.
+        name: its Celery node name.
+        needs: what it must be able to import.
+        mask: its umask, which is that of applications on this machine.
+    """
     environment = {
         **os.environ,
         **needs.environment(),
@@ -76,17 +83,19 @@ def start_worker(place: Place, name: str, needs: Needs) -> subprocess.Popen[byte
         # A successor starts before it has ended, and its log is quoted in errors.
         "NEPIQ_METRICS": "",
         "NEPIQ_LOG_FORMAT": "text",
+        KEEPER: str(os.getpid()),
     }
     command = [sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "worker"]
     command += ["--pool", "threads", "--concurrency", str(concurrency()), "--hostname", name]
     command += ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
-    with place.log("worker").open("ab") as log:
+    with open(place.log("worker"), "ab", opener=private) as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=environment,
+            umask=mask,
             preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - a single thread
         )
 

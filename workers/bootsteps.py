@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from celery import bootsteps
 from redis.exceptions import RedisError
 
+from ..controller import embedded
 from ..controller.engine.broker import queue
 from ..controller.engine.queues import of_worker, site_of
-from ..controller.errors import ClockError, NepiqError, ProtocolMismatch
+from ..controller.errors import ClockError, EmbeddedError, NepiqError, ProtocolMismatch
 from ..controller.guardian import READY
 from ..controller.model import registry
 from ..controller.settings import Settings
@@ -45,6 +46,8 @@ class NepiqStep(_Step):
         super().__init__(parent, **options)
         self._sweeper: Sweeper | None = None
         self._runtime: runtime.Runtime | None = None
+        # Not for the applications on this machine.
+        self._keeper = os.environ.pop(embedded.KEEPER, "")
 
     def start(self, parent: Any) -> None:
         """Connect, import what the settings list, and start the threads.
@@ -80,12 +83,20 @@ class NepiqStep(_Step):
         """Hand over what has not begun, finish what has, and end the threads."""
         if self._runtime is None:
             return
+        self._revive(self._runtime.settings)
         drain.give_back(self._runtime, parent)
         self._end_lookouts()
         finished = drain.finish(self._runtime)
         self._end(self._runtime)
         if not finished:
             drain.leave()
+
+    def _revive(self, settings: Settings) -> None:
+        """Whoever kills the keeper of the embedded stack ends its worker with it, but no run."""
+        try:
+            embedded.revive(settings.state_home, settings.imports, self._keeper)
+        except EmbeddedError as error:
+            log.warning("the embedded stack is not started again: %s", error)
 
     def terminate(self, parent: Any) -> None:
         """The end of a worker that does not finish its steps: their leases run out."""

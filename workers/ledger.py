@@ -38,7 +38,8 @@ class Ledger:
         file = self._folder / dataset / run_id
         try:
             # Private: the names of hosts and users are nobody else's business.
-            for folder in (self._folder.parent, self._folder, file.parent):
+            served = self._folder.parent
+            for folder in (served.parent, served, self._folder, file.parent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:

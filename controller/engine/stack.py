@@ -112,8 +112,13 @@ class _Pool(redis.ConnectionPool):
             super().disconnect(inuse_connections=False)
 
 
-def connect(url: str, timeout: float = 5.0) -> Redis:
+def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
     """Connect to the Redis that holds the state of runs.
+
+    Args:
+        url: where it is.
+        timeout: seconds until the first contact is given up.
+        tries: how often a command is tried again later, in up to a second each.
 
     Raises:
         RedisUnreachable: it does not answer within ``timeout`` seconds, or refuses us.
@@ -125,7 +130,7 @@ def connect(url: str, timeout: float = 5.0) -> Redis:
             socket_timeout=30.0,
             socket_connect_timeout=min(timeout, 5.0),
             health_check_interval=25,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 8),
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), tries),
         )
         client = redis.Redis.from_pool(pool)
     except ValueError as error:
@@ -197,10 +202,12 @@ class Stack:
     Args:
         settings: where they are; must name them (the embedded stack fills them in first).
         timing: intervals of the engine.
+        tries: how often a command to Redis is tried again; see :func:`connect`.
     """
 
-    def __init__(self, settings: Settings, *, timing: Timing | None = None) -> None:
+    def __init__(self, settings: Settings, *, timing: Timing | None = None, tries: int = 8) -> None:
         self.settings = settings
+        self._tries = tries
         self.timing = timing or Timing.from_environment()
 
     @functools.cached_property
@@ -210,7 +217,7 @@ class Stack:
         Raises:
             RedisUnreachable: it does not answer within ``settings.connect_timeout``.
         """
-        return connect(self.settings.state_url, self.settings.connect_timeout)
+        return connect(self.settings.state_url, self.settings.connect_timeout, self._tries)
 
     @functools.cached_property
     def broker(self) -> Redis:
