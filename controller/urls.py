@@ -87,7 +87,7 @@ def _options(query: str) -> list[str]:
 
 
 def _shown_query(query: str) -> str:
-    shown = []
+    shown: list[str] = []
     for option in _options(query):
         if option.startswith("ssl_password="):
             # What follows may belong to it.
