@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from . import waiting
 from .announce import announced
@@ -62,8 +63,11 @@ class Awaiting(Describing):
     def wait(
         self,
         guids: Targets,
-        states: State | str | Iterable[State | str],
+        states: State | str | Iterable[State | str] = (),
         timeout: str | float | None = None,
+        *,
+        state: State | str | Iterable[State | str] = (),
+        quit: Any = None,  # noqa: A002 - NEPI's
     ) -> bool:
         """Wait until each resource has reached one of some states, or cannot any more.
 
@@ -72,6 +76,8 @@ class Awaiting(Describing):
             states: a state or several; one that it has passed counts. Whoever has FAILED reaches
                 none but RELEASED, and is waited for no longer.
             timeout: at most so long.
+            state: NEPI's name for ``states``.
+            quit: NEPI's; a failed experiment ends the wait in any case.
 
         Returns:
             True, or False as soon as the experiment has failed, unless RELEASED is waited for.
@@ -80,10 +86,9 @@ class Awaiting(Describing):
             InvalidValue: there is no such state, or none was named.
             WaitTimeout: it took longer; the message says who waits for what.
         """
-        several = (states,) if isinstance(states, (State, str)) else states
-        return self._wait(
-            guids, waiting.reaching([State.parse(state) for state in several]), timeout
-        )
+        wanted = state if states == () else states
+        several = (wanted,) if isinstance(wanted, (State, str)) else wanted
+        return self._wait(guids, waiting.reaching([State.parse(one) for one in several]), timeout)
 
     def _wait(self, guids: Targets | None, goal: waiting.Goal, timeout: str | float | None) -> bool:
         if guids is not None:

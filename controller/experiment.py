@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import ownership
 from .awaiting import Awaiting
 from .engine.contact import contact
-from .errors import NepiqError, NotAllowed
+from .errors import InvalidValue, NepiqError, NotAllowed
 from .inspecting import Inspecting
 from .live import Live
 from .model import registry
@@ -70,6 +70,7 @@ class ExperimentController(Awaiting, Showing, Inspecting, Storing, Repeating):
         exp_id: name of the experiment, the same for all its runs; made up if not given.
         local_dir: the directory on this machine for what runs leave (see :attr:`run_dir`).
         persist: save the description into :attr:`run_dir` when the run is released.
+        fm: NEPI's, for a failure manager; there are none.
         release_after: release the run when no client was seen for so long (``"10m"`` or
             seconds); by default it then stays as it is.
         settings: where Redis is; by default what the environment says, else a private one.
@@ -102,16 +103,22 @@ class ExperimentController(Awaiting, Showing, Inspecting, Storing, Repeating):
         exp_id: str | None = None,
         local_dir: str | os.PathLike[str] | None = None,
         persist: bool = False,
+        fm: None = None,
+        add_node_callback: NodeCallback | None = None,
+        add_edge_callback: EdgeCallback | None = None,
         *,
         release_after: str | float | None = None,
         settings: Settings | None = None,
         broker_url: str = "",
         state_url: str = "",
         quiet: bool = False,
-        add_node_callback: NodeCallback | None = None,
-        add_edge_callback: EdgeCallback | None = None,
         **netgraph: Unpack[TopologyOptions],
     ) -> None:
+        if fm is not None:
+            raise InvalidValue(
+                "there are no failure managers",
+                hint="critical=False lets an experiment go on; ec.failures has what failed",
+            )
         settings = settings or Settings.from_environment()
         if broker_url or state_url:
             settings = replace(

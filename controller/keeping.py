@@ -51,6 +51,8 @@ class Keeping(Describing):
         self,
         path: str | Path | None = None,
         format: str | None = None,  # noqa: A002 - NEPI's name
+        *,
+        dirpath: str | Path | None = None,
     ) -> str:
         """Write the description into a file, as :meth:`serialize` gives it.
 
@@ -59,6 +61,7 @@ class Keeping(Describing):
                 ``<exp_id>_<time>.yaml`` in it. What has no suffix is a directory. By default
                 ``<exp_id>.yaml`` in the current directory.
             format: ``yaml`` or ``json``; by default what the suffix of the file says, else yaml.
+            dirpath: NEPI's name for ``path``.
 
         Returns:
             The path of the file.
@@ -68,6 +71,7 @@ class Keeping(Describing):
         """
         from .model.document.reading import format_of
 
+        path = path if dirpath is None else dirpath
         exp_id = self._description.exp_id
         wanted = Path(path if path is not None else f"{exp_id}{_suffix(format)}")
         folder = path is not None and (wanted.is_dir() or not wanted.suffix)
@@ -88,10 +92,11 @@ class Keeping(Describing):
     @classmethod
     def load(
         cls: type[_K],
-        path: str | Path,
+        path: str | Path = "",
         format: str | None = None,  # noqa: A002 - NEPI's name
         *,
         complete: bool = False,
+        filepath: str | Path = "",
         **options: Any,
     ) -> _K:
         """A new experiment as a file describes it; all its resources are NEW.
@@ -101,12 +106,14 @@ class Keeping(Describing):
             format: ``yaml``, ``json`` or ``xml``; by default what the suffix says.
             complete: refuse already what :meth:`deploy` would refuse: what is required and
                 missing, conditions that wait for each other.
+            filepath: NEPI's name for ``path``.
             options: arguments of the constructor, such as ``settings``.
 
         Raises:
             DocumentError: everything that is wrong in the file, with lines and columns.
             InvalidValue: it cannot be read, or its format is not known.
         """
+        path = path or filepath
         draft = draft_of(path, format)
         make: Any = cls
         made: _K = make(draft.exp_id or _name_of(path), **options)

@@ -67,8 +67,17 @@ class Mirror:
         """Take over what other clients have uploaded."""
         if self.link is None:
             return
+        run = self.link.run
+        with contact():
+            known = self._uploaded.issuperset(run.store.guids())
+            deployed = run.store.deployed() if known else set()
+        if known:
+            with self._description.lock:
+                self.deployed |= deployed
+            return
+        # What another thread is about to upload is known when it has had its turn.
         with self.turn:
-            self._learn(self.link.run)
+            self._learn(run)
 
     def _learn(self, run: Run) -> None:
         with contact():

@@ -122,12 +122,12 @@ class Scheduling(Exchanging):
         self._begin_calls()
         return guid
 
-    def get_task(self, task: int) -> Task | None:
+    def get_task(self, tid: int) -> Task | None:
         """A scheduled call and its result, from any client of the run; None if there is none."""
         if self._live.link is None:
             return None
         with contact():
-            records = self._live.link.run.records([task])
+            records = self._live.link.run.records([tid])
         found = [record for record in records if record.rtype == RTYPE]
         return Task.of(found[0]) if found else None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .errors import InvalidValue
 from .model.names import check_name
+from .urls import check_url
 
 DEFAULT_SITE = "default"
 
@@ -112,8 +113,8 @@ class Settings:
         state_home: directory for what must outlive a process (the embedded Redis).
     """
 
-    broker_url: str = ""
-    state_url: str = ""
+    broker_url: str = field(default="", repr=False)
+    state_url: str = field(default="", repr=False)
     broker_name: str = "main"
     imports: tuple[str, ...] = ()
     sites: tuple[str, ...] = (DEFAULT_SITE,)
@@ -131,6 +132,10 @@ class Settings:
     log_format: str = "text"
     state_home: Path = field(default_factory=_state_home)
 
+    def __post_init__(self) -> None:
+        check_url("broker_url", self.broker_url)
+        check_url("state_url", self.state_url)
+
     @classmethod
     def from_environment(cls) -> Settings:
         """Read the ``NEPIQ_*`` variables.
@@ -138,8 +143,7 @@ class Settings:
         Raises:
             InvalidValue: a variable has a value that cannot be used; it is named.
         """
-        broker = _with_tls(os.environ.get("NEPIQ_BROKER_URL", ""))
-        state = _with_tls(os.environ.get("NEPIQ_STATE_URL", ""))
+        broker, state = _url("NEPIQ_BROKER_URL"), _url("NEPIQ_STATE_URL")
         return cls(
             broker_url=broker or state,
             state_url=state or broker,
@@ -167,6 +171,10 @@ class Settings:
     def embedded(self) -> bool:
         """True if no Redis was named, so that the embedded stack serves."""
         return not self.broker_url
+
+
+def _url(name: str) -> str:
+    return _with_tls(check_url(name, os.environ.get(name, "")))
 
 
 _TLS_FILES = {

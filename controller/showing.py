@@ -30,6 +30,8 @@ class Showing(Describing):
         path: str | os.PathLike[str] | None = None,
         format: str | PFormats | None = None,  # noqa: A002 - NEPI's signature
         show: bool = False,
+        *,
+        dirpath: str | os.PathLike[str] | None = None,
     ) -> str:
         """Draw the graph of resources: hosts, what acts on them, connections, conditions.
 
@@ -42,6 +44,7 @@ class Showing(Describing):
             format: ``svg``, ``png`` (needs ``nepiq[plot]``) or ``dot``; NEPI's ``figure`` is
                 PNG. By default what the path says, else SVG.
             show: open it with the program that this machine has for such files.
+            dirpath: NEPI's name for ``path``.
 
         Returns:
             The path of the file.
@@ -53,7 +56,7 @@ class Showing(Describing):
         """
         from .reports.plot.picture import save
 
-        saved = save(self.graph(), path, format)
+        saved = save(self.graph(), path if dirpath is None else dirpath, format)
         if show:
             _open(saved)
         return saved

@@ -91,9 +91,9 @@ class Rehearsed(ExperimentController):
         """Later changes are not planned."""
         return []
 
-    def get_task(self, task: int) -> Task | None:
+    def get_task(self, tid: int) -> Task | None:
         """As if it had been called."""
-        return Task(task, TaskStatus.DONE, None)
+        return Task(tid, TaskStatus.DONE, None)
 
     def logs(self, *_: Any, **__: Any) -> Iterator[Any]:
         """Nothing was written."""

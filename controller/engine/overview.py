@@ -20,10 +20,11 @@ from redis.retry import Retry
 from ..errors import RedisUnreachable
 from ..model.lifecycle import State
 from ..settings import Settings
+from ..urls import shown_url
 from . import events, queues
 from .contact import refusal
 from .presence import WorkerInfo, workers
-from .stack import client_url, shown_url
+from .stack import client_url
 from .store import keys
 from .store.store import RunStore
 

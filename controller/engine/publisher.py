@@ -22,6 +22,8 @@ from kombu import Connection
 from kombu.messaging import Producer
 from kombu.transport import TRANSPORT_ALIASES
 
+from ..errors import InvalidValue
+from ..urls import HINT, shown_url
 from . import queues
 from .homes import Homes
 from .store.calls import Due
@@ -67,11 +69,21 @@ def transport_options() -> dict[str, Any]:
 
 
 def connection(url: str) -> Connection:
-    """A connection with the broker, which is made when it is used."""
+    """A connection with the broker, which is made when it is used.
+
+    Raises:
+        InvalidValue: its URL has options that Celery does not take.
+    """
     TRANSPORT_ALIASES["nepiq"] = TRANSPORT
-    return Connection(
-        url, transport=TRANSPORT, connect_timeout=5.0, transport_options=transport_options()
-    )
+    try:
+        return Connection(
+            url, transport=TRANSPORT, connect_timeout=5.0, transport_options=transport_options()
+        )
+    except (TypeError, ValueError):
+        # Their texts have parts of the URL, and so may the traceback.
+        raise InvalidValue(
+            f"broker URL {shown_url(url)!r} has options that Celery does not take", hint=HINT
+        ) from None
 
 
 def task_message(

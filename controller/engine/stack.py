@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import redis
 from redis import Redis
@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from .. import errors
 from ..settings import Settings
+from ..urls import HINT, check_url, shown_url
 from . import lost
 from .homes import Homes
 from .orchestration import Run
@@ -78,16 +79,6 @@ def _socket_url(scheme: str, url: str, database: str) -> str:
     return f"{scheme}://{parts.netloc}{parts.path}" + (f"?{query}" if query else "")
 
 
-def shown_url(url: str) -> str:
-    """The URL without a password, for messages."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    if ":" in user:
-        user = user.partition(":")[0] + ":***"
-    query = re.sub(r"((?:^|&)[^=&]*password=)[^&]*", r"\1***", parts.query)
-    return urlunsplit(parts._replace(netloc=user + at + host, query=query))
-
-
 class _Pool(redis.ConnectionPool):
     """Connections that threads share. One that is in use is closed when it has been used.
 
@@ -124,6 +115,7 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
         RedisUnreachable: it does not answer within ``timeout`` seconds, or refuses us.
         InvalidValue: the URL cannot be read.
     """
+    check_url("Redis URL", url)
     try:
         pool = _Pool.from_url(
             client_url(url),
@@ -133,8 +125,14 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), tries),
         )
         client = redis.Redis.from_pool(pool)
-    except ValueError as error:
-        raise errors.InvalidValue(f"Redis URL {shown_url(url)!r}: {error}") from error
+        # What redis-py does not know, it says only when it makes a connection.
+        pool.make_connection()
+        pool.reset()
+    except (ValueError, TypeError):
+        # Their texts have parts of the URL, and so may the traceback.
+        raise errors.InvalidValue(
+            f"Redis URL {shown_url(url)!r} has options that redis-py does not take", hint=HINT
+        ) from None
     # The first contact is given up by time, not by a number of tries.
     probe = redis.Redis.from_url(
         client_url(url),

@@ -13,9 +13,10 @@ from tests.security.certificates import Authority
 from tests.security.site import Site
 from tests.stand import until
 
-from nepiq.controller.engine.stack import broker_url, shown_url
+from nepiq.controller.engine.stack import broker_url
 from nepiq.controller.errors import InvalidValue
 from nepiq.controller.settings import Settings
+from nepiq.controller.urls import shown_url
 
 pytestmark = [
     pytest.mark.needs("redis-server", "openssl", "flock", "setsid"),
@@ -173,7 +174,10 @@ def test_the_broker_is_never_reached_without_tls_by_mistake() -> None:
     [
         ("redis://u:p%40@h:1/0", "redis://u:***@h:1/0"),
         ("redis://:pp@h/0", "redis://:***@h/0"),
-        ("redis://h/0?password=pp&db=1", "redis://h/0?password=***&db=1"),
+        ("redis://h/0?password=pp&db=1", "redis://***"),
+        ("redis://pp@h/0", "redis://***"),
+        ("rediss://h/0?ssl_password=pp&qq", "rediss://***"),
+        ("rediss://h/0?db=1&ssl_password=pp&db=1", "rediss://h/0?db=1&ssl_password=***"),
         ("rediss://h/0?ssl_password=pp", "rediss://h/0?ssl_password=***"),
         ("unix://u:pp@/run/s?db=1", "unix://u:***@/run/s?db=1"),
         ("redis://h/0", "redis://h/0"),

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...controller.engine.stack import shown_url
 from ...controller.model.values import SecretReference
 from ...controller.settings import machine_name
+from ...controller.urls import shown_url
 
 _LONGEST = 4096  # bytes of a line that a shell is given; no password is longer
 
