@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .engine.regular import require_regular
 from .errors import HostError, InvalidValue
+from .reports.outputs import printable
 
 MOST = 1_000_000
 """Files, directories and links that an archive may hold."""
@@ -36,7 +37,7 @@ Count = Callable[[int], None]
 
 def told(skipped: Sequence[str]) -> str:
     """What was left out, as text; of much, the first."""
-    shown = [one if one.isprintable() else ascii(one) for one in skipped[:_SHOWN]]
+    shown = [printable(one) for one in skipped[:_SHOWN]]
     more = len(skipped) - len(shown)
     return "; ".join([*shown, f"and {more} more"] if more else shown)
 
