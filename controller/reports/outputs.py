@@ -129,9 +129,7 @@ class Outputs:
             )
         return found
 
-    def _listed(
-        self, record: ResourceRecord, path: str, limit: int
-    ) -> tuple[list[RunFile], bool]:
+    def _listed(self, record: ResourceRecord, path: str, limit: int) -> tuple[list[RunFile], bool]:
         blocks = gathering.gather(self.run, record.guid, path, listing=True)
         with contextlib.closing(blocks):
             return listing.parsed(blocks, record.label, path, limit)

@@ -56,9 +56,11 @@ def test_what_is_not_there_names_what_is(site: Site) -> None:
     assert site.ec.wait_finished(app, timeout=30.0)
     with pytest.raises(TraceNotFound, match=r"app: .*did you mean 'capture\.pcap'\?"):
         site.ec.trace(app, "capture.cap")
-    with pytest.raises(TraceNotFound, match="known: capture.pcap, exitcode, logs, logs/a.log, st"):
+    with pytest.raises(
+        TraceNotFound, match=r"known: capture\.pcap, exitcode, logs, logs/a\.log, st"
+    ):
         site.ec.trace(app, "zzz", "size")
-    with pytest.raises(TraceNotFound, match="known: capture.pcap") as caught:
+    with pytest.raises(TraceNotFound, match=r"known: capture\.pcap") as caught:
         site.ec.download(app, "?", site.folder / "x")
     assert ".exit" not in str(caught.value)
     for number in range(300):

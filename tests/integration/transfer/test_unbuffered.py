@@ -45,7 +45,7 @@ def test_lines_are_seen_while_it_runs(site: Site, command: str, line: str) -> No
 
 def test_what_a_command_is_stays_the_same(site: Site) -> None:
     app = site.app(
-        "echo $PYTHONUNBUFFERED $A; cat; echo \"it's\" >&2; exit 7",
+        'echo $PYTHONUNBUFFERED $A; cat; echo "it\'s" >&2; exit 7',
         env="A=1 PYTHONUNBUFFERED=",
         stdin="input",
         okExitCodes=7,
@@ -58,9 +58,7 @@ def test_what_a_command_is_stays_the_same(site: Site) -> None:
     assert site.ec.trace(app, "stderr") == "it's\n"
 
 
-def test_a_host_without_stdbuf_says_so(
-    site: Site, tmp_path: Path
-) -> None:
+def test_a_host_without_stdbuf_says_so(site: Site, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
     for folder in ("/usr/bin", "/bin"):
