@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tracemalloc
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tests.integration.transfer.conftest import Site
 from tests.integration.transfer.test_files import MIB, SIZE, at, replace_worker, rss, run_of
 from tests.integration.transfer.test_kinds import make_socket
 from tests.stand import until
+from tests.trees import seen
 
 from nepiq.controller import exchange
 from nepiq.controller.engine import window
@@ -54,21 +54,6 @@ def plant(top: Path) -> None:
     for folder, mode in (("empty dir", 0o700), ("deep/a b", 0o755), ("deep", 0o711)):
         (top / folder).chmod(mode)
         os.utime(top / folder, ns=(1, 1_500_000_000_000_000_000))
-
-
-def seen(top: Path) -> dict[str, object]:
-    """What a tree holds: kinds, permissions, times and contents, by name."""
-    found: dict[str, object] = {}
-    for path in sorted(top.rglob("*")):
-        it = path.lstat()
-        content: object = None
-        if path.is_symlink():
-            content = str(path.readlink())
-        elif path.is_file():
-            content = path.read_bytes()
-        mode = stat.S_IMODE(it.st_mode)
-        found[str(path.relative_to(top))] = (stat.S_IFMT(it.st_mode), mode, it.st_mtime_ns, content)
-    return found
 
 
 def test_a_directory_there_and_back(site: Site, tmp_path: Path) -> None:
