@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .nepi import ResourceState2str as ResourceState2str
     from .nepi import Types as Types
     from .reports.failures import Failure as Failure
+    from .reports.listing import RunFile as RunFile
     from .reports.plot.picture import PFormats as PFormats
     from .scheduling import Task as Task
     from .scheduling import TaskStatus as TaskStatus
@@ -121,6 +122,7 @@ _HOMES = {
     "nepi": ("Flags", "ResourceFactory", "ResourceState2str", "Types"),
     "model.topology": ("Topology", "TopologyType"),
     "reports.failures": ("Failure",),
+    "reports.listing": ("RunFile",),
     "reports.plot.picture": ("PFormats",),
     "scheduling": ("Task", "TaskStatus"),
     "settings": ("Settings",),

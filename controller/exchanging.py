@@ -14,6 +14,7 @@ from .model.traces import TraceAttr
 
 if TYPE_CHECKING:
     from .logs import LogLine
+    from .reports.listing import RunFile
 
 
 log = logging.getLogger("nepiq.experiment")
@@ -113,6 +114,29 @@ class Exchanging(Describing):
             found = download(self._live.required(known).run, known, name, path)
         _complain(name, found.skipped)
         return found.path
+
+    def files(self, guid: Target, path: str = "", limit: int = 10_000) -> list[RunFile]:
+        """List the files of a resource's run directory, in the order of their names.
+
+        Args:
+            guid: the resource.
+            path: a directory in it, to list that with all below it; all by default.
+            limit: how many at most.
+
+        Returns:
+            Name, kind, size, time and permissions of each, as the host has them. What nepiq
+            itself keeps there is left out.
+
+        Raises:
+            TraceNotFound: there is no such directory.
+            HostError: there are more than ``limit``, or the host cannot be reached.
+        """
+        from .reports.outputs import Outputs
+
+        known = self.find(guid)
+        with contact():
+            run = self._live.required(known).run
+            return Outputs(run).files(run.record(known), path, limit)
 
     def logs(self, guids: Targets | None = None, follow: bool = False) -> Iterator[LogLine]:
         """Yield what applications print, as (label, stream, line).

@@ -4,6 +4,7 @@ It goes into an empty directory of our own, as it comes. Links are made last, so
 be written through one; what leads out of the directory is left out. What is all there then goes to
 its place. Nothing is unpacked but files, directories and links.
 """
+# ruff: noqa: PTH117, PTH118, PTH120, PTH208 - names and targets stay as they are
 
 from __future__ import annotations
 
@@ -13,9 +14,11 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from .engine.regular import require_regular
 from .errors import HostError, InvalidValue
+from .reports.outputs import printable
 
 MOST = 1_000_000
 """Files, directories and links that an archive may hold."""
@@ -36,7 +39,7 @@ Count = Callable[[int], None]
 
 def told(skipped: Sequence[str]) -> str:
     """What was left out, as text; of much, the first."""
-    shown = [one if one.isprintable() else ascii(one) for one in skipped[:_SHOWN]]
+    shown = [printable(one) for one in skipped[:_SHOWN]]
     more = len(skipped) - len(shown)
     return "; ".join([*shown, f"and {more} more"] if more else shown)
 
@@ -121,8 +124,9 @@ class Unpacking:
             OSError: this machine cannot write it.
         """
         try:
-            archive = tarfile.TarFile(  # type: ignore[call-overload]
-                fileobj=self._input, mode="r", encoding="utf-8", errors="surrogateescape"
+            source: Any = self._input  # of a file it needs no more than this has
+            archive: Any = tarfile.TarFile(
+                fileobj=source, mode="r", encoding="utf-8", errors="surrogateescape"
             )
             while member := self._next(archive):
                 self._take(member)
@@ -135,10 +139,10 @@ class Unpacking:
             pass
         self._make_links()
 
-    def _next(self, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    def _next(self, archive: Any) -> tarfile.TarInfo | None:
         self._input.header()
-        member = archive.next()
-        archive.members = []  # type: ignore[attr-defined] - it would keep all of them
+        member: tarfile.TarInfo | None = archive.next()
+        archive.members = []  # it would keep all of them
         self._entries += 1
         if self._entries > MOST:
             raise _refused(f"more than {MOST} files", hint="fetch a part of it, or pack it there")
@@ -176,7 +180,7 @@ class Unpacking:
         path = self._stage / name
         if "/" in name:
             path.parent.mkdir(0o700, parents=True, exist_ok=True)
-        if not 0 <= member.size or not name:
+        if not member.size >= 0 or not name:
             raise ValueError("a file without a name or size")
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(number, "wb", buffering=0) as file:
@@ -196,7 +200,7 @@ class Unpacking:
         for name, target, mtime in self._links:
             path = self._stage / name
             path.parent.mkdir(0o700, parents=True, exist_ok=True)
-            os.symlink(target, path)
+            path.symlink_to(target)
             os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
         top = os.path.realpath(self._stage)
         away = [

@@ -44,7 +44,7 @@ class Metrics:
         """Leases were renewed; ``answers`` says ``ok``, ``lost`` or ``cancel`` of each."""
 
     def transfer(self, kind: str) -> AbstractContextManager[object]:
-        """Something is on its way while the block runs: ``fetch``, ``gather``, ``place`` or ``follow``."""
+        """Something is on its way while the block runs: fetch, gather, place or follow."""
         return nullcontext()
 
     def close(self) -> None:

@@ -1,10 +1,12 @@
-"""Verbs that move files and lines: upload, download, logs."""
+"""Verbs that move files and lines, and list them: upload, download, files, logs."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +17,12 @@ from rich.text import Text
 from .. import exchange
 from ..access import Access
 from ..logs import logs as lines_of
-from .console import Talk
-from .runs import ResourceName, RunName, find_record
+from ..reports.listing import LIMIT
+from ..reports.outputs import Outputs, printable
+from ..reports.words import clock, size
+from ..unpacking import told
+from .console import Talk, simple_table
+from .runs import AsJson, ResourceName, RunName, find_record
 
 #: Colours of labels in logs, one after the other, as docker compose does it.
 _PALETTE = ("cyan", "yellow", "green", "magenta", "blue", "bright_cyan", "bright_yellow")
@@ -28,19 +34,21 @@ def upload(
         list[str],
         typer.Argument(
             metavar="RESOURCE... FILE [PATH]",
-            help="Resources by label or guid, a file of this machine, and where it goes: relative "
-            "to the run directory, or absolute; by default the file's own name.",
+            help="Resources by label or guid; a file, directory or pattern (in quotes) of this "
+            "machine; and where it goes: relative to the run directory, or absolute; by default "
+            "the own name of a file or directory.",
         ),
     ],
 ) -> None:
-    """Bring a file of this machine to the hosts of resources."""
+    """Bring files of this machine to the hosts of resources: a file, a directory, a pattern."""
     access = Access()
     try:
         found = access.stack.run(run)
         labels, file, path = _parted(words, {record.label for record in found.records()})
         guids = [find_record(found, label).guid for label in labels]
         with _bar(file.name) as progress:
-            exchange.upload(found, guids, file, path, progress)
+            skipped = exchange.upload(found, guids, file, path, progress)
+        _left_out(skipped)
     finally:
         access.close()
 
@@ -65,22 +73,61 @@ def download(
     run: RunName,
     resource: ResourceName,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A trace, or a file of the run directory.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A trace; a file or directory of the run directory, . for all of it; or a "
+            "pattern (in quotes).",
+        ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="The file to write, or a directory to write it into."),
+        typer.Option("--output", "-o", help="What to write, or a directory to write it into."),
     ] = Path(),
 ) -> None:
-    """Bring an output of a resource to this machine; goes on with what was broken off."""
+    """Bring outputs of a resource to this machine; a file goes on where it was broken off."""
     access = Access()
     try:
         found = access.stack.run(run)
         record = find_record(found, resource)
         with _bar(name) as progress:
-            exchange.download(found, record.guid, name, output, progress)
+            arrived = exchange.download(found, record.guid, name, output, progress)
+        _left_out(arrived.skipped)
     finally:
         access.close()
+
+
+def _left_out(skipped: Sequence[str]) -> None:
+    if skipped:
+        sys.stderr.write(f"left out: {told(skipped)}\n")
+
+
+def files(
+    run: RunName,
+    resource: ResourceName,
+    folder: Annotated[
+        str, typer.Argument(metavar="[DIRECTORY]", help="A directory of the run directory; all.")
+    ] = "",
+    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option(help="How many at most.")] = LIMIT,
+) -> None:
+    """List the files of a resource's run directory."""
+    access = Access()
+    try:
+        found = access.stack.run(run)
+        listed = Outputs(found).files(find_record(found, resource), folder, limit)
+    finally:
+        access.close()
+    if as_json:
+        # In ASCII, since names need not be text.
+        sys.stdout.write(json.dumps([asdict(file) for file in listed], indent=2) + "\n")
+        return
+    table = simple_table("kind", "size", "changed", "mode", "name")
+    for file in listed:
+        length = size(file.size) if file.kind == "file" else ""
+        mode = f"{file.mode:04o}"
+        table.add_row(file.kind, length, clock(file.mtime), mode, printable(file.name))
+    Talk().out.print(table)
 
 
 @contextlib.contextmanager

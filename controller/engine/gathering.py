@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ def gather(
     *,
     listing: bool = False,
     told: Callable[[Gathered], None] = lambda facts: None,
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield a directory of a resource's host, or what matches a pattern, as an archive in blocks.
 
     If a worker is lost, the next goes on where it stopped, where the host still says the same of

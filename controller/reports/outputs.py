@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..engine import gathering, transfer
-from ..errors import ClassNotImportable, FileMissing, TraceNotFound, UnknownType
+from ..errors import ClassNotImportable, FileMissing, HostError, TraceNotFound, UnknownType
 from ..model import registry
 from ..model.traces import Trace, TraceAttr
+from . import listing
 
 if TYPE_CHECKING:
     from ..engine import Run
     from ..engine.gathering import Gathered
     from ..engine.store.records import ResourceRecord
+    from .listing import RunFile
+
+_NAMED = 200  # files of a run directory that an error looks at
 
 
 class Outputs:
@@ -69,7 +74,7 @@ class Outputs:
                 self.run, record.guid, path, offset=offset, length=length, **how
             )
         except FileMissing as error:
-            raise self.missing(record, name) from error
+            raise self._gone(record, name) from error
 
     def gather(
         self, record: ResourceRecord, name: str, told: Callable[[Gathered], None]
@@ -88,7 +93,46 @@ class Outputs:
         try:
             yield from gathering.gather(self.run, record.guid, path, told=told)
         except FileMissing as error:
-            raise self.missing(record, name) from error
+            raise self._gone(record, name) from error
+
+    def files(
+        self, record: ResourceRecord, folder: str = "", limit: int = listing.LIMIT
+    ) -> list[RunFile]:
+        """List what a run directory holds, with all below it, in the order of their names.
+
+        What the supervisor keeps there is left out.
+
+        Args:
+            record: the resource.
+            folder: a directory in it; all of it if empty.
+            limit: how many files at most.
+
+        Raises:
+            TraceNotFound: there is no such directory.
+            HostError: there are more than ``limit``, or the host cannot be reached.
+        """
+        folder = str(PurePosixPath(folder))
+        if not self.has_files(record):
+            raise self.missing(record, folder)
+        path = "." if folder == "." else self.path(record, folder)
+        try:
+            found, more = self._listed(record, path, limit)
+        except FileMissing as error:
+            if path == ".":
+                return []  # made by the first thing that is written to it
+            raise self._gone(record, folder) from error
+        if more:
+            raise HostError(
+                f"more than {limit} files",
+                where=record.label,
+                hint="name a directory in it, or raise the limit",
+            )
+        return found
+
+    def _listed(self, record: ResourceRecord, path: str, limit: int) -> tuple[list[RunFile], bool]:
+        blocks = gathering.gather(self.run, record.guid, path, listing=True)
+        with contextlib.closing(blocks):
+            return listing.parsed(blocks, record.label, path, limit)
 
     def size(self, record: ResourceRecord, name: str) -> int:
         """Length of a trace in bytes."""
@@ -98,7 +142,7 @@ class Outputs:
         try:
             return transfer.facts(self.run, record.guid, self.path(record, name)).size
         except FileMissing as error:
-            raise self.missing(record, name) from error
+            raise self._gone(record, name) from error
 
     def kept(self, record: ResourceRecord, name: str) -> bytes | None:
         """A small trace that came with the exit or shows an attribute; None if it is neither.
@@ -156,8 +200,24 @@ class Outputs:
         """True if the resource can have a run directory."""
         return record.host is not None and record.state != "NEW"
 
-    def missing(self, record: ResourceRecord, name: str) -> TraceNotFound:
-        """The error for a trace that is not there; says what there is."""
+    def _gone(self, record: ResourceRecord, name: str) -> TraceNotFound:
+        """The error for what its host does not have; says what there is, on the host too."""
+        try:
+            found, _ = self._listed(record, ".", _NAMED)
+        except HostError:
+            found = []
+        return self.missing(record, name, [printable(file.name) for file in found])
+
+    def missing(
+        self, record: ResourceRecord, name: str, there: Sequence[str] = ()
+    ) -> TraceNotFound:
+        """The error for a trace that is not there; says what there is.
+
+        Args:
+            record: the resource.
+            name: the trace.
+            there: the files of the run directory, as far as they are known.
+        """
         hint = ""
         known = [*self.names(record), *_showing(record.rtype)]
         if record.host is None:
@@ -166,9 +226,15 @@ class Outputs:
             hint = f"it is no file, but told when it has ended; the resource is {record.state}"
         elif name in known and not has_started(record):
             hint = f"it is {record.state}: it has not written anything"
-        elif name in known:
+        elif name in known and not there:
             hint = "its run directory has been removed, or its host cannot be reached any more"
-        return TraceNotFound(name, known, where=record.label, hint=hint)
+        others = dict.fromkeys(one for one in (*known, *there) if one != name)
+        return TraceNotFound(name, others, where=record.label, hint=hint)
+
+
+def printable(name: str) -> str:
+    """The name of a file as text for a line: what cannot be printed is escaped."""
+    return name if name.isprintable() else ascii(name)
 
 
 def has_started(record: ResourceRecord) -> bool:

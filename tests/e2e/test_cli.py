@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.
 
 ROOT = Path(__file__).parents[2]
 VERBS = ["run", "validate", "plan", "convert", "schema", "ls", "status", "timeline", "plot", "why"]
-VERBS += ["attach", "trace", "logs", "download"]
+VERBS += ["attach", "trace", "logs", "files", "download"]
 VERBS += ["upload", "results", "release", "forget", "up", "down", "worker"]
 VERBS += ["drain", "clean", "doctor", "version"]
 VERBS += ["top", "metrics", "flower"]
@@ -136,6 +136,30 @@ def test_trace_and_results(shown: Installation) -> None:
     assert kept["bytes"] == 6
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert {"STARTED", "FINISHED", "claim"} <= {event["what"] for event in events}
+
+
+def test_files_and_directories(shown: Installation) -> None:
+    source = shown.folder / "my files"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "a.log").write_text("a")
+    (source / "out").symlink_to("/etc/passwd")
+    done = shown.nepiq("upload", "last", "hello", source, "in it")
+    assert (done.code, done.err) == (0, "left out: out: a link that leads out\n")
+    listed = json.loads(shown.nepiq("files", "last", "hello", "--json").out)
+    assert [item["name"] for item in listed] == [
+        *("in it", "in it/deep", "in it/deep/a.log"),
+        *("stderr", "stdout"),
+    ]
+    assert (listed[2]["kind"], listed[2]["size"]) == ("file", 1)
+    table = shown.nepiq("files", "last", "hello", "in it").out.splitlines()
+    assert table[0].split() == ["kind", "size", "changed", "mode", "name"]
+    assert table[2].split()[0:3:2] == ["file", "B"]
+    assert table[2].endswith("in it/deep/a.log")
+    back = shown.folder / "back"
+    assert shown.nepiq("download", "last", "hello", "in it/*/*.log", "-o", back).code == 0
+    assert (back / "deep" / "a.log").read_text() == "a"
+    none = shown.nepiq("download", "last", "hello", "no*", "-o", back)
+    assert (none.code, "unknown trace 'no*'" in none.complaint) == (2, True)
 
 
 def test_results_that_cannot_be_written(shown: Installation) -> None:

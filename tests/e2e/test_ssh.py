@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.stand import Stand, until
 from tests.testbed import Testbed
+from tests.trees import seen
 
 pytestmark = [pytest.mark.needs("redis-server", "ssh-keygen"), pytest.mark.timeout(180)]
 
@@ -75,3 +76,21 @@ def test_failures(stand: Stand, testbed: Testbed, tmp_path: Path) -> None:
             assert label in failure.where
             assert "deploy, attempt 1" in failure.where
         assert "from worker machine here" in found["refused"].message
+
+
+def test_two_thousand_small_files_there_and_back(
+    stand: Stand, testbed: Testbed, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    for number in range(2000):
+        file = source / f"dir {number % 20}" / f"file {number}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{number}\n" * 100)
+    hosts = testbed.hosts[:2]
+    with stand.experiment("trees") as ec:
+        nodes = [ec.register_resource("linux::Node", hostname=host.name) for host in hosts]
+        ec.deploy()
+        assert ec.wait_deployed(timeout=60)
+        ec.upload(nodes, source)
+        ec.download(nodes[0], "source", tmp_path / "back")
+    assert seen(tmp_path / "back") == seen(source)

@@ -152,6 +152,9 @@ ODD: dict[str, Any] = {
     "a place in a run that does not exist": task(
         "nepiq.place", ["nobody", [1], "../../etc/passwd", 0o644, 5, "x", "x"]
     ),
+    "a directory of a run that does not exist": task(
+        "nepiq.gather", ["nobody", 1, "../../etc", "x", 0, None]
+    ),
     "a log of nobody": task("nepiq.follow", ["nobody", "1", [], None]),
     "announced nonsense": task("nepiq.announce", ["nobody", [[], 1, None]]),
     "a time that is none": task("nepiq.start", ["r", ["1.start"]], eta="yesterday"),

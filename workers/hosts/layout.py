@@ -78,6 +78,4 @@ def names_a_run(text: str) -> bool:
 
 def is_own(name: str) -> bool:
     """True for a file that the supervisor keeps in a run directory, or one on its way there."""
-    return name.removesuffix(".t") in OWN or (
-        name.startswith(".nepiq.") and name.endswith(".part")
-    )
+    return name.removesuffix(".t") in OWN or (name.startswith(".nepiq.") and name.endswith(".part"))

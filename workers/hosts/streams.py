@@ -290,13 +290,17 @@ def outgoing(file: str, offset: int, length: int | None, since: int) -> str:
     return f"""file={file}
 [ -e "$file" ] || exit {MISSING}
 [ ! -d "$file" ] || exit {DIRECTORY}
-[ -f "$file" ] || {{ echo "it is a $(LC_ALL=C stat -L -c %F -- "$file"), no regular file" >&2; exit 1; }}
+[ -f "$file" ] || {{
+    echo "it is a $(LC_ALL=C stat -L -c %F -- "$file"), no regular file" >&2
+    exit 1
+}}
 [ -r "$file" ] || {{ echo "Permission denied" >&2; exit 1; }}
 stat=$(stat -L -c '%s %Y %i' -- "$file") || exit
 size=${{stat%% *}} left=$(( size > {offset} ? size - {offset} : 0 ))
 # What became a FIFO meanwhile is not waited for.
 take() {{
-    dd if="$file" bs=262144 iflag=nonblock,fullblock,skip_bytes,count_bytes skip=$1 count=$2 status=none
+    dd if="$file" bs=262144 iflag=nonblock,fullblock,skip_bytes,count_bytes \\
+        skip=$1 count=$2 status=none
 }}
 if [ "$size" -eq 0 ]; then # a file of /proc or the like
     echo "$stat -"

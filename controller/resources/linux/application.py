@@ -20,6 +20,7 @@ from ...model import (
     ResourceManager,
     Trace,
 )
+from .buffering import unbuffered
 from .node import Node
 from .packages import Packages, install
 from .tags import resolve
@@ -52,6 +53,14 @@ class Application(ResourceManager, rtype="linux::Application"):
     )
     sudo = Attribute(
         bool, False, help="Run the command as root, by sudo on the machine.", flags=Flag.DESIGN
+    )
+    unbuffered = Attribute(
+        bool,
+        False,
+        help="Have what it prints seen at once, by trace and logs: programs that write to a file "
+        "keep it back, some until they end. Sets PYTHONUNBUFFERED=1, and runs the command by "
+        "stdbuf(1) -oL -eL if the machine has that.",
+        flags=Flag.DESIGN,
     )
     depends = Attribute(
         Packages,
@@ -91,6 +100,8 @@ class Application(ResourceManager, rtype="linux::Application"):
         if not self.command:
             return Launch(exit=Exit(0, "FINISHED"))
         command, env = resolve(self.command, {**self.node.env, **self.env})
+        if self.unbuffered:
+            command, env = unbuffered(command), {"PYTHONUNBUFFERED": "1", **env}
         return context.host.supervise(
             command,
             stdin=self.stdin.encode() if self.stdin else None,

@@ -93,8 +93,6 @@ def test_traces_of_any_size(site: Site) -> None:
 def test_what_is_refused_at_once(site: Site, tmp_path: Path) -> None:
     with pytest.raises(FileMissing, match=r"cannot read .*nosuch on this machine: No such file"):
         site.ec.upload("n0", tmp_path / "nosuch")
-    with pytest.raises(InvalidValue, match=r"is a directory \(pack it: tar"):
-        site.ec.upload("n0", tmp_path)
     with pytest.raises(InvalidValue, match="no regular file"):
         site.ec.upload("n0", "/dev/zero")
     late = site.ec.register_resource("linux::Node", label="late")

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.
 
 def make_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
-        place = os.getcwd()
+        place = Path.cwd()
         os.chdir(path.parent)  # the name of a socket may have 107 bytes
         try:
             made.bind(path.name)
@@ -64,7 +64,7 @@ def test_on_the_host(site: Site, tmp_path: Path, odd: Callable[[Path], Path]) ->
         lambda: site.ec.trace("n0", "it", "stream"),
         lambda: site.ec.download("n0", "it", tmp_path / "back"),
     ):
-        with pytest.raises(HostError, match="cannot read it: it is a .*no regular file"):
+        with pytest.raises(HostError, match=r"cannot read it: it is a .*no regular file"):
             asked()
     source = tmp_path / "source"
     source.write_text("text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
@@ -74,7 +75,7 @@ def test_what_is_unpacked(tmp_path: Path, form: int) -> None:
     assert (goal / "a").stat().st_mtime == 1_500_000_000
     assert (goal / "d").stat().st_mode & 0o7777 == 0o500
     assert (goal / "d/x").stat().st_mode & 0o7777 == 0o755
-    assert os.readlink(goal / "d/up") == "../a"
+    assert str((goal / "d/up").readlink()) == "../a"
     assert (goal / "not/announced").read_bytes() == b""
 
 
@@ -98,7 +99,7 @@ def test_links_that_lead_out_by_way_of_others_are_left_out(tmp_path: Path) -> No
     )
     goal, skipped = take(tmp_path, data)
     assert sorted(skipped) == ["chain: a link that leads out", "out: a link that leads out"]
-    assert os.readlink(goal / "a/b/top") == "../.."
+    assert str((goal / "a/b/top").readlink()) == "../.."
     assert not os.path.lexists(goal / "out")
 
 
@@ -130,10 +131,9 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
         stage = tmp_path / f"stage {name}"
         stage.mkdir()
         made = Unpacking(pieces(data), stage, lambda count: None)
-        try:
+        # The link may have the name of a directory that is there.
+        with contextlib.suppress(FileExistsError):
             made.unpack()
-        except FileExistsError:  # the link has the name of a directory that is there
-            pass
         assert not list(outside.iterdir())
         assert not list((stage / "real").iterdir())
 
@@ -218,10 +218,8 @@ def test_sizes_that_are_none(tmp_path: Path, size: bytes) -> None:
 @pytest.mark.parametrize("mtime", ["nonsense", "1e400", "9" * 40, "-5.5", "nan", ""])
 def test_times_that_are_none(tmp_path: Path, mtime: str) -> None:
     data = archive(file("./a", pax_headers={"mtime": mtime}))
-    try:
+    with contextlib.suppress(HostError):
         take(tmp_path, data)
-    except HostError:
-        pass
 
 
 def test_what_is_there_is_added_to(tmp_path: Path) -> None:
@@ -256,6 +254,6 @@ def test_what_is_in_the_way(tmp_path: Path, there: str, comes: str) -> None:
     data = archive(file("./it") if comes == "file" else folder("./it"), file("./z"))
     if comes == "dir":
         data = archive(file("./it/x"))
-    with pytest.raises(InvalidValue, match="it is (a|no) directory"):
+    with pytest.raises(InvalidValue, match=r"it is (a|no) directory"):
         take(tmp_path, data)
     assert not list((tmp_path / "outside").iterdir())
