@@ -128,7 +128,9 @@ class Embedded:
     def _listen(self) -> None:
         try:
             data = self._channel.recv(65536, socket.MSG_DONTWAIT)
-        except ConnectionError:
+        except BlockingIOError:
+            raise
+        except OSError:  # also where another thread has closed it
             data = b""
         *lines, self._unread = (self._unread + data).split(b"\n")
         for message in map(json.loads, lines):
