@@ -127,7 +127,7 @@ def _source(file: Path, path: str) -> tuple[Source, int, str]:
             goal = path or "."
         else:
             source = Tree.of(file) if file.is_dir() else OneFile(file)
-            goal = path or file.name or file.resolve().name
+            goal = path or (file.name if file.name not in ("", "..") else file.resolve().name)
         with contextlib.closing(source.open()) as opened:
             return source, opened.size, goal
     except OSError as error:

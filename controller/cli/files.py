@@ -106,7 +106,7 @@ def files(
     run: RunName,
     resource: ResourceName,
     folder: Annotated[
-        str, typer.Argument(metavar="[DIRECTORY]", help="A directory of the run directory; all.")
+        str, typer.Argument(metavar="DIRECTORY", help="A directory of the run directory; all.")
     ] = "",
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(help="How many at most.")] = LIMIT,

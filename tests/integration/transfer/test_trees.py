@@ -84,6 +84,8 @@ def test_patterns_both_ways(site: Site, tmp_path: Path) -> None:
     there = site.run_dir(site.nodes[0]) / "logs/of mine"
     wanted = ["a", "a/one.log", "a/two words.log", "b", "b/dir.log", "b/dir.log/in it", "b/one.log"]
     assert sorted(str(path.relative_to(there)) for path in there.rglob("*")) == wanted
+    site.ec.upload("n0", f"{here}/a/..")  # the name of a directory is its own
+    assert (site.run_dir(site.nodes[0]) / "here/b/other").exists()
     site.ec.upload("n0", f"{here}/b/o*")
     assert (site.run_dir(site.nodes[0]) / "other").read_text() == "b/other"
     back = tmp_path / "back"
