@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .errors import DocumentError as DocumentError
     from .errors import EmbeddedError as EmbeddedError
     from .errors import ExperimentFailed as ExperimentFailed
+    from .errors import ExperimentReleased as ExperimentReleased
     from .errors import HostError as HostError
     from .errors import InfrastructureError as InfrastructureError
     from .errors import InvalidValue as InvalidValue
@@ -81,6 +82,7 @@ _HOMES = {
         "DocumentError",
         "EmbeddedError",
         "ExperimentFailed",
+        "ExperimentReleased",
         "HostError",
         "InfrastructureError",
         "InvalidValue",

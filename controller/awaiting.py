@@ -46,9 +46,11 @@ class Awaiting(Describing):
 
         Returns:
             True, or False as soon as the experiment has failed. Why is logged the first time,
-            unless ``nepiq run`` shows it.
+            unless ``nepiq run`` shows it. Also True for what this client has released itself.
 
         Raises:
+            ExperimentReleased: another client released one of them before it was there, or nobody
+                was seen for ``release_after``.
             WaitTimeout: it took longer; the message says who waits for what.
             NoWorker: nobody serves a site that they need.
         """
@@ -83,6 +85,7 @@ class Awaiting(Describing):
             True, or False as soon as the experiment has failed, unless RELEASED is waited for.
 
         Raises:
+            ExperimentReleased: as in :meth:`wait_finished`, unless RELEASED is waited for.
             InvalidValue: there is no such state, or none was named.
             WaitTimeout: it took longer; the message says who waits for what.
         """

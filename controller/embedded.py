@@ -134,7 +134,7 @@ class Embedded:
         self._channel = channel
         self._request = request
         self._failure: EmbeddedError | None = None
-        self._closed = False
+        self._closed = threading.Event()
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._attend, name="nepiq-embedded", daemon=True)
@@ -147,7 +147,7 @@ class Embedded:
     def _attend(self) -> None:
         while True:
             self._listen()
-            if self._closed or self._failure is not None:
+            if self._closed.is_set() or self._failure is not None:
                 return
             try:
                 channel = _joined(self.place, self._request)
@@ -157,7 +157,7 @@ class Embedded:
             with self._lock:
                 self._channel.close()
                 self._channel = channel
-                if self._closed:
+                if self._closed.is_set():
                     channel.close()
                     return
 
@@ -180,7 +180,7 @@ class Embedded:
     def keep_over_exec(self) -> None:
         """Let the program that this process becomes hold it, until that one ends."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             os.set_inheritable(self._channel.fileno(), True)
             self._channel.detach()
 
@@ -190,7 +190,7 @@ class Embedded:
             self._channel.close()
             return
         with self._lock:
-            self._closed = True
+            self._closed.set()
             with contextlib.suppress(OSError):
                 self._channel.shutdown(socket.SHUT_RDWR)  # wakes who listens
         self._thread.join(1.0)

@@ -17,6 +17,7 @@
     │   └── DocumentError           a file that describes an experiment; all that is wrong in it
     ├── CampaignError               (RuntimeError) many runs of one experiment cannot go on
     ├── ExperimentFailed            a critical resource failed, or the run is over
+    ├── ExperimentReleased          another client released what was waited for
     ├── WaitTimeout                 (TimeoutError) a wait_* with a timeout
     ├── StepFailed                  a synchronous call whose step failed
     ├── InfrastructureError         Redis or the workers
@@ -204,6 +205,12 @@ class CampaignError(NepiqError, RuntimeError):
 
 class ExperimentFailed(NepiqError):
     """A critical resource failed, or the run is being released."""
+
+
+class ExperimentReleased(NepiqError):
+    """Another client released what was waited for, before it came to that."""
+
+    exit_code = 6
 
 
 class WaitTimeout(NepiqError, TimeoutError):

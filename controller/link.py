@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import waiting
+from .endings import require_reached
 from .engine.contact import contact
 from .errors import ExperimentFailed, NepiqError, NotAllowed, RedisUnreachable
 
@@ -39,6 +41,7 @@ class Link:
         self._hasty = threading.local()
         self._closed = threading.Event()
         self._absent: set[str] = set()
+        self._releases: set[str] = set()  # the orders that this client gave
 
     def close(self) -> None:
         """Let go of Redis and of the embedded stack; the run goes on."""
@@ -96,8 +99,10 @@ class Link:
         Raises:
             WaitTimeout: it takes longer; it goes on nevertheless.
         """
+        order = secrets.token_hex(6)
+        self._releases.add(order)
         with contact():
-            self.run.release(guids)
+            self.run.release(guids, order)
             # A partial release takes along those that live on what is released.
             chosen = self.run.store.guids() if guids is None else guids
         if self.patient:
@@ -127,15 +132,24 @@ class Link:
     # -- waiting ------------------------------------------------------------------------------
 
     def wait(self, guids: Iterable[int], goal: Goal, timeout: float | None) -> bool:
-        """Wait until resources fulfil a goal; False if the experiment failed."""
-        return waiting.wait(
+        """Wait until resources fulfil a goal; False if the experiment failed.
+
+        Raises:
+            ExperimentReleased: another client released one of them before.
+        """
+        wanted = sorted(guids)
+        done = waiting.wait(
             self.run,
-            sorted(guids),
+            wanted,
             goal,
             timeout=timeout,
             idle=partial(self.look_round, patient=goal.despite_failure),
             explain=self.explain,
         )
+        if done and wanted and not goal.despite_failure:
+            with contact():
+                require_reached(self.run, wanted, goal.states, self._releases, goal.name)
+        return done
 
     def look_round(self, pending: Sequence[int], *, patient: bool = False) -> None:
         """Called now and then while somebody waits for resources: is there anybody to act?

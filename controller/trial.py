@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .errors import (
     ExperimentFailed,
+    ExperimentReleased,
     HostError,
     InvalidValue,
     NepiqError,
@@ -140,15 +141,19 @@ class Trial(threading.Thread):
         course = self._course
         # On a run that was taken up again, this deploys what had not been deployed.
         self.ec.deploy()
-        done = self.ec.wait_finished(course.wait_guids or None, course.timeout)
+        released = False
+        try:
+            done = self.ec.wait_finished(course.wait_guids or None, course.timeout)
+        except ExperimentReleased:
+            done = released = True
         if self._broken_off.is_set():
             return
-        if done:
+        if done and not released:
             self._broken_off.wait(course.rest)
         phase = self.ec.phase
         if not done or phase == "FAILED":
             self.failure = "; ".join(map(str, self.ec.failures[:3])) or "it has failed"
-        elif phase != "RUNNING" and not self._broken_off.is_set():
+        elif (released or phase != "RUNNING") and not self._broken_off.is_set():
             self._fail("somebody released it before it had been measured")
         self._collect()
 

@@ -143,7 +143,7 @@ class Runtime:
             "draining": self.draining,
             "paused": self.paused,
         }
-        beat = [
+        beat: list[room.Command] = [
             ("HSET", keys.WORKERS, self.name, json.dumps(told)),
             ("ZADD", keys.BEATS, now, self.name),
             ("ZADD", keys.MACHINES, now, self.machine),

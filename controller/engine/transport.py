@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
         def basic_reject(self, delivery_tag: Any, requeue: bool = False) -> None: ...
 
+    _REFRESH_BINDING: str
+    _SWEEP_BINDINGS: str
+
     class _Pipeline:
         command_stack: list[tuple[tuple[Any, ...], Any]]
         connection_pool: Any
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
 
 else:
     _Channel = kombu_redis.Channel
+    _REFRESH_BINDING, _SWEEP_BINDINGS = kombu_redis.REFRESH_BINDING, kombu_redis.SWEEP_BINDINGS
     _Client = kombu_redis.PrefixedStrictRedis
     _Pipeline = kombu_redis.PrefixedRedisPipeline
     _Transport = kombu_redis.Transport
@@ -136,13 +140,13 @@ class Channel(_Channel):
     @cached_property
     def _refresh_binding(self) -> Any:
         """The script that notes a queue which expires."""
-        text = room.UNREFUSED + kombu_redis.REFRESH_BINDING
+        text = room.UNREFUSED + _REFRESH_BINDING
         return self._create_client().register_script(text)
 
     @cached_property
     def _sweep_bindings(self) -> Any:
         """The script that forgets queues which have expired."""
-        return self._create_client().register_script(room.UNREFUSED + kombu_redis.SWEEP_BINDINGS)
+        return self._create_client().register_script(room.UNREFUSED + _SWEEP_BINDINGS)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         """The client of the channel's pool; another one where it has to be its own."""

@@ -92,6 +92,18 @@ class RunReads:
                 found.update(int(guid) for guid in members)
         return found
 
+    def releases(self) -> dict[str, list[int] | None]:
+        """The releases that were ordered, and of whom; None for all."""
+        orders = self.redis.hgetall(self.keys.of("order"))
+        found: dict[str, list[int] | None] = {}
+        for order, text in orders.items():
+            told = json.loads(text)
+            if told["kind"] == "release":
+                name = order.decode()
+                members = self.redis.lrange(self.keys.of("list", name), 0, -1)
+                found[name] = None if told.get("all") == 1 else [int(guid) for guid in members]
+        return found
+
     def record(self, guid: int) -> ResourceRecord | None:
         """A resource manager, or None if it is unknown."""
         return next(iter(self.records([guid])), None)
