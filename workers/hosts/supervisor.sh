@@ -424,7 +424,8 @@ stop_all() {
 mark_stopped() {
     for dir in $dirs; do
         if [ -s "$root/$dir/.started" ] && [ ! -s "$root/$dir/.exit" ]; then
-            : >"$root/$dir/.stop"
+            # Where that fails, a special builtin alone would end the shell.
+            command : >"$root/$dir/.stop"
         fi
     done
 }
@@ -446,7 +447,7 @@ record_stops() {
 # its grace is over. On stdin for each a line GUID OCC TOKEN GRACE new; OCC is - for all of the
 # resource, GRACE in hundredths of a second. Answers a line for each, led by the number of its line,
 # from 1, in any order: ok, a no, or, if something is left after TURN hundredths, "left END GROUPS":
-# KILL comes at the moment END, and of GROUPS (with commas between, or -) the leader is dead. To go
+# KILL comes at the moment END, and GROUPS (with commas between, or -) were found to be of it. To go
 # on, GUID OCC TOKEN END GROUPS is asked. So what takes long holds up no other, and no channel.
 ends() {
     cd "$root" || exit
@@ -583,10 +584,10 @@ tell_each() {
         alive='' found=''
         for item in $dirs; do
             if leader "$item"; then
-                alive=1
+                found=$found,$leader
                 continue
             fi
-            case $groups in *" ${leader:--} "*) ! populated "$leader" || found="$found,$leader" ;; esac
+            case $groups in *" ${leader:--} "*) ! populated "$leader" || found=$found,$leader ;; esac
         done
         for name in $names; do
             case $borne in *"$nl$name$nl"*) alive=1 ;; esac

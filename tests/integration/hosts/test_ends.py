@@ -91,7 +91,7 @@ def test_each_has_its_own_grace(rig: Rig) -> None:
     token = rig.token()
     said = ask(rig, f"5 1 {token} 10 new", f"6 1 {token} 100000 new", turn=100)
     assert said[1] == "ok"
-    assert re.fullmatch(r"left \d+ -", said[2])
+    assert re.fullmatch(r"left \d+ \d+", said[2])
     assert {name.split(".")[1] for name in rig.bearers().values()} == {"6"}
     _, end, groups = said[2].split()
     again = ask(rig, f"6 1 {token} {end} {groups}", turn=10)
@@ -129,6 +129,20 @@ def test_who_is_refused_is_refused_alone(rig: Rig) -> None:
     (rig.root() / "fence/8").rmdir()
 
 
+def test_a_directory_that_cannot_be_written_harms_no_other(rig: Rig) -> None:
+    start(rig, (5, 6), "echo up; exec sleep 60")
+    (rig.run_dir(5) / ".stop").mkdir()
+    token = rig.token()
+    host = rig.host(1)
+    done = rig.session.execute(
+        host._command("ends", 500),
+        stdin=f"5 - {token} 500 new\n6 - {token} 500 new\n".encode(),
+        deadline=host.deadline,
+    )
+    assert sorted(done.stdout.splitlines()) == [b"1 ok", b"2 ok"]
+    assert rig.bearers() == {}
+
+
 def test_who_is_superseded_while_it_waits_goes_no_further(rig: Rig) -> None:
     start(rig, (5,), IGNORANT)
     token = rig.token()
@@ -152,6 +166,23 @@ def test_a_group_without_leader_and_name_is_not_forgotten(rig: Rig) -> None:
     assert re.fullmatch(rf"left \d+ {leader}", said)
     assert not alive(leader)
     _, end, groups = said.split()
+    assert ask(rig, f"5 1 {token} 1 {groups}") == {1: "ok"}
+    assert not alive(pid)
+
+
+def test_a_group_whose_leader_dies_between_two_turns(rig: Rig) -> None:
+    command = "trap 'read x <go; exit' TERM; mkfifo go; env -i sh -c '{}' & wait; wait"
+    rig.host(5).supervise(command.format('trap "" TERM; echo $$; while :; do sleep 0.05; done'))
+    until((rig.run_dir(5) / "stdout").read_text)
+    pid = int((rig.run_dir(5) / "stdout").read_text())
+    leader, token = os.getpgid(pid), rig.token()
+    (said,) = ask(rig, f"5 1 {token} 10000 new", turn=50).values()
+    assert alive(leader)
+    (rig.run_dir(5) / "go").write_text("\n")
+    until(lambda: not alive(leader))
+    _, end, groups = said.split()
+    (said,) = ask(rig, f"5 1 {token} {end} {groups}", turn=10).values()
+    assert said == f"left {end} {leader}"
     assert ask(rig, f"5 1 {token} 1 {groups}") == {1: "ok"}
     assert not alive(pid)
 
