@@ -33,8 +33,8 @@ SILENCE = 60.0
 #: Seconds between TERM and KILL where a resource manager is released.
 GRACE = 5.0
 
-# What the supervisor answers where something is left: until KILL, and in which groups it is.
-_LEFT = re.compile(r"left (-?\d{1,9}) ([\d,]{1,60000}|-)", re.ASCII)
+# What the supervisor answers where something is left: when KILL comes, and in which groups it is.
+_LEFT = re.compile(r"left (\d{1,15}) ([\d,]{1,60000}|-)", re.ASCII)
 
 CHANGED = "it was changed while it was read; fetch it again"
 
@@ -187,9 +187,9 @@ class ShellHost(Asking):
 
     def _end_with_others(self, occasion: str, grace: float) -> None:
         """End the processes of an occasion, or of all if it is ``-``."""
-        left, groups, broken = str(round(grace * 100)), "new", False
+        end, groups, broken = str(round(grace * 100)), "new", False
         while True:
-            line = f"{self.guid} {occasion} {self.token} {left} {groups}\n"
+            line = f"{self.guid} {occasion} {self.token} {end} {groups}\n"
             reply = self._ask_with_others(ENDS, line.encode(), self._secret.line())
             if not reply.line and not broken:
                 # Whoever killed the command need not have meant this resource.
@@ -200,7 +200,7 @@ class ShellHost(Asking):
                 return
             if not (still := _LEFT.fullmatch(said)):
                 raise misunderstood(said, self.where)
-            left, groups = still.groups()
+            end, groups = still.groups()
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file; see :meth:`Host.read`.

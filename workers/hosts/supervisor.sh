@@ -424,7 +424,8 @@ stop_all() {
 mark_stopped() {
     for dir in $dirs; do
         if [ -s "$root/$dir/.started" ] && [ ! -s "$root/$dir/.exit" ]; then
-            : >"$root/$dir/.stop"
+            # Where that fails, a special builtin alone would end the shell.
+            command : >"$root/$dir/.stop"
         fi
     done
 }
@@ -443,22 +444,23 @@ record_stops() {
 ### Ending processes of several resources together
 
 # ends TURN: end processes of several resources at the same time: TERM to all, and KILL to each when
-# its grace is over. On stdin for each a line GUID OCC TOKEN LEFT GROUPS: OCC is - for all of the
-# resource; LEFT hundredths of a second are left until KILL; GROUPS is new where TERM has not been
-# sent. Answers a line for each, led by the number of its line, from 1, in any order: ok, a no, or,
-# if something is left after TURN hundredths, "left LEFT GROUPS" to ask with again: so that what
-# takes long holds up no other, and no channel.
+# its grace is over. On stdin for each a line GUID OCC TOKEN GRACE new; OCC is - for all of the
+# resource, GRACE in hundredths of a second. Answers a line for each, led by the number of its line,
+# from 1, in any order: ok, a no, or, if something is left after TURN hundredths, "left END GROUPS":
+# KILL comes at the moment END, and GROUPS (with commas between, or -) were found to be of it. To go
+# on, GUID OCC TOKEN END GROUPS is asked. So what takes long holds up no other, and no channel.
 ends() {
     cd "$root" || exit
     hundredths
     turn=$((cs + $1)) number=0 own='' roots=''
-    while read -r guid occ token left found; do
+    while read -r guid occ token end found; do
         number=$((number + 1))
-        said=$(pass "$guid" "$token") || {
+        if [ "$found" = new ]; then end=$((cs + end)); fi
+        [ "$found" != new ] && passed "$guid" "$token" || said=$(pass "$guid" "$token") || {
             printf '%s\n' "$number $said"
             continue
         }
-        item="$number $guid $occ $((cs + left)) $found$nl"
+        item="$number $guid $occ $end $found$nl"
         if [ -e "$guid/.root" ]; then roots=$roots$item; else own=$own$item; fi
     done
     choose "$own$roots" :
@@ -466,6 +468,11 @@ ends() {
     [ -z "$roots" ] || (settle_ends "$roots" "$(abate_as_root "$turn" "$roots")") &
     [ -z "$own" ] || settle_ends "$own" "$(abate "$root" "$turn" "$own")"
     wait
+}
+
+# passed GUID TOKEN: is this still the attempt that has acted last? It takes no lock and no process.
+passed() {
+    { read -r seen <"fence/$1"; } 2>/dev/null && [ "$seen" -eq "$2" ] && [ ! -e "$ended" ]
 }
 
 # choose ITEMS TEST: what those of ITEMS mean that pass, in $guids and $dirs.
@@ -522,7 +529,7 @@ END
 }
 
 # abate ROOT TURN ITEMS: signal what ITEMS mean, a line NUMBER GUID OCC END GROUPS for each, until it
-# is gone or the moment TURN has come. Says for each "NUMBER gone", "NUMBER left LEFT GROUPS" or
+# is gone or the moment TURN has come. Says for each "NUMBER gone", "NUMBER left END GROUPS" or
 # "NUMBER no CODE REASON".
 abate() {
     cd "$1" || exit
@@ -539,7 +546,11 @@ $items
 END
     choose "$items" :
     name_all ''
-    for item in $dirs; do expect_exit "$item"; done
+    for item in $dirs; do ! leader "$item" || groups="$groups$leader "; done
+    for item in $dirs; do
+        expect_exit "$item"
+        [ "$cs" -lt "$last" ] || break
+    done
     until gone; do
         hundredths
         [ "$cs" -lt "$last" ] || (choose "$items" is_due && finish_off)
@@ -572,8 +583,11 @@ tell_each() {
         name_all ''
         alive='' found=''
         for item in $dirs; do
-            leader "$item"
-            case $groups in *" ${leader:--} "*) ! populated "$leader" || found="$found,$leader" ;; esac
+            if leader "$item"; then
+                found=$found,$leader
+                continue
+            fi
+            case $groups in *" ${leader:--} "*) ! populated "$leader" || found=$found,$leader ;; esac
         done
         for name in $names; do
             case $borne in *"$nl$name$nl"*) alive=1 ;; esac
@@ -582,7 +596,7 @@ tell_each() {
             echo "$number gone"
         elif [ "$cs" -lt $((end + 500)) ]; then
             found=${found#,}
-            echo "$number left $((end - cs)) ${found:--}"
+            echo "$number left $end ${found:--}"
         else
             pids=$(bearers | tr -dc '0-9\n' | tr '\n' ' ')
             echo "$number no 69 cannot end processes $pids$found"

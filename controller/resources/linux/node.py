@@ -127,7 +127,12 @@ class Node(ResourceManager, rtype="linux::Node"):
         flags=Flag.CREDENTIAL,
     )
     maxSteps = Attribute(
-        int, 8, help="Steps that may act on it at one time.", range=(1, 1000), flags=Flag.DESIGN
+        int,
+        8,
+        help="Steps that may act on it at one time; of stops and releases, which go together, "
+        "eight times as many.",
+        range=(1, 1000),
+        flags=Flag.DESIGN,
     )
     cleanExperiment = Attribute(
         bool, False, help="First remove what earlier runs of the experiment left on it."

@@ -1,0 +1,7 @@
+"""What a worker imports that gives processes a minute to end by themselves."""
+
+from __future__ import annotations
+
+from nepiq.workers.hosts import shell
+
+shell.GRACE = 60.0
