@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import TypeAlias
@@ -23,9 +23,12 @@ _LOST = "its supervisor was killed or the host went down, so nobody saw it end"
 _REASONS = {
     "killed": "its supervisor was killed, so nobody saw it end",
     "rebooted": "the host was rebooted while it ran",
+    "gone": "neither its supervisor nor a record of its end is on the host: "
+    "were they killed and removed?",
 }
 _OVERDUE = "it did not begin to serve in time and was ended"
 _FIELDS = 11  # of the line that supervisor.sh composes
+_ASKED = 100  # launches in one line, which a shell reads byte by byte
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Ended:
         guid: the resource manager it belonged to.
         occasion: which start of it.
         exit: how it ended.
-        journal_id: the journal that says so.
+        journal_id: the journal that says so; "" if it cannot, or has said so before.
         offset: where its line ends there; a watch resumed from here does not repeat it.
     """
 
@@ -171,7 +174,8 @@ class Follow(Iterator[Entry]):
         """Begin to follow; see :func:`follow`."""
         known = f"{quote(journal_id or '-')} {int(offset)}"
         command = (
-            f"cd {layout.root} 2>/dev/null || {{ echo gone; exit; }}; "
+            f"cd {layout.root} 2>/dev/null && [ -r supervisor.sh ] && [ -f journal ] && "
+            "[ -s journal ] && [ -w journal ] && [ -d fence ] || { echo gone; exit; }; "
             f'exec sh "$PWD/supervisor.sh" watch {known} {PERIOD:g}'
         )
         self._channel = session.open(command, silence=SILENCE)
@@ -204,6 +208,19 @@ class Follow(Iterator[Entry]):
         self._closed.set()
         self._channel.close()
 
+    def question(self, launches: Sequence[tuple[int, int]]) -> None:
+        """Ask about launches that count as running; each that does not is told as it ended.
+
+        Args:
+            launches: guid and occasion of each.
+
+        Raises:
+            HostError: the watch has ended.
+        """
+        for at in range(0, len(launches), _ASKED):
+            names = " ".join(f"{guid}/{occ}" for guid, occ in launches[at : at + _ASKED])
+            self._channel.send(f"held {names}".encode())
+
     def _parse(self, line: str) -> Entry | None:
         verb, _, rest = line.partition(" ")
         if verb == "at":
@@ -211,6 +228,8 @@ class Follow(Iterator[Entry]):
         if verb == "boot":
             self._boot_id = rest
             return Boot(rest)
+        if verb == "told":
+            return self._ended(f"0 {rest}")
         if verb == "journal":
             return Journal(rest)
         if verb == "lost":
@@ -228,7 +247,8 @@ class Follow(Iterator[Entry]):
             said = ExitLine.parse(line, now=now, boot_id=self._boot_id)
         except ValueError:
             return None
-        return Ended(said.guid, said.occasion, said.exit, said.journal_id, int(offset))
+        journal = said.journal_id if int(offset) else ""
+        return Ended(said.guid, said.occasion, said.exit, journal, int(offset))
 
 
 def follow(session: Session, run: str, node: int, journal_id: str, offset: int) -> Follow:

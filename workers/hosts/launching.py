@@ -73,7 +73,8 @@ class Launcher:
         if session is None:
             return [HostError("the session is closed")] * len(orders)
         command = (
-            f'cd {self._layout.root} 2>/dev/null || exit 75; exec sh "$PWD/supervisor.sh" launches'
+            f"cd {self._layout.root} 2>/dev/null && [ -r supervisor.sh ] || exit 75; "
+            'exec sh "$PWD/supervisor.sh" launches'
         )
         stdin = b"".join(order.head.encode() + b"\n" + order.body for order in orders)
         try:

@@ -305,6 +305,7 @@ class ShellHost(Asking):
         clean_experiment: bool = False,
         clean_processes: bool = False,
         clean_home: bool = False,
+        mode: int = 0o700,
     ) -> None:
         """Make this run's directory on the host; see :meth:`Host.prepare`.
 
@@ -313,11 +314,23 @@ class ShellHost(Asking):
         """
         # 2: of every experiment.
         cleaned = (2 if clean_home else int(clean_experiment), int(clean_processes))
-        self._learn(self._install("prepare", self.exp_id, *cleaned, bearing=True, then=FACTS))
+        how = (self.token, self.exp_id, *cleaned, f"{mode:o}")
+        self._learn(self._bring("prepare", *how, bearing=True, then=FACTS))
+
+    def restore(self, *, mode: int = 0o700) -> None:
+        """Make anew what somebody has removed from the node's directory, while the run goes on.
+
+        Args:
+            mode: permissions of ``.nepiq``, if that has to be made.
+
+        Raises:
+            FencedError: the run has ended on this host.
+        """
+        self._bring("restore", self.token, self.exp_id, f"{mode:o}", bearing=True)
 
     def dismantle(self, *, remove: bool = False) -> None:
         """End everything of the run on this host and forbid more; see :meth:`Host.dismantle`."""
-        self._install("dismantle", round(GRACE * 100), int(remove), bearing=False)
+        self._bring("dismantle", self.token, round(GRACE * 100), int(remove), bearing=False)
 
     def tidy(self, marks: Sequence[str] = ()) -> None:
         """End what a dead run left on this host and remove its directory, which forbids more.
@@ -328,7 +341,7 @@ class ShellHost(Asking):
         Raises:
             HostError: something of it cannot be ended or removed.
         """
-        self._install("tidy", *marks, bearing=False)
+        self._bring("tidy", self.token, *marks, bearing=False)
 
     @property
     def _start(self) -> tuple[int, int, int]:
