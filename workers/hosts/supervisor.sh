@@ -601,22 +601,24 @@ stop_all() {
         (
             cd "$root/$dir" && flock -w 5 9 && ! recorded . || exit
             guid=${dir%/*} occ=${dir#*/}
-            await_supervisor
-            recorded . || conclude - STOPPED
+            await_supervisor || recorded . || conclude - STOPPED
         ) 9>>"$root/$dir/.lock"
     done
 }
 
-# await_supervisor: of $dir, which has lost its lock with its directory.
+# await_supervisor: of $dir, which has lost its lock with its directory. True if it lives on: then
+# it is about to record this exit, or holds it until it can.
 await_supervisor() {
     guids='' dirs=$dir whole=''
     name_all '[.]supervisor'
     hundredths
-    last=$((cs + 500))
-    while [ -n "$(bearers)" ] && [ "$cs" -lt "$last" ]; do
+    last=$((cs + 100))
+    while [ -n "$(bearers)" ]; do
+        [ "$cs" -lt "$last" ] || return 0
         sleep 0.05
         hundredths
     done
+    return 1
 }
 
 # end GUID OCC TOKEN GRACE

@@ -123,7 +123,7 @@ class Node(ResourceManager, rtype="linux::Node"):
         str,
         "private",
         allowed=tuple(_MODES),
-        help="Who may look into .nepiq beside the login user: nobody (private), its group, everyone.",
+        help="Who else may look into .nepiq on it: nobody (private), the user's group, everyone.",
         flags=Flag.DESIGN,
     )
     env = Attribute(

@@ -185,7 +185,7 @@ def test_it_is_released(rig: Rig, way: Callable[[Path], None], name: str) -> Non
 
 
 def test_a_stop_without_a_watch_and_files(rig: Rig) -> None:
-    """`rm -rf .nepiq` in the application; what cleared its environment in its group is ended too."""
+    """`rm -rf .nepiq` in the application; what cleared its environment is ended with its group."""
     rig.host(5).supervise(
         f"rm -rf {quote(str(rig.home / '.nepiq'))}; cd /; env -i sleep 7771 & exec sleep 7772"
     )
