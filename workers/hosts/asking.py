@@ -126,7 +126,7 @@ class Asking:
             secret: the password of the login user, a line that its input then has to begin with.
         """
         return (
-            f"cd {self._layout.root} 2>/dev/null && [ -r supervisor.sh ] || "
+            f"{self._layout.entry} || "
             f'{{ echo "no {_REFUSED} {_GONE}"; exit; }}; '
             f"{self._mark(bearing)}{_announced(secret)}"
             f'exec sh "$PWD/supervisor.sh" {verb} {_quoted(arguments)}'

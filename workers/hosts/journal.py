@@ -174,7 +174,7 @@ class Follow(Iterator[Entry]):
         """Begin to follow; see :func:`follow`."""
         known = f"{quote(journal_id or '-')} {int(offset)}"
         command = (
-            f"cd {layout.root} 2>/dev/null && [ -r supervisor.sh ] && [ -f journal ] && "
+            f"{layout.entry} && [ -f journal ] && "
             "[ -s journal ] && [ -w journal ] && [ -d fence ] || { echo gone; exit; }; "
             f'exec sh "$PWD/supervisor.sh" watch {known} {PERIOD:g}'
         )

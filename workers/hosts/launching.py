@@ -72,10 +72,7 @@ class Launcher:
         session = self._session()
         if session is None:
             return [HostError("the session is closed")] * len(orders)
-        command = (
-            f"cd {self._layout.root} 2>/dev/null && [ -r supervisor.sh ] || exit 75; "
-            'exec sh "$PWD/supervisor.sh" launches'
-        )
+        command = f'{self._layout.entry} || exit 75; exec sh "$PWD/supervisor.sh" launches'
         stdin = b"".join(order.head.encode() + b"\n" + order.body for order in orders)
         try:
             done = session.execute(command, stdin=stdin, deadline=Deadline.after(_LIMIT))

@@ -239,8 +239,11 @@ def _told(ended: Exit) -> tuple[str, int | None]:
 def test_nodes_of_one_run_share_a_home(rig: Rig) -> None:
     """The release of one does not end what the other started, whatever was removed."""
     rig.prepare(2)
-    rig.host(5).supervise("exec sleep 60")
-    rig.host(6, node=2).supervise("exec sleep 60")
+    rig.host(5).supervise("exec sleep 600")
+    rig.host(6, node=2).supervise("exec sleep 600")
+    # Each has begun: until then a supervisor needs its script.
+    until(lambda: f"{rig.run_id}.5.1" in rig.bearers().values())
+    until(lambda: f"{rig.run_id}.6.1" in rig.bearers().values())
     shutil.rmtree(rig.home / ".nepiq")
     rig.host(1).dismantle()
     assert {name.split(".")[1] for name in rig.bearers().values()} == {"6"}
