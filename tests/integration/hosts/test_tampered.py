@@ -242,8 +242,8 @@ def test_nodes_of_one_run_share_a_home(rig: Rig) -> None:
     rig.host(5).supervise("exec sleep 600")
     rig.host(6, node=2).supervise("exec sleep 600")
     # Each has begun: until then a supervisor needs its script.
-    until(lambda: f"{rig.run_id}.5.1" in rig.bearers().values())
-    until(lambda: f"{rig.run_id}.6.1" in rig.bearers().values())
+    until((rig.run_dir(5) / ".group").exists)
+    until((rig.run_dir(6, node=2) / ".group").exists)
     shutil.rmtree(rig.home / ".nepiq")
     rig.host(1).dismantle()
     assert {name.split(".")[1] for name in rig.bearers().values()} == {"6"}
