@@ -261,12 +261,14 @@ class FakeHost:
         clean_experiment: bool = False,
         clean_processes: bool = False,
         clean_home: bool = False,
+        mode: int = 0o700,
     ) -> None:
         """Note that the run's directory was made."""
         options = {
             "clean_experiment": clean_experiment,
             "clean_processes": clean_processes,
             "clean_home": clean_home,
+            "mode": mode,
         }
         self._called("prepare", options=options)
 

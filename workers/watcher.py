@@ -19,10 +19,10 @@ from ..controller.engine.orchestration import Run
 from ..controller.engine.store import keys
 from ..controller.engine.store.calls import WatchGrant
 from ..controller.engine.store.records import ResourceRecord
-from ..controller.errors import AnswerError, HostError, NepiqError
+from ..controller.errors import AnswerError, FencedError, HostError, NepiqError
 from ..controller.model.host import Exit
-from . import exits, faults, loading
-from .hosts import Beat, Ended, Entry, Follow, Lost, awake, follow
+from . import exits, faults, loading, tending
+from .hosts import Beat, Ended, Entry, Follow, Journal, Lost, awake, follow
 from .runtime import Runtime
 
 log = logging.getLogger("nepiq.watcher")
@@ -263,14 +263,27 @@ class NodeWatch(threading.Thread):
             self._node,
             *self._known,
         )
-        with contextlib.closing(self._entries):
+        try:
+            self._take_all(self._entries)
+        except FencedError:
+            if self._run.record(self._node).state == "RELEASED":
+                raise
+            tending.restore(self._run, node, session)
+
+    def _take_all(self, entries: Follow) -> None:
+        beats = 0
+        with contextlib.closing(entries):
             read: tuple[str, int] | None = None
-            for entry in self._entries:
+            for entry in entries:
                 self._heard = awake.now()
                 self._take(entry)
+                beats += isinstance(entry, Beat)
+                if isinstance(entry, Journal) or beats == tending.BEATS:
+                    beats = 0
+                    entries.question(tending.launched(self._run, self._node))
                 if isinstance(entry, Ended) and entry.journal_id:
                     read = (entry.journal_id, entry.offset)
-                if read is not None and not self._entries.pending:
+                if read is not None and not entries.pending:
                     self._watched(*read)
                     read = None
                 if self._over.is_set() or self._behind.is_set():

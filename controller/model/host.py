@@ -243,6 +243,7 @@ class Host(Protocol):
         clean_experiment: bool = False,
         clean_processes: bool = False,
         clean_home: bool = False,
+        mode: int = 0o700,
     ) -> None:
         """Make this run's directory on the host; only the deploy of a node does this.
 
@@ -251,6 +252,7 @@ class Host(Protocol):
             clean_processes: end processes that earlier runs of the same experiment left there.
             clean_home: remove what earlier runs of any experiment left there, and what they
                 shared. What still runs keeps its directory.
+            mode: permissions of the directory of nepiq there, and of those made in it.
 
         Raises:
             FencedError: the run has been released meanwhile.

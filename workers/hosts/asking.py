@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
@@ -28,6 +27,8 @@ DIRECTORY = 21
 
 # What a shell says that cannot make a directory there.
 _NO_HOME = ("Read-only", "Permission denied", "cannot create directory")
+
+_GONE = "the directory of the run is gone"
 
 # Codes in answers of the supervisor.
 _USAGE = "64"
@@ -137,8 +138,8 @@ class Asking:
             secret: the password of the login user, a line that its input then has to begin with.
         """
         return (
-            f"cd {self._layout.root} 2>/dev/null || "
-            f'{{ echo "no {_REFUSED} the directory of the run is gone"; exit; }}; '
+            f"{self._layout.entry} || "
+            f'{{ echo "no {_REFUSED} {_GONE}"; exit; }}; '
             f"{self._mark(bearing)}{_announced(secret)}"
             f'exec sh "$PWD/supervisor.sh" {verb} {_quoted(arguments)}'
         )
@@ -158,31 +159,37 @@ class Asking:
         asked = self._command(verb, *arguments, bearing=False, secret=secret)
         self._agreed(self._execute(asked, secret, most=ANSWER))
 
-    def _install(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> bytes:
-        """Bring the supervisor to the host, and have it do what needs no directory of the run.
+    def _bring(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> bytes:
+        """Bring the supervisor to the host, and have it do what needs no file of the run.
+
+        It is held in memory there, so that it can end a run also where nothing can be written.
 
         Args:
             verb: what to do.
-            arguments: its arguments, quoted here.
+            arguments: its arguments after the run and the node, quoted here.
             bearing: as for :meth:`_command`.
             then: what a shell does when that has succeeded.
 
         Returns:
             What ``then`` wrote to standard output.
         """
-        script = SUPERVISOR.read_bytes()
-        file = f"./.supervisor.{secrets.token_hex(8)}"
-        words = _quoted((self.run_id, self.node, self.token, *arguments))
+        return self._agreed(self._brought(verb, *arguments, bearing=bearing, then=then))
+
+    def _brought(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> Completed:
+        """The same, whatever it answers."""
+        script = SUPERVISOR.read_bytes().rstrip(b"\n")
+        words = _quoted((self.run_id, self.node, *arguments))
         secret = self._secret.line()
         # The password comes before the script, which a shell is too slow to read itself.
         taken = "unset secret; IFS= read -r secret && " if secret else ""
         given = """printf '%s\\n' "$secret" | """ if secret else ""
         done = self._execute(
-            f"{taken}[ -d {self._layout.base} ] || mkdir -p {self._layout.base}; "
-            # A script that did not arrive whole ends before it does anything.
-            f"cd {self._layout.base} && cat >{file} && "
-            f"{{ {self._mark(bearing)}{_announced(secret)}{given}sh {file} {verb} {words}; }}; "
-            f"code=$?; rm -f {file}; [ $code -eq 0 ] || exit $code; {then}",
+            f"{taken}NEPIQ_SCRIPT=$(cat) && "
+            # One that did not arrive whole does nothing.
+            f'[ "${{#NEPIQ_SCRIPT}}" -eq {len(script)} ] && export NEPIQ_SCRIPT && '
+            f"{{ {self._mark(bearing)}{_announced(secret)}{given}"
+            f"""sh -c 'eval "$NEPIQ_SCRIPT"' {self._layout.base} {verb} {words}; }} || exit; """
+            f"unset NEPIQ_SCRIPT; {then}",
             secret + script,
             most=ANSWER if then == ":" else OUTPUT,
         )
@@ -191,7 +198,7 @@ class Asking:
                 _said(done.stderr),
                 hint="give the node home=, a directory on that host that its user can write to",
             )
-        return self._agreed(done)
+        return done
 
     def _agreed(self, done: Completed) -> bytes:
         """What follows the word "ok" on standard output.
@@ -231,10 +238,13 @@ class Asking:
             raise FencedError(reason, where=self.where)
         if code == _USAGE:
             raise InvalidValue(reason, where=self.where)
-        raise self._error(reason, hint=self._secret.advice() if code == _PASSWORD else "")
+        hint = self._secret.advice() if code == _PASSWORD else _advice(reason)
+        raise self._error(reason, hint=hint)
 
     def _mark(self, bearing: bool) -> str:
-        return f"export NEPIQ_ID={self.run_id}.{self.guid}; " if bearing else ""
+        if not bearing:
+            return ""
+        return f"export NEPIQ_ID={self.run_id}.{self.guid} NEPIQ_NODE={self.run_id}.{self.node}; "
 
 
 def _announced(secret: bytes) -> str:

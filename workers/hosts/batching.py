@@ -68,6 +68,9 @@ class Reply(NamedTuple):
     complaint: str = ""
 
 
+GONE = Reply(b"no 75 the directory of the run is gone")
+
+
 class Batcher:
     """Puts requests of one kind to one node together.
 
@@ -112,7 +115,7 @@ class Batcher:
             return [HostError("the session is closed")] * len(requests)
         secret = requests[0].secret
         command = (
-            f"cd {self._layout.root} 2>/dev/null || exit 75; "
+            f"{self._layout.entry} || exit 75; "
             f"{'export NEPIQ_SECRET=1; ' if secret else ''}"
             f'exec sh "$PWD/supervisor.sh" {self._verb.words}'
         )
@@ -125,7 +128,7 @@ class Batcher:
         except NepiqError as error:
             return [error] * len(requests)
         if done.code == 75 and not done.stdout:
-            return [Reply(b"no 75 the directory of the run is gone")] * len(requests)
+            return [GONE] * len(requests)
         said = " | ".join(done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:])
         answers: dict[int, Reply] = {}
         missing: Reply | NepiqError = Reply(b"", said)

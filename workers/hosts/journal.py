@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import TypeAlias
@@ -25,6 +25,8 @@ _LOST = "its supervisor was killed or the host went down, so nobody saw it end"
 _REASONS = {
     "killed": "its supervisor was killed, so nobody saw it end",
     "rebooted": "the host was rebooted while it ran",
+    "gone": "neither its supervisor nor a record of its end is on the host: "
+    "were they killed and removed?",
 }
 _OVERDUE = "it did not begin to serve in time and was ended"
 # The line that supervisor.sh composes: less than 4000 bytes.
@@ -36,6 +38,8 @@ _LINE = re.compile(
 )
 # Lines in a row that mean nothing, after which the host counts as one that is not understood.
 _STRANGE = 100
+# Launches in one line, which a shell reads byte by byte.
+_ASKED = 100
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Ended:
         guid: the resource manager it belonged to.
         occasion: which start of it.
         exit: how it ended.
-        journal_id: the journal that says so.
+        journal_id: the journal that says so; "" if it cannot, or has said so before.
         offset: where its line ends there; a watch resumed from here does not repeat it.
     """
 
@@ -181,7 +185,8 @@ class Follow(Iterator[Entry]):
         """Begin to follow; see :func:`follow`."""
         known = f"{quote(journal_id or '-')} {int(offset)}"
         command = (
-            f"cd {layout.root} 2>/dev/null || {{ echo gone; exit; }}; "
+            f"{layout.entry} && [ -f journal ] && "
+            "[ -s journal ] && [ -w journal ] && [ -d fence ] || { echo gone; exit; }; "
             f'exec sh "$PWD/supervisor.sh" watch {known} {PERIOD:g}'
         )
         self._channel = session.open(command, silence=SILENCE)
@@ -221,6 +226,19 @@ class Follow(Iterator[Entry]):
         self._closed.set()
         self._channel.close()
 
+    def question(self, launches: Sequence[tuple[int, int]]) -> None:
+        """Ask about launches that count as running; each that does not is told as it ended.
+
+        Args:
+            launches: guid and occasion of each.
+
+        Raises:
+            HostError: the watch has ended.
+        """
+        for at in range(0, len(launches), _ASKED):
+            names = " ".join(f"{guid}/{occ}" for guid, occ in launches[at : at + _ASKED])
+            self._channel.send(f"held {names}".encode())
+
     def _parse(self, line: str) -> Entry | None:
         """What a line tells; None if it means nothing."""
         verb, _, rest = line.partition(" ")
@@ -229,6 +247,8 @@ class Follow(Iterator[Entry]):
         try:
             if verb == "at":
                 return self._ended(rest)
+            if verb == "told":
+                return self._ended(f"0 {rest}")
             if verb == "lost":
                 guid, occasion, why = rest.split(" ")
                 return Lost(whole(guid), whole(occasion), _REASONS.get(why, _LOST))
@@ -245,8 +265,8 @@ class Follow(Iterator[Entry]):
         offset, now, line = text.split(" ", 2)
         # A full disk may have torn the line before, without a newline. That exit is told again.
         line = line[line.rfind("exit ") :]
-        said = ExitLine.parse(line, now=now, boot_id=self._boot_id)
-        return Ended(said.guid, said.occasion, said.exit, said.journal_id, whole(offset))
+        said, place = ExitLine.parse(line, now=now, boot_id=self._boot_id), whole(offset)
+        return Ended(said.guid, said.occasion, said.exit, said.journal_id if place else "", place)
 
 
 def follow(session: Session, run: str, node: int, journal_id: str, offset: int) -> Follow:

@@ -66,6 +66,11 @@ class Layout:
         """The node's directory, quoted for a shell."""
         return f"{self.base}/{self.run}/{self.node}"
 
+    @property
+    def entry(self) -> str:
+        """Shell that goes to the node's directory; false if that or its supervisor is not there."""
+        return f"cd {self.root} 2>/dev/null && [ -f supervisor.sh ] && [ -r supervisor.sh ]"
+
     def run_dir(self, guid: int, occasion: int) -> str:
         """The run directory of one start of one resource, quoted for a shell."""
         return f"{self.root}/{guid}/{occasion}"

@@ -20,7 +20,7 @@ from ...controller.model.host import Facts, Launch, LineChannel, Result
 from . import streams, trees
 from .answers import ANSWER, LINE, misunderstood, moment
 from .asking import MISSING, Asking
-from .batching import ENDS, LAUNCHES, Reply, Request, Verb, batcher
+from .batching import ENDS, GONE, LAUNCHES, Reply, Request, Verb, batcher
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
 from .journal import ExitLine, last_lines
 from .layout import is_own
@@ -30,6 +30,8 @@ from .session import Channel, Session
 BLOCK = 1 << 20
 #: Seconds without a word from the host after which a stream of bytes counts as lost.
 SILENCE = 60.0
+# Hundredths of a second until the answer where nothing shares the command.
+_PATIENT = 2000
 #: Seconds between TERM and KILL where a resource manager is released.
 GRACE = 5.0
 
@@ -191,6 +193,8 @@ class ShellHost(Asking):
         while True:
             line = f"{self.guid} {occasion} {self.token} {end} {groups}\n"
             reply = self._ask_with_others(ENDS, line.encode(), self._secret.line())
+            if reply == GONE:
+                reply = self._end_alone(line)
             if not reply.line and not broken:
                 # Whoever killed the command need not have meant this resource.
                 broken = True
@@ -201,6 +205,12 @@ class ShellHost(Asking):
             if not (still := _LEFT.fullmatch(said)):
                 raise misunderstood(said, self.where)
             end, groups = still.groups()
+
+    def _end_alone(self, line: str) -> Reply:
+        """Ask for an end where the supervisor's file is gone: what runs is found by what it bears."""
+        done = self._brought("ends", _PATIENT, *line.split(), bearing=False)
+        answer, _, _ = done.stdout.partition(b"\n")
+        return Reply(answer.removeprefix(b"1 "), done.stderr.decode("utf-8", "replace").strip())
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file; see :meth:`Host.read`.
@@ -363,6 +373,7 @@ class ShellHost(Asking):
         clean_experiment: bool = False,
         clean_processes: bool = False,
         clean_home: bool = False,
+        mode: int = 0o700,
     ) -> None:
         """Make this run's directory on the host; see :meth:`Host.prepare`.
 
@@ -371,11 +382,23 @@ class ShellHost(Asking):
         """
         # 2: of every experiment.
         cleaned = (2 if clean_home else int(clean_experiment), int(clean_processes))
-        self._learn(self._install("prepare", self.exp_id, *cleaned, bearing=True, then=FACTS))
+        how = (self.token, self.exp_id, *cleaned, f"{mode:o}")
+        self._learn(self._bring("prepare", *how, bearing=True, then=FACTS))
+
+    def restore(self, *, mode: int = 0o700) -> None:
+        """Make anew what somebody has removed from the node's directory, while the run goes on.
+
+        Args:
+            mode: permissions of ``.nepiq``, if that has to be made.
+
+        Raises:
+            FencedError: the run has ended on this host.
+        """
+        self._bring("restore", self.token, self.exp_id, f"{mode:o}", bearing=True)
 
     def dismantle(self, *, remove: bool = False) -> None:
         """End everything of the run on this host and forbid more; see :meth:`Host.dismantle`."""
-        self._install("dismantle", round(GRACE * 100), int(remove), bearing=False)
+        self._bring("dismantle", self.token, round(GRACE * 100), int(remove), bearing=False)
 
     def tidy(self, marks: Sequence[str] = ()) -> None:
         """End what a dead run left on this host and remove its directory, which forbids more.
@@ -386,7 +409,7 @@ class ShellHost(Asking):
         Raises:
             HostError: something of it cannot be ended or removed.
         """
-        self._install("tidy", *marks, bearing=False)
+        self._bring("tidy", self.token, *marks, bearing=False)
 
     @property
     def _start(self) -> tuple[int, int, int]:

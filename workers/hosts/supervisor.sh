@@ -2,7 +2,8 @@
 # What has to be atomic on a host: the fence, launches, ends, the journal. POSIX sh on Linux.
 #
 #   sh DIR/supervisor.sh VERB ARGUMENT...      DIR is the directory of one node in one run
-#   sh ./UPLOADED prepare|dismantle|tidy RUN NODE ARGUMENT...      in the directory .nepiq
+#   NEPIQ_SCRIPT=TEXT sh -c 'eval "$NEPIQ_SCRIPT"' BASE VERB RUN NODE ARGUMENT...
+#       the same without a file, for prepare, restore, dismantle, tidy and ends; BASE is .nepiq
 #
 #   .nepiq/lock  able                          what a host needs was found in this boot
 #   .nepiq/ended/<run>-<node>                  a run that has ended here; outlives its files
@@ -33,12 +34,19 @@ fail() {
     exit "$1"
 }
 
-rights=''
+rights='' whole='' mode=700
+script=${NEPIQ_SCRIPT-}
+unset NEPIQ_SCRIPT
 case ${1-} in
-prepare | dismantle | tidy) root=$PWD/$2/$3 self=$PWD/$0 ;;
-subdue | abate | clean) root=$2 self=$0 ;;
-launch | launches | supervise | begin | ends | run | run_root | write | receive | forget | watch | follow)
-    root=${0%/*} self=$0
+prepare | restore | dismantle | tidy) root=$0/$2/$3 ;;
+subdue | abate | clean) root=$2 ;;
+launch | launches | supervise | begin | ends | run | run_root | write | receive | forget | watch | hear | follow)
+    root=${0%/*}
+    if [ -n "$script" ]; then
+        verb=$1 root=$0/$2/$3
+        shift 3
+        set -- "$verb" "$@"
+    fi
     ;;
 *) fail 64 "unknown verb ${1-}" ;;
 esac
@@ -97,6 +105,53 @@ begin() {
 
 [ "$1" != begin ] || "$@"
 
+### Files that others may have removed, moved, replaced or closed to us
+#
+# What a command of the user does to .nepiq must hinder nothing that ends processes or tells of ends.
+
+# folder PATH: make it a directory that we can write to; a file of that name gives way.
+folder() {
+    [ -d "$1" ] || { [ ! -e "$1" ] && [ ! -L "$1" ]; } || rm -f "$1"
+    [ -d "$1" ] || mkdir -m "$mode" "$1" || [ -d "$1" ] || return
+    [ -w "$1" ] && [ -x "$1" ] || chmod u+rwx "$1"
+}
+
+# ground: .nepiq is there. What has its name and is none may be somebody's.
+ground() {
+    if [ -e "$base" ] && [ ! -d "$base" ]; then
+        echo "$base is not a directory: move it away" >&2
+        return 1
+    fi
+    [ -d "$base" ] || mkdir -p -m "$mode" "$base" || return
+    folder "$base"
+}
+
+# places [DIR]: the directory of the node, and one in it, are there.
+places() {
+    ground && folder "$base/$run" && folder "$root" || return
+    case ${1-} in
+    */*) folder "$root/${1%/*}" && folder "$root/$1" ;;
+    ?*) folder "$root/$1" ;;
+    esac
+}
+
+# sole FILE: under this name is a file that we can read and write, or nothing.
+sole() {
+    [ ! -f "$1" ] || [ ! -r "$1" ] || [ ! -w "$1" ] || return 0
+    if [ -f "$1" ]; then
+        chmod u+rw "$1"
+    elif [ -e "$1" ] || [ -L "$1" ]; then
+        rm -rf "$1"
+    fi
+}
+
+# obstacle: why nothing can be written in the directory of the node.
+obstacle() {
+    said=$(echo | LC_ALL=C cat 2>&1 >"$root/.probe" | tail -n 1)
+    rm -f "$root/.probe"
+    printf %s "${said##*: }"
+}
+
 # populated GROUP: has it a member that lives? (Nobody may be there to reap the dead ones. Users
 # may not signal what has root's $rights.)
 populated() {
@@ -104,30 +159,63 @@ populated() {
         LC_ALL=C grep -qsE "\) [^ZX] [0-9]+ $1 " /proc/[0-9]*/stat
 }
 
-# conclude CODE OUTCOME: CODE is - where nobody saw it.
+# conclude CODE OUTCOME: CODE is - where nobody saw it. False if it is not on record.
 conclude() {
     clock
-    note .exit "$1 $2 $now $boot_id"
-    tell
+    code=$1 outcome=$2 moment=$now boot=$boot_id rung='' called=' '
+    compose
+    record
 }
 
+# record: write .exit and ring. A command may have removed or moved its directory: then in a new one.
+record() {
+    if { [ . -ef "$root/$guid/$occ" ] && [ -w . ]; } ||
+        { places "$guid/$occ" && cd "$root/$guid/$occ"; }; then
+        sole .exit
+        note .exit "$code $outcome $moment $boot"
+    fi
+    [ -n "$rung" ] || ring || call
+    recorded .
+} 2>/dev/null
+
 # The bell: one line in the journal, by one write. After .exit, so that no kill loses an exit.
-tell() {
-    compose
-    [ -e .told ] || ! printf '%s\n' "$line" >>"$root/journal" || : >.told
+ring() {
+    [ -f "$root/journal" ] && printf '%s\n' "$line" >>"$root/journal" || return
+    rung=1
+    true >.told || return 0
 }
+
+# call: tell the watches that live by their pipe, since no file can be written.
+call() {
+    for item in $(LC_ALL=C grep -lszxF "NEPIQ_WATCH=$run.$node" /proc/[0-9]*/environ); do
+        case $called in *" $item "*) continue ;; esac
+        ! printf '%s\n' "$line" |
+            dd of="${item%environ}fd/0" bs=4096 oflag=nonblock conv=notrunc status=none ||
+            called="$called$item "
+    done 2>/dev/null
+}
+
+# tell: ring for an exit that is on record.
+tell() {
+    read -r code outcome moment boot <.exit
+    compose
+    ring 2>/dev/null
+}
+
+# recorded DIR: is the exit of this occasion on record?
+recorded() { [ -f "$1/.exit" ] && [ -s "$1/.exit" ]; }
 
 # The line of this exit in $line, less than 4000 bytes. Outputs that are small travel with it: "." is
 # an empty one, "=..." one in hexadecimal digits, "..." in base64, "-" one that stays on the host,
 # "~..." the end of a large stderr in base64.
 compose() {
-    read -r code outcome moment boot <.exit
-    read -r _ journal <"$root/journal"
+    { read -r _ journal <"$root/journal"; } 2>/dev/null || journal=-
     out=. err=.
     if [ ! -s stderr ] && [ -s stdout ] && digits stdout; then # most are such, and it is cheap
         out="=$text"
     elif [ -s stdout ] || [ -s stderr ]; then
-        : >>stdout 2>>stderr
+        [ -e stdout ] || true >stdout
+        [ -e stderr ] || true >stderr
         # shellcheck disable=SC2046
         set -- $(wc -c stdout stderr)
         most_out=2700 most_err=2700
@@ -156,11 +244,12 @@ digits() {
 # What launch answers, from what is on record; nothing if its supervisor was killed.
 report() {
     clock
-    if [ -s .exit ]; then
+    if recorded .; then
+        read -r code outcome moment boot <.exit
         compose
         printf 'ended %s %s %s %s\n' "$adopted" "$now" "$boot_id" "$line"
     elif [ "$kind" = none ]; then
-        read -r _ _ _ moment <.started
+        { read -r _ _ _ moment <.started; } 2>/dev/null || moment=$now
         printf 'running %s %s %s\n' "$adopted" "$moment" "$now"
     elif [ -e .serving ]; then
         read -r moment <.serving
@@ -170,12 +259,14 @@ report() {
 
 # supervise GUID OCC OK KIND SIGN LIMIT COMMAND RIGHTS: holds the locks 8 (fence) and 9 (.lock).
 supervise() {
-    guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 rights=$8 adopted=0 leader=''
+    guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 rights=$8 adopted=0 leader='' stopped=''
     inspect $$
     clock
-    : >>stdout 2>>stderr
-    note .started "$boot_id $$ $born $now" || exit
+    true >>stdout 2>>stderr
+    note .started "$boot_id $$ $born $now" ||
+        fail 74 "cannot write in $PWD: $(obstacle)"
     exec 8>&-
+    trap stopped=1 USR1 # how to stop where no file can say so
     trap '' PIPE # whoever asked may have gone
     if [ "$kind" = none ]; then
         report
@@ -190,25 +281,32 @@ supervise() {
     input=/dev/null
     [ ! -e .stdin ] || input=.stdin
     if [ -z "$rights" ]; then
-        NEPIQ_ID=$run.$guid.$occ setsid sh "$root/supervisor.sh" begin "$7" \
-            <"$input" >>stdout 2>>stderr 9>&-
+        NEPIQ_ID=$run.$guid.$occ NEPIQ_NODE=$run.$node \
+            setsid sh "$root/supervisor.sh" begin "$7" <"$input" >>stdout 2>>stderr 9>&-
     else
         # A group apart from sudo's, which passes on each signal that it gets.
-        as_root env NEPIQ_ID="$run.$guid.$occ" setsid sh "$root/supervisor.sh" begin "$7" "$input" \
-            2>.sudo 9>&-
+        as_root env NEPIQ_ID="$run.$guid.$occ" NEPIQ_NODE="$run.$node" \
+            setsid sh "$root/supervisor.sh" begin "$7" "$input" 2>.sudo 9>&-
     fi
     code=$?
     [ -e .group ] || [ ! -e .sudo ] || cat .sudo >>stderr
     { read -r leader _ <.group; } 2>/dev/null
-    while { [ -e .stop ] || [ -e .overdue ]; } && populated "$leader"; do sleep 0.05; done
-    if [ -e .stop ]; then
+    while { stopping || [ -e .overdue ]; } && populated "$leader"; do sleep 0.05; done
+    if stopping; then
         outcome=STOPPED
     elif [ -e .overdue ]; then
         outcome=OVERDUE
     else
         case ,$ok, in ,any, | *",$code,"*) outcome=FINISHED ;; *) outcome=FAILED ;; esac
     fi
-    conclude "$code" "$outcome"
+    conclude "$code" "$outcome" || keep
+}
+
+stopping() { [ -n "$stopped" ] || [ -e .stop ] || [ -e "$root/$guid/$occ/.stop" ]; }
+
+# keep: hold what cannot be recorded until it can.
+keep() {
+    until [ -e "$ended" ] || record; do sleep 1; done
 }
 
 if [ "$1" = supervise ] && [ "$5$9" = none ]; then
@@ -227,10 +325,24 @@ supervised() {
 # fence GUID TOKEN: go on only if nothing newer has acted and the run goes on here. Keeps the lock.
 fence() {
     [ -d "$root/fence" ] || fail 75 "the directory of the run is gone"
+    sole "$root/fence/$1"
     exec 8<>"$root/fence/$1"
     flock 8 || fail 69 "cannot lock $root/fence/$1"
     [ ! -e "$ended" ] || fail 75 "the run has ended here"
-    raise "$1" "$2"
+    raise "$1" "$2" 2>/dev/null || fail 74 "cannot write in $root: $(obstacle)"
+}
+
+# override GUID TOKEN: the same for what only ends processes, so that no missing file and no full
+# file system keeps it from that.
+override() {
+    [ ! -e "$ended" ] || fail 75 "the run has ended here"
+    sole "$root/fence/$1"
+    { true <>"$root/fence/$1"; } 2>/dev/null || return 0
+    exec 8<>"$root/fence/$1"
+    flock 8 || fail 69 "cannot lock $root/fence/$1"
+    [ ! -e "$ended" ] || fail 75 "the run has ended here"
+    raise "$1" "$2" 2>/dev/null
+    exec 8>&-
 }
 
 raise() {
@@ -273,12 +385,30 @@ as_root() {
     fi
 }
 
+# rerun VERB ARGUMENT...: do it as root.
+rerun() {
+    if [ -z "$script" ]; then
+        as_root sh "$0" "$@"
+        return
+    fi
+    file=$base/.supervisor.$$
+    if printf '%s\n' "$script" 2>/dev/null >"$file"; then
+        as_root sh "$file" "$@"
+    else
+        as_root sh -c "$script" sh "$@"
+    fi
+    set -- $?
+    rm -f "$file"
+    return "$1"
+}
+
 # access: go on only if we can act as root, and root in the directory of the node.
 access() {
     read -r host </proc/sys/kernel/hostname
     [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
         fail 69 "$host lacks sudo: install the package sudo"
-    said=$(export LC_ALL=C && as_root test -w "$root" 2>&1) && return
+    [ -d "$root" ] && set -- -w "$root" || set -- 1 # what ends processes needs no directory
+    said=$(export LC_ALL=C && as_root test "$@" 2>&1) && return
     case $said in
     *'password is required'* | *'authentication is required'*)
         fail 77 "sudo asks for a password on $host"
@@ -296,29 +426,45 @@ access() {
 
 ### Ending processes
 #
-# What belongs to us bears NEPIQ_ID=<run>.<guid>[.<occ>] in its environment. $guids and $dirs
+# What belongs to us bears NEPIQ_ID=<run>.<guid>[.<occ>] and NEPIQ_NODE=<run>.<node> in its
+# environment, whether files are there or not. $whole (not empty: the node), $guids and $dirs
 # (<guid>/<occ>, from $root) say whose processes are meant.
 
-# The guids and occasions of the whole node.
+# The whole node. What a supervisor of before started has no NEPIQ_NODE, but files.
 everything() {
-    guids='' dirs=''
+    whole=1 guids='' dirs=''
+    cd "$root" 2>/dev/null || return 0
     for path in fence/*; do [ ! -e "$path" ] || guids="$guids ${path#*/}"; done
     for path in [0-9]*/[0-9]*; do [ ! -d "$path" ] || dirs="$dirs $path"; done
 }
 
-# name_all SUFFIX: what they bear, one a line, in $names.
+# name_all SUFFIX: what they bear, as regular expressions, one a line, in $names.
 name_all() {
-    names=''
-    for item in $guids; do names="$names${names:+$nl}NEPIQ_ID=$run.$item"; done
+    literal "$run"
+    names=${whole:+"NEPIQ_NODE=$literal[.]$node$1"} occasion='[.][0-9]+'
+    [ -n "$1" ] || occasion='([.][0-9]+)?'
+    for item in $guids; do names="$names${names:+$nl}NEPIQ_ID=$literal[.]$item$occasion$1"; done
     for item in $dirs; do
-        names="$names${names:+$nl}NEPIQ_ID=$run.${item%/*}.${item#*/}$1"
+        names="$names${names:+$nl}NEPIQ_ID=$literal[.]${item%/*}[.]${item#*/}$1"
     done
+}
+
+# literal TEXT: as part of a regular expression, in $literal.
+literal() {
+    literal='' tail=$1
+    while :; do
+        case $tail in
+        *.*) literal="$literal${tail%%.*}[.]" tail=${tail#*.} ;;
+        *) break ;;
+        esac
+    done
+    literal=$literal$tail
 }
 
 # An empty list would match every empty entry of an environment.
 bearers() {
     [ -n "$names" ] || return 0
-    LC_ALL=C grep -lszxF -f - /proc/[0-9]*/environ <<END
+    LC_ALL=C grep -lszxE -f - /proc/[0-9]*/environ <<END
 $names
 END
 }
@@ -333,7 +479,7 @@ leader() {
 
 # strike SIGNAL: to each group once (they stay in $groups), and to each bearer outside of these.
 strike() {
-    known=' ' singles=''
+    known=' ' strange=' ' singles=''
     for item in $dirs; do
         ! leader "$item" || groups="$groups$leader "
         [ -z "$leader" ] || known="$known$leader "
@@ -345,11 +491,26 @@ strike() {
         case $groups in *" $group "*) continue ;; esac
         case $known in
         *" $group "*) groups="$groups$group " ;;
-        *) singles="$singles $pid" ;;
+        *) stray ;;
         esac
     done
     for pid in $groups; do kill -s "$1" -- "-$pid"; done 2>/dev/null
     for pid in $singles; do kill -s "$1" -- "$pid"; done 2>/dev/null
+}
+
+# stray: a bearer $pid in a $group that is not on record. The group is ours too if a command leads
+# it whose record is lost.
+stray() {
+    case $strange in *" $group "*) ;; *)
+        literal "$run"
+        if LC_ALL=C grep -qszxE "NEPIQ_ID=$literal[.][0-9]+[.][0-9]+" "/proc/$group/environ"; then
+            groups="$groups$group "
+            return
+        fi
+        strange="$strange$group "
+        ;;
+    esac
+    singles="$singles $pid"
 }
 
 remain() {
@@ -365,15 +526,15 @@ gone() { ! remain && ! remain; }
 put_down() {
     if rooted; then
         access
-        as_root sh "$self" subdue "$root" "$guids" "$dirs" "$1" || exit
+        rerun subdue "$root" "$guids" "$dirs" "$1" "$whole" || exit
     else
         quell "$1"
     fi
 }
 
-# subdue ROOT GUIDS DIRS GRACE: root's part of it.
+# subdue ROOT GUIDS DIRS GRACE WHOLE: root's part of it.
 subdue() {
-    guids=$2 dirs=$3
+    guids=$2 dirs=$3 whole=${5-}
     quell "$4"
 }
 
@@ -399,22 +560,36 @@ outlast() {
 
 # expect_exit DIR: wait until its supervisor has recorded the exit, or $last.
 expect_exit() {
-    [ -s "$root/$1/.started" ] && [ ! -s "$root/$1/.exit" ] || return 0
+    [ -s "$root/$1/.started" ] && ! recorded "$root/$1" || return 0
     hundredths
     left=$((last > cs ? last - cs : 0))
     { flock -s -w "$((left / 100)).$((left / 10 % 10))" 4; } 4>>"$root/$1/.lock"
-}
+} 2>/dev/null
 
 # Supervisors end by themselves once their commands have.
 dismiss() {
-    guids='' groups=' '
-    name_all .supervisor
+    groups=' '
+    name_all '[.]supervisor'
     hundredths
     last=$((cs + 200))
     outlast
 }
 
-# Mark what runs as stopped, end it, and record its end where no supervisor lives to do so.
+# halt DIR: have its supervisor, if it lives, tell that this was STOPPED.
+halt() {
+    if { [ -d "$root/$1" ] && [ -w "$root/$1" ] || places "$1"; } && true >"$root/$1/.stop"; then
+        return
+    fi
+    literal "$run"
+    names="NEPIQ_ID=$literal[.]${1%/*}[.]${1#*/}[.]supervisor"
+    for path in $(bearers); do
+        pid=${path#/proc/}
+        # What it has forked bears its name too.
+        ! inspect "${pid%/*}" || [ "$group" != "${pid%/*}" ] || kill -s USR1 "${pid%/*}"
+    done
+} 2>/dev/null
+
+# stop_all GRACE: mark what runs as stopped, end it, and record its end where no supervisor does.
 stop_all() {
     mark_stopped
     put_down "$1"
@@ -423,22 +598,36 @@ stop_all() {
 
 mark_stopped() {
     for dir in $dirs; do
-        if [ -s "$root/$dir/.started" ] && [ ! -s "$root/$dir/.exit" ]; then
-            # Where that fails, a special builtin alone would end the shell.
-            command : >"$root/$dir/.stop"
-        fi
+        case " $unlisted " in *" $dir "*) ;; *) [ -s "$root/$dir/.started" ] || continue ;; esac
+        recorded "$root/$dir" || halt "$dir"
     done
 }
 
 record_stops() {
     for dir in $dirs; do
-        [ -e "$root/$dir/.stop" ] && [ ! -s "$root/$dir/.exit" ] || continue
+        [ -e "$root/$dir/.stop" ] && ! recorded "$root/$dir" || continue
+        sole "$root/$dir/.lock"
         (
-            cd "$root/$dir" && flock -w 5 9 && [ ! -s .exit ] || exit
+            cd "$root/$dir" && flock -w 5 9 && ! recorded . || exit
             guid=${dir%/*} occ=${dir#*/}
-            conclude - STOPPED
+            await_supervisor || recorded . || conclude - STOPPED
         ) 9>>"$root/$dir/.lock"
     done
+}
+
+# await_supervisor: of $dir, which has lost its lock with its directory. True if it lives on: then
+# it is about to record this exit, or holds it until it can.
+await_supervisor() {
+    guids='' dirs=$dir whole=''
+    name_all '[.]supervisor'
+    hundredths
+    last=$((cs + 100))
+    while [ -n "$(bearers)" ]; do
+        [ "$cs" -lt "$last" ] || return 0
+        sleep 0.05
+        hundredths
+    done
+    return 1
 }
 
 ### Ending processes of several resources together
@@ -450,18 +639,24 @@ record_stops() {
 # KILL comes at the moment END, and GROUPS (with commas between, or -) were found to be of it. To go
 # on, GUID OCC TOKEN END GROUPS is asked. So what takes long holds up no other, and no channel.
 ends() {
-    cd "$root" || exit
+    if [ $# -gt 1 ]; then
+        turn=$1
+        shift
+        echo "$*" | ends "$turn"
+        return
+    fi
+    cd "$root" 2>/dev/null || :
     hundredths
     turn=$((cs + $1)) number=0 own='' roots=''
     while read -r guid occ token end found; do
         number=$((number + 1))
         if [ "$found" = new ]; then end=$((cs + end)); fi
-        [ "$found" != new ] && passed "$guid" "$token" || said=$(pass "$guid" "$token") || {
+        [ "$found" != new ] && passed "$guid" "$token" || said=$(override "$guid" "$token") || {
             printf '%s\n' "$number $said"
             continue
         }
         item="$number $guid $occ $end $found$nl"
-        if [ -e "$guid/.root" ]; then roots=$roots$item; else own=$own$item; fi
+        if [ -e "$root/$guid/.root" ]; then roots=$roots$item; else own=$own$item; fi
     done
     choose "$own$roots" :
     mark_stopped
@@ -472,24 +667,36 @@ ends() {
 
 # passed GUID TOKEN: is this still the attempt that has acted last? It takes no lock and no process.
 passed() {
-    { read -r seen <"fence/$1"; } 2>/dev/null && [ "$seen" -eq "$2" ] && [ ! -e "$ended" ]
+    { read -r seen <"$root/fence/$1"; } 2>/dev/null && [ "$seen" -eq "$2" ] && [ ! -e "$ended" ]
 }
 
 # choose ITEMS TEST: what those of ITEMS mean that pass, in $guids and $dirs.
 choose() {
-    guids='' dirs=''
+    guids='' dirs='' unlisted='' whole=''
     while read -r its_number its_guid its_occ its_end its_groups; do
         [ -n "$its_number" ] && "$2" || continue
         if [ "$its_occ" = - ]; then
             guids="$guids $its_guid"
-            for path in "$its_guid"/[0-9]*; do [ ! -d "$path" ] || dirs="$dirs $path"; done
-        elif [ -s "$its_guid/$its_occ/.started" ]; then
+            for path in "$root/$its_guid"/[0-9]*; do
+                [ ! -d "$path" ] || dirs="$dirs ${path#"$root/"}"
+            done
+        elif [ -s "$root/$its_guid/$its_occ/.started" ]; then
             dirs="$dirs $its_guid/$its_occ"
+        elif goes_on "$its_guid/$its_occ"; then
+            # Its files have been removed.
+            dirs="$dirs $its_guid/$its_occ" unlisted="$unlisted $its_guid/$its_occ"
         fi
     done <<END
 $1
 END
 }
+
+# goes_on DIR: does anything of this occasion run?
+goes_on() (
+    guids='' dirs=$1 whole=''
+    name_all '([.]supervisor)?'
+    [ -n "$(bearers)" ]
+)
 
 is_new() { [ "$its_groups" = new ] && [ "$its_end" -gt "$cs" ]; }
 is_due() { [ "$its_end" -le "$cs" ]; }
@@ -502,7 +709,7 @@ settle_ends() {
     choose "$1" is_gone
     record_stops
     choose "$1" is_all_gone
-    said=$([ -z "$dirs" ] || dismiss)
+    said=$([ -z "$guids" ] || dismiss)
     while read -r number word; do
         case $word in
         '') ;;
@@ -516,7 +723,7 @@ END
 
 # abate_as_root TURN ITEMS: the same as root; why that cannot be is told of these items alone.
 abate_as_root() {
-    if said=$(access); then as_root sh "$self" abate "$root" "$@"; else each "$2" "$said"; fi
+    if said=$(access); then rerun abate "$root" "$@"; else each "$2" "$said"; fi
 }
 
 # each ITEMS ANSWER: the same answer for all of them.
@@ -532,7 +739,7 @@ END
 # is gone or the moment TURN has come. Says for each "NUMBER gone", "NUMBER left END GROUPS" or
 # "NUMBER no CODE REASON".
 abate() {
-    cd "$1" || exit
+    cd "$1" 2>/dev/null || :
     items=$3 last=$2 groups=' '
     hundredths
     choose "$items" is_new
@@ -574,13 +781,12 @@ finish_off() {
     strike KILL
 }
 
-# tell_each: what there is of each of $items; all of their names are in $names.
+# tell_each: what there is of each of $items.
 tell_each() {
     borne=$nl$(bearing)$nl
     while read -r number guid occ end _; do
         [ -n "$number" ] || continue
         choose "$number $guid $occ $end -" :
-        name_all ''
         alive='' found=''
         for item in $dirs; do
             if leader "$item"; then
@@ -589,15 +795,17 @@ tell_each() {
             fi
             case $groups in *" ${leader:--} "*) ! populated "$leader" || found=$found,$leader ;; esac
         done
-        for name in $names; do
-            case $borne in *"$nl$name$nl"*) alive=1 ;; esac
-        done
+        case $occ in
+        -) case $borne in *"$nl$run.$guid$nl"* | *"$nl$run.$guid."*) alive=1 ;; esac ;;
+        *) case $borne in *"$nl$run.$guid.$occ$nl"*) alive=1 ;; esac ;;
+        esac
         if [ -z "$alive$found" ]; then
             echo "$number gone"
         elif [ "$cs" -lt $((end + 500)) ]; then
             found=${found#,}
             echo "$number left $end ${found:--}"
         else
+            name_all ''
             pids=$(bearers | tr -dc '0-9\n' | tr '\n' ' ')
             echo "$number no 69 cannot end processes $pids$found"
         fi
@@ -606,11 +814,11 @@ $items
 END
 }
 
-# bearing: those of $names that something bears, one a line.
+# bearing: what commands of the run bear, as <run>.<guid>[.<occ>], one a line.
 bearing() {
-    LC_ALL=C grep -hosazxF -f - /proc/[0-9]*/environ <<END | tr '\0' '\n'
-$names
-END
+    literal "$run"
+    LC_ALL=C grep -hosazxE "NEPIQ_ID=$literal[.][0-9]+([.][0-9]+)?" /proc/[0-9]*/environ |
+        tr '\0' '\n' | cut -d = -f 2
 }
 
 ### Starting
@@ -655,18 +863,22 @@ enter() {
         [ $? -le 1 ] || fail 64 "no regular expression: $sign"
     fi
     fence "$guid" "$token"
-    [ -d "$root/$guid/$occ" ] || mkdir -p "$root/$guid/$occ"
-    cd "$root/$guid/$occ" || exit
+    [ -d "$root/$guid/$occ" ] || mkdir -p "$root/$guid/$occ" 2>/dev/null || places "$guid/$occ"
+    [ -w "$root/$guid/$occ" ] || places "$guid/$occ"
+    cd "$root/$guid/$occ" || fail 73 "cannot make $root/$guid/$occ"
+    sole .lock
     exec 9>>.lock
     if ! flock -n 9; then
-        if supervised .; then
+        if supervised . || { [ ! -s .started ] && borne; }; then
             adopt
             return
         fi
         flock 9 # an audit or an end has it, for a moment
     fi
-    if [ -s .exit ]; then
+    if recorded .; then
         report
+    elif supervised .; then
+        adopt # somebody has removed the file that it has locked
     elif [ -s .started ]; then
         guids='' dirs=$guid/$occ
         put_down 0
@@ -675,6 +887,13 @@ enter() {
     else
         spawn
     fi
+}
+
+# borne: does the supervisor of this occasion live, though nothing on record says so?
+borne() {
+    guids='' dirs=$guid/$occ
+    name_all '[.]supervisor'
+    [ -n "$(bearers)" ]
 }
 
 # The answer comes from the supervisor, which inherits this output and both locks. Not with "&",
@@ -687,7 +906,7 @@ spawn() {
         printf '%s\n' "$text" >.command || exit
         text='exec sh ./.command'
     fi
-    export NEPIQ_ID="$run.$guid.$occ.supervisor"
+    export NEPIQ_ID="$run.$guid.$occ.supervisor" NEPIQ_NODE="$run.$node.supervisor"
     set -- setsid -f sh "$root/supervisor.sh" supervise \
         "$guid" "$occ" "$ok" "$kind" "$sign" "$limit" "$text" "$rights"
     [ -n "$rights" ] && [ -n "$secret" ] || exec "$@" </dev/null 2>/dev/null
@@ -709,15 +928,15 @@ adopt() {
         exec 7>>.waiting
         flock 7
     fi
-    if [ "$kind" = none ] || [ -e .serving ] || [ -s .exit ]; then report; else serve; fi
+    if [ "$kind" = none ] || [ -e .serving ] || recorded .; then report; else serve; fi
 }
 
 # Wait until the command serves or has ended, end it when it is overdue, and answer.
 serve() {
-    read -r _ _ _ moment <.started
+    { read -r _ _ _ moment <.started; } 2>/dev/null || fail 69 "its run directory is gone"
     hundredths
     rounds=0 late=$((${moment%.*} * 100 + 1${moment#*.} - 100 + limit))
-    while [ ! -s .exit ] && supervised .; do
+    while ! recorded . && supervised .; do
         if serving; then
             clock
             put .serving "$now"
@@ -725,7 +944,7 @@ serve() {
         fi
         hundredths
         if [ "$cs" -ge "$late" ]; then
-            : >.overdue
+            true >.overdue
             guids='' dirs=$guid/$occ
             put_down 200
             { flock -s -w 5 4; } 4>>.lock
@@ -740,6 +959,7 @@ serve() {
             sleep 0.2
         fi
     done
+    [ -e .started ] || fail 69 "its run directory is gone"
     report
 }
 
@@ -758,6 +978,7 @@ serving() {
 run() {
     [ "$3" = - ] || pass "$1" "$3"
     [ -z "${5-}" ] || while IFS= read -r line && [ -n "$line" ]; do :; done
+    export NEPIQ_NODE="$run.$node"
     echo ok
     cd "$root/$1/$2" 2>/dev/null || cd || exit
     exec sh -c "$4"
@@ -769,9 +990,9 @@ run() {
 run_root() {
     [ "$3" = - ] || pass "$1" "$3"
     admit "$1"
-    set -- env NEPIQ_ID="$run.$1" sh "$self" run "$@" ${secret:+skip}
+    set -- env NEPIQ_ID="$run.$1" sh "$0" run "$@" ${secret:+skip}
     # A release signals the command; sudo, which would pass that on once more, bears no name of it.
-    export NEPIQ_ID="$run.sudo"
+    export NEPIQ_ID="$run.sudo" NEPIQ_NODE="$run.sudo"
     # This shell stays, and can be killed by those who give up. It need not say of which signal the
     # command died.
     { (elevate "$@" 2>&3 3>&-); } 3>&2 2>/dev/null
@@ -945,9 +1166,13 @@ digest() {
 # watch JOURNAL OFFSET PERIOD: until stdin closes, print
 #   boot ID, journal ID        first
 #   at OFFSET NOW LINE         for each exit that the journal has after OFFSET; OFFSET ends its line
-#   lost GUID OCC WHY          a launch whose supervisor is gone: killed, or with the boot before
+#   told NOW LINE              for one that the journal cannot take, or that was asked for
+#   lost GUID OCC WHY          a launch whose supervisor is gone: killed, with the boot before, or
+#                              with its directory
 #   beat NOW                   every PERIOD seconds
-#   gone                       the run has ended here, or its directory is not there any more
+#   gone                       the run has ended here, or files that it needs are not there any more
+# A line "held GUID/OCC..." on stdin asks for what the worker takes for running: how it ended is
+# told if it has, and that it is lost if nobody supervises it.
 watch() {
     inspect $$
     # Its group is what it ends at the end.
@@ -957,16 +1182,21 @@ watch() {
     read -r boot <boot
     if [ "$boot" != "$boot_id" ]; then
         # What was written last may not have reached the disk: tell every exit again.
-        rm -f [0-9]*/[0-9]*/.told
+        rm -rf [0-9]*/[0-9]*/.told
         put boot "$boot_id"
     fi
     offset=0
     [ "$1" != "$journal" ] || [ "$2" -gt "$(wc -c <journal)" ] || offset=$2
-    lost=' '
+    lost=' ' known=' '
     audit
     { tail -c "+$((offset + 1))" -f journal | relay; } 2>/dev/null &
-    beat "$3" &
-    while read -r _; do :; done
+    # What hears them has a pipe that stays open as long as the beat.
+    { beat "$3" 3>&1 >&4 4>&- | NEPIQ_WATCH=$run.$node sh "$root/supervisor.sh" hear >&4 4>&-; } \
+        4>&1 2>/dev/null &
+    while read -r verb dirs; do
+        # shellcheck disable=SC2086
+        [ "$verb" != held ] || question $dirs
+    done
     leave
 }
 
@@ -992,8 +1222,16 @@ relay() {
     leave
 }
 
+# hear: print what supervisors say that can write no file; see call.
+hear() {
+    while IFS= read -r line; do
+        clock
+        printf 'told %s %s\n' "$now" "$line"
+    done
+}
+
 beat() {
-    while sleep "$1" && [ -e "$root/journal" ]; do
+    while sleep "$1" && sound; do
         audit
         clock
         echo "beat $now"
@@ -1002,25 +1240,63 @@ beat() {
     leave
 }
 
+# sound: is all there that this watch, launches and ends need?
+sound() {
+    [ ! -e "$ended" ] && [ . -ef "$root" ] && [ -w . ] && [ -d fence ] && [ -w fence ] &&
+        [ -f supervisor.sh ] && [ -r supervisor.sh ] && [ -f journal ] && [ -w journal ] &&
+        read -r _ line <journal && [ "$line" = "$journal" ]
+}
+
 # Say what has ended without a word: exits that the journal misses, launches that are lost.
 audit() {
+    seen=' ' missed=''
     for dir in [0-9]*/[0-9]*; do
-        [ -s "$dir/.started" ] && [ ! -e "$dir/.told" ] || continue
+        recorded "$dir" || { [ -f "$dir/.started" ] && [ -s "$dir/.started" ]; } || continue
+        [ ! -e "$dir/.told" ] || continue
+        seen="$seen$dir "
         ! supervised "$dir" || continue
         case $lost in *" $dir "*) continue ;; esac
         why=killed
         [ "$boot" = "$boot_id" ] || why=rebooted
+        sole "$dir/.lock"
         [ ! -d "$dir" ] || (
             cd "./$dir" && flock -n 9 && [ ! -e .told ] || exit 0
             guid=${dir%/*} occ=${dir#*/}
-            [ ! -s .exit ] || tell
-            [ -s .exit ] || exit 3
+            recorded . && tell || exit 3
         ) 9>>"$dir/.lock" || {
             lost="$lost$dir "
-            echo "lost ${dir%/*} ${dir#*/} $why"
+            retell "$dir" || echo "lost ${dir%/*} ${dir#*/} $why"
         }
     done
+    for dir in $known; do
+        case $seen in *" $dir "*) continue ;; esac
+        [ -e "$dir/.told" ] || missed="$missed $dir"
+    done
+    known=$seen
+    # shellcheck disable=SC2086
+    [ -z "$missed" ] || question $missed
 }
+
+# question DIR...: tell how these have ended, and which of them nobody supervises.
+question() {
+    literal "$run"
+    names=$(LC_ALL=C grep -hszxE "NEPIQ_ID=$literal[.][0-9]+[.][0-9]+[.]supervisor" \
+        /proc/[0-9]*/environ | tr '\0' '\n')
+    for dir; do
+        guid=${dir%/*} occ=${dir#*/}
+        case $nl$names$nl in *"${nl}NEPIQ_ID=$run.$guid.$occ.supervisor$nl"*) continue ;; esac
+        retell "$dir" || echo "lost $guid $occ gone"
+    done
+}
+
+# retell DIR: say without the journal how it ended; false if that is not on record.
+retell() (
+    recorded "$root/$1" && cd "$root/$1" && read -r code outcome moment boot <.exit || exit
+    guid=${1%/*} occ=${1#*/}
+    compose
+    clock
+    printf 'told %s %s\n' "$now" "$line"
+)
 
 ### Following outputs
 
@@ -1090,11 +1366,16 @@ END
 
 ### The node
 
-# prepare RUN NODE TOKEN EXP FILES PROCESSES: make its directory. FILES and PROCESSES are 1 to
-# remove and end what earlier runs of the experiment EXP left; FILES is 2 for those of all experiments.
+# prepare RUN NODE TOKEN EXP FILES PROCESSES MODE: make its directory. FILES and PROCESSES are 1 to
+# remove and end what earlier runs of the experiment EXP left; FILES is 2 for those of all
+# experiments. MODE is that of .nepiq, and says who else may look into it.
 prepare() {
+    mode=$7
+    places_of_runs || exit
     need flock setsid base64 grep tail head find wc od mkdir mv rm chmod sleep cat dd stat tr cut
-    [ -d ended ] || mkdir -p ended || exit
+    chmod "$mode" "$base" 2>/dev/null # it may be somebody else's
+    folder ended || exit
+    sole lock
     exec 5>>lock
     flock 5 || fail 69 "cannot lock $base/lock"
     for mark in ended/*; do
@@ -1102,14 +1383,10 @@ prepare() {
         break
     done
     [ ! -e "$ended" ] || fail 75 "the run has ended here"
-    mkdir -p "$root/fence" || exit
+    rm -f "$ended.cleaned"
+    places fence || exit
     fence "$node" "$3"
-    [ -s "$root/boot" ] || note "$root/boot" "$boot_id"
-    note "$root/exp" "$4"
-    read -r journal </proc/sys/kernel/random/uuid
-    [ -s "$root/journal" ] || note "$root/journal" "journal $journal"
-    mv -f "$0" "$root/supervisor.sh" || exit
-    self=$root/supervisor.sh
+    furnish "$4" || exit
     exec 8>&- 5>&-
     [ "$5$6" != 00 ] || {
         echo ok
@@ -1129,6 +1406,40 @@ prepare() {
     echo ok
 }
 
+# restore RUN NODE TOKEN EXP MODE: make anew what somebody has removed from the directory of a node.
+restore() {
+    mode=$5
+    places_of_runs || exit
+    sole lock
+    exec 5>>lock
+    flock 5 || fail 69 "cannot lock $base/lock"
+    [ ! -e "$ended" ] || fail 75 "the run has ended here"
+    [ ! -e "$ended.cleaned" ] || fail 75 "a later run has removed the directory of the run"
+    places fence && furnish "$4" || exit
+    echo ok
+}
+
+# places_of_runs: .nepiq is there, and we are in it. What we make is closed to whom MODE closes it.
+places_of_runs() {
+    case $mode in *00) umask 077 ;; *0) umask 027 ;; esac
+    ground && cd "$base"
+}
+
+# furnish EXP: what lies in the directory of a node, where it is not there as it should be.
+furnish() {
+    for name in supervisor.sh supervisor.sh.t boot exp journal; do sole "$root/$name"; done
+    printf '%s\n' "$script" | cat >"$root/supervisor.sh.t" &&
+        mv -f "$root/supervisor.sh.t" "$root/supervisor.sh" || return
+    [ -s "$root/boot" ] || note "$root/boot" "$boot_id" || return
+    note "$root/exp" "$1" || return
+    name='' journal=''
+    [ ! -s "$root/journal" ] || read -r name journal <"$root/journal"
+    [ "$name" != journal ] || [ -z "$journal" ] || return 0
+    read -r journal </proc/sys/kernel/random/uuid
+    note "$root/journal" "journal $journal" || return
+    rm -rf "$root"/[0-9]*/[0-9]*/.told # a journal of another name tells every exit
+}
+
 need() {
     missing=''
     for tool; do command -v "$tool" >/dev/null || missing="$missing $tool"; done
@@ -1136,6 +1447,7 @@ need() {
     [ -r /proc/self/environ ] || fail 69 "this host has no /proc"
     # What takes processes to find out is looked at once a boot.
     able=''
+    sole able
     { read -r able <able; } 2>/dev/null
     [ "$able" != "$boot_id" ] || return 0
     printf 'a=b\0' | grep -zxqF a=b || fail 69 "grep of this host lacks the option -z"
@@ -1146,12 +1458,12 @@ need() {
 # clean ROOT FILES PROCESSES: what runs keeps its directory.
 clean() (
     root=$1 node=${1##*/} run=${1%/*}
-    run=${run##*/}
+    run=${run##*/} ended=$base/ended/${run##*/}-$node
     cd "$root" || exit
     everything
     if [ "$2$3" != 00 ] && rooted && [ "$(id -u)" -ne 0 ]; then
         access
-        as_root sh "$self" clean "$@"
+        rerun clean "$@"
         exit
     fi
     if [ "$3" = 1 ]; then
@@ -1163,49 +1475,60 @@ clean() (
     groups=''
     [ "$2" != 0 ] && ! remain || exit
     abandoned '' ''
-    cd "$base" && rm -rf "$root" && rmdir "${root%/*}" 2>/dev/null
+    # Who follows it shall not make it anew.
+    cd "$base" && { [ -e "$ended" ] || true >"$ended.cleaned"; }
+    rm -rf "$root" && rmdir "${root%/*}" 2>/dev/null
 )
 
 # dismantle RUN NODE TOKEN GRACE REMOVE: end everything of the run here and refuse what may come.
 dismantle() {
-    mkdir -p ended || exit
-    exec 5>>lock
-    flock 5 || fail 69 "cannot lock $base/lock"
-    if [ -d "$root/fence" ]; then
+    if sole "$root/fence/$node" && { true <>"$root/fence/$node"; } 2>/dev/null; then
         exec 8<>"$root/fence/$node"
         flock 8
         raise "$node" "$3"
         exec 8>&-
     fi
-    : >"$ended" || exit
-    exec 5>&-
-    if [ -d "$root/fence" ]; then
-        cd "$root" || exit
-        everything
-        as=''
-        ! rooted || as=as_root
-        stop_all "$4"
-        dismiss
-        # Watches end by this, also those whose worker is out of reach.
-        echo over >>journal
-        abandoned '' ''
-        [ "$5" -eq 0 ] || { cd "$base" && $as rm -rf "$root" && rmdir "$base/$run" 2>/dev/null; }
+    mark_ended && why='' || why=$said
+    everything
+    as=''
+    ! rooted || as=as_root
+    stop_all "$4"
+    dismiss
+    # Watches end by this, also those whose worker is out of reach.
+    [ ! -f "$root/journal" ] || { echo over >>"$root/journal"; } 2>/dev/null
+    [ ! -d "$root/transfer" ] || abandoned '' ''
+    if [ "$5" -ne 0 ] && [ -d "$root" ]; then
+        cd "$base" && $as rm -rf "$root" && rmdir "$base/$run" 2>/dev/null
     fi
+    # A full file system has room for it when something else is gone; without a fence nothing starts.
+    [ -z "$why" ] || mark_ended || rm -rf "$root/fence" ||
+        fail 74 "all of it has ended here, but that cannot be noted: $why"
     echo ok
+}
+
+# mark_ended: note that the run has ended here, and let who is about to make its directory go first.
+mark_ended() {
+    said=$({ ground && folder "$base/ended" && sole "$base/lock" && true >>"$base/lock"; } 2>&1) ||
+        return
+    exec 5>>"$base/lock"
+    flock 5
+    said=$(true 2>&1 >"$ended")
+    set -- $?
+    exec 5>&-
+    return "$1"
 }
 
 # tidy RUN NODE TOKEN [MARK]...: the run is dead: end what it left and remove its directory. MARKs
 # are what processes bear, also those whose directory is gone.
 tidy() {
     shift 3
-    mkdir -p ended || exit
-    exec 5>>lock
-    flock 5 || fail 69 "cannot lock $base/lock"
-    : >"$ended" || exit
-    exec 5>&-
+    mark_ended && why='' || why=$said
     [ ! -d "$root" ] || clean "$root" 1 1
     names='' dirs='' groups=' '
-    for item; do names="$names${names:+$nl}NEPIQ_ID=$item"; done
+    for item; do
+        literal "$item"
+        names="$names${names:+$nl}NEPIQ_ID=$literal"
+    done
     hundredths
     last=$((cs + 200))
     if [ -n "$names" ]; then
@@ -1213,6 +1536,7 @@ tidy() {
         outlast
     fi
     [ ! -d "$root" ] || fail 69 "cannot remove all of $root"
+    [ -z "$why" ] || mark_ended || fail 74 "$said"
     echo ok
 }
 

@@ -161,6 +161,24 @@ class RunReads:
         """Guids that live on a resource manager."""
         return sorted(int(user) for user in self.redis.smembers(self.keys.of("users", guid)))
 
+    def on_host(self, node: int) -> list[ResourceRecord]:
+        """Those that live on a resource manager, directly or not, without their attributes."""
+        found: dict[int, ResourceRecord] = {}
+        level = [node]
+        while level:
+            with self.redis.pipeline(transaction=False) as pipe:
+                for guid in level:
+                    pipe.smembers(self.keys.of("users", guid))
+                users = {int(user) for members in pipe.execute() for user in members}
+            level = sorted(users - found.keys())
+            texts = self.redis.hmget(self.keys.of("rm"), level) if level else []
+            for guid, text in zip(level, texts, strict=True):
+                raw = loads(text) or {}
+                if "state" in raw:
+                    found[guid] = _resource(guid, raw, {})
+            level = [guid for guid in level if guid in found]
+        return [found[guid] for guid in sorted(found)]
+
     def output(self, guid: int, name: str, occ: int) -> bytes | None:
         """A small output that came with the exit of an occasion."""
         found: bytes | None = self.redis.hget(self.keys.of("out", guid), f"{occ}/{name}")

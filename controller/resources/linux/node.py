@@ -22,6 +22,7 @@ from ...model import (
 )
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
+_MODES = {"private": 0o700, "group": 0o750, "everyone": 0o755}
 
 
 class HostName(str):
@@ -118,6 +119,13 @@ class Node(ResourceManager, rtype="linux::Node"):
         help="Directory in which .nepiq is made; the login user's home if not given.",
         flags=Flag.DESIGN,
     )
+    homeAccess = Attribute(
+        str,
+        "private",
+        allowed=tuple(_MODES),
+        help="Who else may look into .nepiq on it: nobody (private), the user's group, everyone.",
+        flags=Flag.DESIGN,
+    )
     env = Attribute(
         Environment, "", help="Variables for all that runs on it, as A=1 B=2.", flags=Flag.DESIGN
     )
@@ -196,6 +204,11 @@ class Node(ResourceManager, rtype="linux::Node"):
             ),
         )
 
+    @property
+    def home_mode(self) -> int:
+        """Permissions of ``.nepiq`` on it."""
+        return _MODES[self.homeAccess]
+
     def patience(self) -> float:
         """Its deployment waits so long for it to answer."""
         return self.bootTimeout
@@ -213,6 +226,7 @@ class Node(ResourceManager, rtype="linux::Node"):
             clean_experiment=self.cleanExperiment,
             clean_processes=self.cleanProcesses,
             clean_home=self.cleanHome,
+            mode=self.home_mode,
         )
         facts = host.facts
         self.serverKey = facts.host_key

@@ -43,6 +43,7 @@ def test_a_node_prepares_its_host_and_reports_facts() -> None:
         "clean_experiment": True,
         "clean_processes": False,
         "clean_home": False,
+        "mode": 0o700,
     }
     rm = node.rm
     assert (rm.system, rm.cpus, rm.user) == ("Linux 6.1.0", 2, "user")

@@ -1,0 +1,86 @@
+"""What the worker's watch of a node does, for tests on one host without Redis."""
+
+from __future__ import annotations
+
+import threading
+
+from nepiq.controller.errors import FencedError, HostError
+from nepiq.controller.model.host import Exit
+from nepiq.workers.hosts import Beat, Ended, Follow, Journal, Lost, follow
+
+from .rig import Rig
+
+
+class Tended(threading.Thread):
+    """Follows a node, makes anew what was removed there, and compares as the worker does.
+
+    Attributes:
+        running: what Redis takes for running.
+        beats: how many were heard.
+    """
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__(daemon=True)
+        self.running: list[tuple[int, int]] = []
+        self.beats = 0
+        self._rig = rig
+        self._known = ("", 0)
+        self._ends: list[tuple[int, Exit]] = []
+        self._over = threading.Event()
+        self._entries: Follow | None = None
+        self.start()
+
+    def ends(self, guid: int) -> list[Exit]:
+        """How a resource ended, as often as it was told."""
+        return [ended for told, ended in list(self._ends) if told == guid]
+
+    def begin_anew(self) -> None:
+        """Lose the channel, and follow again."""
+        if self._entries is not None:
+            self._entries.close()
+
+    def run(self) -> None:
+        """Follow until closed."""
+        while not self._over.is_set():
+            try:
+                self._follow()
+            except FencedError:
+                self._restore()
+            except HostError:
+                self._over.wait(0.05)
+
+    def _restore(self) -> None:
+        try:
+            self._rig.host(1, token=1).restore()
+        except HostError:
+            self._over.wait(0.05)
+
+    def _follow(self) -> None:
+        rig = self._rig
+        self._entries = entries = follow(rig.session, rig.run_id, 1, *self._known)
+        try:
+            for entry in entries:
+                self._take(entries, entry)
+                if self._over.is_set():
+                    return
+        finally:
+            entries.close()
+
+    def _take(self, entries: Follow, entry: object) -> None:
+        if isinstance(entry, Journal):
+            entries.question(self.running)
+        elif isinstance(entry, Beat):
+            self.beats += 1
+        elif isinstance(entry, Ended):
+            self._ends.append((entry.guid, entry.exit))
+            if entry.journal_id:
+                self._known = (entry.journal_id, entry.offset)
+        elif isinstance(entry, Lost):
+            self._ends.append((entry.guid, Exit(None, "FAILED", reason=entry.reason)))
+
+    def close(self) -> None:
+        """End it."""
+        self._over.set()
+        self.begin_anew()
+        self.join(10)
+        assert not self.is_alive()
