@@ -207,7 +207,7 @@ class ShellHost(Asking):
             end, groups = still.groups()
 
     def _end_alone(self, line: str) -> Reply:
-        """Ask for an end where the supervisor's file is gone: what runs is found by what it bears."""
+        """Ask for an end with a supervisor brought along, where its file is gone."""
         done = self._brought("ends", _PATIENT, *line.split(), bearing=False)
         answer, _, _ = done.stdout.partition(b"\n")
         return Reply(answer.removeprefix(b"1 "), done.stderr.decode("utf-8", "replace").strip())
