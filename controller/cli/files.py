@@ -15,6 +15,7 @@ from rich.text import Text
 from .. import exchange
 from ..access import Access
 from ..logs import logs as lines_of
+from ..text import one_line
 from .console import Talk
 from .runs import ResourceName, RunName, find_record
 
@@ -92,7 +93,7 @@ def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
         *columns, TransferSpeedColumn(), console=console, disable=not console.is_terminal
     )
     with bar:
-        task = bar.add_task(name, total=None)
+        task = bar.add_task(one_line(name), total=None)
         yield lambda count, total: bar.update(task, completed=count, total=total)
 
 
@@ -105,7 +106,10 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on until they have ended.")
     ] = False,
 ) -> None:
-    """Print what applications print, each line behind the label."""
+    """Print what applications print, each line behind the label.
+
+    On a terminal control characters are shown as text; into a pipe everything goes as it is.
+    """
     access = Access()
     try:
         found = access.stack.run(run)
@@ -117,7 +121,8 @@ def logs(
             colour = colours.setdefault(label, _PALETTE[len(colours) % len(_PALETTE)])
             mark = "!" if stream == "stderr" else "|"
             if out.is_terminal:
-                out.print(Text(f"{label:{width}} {mark} ", style=colour), Text(line), sep="")
+                text = Text(one_line(line))
+                out.print(Text(f"{label:{width}} {mark} ", style=colour), text, sep="")
             else:
                 sys.stdout.write(f"{label:{width}} {mark} {line}\n")
                 sys.stdout.flush()

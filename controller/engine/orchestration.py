@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..settings import Settings
+from ..text import quoted
 from . import events, presence, queues
 from .store import keys
 from .store.calls import Due, Early, Grant, Outcome, Reply
@@ -244,7 +245,7 @@ class Run:
         return meta
 
     def _unknown(self) -> errors.UnknownRun:
-        return errors.UnknownRun(f"no run {self.run_id!r}", hint="nepiq ls lists the runs")
+        return errors.UnknownRun(f"no run {quoted(self.run_id)}", hint="nepiq ls lists the runs")
 
     def snapshot(self, guids: Sequence[int] | None = None) -> Snapshot:
         """Last event id, phase and states, so that nothing between them and the events is lost."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
+from ..text import quoted
 from .window import BLOCK, DATA, END, FAILURE, INFO, THANKS, Pulse, Receiver, Sender, Ways
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def check_path(path: str) -> None:
         usable = False
     if not usable:
         raise errors.InvalidValue(
-            f"{path[:60]!r} cannot be a path",
+            f"{quoted(path[:60])} cannot be a path",
             hint=f"less than {_LONGEST_PATH} bytes of text, no NUL character",
         )
 

@@ -13,6 +13,7 @@ from shlex import quote
 from ...controller.errors import FencedError, FileMissing, HostError, InvalidValue, NepiqError
 from ...controller.model.timing import Deadline
 from ...controller.model.values import SecretReference
+from ...controller.text import last_lines
 from .layout import Layout
 from .secret import Secret
 from .session import Completed, Session
@@ -228,4 +229,4 @@ def _advice(complaint: str) -> str:
 
 
 def _said(stderr: bytes) -> str:
-    return " | ".join(stderr.decode("utf-8", "replace").strip().splitlines()[-3:])
+    return last_lines(stderr.decode("utf-8", "replace"))

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from ...controller.errors import FencedError, HostError, exit_hint
 from ...controller.model.host import Exit
+from ...controller.text import last_lines
 from .layout import Layout
 from .session import Session
 
@@ -142,11 +143,6 @@ def _decoded(text: str) -> bytes:
     if text.startswith("="):
         return bytes.fromhex(text[1:])
     return base64.b64decode("" if text == "." else text, validate=True)
-
-
-def last_lines(text: str) -> str:
-    """The last three lines of an output, for a message of one line."""
-    return " | ".join(text.strip().splitlines()[-3:])
 
 
 def _reason(outcome: str, code: int | None, tail: str) -> str:

@@ -15,10 +15,11 @@ from shlex import quote
 
 from ...controller.errors import CommandError, FileMissing, StartTimeout
 from ...controller.model.host import Facts, Launch, LineChannel, Result
+from ...controller.text import last_lines
 from . import streams
 from .asking import MISSING, Asking
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
-from .journal import ExitLine, last_lines
+from .journal import ExitLine
 from .launching import Order, launcher
 from .layout import is_own
 from .session import Channel, Session
