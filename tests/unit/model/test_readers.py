@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller.errors import DocumentError
@@ -87,7 +87,7 @@ def test_what_is_changed_was_right(form: str) -> None:
     assert told(VALID[form], form) == []
 
 
-ANY = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+ANY = settings(deadline=None, max_examples=150, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
 PIECES = [
     *(
         "'",
