@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from ..errors import InvalidValue
-from ..text import is_decimal, quoted
+from ..text import LONGEST_VALUE, is_decimal, one_line, quoted
 from .names import check_name
 from .timing import seconds
 
@@ -181,10 +181,11 @@ class Environment(dict[str, str]):
         for name, text in pairs:
             if not isinstance(name, str) or _VARIABLE.fullmatch(name) is None:
                 raise InvalidValue(f"must have variable names like PATH_2, not {quoted(name)}")
+            shown = one_line(name, LONGEST_VALUE)
             if isinstance(text, bool) or not isinstance(text, (str, int, float)):
-                raise InvalidValue(f"must give {name} text or a number, not {quoted(text)}")
+                raise InvalidValue(f"must give {shown} text or a number, not {quoted(text)}")
             if "\0" in str(text):
-                raise InvalidValue(f"must not have a NUL character in {name}")
+                raise InvalidValue(f"must not have a NUL character in {shown}")
         return cls((name, str(text)) for name, text in pairs)
 
 

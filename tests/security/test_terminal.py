@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.installation import Installation
+from tests.stand import Stand
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(180)]
 
@@ -128,12 +129,23 @@ def test_the_page_and_pictures_show_text(evil: Installation, tmp_path: Path) -> 
         assert r"owned\x07" in text.replace("\\\\", "\\")
 
 
-def test_the_worker_logs_no_line_of_a_host(evil: Installation) -> None:
-    logs = [path for path in evil.home.rglob("*") if path.is_file() and path.suffix == ".log"]
-    assert logs
-    for path in logs:
-        text = path.read_text(errors="replace")
-        harmless(text)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_worker_logs_no_line_of_a_host(tmp_path: Path, form: str) -> None:
+    forged = "/proc/x\n[2026-01-01 00:00:00,000: INFO/MainProcess] forged \x1b[2J\u202e\x9b31m"
+    with Stand(tmp_path, NEPIQ_LOG_FORMAT=form) as stand:
+        worker = stand.start_worker(wait=False)
+        with stand.experiment("forged") as ec:
+            node = ec.register_resource("linux::Node", home=forged, critical=False)
+            ec.deploy()
+            assert ec.wait_deployed(node, timeout=60)
+            (failure,) = ec.failures
+            harmless(str(failure))
+            assert "forged" in str(failure)
+        lines = [line for line in worker.text().splitlines() if "forged" in line]
+    assert lines
+    for line in lines:
+        assert not line.startswith("[2026-01-01")
+        assert [said for said in ACTING if said in line] == []
 
 
 @pytest.mark.parametrize("more", [[], ["-q"]])

@@ -49,7 +49,7 @@ def test_nothing_in_it_acts(text: str) -> None:
 
 def test_what_writing_needs_stays() -> None:
     # Joiners are in scripts and emoji, and only look different.
-    for text in ("grün 漢字", "نامه\u200cای", "👩\u200d💻", "a\tb"):
+    for text in ("grün 漢字", "\u0646\u0627\u0645\u0647\u200c\u0627\u06cc", "👩\u200d💻", "a\tb"):
         assert harmless(text) == one_line(text) == text
 
 
@@ -109,8 +109,8 @@ VALUES = [
     nested(100_000),
     ENDLESS,
     {"a" * 10_000: "b" * 10_000},
-    {str(number): number for number in range(100_000)},
-    list(range(1_000_000)),
+    {str(number): number for number in range(20_000)},
+    list(range(100_000)),
     float("inf"),
     EVIL,
     Evil(),
@@ -132,11 +132,13 @@ KINDS |= {Environment: "", ExitCodes: 0, Readiness: "", Duration: 0}
 def test_any_value_is_taken_or_refused(kind: Any, value: Any) -> None:
     attribute: Attribute[Any] = Attribute(kind, KINDS[kind], help="it")
     attribute.name = "it"
+    told = ""
     try:
         attribute.check(value)
     except errors.InvalidValue as error:
-        assert len(str(error)) < 500
-        assert acts(str(error)) == []
+        told = str(error)
+    assert len(told) < 500
+    assert acts(told) == []
 
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
@@ -161,11 +163,13 @@ def test_any_call_takes_or_refuses_it(value: Any) -> None:
     ec = ExperimentController("quoting")
     ec.register_resource("linux::Node", label="here")
     for number, call in enumerate(calls):
+        told = ""
         try:
             call(ec)
         except (errors.NepiqError, TypeError) as error:
-            assert len(str(error)) < 1500, number
-            assert acts(str(error)) == [], number
+            told = str(error)
+        assert len(told) < 1500, number
+        assert acts(told) == [], number
 
 
 @given(st.text(alphabet="ab='\"\\ \t\r\n\0x\x85é", max_size=30))

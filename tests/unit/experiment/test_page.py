@@ -15,8 +15,10 @@ from nepiq.controller.engine.store.records import ResourceRecord
 from nepiq.controller.reports.page.page import page
 from nepiq.controller.reports.page.story import KINDS, Story, in_words, story
 
-EVIL = "</script><script>alert('x')</script><!-- \" ' & \u2028 \ud800 <!--data-->"
-SHOWN = EVIL.replace("\u2028", "\\u2028").replace("\ud800", "\\ud800")
+EVIL = "</script><script>alert('x')</script><!-- \" ' & \u2028 \ud800 \u202e <!--data-->"
+SHOWN = EVIL
+for character in "\u2028\u202e\ud800":
+    SHOWN = SHOWN.replace(character, f"\\u{ord(character):04x}")
 
 
 def record(guid: int, label: str, host: int | None = None, **more: Any) -> ResourceRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -87,7 +88,12 @@ def test_what_is_changed_was_right(form: str) -> None:
     assert told(VALID[form], form) == []
 
 
-ANY = settings(deadline=None, max_examples=150, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+ANY = settings(
+    deadline=None,
+    max_examples=150,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 PIECES = [
     *(
         "'",
@@ -179,11 +185,9 @@ _ANYTHING = st.recursive(
     ),
     max_leaves=8,
 )
-_KEYS = st.sampled_from(
-    ["type", "guid", "connectedTo", "deploy", "start", "stop", "attributes", "connections"]
-    + ["node", "command", "env", "port", "hostname", "critical", "okExitCodes", "startedWhen"]
-    + ["after", "state", "delay", "x" * 2000]
-)
+_NAMES = "type guid connectedTo deploy start stop attributes connections node command env port"
+_NAMES += " hostname critical okExitCodes startedWhen after state delay"
+_KEYS = st.sampled_from([*_NAMES.split(), "x" * 2000])
 _ENTRY = st.dictionaries(_KEYS, st.one_of(_ANYTHING, st.dictionaries(_KEYS, _ANYTHING)))
 _DOCUMENT = st.fixed_dictionaries(
     {"nepiq": st.one_of(st.just(1), _ANYTHING)},
@@ -378,10 +382,8 @@ def cpu(act: Callable[[], object]) -> float:
 
 def refused(value: Any) -> None:
     for parse in (Environment.parse, seconds):
-        try:
+        with contextlib.suppress(ValueError):
             parse(value)
-        except ValueError:
-            pass
 
 
 @pytest.mark.parametrize("piece", ["x", "1", " ", "\\ ", "1d", "'x'", "A=1 ", '"\\"'])
