@@ -72,7 +72,7 @@ def parse(text: str, findings: Findings) -> Any:
         Broken: it is no YAML, or none that is read.
     """
     try:
-        return _Reader(yaml.parse(text, Loader=_LOADER), findings).document()
+        return _Reader(_events(text), findings).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "it cannot be read"
@@ -86,6 +86,14 @@ def parse(text: str, findings: Findings) -> Any:
         found = _FORBIDDEN.search(text)
         mark_of = place_of(text, found.start()) if found else None
         raise Broken(DescriptionError(f"no valid YAML: {reason}"), mark_of) from None
+
+
+def _events(text: str) -> Iterator[Any]:
+    try:
+        yield from yaml.parse(text, Loader=_LOADER)
+    except (ValueError, OverflowError) as error:
+        # PyYAML without libyaml does not check the numbers in escapes and directives.
+        raise yaml.YAMLError(str(error)) from error
 
 
 def place_of(text: str, at: int) -> Mark:
