@@ -137,7 +137,7 @@ class _Unknown(DescriptionError, KeyError):
     noun = "name"
 
     def __init__(
-        self, name: object, known: Iterable[object] = (), *, where: str = "", hint: str = ""
+        self, name: object, known: Iterable[object] = (), *, where: str = "", hint: Hint = ""
     ) -> None:
         self.name = name
         super().__init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -143,7 +144,7 @@ def test_any_value_is_taken_or_refused(kind: Any, value: Any) -> None:
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 def test_any_call_takes_or_refuses_it(value: Any) -> None:
-    calls = [
+    calls: list[Callable[[Any], object]] = [
         lambda ec: ec.register_resource(value),
         lambda ec: ec.register_resource("linux::Node", label=value),
         lambda ec: ec.register_resource("linux::Node", guid=value),
