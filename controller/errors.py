@@ -46,13 +46,20 @@
 
 Each says what happened, where, and what to do: ``str(error)`` is one line,
 ``where: what (hint)``; that of a DocumentError one such line for each thing that is wrong.
+What a message quotes, of a host or a file, is harmless in it, and cut if it is long: see
+:mod:`~nepiq.controller.text`.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
+
+from .text import LONGEST_MESSAGE, LONGEST_VALUE, last_lines, one_line, quoted
+
+Hint = str | Callable[[], str]
 
 
 class NepiqError(Exception):
@@ -61,14 +68,16 @@ class NepiqError(Exception):
     Attributes:
         message: what happened, one sentence without a full stop.
         where: the resource, host, step and attempt it happened at; may be empty.
-        hint: what to do about it; may be empty.
+        hint: what to do about it; may be empty. It may be given as what finds it, which is called
+            when somebody wants to know.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str = "", *, where: str = "", hint: str = "") -> None:
-        self.message = message or (self.__doc__ or "").strip().splitlines()[0].rstrip(".")
-        self.where = where
+    def __init__(self, message: str = "", *, where: str = "", hint: Hint = "") -> None:
+        told = message or (self.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        self.message = one_line(told, LONGEST_MESSAGE)
+        self.where = one_line(where, LONGEST_MESSAGE)
         self.hint = hint
         super().__init__(self.message)
 
@@ -80,9 +89,19 @@ class NepiqError(Exception):
         """Survive a pickle: a Pool waits for ever for an error that cannot be read again."""
         return _made_again, (type(self), self.args), dict(self.__dict__)
 
+    @property
+    def hint(self) -> str:  # noqa: D102 - an attribute of the class
+        if not isinstance(self._hint, str):
+            self.hint = self._hint()
+        return str(self._hint)
+
+    @hint.setter
+    def hint(self, hint: Hint) -> None:
+        self._hint = one_line(hint, LONGEST_MESSAGE) if isinstance(hint, str) else hint
+
     def at(self, where: str) -> NepiqError:
         """Say where it happened, unless that is known already, and return the error."""
-        self.where = self.where or where
+        self.where = self.where or one_line(where, LONGEST_MESSAGE)
         return self
 
 
@@ -97,18 +116,31 @@ class DescriptionError(NepiqError):
     exit_code = 2
 
 
+# Of more names only those are compared that are as long and begin alike.
+_MANY = 2000
+
+
 def near_misses(name: object, known: Iterable[object]) -> str:
     """A hint that suggests known names for one that is not known; empty if there are none."""
     names = sorted(str(item) for item in known)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    wanted = name if isinstance(name, str) else quoted(name)
+    near = []
+    # Comparing takes the product of the lengths; what is that long is no slip of the pen.
+    if len(wanted) <= LONGEST_VALUE:
+        short = [item for item in names if len(item) <= LONGEST_VALUE]
+        if len(short) > _MANY:
+            alike = (item for item in short if item[:1] == wanted[:1])
+            short = [item for item in alike if abs(len(item) - len(wanted)) <= 2][:_MANY]
+        near = difflib.get_close_matches(wanted, short, n=3, cutoff=0.5)
     if near:
         # What is alike only because both begin with linux:: would lead astray.
-        likeness = [difflib.SequenceMatcher(None, item, str(name)).ratio() for item in near]
+        likeness = [difflib.SequenceMatcher(None, item, wanted).ratio() for item in near]
         near = [item for item, it in zip(near, likeness, strict=True) if it > likeness[0] - 0.2]
-        return "did you mean " + " or ".join(repr(item) for item in near) + "?"
+        return "did you mean " + " or ".join(quoted(item) for item in near) + "?"
     if not names:
         return ""
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    first = (one_line(item, LONGEST_VALUE) for item in names[:12])
+    shown = ", ".join(first) + (", ..." if len(names) > 12 else "")
     return f"known: {shown}"
 
 
@@ -118,11 +150,13 @@ class _Unknown(DescriptionError, KeyError):
     noun = "name"
 
     def __init__(
-        self, name: object, known: Iterable[object] = (), *, where: str = "", hint: str = ""
+        self, name: object, known: Iterable[object] = (), *, where: str = "", hint: Hint = ""
     ) -> None:
         self.name = name
         super().__init__(
-            f"unknown {self.noun} {name!r}", where=where, hint=hint or near_misses(name, known)
+            f"unknown {self.noun} {quoted(name)}",
+            where=where,
+            hint=hint or partial(near_misses, name, known),
         )
 
     __str__ = NepiqError.__str__
@@ -181,19 +215,26 @@ class ConditionCycle(DescriptionError):
 class DocumentError(DescriptionError):
     """A file that describes an experiment is wrong.
 
+    Args:
+        errors: what is wrong, at least one.
+        more: how many errors were found beyond these.
+
     Attributes:
         errors: what is wrong, in the order of the file; ``where`` of each is
             ``file:line:column``.
+        more: how many errors were found beyond these.
     """
 
-    def __init__(self, errors: Iterable[NepiqError]) -> None:
+    def __init__(self, errors: Iterable[NepiqError], more: int = 0) -> None:
         self.errors = tuple(errors)
-        first, more = self.errors[0], len(self.errors) - 1
-        message = f"{first.message}; and {more} more" if more else first.message
+        self.more = more
+        first, others = self.errors[0], len(self.errors) - 1 + more
+        message = f"{first.message}; and {others} more" if others else first.message
         super().__init__(message, where=first.where, hint=first.hint)
 
     def __str__(self) -> str:
-        return "\n".join(str(error) for error in self.errors)
+        lines = [str(error) for error in self.errors]
+        return "\n".join([*lines, f"and {self.more} more"] if self.more else lines)
 
 
 class CampaignError(NepiqError, RuntimeError):
@@ -319,7 +360,7 @@ class CommandError(HostError):
         self.code = code
         self.stderr = stderr
         shown = command if len(command) <= 60 else command[:57] + "..."
-        tail = " | ".join(line for line in stderr[-_TAIL:].strip().splitlines()[-3:])
+        tail = last_lines(stderr[-_TAIL:])
         super().__init__(
             f"command {shown!r} exited with {code}" + (f": {tail}" if tail else ""),
             where=where,
@@ -397,7 +438,7 @@ def details(error: BaseException) -> dict[str, Any]:
         }
     return {
         "type": type(error).__name__,
-        "message": str(error) or type(error).__name__,
+        "message": one_line(str(error) or type(error).__name__, LONGEST_MESSAGE),
         "where": "",
         "hint": "",
     }

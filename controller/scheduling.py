@@ -22,6 +22,7 @@ from .model.description import Description
 from .model.lifecycle import Action, State
 from .model.roster import Target, Targets
 from .model.timing import seconds
+from .text import quoted
 
 if TYPE_CHECKING:
     from .engine.store.records import ResourceRecord
@@ -241,7 +242,7 @@ def _moment(date: str | float | datetime | None) -> float:
     try:
         return clock.time() + seconds(date)
     except InvalidValue as error:
-        raise InvalidValue(f"{date!r} is no date to schedule for", hint=_HINT) from error
+        raise InvalidValue(f"{quoted(date)} is no date to schedule for", hint=_HINT) from error
 
 
 def _described(callback: Callable[..., Any], ec: object) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .errors import InvalidValue
 from .model.names import check_name
+from .text import quoted
 from .urls import check_url
 
 DEFAULT_SITE = "default"
@@ -30,7 +31,7 @@ def _seconds(name: str, default: float) -> float:
     try:
         return float(text) if text else default
     except ValueError:
-        raise InvalidValue(f"{name}={text!r} is not a number of seconds") from None
+        raise InvalidValue(f"{name}={quoted(text)} is not a number of seconds") from None
 
 
 def endpoint(name: str, text: str) -> tuple[str, int]:
@@ -42,7 +43,7 @@ def endpoint(name: str, text: str) -> tuple[str, int]:
     address, _, port = text.rpartition(":")
     if not address or not port.isdecimal() or int(port) > 65535:
         raise InvalidValue(
-            f"{name}={text!r} is not ADDRESS:PORT", hint="for example 127.0.0.1:9109"
+            f"{name}={quoted(text)} is not ADDRESS:PORT", hint="for example 127.0.0.1:9109"
         )
     return address.removeprefix("[").removesuffix("]"), int(port)
 
@@ -59,7 +60,9 @@ def check_log_format(text: str) -> str:
         InvalidValue: it is neither ``text`` nor ``json``.
     """
     if text not in ("text", "json"):
-        raise InvalidValue(f"log format {text!r} is unknown", hint="NEPIQ_LOG_FORMAT: text or json")
+        raise InvalidValue(
+            f"log format {quoted(text)} is unknown", hint="NEPIQ_LOG_FORMAT: text or json"
+        )
     return text
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import CampaignError, InvalidValue
 from .model import samples as statistic
+from .text import quoted
 
 if TYPE_CHECKING:
     from .experiment import ExperimentController
@@ -58,7 +59,9 @@ class Rules:
             CampaignError: nothing would ever stop it.
         """
         if on_failure not in ("stop", "continue"):
-            raise InvalidValue(f"on_failure cannot be {on_failure!r}", hint="'stop' or 'continue'")
+            raise InvalidValue(
+                f"on_failure cannot be {quoted(on_failure)}", hint="'stop' or 'continue'"
+            )
         most = None if max_runs is None or max_runs < 0 else max_runs
         made = cls(min_runs, most, metric, convergence, parallel, on_failure == "stop")
         made._check()
@@ -68,7 +71,7 @@ class Rules:
         given: dict[str, Any] = {"min_runs": self.min_runs, "parallel": self.parallel}
         for name, value in given.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidValue(f"{name} cannot be {value!r}", hint="from 1 on")
+                raise InvalidValue(f"{name} cannot be {quoted(value)}", hint="from 1 on")
         if self.max_runs is not None:
             if self.max_runs < self.min_runs:
                 raise InvalidValue(
@@ -110,7 +113,7 @@ def _sample(metric: Any, number: int) -> float | None:
         return None
     if not isinstance(metric, numbers.Real):
         raise InvalidValue(
-            f"the metric of run {number} cannot be {metric!r}", hint="return a number or None"
+            f"the metric of run {number} cannot be {quoted(metric)}", hint="return a number or None"
         )
     plain = int(metric) if isinstance(metric, numbers.Integral) else float(metric)
     if not math.isfinite(plain):

@@ -39,8 +39,7 @@ def worker_app(settings: Settings) -> Celery:
     app.set_current()
     app.conf.include = ["nepiq.tasks.lifecycle", "nepiq.tasks.bytes"]
     app.steps["worker"].add(NepiqStep)
-    if settings.log_format == "json":
-        logs.use_json()
+    (logs.use_json if settings.log_format == "json" else logs.use_text)()
     return app
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ..controller import errors
 from ..controller.model import registry
 from ..controller.model.host import Exit
+from ..controller.text import LONGEST_MESSAGE, one_line
 
 
 def info(ended: Exit, where: str) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def info(ended: Exit, where: str) -> dict[str, Any]:
     if ended.outcome == "FAILED":
         told |= {
             "type": "CommandError",
-            "message": ended.reason or f"exited with {ended.code}",
+            "message": one_line(ended.reason or f"exited with {ended.code}", LONGEST_MESSAGE),
             "where": where,
             "hint": errors.exit_hint(ended.code) or "set okExitCodes if this code is fine"
             if ended.code is not None

@@ -1,10 +1,14 @@
-"""Logs of a worker as JSON: one object a line, with the step that a line belongs to."""
+"""Logs of a worker: as text, or as JSON with the step that a line belongs to.
+
+Hosts and hooks choose what is in a line, so that nothing in it may look like a line of its own or
+reach a terminal: in JSON all that is not plain ASCII is escaped.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timezone
@@ -13,6 +17,7 @@ from typing import Any
 from celery import signals
 
 from ..controller.engine.store.calls import Grant
+from ..controller.text import harmless
 
 _NOTHING: Mapping[str, Any] = {}
 _step: ContextVar[Mapping[str, Any]] = ContextVar("nepiq_step", default=_NOTHING)
@@ -68,13 +73,48 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(told, default=str)
 
 
+class HarmlessFilter(logging.Filter):
+    """Has the text of a record shown without control characters, its further lines indented."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record; let it pass."""
+        record.msg, record.args = _indented(record.getMessage()), None
+        if isinstance(record.exc_info, tuple) and record.exc_info[0] is not None:
+            told = logging.Formatter().formatException(record.exc_info)
+            record.exc_text = _INDENT + _indented(told)
+        return True
+
+
+_INDENT = "    "
+
+
+def _indented(text: str) -> str:
+    lines = harmless(text).split("\n")
+    return "\n".join([lines[0], *(_INDENT + line for line in lines[1:])])
+
+
 def use_json() -> None:
-    """Have this process' Celery worker log that way."""
+    """Have this process' Celery worker log as JSON."""
+    _whenever_set_up(_as_json)
+
+
+def use_text() -> None:
+    """Have this process' Celery worker log as text."""
+    _whenever_set_up(_as_text)
+
+
+def _whenever_set_up(change: Callable[..., None]) -> None:
     # Celery keeps weak references to what it calls.
-    signals.after_setup_logger.connect(_reformat, weak=False)
-    signals.after_setup_task_logger.connect(_reformat, weak=False)
+    signals.after_setup_logger.connect(change, weak=False)
+    signals.after_setup_task_logger.connect(change, weak=False)
 
 
-def _reformat(logger: logging.Logger, **_: Any) -> None:
+def _as_json(logger: logging.Logger, **_: Any) -> None:
     for handler in logger.handlers:
         handler.setFormatter(JsonFormatter())
+
+
+def _as_text(logger: logging.Logger, **_: Any) -> None:
+    for handler in logger.handlers:
+        if not any(isinstance(one, HarmlessFilter) for one in handler.filters):
+            handler.addFilter(HarmlessFilter())

@@ -15,6 +15,7 @@ from ..access import Access
 from ..errors import HostError, InvalidValue, NepiqError, NotAllowed
 from ..reports.words import plural
 from ..settings import Settings
+from ..text import LONGEST_LINE, one_line
 from .console import Talk, complain, print_json, simple_table
 from .runs import AsJson, reading
 
@@ -186,6 +187,7 @@ def _show(found: Sequence[Found], *, complete: bool) -> None:
         for item in dead:
             size = f"{item.kilobytes} kB" if item.nodes else ""
             first = item.processes[0]["command"] if item.processes else ""
+            first = one_line(first, LONGEST_LINE)
             more = f"{len(item.processes)}: {first}" if item.processes else ""
             table.add_row(item.host, item.run_id, item.experiment, item.phase, size, more)
         Talk().out.print(table)

@@ -6,17 +6,20 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import DocumentError, NepiqError
 from ..reports.tables import Row
 from ..reports.words import duration
+from ..text import escaped_in_json, harmless, one_line
 
 #: Colours of states, as everywhere in the command line. NO_COLOR is obeyed by rich.
 COLOURS = {
@@ -32,6 +35,36 @@ COLOURS = {
 }
 _MANY = 40
 _PIPE_WIDTH = 160
+
+
+class _Console(Console):
+    """A console on which text of others is harmless, whatever it is printed in."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text as it is printed, which thus is as wide as it was measured."""
+        return super().render_str(harmless(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The parts of what is printed; control codes of rich itself are parts of their own."""
+        for part in super().render(renderable, options):
+            if part.control:
+                yield part
+            else:
+                yield Segment(harmless(part.text), part.style)
+
+
+class _Rows(Table):
+    """A table without lines, each row of which is one line of text."""
+
+    def __init__(self) -> None:
+        super().__init__(box=None, pad_edge=False, header_style="bold")
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row."""
+        made = (one_line(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*made, **options)
 
 
 class Talk:
@@ -50,10 +83,10 @@ class Talk:
 def make_console(stream: TextIO) -> Console:
     """A console that wraps lines on a terminal only: a pipe gets them whole.
 
-    It prints texts as they are: what others wrote may look like markup.
+    It prints texts as they are, also what looks like markup, but for control characters.
     """
     # ``width`` is given once it is known that it is needed: rich looks at the terminal for it.
-    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    console = _Console(file=stream, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PIPE_WIDTH
     return console
@@ -67,7 +100,8 @@ def ascii_only(console: Console) -> bool:
 def print_json(value: Any) -> None:
     """Print data for programs: one JSON document."""
     text = json.dumps(value, default=_plain, indent=2, ensure_ascii=False)
-    sys.stdout.write(text + "\n")
+    # json escapes some of the control characters; the same data with all of them escaped.
+    sys.stdout.write(escaped_in_json(text) + "\n")
 
 
 def _plain(value: Any) -> Any:
@@ -78,13 +112,23 @@ def _plain(value: Any) -> Any:
     return list(value)
 
 
+def say(text: str) -> None:
+    """Print a line of talk, which may quote others."""
+    sys.stderr.write(f"{one_line(text)}\n")
+
+
+def tell(text: str) -> None:
+    """Print a line for which the verb was called, which may quote others."""
+    sys.stdout.write(f"{one_line(text)}\n")
+
+
 def complain(error: BaseException, verbosity: int = 0) -> int:
     """Say what went wrong, each thing on one line; return the exit code that stands for it."""
     if verbosity > 1:
         traceback.print_exception(error)
-    for wrong in error.errors if isinstance(error, DocumentError) else (error,):
-        text = str(wrong) or type(wrong).__name__
-        sys.stderr.write(f"nepiq: {' '.join(text.split())}\n")
+    text = str(error) or type(error).__name__
+    for line in text.splitlines() if isinstance(error, DocumentError) else (text,):
+        say(f"nepiq: {' '.join(line.split())}")
     sys.stderr.flush()
     return error.exit_code if isinstance(error, NepiqError) else 1
 
@@ -96,7 +140,7 @@ def state_text(state: str) -> Text:
 
 def resource_table(rows: list[Row], *, most: int = _MANY) -> Table:
     """Resources as a table; of very many, those that matter most."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = _Rows()
     for name in ("resource", "type", "state", "for", "host", "note"):
         table.add_column(name, no_wrap=name != "note", overflow="ellipsis")
     shown = rows
@@ -114,7 +158,7 @@ def resource_table(rows: list[Row], *, most: int = _MANY) -> Table:
 
 def simple_table(*columns: str) -> Table:
     """A table without lines."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = _Rows()
     for name in columns:
         # Titles are read on narrow terminals too, and figures are no longer than they.
         table.add_column(

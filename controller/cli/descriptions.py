@@ -11,7 +11,7 @@ import typer
 from ..errors import DescriptionError, NepiqError
 from ..keeping import describe, save_description, schema_of_descriptions
 from ..reports.words import plural
-from .console import complain, print_json
+from .console import complain, print_json, say
 
 
 def validate(
@@ -32,7 +32,7 @@ def validate(
             code = max(code, complain(error))
             continue
         for warning in warnings:
-            sys.stderr.write(f"{warning}\n")
+            say(warning)
         name = f"{path}: " if len(paths) > 1 else ""
         typer.echo(f"{name}ok: {plural(len(description), 'resource')}")
     raise typer.Exit(code)
@@ -54,7 +54,7 @@ def convert(
         raise DescriptionError("IN and OUT are one file", hint="write another and move it")
     description, warnings = describe(source)
     for warning in warnings:
-        sys.stderr.write(f"{warning}\n")
+        say(warning)
     text = save_description(description, None if target == "-" else Path(target))
     if target == "-":
         sys.stdout.write(text)

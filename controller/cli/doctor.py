@@ -20,7 +20,7 @@ from ..errors import NepiqError
 from ..reports.overdue import Overdue, overdue, shown
 from ..reports.words import duration, plural, size, some
 from ..settings import Settings
-from .console import print_json
+from .console import print_json, tell
 from .stack import wait_for_worker
 
 _NEEDED_TOOLS = ("sh", "flock", "setsid", "base64", "tail")
@@ -57,7 +57,7 @@ def doctor(
         if not as_json:
             fix = f"  -> {finding.fix}" if finding.fix else ""
             mark = "ok" if finding.ok else "!!"
-            sys.stdout.write(f"{mark}  {finding.about}: {finding.told}{fix}\n")
+            tell(f"{mark}  {finding.about}: {finding.told}{fix}")
             sys.stdout.flush()
     if as_json:
         print_json(findings)

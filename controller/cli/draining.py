@@ -15,6 +15,8 @@ from ..engine import WorkerInfo, presence
 from ..errors import InvalidValue, NotAllowed, WaitTimeout
 from ..model.timing import seconds
 from ..reports.words import plural, some
+from ..text import quoted
+from .console import say
 from .runs import reading
 
 #: Seconds beyond its time that a worker gets to hear of it, and to end.
@@ -63,7 +65,7 @@ def _chosen(names: Sequence[str], alive: Sequence[WorkerInfo]) -> list[WorkerInf
             known = sorted({i.name for i in alive} | {i.machine for i in alive})
             near = difflib.get_close_matches(name, known, n=3) or known[:5]
             raise InvalidValue(
-                f"no live worker or machine {name!r}",
+                f"no live worker or machine {quoted(name)}",
                 hint="known: " + ", ".join(near) if near else "there are no live workers",
             )
         found.update((info.name, info) for info in matching)
@@ -100,7 +102,7 @@ def _wait(access: Access, names: set[str], limit: float) -> None:
             said = _said(there.get(name))
             if told.get(name) != said:
                 told[name] = said
-                sys.stderr.write(f"{name}: {said}\n")
+                say(f"{name}: {said}")
         if not there:
             return
         if time.monotonic() > end:

@@ -20,6 +20,7 @@ from ..logs import logs as lines_of
 from ..reports.listing import LIMIT
 from ..reports.outputs import Outputs, printable
 from ..reports.words import clock, size
+from ..text import one_line
 from ..unpacking import told
 from .console import Talk, simple_table
 from .runs import AsJson, ResourceName, RunName, find_record
@@ -139,7 +140,7 @@ def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
         *columns, TransferSpeedColumn(), console=console, disable=not console.is_terminal
     )
     with bar:
-        task = bar.add_task(name, total=None)
+        task = bar.add_task(one_line(name), total=None)
         yield lambda count, total: bar.update(task, completed=count, total=total)
 
 
@@ -152,7 +153,10 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on until they have ended.")
     ] = False,
 ) -> None:
-    """Print what applications print, each line behind the label."""
+    """Print what applications print, each line behind the label.
+
+    On a terminal control characters are shown as text; into a pipe everything goes as it is.
+    """
     access = Access()
     try:
         found = access.stack.run(run)
@@ -164,7 +168,8 @@ def logs(
             colour = colours.setdefault(label, _PALETTE[len(colours) % len(_PALETTE)])
             mark = "!" if stream == "stderr" else "|"
             if out.is_terminal:
-                out.print(Text(f"{label:{width}} {mark} ", style=colour), Text(line), sep="")
+                text = Text(one_line(line))
+                out.print(Text(f"{label:{width}} {mark} ", style=colour), text, sep="")
             else:
                 sys.stdout.write(f"{label:{width}} {mark} {line}\n")
                 sys.stdout.flush()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InvalidValue
-from .console import print_json
+from ..text import harmless
+from .console import print_json, say
 from .runs import AsJson
 from .script import is_description
 
@@ -44,9 +44,9 @@ def plan(
     else:
         from ..reports.plan.text import text
 
-        typer.echo("\n\n".join(text(item) for item in plans))
+        typer.echo(harmless("\n\n".join(text(item) for item in plans)))
     if why:
-        sys.stderr.write(f"the script needs results to go on from here: {why}\n")
+        say(f"the script needs results to go on from here: {why}")
 
 
 def _of_description(file: Path) -> tuple[list[PlannedDeployment], str]:
@@ -55,7 +55,7 @@ def _of_description(file: Path) -> tuple[list[PlannedDeployment], str]:
 
     description, warnings = describe(file, complete=True)
     for warning in warnings:
-        sys.stderr.write(f"{warning}\n")
+        say(warning)
     return [Planner(description).plan()], ""
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +17,8 @@ from ..errors import HostError
 from ..reports.outputs import Outputs
 from ..reports.results import Saved, collect
 from ..reports.words import plural, size
+from ..text import harmless
+from .console import say
 from .runs import ResourceName, RunName, find_record
 
 
@@ -24,15 +29,33 @@ def trace(
         str, typer.Argument(metavar="NAME", help="A trace, or a file of the run directory.")
     ] = "stdout",
 ) -> None:
-    """Print an output of a resource, byte for byte."""
+    """Print an output of a resource, byte for byte.
+
+    On a terminal control characters are shown as text.
+    """
     access = Access()
     try:
         found = access.stack.run(run)
-        for block in Outputs(found).read(find_record(found, resource), name):
-            sys.stdout.buffer.write(block)
+        blocks = Outputs(found).read(find_record(found, resource), name)
+        if sys.stdout.isatty():
+            for text in _for_people(blocks):
+                sys.stdout.write(text)
+        else:
+            for block in blocks:
+                sys.stdout.buffer.write(block)
         sys.stdout.flush()
     finally:
         access.close()
+
+
+def _for_people(blocks: Iterable[bytes]) -> Iterator[str]:
+    """Bytes as harmless text; every kind of end of a line is one."""
+    decoder = io.IncrementalNewlineDecoder(
+        codecs.getincrementaldecoder("utf-8")("replace"), translate=True
+    )
+    for block in blocks:
+        yield harmless(decoder.decode(block))
+    yield harmless(decoder.decode(b"", final=True))
 
 
 def results(
@@ -58,7 +81,7 @@ def collect_into(run: Run, folder: Path) -> None:
 
     def said(saved: Saved) -> None:
         if saved.error:
-            sys.stderr.write(f"missing: {saved.label} {saved.name}: {saved.error}\n")
+            say(f"missing: {saved.label} {saved.name}: {saved.error}")
 
     saved = collect(run, folder, said=said)
     kept = [item for item in saved if not item.error]

@@ -20,7 +20,16 @@ from ..reports.tables import rows, summary
 from ..reports.timeline import timeline
 from ..reports.why import reasons
 from ..reports.words import clock, plural, size
-from .console import Talk, ascii_only, print_json, resource_table, simple_table, state_text
+from .console import (
+    Talk,
+    ascii_only,
+    print_json,
+    resource_table,
+    say,
+    simple_table,
+    state_text,
+    tell,
+)
 
 if TYPE_CHECKING:
     from ..engine import Run
@@ -122,9 +131,9 @@ def why(run: RunName, resource: ResourceName, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"label": record.label, "state": record.state, "reasons": told})
         return
-    sys.stdout.write(f"{record.label} is {record.state}\n")
+    tell(f"{record.label} is {record.state}")
     for reason in told:
-        sys.stdout.write(f"  {reason}\n")
+        tell(f"  {reason}")
 
 
 def find_record(run: Run, name: str) -> ResourceRecord:
@@ -176,6 +185,6 @@ def release_run(access: Access, run: str, timeout: float | None) -> None:
         link.release(None, timeout)
     problems = [item for item in failures(found.records()) if item.released]
     for problem in problems:
-        sys.stderr.write(f"release: {problem}\n")
+        say(f"release: {problem}")
     count = plural(len(found.store.guids()), "resource")
     sys.stderr.write(f"run {found.run_id} is released ({count})\n")

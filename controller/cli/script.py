@@ -12,7 +12,7 @@ import types
 from pathlib import Path
 
 from ..engine.contact import contact
-from ..errors import DocumentError, NepiqError
+from ..errors import NepiqError
 
 _DESCRIPTIONS = (".yaml", ".yml", ".json", ".xml")
 
@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
         # The console's module would cost what its tables need.
         if verbosity > 1:
             _print_traceback(error, script)
-        for wrong in error.errors if isinstance(error, DocumentError) else (error,):
-            sys.stderr.write(f"nepiq: {' '.join(str(wrong).split())}\n")
+        for line in str(error).splitlines():
+            sys.stderr.write(f"nepiq: {' '.join(line.split())}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return 130

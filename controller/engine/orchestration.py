@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..settings import Settings
+from ..text import quoted
 from . import events, presence, queues, room
 from .store import keys
 from .store.calls import Due, Early, Grant, Outcome, Reply
@@ -283,7 +284,9 @@ class Run:
 
     def _unknown(self) -> errors.UnknownRun:
         if not self._phase:
-            return errors.UnknownRun(f"no run {self.run_id!r}", hint="nepiq ls lists the runs")
+            return errors.UnknownRun(
+                f"no run {quoted(self.run_id)}", hint="nepiq ls lists the runs"
+            )
         if self._phase in ("RELEASED", "EXPIRED"):
             return errors.UnknownRun(
                 f"run {self.run_id} was released, and its records are deleted by now"

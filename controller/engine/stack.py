@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from .. import errors
 from ..settings import Settings
+from ..text import quoted
 from ..urls import HINT, check_url, shown_url
 from . import lost
 from .homes import Homes
@@ -273,7 +274,7 @@ class Stack:
             known = [info.run_id for info in infos] + sorted({info.exp_id for info in infos})
             near = difflib.get_close_matches(run_id, known, n=3) or known[:5]
             raise errors.UnknownRun(
-                f"no run {run_id!r} in {shown_url(self.settings.state_url)}",
+                f"no run {quoted(run_id)} in {shown_url(self.settings.state_url)}",
                 hint="known: " + ", ".join(near) if near else "there are no runs yet",
             )
         found = self.exact_run(match)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from ..text import quoted
 from .sources import Opened, Source
 from .window import BLOCK, DATA, END, FAILURE, INFO, THANKS, Pulse, Receiver, Sender, Ways
 
@@ -95,7 +96,7 @@ def check_path(path: str) -> None:
         usable = False
     if not usable:
         raise errors.InvalidValue(
-            f"{path[:60]!r} cannot be a path",
+            f"{quoted(path[:60])} cannot be a path",
             hint=f"less than {_LONGEST_PATH} bytes of text, no NUL character",
         )
 

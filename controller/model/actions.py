@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Cancelled, DeadlineError, FencedError, InvalidValue, UnknownAttribute
+from ..text import quoted
 from .hooks import Hook, Later
 from .host import Context, Launch
 from .lifecycle import DEPLOYMENT, MOVES, Action, State
@@ -149,7 +150,7 @@ def _call(
     if isinstance(answer, Later):
         return Outcome(later=answer.seconds, hook=hook.name)
     wanted = "Launch, Later or None" if action is Action.START else "Later or None"
-    problem = TypeError(f"{hook.name} returned {answer!r:.80}; a hook returns {wanted}")
+    problem = TypeError(f"{hook.name} returned {quoted(answer)}; a hook returns {wanted}")
     return _failure(action, hook, problem)
 
 

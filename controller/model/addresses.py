@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..errors import InvalidValue
+from ..text import quoted
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DEFAULTS = {4: ("10.0.0.0/8", 30), 6: ("fd00::/48", 64)}
@@ -54,13 +55,13 @@ def subnets(
         InvalidValue: the network is malformed or too small, or the version is another.
     """
     if version not in (None, *_DEFAULTS):
-        raise InvalidValue(f"there is no IP version {version!r}", hint="use 4 or 6")
+        raise InvalidValue(f"there is no IP version {quoted(version)}", hint="use 4 or 6")
     whole = _network(network or _DEFAULTS[version or 4][0])
     if version not in (None, whole.version):
         raise InvalidValue(f"{whole} is a network of IP version {whole.version}, not {version}")
     length = _DEFAULTS[whole.version][1] if prefix is None else prefix
     if isinstance(length, bool) or not isinstance(length, int):
-        raise InvalidValue(f"prefix cannot be {length!r}", hint="use a whole number")
+        raise InvalidValue(f"prefix cannot be {quoted(length)}", hint="use a whole number")
     longest = whole.max_prefixlen - 1
     if not whole.prefixlen <= length <= longest:
         raise InvalidValue(
@@ -82,7 +83,7 @@ def _network(text: str) -> _Network:
         return ipaddress.ip_network(text)
     except ValueError as error:
         raise InvalidValue(
-            f"network {text!r}: {error}", hint="write for instance 10.0.0.0/8 or fd00::/48"
+            f"network {quoted(text)}: {error}", hint="write for instance 10.0.0.0/8 or fd00::/48"
         ) from None
 
 

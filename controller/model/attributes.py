@@ -8,6 +8,7 @@ from enum import Flag as _Flag
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from ..errors import InvalidValue, NotAllowed
+from ..text import quoted
 from .values import Parsed
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ V = TypeVar("V", bound="float | Parsed")
 #: A default of a parsed kind is written as users write its values.
 Written = str | int | float | list[Any] | dict[str, Any]
 
-_LONGEST_SHOWN = 80
+_DEEPEST = 40
+_BITS = 1024  # of the largest whole number, as of a float
 
 
 class Flag(_Flag):
@@ -213,7 +215,6 @@ class Attribute(Generic[T]):
             return None
         try:
             stored, parsed = self._read(value)
-            _writable(stored)
             self._limit(stored, parsed)
         except InvalidValue as error:
             secret = Flag.CREDENTIAL in self.flags
@@ -230,12 +231,14 @@ class Attribute(Generic[T]):
         kind = self.kind
         if self._parse is not None:
             stored = _plain(value)
+            _writable(stored)
             return stored, self._parse(stored)
         if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
             number = _finite(value)
             return number, number
         if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             plain = kind(value)
+            _writable(plain)
             return plain, plain
         raise InvalidValue(f"must be {_BUILTIN[kind]}")
 
@@ -255,7 +258,7 @@ class Attribute(Generic[T]):
             NotAllowed: the flags forbid it.
         """
         if Flag.NO_READ in self.flags:
-            raise NotAllowed(f"attribute {self.name!r} cannot be read", where=where)
+            raise NotAllowed(f"attribute {quoted(self.name)} cannot be read", where=where)
 
     def check_writable(self, where: str, *, deployed: bool = False) -> None:
         """Refuse a user's write if the flags do.
@@ -270,17 +273,17 @@ class Attribute(Generic[T]):
         flags = self.flags
         if Flag.NO_WRITE in flags:
             raise NotAllowed(
-                f"attribute {self.name!r} cannot be set: the resource reports it", where=where
+                f"attribute {quoted(self.name)} cannot be set: the resource reports it", where=where
             )
         if Flag.GLOBAL in flags:
             raise NotAllowed(
-                f"attribute {self.name!r} is common to all resources of the type",
+                f"attribute {quoted(self.name)} is common to all resources of the type",
                 where=where,
                 hint="use set_global(rtype, name, value) before registering them",
             )
         if deployed and flags & _BEFORE_DEPLOY:
             raise NotAllowed(
-                f"attribute {self.name!r} can only be set before deployment",
+                f"attribute {quoted(self.name)} can only be set before deployment",
                 where=where,
                 hint="set it earlier, or register another resource",
             )
@@ -299,29 +302,36 @@ def _finite(value: float) -> float:
     return number
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """A copy made of JSON types only."""
+    if depth > _DEEPEST:
+        raise InvalidValue(f"must not be nested deeper than {_DEEPEST} levels")
     if value is None or isinstance(value, bool):
         return value
     for kind in (str, int, float):
         if isinstance(value, kind):
             return kind(value)
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
     if hasattr(value, "written"):
-        return _plain(value.written())
+        return _plain(value.written(), depth + 1)
     raise InvalidValue("must be text, a number, a list or a mapping of these")
 
 
 def _writable(stored: Any) -> None:
-    """Refuse text that is no Unicode: half of a surrogate pair, as of a file name not in UTF-8."""
+    """Refuse what JSON in UTF-8 cannot hold, or not so that everybody reads it.
+
+    That is half of a surrogate pair, as of a file name not in UTF-8, and a very large number.
+    """
     if isinstance(stored, str):
         try:
             stored.encode()
         except UnicodeEncodeError:
             raise InvalidValue("must be text that UTF-8 can write") from None
+    elif isinstance(stored, int) and stored.bit_length() > _BITS:
+        raise InvalidValue("must not be so large a number")
     elif isinstance(stored, dict):
         for key, item in stored.items():
             _writable(key)
@@ -338,7 +348,4 @@ def _span(low: float | None, high: float | None) -> str:
 
 
 def _shown(value: object, *, secret: bool) -> str:
-    if secret:
-        return "the value given"
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+    return "the value given" if secret else quoted(value)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
 
 from ..errors import InvalidValue
+from ..text import quoted
 from .topology import Node, Topology, TopologyType
 
 
@@ -64,7 +65,7 @@ def _shape(options: TopologyOptions) -> Topology:
         kind = TopologyType(options.get("topo_type") or TopologyType.ADHOC)
     except ValueError:
         raise InvalidValue(
-            f"there is no topology of type {options.get('topo_type')!r}",
+            f"there is no topology of type {quoted(options.get('topo_type'))}",
             hint="use one of " + ", ".join(known.value for known in TopologyType),
         ) from None
     if kind is TopologyType.ADHOC:

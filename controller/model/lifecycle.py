@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from ..errors import IllegalMove, InvalidValue
+from ..text import quoted
 
 _E = TypeVar("_E", bound=Enum)
 
@@ -23,7 +24,7 @@ def _named(kind: type[_E], value: object, names: Mapping[str, _E]) -> _E:
     if member is None:
         noun = kind.__name__.lower()
         raise InvalidValue(
-            f"{value!r} is not a resource {noun}", hint="use one of " + ", ".join(names)
+            f"{quoted(value)} is not a resource {noun}", hint="use one of " + ", ".join(names)
         )
     return member
 

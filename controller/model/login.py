@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..errors import InvalidValue
+from ..text import is_decimal, quoted
 
 #: Seconds that connecting to a machine may take, its login included.
 CONNECT_TIMEOUT = 10.0
@@ -63,7 +64,7 @@ class Login:
             host and not host.startswith("-") and not any(c.isspace() or c in ",/" for c in host)
         )
         if not usable or (at and not user) or (port and not _is_port(port)):
-            raise InvalidValue(f"{text!r} is no machine", hint="write [user@]host[:port]")
+            raise InvalidValue(f"{quoted(text)} is no machine", hint="write [user@]host[:port]")
         return cls(host, user, int(port) if port else None)
 
     @classmethod
@@ -92,4 +93,4 @@ class Login:
 
 
 def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and 0 < int(text) < 65536
+    return is_decimal(text) and 0 < int(text) < 65536

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import InvalidValue
+from ..text import quoted
 
 #: Longest name, in characters; with it a path component stays below any file system's limit.
 LONGEST = 63
@@ -30,7 +31,7 @@ def check_name(what: str, value: object) -> str:
         or value[0] == "-"
     ):
         raise InvalidValue(
-            f"{value!r} cannot be used as {what}",
+            f"{quoted(value)} cannot be used as {what}",
             hint=f"use 1 to {LONGEST} letters, digits, dots, underscores and dashes, "
             "no dash in front",
         )

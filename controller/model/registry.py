@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClassNotImportable, InvalidValue, UnknownType
+from ..text import quoted
 
 if TYPE_CHECKING:
     from .resource import ResourceManager
@@ -44,11 +45,15 @@ def register(cls: type[ResourceManager], aliases: Iterable[str] = ()) -> None:
     """
     rtype = cls.rtype
     if _RTYPE.fullmatch(rtype) is None:
-        raise InvalidValue(f"{rtype!r} cannot be an rtype", hint="write it like 'acme::Shaper'")
+        raise InvalidValue(
+            f"{quoted(rtype)} cannot be an rtype", hint="write it like 'acme::Shaper'"
+        )
     here = location(cls)
     there = _location_of(rtype)
     if there and not _same(there, here):
-        raise InvalidValue(f"rtype {rtype!r} of {here} is taken by {there}", hint="choose another")
+        raise InvalidValue(
+            f"rtype {quoted(rtype)} of {here} is taken by {there}", hint="choose another"
+        )
     _classes[rtype] = cls
     _aliases.update(dict.fromkeys(aliases, rtype))
 
@@ -86,7 +91,7 @@ def find_on_worker(rtype: str) -> type[ResourceManager]:
         return find(rtype)
     except UnknownType:
         raise ClassNotImportable(
-            f"this worker cannot import the class of resource type {rtype!r}", hint=_HINT
+            f"this worker cannot import the class of resource type {quoted(rtype)}", hint=_HINT
         ) from None
 
 
@@ -133,13 +138,13 @@ def load_imports(modules: Iterable[str]) -> None:
     for module in modules:
         if _MODULE.fullmatch(module) is None:
             raise ClassNotImportable(
-                f"{module!r} is no module name", hint="list modules like 'mylab.resources'"
+                f"{quoted(module)} is no module name", hint="list modules like 'mylab.resources'"
             )
         try:
             importlib.import_module(module)
         except Exception as error:
             raise ClassNotImportable(
-                f"cannot import module {module!r}: {type(error).__name__}: {error}",
+                f"cannot import module {quoted(module)}: {type(error).__name__}: {error}",
                 hint="install it where this runs, or take it out of NEPIQ_IMPORTS",
             ) from error
 
@@ -164,7 +169,7 @@ def _load(rtype: str, where: str) -> type[ResourceManager]:
         ) from error
     if getattr(found, "rtype", None) != rtype:
         raise ClassNotImportable(
-            f"{where} should manage resource type {rtype!r} and does not",
+            f"{where} should manage resource type {quoted(rtype)} and does not",
             hint="the name of the entry point must be the rtype of the class",
         )
     cls: type[ResourceManager] = found

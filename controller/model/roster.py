@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import InvalidValue, UnknownResource
+from ..text import is_decimal, quoted
 from .conditions import Condition
 from .names import check_name
 from .resource import ResourceManager
@@ -200,13 +201,15 @@ class Roster:
         if not isinstance(target, str):
             return None
         guid = self._labels.get(target)
-        if guid is None and target.isdecimal():
+        if guid is None and is_decimal(target):
             guid = int(target)
         return None if guid is None else self._resources.get(guid)
 
     def _check_guid(self, guid: Any) -> None:
         if isinstance(guid, bool) or not isinstance(guid, int) or not 0 < guid <= _MAX_GUID:
-            raise InvalidValue(f"{guid!r} cannot be a guid", hint="use a whole number from 1 on")
+            raise InvalidValue(
+                f"{quoted(guid)} cannot be a guid", hint="use a whole number from 1 on"
+            )
         if guid in self._resources:
             raise InvalidValue(f"guid {guid} is taken by {self._resources[guid].label}")
 
@@ -214,10 +217,10 @@ class Roster:
         check_name("label", label)
         if label.isdecimal():
             raise InvalidValue(
-                f"label {label!r} could be mistaken for a guid", hint="add a letter to it"
+                f"label {quoted(label)} could be mistaken for a guid", hint="add a letter to it"
             )
         if label in self._labels:
-            raise InvalidValue(f"label {label!r} is taken by guid {self._labels[label]}")
+            raise InvalidValue(f"label {quoted(label)} is taken by guid {self._labels[label]}")
 
     def _default_label(self, rtype: str, guid: int) -> str:
         """The last part of the type and the guid, as ``ping-3``; never one that is taken."""

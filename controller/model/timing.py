@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from ..errors import InvalidValue
+from ..text import LONGEST_VALUE, quoted
 
 # In microseconds, so that dividing once gives "10us" the float nearest to it.
 _UNITS = (("d", 86400e6), ("h", 3600e6), ("m", 60e6), ("s", 1e6), ("ms", 1e3), ("us", 1.0))
@@ -38,17 +39,21 @@ def seconds(value: str | float) -> float:
         (150.0, 0.5, 3.0)
     """
     if isinstance(value, str):
-        return _parse(value)
+        # Longer ones are not remembered, nor looked at.
+        return _parse(value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE + 1])
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidValue(f"{value!r} is not a duration", hint=_HINT)
-    return _finite(float(value), value)
+        raise InvalidValue(f"{quoted(value)} is not a duration", hint=_HINT)
+    try:
+        return _finite(float(value), value)
+    except OverflowError:
+        return _finite(math.inf, value)
 
 
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> float:
-    match = _TEXT.fullmatch(text)
+    match = _TEXT.fullmatch(text) if len(text) <= LONGEST_VALUE else None
     if match is None or match.lastindex is None:
-        raise InvalidValue(f"{text!r} is not a duration", hint=_HINT)
+        raise InvalidValue(f"{quoted(text)} is not a duration", hint=_HINT)
     total = 0.0
     for amount, (_, unit) in zip(match.groups(), _UNITS, strict=True):
         if amount is not None:
@@ -58,7 +63,7 @@ def _parse(text: str) -> float:
 
 def _finite(value: float, given: object) -> float:
     if not math.isfinite(value) or value < 0:
-        raise InvalidValue(f"{given!r} is not a duration: it must be finite and not negative")
+        raise InvalidValue(f"{quoted(given)} is not a duration: it must be finite and not negative")
     return value
 
 

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from ..errors import DescriptionError, InvalidValue
+from ..text import quoted
 from .addresses import Link, subnets
 
 Node = Hashable
@@ -287,7 +288,7 @@ class Topology:
             return self._links[nid1, nid2]
         except KeyError:
             raise InvalidValue(
-                f"the link of {nid1!r} and {nid2!r} has no addresses",
+                f"the link of {quoted(nid1)} and {quoted(nid2)} has no addresses",
                 hint="call assign_p2p_ips() when all links are there",
             ) from None
 
@@ -295,23 +296,27 @@ class Topology:
         networkx = _networkx()
         loop = next(iter(networkx.nodes_with_selfloops(self.graph)), None)
         if loop is not None:
-            raise InvalidValue(f"node {loop!r} is linked with itself, which takes no addresses")
+            raise InvalidValue(
+                f"node {quoted(loop)} is linked with itself, which takes no addresses"
+            )
         parts = networkx.number_connected_components(self.graph)
         if parts > 1:
             smallest: set[Any] = min(networkx.connected_components(self.graph), key=len)
             apart = next(iter(smallest))
             raise InvalidValue(
                 f"the topology is not connected: it has {parts} parts, and for instance "
-                f"{apart!r} cannot reach all others",
+                f"{quoted(apart)} cannot reach all others",
                 hint="add links, or make a topology of each part",
             )
 
     def _require(self, *ends: Node) -> None:
         for nid in ends:
             if nid not in self.graph:
-                raise InvalidValue(f"the topology has no node {nid!r}")
+                raise InvalidValue(f"the topology has no node {quoted(nid)}")
         if len(ends) > 1 and not self.graph.has_edge(*ends):
-            raise InvalidValue(f"the topology has no link of {ends[0]!r} and {ends[1]!r}")
+            raise InvalidValue(
+                f"the topology has no link of {quoted(ends[0])} and {quoted(ends[1])}"
+            )
 
     def __repr__(self) -> str:
         nodes, edges = self.graph.number_of_nodes(), self.graph.number_of_edges()
@@ -331,13 +336,14 @@ def _networkx() -> Any:
 
 def _count(value: Any, what: str = "node_count") -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidValue(f"{what} cannot be {value!r}", hint="use a whole number from 1 on")
+        raise InvalidValue(f"{what} cannot be {quoted(value)}", hint="use a whole number from 1 on")
     return int(value)
 
 
 def _check_annotation(name: str, value: Any) -> Value:
     if not isinstance(value, (str, int, float, bool)):
         raise InvalidValue(
-            f"annotation {name!r} cannot be {value!r}", hint="use text, a number, True or False"
+            f"annotation {quoted(name)} cannot be {quoted(value)}",
+            hint="use text, a number, True or False",
         )
     return value

@@ -7,11 +7,11 @@ user gave, as JSON, and gives hooks the parsed form. Resource packages may add t
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from ..errors import InvalidValue
+from ..text import LONGEST_VALUE, is_decimal, one_line, quoted
 from .names import check_name
 from .timing import seconds
 
@@ -164,7 +164,7 @@ class ExitCodes:
 
 
 def _exit_code(item: object) -> int | None:
-    if isinstance(item, str) and item.strip().isdecimal():
+    if isinstance(item, str) and is_decimal(item.strip()):
         item = int(item)
     if isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= 255:
         return item
@@ -180,11 +180,12 @@ class Environment(dict[str, str]):
         pairs = list(value.items()) if isinstance(value, Mapping) else _assignments(value)
         for name, text in pairs:
             if not isinstance(name, str) or _VARIABLE.fullmatch(name) is None:
-                raise InvalidValue(f"must have variable names like PATH_2, not {name!r}")
+                raise InvalidValue(f"must have variable names like PATH_2, not {quoted(name)}")
+            shown = one_line(name, LONGEST_VALUE)
             if isinstance(text, bool) or not isinstance(text, (str, int, float)):
-                raise InvalidValue(f"must give {name} text or a number, not {text!r}")
+                raise InvalidValue(f"must give {shown} text or a number, not {quoted(text)}")
             if "\0" in str(text):
-                raise InvalidValue(f"must not have a NUL character in {name}")
+                raise InvalidValue(f"must not have a NUL character in {shown}")
         return cls((name, str(text)) for name, text in pairs)
 
 
@@ -193,13 +194,54 @@ def _assignments(value: object) -> list[tuple[str, str]]:
     if not isinstance(value, str):
         raise InvalidValue(problem)
     try:
-        words = shlex.split(value)
+        words = shell_words(value)
     except ValueError as error:
         raise InvalidValue(problem, hint=str(error)) from None
     split = [word.partition("=") for word in words]
     if not all(equals for _, equals, _ in split):
         raise InvalidValue(problem)
     return [(name, text) for name, _, text in split]
+
+
+_WORD_PART = re.compile(
+    r"""
+    (?P<blank>[ \t\r\n]+)
+    | (?P<plain>[^ \t\r\n'"\\]+)
+    | '(?P<single>[^']*)'
+    | "(?P<double>[^"\\]*(?:\\.[^"\\]*)*)"
+    | \\(?P<escaped>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_IN_DOUBLE = re.compile(r'\\(["\\])')
+
+
+def shell_words(text: str) -> list[str]:
+    """Split text into words as ``shlex.split`` does, in a time proportional to its length.
+
+    Raises:
+        ValueError: a quotation is not closed, or nothing follows a backslash.
+    """
+    words: list[str] = []
+    parts: list[str] | None = None
+    at = 0
+    while at < len(text):
+        found = _WORD_PART.match(text, at)
+        if found is None:
+            escaped = text[at] == "\\"
+            raise ValueError("No escaped character" if escaped else "No closing quotation")
+        at = found.end()
+        kind, part = found.lastgroup, found[found.lastgroup or 0]
+        if kind == "blank":
+            if parts is not None:
+                words.append("".join(parts))
+            parts = None
+        else:
+            parts = [] if parts is None else parts
+            parts.append(_IN_DOUBLE.sub(r"\1", part) if kind == "double" else part)
+    if parts is not None:
+        words.append("".join(parts))
+    return words
 
 
 class Readiness(str):
@@ -219,7 +261,7 @@ class Readiness(str):
             return cls()
         how, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
         valid = {
-            "port": rest.isascii() and rest.isdecimal() and 0 < int(rest or 0) < 65536,
+            "port": is_decimal(rest) and 0 < int(rest) < 65536,
             "output": rest != "" and "\n" not in rest,
             "file": rest != "" and "\n" not in rest,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import NotAllowed
+from ..text import quoted
 from . import registry
 from .connections import ANY
 from .resource import ResourceManager
@@ -118,7 +119,7 @@ def _free_slot(one: Resource, other: Resource, wanted: str | None = None) -> str
     if wanted is not None:
         if wanted not in names:
             raise NotAllowed(
-                f"connection {wanted!r} takes no {other.cls.rtype}",
+                f"connection {quoted(wanted)} takes no {other.cls.rtype}",
                 where=one.label,
                 hint=_offers(one.cls),
             )
@@ -128,7 +129,7 @@ def _free_slot(one: Resource, other: Resource, wanted: str | None = None) -> str
             return name
     if names:
         raise NotAllowed(
-            f"connection {names[0]!r} holds one {other.cls.rtype} only and has one",
+            f"connection {quoted(names[0])} holds one {other.cls.rtype} only and has one",
             where=one.label,
             hint="register another resource for the second connection",
         )

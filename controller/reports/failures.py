@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..text import LONGEST_MESSAGE, one_line
+
 if TYPE_CHECKING:
     from ..engine.store.records import ResourceRecord
 
@@ -50,7 +52,7 @@ class Failure:
     def of(cls, record: ResourceRecord) -> Failure:
         """The failure that a resource's record holds."""
         info = record.error or {}
-        where = str(info.get("where", ""))
+        where = _line(info.get("where", ""))
         # A release counts as every milestone, so its time tells which of them really came.
         failed = record.milestones.get("FAILED", math.inf)
         return cls(
@@ -60,11 +62,15 @@ class Failure:
             record.critical,
             failed >= record.milestones.get("RELEASED", math.inf),
             str(info.get("type", "")),
-            str(info.get("message", "")),
+            _line(info.get("message", "")),
             where.removeprefix(record.label).lstrip(" ,:"),
-            str(info.get("hint", "")),
+            _line(info.get("hint", "")),
             info,
         )
+
+
+def _line(told: object) -> str:
+    return one_line(str(told), LONGEST_MESSAGE)
 
 
 def failures(records: Iterable[ResourceRecord]) -> list[Failure]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from html import escape as _escape
 from typing import TYPE_CHECKING, Any
 
+from ..text import harmless
 from .plot.style import STATES
 from .tables import Row, rows, summary
 from .words import duration, plural
@@ -17,6 +18,11 @@ _LONGEST = 30
 _CELL = "text-align:left;padding:2px 10px 2px 0;vertical-align:top"
 #: Readable on light and dark pages: notebooks bring their own background.
 _UNKNOWN = "#7b8794"
+
+
+def escape(text: str) -> str:
+    """Text as HTML shows it: no markup, no control characters."""
+    return _escape(harmless(text))
 
 
 def experiment_html(name: str, about: str, table: Sequence[Row], *, longest: int = _LONGEST) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..text import LONGEST_MESSAGE, one_line
+
 if TYPE_CHECKING:
     from ..engine.store.records import ResourceRecord
 
@@ -72,7 +74,8 @@ def note(error: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> str:
         attributes: its attributes, or what the event of its end tells.
     """
     if error:
-        return str(error.get("message") or error.get("type") or "failed")
+        told = str(error.get("message") or error.get("type") or "failed")
+        return one_line(told, LONGEST_MESSAGE)
     code = attributes.get("exitCode", attributes.get("code"))
     return "" if code is None else f"exit code {code}"
 

@@ -12,6 +12,7 @@ from shlex import quote
 from ...controller.errors import FencedError, FileMissing, HostError, InvalidValue, NepiqError
 from ...controller.model.timing import Deadline
 from ...controller.model.values import SecretReference
+from ...controller.text import last_lines
 from .answers import ANSWER, OUTPUT, SAID, misunderstood
 from .layout import Layout
 from .secret import Secret
@@ -265,4 +266,4 @@ def _advice(complaint: str) -> str:
 
 
 def _said(stderr: bytes) -> str:
-    return " | ".join(stderr[-2 * SAID :].decode("utf-8", "replace").strip().splitlines()[-3:])
+    return last_lines(stderr[-2 * SAID :].decode("utf-8", "replace"))

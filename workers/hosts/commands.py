@@ -12,6 +12,7 @@ from shlex import quote
 
 from ...controller.errors import InvalidValue
 from ...controller.model.host import Facts
+from ...controller.text import quoted
 from .answers import whole
 
 #: Linux takes 128 kB in one argument of a program (execve(2), MAX_ARG_STRLEN); this leaves room
@@ -60,7 +61,7 @@ def exports(env: Mapping[str, str] | None) -> str:
     """
     for name in env or {}:
         if not _NAME.fullmatch(name):
-            raise InvalidValue(f"{name!r} cannot name an environment variable")
+            raise InvalidValue(f"{quoted(name)} cannot name an environment variable")
     words = [f"{name}={quote(checked(value))}" for name, value in (env or {}).items()]
     return f"export {' '.join(words)}\n" if words else ""
 
@@ -107,7 +108,9 @@ class Readiness:
             return cls(kind, f"{int(sign):04X}")
         if kind in {"output", "file"} and sign and "\n" not in checked(sign):
             return cls(kind, sign)
-        raise InvalidValue(f"startedWhen {text!r}", hint="write port:N, output:REGEX or file:PATH")
+        raise InvalidValue(
+            f"startedWhen {quoted(text)}", hint="write port:N, output:REGEX or file:PATH"
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from ...controller.errors import FencedError, HostError, exit_hint
 from ...controller.model.host import Exit
+from ...controller.text import last_lines
 from .answers import LINE, OUTPUT, misunderstood, moment, whole
 from .layout import Layout
 from .session import Session
@@ -158,11 +159,6 @@ def _decoded(text: str) -> bytes:
     return base64.b64decode("" if text == "." else text, validate=True)
 
 
-def last_lines(text: str) -> str:
-    """The last three lines of an output, for a message of one line."""
-    return " | ".join(text.strip().splitlines()[-3:])
-
-
 def _reason(outcome: str, code: int | None, tail: str) -> str:
     if outcome in {"FINISHED", "STOPPED"}:
         return ""
@@ -239,7 +235,7 @@ class Follow(Iterator[Entry]):
             names = " ".join(f"{guid}/{occ}" for guid, occ in launches[at : at + _ASKED])
             self._channel.send(f"held {names}".encode())
 
-    def _parse(self, line: str) -> Entry | None:
+    def _parse(self, line: str) -> Entry | None:  # noqa: PLR0911 - one for each verb
         """What a line tells; None if it means nothing."""
         verb, _, rest = line.partition(" ")
         if verb == "gone":

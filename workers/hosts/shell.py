@@ -17,12 +17,13 @@ from shlex import quote
 from ...controller.engine.regular import open_to_read
 from ...controller.errors import CommandError, FileMissing, StartTimeout
 from ...controller.model.host import Facts, Launch, LineChannel, Result
+from ...controller.text import last_lines
 from . import streams, trees
 from .answers import ANSWER, LINE, misunderstood, moment
 from .asking import MISSING, Asking
 from .batching import ENDS, GONE, LAUNCHES, Reply, Request, Verb, batcher
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
-from .journal import ExitLine, last_lines
+from .journal import ExitLine
 from .layout import is_own
 from .session import Channel, Session
 

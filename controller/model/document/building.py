@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ...errors import (
@@ -14,17 +15,17 @@ from ...errors import (
     UnknownType,
     near_misses,
 )
+from ...text import quoted
 from .. import registry
 from ..description import Description
 from ..lifecycle import Action, State
+from ..resource import ResourceManager
 from ..roster import Resource
 from ..wiring import wire_as_written
 from .places import Findings, Path
 from .schema import RESERVED, ConditionEntry, Document, ResourceEntry
 
 _CONDITIONAL = (Action.DEPLOY, Action.START, Action.STOP)
-# So many times near misses are looked for among all labels, which takes long where there are many.
-_SUGGESTIONS = 20
 
 
 class Building:
@@ -76,10 +77,10 @@ class Building:
             for name in item.cls.demanded:
                 slot = item.cls.connections.get(name)
                 if slot is None and name not in item.attrs:
-                    self._lack(item, f"attribute {name!r} is missing", "")
+                    self._lack(item, f"attribute {quoted(name)} is missing", "")
                 elif slot is not None and not item.peers.get(name):
                     example = f"write {name}: LABEL of a {slot.rtype}"
-                    self._lack(item, f"connection {name!r} is missing", example)
+                    self._lack(item, f"connection {quoted(name)} is missing", example)
         if not len(self._findings):
             with self._noting(("resources",), key=True):
                 # As deploy() of everything does: the barrier of the group may close a circle.
@@ -113,21 +114,18 @@ class Building:
             elif name in item.cls.connections and len(here) == len(path) + 1:
                 yield name, here
             else:
-                known = [*item.cls.attributes, *item.cls.connections, *RESERVED]
-                # Only near misses: all names of a type would fill the screen.
-                hint = near_misses(name, known)
-                hint = hint if hint.startswith("did") else f"see the attributes of {item.cls.rtype}"
-                self._note(UnknownAttribute(name, hint=hint), here, key=True, item=item)
+                error = UnknownAttribute(name, hint=partial(_alike, item.cls, name))
+                self._note(error, here, key=True, item=item)
         for name in entry.connections:
             here = (*path, "connections", name)
             if name in item.cls.connections:
                 yield name, here
             else:
-                error = DescriptionError(
-                    f"{item.cls.rtype} has no connection {name!r}",
-                    hint=near_misses(name, item.cls.connections),
+                wrong = DescriptionError(
+                    f"{item.cls.rtype} has no connection {quoted(name)}",
+                    hint=partial(near_misses, name, item.cls.connections),
                 )
-                self._note(error, here, key=True, item=item)
+                self._note(wrong, here, key=True, item=item)
 
     def _set(self, item: Resource, name: str, value: Any) -> None:
         try:
@@ -161,22 +159,22 @@ class Building:
         for position, target in enumerate(several):
             here = (*path, position)
             if isinstance(target, bool) or not isinstance(target, (str, int)):
-                error = DescriptionError(f"{target!r} is no label", hint="name a resource")
+                error = DescriptionError(f"{quoted(target)} is no label", hint="name a resource")
                 self._note(error, here, item=item)
             elif target in self._into:
                 yield self._into.resource(target), here
             elif str(target) in self._failed:
                 self._faulty.add(item.guid)
             else:
-                known = self._labels if len(self._findings) < _SUGGESTIONS else ()
-                self._note(UnknownResource(target, known), here, item=item)
+                self._note(UnknownResource(target, self._labels), here, item=item)
 
     def _condition(self, item: Resource, action: Action, entry: ConditionEntry, path: Path) -> None:
         targets = [found.guid for found, _ in self._find(entry.after, (*path, "after"), item)]
         names = State.__members__
         if entry.state.upper() not in names:
             error = DescriptionError(
-                f"there is no state {entry.state!r}", hint=near_misses(entry.state.upper(), names)
+                f"there is no state {quoted(entry.state)}",
+                hint=partial(near_misses, entry.state.upper(), names),
             )
             self._note(error, (*path, "state"), item=item)
             return
@@ -198,6 +196,12 @@ class Building:
 
     def _noting(self, path: Path, *, key: bool = False, item: Resource | None = None) -> _Noting:
         return _Noting(self, path, key, item)
+
+
+def _alike(cls: type[ResourceManager], name: str) -> str:
+    """Names of a type that are near misses: all that it has would fill the screen."""
+    hint = near_misses(name, [*cls.attributes, *cls.connections, *RESERVED])
+    return hint if hint.startswith("did") else f"see the attributes of {cls.rtype}"
 
 
 class _Noting:

@@ -11,6 +11,7 @@ from typing import Any
 from xml.parsers import expat
 
 from ...errors import DescriptionError, NepiqError
+from ...text import is_decimal, quoted
 from .. import registry
 from ..resource import ResourceManager
 from .places import Findings, Mark, Path
@@ -33,7 +34,7 @@ _STATES = (
 _GONE = {("linux::Node", "ip")}
 _DEEPEST = 40
 # A list, tuple or set of numbers as Python 2 and 3 print them.
-_GROUP = re.compile(r"(set\()?[\[({]*\s*\d+L?(\s*,\s*\d+L?)*\s*,?\s*[\])}]*")
+_GROUP = re.compile(r"(set\()?[\[({]*\s*\d+L?(\s*,\s*\d+L?)*\s*(,\s*)?[\])}]*")
 
 
 @dataclass
@@ -104,7 +105,7 @@ def _elements(content: bytes) -> _Element:
             DescriptionError(f"no valid XML: {problem}"), (error.lineno, error.offset + 1)
         ) from None
     except (LookupError, ValueError) as error:
-        raise Broken(DescriptionError(f"no valid XML: {error}"), None) from None
+        raise Broken(DescriptionError(f"no valid XML: {error}"), mark()) from None
     return open_elements[0].inner[0]
 
 
@@ -140,8 +141,8 @@ class _Conversion:
     def _name(self, element: _Element) -> None:
         """Give a resource a label, as one that was registered without gets it."""
         guid, rtype = element.given.get("guid", ""), element.given.get("rtype", "")
-        if not (guid.isascii() and guid.isdecimal()):
-            self._wrong(element, f"{guid!r} is no guid" if guid else "a guid is missing")
+        if not is_decimal(guid):
+            self._wrong(element, f"{quoted(guid)} is no guid" if guid else "a guid is missing")
         elif guid in self._labels:
             self._wrong(element, f"guid {guid} is there twice")
         else:
@@ -161,7 +162,7 @@ class _Conversion:
         for inner in element.all("attributes", "attribute"):
             name, value = inner.given.get("name", ""), inner.given.get("value", "")
             if (cls.rtype, name) in _GONE:
-                self._warn(inner, f"attribute {name!r} has no meaning any more")
+                self._warn(inner, f"attribute {quoted(name)} has no meaning any more")
                 continue
             self._place((*path, "attributes", name), inner)
             attributes[name] = _value(cls, name, value)
@@ -186,11 +187,11 @@ class _Conversion:
     def _condition(self, element: _Element, data: dict[str, Any], path: Path) -> None:
         action = _one_of(element.given.get("action", ""), _ACTIONS)
         if action not in _ACTIONS:
-            self._wrong(element, f"there is no action {action!r}")
+            self._wrong(element, f"there is no action {quoted(action)}")
             return
         group = element.given.get("group", "").strip()
         if _GROUP.fullmatch(group) is None:
-            self._wrong(element, f"{group!r} is no group of guids")
+            self._wrong(element, f"{quoted(group)} is no group of guids")
             return
         made: dict[str, Any] = {
             "after": [self._labels.get(guid, guid) for guid in re.findall(r"\d+", group)],
@@ -217,7 +218,7 @@ class _Conversion:
 def _one_of(text: str, names: tuple[str, ...]) -> str:
     """A name that NEPI wrote by its number; other text as it is."""
     text = text.strip()
-    if text.isascii() and text.isdecimal() and int(text) < len(names):
+    if is_decimal(text) and int(text) < len(names):
         return names[int(text)]
     return text.lower() if names is _ACTIONS else text
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ...errors import DocumentError, NepiqError
+from ...text import one_line
 
 #: Keys and positions that lead from the top of a document to something in it.
 Path = tuple[str | int, ...]
@@ -22,7 +23,7 @@ class Places:
     """
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = one_line(name)
         self.keys: dict[Path, Mark] = {}
         self.values: dict[Path, Mark] = {}
 
@@ -45,22 +46,16 @@ class Places:
                     return found
         return None
 
-    def rename(self, names: Mapping[str, str]) -> None:
-        """Take other names for some steps of paths."""
-        for table in (self.keys, self.values):
-            for path in list(table):
-                if not names.keys().isdisjoint(path):
-                    way = tuple(
-                        names.get(step, step) if isinstance(step, str) else step for step in path
-                    )
-                    table.setdefault(way, table[path])
-
 
 def _spellings(path: Path) -> Iterator[Path]:
     """A path as it is, and with each list of one written as that one."""
     yield path
     if 0 in path:
         yield tuple(step for step in path if step != 0)
+
+
+#: At most so many errors of a file are told, and so many warnings.
+MOST = 20
 
 
 class Findings:
@@ -72,6 +67,7 @@ class Findings:
 
     def __init__(self, places: Places) -> None:
         self.places = places
+        self._count = 0
         self._found: list[tuple[Mark, NepiqError]] = []
 
     def add(self, error: NepiqError, path: Path = (), *, key: bool = False) -> None:
@@ -79,24 +75,26 @@ class Findings:
         self.add_at(error, self.places.find(path, key=key))
 
     def add_at(self, error: NepiqError, mark: Mark | None) -> None:
-        """Note an error at a line and column, or one that concerns the whole file."""
-        line, column = mark or (0, 0)
-        error.where = f"{self.places.name}:{line}:{column}" if mark else self.places.name
+        """Note an error at a line and column; the first if it concerns the whole file."""
+        line, column = mark or (1, 1)
+        error.where = f"{self.places.name}:{line}:{column}"
+        self._count += 1
         self._found.append(((line, column), error))
+        if len(self._found) > 50 * MOST:
+            self._found = self._first()
 
-    def take(self, other: Findings) -> None:
-        """Take over what was found in the same file."""
-        self._found += other._found
+    def _first(self) -> list[tuple[Mark, NepiqError]]:
+        return sorted(self._found, key=lambda item: item[0])[:MOST]
 
     def __len__(self) -> int:
-        return len(self._found)
+        return self._count
 
     def tell(self) -> None:
-        """Raise what was found, in the order of the file.
+        """Raise what was found, in the order of the file; of very much the first only.
 
         Raises:
             DocumentError: there is something.
         """
         if self._found:
-            ordered = sorted(self._found, key=lambda item: item[0])
-            raise DocumentError(error for _, error in ordered)
+            first = [error for _, error in self._first()]
+            raise DocumentError(first, self._count - len(first))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import DescriptionError, InvalidValue
+from ...text import quoted
 from ..description import Description
 from . import json_text, nepi_xml, yaml_text
 from .building import Building
-from .places import Findings, Places
+from .places import MOST, Findings, Places
 from .schema import check
 
 #: Formats by suffix of a file's name.
@@ -24,7 +25,7 @@ def format_of(suffix: str) -> str:
     found = FORMATS.get(suffix.lower())
     if found is None:
         raise InvalidValue(
-            f"no format of descriptions has the suffix {suffix!r}",
+            f"no format of descriptions has the suffix {quoted(suffix)}",
             hint="use .yaml, .json or, to read only, NEPI's .xml; or say format=",
         )
     return found
@@ -51,7 +52,7 @@ class Draft:
         self._data: Any = None
         self._readable = False
         if format not in FORMATS.values():
-            raise InvalidValue(f"there is no format {format!r}", hint="use yaml, json or xml")
+            raise InvalidValue(f"there is no format {quoted(format)}", hint="use yaml, json or xml")
         try:
             self._data = self._parse(content, format)
             self._readable = True
@@ -64,7 +65,10 @@ class Draft:
 
     def _parse(self, content: bytes, form: str) -> Any:
         if form == "xml":
-            return nepi_xml.parse(content, self._findings, self.warnings)
+            data = nepi_xml.parse(content, self._findings, self.warnings)
+            if len(self.warnings) > MOST:
+                self.warnings[MOST:] = [f"and {len(self.warnings) - MOST} more"]
+            return data
         text = content.decode("utf-8-sig")
         return (json_text if form == "json" else yaml_text).parse(text, self._findings)
 

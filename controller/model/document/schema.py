@@ -6,12 +6,14 @@ What types, attributes and labels there are is not looked at here but in ``build
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ...errors import DescriptionError, near_misses
+from ...text import LONGEST_VALUE, one_line, quoted
 from .. import registry
 from ..attributes import Attribute, Flag
 from ..lifecycle import State
@@ -136,22 +138,23 @@ def _note(detail: ErrorDetails, findings: Findings) -> None:
     kind, name = detail["type"], next(str(step) for step in reversed(path) if step != 0)
     if kind == "missing":
         hint = _BEGIN if path == ("nepiq",) else ""
-        findings.add(DescriptionError(f"{name!r} is missing", hint=hint), path[:-1], key=True)
+        findings.add(DescriptionError(f"{quoted(name)} is missing", hint=hint), path[:-1], key=True)
     elif kind == "extra_forbidden":
         model = Document if len(path) == 1 else ConditionEntry
         error = DescriptionError(
-            f"unknown key {name!r}", hint=near_misses(name, model.model_fields)
+            f"unknown key {quoted(name)}", hint=partial(near_misses, name, model.model_fields)
         )
         findings.add(error, path, key=True)
     elif path == ("nepiq",):
         error = DescriptionError(
-            f"version {detail['input']!r} of descriptions is not known",
+            f"version {quoted(detail['input'])} of descriptions is not known",
             hint=f"this nepiq reads version {VERSION}",
         )
         findings.add(error, path)
     else:
         text, hint = _WORDS.get(kind, (detail["msg"][:1].lower() + detail["msg"][1:], ""))
-        findings.add(DescriptionError(f"{name} {text}", hint=hint), path)
+        shown = one_line(name, LONGEST_VALUE)
+        findings.add(DescriptionError(f"{shown} {text}", hint=hint), path)
 
 
 _MAPPING = ("must hold entries", "write NAME: VALUE, indented below it")

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from ...errors import InvalidValue
+from ...text import quoted
 from ..attributes import Flag
 from ..conditions import Condition
 from ..description import Description
@@ -33,7 +34,7 @@ def write(description: Description, format: str) -> str:  # noqa: A002 - as in s
     """
     dump = _FORMATS.get(format)
     if dump is None:
-        raise InvalidValue(f"format {format!r} is not written", hint="use yaml or json")
+        raise InvalidValue(f"format {quoted(format)} is not written", hint="use yaml or json")
     return dump(_document(description))
 
 

@@ -14,13 +14,15 @@ from typing import Any
 import yaml
 
 from ...errors import DescriptionError, InvalidValue
+from ...text import LONGEST_VALUE, one_line, quoted
 from .places import Findings, Mark, Path
 
 # The bindings of libyaml are ten times as fast; PyYAML may have been built without them.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-_DEEPEST = 40
+#: Levels that a description may be nested.
+DEEPEST = 40
 _INT = re.compile(r"[-+]?[0-9]{1,4000}")
 _OTHER_INT = re.compile(r"0o[0-7]{1,1000}|0x[0-9a-fA-F]{1,1000}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -40,6 +42,7 @@ _HINTS = {
 }
 # Text that a block of lines gives back exactly, whatever reads it.
 _LINES = re.compile(r"[!-~\u00a1-\u2027\u2030-\ud7ff][ -~\u00a1-\u2027\u2030-\ud7ff\n]*")
+_FORBIDDEN = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Ends of lines, which other styles may change.
 _BREAKS = re.compile("[\n\r\x85\u2028\u2029]")
 
@@ -50,14 +53,12 @@ class Broken(Exception):
     Attributes:
         error: why.
         mark: where.
-        deep: True if it is only nested too deeply.
     """
 
-    def __init__(self, error: DescriptionError, mark: Mark | None, *, deep: bool = False) -> None:
+    def __init__(self, error: DescriptionError, mark: Mark | None) -> None:
         super().__init__(str(error))
         self.error = error
         self.mark = mark
-        self.deep = deep
 
 
 def parse(text: str, findings: Findings) -> Any:
@@ -71,7 +72,7 @@ def parse(text: str, findings: Findings) -> Any:
         Broken: it is no YAML, or none that is read.
     """
     try:
-        return _Reader(yaml.parse(text, Loader=_LOADER), findings).document()
+        return _Reader(_events(text), findings).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "it cannot be read"
@@ -82,7 +83,22 @@ def parse(text: str, findings: Findings) -> Any:
         ) from None
     except yaml.YAMLError as error:
         reason = getattr(error, "reason", "") or str(error)
-        raise Broken(DescriptionError(f"no valid YAML: {reason}"), None) from None
+        found = _FORBIDDEN.search(text)
+        mark_of = place_of(text, found.start()) if found else None
+        raise Broken(DescriptionError(f"no valid YAML: {reason}"), mark_of) from None
+
+
+def _events(text: str) -> Iterator[Any]:
+    try:
+        yield from yaml.parse(text, Loader=_LOADER)
+    except (ValueError, OverflowError) as error:
+        # PyYAML without libyaml does not check the numbers in escapes and directives.
+        raise yaml.YAMLError(str(error)) from error
+
+
+def place_of(text: str, at: int) -> Mark:
+    """Line and column of a position in a text."""
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 
 class _Reader:
@@ -114,10 +130,10 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent):
             raise _unread(event, "aliases are", "write it out, or use 'globals'")
         if event.tag not in _PLAIN_TAGS:
-            raise _unread(event, f"the tag {event.tag} is", "leave it out")
-        if depth >= _DEEPEST:
-            error = DescriptionError(f"nested deeper than {_DEEPEST} levels")
-            raise Broken(error, _mark(event), deep=True)
+            raise _unread(event, f"the tag {_shown(event.tag)} is", "leave it out")
+        if depth >= DEEPEST:
+            error = DescriptionError(f"nested deeper than {DEEPEST} levels")
+            raise Broken(error, _mark(event))
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(path, depth)
         return self._mapping(path, depth)
@@ -142,7 +158,8 @@ class _Reader:
             if name in items:
                 first = self._places.keys[here][0]
                 error = DescriptionError(
-                    f"{name!r} is here twice, first in line {first}", hint="remove one of them"
+                    f"{quoted(name)} is here twice, first in line {first}",
+                    hint="remove one of them",
                 )
                 self._findings.add_at(error, _mark(event))
                 # What it holds is read all the same, and noted nowhere.
@@ -154,10 +171,14 @@ class _Reader:
 
     def _scalar(self, event: Any) -> Any:
         if event.tag is not None and event.tag not in _TEXT_TAGS:
-            raise _unread(event, f"the tag {event.tag} is", "leave it out")
+            raise _unread(event, f"the tag {_shown(event.tag)} is", "leave it out")
         if event.tag is not None or event.style:
             return event.value
         return resolve(event.value)
+
+
+def _shown(tag: str) -> str:
+    return one_line(tag, LONGEST_VALUE)
 
 
 def _unread(event: Any, what: str, hint: str) -> Broken:
@@ -236,5 +257,5 @@ def dump(data: dict[str, Any]) -> str:
         )
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidValue(f"this text cannot be written: {error.object!r:.60}") from None
+        raise InvalidValue(f"this text cannot be written: {quoted(error.object)}") from None
     return text

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...text import harmless
 from ..files import write
 from ..history import history
 from .story import KINDS, Story
@@ -49,7 +50,7 @@ def save(what: Story, path: str | os.PathLike[str]) -> str:
 def page(what: Story) -> str:
     """The page as text."""
     parts = {
-        "title": escape(_sound(f"{what.name} · {what.run_id}" if what.run_id else what.name)),
+        "title": escape(harmless(f"{what.name} · {what.run_id}" if what.run_id else what.name)),
         "style": _part("page.css"),
         "script": _part("page.js"),
         "data": embedded({**asdict(what), "kinds": KINDS}),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...text import harmless
 from ..tables import note
 from ..timeline import Span, last_states, spans
 
@@ -172,6 +173,7 @@ class _Numbers:
         self._known: dict[str, int] = {"": -1}
 
     def of(self, text: str) -> int:
+        text = harmless(text)
         if text not in self._known:
             self._known[text] = len(self._texts)
             self._texts.append(text)

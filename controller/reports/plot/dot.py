@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...text import harmless
 from .graph import Graph, Vertex
 from .style import ACTIONS, STATES, fill
 
@@ -15,7 +16,7 @@ def dot(graph: Graph) -> str:
 
 def quoted(text: str) -> str:
     """A string of DOT; the ends of lines are kept."""
-    safe = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ")
+    safe = harmless(text).replace("\\", "\\\\").replace('"', '\\"')
     return '"' + safe.replace("\n", "\\n") + '"'
 
 

@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from ...errors import DescriptionError, InvalidValue
+from ...text import quoted
 from ..files import write
 from .graph import Graph
 
@@ -34,7 +35,7 @@ class PFormats(str, Enum):
             return cls(name.lower())
         except ValueError:
             raise InvalidValue(
-                f"there is no picture format {str(name)!r}",
+                f"there is no picture format {quoted(str(name))}",
                 hint="use one of " + ", ".join(item.value for item in cls),
             ) from None
 

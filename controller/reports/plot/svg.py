@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from html import escape as _escape
 
+from ...text import harmless
 from .graph import Graph, Vertex
 from .layout import HEAD, MARGIN, Box, Layout, Line, layout, second_line, shortened
 from .style import ACTIONS, GROUND, STATES, Colour, fill_number, fills
@@ -48,8 +49,7 @@ def svg(graph: Graph, *, dark: bool | None = None) -> str:
 
 def escape(text: str) -> str:
     """Text as XML can hold it: errors of programs may have any character in them."""
-    kept = (c for c in text if c in "\t\n" or (c >= " " and not "\ud800" <= c <= "\udfff"))
-    return _escape("".join(c for c in kept if c not in "\ufffe\uffff"))
+    return _escape("".join(c for c in harmless(text) if c not in "\ufffe\uffff"))
 
 
 def _title(graph: Graph) -> str:

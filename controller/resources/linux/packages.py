@@ -7,9 +7,9 @@ from typing import Any
 
 from ...errors import CommandError, HostError, InvalidValue
 from ...model import Context
+from ...text import last_lines
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:-]*", re.ASCII)
-_LINES = 3  # of what a package manager said last, for the error
 
 # Prints the package manager, and which of its arguments it misses. What another package provides
 # is there (netcat, of netcat-openbsd); what was removed but for its configuration is not, though
@@ -86,7 +86,7 @@ def install(context: Context, packages: Packages) -> None:
     try:
         context.host.run(command, env={"DEBIAN_FRONTEND": "noninteractive"}, cwd="/", sudo=True)
     except CommandError as error:
-        said = "; ".join(error.stderr.strip().splitlines()[-_LINES:])
+        said = last_lines(error.stderr)
         raise HostError(
             f"{manager} cannot install {names} (exit code {error.code}): {said}",
             hint="install it on the host by hand, or correct depends",

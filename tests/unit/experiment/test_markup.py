@@ -29,6 +29,8 @@ def test_texts_are_escaped() -> None:
     made = record(1, "app", error={"message": EVIL}, attributes={"command": EVIL})
     for table in (experiment_html(EVIL, EVIL, rows([made])), resource_html(made)):
         assert "<script" not in table
+        assert "\u202e" not in table
+        assert r"\u202e" in table
         assert "&lt;/script&gt;" in table
 
 

@@ -15,7 +15,10 @@ from nepiq.controller.engine.store.records import ResourceRecord
 from nepiq.controller.reports.page.page import page
 from nepiq.controller.reports.page.story import KINDS, Story, in_words, story
 
-EVIL = "</script><script>alert('x')</script><!-- \" ' & \u2028 \ud800 <!--data-->"
+EVIL = "</script><script>alert('x')</script><!-- \" ' & \u2028 \ud800 \u202e <!--data-->"
+SHOWN = EVIL
+for character in "\u2028\u202e\ud800":
+    SHOWN = SHOWN.replace(character, f"\\u{ord(character):04x}")
 
 
 def record(guid: int, label: str, host: int | None = None, **more: Any) -> ResourceRecord:
@@ -111,7 +114,7 @@ def test_each_attempt_is_a_bar_with_the_waits_between() -> None:
 def test_a_bar_tells_its_error() -> None:
     made = told(HISTORY, record(2, "app"))
     assert made.texts[made.bars[0][8]] == "HostError: busy\nwait"
-    assert made.texts[made.bars[-1][8]] == f"CommandError: {EVIL}\ncode: 3"
+    assert made.texts[made.bars[-1][8]] == f"CommandError: {SHOWN}\ncode: 3"
     assert made.workers == ["w1"]
 
 

@@ -17,7 +17,7 @@ def errors(text: str | bytes, form: str = "yaml", *, complete: bool = True) -> l
         Draft(content, f"lab.{form}", form).fill(Description(), complete=complete)
     assert isinstance(caught.value, DescriptionError)
     told = str(caught.value).splitlines()
-    assert told == [str(error) for error in caught.value.errors]
+    assert told[:20] == [str(error) for error in caught.value.errors]
     return told
 
 
@@ -72,7 +72,7 @@ SINGLE = {
         "nepiq: 2",
         "1:8: version 2 of descriptions is not known (this nepiq reads version 1)",
     ),
-    "empty": ("", " this is no description (it begins with 'nepiq: 1')"),
+    "empty": ("", "1:1: this is no description (it begins with 'nepiq: 1')"),
     "a list": ("- a", "1:1: this is no description (it begins with 'nepiq: 1')"),
     "unknown key": (
         HEAD + A + "globels: {}",
@@ -170,7 +170,7 @@ SINGLE = {
     ),
     "too deep": ("[" * 100_000, "1:41: nested deeper than 40 levels"),
     "not UTF-8": (b"nepiq: 1\nexp_id: \xff", "2:9: this is not UTF-8 (save the file as UTF-8)"),
-    "control characters": ("nepiq: 1\0", " no valid YAML: control characters are not allowed"),
+    "control characters": ("nepiq: 1\0", "1:9: no valid YAML: control characters are not allowed"),
 }
 
 
@@ -186,10 +186,10 @@ def test_a_single_mistake(case: str) -> None:
     ("text", "expected"),
     [
         ('{"nepiq": 1,\n}', "2:1: no valid JSON: "),
-        ("[" * 100_000, " no valid JSON: "),
+        ("[" * 100_000, "1:41: nested deeper than 40 levels"),
         ('{"nepiq": 1, "a": ' + "[" * 60 + "]" * 60 + "}", "1:58: nested deeper than 40 levels"),
         ('{"nepiq": 1, "nepiq": 1}', "1:14: 'nepiq' is here twice, first in line 1 "),
-        ('{"nepiq": ' + "1" * 5000 + "}", " no valid JSON: "),
+        ('{"nepiq": ' + "1" * 5000 + "}", "1:11: a number of more than 4000 digits is not read"),
     ],
     ids=["cut off", "much too deep", "too deep", "twice", "a number without end"],
 )
@@ -222,4 +222,5 @@ def test_many_errors_take_no_long_search() -> None:
         for number in range(2000)
     }
     told = errors(json.dumps({"nepiq": 1, "resources": resources}), "json")
-    assert len(told) == 2000
+    assert len(told) == 21
+    assert told[-1] == "and 1980 more"

@@ -99,7 +99,7 @@ def test_everything_that_is_wrong_is_told() -> None:
         ),
         (
             '<?xml version="1.0" encoding="klingon"?><experiment/>',
-            " no valid XML: unknown encoding: klingon",
+            "1:31: no valid XML: unknown encoding: klingon",
         ),
     ],
 )

@@ -298,7 +298,7 @@ def test_packages_that_cannot_be_installed() -> None:
     app.host.answer("^set --", "apt-get\nb\n")
     app.host.answer("install b", CommandError("x", 100, "one\nE: Unable to locate package b\n"))
     with pytest.raises(
-        HostError, match=r"apt-get cannot install b .exit code 100.: one; E: Unable"
+        HostError, match=r"apt-get cannot install b .exit code 100.: one \| E: Unable"
     ):
         app.deploy()
 
