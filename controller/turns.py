@@ -1,6 +1,6 @@
 """Whose turn it is to change an experiment that several threads share, and what a fork does to it.
 
-Two locks guard an experiment, and are taken in this order (decision 0017):
+Two locks guard an experiment, and are taken in this order (decision 0021):
 
 - its :class:`Turn` is held by whoever changes the description or what of it is in the run, over
   the few round trips to Redis that the change takes;

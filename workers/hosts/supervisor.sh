@@ -8,7 +8,8 @@
 #   .nepiq/lock  able                          what a host needs was found in this boot
 #   .nepiq/ended/<run>-<node>                  a run that has ended here; outlives its files
 #   .nepiq/<run>/<node>/  boot exp journal supervisor.sh
-#       fence/<guid>      the highest token seen; locked while a command is let through
+#       fence/<guid>      the highest token seen, locked while a command is let through; then a line
+#                         for each start, in case its directory is removed
 #       <guid>/.root      something of this resource was run as root
 #       <guid>/<occ>/     run directory of one start: stdout stderr, the user's files, and
 #           .lock         held by the living supervisor
@@ -34,7 +35,7 @@ fail() {
     exit "$1"
 }
 
-rights='' whole='' mode=700
+rights='' whole='' unlisted='' mode=700
 script=${NEPIQ_SCRIPT-}
 unset NEPIQ_SCRIPT
 case ${1-} in
@@ -265,6 +266,7 @@ supervise() {
     true >>stdout 2>>stderr
     note .started "$boot_id $$ $born $now" ||
         fail 74 "cannot write in $PWD: $(obstacle)"
+    echo "$occ" 2>/dev/null >>"$root/fence/$guid" # behind the token
     exec 8>&-
     trap stopped=1 USR1 # how to stop where no file can say so
     trap '' PIPE # whoever asked may have gone
@@ -884,9 +886,24 @@ enter() {
         put_down 0
         conclude - LOST
         report
-    else
+    elif ! launched; then
         spawn
+    elif borne; then
+        adopt # it has removed its directory
+    else
+        guids='' dirs=$guid/$occ
+        put_down 0
+        conclude - LOST
+        report
     fi
+}
+
+# launched: has this occasion been started before?
+launched() {
+    while read -r word; do
+        [ "$word" != "$occ" ] || return 0
+    done <"$root/fence/$guid"
+    return 1
 }
 
 # borne: does the supervisor of this occasion live, though nothing on record says so?

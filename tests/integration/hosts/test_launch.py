@@ -74,6 +74,18 @@ def test_a_living_launch_is_adopted(rig: Rig) -> None:
     assert len(rig.run_dir(5).joinpath("stdout").read_text().split()) == 1
 
 
+@pytest.mark.parametrize("goes_on", ["sleep 60", "exit 3"])
+def test_a_launch_whose_directory_was_removed_is_not_repeated(rig: Rig, goes_on: str) -> None:
+    effects = rig.home / "effects"
+    command = f"echo one >>'{effects}'; rm -rf \"$PWD\"; cd /; {goes_on}"
+    rig.host(5).supervise(command)
+    until(lambda: effects.exists() and not (rig.run_dir(5) / ".started").exists())
+    again = rig.host(5).supervise(command)
+    assert again.adopted
+    assert (again.exit is not None and again.exit.code == 3) or goes_on == "sleep 60"
+    assert effects.read_text() == "one\n"
+
+
 def test_each_occasion_starts_anew(rig: Rig) -> None:
     for occasion in (1, 2):
         rig.host(5, occasion).supervise(f"echo {occasion}")
