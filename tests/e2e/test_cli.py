@@ -174,7 +174,7 @@ def test_results_that_cannot_be_written(shown: Installation) -> None:
 def test_doctor_finds_nothing(shown: Installation) -> None:
     done = shown.nepiq("doctor")
     assert done.code == 0, done.out
-    assert [line[:4] for line in done.out.splitlines()] == ["ok  "] * 7
+    assert [line[:4] for line in done.out.splitlines()] == ["ok  "] * 8
     findings = json.loads(shown.nepiq("doctor", "--json").out)
     assert {finding["about"] for finding in findings} >= {"redis", "workers", "clock", "runs"}
 

@@ -129,7 +129,7 @@ def test_a_watch(lab: Lab, what: str, text: str) -> None:
 def test_what_is_asked(lab: Lab) -> None:
     with lab.stand.experiment("verbs") as ec:
         pair = Pair(lab, ec)
-        spoil(pair.host, ec.run_id, pair.bad, "run|launch|launches|write|clear|end")
+        spoil(pair.host, ec.run_id, pair.bad, "run|launch|launches|write|ends")
         apps = [
             pair.app("echo plain", pair.bad),
             pair.app("echo waits", pair.bad, startedWhen="output:waits"),

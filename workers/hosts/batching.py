@@ -137,7 +137,7 @@ class Batcher:
             if _NUMBER.fullmatch(number) and int(number) <= len(requests):
                 answers[int(number)] = Reply(answer, said)
             else:
-                missing = misunderstood(line)
+                missing = misunderstood(done.stdout.removesuffix(b"\n"))
         return [answers.get(number, missing) for number in range(1, len(requests) + 1)]
 
 
