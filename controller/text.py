@@ -97,9 +97,16 @@ _SHORT = _Short()
 
 
 def last_lines(text: str, count: int = 3) -> str:
-    """The last lines of what a program said, on one line, each cut if it is long."""
+    """The last lines of a program's output, on one line; of a long one its end."""
     lines = re.split(r"[\r\n]+", text[-count * 10 * LONGEST_LINE :].strip())
-    return " | ".join(one_line(line.rstrip(), LONGEST_LINE) for line in lines[-count:])
+    return " | ".join(_end(line.rstrip()) for line in lines[-count:])
+
+
+def _end(line: str) -> str:
+    text = one_line(line[-LONGEST_LINE:])
+    if len(line) <= LONGEST_LINE and len(text) <= LONGEST_LINE:
+        return text
+    return "..." + text[3 - LONGEST_LINE :]
 
 
 def is_decimal(text: str) -> bool:

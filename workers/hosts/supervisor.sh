@@ -304,7 +304,7 @@ supervise() {
     conclude "$code" "$outcome" || keep
 }
 
-stopping() { [ -n "$stopped" ] || [ -e .stop ] || [ -e "$root/$guid/$occ/.stop" ]; }
+stopping() { [ -n "$stopped" ] || [ -f .stop ] || [ -f "$root/$guid/$occ/.stop" ]; }
 
 # keep: hold what cannot be recorded until it can.
 keep() {

@@ -123,10 +123,8 @@ def test_who_is_refused_is_refused_alone(rig: Rig) -> None:
     )
     said = dict(line.split(" ", 1) for line in done.stdout.decode().splitlines())
     assert said.pop("2").startswith("no 75 a newer attempt has acted")
-    assert said.pop("3") == ""
-    assert said == {"1": "ok", "4": "ok"}
+    assert said == {"1": "ok", "3": "ok", "4": "ok"}  # What is no fence gives way.
     assert {name.split(".")[1] for name in rig.bearers().values()} == {"6"}
-    (rig.root() / "fence/8").rmdir()
 
 
 def test_a_directory_that_cannot_be_written_harms_no_other(rig: Rig) -> None:
