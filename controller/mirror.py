@@ -69,7 +69,10 @@ class Mirror:
             return
         run = self.link.run
         with contact():
-            known = self._uploaded.issuperset(run.store.guids())
+            guids = run.store.guids()
+            if not guids:
+                run.require()
+            known = self._uploaded.issuperset(guids)
             deployed = run.store.deployed() if known else set()
         if known:
             with self._description.lock:
@@ -81,10 +84,7 @@ class Mirror:
 
     def _learn(self, run: Run) -> None:
         with contact():
-            known = run.store.guids()
-            if not known:
-                run.require()
-            unknown = [guid for guid in known if guid not in self._uploaded]
+            unknown = [guid for guid in run.store.guids() if guid not in self._uploaded]
             records = run.records(unknown) if unknown else []
             deployed = run.store.deployed()
         with self._description.lock:

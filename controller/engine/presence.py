@@ -140,6 +140,7 @@ def _no_worker(missing: Sequence[str], seconds: float) -> errors.NoWorker:
     what = f"site {site!r}" if site else "it"
     command = f"nepiq worker --site {site}" if site else "nepiq worker"
     return errors.NoWorker(
-        f"no worker serves {what} (queue {queue})" + (f", waited {seconds:.3g} s" if seconds else ""),
+        f"no worker serves {what} (queue {queue})"
+        + (f", waited {seconds:.3g} s" if seconds else ""),
         hint=f"start one: {command}",
     )

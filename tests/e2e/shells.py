@@ -9,9 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-# What nepiq's own machinery runs is a script or named /bin/sh; ``sh -c`` is for commands.
+# What nepiq's own machinery runs is a script or named /bin/sh, or the supervisor's text; else
+# ``sh -c`` is for commands.
 _NOTING = """#!/bin/sh
-if [ "$1" = -c ]; then
+if [ "$1" = -c ] && [ "$2" != 'eval "$NEPIQ_SCRIPT"' ]; then
     printf '%s\\n' "$(printf %s "$2" | base64 -w0)" >>"{notes}"
 fi
 exec /bin/sh "$@"

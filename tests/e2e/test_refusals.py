@@ -53,7 +53,11 @@ def test_a_replica(stand: Stand, user: Installation) -> None:
 def test_a_redis_that_is_full(stand: Stand, user: Installation) -> None:
     stand.pretend_worker()
     stand.stack().redis.config_set("maxmemory", 1)
-    done = user.nepiq("drain", "pretended", "--no-wait")
+    done = user.run("""
+        with ExperimentController("refused") as ec:
+            ec.register_resource("nepiq::Null")
+            ec.deploy()
+    """)
     assert done.code == 3
     assert "nepiq forget" in done.complaint
     found = user.nepiq("doctor")

@@ -66,7 +66,7 @@ def test_what_it_holds_goes_to_another(tmp_path: Path, how: str) -> None:
         first = stand.start_worker("first")
         with stand.experiment() as ec:
             later, slow, _ = begin(stand, ec)
-            assert '"first@here"' in follower(stand, ec.run_id)
+            assert '"first@here ' in follower(stand, ec.run_id)
             stand.start_worker("second")
             if how == "drain":
                 done = user_of(stand, tmp_path).nepiq("drain", "first")

@@ -131,7 +131,7 @@ def test_the_page_and_pictures_show_text(evil: Installation, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_worker_logs_no_line_of_a_host(tmp_path: Path, form: str) -> None:
-    forged = "/proc/x\n[2026-01-01 00:00:00,000: INFO/MainProcess] forged \x1b[2J\u202e\x9b31m"
+    forged = "/proc/x\n[2026-01-01 00:00:00,000: INFO MainProcess] forged \x1b[2J\u202e\x9b31m"
     with Stand(tmp_path, NEPIQ_LOG_FORMAT=form) as stand:
         worker = stand.start_worker(wait=False)
         with stand.experiment("forged") as ec:
