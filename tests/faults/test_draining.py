@@ -77,7 +77,7 @@ def test_what_it_holds_goes_to_another(tmp_path: Path, how: str) -> None:
             assert first.ended(20.0) == 0
             names = [info.name for info in stand.stack().workers()]
             assert names == ["second@here"]
-            until(lambda: '"second@here"' in follower(stand, ec.run_id), 20.0, "nobody follows")
+            until(lambda: '"second@here ' in follower(stand, ec.run_id), 20.0, "nobody follows")
             went_well(stand, ec, later, slow)
 
 

@@ -96,7 +96,7 @@ def test_nothing_else_brings_it(evil: Installation, verb: str) -> None:
 
 def test_messages_into_a_pipe_are_text_too(evil: Installation) -> None:
     for verb in ("status last", "why last app"):
-        done = evil.nepiq(*verb.split())
+        done = evil.nepiq(*verb.split(), COLUMNS="400")
         harmless(done.out)
         assert SHOWN in done.out
 
