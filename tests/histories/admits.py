@@ -24,7 +24,7 @@ _EXPECTED = {
     "start": {"ExperimentFailed", "NotAllowed", "StepFailed", "CommandError"},
     "stop": {"ExperimentFailed", "NotAllowed", "StepFailed"},
     "set": {"ExperimentFailed", "NotAllowed", "StepFailed"},
-    "wait": {"WaitTimeout", "NotAllowed"},
+    "wait": {"WaitTimeout", "NotAllowed", "ExperimentReleased"},
     "discover": {"ExperimentFailed", "NotAllowed", "StepFailed"},
     "provision": {"ExperimentFailed", "NotAllowed", "StepFailed"},
     "schedule": {"ExperimentFailed", "NotAllowed"},

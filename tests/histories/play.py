@@ -256,6 +256,9 @@ class Player:
                     answer = str(getattr(self._ec, f"wait_{goal}")(guids, timeout=0))
                 except errors.WaitTimeout:
                     answer = "WaitTimeout"
+                except errors.ExperimentReleased:
+                    # It counts as reached, and this client hears that the other released it.
+                    answer = "True" if self._other is not None else "nobody released it"
                 self.history.asked.append(Asked(goal, tuple(guids), answer))
         for place, item in enumerate(self.history.scheduled):
             task = self._ec.get_task(self._tasks[item.number])

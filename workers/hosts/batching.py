@@ -87,6 +87,10 @@ class Batcher:
         self._layout, self._verb = layout, verb
         self._convoy: Convoy[Request, Reply | NepiqError] = Convoy(self._carry, verb.most)
 
+    def serves(self, session: Session) -> bool:
+        """True if it is for this session."""
+        return self._session() is session
+
     def ask(self, request: Request, cancel: threading.Event | None) -> Reply:
         """Put a request to the supervisor, together with others that wait.
 
@@ -152,6 +156,7 @@ def batcher(session: Session, layout: Layout, verb: Verb) -> Batcher:
     with _lock:
         key = (id(session), layout.root, verb)
         made = _batchers.get(key)
-        if made is None:
+        # The number of a session that is gone may be that of another one.
+        if made is None or not made.serves(session):
             made = _batchers[key] = Batcher(session, layout, verb)
         return made

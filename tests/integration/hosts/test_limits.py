@@ -134,10 +134,10 @@ class Server:
 def test_what_is_no_sshd(first: bytes, then: bytes, why: str) -> None:
     server, pool = Server(first, then), SessionPool("lab-1", "/dev/null")
     try:
-        login = Login("127.0.0.1", port=server.port, username="nobody", connect_timeout=3.0)
+        login = Login("127.0.0.1", port=server.port, username="nobody", connect_timeout=20.0)
         session = SshSession(pool.connection(login))
         with pytest.raises(HostError, match=why):
-            session.execute("true", deadline=Deadline.after(20.0))
+            session.execute("true", deadline=Deadline.after(60.0))
     finally:
         pool.close()
         server.close()
