@@ -80,6 +80,9 @@ def _socket_url(scheme: str, url: str, database: str) -> str:
     return f"{scheme}://{parts.netloc}{parts.path}" + (f"?{query}" if query else "")
 
 
+_CONNECTIONS = 10_000
+
+
 class _Pool(redis.ConnectionPool):
     """Connections that threads share. One that is in use is closed when it has been used.
 
@@ -120,6 +123,8 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
     try:
         pool = _Pool.from_url(
             client_url(url),
+            # As many as there are threads: redis-py refuses the 101st by default.
+            max_connections=_CONNECTIONS,
             socket_timeout=30.0,
             socket_connect_timeout=min(timeout, 5.0),
             health_check_interval=25,

@@ -122,7 +122,15 @@ def _judge(
     outcome.messages = count / max(1, steps)
     if outcome.messages > _MESSAGES:
         outcome.problems.append(f"{outcome.messages:.2f} messages per step")
-    outcome.failed = len(ec.failures)
+    failures = ec.failures
+    names = {**described.apps, **described.servers}
+    odd = weather.damage.rebooted | weather.damage.odd
+    outcome.problems += [
+        f"a release failed: {failure}"
+        for failure in failures
+        if failure.released and names.get(failure.guid) not in odd
+    ]
+    outcome.failed = len(failures)
 
 
 def _later(weather: Weather, at: float, fault: Fault) -> threading.Thread:
