@@ -47,10 +47,10 @@ def attach(
         meta = found.store.meta()
         link.stay_seen(meta.release_after if meta else None)
         with Display(console) as display:
-            if not display.live:
-                console.print(resource_table(rows(found.records())))
-            display.add(found)
             try:
+                if not display.live:
+                    console.print(resource_table(rows(found.records())))
+                display.add(found)
                 _follow(link, patience)
             except (KeyboardInterrupt, WaitTimeout):
                 console.print(f"run {found.run_id} goes on; nepiq attach {found.run_id}")

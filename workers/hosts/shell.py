@@ -395,7 +395,8 @@ class ShellHost(Asking):
         Raises:
             FencedError: the run has ended on this host.
         """
-        self._bring("restore", self.token, self.exp_id, f"{mode:o}", bearing=True)
+        # It bears no mark: while it holds the lock of .nepiq, a release waits for it.
+        self._bring("restore", self.token, self.exp_id, f"{mode:o}", bearing=False)
 
     def dismantle(self, *, remove: bool = False) -> None:
         """End everything of the run on this host and forbid more; see :meth:`Host.dismantle`."""
