@@ -20,6 +20,7 @@ from .model.description import Description
 from .model.lifecycle import State
 from .model.spec import Spec
 from .numbering import ReservedGuids
+from .ownership import uninterrupted
 from .turns import Turn, survive_forks
 
 if TYPE_CHECKING:
@@ -79,12 +80,12 @@ class Live(Mirror):
         return self._linked()
 
     def _create(self) -> None:
-        with Access(self.settings).kept() as access, contact():
+        with Access(self.settings).kept() as access, contact(), uninterrupted():
+            # An interrupt between these would leave a run that nobody owns.
             run = access.stack.create_run(self._description.exp_id, self.release_after)
-        link = Link(access, run)
-        with self.turn:
-            self._link = link
+            self._link = link = Link(access, run)
             self._created()
+        with self.turn:
             announce(run.run_id, access.settings)
             # Whoever attaches and registers must count on from here.
             self._number_from(run).reserve()

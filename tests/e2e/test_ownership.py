@@ -129,6 +129,31 @@ def test_nepiq_run_passes_signals_on(installation: Installation, number: signal.
     assert_released(installation, name)
 
 
+def test_ctrl_c_in_the_moment_in_which_the_run_is_made(installation: Installation) -> None:
+    script = installation.script(
+        """
+        import os, signal, time
+        from nepiq.controller.engine.stack import Stack
+
+        made = Stack.create_run
+
+        def interrupted(*args):
+            run = made(*args)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)  # in which Python calls the handler
+            return run
+
+        Stack.create_run = interrupted
+        ec = ExperimentController("interrupted")
+        ec.register_resource("nepiq::Null")
+        ec.deploy()
+        """
+    )
+    done = installation.python(script).ended()
+    assert done.code in (130, -2), done.err
+    assert_released(installation, "interrupted")
+
+
 def test_ctrl_c_while_a_large_experiment_is_being_deployed(installation: Installation) -> None:
     script = installation.script(
         """
