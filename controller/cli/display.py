@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterable
@@ -55,7 +56,8 @@ class RunView(threading.Thread):
     def end(self) -> None:
         """Take what has happened so far, and return."""
         self._over.set()
-        self.join()
+        with contextlib.suppress(RuntimeError):  # an interrupt came before it was started
+            self.join()
 
     def _follow(self) -> None:
         follower = Follower(self.watched)

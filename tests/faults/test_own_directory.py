@@ -40,7 +40,12 @@ def carry_out(
     wait = "until [ -e ~/act ]; do sleep 0.05; done"
     ender, stopped, released = apps = [
         ec.register_resource(
-            APPLICATION, command=f"{wait}; {deed}; {then}", okExitCodes="any", connectedTo=node
+            APPLICATION,
+            command=f"echo up; {wait}; {deed}; {then}",
+            # Until it runs, its supervisor needs a file that the others remove.
+            startedWhen="output:up",
+            okExitCodes="any",
+            connectedTo=node,
         )
         for then in ("sleep 1; exit 3", "exec sleep 300", "exec sleep 300")
     ]
