@@ -140,7 +140,9 @@ def test_a_lost_message_is_sent_again(stand: Stand) -> None:
         stand.workers[0].ended()
         stand.pretend_worker()
         ec.deploy()
-        assert stand.drop_messages("nepiq") == 1
+        # The first worker may stop between a commit and the acknowledgement of its message,
+        # which then goes back into the queue.
+        assert stand.drop_messages("nepiq") >= 1
         stand.start_worker("second")
         assert ec.wait_started(second, timeout=30.0)
 
