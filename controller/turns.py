@@ -12,8 +12,11 @@ Nobody holds either while waiting for a state, a step, a worker, a file or a cal
 
 from __future__ import annotations
 
+import _imp
+import importlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -61,6 +64,7 @@ class Forked(Protocol):
         ...
 
 
+_bootstrap = getattr(importlib, "_bootstrap", None)
 _guard = threading.RLock()
 _kept: WeakSet[Forked] = WeakSet()
 _held: list[AbstractContextManager[object]] = []
@@ -72,18 +76,48 @@ def survive_forks(shared: Forked) -> None:
         _kept.add(shared)
 
 
+#: Seconds that a fork waits at most for imports of other threads.
+_IMPORT_SECONDS = 2.0
+
+
 def _before() -> None:
     _guard.acquire()
     for shared in list(_kept):
         lock = shared.lock
         lock.__enter__()
         _held.append(lock)
+    # Last: who holds one of these may import.
+    _hold_imports()
 
 
 def _after() -> None:
+    _imp.release_lock()
     while _held:
         _held.pop().__exit__(None, None, None)
     _guard.release()
+
+
+def _hold_imports() -> None:
+    """Take the import lock at a moment when no other thread imports.
+
+    A child would wait for ever for the lock of a module that another thread of its parent was
+    importing: Python does not reset these locks in a child.
+    """
+    end = time.monotonic() + _IMPORT_SECONDS
+    while True:
+        # Without it no thread gets the lock of a module.
+        _imp.acquire_lock()
+        if not _others_import() or time.monotonic() > end:
+            return
+        _imp.release_lock()
+        time.sleep(0.001)
+
+
+def _others_import() -> bool:
+    """Return True if another thread holds the lock of a module (internals of importlib)."""
+    references = list(getattr(_bootstrap, "_module_locks", {}).values())
+    owners = {getattr(reference(), "owner", None) for reference in references}
+    return bool(owners - {None, threading.get_ident()})
 
 
 def _in_child() -> None:

@@ -145,7 +145,7 @@ def test_cleaning_the_home_spares_what_runs(stand: Stand, host: Host) -> None:
             made = ec.register_resource("linux::Node", hostname=host.name, cleanHome=True)
             ec.deploy()
             assert ec.wait_started(made, timeout="30s")
-        assert other.state(app) is ResourceState.STARTED
+        assert other.state(app) is ResourceState.STARTED, other.failures
         assert host.bearers(f"{other.run_id}.")
 
 

@@ -1490,7 +1490,8 @@ clean() (
     everything
     name_all ''
     groups=''
-    [ "$2" != 0 ] && ! remain || exit
+    [ "$2" != 0 ] && gone || exit
+    for item in $dirs; do ! leader "$item" || exit 1; done
     abandoned '' ''
     # Who follows it shall not make it anew.
     cd "$base" && { [ -e "$ended" ] || true >"$ended.cleaned"; }

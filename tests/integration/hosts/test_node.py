@@ -200,3 +200,13 @@ def test_what_a_run_leaves(rig: Rig) -> None:
     until((rig.run_dir(5) / ".told").exists)
     rig.host(1).dismantle()
     assert rig.host(5).read("stdout") == b"kept\n"
+
+
+def test_a_process_that_executes_programs_all_the_time_keeps_its_directory(rig: Rig) -> None:
+    # At the moment of an exec its environment, and with it its mark, cannot be read.
+    run_id = f"earlier-{rig.run_id}"
+    rig.host(1, run_id=run_id).prepare()
+    rig.host(5, run_id=run_id).supervise("echo 'exec sh ./again' >again; exec sh ./again")
+    for _ in range(20):
+        rig.prepare(clean_home=True)
+    assert (rig.home / ".nepiq" / run_id).exists()
