@@ -20,7 +20,7 @@ from redis.retry import Retry
 from ..errors import RedisUnreachable
 from ..model.lifecycle import State
 from ..settings import Settings
-from ..urls import shown_url
+from ..settings import shown_url
 from . import events, queues
 from .contact import refusal
 from .presence import WorkerInfo, workers

@@ -23,7 +23,7 @@ from kombu.messaging import Producer
 from kombu.transport import TRANSPORT_ALIASES
 
 from ..errors import InvalidValue
-from ..urls import HINT, shown_url
+from ..settings import URL_HINT, shown_url
 from . import queues
 from .homes import Homes
 from .store.calls import Due
@@ -82,7 +82,7 @@ def connection(url: str) -> Connection:
     except (TypeError, ValueError):
         # Their texts have parts of the URL, and so may the traceback.
         raise InvalidValue(
-            f"broker URL {shown_url(url)!r} has options that Celery does not take", hint=HINT
+            f"broker URL {shown_url(url)!r} has options that Celery does not take", hint=URL_HINT
         ) from None
 
 

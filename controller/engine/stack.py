@@ -20,7 +20,7 @@ from redis.retry import Retry
 from .. import errors
 from ..settings import Settings
 from ..text import quoted
-from ..urls import HINT, check_url, shown_url
+from ..settings import URL_HINT, check_url, shown_url
 from . import lost
 from .homes import Homes
 from .orchestration import Run
@@ -137,7 +137,7 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
     except (ValueError, TypeError):
         # Their texts have parts of the URL, and so may the traceback.
         raise errors.InvalidValue(
-            f"Redis URL {shown_url(url)!r} has options that redis-py does not take", hint=HINT
+            f"Redis URL {shown_url(url)!r} has options that redis-py does not take", hint=URL_HINT
         ) from None
     # The first contact is given up by time, not by a number of tries.
     probe = redis.Redis.from_url(

@@ -16,7 +16,7 @@ from tests.stand import until
 from nepiq.controller.engine.stack import broker_url
 from nepiq.controller.errors import InvalidValue
 from nepiq.controller.settings import Settings
-from nepiq.controller.urls import shown_url
+from nepiq.controller.settings import shown_url
 
 pytestmark = [
     pytest.mark.needs("redis-server", "openssl", "flock", "setsid"),

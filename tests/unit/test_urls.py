@@ -18,7 +18,7 @@ from nepiq.controller.engine.publisher import connection
 from nepiq.controller.engine.stack import Stack, broker_url, connect
 from nepiq.controller.errors import InvalidValue, NepiqError
 from nepiq.controller.settings import Settings
-from nepiq.controller.urls import check_url, shown_url
+from nepiq.controller.settings import check_url, shown_url
 
 #: A piece of each password, in between whatever else it has; hosts are shown in small letters.
 MARK = "zqx7"

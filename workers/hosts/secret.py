@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...controller.model.values import SecretReference
 from ...controller.settings import machine_name
-from ...controller.urls import shown_url
+from ...controller.settings import shown_url
 
 _LONGEST = 4096  # bytes of a line that a shell is given; no password is longer
 
