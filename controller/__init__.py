@@ -11,8 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .campaign import ExperimentRunner as ExperimentRunner
+    from .campaign.runner import ExperimentRunner as ExperimentRunner
+    from .description.topology.topology import Topology as Topology
+    from .description.topology.topology import TopologyType as TopologyType
     from .engine import RunInfo as RunInfo
+    from .engine.transfer.listing import RunFile as RunFile
     from .errors import CampaignError as CampaignError
     from .errors import CommandError as CommandError
     from .errors import ConditionCycle as ConditionCycle
@@ -37,10 +40,12 @@ if TYPE_CHECKING:
     from .errors import UnknownRun as UnknownRun
     from .errors import UnknownType as UnknownType
     from .errors import WaitTimeout as WaitTimeout
-    from .experiment import ECState as ECState
-    from .experiment import ExperimentController as ExperimentController
-    from .inspecting import FailureLevel as FailureLevel
-    from .inspecting import ResourceView as ResourceView
+    from .experiment.controller import ECState as ECState
+    from .experiment.controller import ExperimentController as ExperimentController
+    from .experiment.inspecting import FailureLevel as FailureLevel
+    from .experiment.inspecting import ResourceView as ResourceView
+    from .experiment.scheduling import Task as Task
+    from .experiment.scheduling import TaskStatus as TaskStatus
     from .model import Attribute as Attribute
     from .model import Connection as Connection
     from .model import Context as Context
@@ -58,21 +63,16 @@ if TYPE_CHECKING:
     from .model import Retry as Retry
     from .model import Trace as Trace
     from .model import TraceAttr as TraceAttr
-    from .model.topology import Topology as Topology
-    from .model.topology import TopologyType as TopologyType
     from .nepi import Flags as Flags
     from .nepi import ResourceFactory as ResourceFactory
     from .nepi import ResourceState2str as ResourceState2str
     from .nepi import Types as Types
     from .reports.failures import Failure as Failure
-    from .reports.listing import RunFile as RunFile
-    from .reports.plot.picture import PFormats as PFormats
-    from .scheduling import Task as Task
-    from .scheduling import TaskStatus as TaskStatus
+    from .reports.graph.picture import PFormats as PFormats
     from .settings import Settings as Settings
 
 _HOMES = {
-    "campaign": ("ExperimentRunner",),
+    "campaign.runner": ("ExperimentRunner",),
     "engine": ("RunInfo",),
     "errors": (
         "CampaignError",
@@ -100,8 +100,8 @@ _HOMES = {
         "UnknownType",
         "WaitTimeout",
     ),
-    "experiment": ("ECState", "ExperimentController"),
-    "inspecting": ("FailureLevel", "ResourceView"),
+    "experiment.controller": ("ECState", "ExperimentController"),
+    "experiment.inspecting": ("FailureLevel", "ResourceView"),
     "model": (
         "Attribute",
         "Connection",
@@ -122,11 +122,11 @@ _HOMES = {
         "TraceAttr",
     ),
     "nepi": ("Flags", "ResourceFactory", "ResourceState2str", "Types"),
-    "model.topology": ("Topology", "TopologyType"),
+    "description.topology.topology": ("Topology", "TopologyType"),
     "reports.failures": ("Failure",),
-    "reports.listing": ("RunFile",),
-    "reports.plot.picture": ("PFormats",),
-    "scheduling": ("Task", "TaskStatus"),
+    "engine.transfer.listing": ("RunFile",),
+    "reports.graph.picture": ("PFormats",),
+    "experiment.scheduling": ("Task", "TaskStatus"),
     "settings": ("Settings",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

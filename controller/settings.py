@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from .errors import InvalidValue
+from .errors.text import quoted
 from .model.names import check_name
-from .text import quoted
 
 DEFAULT_SITE = "default"
 
@@ -209,7 +209,9 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[,\s]+", text) if word)
 
 
-# -- URLs of Redis: nothing of one that cannot be read is shown, as any part may be a password ------
+# -- URLs of Redis ------------------------------------------------------------------------------
+#
+# Nothing of a URL that cannot be read is shown, as any part of it may be a password.
 
 _SOCKETS = ("unix", "redis+socket", "nepiq+socket")
 _SCHEMES = ("redis", "rediss", *_SOCKETS)

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from nepiq.controller import ExperimentController
 from nepiq.controller.engine import Stack
-from nepiq.controller.engine.stack import connect
+from nepiq.controller.engine.backend import connect
 from nepiq.controller.engine.store import keys
 from nepiq.controller.settings import Settings
 

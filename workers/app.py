@@ -10,13 +10,13 @@ import sys
 
 from celery import Celery
 
-from ..controller.engine import queues
-from ..controller.engine.broker import make_app
-from ..controller.engine.stack import broker_url
+from ..controller.engine.backend import broker_url
+from ..controller.engine.messaging import queues
+from ..controller.engine.messaging.celery_app import make_app
 from ..controller.errors import InfrastructureError
 from ..controller.settings import Settings
-from . import logs
-from .bootsteps import NepiqStep
+from .process.bootsteps import NepiqStep
+from .runtime import json_logs
 
 
 def worker_app(settings: Settings) -> Celery:
@@ -37,9 +37,9 @@ def worker_app(settings: Settings) -> Celery:
     ]
     app = make_app(broker_url(settings.broker_url), served, name="nepiq.workers")
     app.set_current()
-    app.conf.include = ["nepiq.tasks.lifecycle", "nepiq.tasks.bytes"]
+    app.conf.include = ["nepiq.tasks.steps", "nepiq.tasks.transfer"]
     app.steps["worker"].add(NepiqStep)
-    (logs.use_json if settings.log_format == "json" else logs.use_text)()
+    (json_logs.use_json if settings.log_format == "json" else json_logs.use_text)()
     return app
 
 

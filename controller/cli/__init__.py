@@ -13,6 +13,6 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    from .app import run
+    from . import app
 
-    return run(sys.argv[1:] if arguments is None else arguments)
+    return app.main(sys.argv[1:] if arguments is None else arguments)

@@ -8,22 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
-from ..engine.contact import contact
+from ..engine.redis_errors import contact
 from ..errors import NepiqError
 from . import (
-    attaching,
-    cleaning,
+    attach,
+    clean,
     descriptions,
     doctor,
-    draining,
+    drain,
     files,
-    observing,
-    planning,
+    monitoring,
+    pictures,
+    plan,
     results,
-    running,
+    run,
     runs,
-    showing,
-    stack,
+    services,
     top,
 )
 from .console import complain
@@ -39,20 +39,20 @@ def _options(
     """Run network experiments described in Python, on workers near and far."""
     global _verbosity  # noqa: PLW0603 - asked for once, needed when an error ends the program
     _verbosity = verbose
-    running.set_verbosity(verbose)
+    run.set_verbosity(verbose)
 
 
 _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
-    ("run", running.run, "nepiq run examples/demo.py"),
+    ("run", run.run, "nepiq run examples/demo.py"),
     ("validate", descriptions.validate, "nepiq validate examples/hello.yaml"),
-    ("plan", planning.plan, "nepiq plan examples/hello.yaml"),
+    ("plan", plan.plan, "nepiq plan examples/hello.yaml"),
     ("convert", descriptions.convert, "nepiq convert old.xml new.yaml"),
     ("schema", descriptions.schema, "nepiq schema > nepiq.schema.json"),
     ("ls", runs.ls, "nepiq ls --json"),
     ("status", runs.status, "nepiq status last --timeline"),
-    ("attach", attaching.attach, "nepiq attach last --release"),
-    ("timeline", showing.timeline, "nepiq timeline last --html run.html"),
-    ("plot", showing.plot, "nepiq plot examples/demo.py -o demo.svg"),
+    ("attach", attach.attach, "nepiq attach last --release"),
+    ("timeline", pictures.timeline, "nepiq timeline last --html run.html"),
+    ("plot", pictures.plot, "nepiq plot examples/demo.py -o demo.svg"),
     ("why", runs.why, "nepiq why last client"),
     ("trace", results.trace, "nepiq trace last client stdout"),
     ("logs", files.logs, "nepiq logs last server client --follow"),
@@ -62,16 +62,16 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("results", results.results, "nepiq results last ./results"),
     ("release", runs.release, "nepiq release last"),
     ("forget", runs.forget, "nepiq forget last"),
-    ("up", stack.up, "nepiq up"),
-    ("down", stack.down, "nepiq down"),
-    ("worker", stack.worker, "nepiq worker --site lab2 --concurrency 16"),
+    ("up", services.up, "nepiq up"),
+    ("down", services.down, "nepiq down"),
+    ("worker", services.worker, "nepiq worker --site lab2 --concurrency 16"),
     ("top", top.top, "nepiq top"),
-    ("metrics", observing.metrics, "nepiq metrics --listen 127.0.0.1:9108"),
-    ("flower", observing.flower, "nepiq flower --listen 127.0.0.1:5555"),
-    ("drain", draining.drain, "nepiq drain lab2-1 --timeout 5m"),
-    ("clean", cleaning.clean, "nepiq clean user@host-1 localhost --dry-run"),
+    ("metrics", monitoring.metrics, "nepiq metrics --listen 127.0.0.1:9108"),
+    ("flower", monitoring.flower, "nepiq flower --listen 127.0.0.1:5555"),
+    ("drain", drain.drain, "nepiq drain lab2-1 --timeout 5m"),
+    ("clean", clean.clean, "nepiq clean user@host-1 localhost --dry-run"),
     ("doctor", doctor.doctor, "nepiq doctor"),
-    ("version", stack.version, "nepiq version"),
+    ("version", services.version, "nepiq version"),
 )
 #: Verbs that hand what follows their first argument to somebody else, unread.
 _PASSING = {"run", "plan", "worker", "flower"}
@@ -93,7 +93,7 @@ def make_app() -> typer.Typer:
     return app
 
 
-def run(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Carry out a command line; return its exit code."""
     try:
         with contact():

@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import DocumentError, NepiqError
+from ..errors.text import escaped_in_json, harmless, one_line
 from ..reports.tables import Row
 from ..reports.words import duration
-from ..text import escaped_in_json, harmless, one_line
 
 #: Colours of states, as everywhere in the command line. NO_COLOR is obeyed by rich.
 COLOURS = {

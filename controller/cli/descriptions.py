@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import DescriptionError, NepiqError
-from ..keeping import describe, save_description, schema_of_descriptions
+from ..experiment.keeping import describe, save_description, schema_of_descriptions
 from ..reports.words import plural
 from .console import complain, print_json, say
 

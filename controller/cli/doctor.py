@@ -12,16 +12,17 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import embedded
-from ..access import Access
-from ..engine import WorkerInfo, clock, queues
-from ..engine.contact import contact
+from ..engine import WorkerInfo, redis_clock
+from ..engine.messaging import queues
+from ..engine.redis_errors import contact
 from ..errors import NepiqError
-from ..reports.overdue import Overdue, overdue, shown
+from ..experiment.connect import Access
+from ..monitoring.overdue import Overdue, overdue, shown
 from ..reports.words import duration, plural, size, some
+from ..services import embedded
 from ..settings import Settings
 from .console import print_json, tell
-from .stack import wait_for_worker
+from .services import wait_for_worker
 
 _NEEDED_TOOLS = ("sh", "flock", "setsid", "base64", "tail")
 _IDLE_DAYS = 7
@@ -116,7 +117,7 @@ def _embedded(access: Access) -> Finding:
 
 
 def _redis(access: Access) -> Finding:
-    from ..engine.overview import facts_of
+    from ..engine.installation import facts_of
 
     began = time.monotonic()
     info: Any = access.stack.redis.info()
@@ -149,9 +150,13 @@ def _broker(access: Access) -> Finding:
 
 
 def _clock(access: Access) -> Finding:
-    ahead = clock.ahead_of(access.stack.redis)
+    ahead = redis_clock.ahead_of(access.stack.redis)
     told = f"this machine is {_place(ahead)}"
-    fix = "" if abs(ahead) < clock.TOLERATED else "start a time service (chrony, systemd-timesyncd)"
+    fix = (
+        ""
+        if abs(ahead) < redis_clock.TOLERATED
+        else "start a time service (chrony, systemd-timesyncd)"
+    )
     return Finding("clock", ok=not fix, told=told, fix=fix)
 
 
@@ -162,7 +167,7 @@ def _workers(access: Access) -> Finding:
         gone = f"; gone: {some([worker.name for worker in found])}" if found else ""
         return Finding("workers", ok=False, told="there is none" + gone, fix="nepiq worker")
     told = some([_worker(info) for info in alive], 10)
-    wrong = [info for info in alive if info.paused or abs(info.ahead) > clock.TOLERATED]
+    wrong = [info for info in alive if info.paused or abs(info.ahead) > redis_clock.TOLERATED]
     if wrong:
         fix = f"start a time service on {some(sorted({info.machine for info in wrong}))}"
         return Finding("workers", ok=False, told=told, fix=fix)
@@ -183,7 +188,7 @@ def _worker(info: WorkerInfo) -> str:
         words.append(f"draining, {plural(info.running, 'step')} to finish")
     if info.paused:
         words.append("takes no steps")
-    if abs(info.ahead) > clock.TOLERATED:
+    if abs(info.ahead) > redis_clock.TOLERATED:
         words.append(f"clock {_place(info.ahead)}")
     return f"{info.name} ({'; '.join(words)})"
 

@@ -14,14 +14,14 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
-from .. import exchange
-from ..access import Access
-from ..logs import logs as lines_of
-from ..reports.listing import LIMIT
-from ..reports.outputs import Outputs, printable
+from ..engine.transfer.listing import LIMIT
+from ..engine.transfer.outputs import Outputs, printable
+from ..errors.text import one_line
+from ..experiment import files as transfers
+from ..experiment.connect import Access
+from ..experiment.logs import logs as lines_of
+from ..experiment.unpacking import told
 from ..reports.words import clock, size
-from ..text import one_line
-from ..unpacking import told
 from .console import Talk, simple_table
 from .runs import AsJson, ResourceName, RunName, find_record
 
@@ -48,7 +48,7 @@ def upload(
         labels, file, path = _parted(words, {record.label for record in found.records()})
         guids = [find_record(found, label).guid for label in labels]
         with _bar(file.name) as progress:
-            skipped = exchange.upload(found, guids, file, path, progress)
+            skipped = transfers.upload(found, guids, file, path, progress)
         _left_out(skipped)
     finally:
         access.close()
@@ -92,7 +92,7 @@ def download(
         found = access.stack.run(run)
         record = find_record(found, resource)
         with _bar(name) as progress:
-            arrived = exchange.download(found, record.guid, name, output, progress)
+            arrived = transfers.download(found, record.guid, name, output, progress)
         _left_out(arrived.skipped)
     finally:
         access.close()

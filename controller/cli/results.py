@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from ..access import Access
 from ..engine import Run
+from ..engine.transfer.outputs import Outputs
 from ..errors import HostError
-from ..reports.outputs import Outputs
+from ..errors.text import harmless
+from ..experiment.connect import Access
 from ..reports.results import Saved, collect
 from ..reports.words import plural, size
-from ..text import harmless
 from .console import say
 from .runs import ResourceName, RunName, find_record
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..access import Access
 from ..errors import UnknownResource
-from ..link import Link
-from ..model.timing import seconds
+from ..experiment.connect import Access
+from ..experiment.link import Link
+from ..model.durations import seconds
 from ..reports.failures import failures
 from ..reports.history import history
 from ..reports.tables import rows, summary

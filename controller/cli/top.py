@@ -17,8 +17,8 @@ from .runs import AsJson, reading
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..engine.overview import ActiveRun, Observer, Overview
-    from ..engine.presence import WorkerInfo
+    from ..engine.installation import ActiveRun, Observer, Overview
+    from ..engine.membership import WorkerInfo
 
 LATE = 2.0
 """Seconds from which an alarm counts as overdue: the sweeper looks once a second."""
@@ -37,7 +37,7 @@ def top(
     Where there is no terminal, and with --json, it is printed once.
     """
     with reading() as access:
-        from ..engine.overview import Observer
+        from ..engine.installation import Observer
 
         observer = Observer(access.settings)
         try:
@@ -128,7 +128,7 @@ def _workers(overview: Overview) -> RenderableType:
 
 
 def _sites(worker: WorkerInfo) -> list[str]:
-    from ..engine import queues
+    from ..engine.messaging import queues
 
     return sorted({site for site in map(queues.site_of, worker.queues) if site})
 

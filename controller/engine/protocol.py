@@ -12,8 +12,8 @@ from typing import Any
 from redis import Redis
 
 from .. import errors
-from . import room
-from .presence import ALIVE
+from . import redis_memory
+from .membership import ALIVE
 from .store import keys
 
 PROTOCOL = 1
@@ -25,7 +25,7 @@ PROTOCOL = 1
 # that speak another one. In one go, so that of several that come at once the first is seen. A full
 # Redis does not refuse it: whoever asks may want to free something.
 _AGREE = (
-    room.UNREFUSED
+    redis_memory.UNREFUSED
     + """
 local mine, now = tonumber(ARGV[1]), redis.call('TIME')
 now = now[1] + now[2] / 1e6

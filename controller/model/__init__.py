@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from .actions import perform as perform
     from .attributes import Attribute as Attribute
     from .attributes import Flag as Flag
-    from .conditions import Condition as Condition
     from .connections import ANY as ANY
     from .connections import Connection as Connection
-    from .description import Description as Description
+    from .durations import Deadline as Deadline
+    from .durations import seconds as seconds
     from .hooks import Later as Later
     from .hooks import Retry as Retry
     from .host import NO_HOST as NO_HOST
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from .login import Login as Login
     from .resource import Placement as Placement
     from .resource import ResourceManager as ResourceManager
-    from .timing import Deadline as Deadline
-    from .timing import seconds as seconds
     from .traces import Trace as Trace
     from .traces import TraceAttr as TraceAttr
     from .values import AbsolutePath as AbsolutePath
@@ -52,15 +50,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "actions": ("Outcome", "perform"),
     "attributes": ("Attribute", "Flag"),
-    "conditions": ("Condition",),
     "connections": ("ANY", "Connection"),
-    "description": ("Description",),
     "hooks": ("Later", "Retry"),
     "host": ("NO_HOST", "Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
     "login": ("Login",),
     "resource": ("Placement", "ResourceManager"),
-    "timing": ("Deadline", "seconds"),
+    "durations": ("Deadline", "seconds"),
     "traces": ("Trace", "TraceAttr"),
     "values": (
         "AbsolutePath",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Cancelled, DeadlineError, FencedError, InvalidValue, UnknownAttribute
-from ..text import quoted
+from ..errors.text import quoted
 from .hooks import Hook, Later
 from .host import Context, Launch
 from .lifecycle import DEPLOYMENT, MOVES, Action, State

@@ -8,7 +8,7 @@ from enum import Flag as _Flag
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from ..errors import InvalidValue, NotAllowed
-from ..text import quoted
+from ..errors.text import quoted
 from .values import Parsed
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..errors import InvalidValue
+from .durations import seconds
 from .lifecycle import Action, State
-from .timing import seconds
 
 
 class Later:

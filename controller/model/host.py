@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from ..errors import NoHostError, NotAllowed
 
 if TYPE_CHECKING:
+    from .durations import Deadline
     from .resource import ResourceManager
-    from .timing import Deadline
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from ..errors import IllegalMove, InvalidValue
-from ..text import quoted
+from ..errors.text import quoted
 
 _E = TypeVar("_E", bound=Enum)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..errors import InvalidValue
-from ..text import is_decimal, quoted
+from ..errors.text import is_decimal, quoted
 
 #: Seconds that connecting to a machine may take, its login included.
 CONNECT_TIMEOUT = 10.0

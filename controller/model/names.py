@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import InvalidValue
-from ..text import quoted
+from ..errors.text import quoted
 
 #: Longest name, in characters; with it a path component stays below any file system's limit.
 LONGEST = 63

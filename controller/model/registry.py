@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClassNotImportable, InvalidValue, UnknownType
-from ..text import quoted
+from ..errors.text import quoted
 
 if TYPE_CHECKING:
     from .resource import ResourceManager

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from ..errors import InvalidValue
-from ..text import LONGEST_VALUE, is_decimal, one_line, quoted
+from ..errors.text import LONGEST_VALUE, is_decimal, one_line, quoted
+from .durations import seconds
 from .names import check_name
-from .timing import seconds
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -40,7 +40,7 @@ class Duration(float):
 
     @classmethod
     def parse(cls, value: Any) -> Duration:
-        """Read a duration as :func:`~nepiq.controller.model.timing.seconds` does."""
+        """Read a duration as :func:`~nepiq.controller.model.durations.seconds` does."""
         try:
             return cls(seconds(value))
         except InvalidValue as error:

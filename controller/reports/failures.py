@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..text import LONGEST_MESSAGE, one_line
+from ..errors.text import LONGEST_MESSAGE, one_line
 
 if TYPE_CHECKING:
     from ..engine.store.records import ResourceRecord

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape as _escape
 from typing import TYPE_CHECKING, Any
 
-from ..text import harmless
-from .plot.style import STATES
+from ..errors.text import harmless
+from .graph.style import STATES
 from .tables import Row, rows, summary
 from .words import duration, plural
 

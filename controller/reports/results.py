@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.regular import open_to_write, require_regular
+from ..engine.transfer.outputs import Outputs, has_started
+from ..engine.transfer.regular_files import open_to_write, require_regular
 from ..errors import FileMissing, NepiqError
 from .history import history
-from .outputs import Outputs, has_started
 
 if TYPE_CHECKING:
     from ..engine import Run

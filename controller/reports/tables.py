@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..text import LONGEST_MESSAGE, one_line
+from ..errors.text import LONGEST_MESSAGE, one_line
 
 if TYPE_CHECKING:
     from ..engine.store.records import ResourceRecord

@@ -9,15 +9,15 @@ from __future__ import annotations
 CATALOGUE = {
     "linux::Application": "linux.application:Application",
     "linux::Node": "linux.node:Node",
-    "nepiq::Collector": "collector:Collector",
-    "nepiq::Null": "null:Null",
-    "nepiq::Sleep": "null:Sleep",
+    "nepiq::Collector": "nepiq.collector:Collector",
+    "nepiq::Null": "nepiq.null:Null",
+    "nepiq::Sleep": "nepiq.null:Sleep",
 }
 
 #: Those that nobody registers by name; they are a means of ``ec.schedule``.
 INTERNAL = {
-    "nepiq::Callback": "callback:Callback",
-    "nepiq::Clock": "callback:Clock",
+    "nepiq::Callback": "nepiq.callback:Callback",
+    "nepiq::Clock": "nepiq.callback:Clock",
 }
 
 #: Other names, mostly those of NEPI's older scripts.

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.stand import until
 
-from nepiq.controller import embedded
+from nepiq.controller.services import embedded
 from nepiq.controller.settings import Settings
 
 HEAD = """

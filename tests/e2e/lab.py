@@ -6,9 +6,7 @@ from typing import Any
 
 from tests.e2e.installation import Installation
 
-from nepiq.controller import (
-    ExperimentController,
-)
+from nepiq.controller import ExperimentController
 
 
 class Lab:

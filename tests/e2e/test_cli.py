@@ -355,7 +355,7 @@ def test_waiting_outlives_a_restart_of_redis(tmp_path: Path) -> None:
 def test_wait_says_that_workers_have_gone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nepiq.controller import waiting
+    from nepiq.controller.experiment import waiting
 
     monkeypatch.setattr(waiting, "SILENCE", 0.5)
     with Stand(tmp_path) as stand:

@@ -12,8 +12,9 @@ import pytest
 from tests.e2e.installation import Installation, alive
 from tests.stand import until
 
-from nepiq.controller import ExperimentController, embedded, servers
-from nepiq.controller.embedded import Place
+from nepiq.controller import ExperimentController
+from nepiq.controller.services import embedded, servers
+from nepiq.controller.services.embedded import Place
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.installation import Installation, Process, alive
 from tests.stand import bearers, until
 
-from nepiq.controller.embedded import Place
+from nepiq.controller.services.embedded import Place
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(240)]
 

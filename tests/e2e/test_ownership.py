@@ -133,7 +133,7 @@ def test_ctrl_c_in_the_moment_in_which_the_run_is_made(installation: Installatio
     script = installation.script(
         """
         import os, signal, time
-        from nepiq.controller.engine.stack import Stack
+        from nepiq.controller.engine.backend import Stack
 
         made = Stack.create_run
 

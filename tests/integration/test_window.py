@@ -12,8 +12,16 @@ from redis import Redis
 from tests.integration.conftest import RUN_ID, RedisServer
 from tests.stand import until
 
-from nepiq.controller.engine import window
-from nepiq.controller.engine.window import DATA, END, WINDOW, Pulse, Receiver, Sender, Ways
+from nepiq.controller.engine.transfer import flow_control
+from nepiq.controller.engine.transfer.flow_control import (
+    DATA,
+    END,
+    WINDOW,
+    Pulse,
+    Receiver,
+    Sender,
+    Ways,
+)
 from nepiq.controller.errors import TransferSilent
 
 COUNT = 200
@@ -155,8 +163,8 @@ def test_a_receiver_that_stops_reading_holds_the_sender_back(pair: Pair) -> None
 def test_the_other_side_is_silent(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch, appears: bool
 ) -> None:
-    monkeypatch.setattr(window, "SILENCE", 1.5)
-    monkeypatch.setattr(window, "PATIENCE", 2.0)
+    monkeypatch.setattr(flow_control, "SILENCE", 1.5)
+    monkeypatch.setattr(flow_control, "PATIENCE", 2.0)
     ways = Ways(RUN_ID, "t")
     if appears:
         redis_client.set(ways.worker, "7")

@@ -14,8 +14,8 @@ import pytest
 from redis import Redis
 from tests.stand import Stand, Worker, until
 
-from nepiq.controller.engine.publisher import task_message
-from nepiq.controller.engine.stack import connect
+from nepiq.controller.engine.backend import connect
+from nepiq.controller.engine.messaging.publisher import task_message
 from nepiq.controller.engine.store.records import ResourceSpec
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
@@ -251,7 +251,7 @@ def test_nor_because_of_a_record(stand: Stand, tmp_path: Path) -> None:
     calls = [
         {"function": "bait_module:run", "args": [], "kwargs": {}},
         {"function": "os:system", "args": [f"touch {bait}"], "kwargs": {}},
-        {"function": "nepiq.workers.callbacks:json.loads", "args": ["1"], "kwargs": {}},
+        {"function": "nepiq.workers.execution.callbacks:json.loads", "args": ["1"], "kwargs": {}},
         {"function": "tests.security.calls:os.system", "args": [f"touch {bait}"], "kwargs": {}},
         {"function": "tests.security.calls:Path", "args": ["x"], "kwargs": {}},
         {"method": "_leave", "args": [], "kwargs": {}},

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-GUARDIAN = [sys.executable, "-m", "nepiq.controller.guardian"]
+GUARDIAN = [sys.executable, "-m", "nepiq.controller.services.restarter"]
 ORPHAN = """
 import os
-from nepiq.controller.guardian import die_with_parent
+from nepiq.controller.services.restarter import die_with_parent
 die_with_parent(os.getppid() + {off})
 print("goes on")
 """

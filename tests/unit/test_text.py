@@ -12,12 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController, errors
-from nepiq.controller.engine.transfer import told_again
+from nepiq.controller.engine.transfer.client import told_again
+from nepiq.controller.errors.text import harmless, last_lines, one_line, quoted
+from nepiq.controller.experiment.waiting import raised
 from nepiq.controller.model.attributes import Attribute
-from nepiq.controller.model.timing import seconds
+from nepiq.controller.model.durations import seconds
 from nepiq.controller.model.values import Duration, Environment, ExitCodes, Readiness, shell_words
-from nepiq.controller.text import harmless, last_lines, one_line, quoted
-from nepiq.controller.waiting import raised
 
 #: Clears the screen, renames the window, begins a line, goes back, turns the direction.
 EVIL = "\x1b[2J\x1b]0;owned\x07\nnepiq: done\r\x9b31m\x7f\u202egnp.exe\u2066\u2028x\udcff"

@@ -13,12 +13,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController
-from nepiq.controller.engine.overview import Observer
-from nepiq.controller.engine.publisher import connection
-from nepiq.controller.engine.stack import Stack, broker_url, connect
+from nepiq.controller.engine.backend import Stack, broker_url, connect
+from nepiq.controller.engine.installation import Observer
+from nepiq.controller.engine.messaging.publisher import connection
 from nepiq.controller.errors import InvalidValue, NepiqError
-from nepiq.controller.settings import Settings
-from nepiq.controller.settings import check_url, shown_url
+from nepiq.controller.settings import Settings, check_url, shown_url
 
 #: A piece of each password, in between whatever else it has; hosts are shown in small letters.
 MARK = "zqx7"

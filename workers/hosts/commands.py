@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from shlex import quote
 
 from ...controller.errors import InvalidValue
+from ...controller.errors.text import quoted
 from ...controller.model.host import Facts
-from ...controller.text import quoted
-from .answers import whole
+from ..sessions.answers import whole
 
 #: Linux takes 128 kB in one argument of a program (execve(2), MAX_ARG_STRLEN); this leaves room
 #: for what is put around a quoted command.

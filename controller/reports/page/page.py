@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...text import harmless
+from ...errors.text import harmless
 from ..files import write
 from ..history import history
 from .story import KINDS, Story

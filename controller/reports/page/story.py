@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...text import harmless
+from ...errors.text import harmless
 from ..tables import note
 from ..timeline import Span, last_states, spans
 

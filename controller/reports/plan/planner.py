@@ -11,16 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...description.conditions import Condition
+from ...description.description import Description
 from ...errors import FencedError
-from ...fakes import Call, FakeHost
 from ...model.actions import perform
-from ...model.conditions import Condition
-from ...model.description import Description
+from ...model.durations import Deadline
 from ...model.host import NO_HOST, Context
 from ...model.lifecycle import Action
 from ...model.login import Login
 from ...model.resource import ResourceManager
-from ...model.timing import Deadline
+from ...testing.fakes import Call, FakeHost
 from ..words import duration, some
 
 #: What stands for the id of a run that does not exist yet.

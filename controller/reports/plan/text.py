@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...fakes import Call
+from ...testing.fakes import Call
 from ..words import duration, plural, size
 from .planner import PlannedDeployment, PlannedStep
 

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from ...errors import CommandError, HostError, InvalidValue
+from ...errors.text import last_lines
 from ...model import Context
-from ...text import last_lines
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:-]*", re.ASCII)
 

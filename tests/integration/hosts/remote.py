@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tests.testbed import Host, Testbed
 
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.login import Login
-from nepiq.controller.model.timing import Deadline
 from nepiq.workers.hosts import SessionPool, ShellHost
-from nepiq.workers.hosts.ssh import Connection, SshSession
-from nepiq.workers.hosts.ssh.wire import Wire
+from nepiq.workers.sessions.ssh import Connection, SshSession
+from nepiq.workers.sessions.ssh.transport import Wire
 
 from .rig import until
 

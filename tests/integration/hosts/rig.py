@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nepiq.controller.model.timing import Deadline
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.values import SecretReference
 from nepiq.workers.hosts import LocalSession, Session, ShellHost
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nepiq.controller.errors import DeadlineError, FencedError, HostError
-from nepiq.controller.model.timing import Deadline
+from nepiq.controller.model.durations import Deadline
 from nepiq.workers.hosts import Session
 
 from .rig import Rig, alive, commands_below, until

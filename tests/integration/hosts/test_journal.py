@@ -186,7 +186,7 @@ def test_an_exit_that_the_journal_missed(rig: Rig, watch: Watch) -> None:
 
 
 def test_supervisor_killed(rig: Rig, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nepiq.workers.hosts.journal.PERIOD", 0.4)
+    monkeypatch.setattr("nepiq.workers.hosts.exit_journal.PERIOD", 0.4)
     rig.host(5).supervise("exec sleep 60")
     rig.host(6).supervise("exec sleep 60")
     watcher = watch()
@@ -268,7 +268,7 @@ def members(group: int) -> list[int]:
 
 
 def test_a_directory_that_is_gone(rig: Rig, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nepiq.workers.hosts.journal.PERIOD", 0.4)
+    monkeypatch.setattr("nepiq.workers.hosts.exit_journal.PERIOD", 0.4)
     watcher = watch(node=2)
     until(lambda: watcher.error)
     assert isinstance(watcher.error, FencedError)

@@ -13,8 +13,8 @@ from typing import cast
 import pytest
 
 from nepiq.controller.errors import Cancelled, DeadlineError, HostError
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.host import LineChannel
-from nepiq.controller.model.timing import Deadline
 from nepiq.workers.hosts import LocalSession, Session
 
 from .remote import Remote

@@ -95,7 +95,7 @@ def rig(rig_of: RigOf) -> Rig:
 @pytest.fixture
 def tended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tended]:
     """What the worker's watch of the node hears."""
-    monkeypatch.setattr("nepiq.workers.hosts.journal.PERIOD", 0.3)
+    monkeypatch.setattr("nepiq.workers.hosts.exit_journal.PERIOD", 0.3)
     made = Tended(rig)
     yield made
     made.close()

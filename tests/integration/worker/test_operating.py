@@ -12,7 +12,7 @@ from tests.stand import Stand, until
 
 from nepiq.controller.engine.store import keys
 from nepiq.controller.errors import NotAllowed, UnknownRun
-from nepiq.controller.reports.overdue import overdue
+from nepiq.controller.monitoring.overdue import overdue
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(60)]
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 from redis import ConnectionError as NoConnection
 
-from nepiq.controller.engine import homes
-from nepiq.controller.engine.homes import AT_HOME, Homes
-from nepiq.controller.engine.presence import WorkerInfo
+from nepiq.controller.engine.membership import WorkerInfo
+from nepiq.controller.engine.messaging import affinity
+from nepiq.controller.engine.messaging.affinity import AT_HOME, Homes
 
 SITE = "nepiq.default"
 HOSTS = [f"{SITE}@lab@host-{n}:22" for n in range(600)]
@@ -84,9 +84,9 @@ def test_where_steps_go() -> None:
 def test_what_a_slow_thread_finds_is_not_kept_when_others_serve(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(homes, "_KEPT", 0.0)
+    monkeypatch.setattr(affinity, "_KEPT", 0.0)
     serving = [worker("a"), worker("b")]
-    known, weight = Homes(lambda: serving), homes._weight
+    known, weight = Homes(lambda: serving), affinity._weight
 
     def slow(host: str, name: str) -> bytes:
         if len(serving) == 2:  # while this thread chooses, another one learns of others
@@ -94,13 +94,13 @@ def test_what_a_slow_thread_finds_is_not_kept_when_others_serve(
             known.worker("nepiq.default@another")
         return weight(host, name)
 
-    monkeypatch.setattr(homes, "_weight", slow)
+    monkeypatch.setattr(affinity, "_weight", slow)
     assert known.worker(HOSTS[0]) in {"a", "b"}
     assert known.worker(HOSTS[0]) in {"c", "d", "e"}
 
 
 def test_no_redis_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(homes, "_KEPT", 0.0)
+    monkeypatch.setattr(affinity, "_KEPT", 0.0)
     answers: list[Sequence[WorkerInfo] | Exception] = [
         [worker("a"), worker("b")],
         NoConnection("gone"),

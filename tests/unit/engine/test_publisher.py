@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from nepiq.controller.engine import queues
-from nepiq.controller.engine.broker import make_app
-from nepiq.controller.engine.publisher import BATCH, MOST_APART, MOST_ENDS, messages, task_message
+from nepiq.controller.engine.messaging import queues
+from nepiq.controller.engine.messaging.celery_app import make_app
+from nepiq.controller.engine.messaging.publisher import (
+    BATCH,
+    MOST_APART,
+    MOST_ENDS,
+    messages,
+    task_message,
+)
 from nepiq.controller.engine.store.calls import Due
 
 MOMENT = datetime(2026, 11, 24, 12, 0, tzinfo=timezone.utc)

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller import CampaignError
-from nepiq.controller.journal import FAILED, FINISHED, INTERRUPTED, NAME, Journal, RunRecord
+from nepiq.controller.campaign.journal import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    NAME,
+    Journal,
+    RunRecord,
+)
 
 HEAD = {"a": "1", "b": "2"}
 

@@ -13,7 +13,7 @@ from nepiq.controller import (
     Later,
     ResourceManager,
 )
-from nepiq.controller.model.description import Description
+from nepiq.controller.description.description import Description
 from nepiq.controller.reports.plan.planner import PlannedResource, Planner
 from nepiq.controller.reports.plan.text import text
 from nepiq.controller.resources.linux.node import Node

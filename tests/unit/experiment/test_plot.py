@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController, InvalidValue, PFormats, errors
-from nepiq.controller.reports.plot.dot import dot
-from nepiq.controller.reports.plot.graph import Arrow, Graph, Vertex
-from nepiq.controller.reports.plot.grouping import FEW, grouped
-from nepiq.controller.reports.plot.layout import Box, layout
-from nepiq.controller.reports.plot.svg import svg
+from nepiq.controller.reports.graph.coordinates import Box, layout
+from nepiq.controller.reports.graph.dot import dot
+from nepiq.controller.reports.graph.grouping import FEW, grouped
+from nepiq.controller.reports.graph.model import Arrow, Graph, Vertex
+from nepiq.controller.reports.graph.svg import svg
 
 APP = "linux::Application"
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from nepiq.controller import unpacking
 from nepiq.controller.errors import HostError, InvalidValue
-from nepiq.controller.unpacking import Unpacking
+from nepiq.controller.experiment import unpacking
+from nepiq.controller.experiment.unpacking import Unpacking
 
 Member = tuple[str, bytes, dict[str, object]]
 

@@ -12,8 +12,8 @@ import pytest
 
 from nepiq.controller.errors import HostKeyError
 from nepiq.controller.model.login import Login
-from nepiq.workers.hosts.ssh.config import resolve
-from nepiq.workers.hosts.ssh.hostkeys import KnownKeys
+from nepiq.workers.sessions.ssh.known_hosts import KnownKeys
+from nepiq.workers.sessions.ssh.target import resolve
 
 RSA, OTHER_RSA = paramiko.RSAKey.generate(1024), paramiko.RSAKey.generate(1024)
 ECDSA = paramiko.ECDSAKey.generate()

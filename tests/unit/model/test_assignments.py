@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nepiq.controller.errors import (
-    InvalidValue,
-    NotAllowed,
-    UnknownAttribute,
-)
-from nepiq.controller.model import (
-    Action,
-    Description,
-)
+from nepiq.controller.description.description import Description
+from nepiq.controller.errors import InvalidValue, NotAllowed, UnknownAttribute
+from nepiq.controller.model import Action
 
 START, STOP = Action.START, Action.STOP
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.unit.model.kinds import null
 
-from nepiq.controller.errors import (
-    NotAllowed,
-    UnknownResource,
-)
-from nepiq.controller.model import (
-    Action,
-    Description,
-)
+from nepiq.controller.description.description import Description
+from nepiq.controller.errors import NotAllowed, UnknownResource
+from nepiq.controller.model import Action
 
 START, STOP = Action.START, Action.STOP
 

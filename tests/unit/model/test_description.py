@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.model.kinds import null
 
+from nepiq.controller.description.conditions import Condition
+from nepiq.controller.description.description import Description
 from nepiq.controller.errors import (
     ConditionCycle,
     InvalidValue,
@@ -19,12 +21,7 @@ from nepiq.controller.errors import (
     UnknownResource,
     UnknownType,
 )
-from nepiq.controller.model import (
-    Action,
-    Condition,
-    Description,
-    State,
-)
+from nepiq.controller.model import Action, State
 
 START, STOP = Action.START, Action.STOP
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nepiq.controller.description.description import Description
+from nepiq.controller.description.files.reader import Draft
+from nepiq.controller.description.files.schema import json_schema
+from nepiq.controller.description.files.writer import write
 from nepiq.controller.errors import InvalidValue, NotAllowed
 from nepiq.controller.model import Attribute, Connection, ResourceManager, registry
 from nepiq.controller.model.attributes import Flag
-from nepiq.controller.model.description import Description
-from nepiq.controller.model.document.reading import Draft
-from nepiq.controller.model.document.schema import json_schema
-from nepiq.controller.model.document.writing import write
 
 FORMATS = ("yaml", "json")
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from nepiq.controller.description.description import Description
+from nepiq.controller.description.files.reader import Draft
 from nepiq.controller.errors import DescriptionError, DocumentError
-from nepiq.controller.model.description import Description
-from nepiq.controller.model.document.reading import Draft
 
 
 def errors(text: str | bytes, form: str = "yaml", *, complete: bool = True) -> list[str]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from nepiq.controller.description.description import Description
+from nepiq.controller.description.files.reader import Draft
+from nepiq.controller.description.files.writer import write
 from nepiq.controller.errors import DocumentError
-from nepiq.controller.model.description import Description
-from nepiq.controller.model.document.reading import Draft
-from nepiq.controller.model.document.writing import write
 
 SAVED = Path(__file__).parent / "nepi" / "ping.xml"
 

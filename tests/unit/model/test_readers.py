@@ -15,10 +15,10 @@ import yaml
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from nepiq.controller.description.description import Description
+from nepiq.controller.description.files.reader import Draft
 from nepiq.controller.errors import DocumentError
-from nepiq.controller.model.description import Description
-from nepiq.controller.model.document.reading import Draft
-from nepiq.controller.model.timing import seconds
+from nepiq.controller.model.durations import seconds
 from nepiq.controller.model.values import Environment
 
 FORMS = ("yaml", "json", "xml")

@@ -63,9 +63,10 @@ def test_the_page_shows_the_example_as_it_is() -> None:
 
 
 def test_the_page_mentions_every_public_name() -> None:
-    from nepiq.controller import model, testing
+    from nepiq.controller import model
+    from nepiq.controller.testing import harness
 
     text = PAGE.read_text()
     internal = {"Condition", "Description", "Outcome", "perform", "ResourceAction", "ResourceState"}
-    names = {*model.__all__, *testing.__all__} - internal
+    names = {*model.__all__, *harness.__all__} - internal
     assert sorted(name for name in names if not re.search(rf"\b{name}\b", text)) == []

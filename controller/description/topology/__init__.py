@@ -1,0 +1,1 @@
+"""Topologies: graphs of networks, their addresses and options."""

@@ -1,0 +1,1 @@
+"""Metrics of an installation, and what is overdue in it."""

@@ -1,0 +1,1 @@
+"""Processes that nepiq starts on this machine: the embedded Redis and worker, and their daemon."""

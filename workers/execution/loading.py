@@ -1,0 +1,46 @@
+"""Resource managers made from their records, fresh for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ...controller.engine.run import Run
+from ...controller.engine.store.calls import Grant
+from ...controller.engine.store.records import ResourceRecord
+from ...controller.model import registry
+from ...controller.model.resource import ResourceManager
+
+Peers = Mapping[str, Callable[[], Sequence[ResourceManager]]]
+
+
+def granted(run: Run, grant: Grant) -> ResourceManager:
+    """The resource manager of a step that was just claimed; its peers are loaded when used."""
+    return registry.find_on_worker(grant.rtype).load(
+        guid=grant.guid,
+        label=grant.label,
+        run_id=run.run_id,
+        exp_id=run.exp_id,
+        occasion=grant.occ,
+        attributes=grant.attributes,
+        peers=_peers(run, grant.peers),
+    )
+
+
+def resource(run: Run, record: ResourceRecord) -> ResourceManager:
+    """The resource manager of a record."""
+    return registry.find_on_worker(record.rtype).load(
+        guid=record.guid,
+        label=record.label,
+        run_id=run.run_id,
+        exp_id=run.exp_id,
+        occasion=record.occ,
+        attributes=record.attributes,
+        peers=_peers(run, record.peers),
+    )
+
+
+def _peers(run: Run, guids: Mapping[str, Sequence[int]]) -> Peers:
+    def later(chosen: Sequence[int]) -> Callable[[], Sequence[ResourceManager]]:
+        return lambda: [resource(run, record) for record in run.records(chosen)]
+
+    return {name: later(chosen) for name, chosen in guids.items()}
