@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from .errors import WaitTimeout as WaitTimeout
     from .experiment.controller import ECState as ECState
     from .experiment.controller import ExperimentController as ExperimentController
-    from .experiment.inspecting import FailureLevel as FailureLevel
-    from .experiment.inspecting import ResourceView as ResourceView
-    from .experiment.scheduling import Task as Task
-    from .experiment.scheduling import TaskStatus as TaskStatus
+    from .experiment.schedule import Task as Task
+    from .experiment.schedule import TaskStatus as TaskStatus
+    from .experiment.views import FailureLevel as FailureLevel
+    from .experiment.views import ResourceView as ResourceView
     from .model import Attribute as Attribute
     from .model import Connection as Connection
     from .model import Context as Context
@@ -101,7 +101,7 @@ _HOMES = {
         "WaitTimeout",
     ),
     "experiment.controller": ("ECState", "ExperimentController"),
-    "experiment.inspecting": ("FailureLevel", "ResourceView"),
+    "experiment.views": ("FailureLevel", "ResourceView"),
     "model": (
         "Attribute",
         "Connection",
@@ -126,7 +126,7 @@ _HOMES = {
     "reports.failures": ("Failure",),
     "engine.transfer.listing": ("RunFile",),
     "reports.graph.picture": ("PFormats",),
-    "experiment.scheduling": ("Task", "TaskStatus"),
+    "experiment.schedule": ("Task", "TaskStatus"),
     "settings": ("Settings",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -138,6 +138,22 @@ class Settings:
     def __post_init__(self) -> None:
         check_url("broker_url", self.broker_url)
         check_url("state_url", self.state_url)
+
+    @classmethod
+    def chosen(cls, settings: Settings | None, broker_url: str, state_url: str) -> Settings:
+        """Return settings as a script chooses them: by default those of the environment.
+
+        Args:
+            settings: all of them.
+            broker_url: Redis for the messages, if not that of the settings.
+            state_url: Redis for the state; by default that of ``broker_url``, if one is given.
+        """
+        settings = settings or cls.from_environment()
+        if not (broker_url or state_url):
+            return settings
+        return replace(
+            settings, broker_url=broker_url or state_url, state_url=state_url or broker_url
+        )
 
     @classmethod
     def from_environment(cls) -> Settings:

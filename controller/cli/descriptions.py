@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ..description.files.store import describe, save_description, schema_of_descriptions
 from ..errors import DescriptionError, NepiqError
-from ..experiment.keeping import describe, save_description, schema_of_descriptions
 from ..reports.words import plural
 from .console import complain, print_json, say
 

@@ -17,7 +17,7 @@ from ..description.roster import Target, Targets
 from ..errors import InvalidValue, NotAllowed
 from ..experiment import controller
 from ..experiment.controller import ExperimentController
-from ..experiment.scheduling import Task, TaskStatus
+from ..experiment.schedule import Task, TaskStatus
 from ..model.lifecycle import State
 from ..reports.plan.planner import PlannedDeployment, Planner
 
@@ -47,10 +47,10 @@ class Rehearsed(ExperimentController):
         self, guids: Targets | None = None, wait_all_ready: bool = True, group: int | None = None
     ) -> int | None:
         """Have the deployment noted."""
-        wanted = self.resources if guids is None else self._resolve(guids)
-        chosen = [guid for guid in wanted if guid not in self._live.deployed]
+        wanted = self.resources if guids is None else self._replica.resolve(guids)
+        chosen = [guid for guid in wanted if guid not in self._replica.deployed]
         type(self).taker(self, chosen, wait_all_ready or group is not None)
-        self._live.deployed.update(chosen)
+        self._replica.deployed.update(chosen)
         return group or (1 if wait_all_ready else None)
 
     # -- what would happen has happened -----------------------------------------------------------
@@ -59,7 +59,7 @@ class Rehearsed(ExperimentController):
         """As if all had gone well: hosts STARTED, all else FINISHED."""
         item = self._description.resource(self.find(guid))
         state = State.STARTED if item.cls.provides_host else State.FINISHED
-        if item.guid not in self._live.deployed:
+        if item.guid not in self._replica.deployed:
             state = State.NEW
         return state.name if hr else state
 

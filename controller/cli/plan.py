@@ -50,7 +50,7 @@ def plan(
 
 
 def _of_description(file: Path) -> tuple[list[PlannedDeployment], str]:
-    from ..experiment.keeping import describe
+    from ..description.files.store import describe
     from ..reports.plan.planner import Planner
 
     description, warnings = describe(file, complete=True)

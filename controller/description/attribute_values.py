@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import UnknownAttribute
+from ..errors import TraceNotFound, UnknownAttribute
 from ..model import registry
 from ..model.attributes import Attribute
 from ..model.resource import ResourceManager
@@ -71,6 +71,27 @@ class Assignments(Roster):
         item = self.resource(target)
         for name, value in stored.items():
             _put(item.attrs, item.cls.attributes[name], value)
+
+    def attribute(self, target: Target, name: str) -> Attribute[Any]:
+        """Return an attribute as the type of a resource declares it.
+
+        Raises:
+            UnknownAttribute: the type has no such attribute.
+        """
+        item = self.resource(target)
+        if name not in item.cls.attributes:
+            raise UnknownAttribute(name, item.cls.attributes, where=item.label)
+        return item.cls.attributes[name]
+
+    def require_trace(self, target: Target, name: str) -> None:
+        """Check that the type of a resource declares a trace.
+
+        Raises:
+            TraceNotFound: it does not.
+        """
+        item = self.resource(target)
+        if name not in item.cls.traces:
+            raise TraceNotFound(name, item.cls.traces, where=item.label)
 
     def get_global(self, rtype: str, name: str) -> Any:
         """What an attribute is for new resources of a type if it is not given."""

@@ -180,6 +180,11 @@ class Roster:
             return list(self._resources)
         return list(dict.fromkeys(self.resource(target).guid for target in several(targets)))
 
+    @locked
+    def digests(self) -> dict[str, str]:
+        """Return a digest of each resource by label: equal for equal descriptions."""
+        return {item.label: item.digest() for item in self._resources.values()}
+
     def label(self, target: Target) -> str:
         """The label of a resource."""
         return self.resource(target).label

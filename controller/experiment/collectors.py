@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ..engine.transfer.outputs import has_started
 from ..errors import NepiqError
 from .files import download
-from .storing import COLLECTOR
 
 if TYPE_CHECKING:
     from ..description.description import Description
@@ -39,20 +38,14 @@ class Wanted:
     removed: bool
 
 
-def wanted(description: Description, collectors: Sequence[int] | None = None) -> list[Wanted]:
-    """What Collectors name.
+def wanted(description: Description, collectors: Sequence[int]) -> list[Wanted]:
+    """Return the outputs that Collectors name.
 
     Args:
         description: the experiment.
-        collectors: which; all by default.
+        collectors: guids of the Collectors.
     """
-    chosen = set(description) if collectors is None else set(collectors)
-    return [
-        item
-        for guid in description.of_type(COLLECTOR)
-        if guid in chosen
-        for item in _of(description, guid)
-    ]
+    return [item for guid in collectors for item in _of(description, guid)]
 
 
 def _of(description: Description, collector: int) -> Iterator[Wanted]:

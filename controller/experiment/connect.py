@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..engine.messaging import queues
+from ..engine.redis_errors import contact
 from ..errors import NepiqError, NoWorker
 from ..settings import Settings
 from .ownership import uninterrupted
@@ -14,7 +15,7 @@ from .ownership import uninterrupted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..engine import Run, Stack
+    from ..engine import Run, RunInfo, Stack
     from ..services.embedded import Embedded
 
 
@@ -92,3 +93,13 @@ class Access:
         self.stack.close()
         if self.embedded:
             self.embedded.close()
+
+
+def runs(settings: Settings | None) -> list[RunInfo]:
+    """Return all runs that Redis still holds, the latest first."""
+    access = Access(settings, worker=False)
+    try:
+        with contact():
+            return access.stack.runs()
+    finally:
+        access.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import logging
 import os
 import tempfile
 import threading
@@ -31,11 +32,13 @@ from ..errors import (
     TransferSilent,
     UploadFailed,
 )
-from .unpacking import Unpacking, remove
+from .unpacking import Unpacking, remove, told
 
 if TYPE_CHECKING:
     from ..engine import Run
     from ..engine.store.records import ResourceRecord
+
+log = logging.getLogger("nepiq.experiment")
 
 Progress = Callable[[int, int], None]
 """Called with how many bytes have gone or come, and how many it will be."""
@@ -92,6 +95,12 @@ def upload(
     if len(labels) == 1:
         raise next(iter(failed.values()))
     raise UploadFailed(goal, [label for label in labels if label not in failed], failed)
+
+
+def log_skipped(name: str | Path, skipped: Sequence[str]) -> None:
+    """Log what a transfer has left out."""
+    if skipped:
+        log.warning("left out of %s: %s", name, told(skipped))
 
 
 def _to_all(

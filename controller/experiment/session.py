@@ -1,159 +1,157 @@
-"""What of a description is in Redis already, and how the rest gets there."""
+"""A client's session with its run: changes the description, uploads it, acts and waits."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import secrets
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..description.description import Description
+from ..description.roster import Targets
 from ..description.spec import Spec
 from ..engine.redis_errors import contact
-from ..errors import InvalidValue, NotAllowed, NoWorker
-from ..model.lifecycle import State
-from .announcement import announce
-from .connect import Access
-from .guids import ReservedGuids
+from ..errors import InvalidValue, NepiqError, NotAllowed, NoWorker
+from ..model.durations import seconds
+from ..model.lifecycle import Action, State
+from . import waiting
+from .announcement import announced
 from .link import Link
-from .locks import Turn, survive_forks
-from .ownership import uninterrupted
-from .replica import Mirror
+from .replica import Replica
 
 if TYPE_CHECKING:
     from ..description.conditions import Condition
-    from ..engine import Run
-    from ..settings import Settings
 
 log = logging.getLogger("nepiq.experiment")
 
 _T = TypeVar("_T")
-#: What is to be uploaded, and the resources that are acted on then.
+#: The resources to upload, and those to act on.
 _Prepared = tuple[dict[int, Spec], list[Spec]]
 
-#: What a process that forked has opened, and shares with its children: none of them closes it.
-_inherited: list[Link] = []
 
-
-class Live(Mirror):
-    """Brings a description into its run, and has the run act.
+class RunSession:
+    """Changes a description and its run.
 
     Args:
-        description: the description.
-        settings: where Redis is.
-        release_after: seconds without a client after which a new run is released.
-        created: called when a new run has been created.
+        replica: the run, as far as this client knows it.
+        quiet: do not log the failure that ends a wait.
 
     Attributes:
-        settings: where Redis is.
-        release_after: the same.
+        replica, quiet: as given.
     """
 
-    def __init__(
+    def __init__(self, replica: Replica, *, quiet: bool) -> None:
+        self.replica = replica
+        self.quiet = quiet
+        self._description = replica.description
+        self._logged = False
+
+    # -- describing ---------------------------------------------------------------------------
+
+    def register(
         self,
-        description: Description,
-        settings: Settings,
-        release_after: float | None,
-        created: Callable[[], None],
+        rtype: str,
+        guid: int | None,
+        label: str | None,
+        peers: Targets | None,
+        attributes: Mapping[str, Any],
+    ) -> int:
+        """Add a resource to the description and connect it; return its guid."""
+        numbers = [] if peers is None else self.replica.resolve(peers)
+        with self.replica.turn:
+            made = self._description.add(rtype, guid, label, **attributes)
+            try:
+                for peer in numbers:
+                    self._description.connect(made, peer)
+            except NepiqError:
+                self._description.remove(made)
+                raise
+        return made
+
+    def connect(self, one: int, two: int) -> None:
+        """Connect two resources.
+
+        Raises:
+            NotAllowed: the one that records the connection has been deployed already.
+        """
+        with self.replica.turn, self._description.lock:
+            items = [self._description.resource(guid) for guid in (one, two)]
+            before = [{name: list(guids) for name, guids in item.peers.items()} for item in items]
+            self._description.connect(one, two)
+            changed = [i for i, peers in zip(items, before, strict=True) if i.peers != peers]
+            if changed and all(item.guid in self.replica.uploaded for item in changed):
+                for item, peers in zip(items, before, strict=True):
+                    item.peers = peers
+                raise NotAllowed(
+                    "it is deployed, so it cannot be connected any more", where=changed[0].label
+                )
+
+    def remove(self, guid: int) -> None:
+        """Remove a resource from the description.
+
+        Raises:
+            NotAllowed: it is in the run already.
+        """
+        with self.replica.turn:
+            if guid in self.replica.uploaded:
+                raise NotAllowed(
+                    "it is in the run, so it cannot be removed",
+                    where=self._description.label(guid),
+                    hint="release it instead",
+                )
+            self._description.remove(guid)
+
+    def register_condition(
+        self,
+        guids: Targets,
+        action: Action | str,
+        targets: Targets,
+        state: State | str,
+        time: str | float | None,
     ) -> None:
-        super().__init__(description)
-        self.settings = settings
-        self.release_after = release_after
-        self._created = created
-        self._nonce = secrets.token_hex(6)
-        # One thread opens the run, and others wait for that; taken before a turn, never in one.
-        self._opening = threading.RLock()
-        survive_forks(self)
+        """Add conditions to the description, and to the run for resources that are in it."""
+        waiting_guids, targets = self.replica.resolve(guids), self.replica.resolve(targets)
+        with self.replica.turn:
+            made = self._description.condition(waiting_guids, action, targets, state, time)
+            try:
+                self._add_late([one for one in made if one.guid in self.replica.uploaded])
+            except NepiqError:
+                self._description.withdraw(made)
+                raise
 
-    # -- the run ------------------------------------------------------------------------------
+    def _add_late(self, late: Sequence[Condition]) -> None:
+        """Add conditions of resources that are in the run, in a turn."""
+        link = self.replica.link
+        if not late or link is None:
+            return
+        self._check([], self.replica.closed_groups())
+        with contact():
+            self._upload(link, self._closure(condition.target for condition in late))
+            for guid, action, target, milestone, offset in late:
+                link.run.condition(guid, action.value, target, milestone.value, offset)
 
-    def open(self) -> Link:
-        """The link to the run, which is created if it does not exist yet."""
-        self._rejoin()
-        if self._link is None:
-            with self._opening:
-                if self._link is None:
-                    self._create()
-        return self._linked()
+    # -- acting -------------------------------------------------------------------------------
 
-    def _create(self) -> None:
-        with Access(self.settings).kept() as access, contact(), uninterrupted():
-            # An interrupt between these would leave a run that nobody owns.
-            run = access.stack.create_run(self._description.exp_id, self.release_after)
-            self._link = link = Link(access, run)
-            self._created()
-        with self.turn:
-            announce(run.run_id, access.settings)
-            # Whoever attaches and registers must count on from here.
-            self._number_from(run).reserve()
-        link.stay_seen(self.release_after)
+    def deploy(self, targets: Targets | None, group: int | str | None) -> int | None:
+        """Check, upload and deploy resources that are not deployed yet.
 
-    def join(self, run_id: str) -> Link:
-        """Take over the description of an existing run."""
-        with Access(self.settings).kept() as access, contact():
-            run = access.stack.run(run_id)
-            meta = run.store.meta()
-        link = Link(access, run)
-        # Not as a turn of its own, before which it would be joined.
-        with self.turn.lock:
-            self._link = link
-            self._learn(run)
-            self._number_from(run)
-            self._left = ""
-        link.stay_seen(meta.release_after if meta else None)
-        return link
+        Args:
+            targets: the resources, all by default.
+            group: the group to join; ``new`` for a new one, None for no group.
 
-    def close(self) -> None:
-        """Let go of the run, if there is one; it goes on."""
-        if self._link is not None:
-            self._link.close()
-
-    def _linked(self) -> Link:
-        if self._link is None:
-            raise NotAllowed("there is no run yet", hint="call deploy() first")
-        return self._link
-
-    def _number_from(self, run: Run) -> ReservedGuids:
-        highest = max(self._description, default=0)
-        self._description.guids = guids = ReservedGuids(run, highest + 1, self._nonce)
-        return guids
-
-    # -- forks --------------------------------------------------------------------------------
-
-    @property
-    def lock(self) -> AbstractContextManager[object]:
-        """Held during a fork, so that the child's copy of the description is whole."""
-        return self._description.lock
-
-    def forked(self) -> None:
-        """Begin anew in the child of a fork: as another client, which owns nothing of the run."""
-        self.turn, self._opening = Turn(self._rejoin), threading.RLock()
-        self._nonce = secrets.token_hex(6)
-        link, self._link = self._link, None
-        if link is not None:
-            self._left = link.run.run_id
-            self._copied = set(self._description) - self._uploaded
-            # Its connections are the parent's.
-            _inherited.append(link)
-
-    def _rejoin(self) -> None:
-        if self._left:
-            with self._opening:
-                if self._left:
-                    self.join(self._left)
-
-    # -- writing ------------------------------------------------------------------------------
-
-    def deploy(self, guids: Sequence[int], group: int | str | None) -> int | None:
-        """Check, upload and deploy resources; return their group."""
+        Returns:
+            Their group; None if there is none, or if all are deployed already.
+        """
+        replica = self.replica
+        guids = replica.resources() if targets is None else replica.resolve(targets)
+        guids = [guid for guid in guids if guid not in replica.deployed]
+        if not guids:
+            return None
 
         def prepare() -> _Prepared:
-            self._catch_up()
+            replica.catch_up()
             name = "of this deploy" if group == "new" else str(group)
-            groups = self._closed_groups()
+            groups = replica.closed_groups()
             if group is not None:
                 groups[name] = [*groups.get(name, ()), *guids]
             self._check(guids, groups)
@@ -162,15 +160,15 @@ class Live(Mirror):
             return specs, chosen
 
         def deploy(link: Link, chosen: Sequence[Spec]) -> int | None:
-            given = link.run.deploy(guids, group)
-            self._deployed(guids)
+            joined = link.run.deploy(guids, group)
+            self._mark_deployed(guids)
             self._warn_of_absent(chosen)
-            return given
+            return joined
 
         return self._send(prepare, deploy)
 
     def deploy_alone(self, guid: int) -> None:
-        """Deploy one resource outside of any group, for which nobody else waits."""
+        """Deploy one resource outside of any group, without the checks of deploy()."""
 
         def prepare() -> _Prepared:
             specs = self._closure([guid], deployed=frozenset([guid]))
@@ -178,88 +176,45 @@ class Live(Mirror):
 
         def deploy(link: Link, _: Sequence[Spec]) -> None:
             link.run.deploy([guid], None)
-            self._deployed([guid])
+            self._mark_deployed([guid])
 
         self._send(prepare, deploy)
 
-    def _deployed(self, guids: Iterable[int]) -> None:
+    def _mark_deployed(self, guids: Iterable[int]) -> None:
         with self._description.lock:
-            self.deployed.update(guids)
-
-    def connect(self, one: int, two: int) -> None:
-        """Connect two resources.
-
-        Raises:
-            NotAllowed: what would have to know of it has been deployed already.
-        """
-        with self.turn, self._description.lock:
-            items = [self._description.resource(guid) for guid in (one, two)]
-            before = [{name: list(guids) for name, guids in item.peers.items()} for item in items]
-            self._description.connect(one, two)
-            changed = [i for i, peers in zip(items, before, strict=True) if i.peers != peers]
-            if changed and all(item.guid in self._uploaded for item in changed):
-                for item, peers in zip(items, before, strict=True):
-                    item.peers = peers
-                raise NotAllowed(
-                    "it is deployed, so it cannot be connected any more", where=changed[0].label
-                )
-
-    def remove(self, guid: int) -> None:
-        """Take a resource out of the description.
-
-        Raises:
-            NotAllowed: it is in the run already.
-        """
-        with self.turn:
-            if guid in self._uploaded:
-                raise NotAllowed(
-                    "it is in the run, so it cannot be removed",
-                    where=self._description.label(guid),
-                    hint="release it instead",
-                )
-            self._description.remove(guid)
-
-    def condition(self, made: Sequence[Condition]) -> None:
-        """Add those conditions to the run whose resources are there already, in a turn."""
-        late = [condition for condition in made if condition.guid in self._uploaded]
-        if not late or self.link is None:
-            return
-        self._check([], self._closed_groups())
-        with contact():
-            self._upload(self.link, self._closure(condition.target for condition in late))
-            for guid, action, target, milestone, offset in late:
-                self.link.run.condition(guid, action.value, target, milestone.value, offset)
+            self.replica.deployed.update(guids)
 
     def set(self, guid: int, name: str, value: Any) -> None:
-        """Set an attribute, where the resource runs too."""
-        with self.turn:
+        """Set an attribute, in the run too if the resource is in it."""
+        replica = self.replica
+        with replica.turn:
             item = self._description.resource(guid)
-            stored = self._description.checked(guid, name, value, deployed=guid in self.deployed)
-            if self.link is None or guid not in self._uploaded:
+            deployed = guid in replica.deployed
+            stored = self._description.checked(guid, name, value, deployed=deployed)
+            if replica.link is None or guid not in replica.uploaded:
                 self._description.note(guid, {name: stored})
                 return
-        link = self._linked()
+        link = replica.opened()
         link.act(guid, item.label, "set", [name, stored])
         if link.patient:
             # Another thread may have set it since.
-            self.refresh(guid)
+            replica.refresh(guid)
         else:
             self._description.note(guid, {name: stored})
 
     def act(self, guid: int, action: str) -> None:
         """Have one resource carry out an action now; return when it has, raise what it raised."""
-        label = self._description.label(guid)
-        self.required(guid).act(guid, label, action)
+        self.replica.required(guid).act(guid, self._description.label(guid), action)
 
     def act_early(self, guid: int, action: str) -> None:
-        """As :meth:`act`, with one that need not be deployed; those it lives on must be READY.
+        """Act on a resource that need not be deployed, as :meth:`act`.
 
         Raises:
-            NotAllowed: one of them is not, or its state does not allow it.
+            NotAllowed: a resource that it lives on is not READY, or its state does not allow it.
         """
         item = self._description.resource(guid)
         for peer in item.awaited():
-            if not self.reached(peer, State.READY):
+            if not self.replica.reached(peer, State.READY):
                 raise NotAllowed(
                     f"cannot {action}: {self._description.label(peer)} is not READY",
                     where=item.label,
@@ -270,55 +225,108 @@ class Live(Mirror):
             return self._closure([guid]), [self._description.spec(guid)]
 
         self._send(prepare, lambda link, _: None)
-        self._linked().act(guid, item.label, action)
+        self.replica.opened().act(guid, item.label, action)
+
+    def start_with_conditions(self, guid: int) -> None:
+        """Start a resource again that has ended, when its conditions hold; return at once."""
+        if self.replica.state(guid) in (State.STOPPED, State.FINISHED):
+            self.replica.required(guid).request(guid, "start")
+
+    def stop_with_conditions(self, guid: int) -> None:
+        """Stop a resource now if it has no STOP condition; return at once."""
+        conditions = self._description.resource(guid).conds
+        if not any(condition.action is Action.STOP for condition in conditions):
+            self.replica.required(guid).request(guid, "stop")
+
+    @contextlib.contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """Within this, start, stop, set and release of this thread return once recorded."""
+        with self.replica.open().hasty():
+            yield
 
     def release(self, guids: Sequence[int] | None, timeout: float | None = None) -> None:
         """Release resources, all for None, and wait for it."""
-        if self.link is None:
+        link = self.replica.link
+        if link is None:
             return
-        chosen = None if guids is None else [guid for guid in guids if guid in self._uploaded]
+        uploaded = self.replica.uploaded
+        chosen = None if guids is None else [guid for guid in guids if guid in uploaded]
         if chosen != []:
-            self.link.release(chosen, timeout)
+            link.release(chosen, timeout)
 
-    # -- inside -------------------------------------------------------------------------------
+    # -- waiting ------------------------------------------------------------------------------
 
-    def _catch_up(self) -> None:
-        """Take over what other clients have uploaded, if they have."""
-        if self.link is not None:
-            with contact():
-                known = self.link.run.store.count() == len(self._uploaded)
-            if not known:
-                self.learn()
+    def wait(
+        self, targets: Targets | None, goal: waiting.Goal, timeout: str | float | None
+    ) -> bool:
+        """Wait until resources fulfil a goal; log the failure of the experiment the first time.
+
+        Args:
+            targets: the resources; by default all deployed ones, without hosts if they are to end.
+            goal: what to wait for.
+            timeout: the longest time to wait; None for no limit.
+
+        Returns:
+            False if the experiment failed.
+
+        Raises:
+            NotAllowed: one of them has not been deployed, so that it never would.
+        """
+        replica = self.replica
+        if targets is not None:
+            guids = replica.resolve(targets)
+        elif goal is waiting.FINISHED:
+            guids = replica.deployed_but_hosts()
+        else:
+            guids = replica.all_deployed()
+        if goal is waiting.RELEASED:
+            guids = [guid for guid in guids if guid in replica.uploaded]
+        else:
+            replica.require_deployed(guids)
+        link = replica.link
+        limit = None if timeout is None else seconds(timeout)
+        done = link is None or link.wait(guids, goal, limit)
+        if not done and not (self.quiet or announced()) and self._first_failure():
+            log.error("%s", replica.failed())
+        return done
+
+    def _first_failure(self) -> bool:
+        """Return True for the first thread that calls it."""
+        with self._description.lock:
+            first, self._logged = not self._logged, True
+            return first
+
+    # -- uploading ----------------------------------------------------------------------------
 
     def _send(
         self,
         prepare: Callable[[], _Prepared],
         act: Callable[[Link, Sequence[Spec]], _T],
     ) -> _T:
-        """Upload resources and have the run act, in one turn in which all of it is prepared.
+        """Upload resources and act on the run, in one turn in which all of it is prepared.
 
-        Neither the run nor workers, which may take long to come, are waited for in a turn.
+        The run and its workers may take long to start; a turn is never held meanwhile.
 
         Args:
-            prepare: checks, and gives what is to be uploaded, and the resources to act on.
-            act: has the run act on these.
+            prepare: checks, and returns the resources to upload and those to act on.
+            act: acts on these.
         """
         prepared: _Prepared | None = None
         end, number = None, 0
         while True:
-            with self.turn as now:
-                # Others may have changed something since.
+            with self.replica.turn as now:
+                # Other threads may have changed something since.
                 if prepared is None or now != number + 1:
                     prepared = prepare()
                 specs, chosen = prepared
-                number, link = now, self._link
+                number, link = now, self.replica.link
                 queues = {spec["queue"] for spec in chosen}
                 if link is not None and self._served(link, queues):
                     with contact():
                         self._upload(link, specs)
                         return act(link, chosen)
             if link is None:
-                self.open()
+                self.replica.open()
                 continue
             limit = link.access.settings.worker_timeout
             end = time.monotonic() + limit if end is None else end
@@ -326,7 +334,7 @@ class Live(Mirror):
                 link.access.require_workers(link.run, queues, max(0.0, end - time.monotonic()))
 
     def _served(self, link: Link, queues: Collection[str]) -> bool:
-        """True if live workers serve all of these now."""
+        """Return True if live workers serve all of these now."""
         try:
             with contact():
                 link.access.require_workers(link.run, queues)
@@ -337,15 +345,15 @@ class Live(Mirror):
     def _closure(
         self, guids: Iterable[int], deployed: Collection[int] = frozenset()
     ) -> dict[int, Spec]:
-        """What must be written for these: they, their peers, and those that they wait for.
+        """Return what must be written for these: they, their peers, and those they wait for.
 
-        Of those that are not deployed now, attributes may still be set.
+        Attributes of those that are not deployed now may still be set.
         """
         specs: dict[int, Spec] = {}
         front = list(guids)
         while front:
             guid = front.pop()
-            if guid in specs or guid in self._uploaded:
+            if guid in specs or guid in self.replica.uploaded:
                 continue
             specs[guid] = spec = self._description.spec(guid, settled=guid in deployed)
             front += [peer for peers in spec["peers"].values() for peer in peers]
@@ -353,30 +361,32 @@ class Live(Mirror):
         return specs
 
     def _upload(self, link: Link, specs: dict[int, Spec]) -> None:
+        taken = self.replica.taken
         for spec in specs.values():
-            if spec["label"] in self._taken:
+            if spec["label"] in taken:
                 raise InvalidValue(
-                    f"label {spec['label']!r} was given to guid {self._taken[spec['label']]} "
+                    f"label {spec['label']!r} was given to guid {taken[spec['label']]} "
                     "by another client",
-                    hint="register it under another label, and deploy by name what is wanted",
+                    hint="register it under another label, and deploy the resources by name",
                 )
         if specs:
-            link.run.upload([specs[guid] for guid in sorted(specs)], self._nonce)
-            self._uploaded |= specs.keys()
+            link.run.upload([specs[guid] for guid in sorted(specs)], self.replica.nonce)
+            self.replica.uploaded |= specs.keys()
 
     def _check(self, guids: Sequence[int], groups: dict[str, list[int]]) -> None:
         """Refuse what can never happen, given what has happened already."""
         states: dict[int, State] = {}
-        if self.link is not None and self._uploaded:
-            self.recall_conditions()
+        replica = self.replica
+        if replica.link is not None and replica.uploaded:
+            replica.recall_conditions()
             with contact():
-                found = self.link.run.snapshot(sorted(self._uploaded)).states
-            states = {guid: State(state) for guid, state in found.items()}
+                snapshot = replica.link.run.snapshot(sorted(replica.uploaded))
+            states = {guid: State(state) for guid, state in snapshot.states.items()}
         self._description.check(guids, groups, states)
 
     def _warn_of_absent(self, specs: Iterable[Spec]) -> None:
         label = self._description.label
         for spec in specs:
             for _, peer, _ in spec["needs"]:
-                if peer not in self.deployed:
+                if peer not in self.replica.deployed:
                     log.warning("%s waits until %s is deployed", spec["label"], label(peer))

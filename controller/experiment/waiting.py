@@ -47,12 +47,16 @@ FINISHED = Goal("finished", _ENDED)
 RELEASED = Goal("released", frozenset({"RELEASED"}), despite_failure=True)
 
 
-def reaching(states: Sequence[State]) -> Goal:
-    """The goal of having reached one of some states; who has failed will only be RELEASED.
+def reaching(named: State | str | Iterable[State | str]) -> Goal:
+    """Return the goal of having reached a state, or one of several.
+
+    A resource that has failed fulfils it too, unless it is RELEASED alone: it reaches no other.
 
     Raises:
-        InvalidValue: there are none.
+        InvalidValue: a state does not exist, or none was named.
     """
+    several = (named,) if isinstance(named, (State, str)) else named
+    states = [State.parse(one) for one in several]
     if not states:
         raise errors.InvalidValue("there is no state to wait for", hint="name one or several")
     wanted = frozenset(states)

@@ -71,7 +71,7 @@ def test_an_interrupted_script_collects(installation: Installation) -> None:
     text = EXPERIMENT.format(name="collecting").replace(
         "ec.deploy()",
         "ec.register_resource('Collector', traceName='stdout', connectedTo='application-2')\n"
-        "ec._local_dir, ec._persist = pathlib.Path('kept').absolute(), True\n"
+        "ec._storage.given_dir, ec._storage.persist = pathlib.Path('kept').absolute(), True\n"
         "ec.deploy()",
     )
     end = "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"

@@ -57,7 +57,7 @@ class Player:
         finally:
             self._ec.shutdown()
             if self._other is not None:
-                self._other._live.close()
+                self._other._replica.close()
         return self.history
 
     def _carry_out(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...controller.errors import ClassNotImportable, NotAllowed
 from ...controller.experiment.controller import ExperimentController
-from ...controller.experiment.scheduling import METHODS
+from ...controller.experiment.schedule import METHODS
 from ...controller.settings import Settings
 
 #: Characters of a result that are kept.

@@ -7,7 +7,7 @@ made, as experiments without one should not pay for it.
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from enum import Enum
 from typing import Any
 
@@ -28,6 +28,38 @@ class TopologyType(str, Enum):
     TREE = "tree"
     STAR = "star"
     ADHOC = "adhoc"
+
+
+def visit(
+    topology: Topology | None,
+    ec: Any,
+    add_node: Callable[[Any, Any], object] | None,
+    add_edge: Callable[[Any, Any, Any], object] | None,
+) -> None:
+    """Have callbacks register what belongs to the nodes and links of a topology.
+
+    Args:
+        topology: the topology, if there is one.
+        ec: the experiment, which the callbacks are given.
+        add_node: called with each node.
+        add_edge: called with both ends of each link.
+
+    Raises:
+        InvalidValue: there is a callback and no topology.
+    """
+    if topology is None:
+        if add_node or add_edge:
+            raise InvalidValue(
+                "callbacks for nodes and edges were given, and no topology",
+                hint="give topology= or topo_type=",
+            )
+        return
+    if add_node is not None:
+        for node in topology.nodes():
+            add_node(ec, node)
+    if add_edge is not None:
+        for one, other in topology.edges():
+            add_edge(ec, one, other)
 
 
 class Topology:

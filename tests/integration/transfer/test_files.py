@@ -197,7 +197,7 @@ def test_a_client_that_dies_is_noticed_and_its_part_goes(site: Site, source: Pat
         f"ec = ExperimentController.attach({site.ec.run_id!r})\n"
         "def die(count, total):\n"
         "    if count > total / 2: os.kill(os.getpid(), 9)\n"
-        f"files.upload(ec._live.link.run, {site.nodes!r}, {str(source)!r}, 'it', die)\n"
+        f"files.upload(ec._replica.link.run, {site.nodes!r}, {str(source)!r}, 'it', die)\n"
     )
     said = script.communicate(timeout=60.0)
     assert script.returncode == -9, said

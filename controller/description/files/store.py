@@ -1,0 +1,221 @@
+"""Descriptions in files: reads, writes and checks them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import stat
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import InvalidValue
+from ...model import registry
+from ...settings import Settings
+from ..description import Description
+
+if TYPE_CHECKING:
+    from .reader import Draft
+
+log = logging.getLogger("nepiq.experiment")
+
+_naming = threading.Lock()
+_SUFFIXES = {"yaml": ".yaml", "json": ".json"}
+
+
+def serialize(description: Description, format: str) -> str:  # noqa: A002 - NEPI's name
+    """Return a description as text.
+
+    Args:
+        description: the description.
+        format: ``yaml`` or ``json``.
+
+    Raises:
+        InvalidValue: the format is unknown or cannot be written.
+    """
+    from .writer import write
+
+    with description.lock:
+        return write(description, format)
+
+
+def save(
+    text_in: Callable[[str], str],
+    exp_id: str,
+    path: str | Path | None,
+    format: str | None,  # noqa: A002 - NEPI's name
+) -> str:
+    """Write a description into a file; see :meth:`.ExperimentController.save`.
+
+    Args:
+        text_in: returns the description in a format.
+        exp_id: names the file if ``path`` does not.
+        path: the file, or a directory for a new file in it.
+        format: ``yaml`` or ``json``; by default the suffix of the file, else yaml.
+
+    Returns:
+        The path of the file.
+    """
+    from .reader import format_of
+
+    file = Path(path if path is not None else f"{exp_id}{_suffix(format)}")
+    folder = path is not None and (file.is_dir() or not file.suffix)
+    text = text_in(format or ("yaml" if folder else format_of(file.suffix)))
+    if not folder:
+        write_file(file, text)
+        return str(file)
+    try:
+        file.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_file(file, "made", error) from None
+    # Or two threads would find the same name.
+    with _naming:
+        file = _new_name(file, exp_id, _suffix(format))
+        write_file(file, text)
+    return str(file)
+
+
+def save_in(directory: Path, name: str, description: Description) -> None:
+    """Write a description into a file of a directory, which is made if it is missing.
+
+    Raises:
+        InvalidValue: it cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_file(directory, "made", error) from None
+    write_file(directory / name, serialize(description, "yaml"))
+
+
+def fill(description: Description, draft: Draft, *, complete: bool) -> None:
+    """Add what a file describes to a description, and log its warnings.
+
+    Raises:
+        DocumentError: all errors of the file, with lines and columns.
+    """
+    draft.fill(description, complete=complete)
+    for warning in draft.warnings:
+        log.warning("%s", warning)
+
+
+def describe(
+    path: str | Path,
+    format: str | None = None,  # noqa: A002 - as above
+    *,
+    complete: bool = False,
+) -> tuple[Description, list[str]]:
+    """The description in a file, and what in it has no meaning any more.
+
+    Resource types are also looked for where the settings say (``NEPIQ_IMPORTS``).
+
+    Args:
+        path: the file.
+        format: its format; by default what the suffix says.
+        complete: refuse also what could not be deployed.
+
+    Raises:
+        DocumentError: everything that is wrong in the file, with lines and columns.
+        InvalidValue: it cannot be read, or its format is not known.
+    """
+    registry.load_imports(Settings.from_environment().imports)
+    draft = draft_of(path, format)
+    description = Description(draft.exp_id or name_of(path) or "experiment")
+    draft.fill(description, complete=complete)
+    return description, draft.warnings
+
+
+def save_description(description: Description, path: Path | None) -> str:
+    """A description as text, which is also written into a file if one is given.
+
+    Args:
+        description: the description.
+        path: the file, whose suffix says the format; YAML without one.
+
+    Raises:
+        InvalidValue: the format is not known or not written, or the file cannot be.
+    """
+    from .reader import format_of
+    from .writer import write
+
+    text = write(description, "yaml" if path is None else format_of(path.suffix))
+    if path is not None:
+        write_file(path, text)
+    return text
+
+
+def schema_of_descriptions() -> dict[str, Any]:
+    """The form of descriptions as JSON Schema, with all resource types that are known."""
+    from .schema import json_schema
+
+    registry.load_imports(Settings.from_environment().imports)
+    return json_schema()
+
+
+def draft_of(path: str | Path, format: str | None) -> Draft:  # noqa: A002 - as above
+    """The text of a file, read.
+
+    Raises:
+        InvalidValue: it cannot be read, or its format is not known.
+    """
+    from .reader import Draft, format_of
+
+    file = Path(path)
+    form = format or format_of(file.suffix)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise _no_file(file, "read", error) from None
+    return Draft(content, str(path), form)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file, so that nobody ever finds half of it."""
+    try:
+        if path.exists() and not path.is_file():
+            # A pipe or a terminal cannot be put in the place of another.
+            path.write_text(text, encoding="utf-8")
+        else:
+            _replace(path.resolve(), text.encode())
+    except OSError as error:
+        raise _no_file(path, "written", error) from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+    new = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}")
+    try:
+        new.write_bytes(content)
+        if mode is not None:
+            new.chmod(mode)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _suffix(form: str | None) -> str:
+    return _SUFFIXES.get(form or "yaml", ".yaml")
+
+
+def _new_name(folder: Path, exp_id: str, suffix: str) -> Path:
+    """A file of this moment that is not there yet."""
+    stem = f"{exp_id}_{datetime.now():%Y%m%d%H%M%S}"  # noqa: DTZ005 - for people: their time
+    path, number = folder / f"{stem}{suffix}", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}{suffix}"
+    return path
+
+
+def name_of(path: str | Path) -> str | None:
+    """The name of a file as a name for the experiment, if it can be one."""
+    try:
+        return Description(Path(path).stem).exp_id
+    except InvalidValue:
+        return None
+
+
+def _no_file(path: Path, what: str, error: OSError) -> InvalidValue:
+    return InvalidValue(f"{str(path)!r} cannot be {what}: {(error.strerror or str(error)).lower()}")
