@@ -38,10 +38,11 @@ test: lint types $(READY) ## every check and test (about ten minutes)
 unit: $(READY) ## only the tests that need no services (seconds)
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m 'not slow and not soak'
 
-lint: $(READY) ## style, formatting and the direction of imports
+lint: $(READY) ## style, formatting, the direction of imports and the word list
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@PYTHONPATH=.typing $(BIN)/lint-imports --no-logo
+	@$(BIN)/python tools/words.py
 
 types: $(READY) ## type hints, strictly
 	@$(BIN)/mypy --no-error-summary -p nepiq

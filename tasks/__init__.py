@@ -1,1 +1,1 @@
-"""What Celery delivers: thin tasks around :mod:`nepiq.workers`."""
+"""The Celery tasks: thin functions around :mod:`nepiq.workers`."""
