@@ -50,3 +50,26 @@ def test_files_that_are_named_exist(page: Path) -> None:
     paths = {name: ROOT / name.replace(".", "/") for name in named}
     missing = {n for n, p in paths.items() if not (p.is_dir() or p.with_suffix(".py").exists())}
     assert missing == set()
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_contracts() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    picture = next(block for block in page.split("```") if " tasks " in block and "cli" in block)
+    rows = [line for line in picture.splitlines() if line.strip() and "▶" not in line]
+    at = rows[0].index("cli")
+    columns = {
+        "workers": [row[:at].strip() for row in rows],
+        "controller": [row[at:].strip() for row in rows],
+    }
+    contracts = (ROOT / "pyproject.toml").read_text().split("[[tool.importlinter.contracts]]")
+    for name, drawn in columns.items():
+        contract = next(text for text in contracts if f'containers = ["nepiq.{name}"]' in text)
+        layers = re.findall(r'^    "(.+)",$', contract, flags=re.MULTILINE)
+        assert [row for row in drawn if row] == layers
+
+
+def test_every_room_is_in_the_table() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = re.findall(r"^\| `((?:controller|workers)/\w+)` \|", page, flags=re.MULTILINE)
+    inits = [*ROOT.glob("controller/*/__init__.py"), *ROOT.glob("workers/*/__init__.py")]
+    assert sorted(table) == sorted(str(init.parent.relative_to(ROOT)) for init in inits)
