@@ -75,7 +75,7 @@ WORDS = (
     Rule(r"\bsettles?\b|\bsettled\b", "dispatch, decide", (ENGINE, "controller/description")),
     Rule(r"\bsilent hosts?\b|\b(falls?|fell) silent\b", "unreachable", (ENGINE, HOSTS)),
     Rule(r"\bkeepers?\b", "daemon", (SERVICES, "workers/execution", "workers/process")),
-    Rule(r"\bguardians?\b", "restarter", ("controller/cli", SERVICES)),
+    Rule(r"\bguardians?\b", "restarter"),
     Rule(r"\bembedded stack\b", "local services", PRODUCT),
     Rule(r"\bconvoys?\b", "batcher"),
     # Actors without a name, and programs that talk.
@@ -98,6 +98,10 @@ OPENINGS = (Rule(r"(what|who|how|where|whoever)\b", "a noun phrase, or a verb", 
 
 #: Whole lines of docstrings.
 LINES = (Rule(r"^\s*[\w, ]+: the same\.$", "nothing: leave the attribute out", PRODUCT),)
+
+
+#: Code in a docstring or comment.
+_SPAN = re.compile(r"``.+?``")
 
 
 class Finding(NamedTuple):
@@ -163,7 +167,7 @@ def prose_of_module(text: str) -> tuple[list[Line], list[Line]]:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             lines.append(Line(token.start[0], token.string))
-    return lines, openings
+    return [line._replace(text=_SPAN.sub("", line.text)) for line in lines], openings
 
 
 def matches(

@@ -153,7 +153,7 @@ def worker(
     command += ["--pool", "threads", "--concurrency", str(concurrency)]
     command += ["--hostname", f"{node}@{settings.machine}", "--loglevel", "INFO"]
     command += ["--without-gossip", "--without-mingle", *(options or [])]
-    os.execve(sys.executable, command, environment)  # noqa: S606 - it becomes the guardian
+    os.execve(sys.executable, command, environment)  # noqa: S606 - it becomes the restarter
 
 
 def version(

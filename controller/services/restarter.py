@@ -1,4 +1,4 @@
-"""The guardian of a worker: starts its Celery process, and starts it again when that dies.
+"""The restarter of a worker: starts its Celery process, and starts it again when that dies.
 
 ``python -m nepiq.controller.services.restarter COMMAND...`` passes signals on and ends with the
 exit code of the command. An end that was asked for, by a signal or by ``nepiq drain``, is the

@@ -66,6 +66,11 @@ def test_docstrings_comments_and_errors_of_code() -> None:
     assert sorted(found) == [(1, '"What"'), (3, '"shall"'), (6, '"told"'), (7, '"nobody"')]
 
 
+def test_code_in_docstrings_is_not_prose() -> None:
+    module = '"""A step that is ``void``."""\n'
+    assert list(words.check_module("tasks/module.py", module)) == []
+
+
 def test_a_word_is_not_enforced_where_the_table_exempts_it() -> None:
     module = '"""A convoy of steps, which somebody watches."""\n'
     found = problems(list(words.check_module("controller/engine/module.py", module)))
