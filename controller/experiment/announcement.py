@@ -1,4 +1,4 @@
-"""Telling ``nepiq run`` which runs its script makes.
+"""Notification of ``nepiq run`` about the runs that its script creates.
 
 ``nepiq run`` listens on the unix socket that ``NEPIQ_ANNOUNCE`` names; each run is one
 connection with one JSON object. Anywhere else the variable is not set and nothing happens.

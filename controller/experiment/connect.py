@@ -1,4 +1,4 @@
-"""How a client reaches the engine: through a Redis that was named, or the embedded stack."""
+"""Connections of a client to the engine: a configured Redis, or the local services."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 
 class Access:
-    """A client's way to the engine; joins or starts the embedded stack if no Redis is named.
+    """A client's connections to the engine; joins or starts the local services by default.
 
     Args:
-        settings: where Redis is; the environment's by default.
-        worker: work will be submitted, so start the embedded local worker too; False for who
-            only reads.
+        settings: where Redis is; read from the environment by default.
+        worker: start the local worker too; False for a client that only reads.
 
     Raises:
-        EmbeddedError: the embedded stack did not start.
+        EmbeddedError: the local services did not start.
     """
 
     def __init__(self, settings: Settings | None = None, *, worker: bool = True) -> None:
@@ -46,14 +45,14 @@ class Access:
         with uninterrupted():
             from ..engine import Stack
 
-            # An embedded stack that was killed is back in seconds.
+            # Local services that were killed are restarted within seconds.
             self.stack: Stack = Stack(self.settings, tries=24 if self.embedded else 8)
             if worker:
                 self.stack.publisher.prepare()
 
     @contextmanager
     def kept(self) -> Iterator[Access]:
-        """Close it at the end of the block only if that ends with an error."""
+        """Close the connections if the block ends with an error."""
         try:
             yield self
         except BaseException:
@@ -61,16 +60,16 @@ class Access:
             raise
 
     def failure(self) -> NepiqError | None:
-        """Why the embedded stack cannot carry anything out, if it cannot."""
+        """Return why the local services cannot carry anything out, or None."""
         return self.embedded.failure() if self.embedded else None
 
     def require_workers(self, run: Run, names: Iterable[str], seconds: float = 0.0) -> None:
         """Return when each queue has a live worker.
 
-        The embedded worker is on its way, or :meth:`failure` says why not.
+        The local worker is not waited for: it starts, or :meth:`failure` returns why not.
 
         Raises:
-            NoWorker: one has none within ``seconds``.
+            NoWorker: a queue has no worker within ``seconds``.
         """
         wanted = set(names)
         if self.embedded:
@@ -81,7 +80,7 @@ class Access:
             run.require_workers(wanted, seconds)
 
     def missing_worker(self, run: Run, name: str) -> NoWorker | None:
-        """The error that says that nobody serves a queue at this moment, if so."""
+        """Return the error of a queue that no worker serves at this moment, or None."""
         try:
             self.require_workers(run, [name])
         except NoWorker as error:
@@ -89,7 +88,7 @@ class Access:
         return None
 
     def close(self) -> None:
-        """Let go of Redis and of the embedded stack."""
+        """Close the connections to Redis and the local services."""
         self.stack.close()
         if self.embedded:
             self.embedded.close()

@@ -1,7 +1,7 @@
-"""Whether what a wait was for came, or another client released the resource before it could.
+"""Check after a wait that resources reached their goal before another client released them.
 
-A resource that is RELEASED has passed every milestone, so that what waits for it goes on. Whoever
-waited for its end must hear that it did not come.
+A RELEASED resource has passed every milestone, so that all waits for it end. A wait for its end
+must raise an error if the end never came.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from ..engine.store.records import ResourceRecord
 
 UNATTENDED = "unattended"
-"""The order of a release that came since no client was seen for ``release_after``."""
+"""The request of a release because no client was connected for ``release_after``."""
 
 
 def require_reached(
     run: Run, guids: Iterable[int], wanted: Collection[str], own: Collection[str], goal: str
 ) -> None:
-    """Return unless another client released a resource before it was in one of some states.
+    """Raise an error if another client released a resource before it was in one of some states.
 
     Args:
         run: the run.
         guids: the resources.
         wanted: the states that were waited for.
-        own: the orders of releases that this client gave: it knows what it did.
-        goal: the states in words.
+        own: the releases that this client requested, which are no surprise to it.
+        goal: the name of the states.
 
     Raises:
-        ExperimentReleased: another client did.
+        ExperimentReleased: a resource was released so.
     """
     orders = run.store.releases()
     foreign = orders.keys() - own
@@ -52,7 +52,7 @@ def require_reached(
 
 
 def _covered(orders: dict[str, list[int] | None], chosen: Iterable[str]) -> set[int | None]:
-    """Whom releases are about; None stands for all."""
+    """Return the resources that releases are about; None stands for all."""
     found: set[int | None] = set()
     for order in chosen:
         members = orders[order]
@@ -61,7 +61,7 @@ def _covered(orders: dict[str, list[int] | None], chosen: Iterable[str]) -> set[
 
 
 def _missed(run: Run, ended: list[ResourceRecord], wanted: frozenset[str]) -> list[ResourceRecord]:
-    """Those that were in none of the states; STOPPED by their release does not count."""
+    """Return those that were in none of the states; STOPPED by their release does not count."""
     if not ended:
         return []
     guids = {record.guid for record in ended}
@@ -80,7 +80,7 @@ def _missed(run: Run, ended: list[ResourceRecord], wanted: frozenset[str]) -> li
 
 
 def _was_stopped(run: Run, guid: int) -> bool:
-    """True if a step has stopped it: a condition or a client asked for that."""
+    """Return True if a step has stopped it, because of a condition or a request."""
     steps = run.store.steps(guid)
     return any(".stop" in step.step and step.status == "done" for step in steps)
 

@@ -1,4 +1,4 @@
-"""Numbers for new resources that no other client of a run gets."""
+"""Guids reserved in a run, so that no other client of it uses them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _LARGEST_BLOCK = 1024
 
 
 class ReservedGuids(Guids):
-    """Numbers that are reserved in the run.
+    """Guids reserved in the run, in blocks.
 
     Args:
         run: the run.
-        at: the lowest that may be given.
-        nonce: tells this client from others.
+        at: the lowest guid to use.
+        nonce: distinguishes this client from others.
     """
 
     def __init__(self, run: Run, at: int, nonce: str) -> None:
@@ -31,19 +31,19 @@ class ReservedGuids(Guids):
         self._blocks = 0
 
     def ready(self) -> None:
-        """Reserve a block if none is left; each is twice as large as the last."""
+        """Reserve a block if none is left; each is twice as large as the one before."""
         if self._next >= self._end:
             self.reserve()
 
     def take(self) -> int:
-        """The next number."""
+        """Return the next guid."""
         self.ready()
         return super().take()
 
     def reserve(self) -> None:
         """Reserve the next block."""
         self._blocks += 1
-        # The nonce makes a call that is repeated after a lost reply give the same block.
+        # Because of the nonce, a call repeated after a lost reply returns the same block.
         with contact():
             first = self._run.reserve(self._size, self._next, f"{self._nonce}.{self._blocks}")
         self._next, self._end = first, first + self._size

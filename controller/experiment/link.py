@@ -1,4 +1,4 @@
-"""A client's link to one run: how it acts, waits, and notices that nobody acts."""
+"""A client's handle on a run: requests steps, waits for them, detects missing workers."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ log = logging.getLogger("nepiq.experiment")
 
 
 class Link:
-    """A run and the way to it.
+    """A run, and the connections to it.
 
     Args:
-        access: how this client reaches the engine.
+        access: the connections to Redis and the local services.
         run: the run.
 
     Attributes:
-        access: the same.
-        run: the same.
+        access, run: as given.
     """
 
     def __init__(self, access: Access, run: Run) -> None:
@@ -41,20 +40,20 @@ class Link:
         self._hasty = threading.local()
         self._closed = threading.Event()
         self._absent: set[str] = set()
-        self._releases: set[str] = set()  # the orders that this client gave
+        self._releases: set[str] = set()  # requested by this client
 
     def close(self) -> None:
-        """Let go of Redis and of the embedded stack; the run goes on."""
+        """Close the connections to Redis and the local services; the run goes on."""
         self._closed.set()
         self.access.close()
 
     def stay_seen(self, release_after: float | None) -> None:
-        """Tell the run from now on that it has a client, if that keeps it from being released."""
+        """Send heartbeats of this client to the run, if it is released without them."""
         if release_after is None:
             return
 
         def touch() -> None:
-            # At once: most of the time may be over when another client attaches.
+            # At once: most of the time may have passed when another client attaches.
             while True:
                 with contextlib.suppress(NepiqError), contact():
                     self.run.touch()
@@ -67,12 +66,12 @@ class Link:
 
     @property
     def patient(self) -> bool:
-        """True if this thread waits until what it asks for is done."""
+        """True if calls of this thread return only when the requested step has ended."""
         return not getattr(self._hasty, "on", False)
 
     @contextlib.contextmanager
     def hasty(self) -> Iterator[None]:
-        """Within this, this thread does not."""
+        """Within this, calls of this thread return once the request is recorded."""
         self._hasty.on = True
         try:
             yield
@@ -80,16 +79,16 @@ class Link:
             self._hasty.on = False
 
     def act(self, guid: int, label: str, action: str, args: Sequence[Any] = ()) -> None:
-        """Have one resource carry out an action now; return when it has, raise what it raised."""
+        """Request an action of one resource; return when it is done, raise what it raised."""
         try:
             step = self.request(guid, action, args)
         except NotAllowed as error:
             raise NotAllowed(f"cannot {action}: {error.message}", where=label) from None
         if self.patient:
-            waiting.wait_step(self.run, step, idle=self.look_round)
+            waiting.wait_step(self.run, step, idle=self.check_workers)
 
     def request(self, guid: int, action: str, args: Sequence[Any] = ()) -> str:
-        """Have one resource carry out an action now; return the step, without waiting for it."""
+        """Request an action of one resource; return the step without waiting for it."""
         with contact():
             return self.run.request(guid, action, args)
 
@@ -111,7 +110,7 @@ class Link:
     # -- looking ------------------------------------------------------------------------------
 
     def failed(self) -> ExperimentFailed | None:
-        """The failure of a critical resource that ended the experiment, if there was one."""
+        """Return the failure of a critical resource that ended the experiment, or None."""
         with contact():
             cause = self.run.snapshot([]).cause
         if cause is None:
@@ -123,7 +122,7 @@ class Link:
         return ExperimentFailed(message, where=where, hint="" if hint in message else hint)
 
     def explain(self, guid: int) -> str:
-        """What a resource waits for, in words."""
+        """Return a sentence that says what a resource waits for."""
         from ..reports.why import why
 
         with contact():
@@ -132,7 +131,7 @@ class Link:
     # -- waiting ------------------------------------------------------------------------------
 
     def wait(self, guids: Iterable[int], goal: Goal, timeout: float | None) -> bool:
-        """Wait until resources fulfil a goal; False if the experiment failed.
+        """Wait until resources fulfil a goal; return False if the experiment failed.
 
         Raises:
             ExperimentReleased: another client released one of them before.
@@ -143,7 +142,7 @@ class Link:
             wanted,
             goal,
             timeout=timeout,
-            idle=partial(self.look_round, patient=goal.despite_failure),
+            idle=partial(self.check_workers, patient=goal.despite_failure),
             explain=self.explain,
         )
         if done and wanted and not goal.despite_failure:
@@ -151,18 +150,18 @@ class Link:
                 require_reached(self.run, wanted, goal.states, self._releases, goal.name)
         return done
 
-    def look_round(self, pending: Sequence[int], *, patient: bool = False) -> None:
-        """Called now and then while somebody waits for resources: is there anybody to act?
+    def check_workers(self, pending: Sequence[int], *, patient: bool = False) -> None:
+        """Check that workers serve the resources that are waited for; called every 10 s or so.
 
-        That the workers of a queue have gone is said once; they may come back.
+        A queue whose workers have disappeared is logged once; they may come back.
 
         Args:
-            pending: who is waited for.
-            patient: wait also for workers that never were there.
+            pending: the resources that are waited for.
+            patient: also wait for workers that have never been there.
 
         Raises:
-            NoWorker: nobody serves the queue of one of them, and nobody has since the run began.
-            EmbeddedError: the local worker does not start, or the stack has been stopped.
+            NoWorker: no worker serves the queue of one of them, nor has since the run began.
+            EmbeddedError: the local worker does not start, or the local services were stopped.
             NotAllowed: another thread has closed the experiment.
         """
         if self._closed.is_set():
@@ -190,9 +189,9 @@ class Link:
         self._absent -= asked - absent.keys()
 
     def _absent_workers(self, pending: Sequence[int]) -> tuple[set[str], dict[str, NepiqError]]:
-        """The queues of resources, and those that no worker serves with the error that says so."""
+        """Return the queues of resources, and the errors of those that no worker serves."""
         with contact():
-            # All that share queue and host share the way to their worker.
+            # Resources with the same queue and host reach the same worker.
             sample = {(record.queue, record.host): record for record in self.run.records(pending)}
             absent: dict[str, NepiqError] = {}
             for record in sample.values():
@@ -202,6 +201,6 @@ class Link:
         return {queue for queue, _ in sample}, absent
 
     def _served_queues(self) -> Collection[str]:
-        """The queues from which a step of this run has been claimed."""
+        """Return the queues from which a step of this run has been claimed."""
         with contact():
             return {record.queue for record in self.run.records() if record.token}

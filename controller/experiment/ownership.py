@@ -1,10 +1,9 @@
-"""Who made a run releases it: when the script ends, raises, or gets SIGINT or SIGTERM.
+"""Ownership of runs: the process that created a run releases it when it ends.
 
-The process that created a run holds it. At its exit each run that is still held is released,
-once. SIGINT is a KeyboardInterrupt as everywhere in Python, which ends in the exit unless the
-script handles it; SIGTERM is made a SystemExit, unless the script has a handler of its own. A
-process that is killed with SIGKILL leaves its runs to others. The child of a fork holds none of
-its parent's runs, only those that it has created itself.
+At the exit of the process each run that it still owns is released, once. SIGINT raises
+KeyboardInterrupt as everywhere in Python, which leads to the exit unless the script handles it;
+SIGTERM raises SystemExit, unless the script has its own handler. A process that is killed with
+SIGKILL releases nothing. The child of a fork owns only the runs that it has created itself.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _terminable = False
 
 
 class _Held:
-    """One run that this process holds."""
+    """A run that this process owns."""
 
     def __init__(self, release: Callable[[], None]) -> None:
         self.release = release
@@ -37,7 +36,7 @@ def hold(owner: object, release: Callable[[], None]) -> None:
     """Call ``release`` when this process ends, unless :func:`let_go` comes first.
 
     Args:
-        owner: who holds the run; it holds one at most.
+        owner: the object that owns the run, at most one.
         release: releases the run; may raise, and may be interrupted by a second ctrl-C.
     """
     _install()
@@ -45,22 +44,22 @@ def hold(owner: object, release: Callable[[], None]) -> None:
 
 
 def let_go(owner: object) -> None:
-    """The run was released already, or is to be left running."""
+    """Do not release the run at exit: it was released already, or is to continue."""
     _held.pop(id(owner), None)
 
 
 def holds(owner: object) -> bool:
-    """True if the run of ``owner`` is to be released by this process."""
+    """Return True if this process is to release the run of ``owner``."""
     held = _held.get(id(owner))
     return held is not None and held.pid == os.getpid()
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put off a ctrl-C until the end of the block, which must be short.
+    """Delay a ctrl-C until the end of the block, which must be short.
 
-    Python loses a KeyboardInterrupt that comes while it imports: importlib calls back from
-    where exceptions are ignored. An experiment would then go on as if nobody had asked.
+    Python loses a KeyboardInterrupt during an import, where importlib calls back from code that
+    ignores exceptions. The experiment would then continue in spite of the ctrl-C.
     """
     handler = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()

@@ -1,4 +1,4 @@
-"""Waiting for what happens in a run: a snapshot, then the event stream from that point."""
+"""Waits for states of a run: a snapshot, then the event stream from that point."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ..engine.store.records import StepRecord
 
 SILENCE = 10.0
-"""Seconds without an event after which states are looked up afresh."""
+"""Seconds without an event after which a new snapshot is taken."""
 
 PATIENCE = 60.0
-"""Seconds that Redis may be away while somebody waits."""
+"""Seconds that Redis may be unreachable during a wait."""
 
 _STATES = frozenset(State.__members__)
 _PHASES = frozenset({"RUNNING", "FAILED", "RELEASING", "RELEASED"})
@@ -27,12 +27,12 @@ _PHASES = frozenset({"RUNNING", "FAILED", "RELEASING", "RELEASED"})
 
 @dataclass(frozen=True)
 class Goal:
-    """What a wait is for.
+    """The goal of a wait.
 
     Attributes:
-        name: in words, for the error of a timeout.
+        name: for the error of a timeout.
         states: the present states that fulfil it.
-        despite_failure: go on waiting when the experiment has failed.
+        despite_failure: continue when the experiment has failed.
     """
 
     name: str
@@ -95,12 +95,12 @@ class Follower:
         self._heard = time.monotonic()
 
     def follow(self, seconds: float) -> list[Event]:
-        """Wait for events, apply them and return them; none if there were none in that time.
+        """Wait for events, apply them and return them; an empty list if none came in that time.
 
-        After a lost connection, and after silence, a snapshot makes up for what was missed.
+        A snapshot replaces missed events after a lost connection, and after a long silence.
 
         Raises:
-            RedisUnreachable: Redis stayed away for :data:`PATIENCE`.
+            RedisUnreachable: Redis was unreachable for :data:`PATIENCE`.
         """
         block = min(seconds, SILENCE)
         try:
@@ -154,21 +154,21 @@ def wait(
         run: the run.
         guids: the resources.
         goal: what to wait for.
-        timeout: seconds; None for ever.
-        idle: called about every :data:`SILENCE` seconds with who is still waited for; may raise.
-        explain: says what a resource waits for, for the error of a timeout.
+        timeout: seconds; None for no limit.
+        idle: called about every :data:`SILENCE` seconds with the resources not yet done; may raise.
+        explain: returns what a resource waits for, for the error of a timeout.
 
     Returns:
         True, or False if the experiment failed.
 
     Raises:
-        WaitTimeout: the time passed; names who waits for what.
+        WaitTimeout: the time passed; the message names what each resource waits for.
     """
     if not guids:
         return True
     follower = Follower(run, sorted(guids))
     end = None if timeout is None else time.monotonic() + timeout
-    look_round = time.monotonic() + SILENCE
+    next_check = time.monotonic() + SILENCE
     pending = changed = set(guids)
     while True:
         states = follower.states
@@ -182,11 +182,11 @@ def wait(
         now = time.monotonic()
         if end is not None and now >= end:
             raise _timeout(run, pending, goal, timeout or 0.0, follower, explain)
-        if now >= look_round:
+        if now >= next_check:
             idle(sorted(pending))
-            look_round = now + SILENCE
-        events = follower.follow(min(look_round, end or look_round) - now)
-        # Without events there may have been a snapshot, in which anything may have changed.
+            next_check = now + SILENCE
+        events = follower.follow(min(next_check, end or next_check) - now)
+        # Without events there may have been a snapshot, which may change any state.
         changed = {event.guid for event in events} & pending if events else set(pending)
 
 
@@ -220,7 +220,7 @@ def wait_step(
     """
     guid = int(step.partition(".")[0])
     follower = Follower(run, [guid])
-    look_round = time.monotonic() + SILENCE
+    next_check = time.monotonic() + SILENCE
     while True:
         with contact():
             record = run.step(step)
@@ -234,12 +234,12 @@ def wait_step(
             if error:
                 raise raised(error)
             return record
-        if time.monotonic() >= look_round:
+        if time.monotonic() >= next_check:
             idle([guid])
-            look_round = time.monotonic() + SILENCE
+            next_check = time.monotonic() + SILENCE
         # Whatever happens to other resources is passed over without asking Redis again.
-        while time.monotonic() < look_round:
-            events = follower.follow(look_round - time.monotonic())
+        while time.monotonic() < next_check:
+            events = follower.follow(next_check - time.monotonic())
             if not events or any(event.step == step or event.guid == guid for event in events):
                 break
 

@@ -67,8 +67,11 @@ def test_case_4_in_the_order_of_their_times(tmp_path: Path) -> None:
     with Stand(tmp_path / "stand", NEPIQ_IMPORTS=kinds.__name__) as alone:
         alone.start_worker(threads=1)
         with alone.experiment("order", quiet=True) as ec:
+            # Absolute times: the calls themselves may take long.
+            begin = datetime.now(timezone.utc) + timedelta(seconds=2.0)
             for delay in (1.5, 0.5, 1.0):
-                ec.schedule(delay, functools.partial(kinds.note, str(file), text=str(delay)))
+                note = functools.partial(kinds.note, str(file), text=str(delay))
+                ec.schedule(begin + timedelta(seconds=delay), note)
             until(lambda: file.exists() and file.read_text().count("\n") == 3, 20.0, "not all ran")
     assert [line.split()[0] for line in file.read_text().splitlines()] == ["0.5", "1.0", "1.5"]
 

@@ -1491,7 +1491,8 @@ clean() (
     name_all ''
     groups=''
     [ "$2" != 0 ] && gone || exit
-    for item in $dirs; do ! leader "$item" || exit 1; done
+    # The command of a supervisor that has just answered may not be there yet.
+    for item in $dirs; do ! leader "$item" && ! supervised "$item" || exit 1; done
     abandoned '' ''
     # Who follows it shall not make it anew.
     cd "$base" && { [ -e "$ended" ] || true >"$ended.cleaned"; }

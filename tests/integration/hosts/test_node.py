@@ -202,11 +202,18 @@ def test_what_a_run_leaves(rig: Rig) -> None:
     assert rig.host(5).read("stdout") == b"kept\n"
 
 
-def test_a_process_that_executes_programs_all_the_time_keeps_its_directory(rig: Rig) -> None:
-    # At the moment of an exec its environment, and with it its mark, cannot be read.
+def test_cleaning_spares_a_command_that_is_about_to_begin(rig: Rig) -> None:
     run_id = f"earlier-{rig.run_id}"
     rig.host(1, run_id=run_id).prepare()
-    rig.host(5, run_id=run_id).supervise("echo 'exec sh ./again' >again; exec sh ./again")
-    for _ in range(20):
-        rig.prepare(clean_home=True)
-    assert (rig.home / ".nepiq" / run_id).exists()
+    root = rig.home / ".nepiq" / run_id
+    own = root / "1" / "5" / "1"
+    own.mkdir(parents=True)
+    # The supervisor answers, and then waits for somebody to open this.
+    os.mkfifo(own / ".stdin")
+    rig.host(5, run_id=run_id).supervise("exec sleep 60")
+    rig.prepare(clean_home=True)
+    assert own.exists()
+    (own / ".stdin").write_text("")
+    until((own / ".group").exists)
+    rig.prepare(clean_home=True)
+    assert own.exists()
