@@ -1,11 +1,11 @@
-"""The word list of the project's prose."""
+"""The word list of the project's prose, and the wrapping of its pages."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from tools import words
+from tools import words, wrap
 
 CELL = " ".join(["word"] * 26)
 
@@ -92,3 +92,21 @@ def test_all_of_the_tree_is_read(tmp_path: Path) -> None:
         'docs/deep/page.md:1: "Somebody"',
         'tasks/module.py:1: "rang"',
     ]
+
+
+def test_paragraphs_and_items_are_wrapped_and_nothing_else() -> None:
+    long = " ".join(["word"] * 30)
+    page = f"# {long}\n\n- {long}\n  and more\n- short\n\n| {long} |\n\n```\n{long}\n```\n{long}\n"
+    lines = wrap.wrap(page).splitlines()
+    assert lines[0] == f"# {long}"
+    assert [line[:2] for line in lines[2:5]] == ["- ", "  ", "- "]
+    assert f"| {long} |" in lines
+    assert lines.count(long) == 1
+    assert max(len(line) for line in lines[-2:]) <= wrap.WIDTH
+
+
+@pytest.mark.parametrize("name", list(words.pages()))
+def test_what_is_wrapped_stays_as_it_is(name: str) -> None:
+    once = wrap.wrap((words.ROOT / name).read_text())
+    assert wrap.wrap(once) == once
+    assert list(words.form_of_page(once)) == []
