@@ -125,7 +125,7 @@ SINGLE = {
     "bad delay": (
         HEAD + A + "  b: {type: nepiq::Null, start: {after: a, state: READY, delay: soon}}",
         "4:65: 'soon' is not a duration "
-        "(write for instance '500ms', '2s', '2.5m', '1h30m' or a number of seconds)",
+        "(write, for example, '500ms', '2s', '2.5m', '1h30m' or a number of seconds)",
     ),
     "waiting for NEW": (
         HEAD + A + "  b: {type: nepiq::Null, start: [{after: a, state: NEW}]}",
