@@ -121,7 +121,7 @@ _MOST_COMPARED = 2000
 
 
 def near_misses(name: object, known: Iterable[object]) -> str:
-    """Return a hint with the valid names that are similar to an unknown one, or with the first.
+    """Return a hint with the valid names similar to an unknown one, or else with the first names.
 
     Args:
         name: the unknown name.

@@ -140,7 +140,7 @@ def _call(
         answer = getattr(rm, hook.name)(context, *args)
     except FencedError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - sys.exit() must not end a worker either
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - nor may sys.exit() end a worker
         retry = rm.retries.get(hook.name)
         wait = None if retry is None or isinstance(error, _FINAL) else retry.wait(failures + 1)
         if wait is None:
