@@ -153,11 +153,11 @@ class Journal:
         assert self._file is not None  # noqa: S101 - it has just been opened
         self._file.seek(0)
         data = self._file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
+        complete_lines = data[: data.rfind(b"\n") + 1]
+        if len(complete_lines) < len(data):
             # The process was killed while it wrote the last line.
-            self._file.truncate(len(whole))
-        lines = whole.splitlines()
+            self._file.truncate(len(complete_lines))
+        lines = complete_lines.splitlines()
         if not lines:
             self._append(head)
             return

@@ -203,8 +203,8 @@ class _Campaign:
         """Return whether another run may begin now."""
         if self._enough or self._failure or len(self._active) >= self._rules.parallel:
             return False
-        begun = sum(record.outcome != INTERRUPTED for record in self._journal.runs)
-        return self._rules.max_runs is None or begun < self._rules.max_runs
+        count = sum(record.outcome != INTERRUPTED for record in self._journal.runs)
+        return self._rules.max_runs is None or count < self._rules.max_runs
 
     def _begin(self, ec: ExperimentController, record: RunRecord | None = None) -> None:
         if record is None:
@@ -231,11 +231,11 @@ class _Campaign:
                     self._failure or f"run {number} ({run.record.run_id}): {run.failure}"
                 )
         else:
-            metric = self._rules.measured(run.ec, number)
+            metric = self._rules.measure(run.ec, number)
             self._journal.ended(run.record, FINISHED, metric)
             self._decide(run.ec, run.record)
         self._report(f"run {number} {run.record.outcome}{_metric_text(run.record.metric)}")
-        run.judged.set()
+        run.measured.set()
 
     def _decide(self, ec: ExperimentController, record: RunRecord) -> None:
         """Begin no further run if the samples suffice."""
@@ -259,7 +259,7 @@ class _Campaign:
                 ec = self._ec.rejoin(record.run_id)
             except UnknownRun:
                 log.warning("run %s no longer exists; nothing is released", record.run_id)
-                self._interrupted(record)
+                self._record_interrupted(record)
                 continue
             complete = {*self._ec.resources} <= {*ec.resources}
             if not record.outcome and complete and ec.phase in ("RUNNING", "FAILED"):
@@ -267,7 +267,7 @@ class _Campaign:
                 self._begin(ec, record)
                 continue
             ec.shutdown()
-            self._interrupted(record)
+            self._record_interrupted(record)
 
     def _decide_again(self) -> None:
         """Repeat the decision after the last finished run, which may not have been made."""
@@ -281,7 +281,7 @@ class _Campaign:
         with contextlib.suppress(UnknownRun), self._ec.rejoin(finished[-1].run_id) as ec:
             self._decide(ec, finished[-1])
 
-    def _interrupted(self, record: RunRecord) -> None:
+    def _record_interrupted(self, record: RunRecord) -> None:
         if not record.outcome:
             self._journal.ended(record, INTERRUPTED)
         self._journal.released(record)

@@ -89,7 +89,7 @@ class StoppingRules:
                 hint="set max_runs= too, or remove on_failure='continue'",
             )
 
-    def measured(self, ec: ExperimentController, run: int) -> float | None:
+    def measure(self, ec: ExperimentController, run: int) -> float | None:
         """Return the measured value of a run; None if it is not a sample.
 
         Raises:

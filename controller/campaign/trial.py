@@ -77,7 +77,7 @@ class RunPlan:
 class CampaignRun(threading.Thread):
     """One run of a campaign: deploys, waits and rests; releases after the measurement.
 
-    The thread alone uses the experiment, except between the first notification and ``judged``:
+    The thread alone uses the experiment, except between the first notification and ``measured``:
     then the campaign uses it.
 
     Args:
@@ -90,7 +90,7 @@ class CampaignRun(threading.Thread):
         failure: the reason why the run failed, or empty.
         error: an error that is not a failure of the run, such as a lost Redis, or None.
         over: True after its release, even if that failed.
-        judged: event, set once the run has been measured.
+        measured: event, set once the run has been measured.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class CampaignRun(threading.Thread):
         self.failure = ""
         self.error: BaseException | None = None
         self.over = False
-        self.judged = threading.Event()
+        self.measured = threading.Event()
         self._plan = plan
         self._notify = notify
         self._aborted = threading.Event()
@@ -120,7 +120,7 @@ class CampaignRun(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - the thread of the campaign raises it
             self.error = error
         self._notify(self)
-        self.judged.wait()
+        self.measured.wait()
         try:
             self.ec.shutdown()
         except BaseException as error:  # noqa: BLE001 - as above
@@ -131,7 +131,7 @@ class CampaignRun(threading.Thread):
     def abort(self) -> None:
         """Release the run now, through a second client."""
         self._aborted.set()
-        self.judged.set()
+        self.measured.set()
         with contextlib.suppress(NepiqError), self.ec.rejoin(self.record.run_id) as other:
             other.release()
 

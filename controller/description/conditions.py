@@ -84,11 +84,11 @@ def check_cycles(gates: Gates, label: Callable[[int], str] = str) -> None:
             for a STARTED``.
     """
     waiters = _graph(gates, stops_end=True)
-    stuck = _never_open(waiters)
-    if not stuck:
+    stuck_nodes = _never_open(waiters)
+    if not stuck_nodes:
         return
     # Not all of these are in a cycle, because an end was assumed to need the stop step.
-    waits = _inverse(_graph(gates, stops_end=False), stuck)
+    waits = _inverse(_graph(gates, stops_end=False), stuck_nodes)
     cycle = _find_cycle(waits) or _find_vain_stop(waits)
     if cycle:
         raise ConditionCycle(
@@ -107,11 +107,11 @@ def _graph(gates: Gates, *, stops_end: bool) -> dict[int, list[int]]:
     conditions, needs, groups, states = gates
     waiters: dict[int, list[int]] = {}
     guids: set[int] = set()
-    stopped: set[int] = set()
+    stop_guids: set[int] = set()
     for guid, action, target, milestone, _ in conditions:
         guids.add(guid)
         if action is Action.STOP:
-            stopped.add(guid)
+            stop_guids.add(guid)
         kind = _REACHED_BY.get(milestone)
         if kind is None or (states and milestone in IMPLIES[states.get(target, State.NEW)]):
             continue
@@ -128,25 +128,25 @@ def _graph(gates: Gates, *, stops_end: bool) -> dict[int, list[int]]:
         waiters.setdefault(4 * guid, []).append(start)
         waiters.setdefault(start, []).extend((4 * guid + _STOP, 4 * guid + _END))
     if stops_end:
-        for guid in stopped:
+        for guid in stop_guids:
             waiters.setdefault(4 * guid + _STOP, []).append(4 * guid + _END)
     return waiters
 
 
 def _never_open(waiters: Mapping[int, list[int]]) -> set[int]:
     """Return the nodes that wait for themselves, directly or not, or for such a node."""
-    closed: dict[int, int] = {}  # number of closed gates by node
+    closed_gates: dict[int, int] = {}  # number by node
     for nodes in waiters.values():
         for node in nodes:
-            closed[node] = closed.get(node, 0) + 1
-    ready = [node for node in waiters if node not in closed]
+            closed_gates[node] = closed_gates.get(node, 0) + 1
+    ready = [node for node in waiters if node not in closed_gates]
     while ready:
         for node in waiters.get(ready.pop(), ()):
-            closed[node] -= 1
-            if not closed[node]:
-                del closed[node]
+            closed_gates[node] -= 1
+            if not closed_gates[node]:
+                del closed_gates[node]
                 ready.append(node)
-    return set(closed)
+    return set(closed_gates)
 
 
 def _inverse(waiters: Mapping[int, list[int]], nodes: set[int]) -> dict[int, list[int]]:

@@ -30,17 +30,17 @@ def wire(one: Resource, two: Resource, name: str | None = None) -> None:
         raise NotAllowed("a resource cannot be connected to itself", where=one.label)
     if one.linked(two) or two.linked(one):
         return
-    there, back = _free_slot(one, two, name), _free_slot(two, one)
-    if there is None and back is None:
+    slot, back = _free_slot(one, two, name), _free_slot(two, one)
+    if slot is None and back is None:
         raise NotAllowed(
             f"{one.label} ({one.cls.rtype}) and {two.label} ({two.cls.rtype}) "
             "have no connection for each other",
             hint=_offers(one.cls, two.cls),
         )
-    if there in one.cls.waiting and back in two.cls.waiting:
+    if slot in one.cls.waiting and back in two.cls.waiting:
         back = None
-    if there is not None:
-        one.peers.setdefault(there, []).append(two.guid)
+    if slot is not None:
+        one.peers.setdefault(slot, []).append(two.guid)
     if back is not None:
         two.peers.setdefault(back, []).append(one.guid)
 
@@ -49,7 +49,7 @@ def wire(one: Resource, two: Resource, name: str | None = None) -> None:
 NamedLink = tuple[Resource, str, Resource]
 
 
-def wire_as_written(
+def wire_named(
     links: Iterable[NamedLink], resource: Callable[[int], Resource]
 ) -> Iterator[tuple[tuple[int, str, int], NotAllowed]]:
     """Connect many resources by named connections, with the result of :func:`wire`.
@@ -79,7 +79,9 @@ def wire_as_written(
             continue
         waits = name in one.cls.waiting
         try:
-            if waits and any(back in two.cls.waiting for back in fitting(two.cls, one.cls)):
+            if waits and any(
+                back in two.cls.waiting for back in fitting_connections(two.cls, one.cls)
+            ):
                 continue
             back = _free_slot(two, one)
         except NotAllowed as error:
@@ -100,7 +102,7 @@ def _attach(one: Resource, name: str, two: Resource) -> None:
     one.peers.setdefault(_free_slot(one, two, name) or name, []).append(two.guid)
 
 
-def fitting(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str]:
+def fitting_connections(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str]:
     """Return the names of the connections of ``cls`` that accept ``peer``, as declared.
 
     A connection accepts the class of its rtype and derived classes.
@@ -115,7 +117,7 @@ def fitting(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str
 
 def _free_slot(one: Resource, other: Resource, choice: str | None = None) -> str | None:
     """Return the first free connection of ``one`` for ``other``; None if no connection fits."""
-    names = fitting(one.cls, other.cls)
+    names = fitting_connections(one.cls, other.cls)
     if choice is not None:
         if choice not in names:
             raise NotAllowed(

@@ -134,8 +134,10 @@ def near_misses(name: object, known: Iterable[object]) -> str:
     if len(text) <= LONGEST_VALUE:
         short = [item for item in names if len(item) <= LONGEST_VALUE]
         if len(short) > _MOST_COMPARED:
-            alike = (item for item in short if item[:1] == text[:1])
-            short = [item for item in alike if abs(len(item) - len(text)) <= 2][:_MOST_COMPARED]
+            candidates = (item for item in short if item[:1] == text[:1])
+            short = [item for item in candidates if abs(len(item) - len(text)) <= 2][
+                :_MOST_COMPARED
+            ]
         near = difflib.get_close_matches(text, short, n=3, cutoff=0.5)
     if near:
         # Names that are similar only by a common prefix such as linux:: would be misleading.

@@ -85,7 +85,7 @@ def perform(
     target = MOVES[action].target if until is None else until
     hook = Hook(target, "")
     launch: Launch | None = None
-    for hook in _remaining(rm, action, resume_after, until):
+    for hook in _remaining_hooks(rm, action, resume_after, until):
         answer = _call(rm, hook, action, failures, context)
         if isinstance(answer, Outcome):
             return answer
@@ -96,7 +96,7 @@ def perform(
     return Outcome(state=target, launch=launch, hook=hook.name)
 
 
-def _remaining(
+def _remaining_hooks(
     rm: ResourceManager, action: Action, resume_after: State | None, until: State | None
 ) -> list[Hook] | tuple[Hook, ...]:
     hooks = rm.hooks(action)

@@ -17,7 +17,7 @@ from ..errors.text import quoted
 _E = TypeVar("_E", bound=Enum)
 
 
-def _named(kind: type[_E], value: object, names: Mapping[str, _E]) -> _E:
+def _parse_name(kind: type[_E], value: object, names: Mapping[str, _E]) -> _E:
     if isinstance(value, kind):
         return value
     member = names.get(value.upper()) if isinstance(value, str) else None
@@ -53,13 +53,13 @@ class State(Enum):
     #: Everything is undone; the final state.
     RELEASED = "RELEASED"
 
-    def _unordered(self, other: object) -> bool:
+    def _refuse_order(self, other: object) -> bool:
         raise TypeError(
             f"states have no order, so {self} cannot be compared with {other}: "
             f"call ec.reached(guid, state), e.g. ec.reached(guid, State.{self.name})"
         )
 
-    __lt__ = __le__ = __gt__ = __ge__ = _unordered
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse_order
     __hash__ = object.__hash__  # members are singletons; Enum's own hash is several times slower
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class State(Enum):
         Raises:
             InvalidValue: there is no such state.
         """
-        return _named(cls, value, cls.__members__)
+        return _parse_name(cls, value, cls.__members__)
 
 
 class Action(Enum):
@@ -107,7 +107,7 @@ class Action(Enum):
         Raises:
             InvalidValue: there is no such action.
         """
-        return _named(cls, value, cls.__members__)
+        return _parse_name(cls, value, cls.__members__)
 
 
 #: NEPI's names of the two.

@@ -52,13 +52,13 @@ class Login:
         Raises:
             InvalidValue: the text has another form.
         """
-        user, at, place = text.strip().rpartition("@")
-        host, port = place, ""
-        if place.startswith("["):
-            host, bracket, port = place[1:].partition("]")
+        user, at, address = text.strip().rpartition("@")
+        host, port = address, ""
+        if address.startswith("["):
+            host, bracket, port = address[1:].partition("]")
             port = port.removeprefix(":") if bracket else "?"
-        elif place.count(":") == 1:
-            host, _, port = place.partition(":")
+        elif address.count(":") == 1:
+            host, _, port = address.partition(":")
             port = port or "?"
         usable = (
             host and not host.startswith("-") and not any(c.isspace() or c in ",/" for c in host)

@@ -48,11 +48,11 @@ def register(cls: type[ResourceManager], aliases: Iterable[str] = ()) -> None:
         raise InvalidValue(
             f"{quoted(rtype)} is not a valid rtype", hint="write it like 'acme::Shaper'"
         )
-    here = location(cls)
-    there = _location_of(rtype)
-    if there and not _may_be_same(there, here):
+    new = location(cls)
+    registered = _location_of(rtype)
+    if registered and not _may_be_same_class(registered, new):
         raise InvalidValue(
-            f"rtype {quoted(rtype)} of {here} is taken by {there}", hint="choose another rtype"
+            f"rtype {quoted(rtype)} of {new} is taken by {registered}", hint="choose another rtype"
         )
     _classes[rtype] = cls
     _aliases.update(dict.fromkeys(aliases, rtype))
@@ -74,10 +74,10 @@ def find(rtype: str) -> type[ResourceManager]:
     name = canonical(rtype)
     if name in _classes:
         return _classes[name]
-    where = _location_of(name)
-    if not where:
+    source = _location_of(name)
+    if not source:
         raise UnknownType(rtype, names())
-    return _load(name, where)
+    return _load(name, source)
 
 
 def find_on_worker(rtype: str) -> type[ResourceManager]:
@@ -118,10 +118,10 @@ def locate(rtype: str) -> str:
     Raises:
         UnknownType: no class is registered for it.
     """
-    where = _location_of(canonical(rtype))
-    if not where:
+    source = _location_of(canonical(rtype))
+    if not source:
         raise UnknownType(rtype, names())
-    return where
+    return source
 
 
 def location(cls: type) -> str:
@@ -157,20 +157,20 @@ def forget(rtype: str) -> None:
         del _aliases[alias]
 
 
-def _load(rtype: str, where: str) -> type[ResourceManager]:
-    module, _, path = where.partition(":")
+def _load(rtype: str, source: str) -> type[ResourceManager]:
+    module, _, path = source.partition(":")
     try:
         value: Any = importlib.import_module(module)
         for part in path.split("."):
             value = getattr(value, part)
     except Exception as error:
         raise ClassNotImportable(
-            f"cannot load {where} for resource type {rtype!r}: {type(error).__name__}: {error}",
+            f"cannot load {source} for resource type {rtype!r}: {type(error).__name__}: {error}",
             hint="reinstall or remove the package that provides it",
         ) from error
     if getattr(value, "rtype", None) != rtype:
         raise ClassNotImportable(
-            f"{where} does not manage resource type {quoted(rtype)}",
+            f"{source} does not manage resource type {quoted(rtype)}",
             hint="give the entry point the rtype of the class as its name",
         )
     cls: type[ResourceManager] = value
@@ -184,21 +184,21 @@ def _location_of(rtype: str) -> str:
     return _catalogue().get(rtype) or _entry_points().get(rtype, "")
 
 
-def _may_be_same(there: str, here: str) -> bool:
+def _may_be_same_class(registered: str, new: str) -> bool:
     """Return whether two locations may be one class, defined again or imported in two ways."""
-    (module, _, name), (module2, _, name2) = there.partition(":"), here.partition(":")
-    if there == here or (name == name2 and "__main__" in {module, module2}):
+    (module, _, name), (module2, _, name2) = registered.partition(":"), new.partition(":")
+    if registered == new or (name == name2 and "__main__" in {module, module2}):
         return True  # a script may also be imported as a module
     # An entry point may name the package that re-exports the class.
     package, package2 = module.partition(".")[0], module2.partition(".")[0]
-    return there in _entry_points().values() and package == package2
+    return registered in _entry_points().values() and package == package2
 
 
 @lru_cache(maxsize=1)
 def _catalogue() -> Mapping[str, str]:
     own: Mapping[str, str] = importlib.import_module(_RESOURCES).CATALOGUE
     every = {**own, **_internal()}
-    return {rtype: f"{_RESOURCES}.{where}" for rtype, where in every.items()}
+    return {rtype: f"{_RESOURCES}.{source}" for rtype, source in every.items()}
 
 
 @lru_cache(maxsize=1)

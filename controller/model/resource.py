@@ -316,8 +316,8 @@ def _declare(cls: type[ResourceManager]) -> None:
     for name in (*cls.attributes, *cls.traces, *cls.connections):
         if name.startswith("_") or name in _OWN_NAMES:
             raise TypeError(f"{cls.__name__}: the name {name!r} cannot be declared")
-    cls.deadlines = MappingProxyType(_inherited(cls, "deadlines"))
-    cls.retries = MappingProxyType(_inherited(cls, "retries"))
+    cls.deadlines = MappingProxyType(_merge_inherited(cls, "deadlines"))
+    cls.retries = MappingProxyType(_merge_inherited(cls, "retries"))
     unknown = {name for name in members if name.startswith("do_")} - HOOK_NAMES
     unknown |= set(cls.retries) - HOOK_NAMES
     if unknown:
@@ -329,7 +329,7 @@ def _declare(cls: type[ResourceManager]) -> None:
         action: tuple(hook for hook in hooks if _overrides(cls, hook.name))
         for action, hooks in HOOKS.items()
     }
-    cls._called_for = MappingProxyType(_narrowed(cls))
+    cls._called_for = MappingProxyType(_called_for_entries(cls))
     cls.narrowing = tuple(sorted({n for names in cls._called_for.values() for n in names}))
     unknown = {*cls.narrowing, *vars(cls).get("called_for", ())} - {*cls.attributes, *HOOK_NAMES}
     if unknown:
@@ -346,14 +346,14 @@ def _of_kind(members: Mapping[str, Any], kind: type[Any]) -> Mapping[str, Any]:
     )
 
 
-def _inherited(cls: type[ResourceManager], name: str) -> dict[Any, Any]:
+def _merge_inherited(cls: type[ResourceManager], name: str) -> dict[Any, Any]:
     merged: dict[Any, Any] = {}
     for base in reversed(cls.__mro__):
         merged.update(vars(base).get(name, {}))
     return merged
 
 
-def _narrowed(cls: type[ResourceManager]) -> dict[str, tuple[str, ...]]:
+def _called_for_entries(cls: type[ResourceManager]) -> dict[str, tuple[str, ...]]:
     """Return the entries of ``called_for`` that apply to the hooks of this class."""
     entries: dict[str, tuple[str, ...]] = {}
     for hook in sorted(HOOK_NAMES):

@@ -64,7 +64,7 @@ class Call:
 
 @dataclass
 class _Process:
-    began: float
+    started: float
     ok_exit_codes: Sequence[int] | None
     stopped: bool = False
     exit: Exit | None = None
@@ -197,7 +197,7 @@ class FakeHost:
         call = self._record("supervise", command, stdin or b"", env, options)
         running = self._processes.get(self.run_dir)
         if running is not None:
-            return Launch(self.clock() - running.began, running.exit, adopted=True)
+            return Launch(self.clock() - running.started, running.exit, adopted=True)
         answer = self._answer_to(call)
         process = self._processes[self.run_dir] = _Process(self.clock(), ok_exit_codes)
         if answer is not None:

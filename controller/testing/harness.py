@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Generic, TypeVar, cast, overload
 
-from ..description.wiring import fitting
+from ..description.wiring import fitting_connections
 from ..errors import InvalidValue, NotAllowed, UnknownAttribute
 from ..model import registry
 from ..model.actions import Outcome, perform
@@ -253,7 +253,7 @@ class Harness(Generic[R]):
     def _check_peers(self, name: str, value: Any) -> list[Harness[Any]]:
         peers: list[Harness[Any]] = list(value) if isinstance(value, (list, tuple)) else [value]
         for peer in peers:
-            if name not in fitting(self.cls, peer.cls):
+            if name not in fitting_connections(self.cls, peer.cls):
                 raise NotAllowed(
                     f"connection {name!r} does not accept {peer.cls.rtype}", where=self.label
                 )

@@ -21,7 +21,7 @@ from ...model.lifecycle import Action, State
 from ...model.resource import ResourceManager
 from ..description import Description
 from ..roster import Resource
-from ..wiring import wire_as_written
+from ..wiring import wire_named
 from .positions import Findings, Path
 from .schema import RESERVED, ConditionEntry, Document, ResourceEntry
 
@@ -47,13 +47,13 @@ class Builder:
     def build(self, document: Document) -> None:
         """Fill the description; parts with errors are left out."""
         if document.exp_id is not None:
-            with self._collecting(("exp_id",)):
+            with self._collector(("exp_id",)):
                 self._description.exp_id = Description(document.exp_id).exp_id
         for rtype, values in document.globals.items():
-            with self._collecting(("globals", rtype), key=True):
+            with self._collector(("globals", rtype), key=True):
                 cls = registry.find(rtype)
                 for name, value in values.items():
-                    with self._collecting(("globals", rtype, name), key=name not in cls.attributes):
+                    with self._collector(("globals", rtype, name), key=name not in cls.attributes):
                         self._description.set_global(rtype, name, value)
         self._labels = list(document.resources)
         items = []
@@ -82,7 +82,7 @@ class Builder:
                     example = f"write {name}: LABEL of a {slot.rtype}"
                     self._missing(item, f"connection {quoted(name)} is missing", example)
         if not len(self._findings):
-            with self._collecting(("resources",), key=True):
+            with self._collector(("resources",), key=True):
                 # As deploy() of all resources does: the barrier of the group may close a cycle.
                 self._description.check(groups={"of this deploy": list(self._description)})
 
@@ -90,10 +90,10 @@ class Builder:
 
     def _add(self, label: str, entry: ResourceEntry) -> Resource | None:
         path = ("resources", label)
-        with self._collecting((*path, "type")):
+        with self._collector((*path, "type")):
             if registry.find(entry.type).internal:
                 raise UnknownType(entry.type, registry.names())
-            with self._collecting((*path, "guid") if entry.guid is not None else path, key=True):
+            with self._collector((*path, "guid") if entry.guid is not None else path, key=True):
                 return self._description.resource(
                     self._description.add(entry.type, entry.guid, label)
                 )
@@ -109,25 +109,25 @@ class Builder:
         values += [
             ((*path, "attributes", name), name, value) for name, value in entry.attributes.items()
         ]
-        for here, name, value in values:
+        for full_path, name, value in values:
             if name in item.cls.attributes:
-                with self._collecting(here, item=item):
+                with self._collector(full_path, item=item):
                     self._set(item, name, value)
-            elif name in item.cls.connections and len(here) == len(path) + 1:
-                yield name, here
+            elif name in item.cls.connections and len(full_path) == len(path) + 1:
+                yield name, full_path
             else:
-                error = UnknownAttribute(name, hint=partial(_alike, item.cls, name))
-                self._collect(error, here, key=True, item=item)
+                error = UnknownAttribute(name, hint=partial(_name_hint, item.cls, name))
+                self._collect(error, full_path, key=True, item=item)
         for name in entry.connections:
-            here = (*path, "connections", name)
+            full_path = (*path, "connections", name)
             if name in item.cls.connections:
-                yield name, here
+                yield name, full_path
             else:
                 problem = DescriptionError(
                     f"{item.cls.rtype} has no connection {quoted(name)}",
                     hint=partial(near_misses, name, item.cls.connections),
                 )
-                self._collect(problem, here, key=True, item=item)
+                self._collect(problem, full_path, key=True, item=item)
 
     def _set(self, item: Resource, name: str, value: Any) -> None:
         try:
@@ -149,26 +149,26 @@ class Builder:
             unnamed += [(item, *peer) for peer in self._find(entry.connectedTo, path, item)]
         paths = {(item.guid, name, peer.guid): path for item, name, peer, path in named}
         links = [(item, name, peer) for item, name, peer, _ in named]
-        for key, error in wire_as_written(links, self._description.resource):
+        for key, error in wire_named(links, self._description.resource):
             self._collect(error, paths[key], item=self._description.resource(key[0]))
         for item, peer, path in unnamed:
-            with self._collecting(path, item=item):
+            with self._collector(path, item=item):
                 self._description.connect(item.guid, peer.guid)
 
     def _find(self, targets: Any, path: Path, item: Resource) -> Iterator[tuple[Resource, Path]]:
         """Yield the resources that labels or guids name, with the path of each name."""
         names = [] if targets is None else targets if isinstance(targets, list) else [targets]
         for position, target in enumerate(names):
-            here = (*path, position)
+            full_path = (*path, position)
             if isinstance(target, bool) or not isinstance(target, (str, int)):
                 error = DescriptionError(f"{quoted(target)} is not a label", hint="name a resource")
-                self._collect(error, here, item=item)
+                self._collect(error, full_path, item=item)
             elif target in self._description:
-                yield self._description.resource(target), here
+                yield self._description.resource(target), full_path
             elif str(target) in self._failed:
                 self._faulty.add(item.guid)
             else:
-                self._collect(UnknownResource(target, self._labels), here, item=item)
+                self._collect(UnknownResource(target, self._labels), full_path, item=item)
 
     def _condition(self, item: Resource, action: Action, entry: ConditionEntry, path: Path) -> None:
         targets = [target.guid for target, _ in self._find(entry.after, (*path, "after"), item)]
@@ -180,7 +180,7 @@ class Builder:
             )
             self._collect(error, (*path, "state"), item=item)
             return
-        with self._collecting(
+        with self._collector(
             (*path, "delay" if entry.state.upper() != "NEW" else "state"), item=item
         ):
             self._description.condition(item.guid, action, targets, entry.state, entry.delay)
@@ -198,19 +198,19 @@ class Builder:
             self._faulty.add(item.guid)
         self._findings.add(error, path, key=key)
 
-    def _collecting(
+    def _collector(
         self, path: Path, *, key: bool = False, item: Resource | None = None
-    ) -> _Collecting:
-        return _Collecting(self, path, key, item)
+    ) -> _Collector:
+        return _Collector(self, path, key, item)
 
 
-def _alike(cls: type[ResourceManager], name: str) -> str:
+def _name_hint(cls: type[ResourceManager], name: str) -> str:
     """Return a hint with similar names of a type only; all its names would fill the screen."""
     hint = near_misses(name, [*cls.attributes, *cls.connections, *RESERVED])
     return hint if hint.startswith("did") else f"see the attributes of {cls.rtype}"
 
 
-class _Collecting:
+class _Collector:
     """A context manager that collects an error of nepiq instead of raising it."""
 
     def __init__(self, builder: Builder, path: Path, key: bool, item: Resource | None) -> None:

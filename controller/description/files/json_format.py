@@ -112,19 +112,19 @@ class _PositionReader:
             if token[0] == ",":
                 continue
             name = json.loads(token[0])
-            here, mark = (*path, name), self._mark(token)
-            if here in self._positions.keys:
-                first = self._positions.keys[here][0]
+            full_path, mark = (*path, name), self._mark(token)
+            if full_path in self._positions.keys:
+                first = self._positions.keys[full_path][0]
                 error = DescriptionError(
                     f"duplicate key {quoted(name)}, first in line {first}",
                     hint="remove one of them",
                 )
                 self._findings.add_at(error, mark)
-                here = (*here, "again")
+                full_path = (*full_path, "again")
             else:
-                self._positions.keys[here] = mark
+                self._positions.keys[full_path] = mark
             next(self._tokens)  # the colon
-            self._value(next(self._tokens), here, depth + 1)
+            self._value(next(self._tokens), full_path, depth + 1)
 
     def _mark(self, token: re.Match[str]) -> Mark:
         at = token.start()

@@ -187,7 +187,7 @@ class _Conversion:
         return labels
 
     def _condition(self, element: _Element, data: dict[str, Any], path: Path) -> None:
-        action = _one_of(element.attributes.get("action", ""), _ACTIONS)
+        action = _name_of(element.attributes.get("action", ""), _ACTIONS)
         if action not in _ACTIONS:
             self._error(element, f"there is no action {quoted(action)}")
             return
@@ -197,7 +197,7 @@ class _Conversion:
             return
         condition: dict[str, Any] = {
             "after": [self._labels.get(guid, guid) for guid in re.findall(r"\d+", group)],
-            "state": _one_of(element.attributes.get("state", ""), _STATES),
+            "state": _name_of(element.attributes.get("state", ""), _STATES),
         }
         time = element.attributes.get("time", "").strip()
         if time not in {"", "None"}:
@@ -217,7 +217,7 @@ class _Conversion:
         self._warnings.append(f"{self._positions.name}:{line}:{column}: {message}")
 
 
-def _one_of(text: str, names: tuple[str, ...]) -> str:
+def _name_of(text: str, names: tuple[str, ...]) -> str:
     """Return the name for a number that NEPI wrote; other text unchanged."""
     text = text.strip()
     if is_decimal(text) and int(text) < len(names):

@@ -30,7 +30,7 @@ def _target(value: Any) -> Any:
     return value
 
 
-def _several(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     """Return a list; a single value stands for a list of one, None for an empty list."""
     if value is None:
         return []
@@ -44,7 +44,7 @@ def _mapping_or_empty(value: Any) -> Any:
 _TARGET = {"type": ["string", "integer"]}
 _TARGETS = {"anyOf": [_TARGET, {"type": "array", "items": _TARGET}]}
 Target = Annotated[Any, BeforeValidator(_target), WithJsonSchema(_TARGET)]
-Targets = Annotated[list[Target], BeforeValidator(_several), WithJsonSchema(_TARGETS)]
+Targets = Annotated[list[Target], BeforeValidator(_as_list), WithJsonSchema(_TARGETS)]
 Named = Annotated[dict[str, Any], BeforeValidator(_mapping_or_empty)]
 
 
@@ -62,7 +62,7 @@ class ConditionEntry(BaseModel):
     )
 
 
-_Conditions = Annotated[list[ConditionEntry], BeforeValidator(_several)]
+_Conditions = Annotated[list[ConditionEntry], BeforeValidator(_as_list)]
 
 
 class ResourceEntry(BaseModel):
@@ -213,9 +213,9 @@ def json_schema(rtypes: Iterable[str] | None = None) -> dict[str, Any]:
     names = list(registry.names() if rtypes is None else rtypes)
     entry["properties"]["type"]["examples"] = names
     for action in _STEPS:
-        several = entry["properties"][action]
-        one_or_more = [several["items"], {"type": "array", "items": several.pop("items")}]
-        entry["properties"][action] = {**several, "anyOf": one_or_more}
+        field = entry["properties"][action]
+        one_or_more = [field["items"], {"type": "array", "items": field.pop("items")}]
+        entry["properties"][action] = {**field, "anyOf": one_or_more}
         del entry["properties"][action]["type"]
     entry["allOf"] = [_of_type(registry.find(name)) for name in names]
     return schema

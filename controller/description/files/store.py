@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nepiq.experiment")
 
-_naming = threading.Lock()
+_name_lock = threading.Lock()
 _SUFFIXES = {"yaml": ".yaml", "json": ".json"}
 
 
@@ -71,7 +71,7 @@ def save(
     except OSError as error:
         raise _file_error(file, "created", error) from None
     # Otherwise, two threads might choose the same name.
-    with _naming:
+    with _name_lock:
         file = _new_name(file, exp_id, _suffix(format))
         write_file(file, text)
     return str(file)

@@ -39,16 +39,16 @@ def write(description: Description, format: str) -> str:  # noqa: A002 - as in s
 
 
 def _document(description: Description) -> dict[str, Any]:
-    shared = description.all_globals()
+    global_values = description.all_globals()
     data: dict[str, Any] = {"nepiq": VERSION, "exp_id": description.exp_id}
-    if shared:
-        data["globals"] = shared
+    if global_values:
+        data["globals"] = global_values
     resources = data["resources"] = {}
     next_guid = 1
     for item in description.resources():
         if item.cls.internal:
             continue
-        defaults = shared.get(item.cls.rtype, {})
+        defaults = global_values.get(item.cls.rtype, {})
         resources[item.label] = _resource(description, item, defaults, next_guid)
         next_guid = max(next_guid, item.guid + 1)
     return data
@@ -83,12 +83,12 @@ def _resource(
 
 def _attributes(item: Resource, defaults: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the attributes that differ from their default, the type's own first."""
-    declared = item.cls.attributes
+    attributes = item.cls.attributes
     common = ResourceManager.attributes or {}
-    own = [name for name in declared if name not in common]
-    rest = [name for name in declared if name in common]
-    for name in [*own, *rest, *sorted(item.attrs.keys() - declared.keys())]:
-        attribute = declared.get(name)
+    own = [name for name in attributes if name not in common]
+    rest = [name for name in attributes if name in common]
+    for name in [*own, *rest, *sorted(item.attrs.keys() - attributes.keys())]:
+        attribute = attributes.get(name)
         default = None if attribute is None else attribute.default
         if attribute is not None and attribute.flags & _NOT_WRITTEN:
             continue

@@ -154,9 +154,9 @@ class _Reader:
             if not isinstance(event, yaml.ScalarEvent):
                 raise Broken(DescriptionError("a key must be a name"), _mark(event))
             name: str = event.value
-            here = (*path, name)
+            full_path = (*path, name)
             if name in items:
-                first = self._positions.keys[here][0]
+                first = self._positions.keys[full_path][0]
                 error = DescriptionError(
                     f"duplicate key {quoted(name)}, first in line {first}",
                     hint="remove one of them",
@@ -165,8 +165,8 @@ class _Reader:
                 # The value is parsed, too, but not kept.
                 self._node(next(self._events), (*path, name, "again"), depth + 1)
                 continue
-            self._positions.keys[here] = _mark(event)
-            items[name] = self._node(next(self._events), here, depth + 1)
+            self._positions.keys[full_path] = _mark(event)
+            items[name] = self._node(next(self._events), full_path, depth + 1)
         return items
 
     def _scalar(self, event: Any) -> Any:
@@ -222,8 +222,8 @@ def _text(dumper: Any, value: str) -> Any:
     if _BREAKS.search(value):
         return dumper.represent_scalar(tag, value, style='"')
     # The core schema of 1.2 resolves some scalars, such as 1e3, to numbers that 1.1 does not.
-    quoted = not isinstance(resolve(value), str)
-    return dumper.represent_scalar(tag, value, style="'" if quoted else None)
+    ambiguous = not isinstance(resolve(value), str)
+    return dumper.represent_scalar(tag, value, style="'" if ambiguous else None)
 
 
 def _list(dumper: Any, value: list[Any]) -> Any:

@@ -56,25 +56,25 @@ def subnets(
     """
     if version not in (None, *_DEFAULTS):
         raise InvalidValue(f"there is no IP version {quoted(version)}", hint="use 4 or 6")
-    whole = _network(network or _DEFAULTS[version or 4][0])
-    if version not in (None, whole.version):
-        raise InvalidValue(f"{whole} is a network of IP version {whole.version}, not {version}")
-    length = _DEFAULTS[whole.version][1] if prefix is None else prefix
+    parent = _network(network or _DEFAULTS[version or 4][0])
+    if version not in (None, parent.version):
+        raise InvalidValue(f"{parent} is a network of IP version {parent.version}, not {version}")
+    length = _DEFAULTS[parent.version][1] if prefix is None else prefix
     if isinstance(length, bool) or not isinstance(length, int):
         raise InvalidValue(f"prefix cannot be {quoted(length)}", hint="use a whole number")
-    longest = whole.max_prefixlen - 1
-    if not whole.prefixlen <= length <= longest:
+    longest = parent.max_prefixlen - 1
+    if not parent.prefixlen <= length <= longest:
         raise InvalidValue(
-            f"subnets of {whole} cannot have the prefix /{length}",
-            hint=f"use /{whole.prefixlen} to /{longest}: a link has two addresses",
+            f"subnets of {parent} cannot have the prefix /{length}",
+            hint=f"use /{parent.prefixlen} to /{longest}: a link has two addresses",
         )
-    limit = 1 << (length - whole.prefixlen)
+    limit = 1 << (length - parent.prefixlen)
     if count > limit:
         raise InvalidValue(
-            f"{whole} is too small for {count} links: it has {limit} subnets /{length}",
+            f"{parent} is too small for {count} links: it has {limit} subnets /{length}",
             hint="use a larger network, or a longer prefix",
         )
-    all_subnets: Iterator[_Network] = whole.subnets(new_prefix=length)
+    all_subnets: Iterator[_Network] = parent.subnets(new_prefix=length)
     return (_link(subnet) for subnet in islice(all_subnets, count))
 
 

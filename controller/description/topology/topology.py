@@ -109,7 +109,7 @@ class Topology:
     @classmethod
     def linear(cls, node_count: int) -> Topology:
         """Return a row of nodes, each linked with the next."""
-        return cls._shaped(TopologyType.LINEAR, _networkx().path_graph(_count(node_count)))
+        return cls._from_shape(TopologyType.LINEAR, _networkx().path_graph(_count(node_count)))
 
     @classmethod
     def ladder(cls, node_count: int) -> Topology:
@@ -120,12 +120,12 @@ class Topology:
         """
         if _count(node_count) % 2:
             raise InvalidValue(f"a ladder cannot have {node_count} nodes: its two sides are equal")
-        return cls._shaped(TopologyType.LADDER, _networkx().ladder_graph(node_count // 2))
+        return cls._from_shape(TopologyType.LADDER, _networkx().ladder_graph(node_count // 2))
 
     @classmethod
     def mesh(cls, node_count: int) -> Topology:
         """Return nodes that are all linked with each other."""
-        return cls._shaped(TopologyType.MESH, _networkx().complete_graph(_count(node_count)))
+        return cls._from_shape(TopologyType.MESH, _networkx().complete_graph(_count(node_count)))
 
     @classmethod
     def tree(cls, node_count: int, branches: int = 2) -> Topology:
@@ -137,7 +137,7 @@ class Topology:
         """
         _count(branches, "branches")
         shape = _networkx().full_rary_tree(branches, _count(node_count))
-        return cls._shaped(TopologyType.TREE, shape)
+        return cls._from_shape(TopologyType.TREE, shape)
 
     @classmethod
     def star(cls, node_count: int, branches: int | None = None) -> Topology:
@@ -153,10 +153,10 @@ class Topology:
         shape = _networkx().empty_graph(count)
         # Node n continues the arm of node n - arms; the first nodes begin at the centre.
         shape.add_edges_from((max(0, node - arms), node) for node in range(1, count))
-        return cls._shaped(TopologyType.STAR, shape)
+        return cls._from_shape(TopologyType.STAR, shape)
 
     @classmethod
-    def _shaped(cls, topo_type: TopologyType, graph: Any) -> Topology:
+    def _from_shape(cls, topo_type: TopologyType, graph: Any) -> Topology:
         topology = cls(graph)
         topology.topo_type = topo_type
         return topology

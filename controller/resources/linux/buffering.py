@@ -24,14 +24,14 @@ def unbuffered(command: str) -> str:
     Raises:
         InvalidValue: the command is too long for an argument.
     """
-    quoted = shlex.quote(command)
-    if len(quoted.encode("utf-8", "surrogateescape")) > _MAX_BYTES:
+    argument = shlex.quote(command)
+    if len(argument.encode("utf-8", "surrogateescape")) > _MAX_BYTES:
         raise InvalidValue(
             f"a command of over {_MAX_BYTES} bytes cannot be unbuffered",
             hint="upload it to the host as a file, by ec.upload, and run that",
         )
     return (
-        f"set -- sh -c {quoted}\n"
+        f"set -- sh -c {argument}\n"
         'if command -v stdbuf >/dev/null; then set -- stdbuf -oL -eL "$@"; '
         f"else echo {shlex.quote(_WARNING)} >&2; fi\n"
         'exec "$@"'

@@ -38,21 +38,21 @@ def resolve(command: str, env: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     Returns:
         The command and the variables, for a shell in the run directory.
     """
-    tagged = {name: value for name, value in env.items() if _TAG.search(value)}
-    used = {name for text in (command, *tagged.values()) for name in _TAG.findall(text)}
-    paths = [name for name in _PATHS if name in used]
-    if not paths and not tagged:
+    tagged_env = {name: value for name, value in env.items() if _TAG.search(value)}
+    used_tags = {name for text in (command, *tagged_env.values()) for name in _TAG.findall(text)}
+    paths = [name for name in _PATHS if name in used_tags]
+    if not paths and not tagged_env:
         return command, dict(env)
     words = [f"{name}={_PATHS[name]}" for name in paths]
     lines = [f"export {' '.join(words)}"] if words else []
-    shared = " ".join(f'"${name}"' for name in paths if name in _SHARED)
-    lines += [f"mkdir -p {shared} || exit"] if shared else []
-    lines += [f"export {name}={_expanding(value)}" for name, value in tagged.items()]
-    rest = {name: value for name, value in env.items() if name not in tagged}
+    shared_directories = " ".join(f'"${name}"' for name in paths if name in _SHARED)
+    lines += [f"mkdir -p {shared_directories} || exit"] if shared_directories else []
+    lines += [f"export {name}={_expanding_word(value)}" for name, value in tagged_env.items()]
+    rest = {name: value for name, value in env.items() if name not in tagged_env}
     return "; ".join([*lines, command]), rest
 
 
-def _expanding(value: str) -> str:
+def _expanding_word(value: str) -> str:
     """Return a word of shell in which variables are expanded, and nothing else is."""
     parts = _VARIABLE.split(value)
     return "".join(f'"{part}"' if n % 2 else quote(part) for n, part in enumerate(parts) if part)
