@@ -1,6 +1,6 @@
-"""nepiq.controller: what an experiment is, and what happens next.
+"""nepiq.controller: the public names for writing experiments.
 
-The names that experiments are written with, loaded when they are first used::
+They are imported on first use::
 
     from nepiq.controller import ExperimentController, ResourceAction, ResourceState
 """
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from .reports.graph.picture import PFormats as PFormats
     from .settings import Settings as Settings
 
-_HOMES = {
+_MODULES = {
     "campaign.runner": ("ExperimentRunner",),
     "engine": ("RunInfo",),
     "errors": (
@@ -129,15 +129,15 @@ _HOMES = {
     "experiment.schedule": ("Task", "TaskStatus"),
     "settings": ("Settings",),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605 - a list of names, made from the one table
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - a list of names, built from one table
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -1,7 +1,7 @@
-"""What the environment says: where Redis is, and how this process takes part.
+"""The settings of a process, read from environment variables.
 
-Read once per process into a plain dataclass. (A settings library would cost more to import than
-the whole budget of a script's start allows: docs/decisions/0004.)
+They are a plain dataclass: the import of a settings library would exceed the time budget of a
+script's start (docs/decisions/0004).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEFAULT_SITE = "default"
 
 
 def machine_name() -> str:
-    """The name of this worker machine: ``NEPIQ_MACHINE``, else the host name."""
+    """Return the name of this machine: ``NEPIQ_MACHINE``, or else the host name."""
     name = os.environ.get("NEPIQ_MACHINE") or socket.gethostname() or "localhost"
     return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:63]
 
@@ -35,33 +35,33 @@ def _seconds(name: str, default: float) -> float:
 
 
 def endpoint(name: str, text: str) -> tuple[str, int]:
-    """The address and the port of ``ADDRESS:PORT``; that of IPv6 stands in brackets.
+    """Return the address and the port in ``ADDRESS:PORT``; an IPv6 address is in brackets.
 
     Raises:
-        InvalidValue: it is none.
+        InvalidValue: the text has another form.
     """
     address, _, port = text.rpartition(":")
     if not address or not port.isdecimal() or int(port) > 65535:
         raise InvalidValue(
-            f"{name}={quoted(text)} is not ADDRESS:PORT", hint="for example 127.0.0.1:9109"
+            f"{name}={quoted(text)} is not ADDRESS:PORT", hint="write, for example, 127.0.0.1:9109"
         )
     return address.removeprefix("[").removesuffix("]"), int(port)
 
 
 def shown_endpoint(address: str, port: int) -> str:
-    """The opposite of :func:`endpoint`, as it stands in URLs."""
+    """Return ``ADDRESS:PORT`` as in URLs, the inverse of :func:`endpoint`."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def check_log_format(text: str) -> str:
-    """Return ``text`` if workers can log that way.
+    """Return ``text`` if it is a log format.
 
     Raises:
         InvalidValue: it is neither ``text`` nor ``json``.
     """
     if text not in ("text", "json"):
         raise InvalidValue(
-            f"log format {quoted(text)} is unknown", hint="NEPIQ_LOG_FORMAT: text or json"
+            f"log format {quoted(text)} is unknown", hint="set NEPIQ_LOG_FORMAT to text or json"
         )
     return text
 
@@ -80,40 +80,41 @@ def _state_home() -> Path:
 
 @dataclass(frozen=True)
 class Settings:
-    """How this process reaches the others.
+    """The settings of a client or worker.
 
     Attributes:
-        broker_url: Redis for Celery's messages (``NEPIQ_BROKER_URL``). With this and
-            ``state_url`` empty, the embedded stack of this user is used.
+        broker_url: Redis for Celery's messages (``NEPIQ_BROKER_URL``). If this and ``state_url``
+            are empty, the local services of this user are used.
         state_url: Redis for the state of runs (``NEPIQ_STATE_URL``); the broker's if empty.
-            With TLS, ``rediss://``, both URLs carry the files in their query as redis-py names
-            them (``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``); ``NEPIQ_REDIS_CA``,
-            ``NEPIQ_REDIS_CERT`` and ``NEPIQ_REDIS_KEY`` put them there.
-        broker_name: name of the broker, the same for everybody who uses it
+            With TLS, ``rediss://``, the query of both URLs names the files by redis-py's options
+            (``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``); ``NEPIQ_REDIS_CA``,
+            ``NEPIQ_REDIS_CERT`` and ``NEPIQ_REDIS_KEY`` add them.
+        broker_name: name of the broker, the same for all its clients and workers
             (``NEPIQ_BROKER_NAME``). Its workers sweep the runs that were deployed through it.
-        imports: modules that workers import resource types and callbacks from
+        imports: modules from which workers import resource types and callbacks
             (``NEPIQ_IMPORTS``, separated by commas).
         sites: sites whose hosts this worker reaches (``NEPIQ_SITES``, separated by commas).
-        machine: name of this machine.
-        connect_timeout: seconds to wait for Redis before giving up.
-        worker_timeout: seconds that a deploy waits for a worker of a site to appear.
-        machine_gone: seconds without any live worker on a worker machine after which what is
-            bound to it FAILS (``NEPIQ_MACHINE_GONE``).
-        host_lost: seconds without a word from a host that has been deployed after which it FAILS
+        machine: name of this machine (``NEPIQ_MACHINE``).
+        connect_timeout: seconds to wait for Redis (``NEPIQ_CONNECT_TIMEOUT``).
+        worker_timeout: seconds that a deploy waits for a worker of a site
+            (``NEPIQ_WORKER_TIMEOUT``).
+        machine_gone: seconds without a live worker on a worker machine after which resources
+            bound to it fail (``NEPIQ_MACHINE_GONE``).
+        host_lost: seconds without a response after which a deployed host fails
             (``NEPIQ_HOST_LOST``); time in which its worker did not run is not counted.
-        clock_limit: seconds by which a worker's clock may differ from that of Redis
+        clock_limit: maximum clock skew in seconds between a worker and Redis
             (``NEPIQ_CLOCK_LIMIT``).
-        drain_timeout: seconds that a worker that ends gives its running steps before it hands
-            them over (``NEPIQ_DRAIN_TIMEOUT``).
-        session_idle: seconds after which a worker disconnects from a host that nothing has used
-            meanwhile (``NEPIQ_SESSION_IDLE``).
+        drain_timeout: seconds that a worker that shuts down waits for its running steps before
+            it hands them over (``NEPIQ_DRAIN_TIMEOUT``).
+        session_idle: seconds after which a worker closes an unused session with a host
+            (``NEPIQ_SESSION_IDLE``).
         retention: seconds that the records of a released run are kept (``NEPIQ_RETENTION``).
         ssh_config: the ssh_config file that this worker uses instead of the user's and the
-            system's, as with ``ssh -F`` (``NEPIQ_SSH_CONFIG``).
-        metrics: ``ADDRESS:PORT`` at which a worker answers Prometheus; empty for nowhere
+            system's, like ``ssh -F`` (``NEPIQ_SSH_CONFIG``).
+        metrics: ``ADDRESS:PORT`` at which a worker serves metrics to Prometheus; empty for none
             (``NEPIQ_METRICS``).
-        log_format: ``text`` or ``json``, how a worker logs (``NEPIQ_LOG_FORMAT``).
-        state_home: directory for what must outlive a process (the embedded Redis).
+        log_format: log format of a worker, ``text`` or ``json`` (``NEPIQ_LOG_FORMAT``).
+        state_home: directory for data that outlives a process (the local Redis).
     """
 
     broker_url: str = field(default="", repr=False)
@@ -141,12 +142,12 @@ class Settings:
 
     @classmethod
     def chosen(cls, settings: Settings | None, broker_url: str, state_url: str) -> Settings:
-        """Return settings as a script chooses them: by default those of the environment.
+        """Return the settings with the URLs that a script passes.
 
         Args:
-            settings: all of them.
-            broker_url: Redis for the messages, if not that of the settings.
-            state_url: Redis for the state; by default that of ``broker_url``, if one is given.
+            settings: the settings; by default those of the environment.
+            broker_url: Redis for the messages, to replace that of the settings.
+            state_url: Redis for the state; by default ``broker_url``, if that is set.
         """
         settings = settings or cls.from_environment()
         if not (broker_url or state_url):
@@ -160,7 +161,7 @@ class Settings:
         """Read the ``NEPIQ_*`` variables.
 
         Raises:
-            InvalidValue: a variable has a value that cannot be used; it is named.
+            InvalidValue: a variable has an invalid value; the message names the variable.
         """
         broker, state = _url("NEPIQ_BROKER_URL"), _url("NEPIQ_STATE_URL")
         return cls(
@@ -188,7 +189,7 @@ class Settings:
 
     @property
     def embedded(self) -> bool:
-        """True if no Redis was named, so that the embedded stack serves."""
+        """True if no Redis is configured, so that the local services are used."""
         return not self.broker_url
 
 
@@ -204,7 +205,7 @@ _TLS_FILES = {
 
 
 def _with_tls(url: str) -> str:
-    """A ``rediss://`` URL with the files that the environment names, unless it names its own."""
+    """Return a ``rediss://`` URL with the TLS files of the environment that it does not set."""
     if not url.startswith("rediss://"):
         return url
     from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -216,7 +217,7 @@ def _with_tls(url: str) -> str:
         if not path or option in query:
             continue
         if not os.access(path, os.R_OK):
-            raise InvalidValue(f"{variable}={path!r} is no file that this user can read")
+            raise InvalidValue(f"{variable}={path!r} is not a file that this user can read")
         query[option] = path
     return urlunsplit(parts._replace(query=urlencode(query)))
 
@@ -227,16 +228,16 @@ def _words(text: str) -> tuple[str, ...]:
 
 # -- URLs of Redis ------------------------------------------------------------------------------
 #
-# Nothing of a URL that cannot be read is shown, as any part of it may be a password.
+# Messages show no part of an invalid URL, because any part may be a password.
 
 _SOCKETS = ("unix", "redis+socket", "nepiq+socket")
 _SCHEMES = ("redis", "rediss", *_SOCKETS)
 
-# Celery takes what stands behind a semicolon for another URL.
+# Celery splits URLs at semicolons.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f#;]")
 _HOST = re.compile(r"([\w.-]*|\[[0-9A-Fa-f:.%\w]+\])(:[0-9]+)?", re.ASCII)
 _USER = re.compile(r"[\w.-]*", re.ASCII)
-#: Options there may be; any other one may be a piece of a password with an ampersand.
+#: The known options; any other one may be part of a password with an ampersand.
 _OPTION = re.compile(
     r"(db|virtual_host|ssl_\w+|socket_\w+|retry_on_\w+|health_check_interval|max_connections"
     r"|timeout|protocol|client_name|lib_name|lib_version)=[^&]*",
@@ -244,39 +245,40 @@ _OPTION = re.compile(
 )
 
 URL_HINT = (
-    "write redis://user:password@host:6379/0; in user and password, @ is written %40, : %3A, "
+    "write redis://user:password@host:6379/0; in user and password, write %40 for @, : %3A, "
     "/ %2F, ? %3F, # %23, ; %3B, [ %5B, ] %5D, % %25"
 )
 
 
 def check_url(name: str, url: str) -> str:
-    """Return a URL of Redis if it can be read; an empty one stands for none.
+    """Return a URL of Redis if it is valid or empty.
 
     Args:
-        name: what it was given as, for the error.
+        name: the setting, for the error.
         url: the URL.
 
     Raises:
-        InvalidValue: it cannot be read.
+        InvalidValue: the URL is invalid.
     """
     if url and _parts(url) is None:
-        raise InvalidValue(f"{name}={shown_url(url)!r} is no URL of Redis", hint=URL_HINT)
+        raise InvalidValue(f"{name}={shown_url(url)!r} is not a URL of Redis", hint=URL_HINT)
     return url
 
 
 def shown_url(url: str) -> str:
-    """A URL without what may be a password, for messages; unchanged if there is none."""
+    """Return a URL for messages, with ``***`` for all that may be a password."""
     parts = _parts(url)
     if parts is None:
         scheme = url.partition("://")[0]
         return f"{scheme}://***" if scheme in _SCHEMES and scheme != url else "***"
-    who, at, place = parts.netloc.rpartition("@")
-    query = _shown_query(parts.query)
-    return f"{parts.scheme}://{_shown_user(who)}{at}{place}{parts.path}" + f"?{query}" * bool(query)
+    login, at, host = parts.netloc.rpartition("@")
+    query = _redacted_query(parts.query)
+    url = f"{parts.scheme}://{_redacted_login(login)}{at}{host}{parts.path}"
+    return url + f"?{query}" * bool(query)
 
 
 def _parts(url: str) -> SplitResult | None:
-    """The parts of a URL that can be read in one way only."""
+    """Return the parts of a URL, or None if it is invalid or ambiguous."""
     if _FORBIDDEN.search(url):
         return None
     try:
@@ -285,18 +287,18 @@ def _parts(url: str) -> SplitResult | None:
         return None
     if parts.scheme not in _SCHEMES or "://" not in url or "@" in parts.path + parts.query:
         return None
-    who, at, place = parts.netloc.rpartition("@")
-    # A user alone may be meant as a password.
-    if (at and ":" not in who) or not all(map(_OPTION.fullmatch, _options(parts.query))):
+    login, at, host = parts.netloc.rpartition("@")
+    # A user without a colon may be meant as a password.
+    if (at and ":" not in login) or not all(map(_OPTION.fullmatch, _options(parts.query))):
         return None
     if parts.scheme in _SOCKETS:
-        return parts if not place and parts.path else None
-    numbered = re.fullmatch(r"(/[0-9]*)?", parts.path, re.ASCII)
-    return parts if numbered and _HOST.fullmatch(place) else None
+        return parts if not host and parts.path else None
+    database = re.fullmatch(r"(/[0-9]*)?", parts.path, re.ASCII)
+    return parts if database and _HOST.fullmatch(host) else None
 
 
-def _shown_user(who: str) -> str:
-    user, colon, _ = who.partition(":")
+def _redacted_login(login: str) -> str:
+    user, colon, _ = login.partition(":")
     return (user if _USER.fullmatch(user) else "***") + ":***" * bool(colon)
 
 
@@ -304,11 +306,11 @@ def _options(query: str) -> list[str]:
     return [option for option in query.split("&") if option]
 
 
-def _shown_query(query: str) -> str:
-    shown: list[str] = []
+def _redacted_query(query: str) -> str:
+    options: list[str] = []
     for option in _options(query):
         if option.startswith("ssl_password="):
-            # What follows may belong to it.
-            return "&".join([*shown, "ssl_password=***"])
-        shown.append(option)
-    return "&".join(shown)
+            # The options after it may be part of the password.
+            return "&".join([*options, "ssl_password=***"])
+        options.append(option)
+    return "&".join(options)

@@ -1,6 +1,6 @@
-"""The journal of a campaign: which runs there were and what came of them, on disk.
+"""The journal of a campaign: a file with its runs and their outcomes.
 
-One JSON object a line, each of them safe on disk before the campaign goes on::
+One JSON object a line, each of them synced to disk before the campaign goes on::
 
     {"campaign": 1, "exp_id": "delay", "resources": {"ping": "5f1c..."}}
     {"event": "began", "run": 1, "run_id": "2026...", "at": "2026-11-24T10:00:00+00:00"}
@@ -25,7 +25,7 @@ from ..errors import CampaignError
 NAME = "campaign.jsonl"
 
 VERSION = 1
-"""Version of the file's form."""
+"""Version of the file format."""
 
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
 
@@ -35,12 +35,12 @@ class RunRecord:
     """One run of a campaign.
 
     Attributes:
-        number: which run it is, counted from 1. An interrupted run leaves its number to another.
+        number: its number, counted from 1. The number of an interrupted run is used again.
         run_id: its id.
-        outcome: ``finished``, ``failed`` or ``interrupted``; empty as long as it is under way.
-        metric: what was measured; None if it is no sample.
-        error: why it failed; empty if it did not.
-        released: True once everything it did has been undone.
+        outcome: ``finished``, ``failed`` or ``interrupted``; empty while it is active.
+        metric: the measured value; None if it is not a sample.
+        error: the reason of a failure, or empty.
+        released: True once it has been released.
     """
 
     number: int
@@ -52,25 +52,23 @@ class RunRecord:
 
     @property
     def counts(self) -> bool:
-        """True if it has come to its end, well or not."""
+        """True if it has finished or failed."""
         return self.outcome in (FINISHED, FAILED)
 
 
 class Journal:
-    """The runs of a campaign, in the order in which they ended, those under way last.
+    """The runs of a campaign, in the order in which they ended, active ones last.
 
     Args:
-        folder: where the file is; None to keep nothing.
+        folder: the directory of the file; None to write no file.
         exp_id: the name of the experiment.
         resources: a digest of the description of each resource, by label.
 
     Attributes:
         runs: the runs.
-        folder: the same.
 
     Raises:
-        CampaignError: the folder cannot be used, is in use, or holds runs of another
-            experiment.
+        CampaignError: the folder cannot be used, is in use, or has runs of another experiment.
     """
 
     def __init__(self, folder: Path | None, exp_id: str, resources: Mapping[str, str]) -> None:
@@ -88,7 +86,7 @@ class Journal:
         self.close()
 
     def began(self, number: int, run_id: str) -> RunRecord:
-        """A run has been created."""
+        """Record that a run has been created."""
         record = RunRecord(number, run_id)
         self.runs.append(record)
         self._write("began", record, run=number)
@@ -97,18 +95,18 @@ class Journal:
     def ended(
         self, record: RunRecord, outcome: str, metric: float | None = None, error: str = ""
     ) -> None:
-        """A run has come to its end; its release is still to come."""
+        """Record that a run has ended; it is not yet released."""
         record.outcome, record.metric, record.error = outcome, metric, error
         self._order()
         self._write("ended", record, outcome=outcome, metric=metric, error=error)
 
     def released(self, record: RunRecord) -> None:
-        """Everything that a run did has been undone."""
+        """Record that a run has been released."""
         record.released = True
         self._write("released", record)
 
     def close(self) -> None:
-        """Let others write."""
+        """Close the file, so that another process may write to it."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -123,7 +121,7 @@ class Journal:
         except BlockingIOError:
             self.close()
             raise CampaignError(
-                "another process carries this campaign out", where=str(path.parent)
+                "another process is running this campaign", where=str(path.parent)
             ) from None
         except OSError as error:
             self.close()
@@ -131,18 +129,18 @@ class Journal:
                 f"cannot write the journal: {error.strerror}", where=str(path)
             ) from error
         try:
-            self._take_up(path, head)
+            self._load(path, head)
         except BaseException:
             self.close()
             raise
 
     def _order(self) -> None:
-        """Put those under way behind the others, and what has just ended before them."""
+        """Move active runs behind the others."""
         self.runs.sort(key=lambda record: not record.outcome)
 
-    def _write(self, event: str, record: RunRecord, **told: Any) -> None:
+    def _write(self, event: str, record: RunRecord, **fields: Any) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        self._append({"event": event, "run_id": record.run_id, **told, "at": now})
+        self._append({"event": event, "run_id": record.run_id, **fields, "at": now})
 
     def _append(self, line: Mapping[str, Any]) -> None:
         if self._file is None:
@@ -151,15 +149,15 @@ class Journal:
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def _take_up(self, path: Path, head: Mapping[str, Any]) -> None:
+    def _load(self, path: Path, head: Mapping[str, Any]) -> None:
         assert self._file is not None  # noqa: S101 - it has just been opened
         self._file.seek(0)
         data = self._file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            # The process was killed in the middle of its last line.
-            self._file.truncate(len(whole))
-        lines = whole.splitlines()
+        complete_lines = data[: data.rfind(b"\n") + 1]
+        if len(complete_lines) < len(data):
+            # The process was killed while it wrote the last line.
+            self._file.truncate(len(complete_lines))
+        lines = complete_lines.splitlines()
         if not lines:
             self._append(head)
             return
@@ -171,9 +169,9 @@ class Journal:
                     self._read(json.loads(line))
             except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
                 raise CampaignError(
-                    f"line {number} of the journal cannot be read",
+                    f"line {number} of the journal is invalid",
                     where=str(path),
-                    hint="move the folder away to begin anew",
+                    hint="move the folder away to start a new campaign",
                 ) from error
         self._order()
 
@@ -182,43 +180,41 @@ class Journal:
         if event == "began":
             self.runs.append(RunRecord(int(line["run"]), run_id))
             return
-        # The last one: a run that was taken up again has one record all the same.
+        # Search from the end, where active runs are.
         record = next(r for r in reversed(self.runs) if r.run_id == run_id)
         if event == "ended":
             record.outcome, record.metric = str(line["outcome"]), line["metric"]
             record.error = str(line["error"])
-            # In the order of their ends.
+            # Keep the order in which runs ended.
             self.runs.remove(record)
             self.runs.append(record)
         elif event == "released":
             record.released = True
 
 
-def _check_head(found: Mapping[str, Any], head: Mapping[str, Any], path: Path) -> None:
-    """Refuse to mix runs of different experiments.
+def _check_head(recorded: Mapping[str, Any], head: Mapping[str, Any], path: Path) -> None:
+    """Raise an error if the first line belongs to another experiment than ``head``.
 
     Raises:
-        CampaignError: it is the journal of another one.
+        CampaignError: it is the journal of another experiment, or of another version.
     """
-    if found.get("campaign") != VERSION:
+    if recorded.get("campaign") != VERSION:
+        raise CampaignError(f"not a campaign journal of version {VERSION}", where=str(path))
+    if recorded["exp_id"] != head["exp_id"]:
         raise CampaignError(
-            "this is no journal of a campaign, or of another version", where=str(path)
-        )
-    if found["exp_id"] != head["exp_id"]:
-        raise CampaignError(
-            f"this folder holds runs of experiment {found['exp_id']!r}, not {head['exp_id']!r}",
+            f"the folder has runs of experiment {recorded['exp_id']!r}, not {head['exp_id']!r}",
             where=str(path.parent),
-            hint="give another folder",
+            hint="choose another folder",
         )
-    before, now = dict(found["resources"]), dict(head["resources"])
+    before, now = dict(recorded["resources"]), dict(head["resources"])
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if changed:
         more = ", ..." if len(changed) > 5 else ""
         raise CampaignError(
-            "the experiment is not the one whose runs this folder holds: changed are "
+            "the folder has runs of a different description, changed: "
             + ", ".join(changed[:5])
             + more,
             where=str(path.parent),
-            hint="give another folder, or move this one away; values that change from one start "
-            "of the script to the next, such as free ports, must be fixed",
+            hint="choose another folder, or move this one away; use constants for values that "
+            "change with each start of the script, such as free ports",
         )

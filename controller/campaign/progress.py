@@ -1,4 +1,4 @@
-"""How far a campaign is: one line that changes on a terminal, log lines elsewhere."""
+"""Progress display of a campaign: a progress bar on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from .statistics import interval
 
 log = logging.getLogger("nepiq.campaign")
 
-#: Told of each run that has ended: what of it, how many have, and the samples so far.
-Said = Callable[[str, int, Sequence[float]], None]
+#: A function that reports progress: a message, the number of ended runs, and the samples.
+Report = Callable[[str, int, Sequence[float]], None]
 
 
 def estimate(samples: Sequence[float]) -> str:
-    """The mean of samples with its confidence interval, in words; empty without any."""
+    """Return the mean of samples with its confidence interval as text; empty for no samples."""
     if not samples:
         return ""
     mean = sum(samples) / len(samples)
-    reach = interval(samples)
-    return f"mean {mean:.4g}" + (f" ± {reach[1] - mean:.2g}" if reach else "")
+    bounds = interval(samples)
+    return f"mean {mean:.4g}" + (f" ± {bounds[1] - mean:.2g}" if bounds else "")
 
 
 @contextmanager
-def progress(name: str, total: int | None, *, live: bool) -> Iterator[Said]:
-    """Show how far a campaign is.
+def progress(name: str, total: int | None, *, live: bool) -> Iterator[Report]:
+    """Display the progress of a campaign; yield the function that reports it.
 
     Args:
-        name: of the experiment.
-        total: how many runs it has at most, or None.
-        live: False if something else writes on the terminal, so that only lines are logged.
+        name: name of the experiment.
+        total: maximum number of runs, or None.
+        live: False to log lines only, because another program writes to the terminal.
     """
 
-    def line(what: str, done: int, samples: Sequence[float]) -> None:
+    def write_line(message: str, done: int, samples: Sequence[float]) -> None:
         of = f" of {total}" if total else ""
-        known = estimate(samples)
-        log.info("%s: %s (%d%s done%s)", name, what, done, of, f", {known}" if known else "")
+        mean = estimate(samples)
+        log.info("%s: %s (%d%s done%s)", name, message, done, of, f", {mean}" if mean else "")
 
     if not (live and sys.stderr.isatty()):
-        yield line
+        yield write_line
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -50,15 +50,15 @@ def progress(name: str, total: int | None, *, live: bool) -> Iterator[Said]:
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[known]}", markup=False),
+        TextColumn("{task.fields[mean]}", markup=False),
     ]
     console = Console(stderr=True)
-    # What callbacks print goes above the bar, if it goes to the terminal at all.
+    # Output of callbacks is printed above the bar, if stdout is a terminal.
     with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as bar:
-        task = bar.add_task(name, total=total, known="")
+        task = bar.add_task(name, total=total, mean="")
 
-        def show(what: str, done: int, samples: Sequence[float]) -> None:
-            line(what, done, samples)
-            bar.update(task, completed=done, known=estimate(samples))
+        def update_bar(message: str, done: int, samples: Sequence[float]) -> None:
+            write_line(message, done, samples)
+            bar.update(task, completed=done, mean=estimate(samples))
 
-        yield show
+        yield update_bar

@@ -1,4 +1,4 @@
-"""Many runs of one experiment, until the mean of what they measure is known well enough."""
+"""Campaigns: repeated runs of one experiment, until the mean of a metric has converged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..errors import ExperimentFailed, NotAllowed, UnknownRun
 from ..experiment.announcement import announced
 from . import statistics as statistic
 from .journal import FAILED, FINISHED, INTERRUPTED, Journal, RunRecord
-from .progress import Said, progress
-from .stopping_rules import Rules
-from .trial import Course, Trial
+from .progress import Report, progress
+from .stopping_rules import StoppingRules
+from .trial import CampaignRun, RunPlan
 
 if TYPE_CHECKING:
     from ..experiment.controller import ExperimentController
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nepiq.campaign")
 
-#: Seconds that an interrupted campaign waits for each run to be released; the workers go on.
+#: Seconds that an interrupted campaign waits for the release of each run; workers finish the rest.
 EXIT_SECONDS = 60.0
 
 
 class ExperimentRunner:
-    """Carries one experiment out many times, and keeps what each run measured.
+    """A runner of campaigns: carries out one experiment repeatedly and keeps the samples.
 
-    What has been measured may be read from several threads while :meth:`run` goes on. A runner
-    carries out one campaign at a time; several of them may share an experiment.
+    The samples may be read from other threads during :meth:`run`. A runner carries out one
+    campaign at a time; several runners may share an experiment.
 
     Attributes:
-        runs: the runs, in the order in which they ended; those under way last.
+        runs: the runs, in the order in which they ended; active ones last.
 
     Example:
         ::
@@ -54,7 +54,7 @@ class ExperimentRunner:
 
     @property
     def samples(self) -> list[float]:
-        """What the runs that finished have measured, in the order in which they ended."""
+        """The measured values of finished runs, in the order in which they ended."""
         return [record.metric for record in self.runs if record.metric is not None]
 
     @property
@@ -84,7 +84,7 @@ class ExperimentRunner:
         timeout: str | float | None = None,
         on_failure: Literal["stop", "continue"] = "stop",
     ) -> int:
-        """Carry an experiment out again and again.
+        """Carry out an experiment repeatedly.
 
         Each run is an experiment of its own, with the same name, guids and labels. It is
         deployed, waited for, measured and released before the next one begins. ``ec`` itself is
@@ -92,39 +92,38 @@ class ExperimentRunner:
 
         Args:
             ec: the experiment.
-            min_runs: at least so many runs finish, unless ``max_runs`` comes first.
-            max_runs: never begin more than that, failed ones included; -1 or None for no limit.
+            min_runs: minimum number of finished runs, unless ``max_runs`` is reached first.
+            max_runs: maximum number of runs, failed ones included; -1 or None for no limit.
             wait_time: rest between the end of a run and its measurement, ``"5s"`` or seconds.
             wait_guids: the resources whose end is the end of a run; all but hosts by default.
-            compute_metric_callback: called with the experiment of the run and its number, from
-                1 on, before it is released; returns what was measured, or None if the run is
-                no sample.
-            evaluate_convergence_callback: called after each run that finished, from the
-                ``min_runs``-th on, with the same and the samples so far; True stops. By default,
-                twice the standard error must be at most 5 % of the mean.
-            parallel: so many runs at a time. Callbacks are called one at a time, in the order in
-                which runs end. When the samples have converged, those under way still end and
-                count.
-            folder: a directory for the journal of the runs and the traces. If it has a journal,
-                the campaign is gone on with: runs that are in it count, and one that was under
-                way when the process was killed is taken up again.
-            collect: traces that are copied to ``<folder>/<run id>/<label>.<trace>``, by label.
-            timeout: a run that takes longer has failed, ``"10m"`` or seconds.
-            on_failure: ``"stop"`` to raise what a run failed of, after those under way have
-                ended; ``"continue"`` to begin the next one.
+            compute_metric_callback: called with the experiment of the run and its number,
+                counted from 1, before the release; returns the measured value, or None if the
+                run is not a sample.
+            evaluate_convergence_callback: called after each finished run from the ``min_runs``-th
+                on, with the same arguments and the samples so far; returns True to stop. By
+                default, twice the standard error must be at most 5 % of the mean.
+            parallel: number of runs at the same time. Callbacks are called one at a time, in the
+                order in which runs end. After convergence, active runs still end and count.
+            folder: a directory for the journal and the traces. If it has a journal, the campaign
+                is resumed: runs in the journal count, and a run that was active when the process
+                was killed is continued.
+            collect: traces to copy to ``<folder>/<run id>/<label>.<trace>``, by label.
+            timeout: time limit of a run, ``"10m"`` or seconds; a run that exceeds it fails.
+            on_failure: ``"stop"`` to raise the failure of a run after active runs have ended;
+                ``"continue"`` to begin the next one.
 
         Returns:
-            How many runs there are, failed ones and those in the journal included.
+            The number of runs, including failed ones and those in the journal.
 
         Raises:
-            CampaignError: nothing would ever stop it, or the folder cannot be used.
-            InvalidValue: a number is not possible.
-            NotAllowed: another thread has this runner carry out a campaign.
+            CampaignError: the campaign would never stop, or the folder cannot be used.
+            InvalidValue: a number is invalid.
+            NotAllowed: this runner carries out a campaign in another thread.
             ExperimentFailed: a run failed, and ``on_failure`` is ``"stop"``.
-            NepiqError: a run cannot be carried out, for instance because Redis is away. Those
-                under way are released, as after anything that a callback raises.
+            NepiqError: a run cannot be carried out, for example because Redis is unreachable.
+                Active runs are released then, as after an error of a callback.
         """
-        rules = Rules.of(
+        rules = StoppingRules.of(
             min_runs,
             max_runs,
             compute_metric_callback,
@@ -132,22 +131,22 @@ class ExperimentRunner:
             parallel,
             on_failure,
         )
-        place = None if folder is None else Path(folder)
-        course = Course.of(ec, wait_guids, wait_time, timeout, collect or {}, place)
-        # What the caller changes meanwhile changes no run.
-        plain = ec.again()
-        with self._alone(), Journal(place, plain.exp_id, plain.digests()) as journal:
+        path = None if folder is None else Path(folder)
+        plan = RunPlan.of(ec, wait_guids, wait_time, timeout, collect or {}, path)
+        # A copy, so that changes by the caller during the campaign affect no run.
+        copy = ec.again()
+        with self._exclusive(), Journal(path, copy.exp_id, copy.digests()) as journal:
             self.runs = journal.runs
             live = not (ec.quiet or announced())
-            with progress(ec.exp_id, rules.max_runs, live=live) as said:
-                return _Campaign(self, plain, rules, course, journal, said).carry_out()
+            with progress(ec.exp_id, rules.max_runs, live=live) as report:
+                return _Campaign(self, copy, rules, plan, journal, report).carry_out()
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         if not self._busy.acquire(blocking=False):
             raise NotAllowed(
-                "this runner carries out a campaign already",
-                hint="make another ExperimentRunner for another campaign",
+                "this runner already carries out a campaign",
+                hint="create another ExperimentRunner for another campaign",
             )
         try:
             yield
@@ -156,42 +155,42 @@ class ExperimentRunner:
 
 
 class _Campaign:
-    """The runs under way of one call."""
+    """One call of :meth:`ExperimentRunner.run`, with its active runs."""
 
     def __init__(
         self,
         runner: ExperimentRunner,
         ec: ExperimentController,
-        rules: Rules,
-        course: Course,
+        rules: StoppingRules,
+        plan: RunPlan,
         journal: Journal,
-        said: Said,
+        report: Report,
     ) -> None:
         self._runner = runner
         self._ec = ec
         self._rules = rules
-        self._course = course
+        self._plan = plan
         self._journal = journal
-        self._said = said
-        self._news: SimpleQueue[Trial] = SimpleQueue()
-        self._active: list[Trial] = []
+        self._progress = report
+        self._notifications: SimpleQueue[CampaignRun] = SimpleQueue()
+        self._active: list[CampaignRun] = []
         self._enough = False
         self._failure = ""
 
     def carry_out(self) -> int:
-        """Begin runs and judge those that have ended, until there are enough."""
+        """Begin runs and measure ended ones until a stopping rule applies; return their number."""
         try:
             if self._journal.runs:
-                self._tell(f"going on with the runs in {self._journal.folder}")
-                self._take_up()
+                self._report(f"resuming the campaign in {self._journal.folder}")
+                self._resume()
             while True:
-                while self._wanted():
+                while self._may_begin():
                     self._begin(self._ec.again())
                 if not self._active:
                     break
-                self._listen(self._news.get())
+                self._process(self._notifications.get())
         except BaseException:
-            self._break_off()
+            self._abort()
             raise
         if self._failure:
             raise ExperimentFailed(
@@ -200,123 +199,123 @@ class _Campaign:
             )
         return sum(record.counts for record in self._journal.runs)
 
-    def _wanted(self) -> bool:
-        """True if another run is to begin now."""
+    def _may_begin(self) -> bool:
+        """Return whether another run may begin now."""
         if self._enough or self._failure or len(self._active) >= self._rules.parallel:
             return False
-        begun = sum(record.outcome != INTERRUPTED for record in self._journal.runs)
-        return self._rules.max_runs is None or begun < self._rules.max_runs
+        count = sum(record.outcome != INTERRUPTED for record in self._journal.runs)
+        return self._rules.max_runs is None or count < self._rules.max_runs
 
     def _begin(self, ec: ExperimentController, record: RunRecord | None = None) -> None:
         if record is None:
-            taken = {item.number for item in self._journal.runs if item.outcome != INTERRUPTED}
-            number = next(n for n in range(1, len(taken) + 2) if n not in taken)
+            numbers = {item.number for item in self._journal.runs if item.outcome != INTERRUPTED}
+            number = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
             record = self._journal.began(number, ec.run_id)
-        trial = Trial(ec, record, self._course, self._news.put)
-        self._active.append(trial)
-        trial.start()
+        run = CampaignRun(ec, record, self._plan, self._notifications.put)
+        self._active.append(run)
+        run.start()
 
-    def _listen(self, trial: Trial) -> None:
-        """Judge a run that has ended, or let go of one that is over."""
-        if trial.error is not None:
-            raise trial.error
-        if trial.over:
-            self._active.remove(trial)
-            self._journal.released(trial.record)
+    def _process(self, run: CampaignRun) -> None:
+        """Measure a run that has ended, or remove one that has been released."""
+        if run.error is not None:
+            raise run.error
+        if run.over:
+            self._active.remove(run)
+            self._journal.released(run.record)
             return
-        number = trial.record.number
-        if trial.failure:
-            self._journal.ended(trial.record, FAILED, error=trial.failure)
+        number = run.record.number
+        if run.failure:
+            self._journal.ended(run.record, FAILED, error=run.failure)
             if self._rules.stop_at_failure:
                 self._failure = (
-                    self._failure or f"run {number} ({trial.record.run_id}): {trial.failure}"
+                    self._failure or f"run {number} ({run.record.run_id}): {run.failure}"
                 )
         else:
-            metric = self._rules.measured(trial.ec, number)
-            self._journal.ended(trial.record, FINISHED, metric)
-            self._decide(trial.ec, trial.record)
-        self._tell(f"run {number} {trial.record.outcome}{_shown(trial.record.metric)}")
-        trial.judged.set()
+            metric = self._rules.measure(run.ec, number)
+            self._journal.ended(run.record, FINISHED, metric)
+            self._decide(run.ec, run.record)
+        self._report(f"run {number} {run.record.outcome}{_metric_text(run.record.metric)}")
+        run.measured.set()
 
     def _decide(self, ec: ExperimentController, record: RunRecord) -> None:
-        """Stop if the samples suffice."""
+        """Begin no further run if the samples suffice."""
         finished = sum(item.outcome == FINISHED for item in self._journal.runs)
-        asked = self._rules.metric or self._rules.convergence
-        if asked and finished >= self._rules.min_runs:
+        criterion = self._rules.metric or self._rules.convergence
+        if criterion and finished >= self._rules.min_runs:
             self._enough |= self._rules.converged(ec, record.number, self._runner.samples)
 
-    def _tell(self, what: str) -> None:
+    def _report(self, message: str) -> None:
         done = sum(record.counts for record in self._journal.runs)
-        self._said(what, done, self._runner.samples)
+        self._progress(message, done, self._runner.samples)
 
-    # -- what a killed process has left -------------------------------------------------------
+    # -- recovery after a killed process ------------------------------------------------------
 
-    def _take_up(self) -> None:
-        """Go on with runs that were under way, and release those that had ended."""
-        left = [record for record in self._journal.runs if not record.released]
+    def _resume(self) -> None:
+        """Continue runs that were active, and release those that had ended."""
+        unreleased = [record for record in self._journal.runs if not record.released]
         self._decide_again()
-        for record in left:
+        for record in unreleased:
             try:
                 ec = self._ec.rejoin(record.run_id)
             except UnknownRun:
-                log.warning("run %s is not known any more; nothing is released", record.run_id)
-                self._interrupted(record)
+                log.warning("run %s no longer exists; nothing is released", record.run_id)
+                self._record_interrupted(record)
                 continue
-            whole = {*self._ec.resources} <= {*ec.resources}
-            if not record.outcome and whole and ec.phase in ("RUNNING", "FAILED"):
-                log.info("run %d is taken up again: %s", record.number, record.run_id)
+            complete = {*self._ec.resources} <= {*ec.resources}
+            if not record.outcome and complete and ec.phase in ("RUNNING", "FAILED"):
+                log.info("run %d is continued: %s", record.number, record.run_id)
                 self._begin(ec, record)
                 continue
             ec.shutdown()
-            self._interrupted(record)
+            self._record_interrupted(record)
 
     def _decide_again(self) -> None:
-        """Decide what the killed process would have decided after the last run that finished."""
-        done = [record for record in self._journal.runs if record.outcome == FINISHED]
-        if not done:
+        """Repeat the decision after the last finished run, which may not have been made."""
+        finished = [record for record in self._journal.runs if record.outcome == FINISHED]
+        if not finished:
             return
         if self._rules.convergence is None:
-            self._decide(self._ec, done[-1])
+            self._decide(self._ec, finished[-1])
             return
-        # Its records may have expired; then one run more decides.
-        with contextlib.suppress(UnknownRun), self._ec.rejoin(done[-1].run_id) as ec:
-            self._decide(ec, done[-1])
+        # If its records have expired, the next run decides.
+        with contextlib.suppress(UnknownRun), self._ec.rejoin(finished[-1].run_id) as ec:
+            self._decide(ec, finished[-1])
 
-    def _interrupted(self, record: RunRecord) -> None:
+    def _record_interrupted(self, record: RunRecord) -> None:
         if not record.outcome:
             self._journal.ended(record, INTERRUPTED)
         self._journal.released(record)
 
-    def _break_off(self) -> None:
-        """Release the runs under way; a further ctrl-C leaves that to the workers."""
-        left = [trial for trial in self._active if trial.is_alive()]
-        if left and not self._ec.quiet:
-            runs = "run" if len(left) == 1 else "runs"
-            print(  # noqa: T201 - said to whoever interrupted it
-                f"releasing {len(left)} {runs} (ctrl-C again: do not wait for it)",
+    def _abort(self) -> None:
+        """Release the active runs; a further ctrl-C leaves that to the workers."""
+        alive = [run for run in self._active if run.is_alive()]
+        if alive and not self._ec.quiet:
+            noun = "run" if len(alive) == 1 else "runs"
+            print(  # noqa: T201 - for the user who interrupted the campaign
+                f"releasing {len(alive)} {noun} (ctrl-C again: do not wait for it)",
                 file=sys.stderr,
             )
-        for trial in left:
-            threading.Thread(target=trial.break_off, name="nepiq-break-off", daemon=True).start()
+        for run in alive:
+            threading.Thread(target=run.abort, name="nepiq-abort", daemon=True).start()
         try:
-            for trial in left:
-                trial.join(EXIT_SECONDS)
+            for run in alive:
+                run.join(EXIT_SECONDS)
         except KeyboardInterrupt:
-            # The workers have been asked to release them; the exit does not wait for it either.
-            for trial in left:
-                trial.ec.detach()
+            # The releases have been requested; the exit does not wait for them either.
+            for run in alive:
+                run.ec.detach()
             raise
         finally:
-            self._note_broken_off()
+            self._record_aborted()
 
-    def _note_broken_off(self) -> None:
-        for trial in self._active:
+    def _record_aborted(self) -> None:
+        for run in self._active:
             with contextlib.suppress(OSError):
-                if not trial.record.outcome:
-                    self._journal.ended(trial.record, INTERRUPTED)
-                if trial.over and trial.error is None:
-                    self._journal.released(trial.record)
+                if not run.record.outcome:
+                    self._journal.ended(run.record, INTERRUPTED)
+                if run.over and run.error is None:
+                    self._journal.released(run.record)
 
 
-def _shown(metric: float | None) -> str:
+def _metric_text(metric: float | None) -> str:
     return "" if metric is None else f", {metric:.6g}"

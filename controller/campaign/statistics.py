@@ -1,4 +1,4 @@
-"""Statistics of repeated measurements: the mean, how sure it is, when it is sure enough."""
+"""Statistics of repeated measurements: confidence interval of the mean, and convergence."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import math
 import statistics
 from collections.abc import Sequence
 
-#: How far from the mean its 95 % confidence interval may reach, as a share of it.
+#: Maximum of twice the standard error, relative to the mean.
 TOLERANCE = 0.05
 
-_FEWEST = 2  # one sample says nothing about how far others would be from it
-# Quantiles 0.975 of Student's t for 1 to 9 degrees of freedom; an expansion is good from there.
+_FEWEST = 2  # one sample has no deviation
+# Quantiles 0.975 of Student's t for 1 to 9 degrees of freedom; above, an expansion is used.
 _STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
 _NORMAL = 1.959964
 
 
 def converged(samples: Sequence[float]) -> bool:
-    """True if the mean of samples is known well enough, by NEPI's rule.
+    """Return whether the mean of samples has converged, by NEPI's rule.
 
-    It is if twice the standard error is at most 5 % of the mean: ``2 * s / sqrt(n) <= 0.05 *
-    mean``, with the standard deviation of the population. There must be two samples at least.
+    Twice the standard error must be at most 5 % of the mean: ``2 * s / sqrt(n) <= 0.05 *
+    mean``, with the standard deviation of the population. At least two samples are needed.
     """
     if len(samples) < _FEWEST:
         return False
@@ -28,7 +28,7 @@ def converged(samples: Sequence[float]) -> bool:
 
 
 def interval(samples: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % confidence interval of the mean, by Student's t; None for fewer than two samples.
+    """Return the 95 % confidence interval of the mean (Student's t); None below two samples.
 
     Example:
         >>> interval([10.0, 12.0, 11.0, 11.0])
@@ -37,16 +37,16 @@ def interval(samples: Sequence[float]) -> tuple[float, float] | None:
     if len(samples) < _FEWEST:
         return None
     mean = statistics.fmean(samples)
-    reach = _student(len(samples) - 1) * statistics.stdev(samples) / math.sqrt(len(samples))
-    return mean - reach, mean + reach
+    margin = _student(len(samples) - 1) * statistics.stdev(samples) / math.sqrt(len(samples))
+    return mean - margin, mean + margin
 
 
 def _student(freedom: int) -> float:
-    """The factor of a 95 % confidence interval for so many degrees of freedom."""
+    """Return the factor of a 95 % confidence interval for some degrees of freedom."""
     if freedom <= len(_STUDENT):
         return _STUDENT[freedom - 1]
     z = _NORMAL
-    # Cornish and Fisher's expansion: right to four digits here.
+    # Cornish-Fisher expansion, correct to four digits for these degrees of freedom.
     return (
         z
         + (z**3 + z) / (4 * freedom)

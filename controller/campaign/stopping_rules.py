@@ -1,4 +1,4 @@
-"""When a campaign begins another run of its experiment, and when it has enough of them."""
+"""The rules by which a campaign begins another run or stops."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ log = logging.getLogger("nepiq.campaign")
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What a campaign measures, when it begins another run, and when it stops.
+class StoppingRules:
+    """The metric of a campaign, its limits, and its criterion of convergence.
 
     Attributes:
-        min_runs: at least so many runs finish.
-        max_runs: never begin more; None for no limit.
-        metric: measures a run that has ended; None for no measurement.
-        convergence: says whether the samples suffice; None for the rule of :mod:`.samples`.
-        parallel: so many runs at a time.
-        stop_at_failure: begin none after one that failed.
+        min_runs: minimum number of finished runs.
+        max_runs: maximum number of runs; None for no limit.
+        metric: function that measures an ended run; None for no measurement.
+        convergence: function that returns whether the samples suffice; None for the rule of
+            :mod:`.statistics`.
+        parallel: number of runs at the same time.
+        stop_at_failure: begin no run after a failed one.
     """
 
     min_runs: int
@@ -51,27 +52,27 @@ class Rules:
         convergence: ConvergenceCallback | None,
         parallel: int,
         on_failure: str,
-    ) -> Rules:
-        """The rules that a user gave; see :meth:`ExperimentRunner.run`.
+    ) -> StoppingRules:
+        """Return rules from the arguments of :meth:`ExperimentRunner.run`.
 
         Raises:
-            InvalidValue: a number is not possible, or ``on_failure`` is another word.
-            CampaignError: nothing would ever stop it.
+            InvalidValue: a number or ``on_failure`` is invalid.
+            CampaignError: the campaign would never stop.
         """
         if on_failure not in ("stop", "continue"):
             raise InvalidValue(
-                f"on_failure cannot be {quoted(on_failure)}", hint="'stop' or 'continue'"
+                f"on_failure cannot be {quoted(on_failure)}", hint="choose 'stop' or 'continue'"
             )
-        most = None if max_runs is None or max_runs < 0 else max_runs
-        made = cls(min_runs, most, metric, convergence, parallel, on_failure == "stop")
-        made._check()
-        return made
+        limit = None if max_runs is None or max_runs < 0 else max_runs
+        rules = cls(min_runs, limit, metric, convergence, parallel, on_failure == "stop")
+        rules._check()
+        return rules
 
     def _check(self) -> None:
-        given: dict[str, Any] = {"min_runs": self.min_runs, "parallel": self.parallel}
-        for name, value in given.items():
+        counts: dict[str, Any] = {"min_runs": self.min_runs, "parallel": self.parallel}
+        for name, value in counts.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidValue(f"{name} cannot be {quoted(value)}", hint="from 1 on")
+                raise InvalidValue(f"{name} cannot be {quoted(value)}", hint="choose 1 or more")
         if self.max_runs is not None:
             if self.max_runs < self.min_runs:
                 raise InvalidValue(
@@ -79,35 +80,35 @@ class Rules:
                 )
         elif self.metric is None:
             raise CampaignError(
-                "it would never stop: there is neither max_runs nor a metric that could converge",
-                hint="give max_runs= or compute_metric_callback=",
+                "the campaign would never stop: neither max_runs nor a metric to converge is set",
+                hint="set max_runs= or compute_metric_callback=",
             )
         elif not self.stop_at_failure:
             raise CampaignError(
-                "it would never stop if each run failed",
-                hint="give max_runs= too, or leave out on_failure='continue'",
+                "the campaign would never stop if each run failed",
+                hint="set max_runs= too, or remove on_failure='continue'",
             )
 
-    def measured(self, ec: ExperimentController, run: int) -> float | None:
-        """What a run has measured; None if it is no sample.
+    def measure(self, ec: ExperimentController, run: int) -> float | None:
+        """Return the measured value of a run; None if it is not a sample.
 
         Raises:
-            InvalidValue: the callback returned something that is no number.
+            InvalidValue: the callback returned neither a number nor None.
         """
         return None if self.metric is None else _sample(self.metric(ec, run), run)
 
     def converged(self, ec: ExperimentController, run: int, samples: list[float]) -> bool:
-        """True if the samples suffice."""
+        """Return whether the samples suffice."""
         if self.convergence is not None:
             return bool(self.convergence(ec, run, samples))
         return statistic.converged(samples)
 
 
 def _sample(metric: Any, number: int) -> float | None:
-    """What a callback has measured, as a plain number.
+    """Return the value of a callback as a plain number.
 
     Raises:
-        InvalidValue: it is no number.
+        InvalidValue: it is not a number.
     """
     if metric is None:
         return None
@@ -117,6 +118,6 @@ def _sample(metric: Any, number: int) -> float | None:
         )
     plain = int(metric) if isinstance(metric, numbers.Integral) else float(metric)
     if not math.isfinite(plain):
-        log.warning("run %d is no sample: its metric is %s", number, plain)
+        log.warning("run %d is not a sample: its metric is %s", number, plain)
         return None
     return plain

@@ -1,4 +1,4 @@
-"""One run of a campaign, carried out in a thread of its own."""
+"""One run of a campaign, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ log = logging.getLogger("nepiq.campaign")
 
 
 @dataclass(frozen=True)
-class Course:
-    """What each run of a campaign does.
+class RunPlan:
+    """The plan that all runs of a campaign follow.
 
     Attributes:
-        wait_guids: who must have ended; all but hosts if empty.
-        rest: seconds between that and the measurement.
-        timeout: seconds after which the run has failed; None for no limit.
-        collect: traces by label of the resource.
-        folder: where traces are collected to.
+        wait_guids: the resources whose end is waited for; all but hosts if empty.
+        rest: seconds between their end and the measurement.
+        timeout: seconds after which the run fails; None for no limit.
+        collect: traces to copy, by label of the resource.
+        folder: the directory for the traces.
     """
 
     wait_guids: tuple[Target, ...] = ()
@@ -58,12 +58,12 @@ class Course:
         timeout: str | float | None,
         collect: Mapping[Target, str | Sequence[str]],
         folder: Path | None,
-    ) -> Course:
-        """The course that a user gave; see :meth:`ExperimentRunner.run`.
+    ) -> RunPlan:
+        """Return the plan from the arguments of :meth:`ExperimentRunner.run`.
 
         Raises:
             UnknownResource: the experiment has no such resource.
-            InvalidValue: a time is none, or traces have no folder to go to.
+            InvalidValue: a duration is invalid, or ``collect`` has no folder.
         """
         return cls(
             tuple(ec.find(guid) for guid in several(wait_guids)),
@@ -74,31 +74,31 @@ class Course:
         )
 
 
-class Trial(threading.Thread):
-    """Deploys, waits and rests; once it has been judged, releases.
+class CampaignRun(threading.Thread):
+    """One run of a campaign: deploys, waits and rests; releases after the measurement.
 
-    The thread alone uses the experiment, except between the moment it says that the run has
-    ended and :meth:`judged`: then it is the caller's.
+    The thread alone uses the experiment, except between the first notification and ``measured``:
+    then the campaign uses it.
 
     Args:
         ec: the experiment of this run.
         record: the run in the journal.
-        course: what it does.
-        said: called in the thread when the run has ended, and when it is over.
+        plan: the plan of the run.
+        notify: called in the thread when the run has ended, and again after its release.
 
     Attributes:
-        failure: why the run failed; empty if it did not.
-        error: what was raised that is no failure of the run, such as a lost Redis.
-        over: True once it has been released, or could not be.
-        judged: set once the run has been measured.
+        failure: the reason why the run failed, or empty.
+        error: an error that is not a failure of the run, such as a lost Redis, or None.
+        over: True after its release, even if that failed.
+        measured: event, set once the run has been measured.
     """
 
     def __init__(
         self,
         ec: ExperimentController,
         record: RunRecord,
-        course: Course,
-        said: Callable[[Trial], object],
+        plan: RunPlan,
+        notify: Callable[[CampaignRun], object],
     ) -> None:
         super().__init__(name=f"nepiq-run-{record.run_id}", daemon=True)
         self.ec = ec
@@ -106,68 +106,68 @@ class Trial(threading.Thread):
         self.failure = ""
         self.error: BaseException | None = None
         self.over = False
-        self.judged = threading.Event()
-        self._course = course
-        self._said = said
-        self._broken_off = threading.Event()
+        self.measured = threading.Event()
+        self._plan = plan
+        self._notify = notify
+        self._aborted = threading.Event()
 
     def run(self) -> None:
-        """Carry it out."""
+        """Carry out and release the run."""
         try:
             self._carry_out()
         except (ExperimentFailed, WaitTimeout, TraceNotFound, HostError) as error:
             self._fail(str(error))
         except BaseException as error:  # noqa: BLE001 - the thread of the campaign raises it
             self.error = error
-        self._said(self)
-        self.judged.wait()
+        self._notify(self)
+        self.measured.wait()
         try:
             self.ec.shutdown()
         except BaseException as error:  # noqa: BLE001 - as above
             self.error = self.error or error
         self.over = True
-        self._said(self)
+        self._notify(self)
 
-    def break_off(self) -> None:
-        """Have the run end now: release it, as another client of it does."""
-        self._broken_off.set()
-        self.judged.set()
+    def abort(self) -> None:
+        """Release the run now, through a second client."""
+        self._aborted.set()
+        self.measured.set()
         with contextlib.suppress(NepiqError), self.ec.rejoin(self.record.run_id) as other:
             other.release()
 
     # -- inside -------------------------------------------------------------------------------
 
     def _carry_out(self) -> None:
-        course = self._course
-        # On a run that was taken up again, this deploys what had not been deployed.
+        plan = self._plan
+        # For a resumed run, this deploys the resources that were not deployed yet.
         self.ec.deploy()
         released = False
         try:
-            done = self.ec.wait_finished(course.wait_guids or None, course.timeout)
+            done = self.ec.wait_finished(plan.wait_guids or None, plan.timeout)
         except ExperimentReleased:
             done = released = True
-        if self._broken_off.is_set():
+        if self._aborted.is_set():
             return
         if done and not released:
-            self._broken_off.wait(course.rest)
+            self._aborted.wait(plan.rest)
         phase = self.ec.phase
         if not done or phase == "FAILED":
-            self.failure = "; ".join(map(str, self.ec.failures[:3])) or "it has failed"
-        elif (released or phase != "RUNNING") and not self._broken_off.is_set():
-            self._fail("somebody released it before it had been measured")
+            self.failure = "; ".join(map(str, self.ec.failures[:3])) or "the run has failed"
+        elif (released or phase != "RUNNING") and not self._aborted.is_set():
+            self._fail("another client released the run before its measurement")
         self._collect()
 
-    def _fail(self, why: str) -> None:
-        self.failure = why
+    def _fail(self, reason: str) -> None:
+        self.failure = reason
         if not self.ec.quiet:
-            log.error("run %d failed: %s", self.record.number, why)
+            log.error("run %d failed: %s", self.record.number, reason)
 
     def _collect(self) -> None:
-        """Bring the traces here; of a run that failed, those that there are."""
-        if self._course.folder is None or self._broken_off.is_set():
+        """Copy the traces to the folder; of a failed run, those that exist."""
+        if self._plan.folder is None or self._aborted.is_set():
             return
-        folder = self._course.folder / self.record.run_id
-        for label, names in self._course.collect.items():
+        folder = self._plan.folder / self.record.run_id
+        for label, names in self._plan.collect.items():
             for name in names:
                 folder.mkdir(parents=True, exist_ok=True)
                 try:
@@ -181,7 +181,7 @@ def _traces(
     ec: ExperimentController, collect: Mapping[Target, str | Sequence[str]], folder: Path | None
 ) -> dict[Target, Sequence[str]]:
     if collect and folder is None:
-        raise InvalidValue("collect= needs folder=, to put the traces there")
+        raise InvalidValue("collect= needs folder=, the directory for the traces")
     for target in collect:
         ec.find(target)
     return {

@@ -1,15 +1,15 @@
-"""Conditions, and the search for conditions that wait for each other.
+"""Conditions of steps, and the detection of cycles among them.
 
 A condition makes a step wait for a milestone of a resource. Other gates follow from the
 description: a deployment waits until connected resources are READY, a start for the resource's
 own READY and for its group's barrier, a stop for its own STARTED. All gates of a step must
-open, so a circle of them never does.
+open, so a cycle of them never opens.
 
-An end comes by itself as well as by a stop step; therefore a wait for STOPPED or FINISHED is
-taken as a wait for the start before it. Two resources whose stops wait for each other's end are
-thus no circle (whichever ends first takes the other along), but a stop that leads back to its
-own end is one: when that end comes there is nothing left to stop. Waits for FAILED and RELEASED
-close no circle.
+A resource may end by itself or by a stop step; therefore a wait for STOPPED or FINISHED counts
+as a wait for the start only. So two resources whose stops wait for each other's end are not a
+cycle (the first end lets the other one be stopped). But a stop that waits, directly or not, for
+the end of the same resource is one, because after that end there is nothing left to stop. Waits
+for FAILED and RELEASED are never part of a cycle.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from ..model.lifecycle import IMPLIES, Action, State
 
 
 class Condition(NamedTuple):
-    """One step waits for one milestone of one resource.
+    """A condition: a step waits for a milestone of a resource.
 
     Attributes:
         guid: the resource whose step waits.
         action: DEPLOY, START or STOP.
-        target: the resource waited for; may be the same.
-        milestone: what it must have reached.
+        target: the resource to wait for; may be the same.
+        milestone: the milestone that it must have reached.
         offset: seconds that must have passed since.
     """
 
@@ -40,8 +40,8 @@ class Condition(NamedTuple):
     offset: float = 0.0
 
 
-# Nodes of the graph are numbers: four for each resource, by what is to happen, and a negative
-# one for each barrier.
+# Nodes of the graph are numbers: four for each resource (its three steps and its end), and a
+# negative one for each barrier.
 _DEPLOY, _START, _STOP, _END = range(4)
 _STEP = {Action.DEPLOY: _DEPLOY, Action.START: _START, Action.STOP: _STOP}
 _REACHED_BY = {
@@ -57,13 +57,13 @@ _STEP_NAMES = {_DEPLOY: Action.DEPLOY, _START: Action.START, _STOP: Action.STOP}
 
 
 class Gates(NamedTuple):
-    """Everything that steps of an experiment wait for.
+    """The gates of the steps of an experiment.
 
     Attributes:
         conditions: the conditions.
-        needs: pairs of a resource and one whose READY its deployment waits for.
+        needs: dependencies: pairs of a resource and one whose READY its deployment waits for.
         groups: members of each group whose barrier is still closed, by the group's name.
-        states: where resources are, if the experiment runs; missing ones count as NEW.
+        states: states of resources, if the experiment runs; missing ones count as NEW.
     """
 
     conditions: Collection[Condition] = ()
@@ -73,23 +73,23 @@ class Gates(NamedTuple):
 
 
 def check_cycles(gates: Gates, label: Callable[[int], str] = str) -> None:
-    """Refuse gates that can never open because they wait for each other.
+    """Raise an error for gates that can never open because they wait for each other.
 
     Args:
-        gates: what waits for what.
-        label: how to call a resource in the error.
+        gates: the gates.
+        label: function that returns the name of a resource for the error.
 
     Raises:
-        ConditionCycle: names the circle: ``a.start waits for b STARTED, b.start waits for a
-            STARTED``.
+        ConditionCycle: the message has the cycle: ``a.start waits for b STARTED, b.start waits
+            for a STARTED``.
     """
     waiters = _graph(gates, stops_end=True)
-    stuck = _never_open(waiters)
-    if not stuck:
+    stuck_nodes = _never_open(waiters)
+    if not stuck_nodes:
         return
-    # What is left may still be fine: there an end was taken to need the stop step.
-    waits = _inverse(_graph(gates, stops_end=False), stuck)
-    cycle = _circle(waits) or _vain_stop(waits)
+    # Not all of these are in a cycle, because an end was assumed to need the stop step.
+    waits = _inverse(_graph(gates, stops_end=False), stuck_nodes)
+    cycle = _find_cycle(waits) or _find_vain_stop(waits)
     if cycle:
         raise ConditionCycle(
             "these wait for each other: " + ", ".join(_describe(cycle, gates, label)),
@@ -98,20 +98,20 @@ def check_cycles(gates: Gates, label: Callable[[int], str] = str) -> None:
 
 
 def _graph(gates: Gates, *, stops_end: bool) -> dict[int, list[int]]:
-    """For each node the nodes that wait for it.
+    """Return for each node the nodes that wait for it.
 
     Args:
-        gates: what waits for what.
+        gates: the gates.
         stops_end: let the end of a resource with a STOP condition wait for its stop step.
     """
     conditions, needs, groups, states = gates
     waiters: dict[int, list[int]] = {}
     guids: set[int] = set()
-    stopped: set[int] = set()
+    stop_guids: set[int] = set()
     for guid, action, target, milestone, _ in conditions:
         guids.add(guid)
         if action is Action.STOP:
-            stopped.add(guid)
+            stop_guids.add(guid)
         kind = _REACHED_BY.get(milestone)
         if kind is None or (states and milestone in IMPLIES[states.get(target, State.NEW)]):
             continue
@@ -128,29 +128,29 @@ def _graph(gates: Gates, *, stops_end: bool) -> dict[int, list[int]]:
         waiters.setdefault(4 * guid, []).append(start)
         waiters.setdefault(start, []).extend((4 * guid + _STOP, 4 * guid + _END))
     if stops_end:
-        for guid in stopped:
+        for guid in stop_guids:
             waiters.setdefault(4 * guid + _STOP, []).append(4 * guid + _END)
     return waiters
 
 
 def _never_open(waiters: Mapping[int, list[int]]) -> set[int]:
-    """The nodes that wait for themselves, directly or not, or for such a node."""
-    left: dict[int, int] = {}
+    """Return the nodes that wait for themselves, directly or not, or for such a node."""
+    closed_gates: dict[int, int] = {}  # number by node
     for nodes in waiters.values():
         for node in nodes:
-            left[node] = left.get(node, 0) + 1
-    ready = [node for node in waiters if node not in left]
+            closed_gates[node] = closed_gates.get(node, 0) + 1
+    ready = [node for node in waiters if node not in closed_gates]
     while ready:
         for node in waiters.get(ready.pop(), ()):
-            left[node] -= 1
-            if not left[node]:
-                del left[node]
+            closed_gates[node] -= 1
+            if not closed_gates[node]:
+                del closed_gates[node]
                 ready.append(node)
-    return set(left)
+    return set(closed_gates)
 
 
 def _inverse(waiters: Mapping[int, list[int]], nodes: set[int]) -> dict[int, list[int]]:
-    """For each of ``nodes`` those of them that it waits for."""
+    """Return for each of ``nodes`` those of them that it waits for."""
     waits: dict[int, list[int]] = {node: [] for node in nodes}
     for node, others in waiters.items():
         if node in nodes:
@@ -160,12 +160,12 @@ def _inverse(waiters: Mapping[int, list[int]], nodes: set[int]) -> dict[int, lis
     return waits
 
 
-def _circle(waits: Mapping[int, list[int]]) -> list[int]:
-    """Some nodes each of which waits for the next, and the last for the first."""
+def _find_cycle(waits: Mapping[int, list[int]]) -> list[int]:
+    """Return nodes each of which waits for the next, and the last for the first, or none."""
     done: set[int] = set()
     for root in sorted(waits):
         path: list[int] = []
-        place: dict[int, int] = {}
+        index: dict[int, int] = {}
         trail = [iter((root,))]
         while trail:
             node = next(trail[-1], None)
@@ -174,37 +174,37 @@ def _circle(waits: Mapping[int, list[int]]) -> list[int]:
                 if path:
                     last = path.pop()
                     done.add(last)
-                    del place[last]
-            elif node in place:
-                return path[place[node] :]
+                    del index[last]
+            elif node in index:
+                return path[index[node] :]
             elif node not in done:
-                place[node] = len(path)
+                index[node] = len(path)
                 path.append(node)
                 trail.append(iter(waits[node]))
     return []
 
 
-def _vain_stop(waits: Mapping[int, list[int]]) -> list[int]:
-    """The way from a stop step to the end of its own resource, if there is one."""
+def _find_vain_stop(waits: Mapping[int, list[int]]) -> list[int]:
+    """Return a path from a stop step to the end of its own resource, or none."""
     for stop in sorted(node for node in waits if node > 0 and node % 4 == _STOP):
         end = stop - _STOP + _END
-        came: dict[int, int] = {stop: stop}
-        front = [stop]
-        for node in front:
+        before: dict[int, int] = {stop: stop}
+        queue = [stop]
+        for node in queue:
             for other in waits[node]:
-                if other not in came:
-                    came[other] = node
-                    front.append(other)
-        if end in came:
+                if other not in before:
+                    before[other] = node
+                    queue.append(other)
+        if end in before:
             path = [end]
             while path[-1] != stop:
-                path.append(came[path[-1]])
+                path.append(before[path[-1]])
             return path[::-1]
     return []
 
 
 def _describe(cycle: list[int], gates: Gates, label: Callable[[int], str]) -> Iterable[str]:
-    """Each wait of a circle in words."""
+    """Yield each wait of a cycle as text."""
     reasons = {
         (4 * c.guid + _STEP[c.action], 4 * c.target + _REACHED_BY[c.milestone]): c
         for c in reversed(list(gates.conditions))
@@ -212,10 +212,10 @@ def _describe(cycle: list[int], gates: Gates, label: Callable[[int], str]) -> It
     }
     groups = list(gates.groups)
     first = next((i for i, node in enumerate(cycle) if node > 0 and node % 4 != _END), 0)
-    turned = [*cycle[first:], *cycle[: first + 1]]
-    for node, after in pairwise(turned):
+    rotated = [*cycle[first:], *cycle[: first + 1]]
+    for node, after in pairwise(rotated):
         if node > 0 and node % 4 == _END:
-            continue  # "waits for b STOPPED" says already that b must have started
+            continue  # "waits for b STOPPED" implies that b must have started
         reason = reasons.get((node, after))
         if reason is not None:
             goal = f"{label(reason.target)} {reason.milestone}"
@@ -223,8 +223,8 @@ def _describe(cycle: list[int], gates: Gates, label: Callable[[int], str]) -> It
             goal = f"group {groups[-after - 1]}"
         else:
             goal = f"{label(after // 4)} {_milestone(after % 4)}"
-        who = f"group {groups[-node - 1]}" if node < 0 else _step(node, label)
-        yield f"{who} waits for {goal}"
+        waiter = f"group {groups[-node - 1]}" if node < 0 else _step(node, label)
+        yield f"{waiter} waits for {goal}"
 
 
 def _step(node: int, label: Callable[[int], str]) -> str:

@@ -1,4 +1,4 @@
-"""How two resources are connected: which connection of one takes the other."""
+"""Connection of resources: choice of the connections that accept a peer."""
 
 from __future__ import annotations
 
@@ -15,56 +15,56 @@ from .roster import Resource
 def wire(one: Resource, two: Resource, name: str | None = None) -> None:
     """Connect two resources, on each side that declares a connection for the other.
 
-    Where both sides would wait for each other, only ``one`` is connected to ``two``, for else
-    neither could ever be deployed. Connecting the same two again changes nothing.
+    If both sides would wait for each other, only ``one`` is connected to ``two``, because
+    otherwise neither could be deployed. A second call with the same resources changes nothing.
 
     Args:
-        one: one of them.
-        two: the other.
-        name: the connection of ``one`` to use; the first that fits and is free if None.
+        one: one resource.
+        two: the other resource.
+        name: the connection of ``one`` to use; by default the first free one that fits.
 
     Raises:
-        NotAllowed: they are the same, neither has a connection for the other, or it is taken.
+        NotAllowed: both are the same, or no connection fits and is free.
     """
     if one is two:
         raise NotAllowed("a resource cannot be connected to itself", where=one.label)
     if one.linked(two) or two.linked(one):
         return
-    there, back = _free_slot(one, two, name), _free_slot(two, one)
-    if there is None and back is None:
+    slot, back = _free_slot(one, two, name), _free_slot(two, one)
+    if slot is None and back is None:
         raise NotAllowed(
             f"{one.label} ({one.cls.rtype}) and {two.label} ({two.cls.rtype}) "
             "have no connection for each other",
             hint=_offers(one.cls, two.cls),
         )
-    if there in one.cls.waiting and back in two.cls.waiting:
+    if slot in one.cls.waiting and back in two.cls.waiting:
         back = None
-    if there is not None:
-        one.peers.setdefault(there, []).append(two.guid)
+    if slot is not None:
+        one.peers.setdefault(slot, []).append(two.guid)
     if back is not None:
         two.peers.setdefault(back, []).append(one.guid)
 
 
-#: A resource, its connection, and the peer there.
-Written = tuple[Resource, str, Resource]
+#: A resource, the name of its connection, and the peer.
+NamedLink = tuple[Resource, str, Resource]
 
 
-def wire_as_written(
-    links: Iterable[Written], resource: Callable[[int], Resource]
+def wire_named(
+    links: Iterable[NamedLink], resource: Callable[[int], Resource]
 ) -> Iterator[tuple[tuple[int, str, int], NotAllowed]]:
-    """Connect many resources whose connections are named, as :func:`wire` would have.
+    """Connect many resources by named connections, with the result of :func:`wire`.
 
-    Connections that are named on both sides are taken as they are, in the order given; one that
-    is named on one side only is made on the other side where that declares one for it.
+    Connections named on both sides are made as they are, in this order; one that is named on
+    one side only is also made on the other side if that declares a connection for it.
 
     Args:
-        links: all connections that are named.
-        resource: gives the resource of a guid.
+        links: all named connections.
+        resource: function that returns the resource of a guid.
 
     Yields:
-        What cannot be connected: guid, connection and guid, and why.
+        Each link that cannot be made, as guid, connection and guid, with the error.
     """
-    made: list[tuple[int, str, int]] = []
+    connected: list[tuple[int, str, int]] = []
     for one, name, two in links:
         key = (one.guid, name, two.guid)
         try:
@@ -72,14 +72,16 @@ def wire_as_written(
         except NotAllowed as error:
             yield key, error
         else:
-            made.append(key)
-    for key in made:
+            connected.append(key)
+    for key in connected:
         one, name, two = resource(key[0]), key[1], resource(key[2])
         if two.linked(one):
             continue
         waits = name in one.cls.waiting
         try:
-            if waits and any(back in two.cls.waiting for back in fitting(two.cls, one.cls)):
+            if waits and any(
+                back in two.cls.waiting for back in fitting_connections(two.cls, one.cls)
+            ):
                 continue
             back = _free_slot(two, one)
         except NotAllowed as error:
@@ -96,14 +98,14 @@ def _attach(one: Resource, name: str, two: Resource) -> None:
     if two.guid in one.peers.get(name, ()):
         return
     if one.linked(two):
-        raise NotAllowed(f"{two.label} is connected already", where=one.label)
+        raise NotAllowed(f"{two.label} is already connected", where=one.label)
     one.peers.setdefault(_free_slot(one, two, name) or name, []).append(two.guid)
 
 
-def fitting(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str]:
-    """Names of the connections of ``cls`` that take a ``peer``, in the order declared.
+def fitting_connections(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str]:
+    """Return the names of the connections of ``cls`` that accept ``peer``, as declared.
 
-    A connection takes managers of the class of its rtype and of classes derived from it.
+    A connection accepts the class of its rtype and derived classes.
     """
     lineage = {vars(base).get("rtype") for base in peer.__mro__}
     return [
@@ -113,23 +115,23 @@ def fitting(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str
     ]
 
 
-def _free_slot(one: Resource, other: Resource, wanted: str | None = None) -> str | None:
-    """The first connection of ``one`` that has room for ``other``; None if none would fit."""
-    names = fitting(one.cls, other.cls)
-    if wanted is not None:
-        if wanted not in names:
+def _free_slot(one: Resource, other: Resource, choice: str | None = None) -> str | None:
+    """Return the first free connection of ``one`` for ``other``; None if no connection fits."""
+    names = fitting_connections(one.cls, other.cls)
+    if choice is not None:
+        if choice not in names:
             raise NotAllowed(
-                f"connection {quoted(wanted)} takes no {other.cls.rtype}",
+                f"connection {quoted(choice)} does not accept {other.cls.rtype}",
                 where=one.label,
                 hint=_offers(one.cls),
             )
-        names = [wanted]
+        names = [choice]
     for name in names:
         if one.cls.connections[name].many or not one.peers.get(name):
             return name
     if names:
         raise NotAllowed(
-            f"connection {quoted(names[0])} holds one {other.cls.rtype} only and has one",
+            f"connection {quoted(names[0])} already has its only {other.cls.rtype}",
             where=one.label,
             hint="register another resource for the second connection",
         )

@@ -1,52 +1,52 @@
-"""Every error of nepiq, in one tree.
+"""The errors of nepiq, in one tree.
 
 ::
 
     NepiqError
-    ├── DescriptionError            the description is wrong; nothing was done
+    ├── DescriptionError            the description is invalid; nothing was done
     │   ├── UnknownType             (KeyError)   no such rtype
     │   ├── UnknownAttribute        (KeyError)   the rtype has no such attribute
     │   ├── UnknownResource         (KeyError)   no such guid or label in this experiment
     │   ├── TraceNotFound           (KeyError)   no such trace or file
-    │   ├── InvalidValue            (ValueError) a value that the attribute or call refuses
+    │   ├── InvalidValue            (ValueError) the value is invalid for the attribute or call
     │   ├── ClassNotImportable      a worker or client cannot import a class or module
     │   ├── NotAllowed              a flag or the present state forbids it
-    │   │   └── IllegalMove         an action in a state where it cannot begin
-    │   ├── TooLate                 a condition on a step that has begun
-    │   ├── ConditionCycle          conditions that wait for each other
-    │   └── DocumentError           a file that describes an experiment; all that is wrong in it
-    ├── CampaignError               (RuntimeError) many runs of one experiment cannot go on
-    ├── ExperimentFailed            a critical resource failed, or the run is over
-    ├── ExperimentReleased          another client released what was waited for
-    ├── WaitTimeout                 (TimeoutError) a wait_* with a timeout
-    ├── StepFailed                  a synchronous call whose step failed
+    │   │   └── IllegalMove         an action cannot begin in the present state
+    │   ├── TooLate                 a condition was added after its step had begun
+    │   ├── ConditionCycle          conditions depend on each other in a cycle
+    │   └── DocumentError           a description file is invalid; lists all problems in it
+    ├── CampaignError               (RuntimeError) a campaign cannot start or continue
+    ├── ExperimentFailed            a critical resource failed, or the run has ended
+    ├── ExperimentReleased          another client released resources during a wait
+    ├── WaitTimeout                 (TimeoutError) the timeout of a wait_* passed
+    ├── StepFailed                  the step of a synchronous call failed
     ├── InfrastructureError         Redis or the workers
     │   ├── RedisUnreachable
-    │   ├── NoWorker                nobody serves the queue of a site
+    │   ├── NoWorker                no worker serves the queue of a site
     │   ├── ProtocolMismatch        a worker or client of another, incompatible version
-    │   ├── ClockError              a worker machine's clock is too far from that of Redis
+    │   ├── ClockError              the clock of a worker machine differs too much from Redis
     │   ├── UnknownRun              no such run in this Redis
-    │   │   └── RunLost             Redis has lost the data of a run that goes on
+    │   │   └── RunLost             Redis has lost the data of a run that has not ended
     │   └── EmbeddedError           the private Redis or local worker did not start
     └── HostError                   a machine that resources act on
-        ├── HostUnreachable         it does not answer, or the connection was lost; tried again
-        ├── AnswerError             what it answers is not understood, or has no end
-        ├── HostKeyError            it is not known, or not the one that was known
-        ├── LoginRefused            it does not let the user in
-        ├── CommandError            a command ended with a code that was not expected
-        ├── FileMissing
-        ├── IsDirectory             a directory where a file is meant
+        ├── HostUnreachable         no response, or the connection was lost; retried
+        │   └── HostSilent          not known yet; another step is connecting to it
+        ├── AnswerError             a response is invalid or too large
+        ├── HostKeyError            its host key is unknown or has changed
+        ├── LoginRefused            the login was refused
+        ├── CommandError            unexpected exit code of a command
+        ├── FileMissing             no such file
+        ├── IsDirectory             a directory instead of a file
         ├── StartTimeout            started_when was not met in time
         ├── DeadlineError           the step's deadline passed
-        ├── Cancelled               the step was asked to stop (its run is being released)
+        ├── Cancelled               the step was cancelled (its run is being released)
         ├── FencedError             a newer attempt has acted, or the run has ended
-        ├── TransferSilent          the other side of a transfer has gone
-        ├── UploadFailed            some of several hosts did not get a file
-        └── NoHostError             the resource is connected to no host
+        ├── TransferSilent          the other side of a transfer stopped responding
+        ├── UploadFailed            an upload to some of several hosts failed
+        └── NoHostError             the resource is not connected to a host
 
-Each says what happened, where, and what to do: ``str(error)`` is one line,
-``where: what (hint)``; that of a DocumentError one such line for each thing that is wrong.
-What a message quotes, of a host or a file, is harmless in it, and cut if it is long: see
+``str(error)`` is one line, ``where: message (hint)``; that of a DocumentError is one such line
+for each problem. Text from hosts and files is escaped and truncated in messages: see
 :mod:`~nepiq.controller.errors.text`.
 """
 
@@ -63,20 +63,20 @@ Hint = str | Callable[[], str]
 
 
 class NepiqError(Exception):
-    """Something went wrong in nepiq.
+    """An error of nepiq.
 
     Attributes:
-        message: what happened, one sentence without a full stop.
-        where: the resource, host, step and attempt it happened at; may be empty.
-        hint: what to do about it; may be empty. It may be given as what finds it, which is called
-            when somebody wants to know.
+        message: the problem, one sentence without a full stop.
+        where: the resource, host, step and attempt concerned; may be empty.
+        hint: the remedy; may be empty. A function may be passed instead, which is called when
+            the hint is first read.
     """
 
     exit_code = 1
 
     def __init__(self, message: str = "", *, where: str = "", hint: Hint = "") -> None:
-        told = message or (self.__doc__ or "").strip().splitlines()[0].rstrip(".")
-        self.message = one_line(told, LONGEST_MESSAGE)
+        text = message or (self.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        self.message = one_line(text, LONGEST_MESSAGE)
         self.where = one_line(where, LONGEST_MESSAGE)
         self.hint = hint
         super().__init__(self.message)
@@ -86,8 +86,8 @@ class NepiqError(Exception):
         return f"{text} ({self.hint})" if self.hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive a pickle: a Pool waits for ever for an error that cannot be read again."""
-        return _made_again, (type(self), self.args), dict(self.__dict__)
+        """Support pickling: a Pool hangs if it receives an error that it cannot unpickle."""
+        return _unpickled, (type(self), self.args), dict(self.__dict__)
 
     @property
     def hint(self) -> str:  # noqa: D102 - an attribute of the class
@@ -100,52 +100,58 @@ class NepiqError(Exception):
         self._hint = one_line(hint, LONGEST_MESSAGE) if isinstance(hint, str) else hint
 
     def at(self, where: str) -> NepiqError:
-        """Say where it happened, unless that is known already, and return the error."""
+        """Set ``where`` unless it is set, and return the error."""
         self.where = self.where or one_line(where, LONGEST_MESSAGE)
         return self
 
 
-def _made_again(kind: type[NepiqError], args: tuple[Any, ...]) -> NepiqError:
-    """An error without its class's own __init__, which would word it anew."""
+def _unpickled(kind: type[NepiqError], args: tuple[Any, ...]) -> NepiqError:
+    """Return an error without calling its __init__, which would rebuild the message."""
     return kind.__new__(kind, *args)
 
 
 class DescriptionError(NepiqError):
-    """The description of the experiment is wrong."""
+    """The description of the experiment is invalid."""
 
     exit_code = 2
 
 
-# Of more names only those are compared that are as long and begin alike.
-_MANY = 2000
+# Among more names, only those of similar length and with the same first letter are compared.
+_MOST_COMPARED = 2000
 
 
 def near_misses(name: object, known: Iterable[object]) -> str:
-    """A hint that suggests known names for one that is not known; empty if there are none."""
+    """Return a hint with the valid names similar to an unknown one, or else with the first names.
+
+    Args:
+        name: the unknown name.
+        known: the valid names; the hint is empty if there are none.
+    """
     names = sorted(str(item) for item in known)
-    wanted = name if isinstance(name, str) else quoted(name)
+    text = name if isinstance(name, str) else quoted(name)
     near = []
-    # Comparing takes the product of the lengths; what is that long is no slip of the pen.
-    if len(wanted) <= LONGEST_VALUE:
+    # A comparison takes the product of the lengths; a name of such a length is not a typing error.
+    if len(text) <= LONGEST_VALUE:
         short = [item for item in names if len(item) <= LONGEST_VALUE]
-        if len(short) > _MANY:
-            alike = (item for item in short if item[:1] == wanted[:1])
-            short = [item for item in alike if abs(len(item) - len(wanted)) <= 2][:_MANY]
-        near = difflib.get_close_matches(wanted, short, n=3, cutoff=0.5)
+        if len(short) > _MOST_COMPARED:
+            candidates = (item for item in short if item[:1] == text[:1])
+            short = [item for item in candidates if abs(len(item) - len(text)) <= 2][
+                :_MOST_COMPARED
+            ]
+        near = difflib.get_close_matches(text, short, n=3, cutoff=0.5)
     if near:
-        # What is alike only because both begin with linux:: would lead astray.
-        likeness = [difflib.SequenceMatcher(None, item, wanted).ratio() for item in near]
-        near = [item for item, it in zip(near, likeness, strict=True) if it > likeness[0] - 0.2]
+        # Names that are similar only by a common prefix such as linux:: would be misleading.
+        ratios = [difflib.SequenceMatcher(None, item, text).ratio() for item in near]
+        near = [item for item, ratio in zip(near, ratios, strict=True) if ratio > ratios[0] - 0.2]
         return "did you mean " + " or ".join(quoted(item) for item in near) + "?"
     if not names:
         return ""
     first = (one_line(item, LONGEST_VALUE) for item in names[:12])
-    shown = ", ".join(first) + (", ..." if len(names) > 12 else "")
-    return f"known: {shown}"
+    return "known: " + ", ".join(first) + (", ..." if len(names) > 12 else "")
 
 
 class _Unknown(DescriptionError, KeyError):
-    """Something that does not exist was named; near misses are in the hint."""
+    """A name that does not exist; the hint has similar names."""
 
     noun = "name"
 
@@ -187,7 +193,7 @@ class TraceNotFound(_Unknown):
 
 
 class InvalidValue(DescriptionError, ValueError):
-    """A value that the attribute or the call refuses."""
+    """A value is invalid for the attribute or the call."""
 
     __str__ = NepiqError.__str__
 
@@ -205,24 +211,23 @@ class ClassNotImportable(DescriptionError):
 
 
 class TooLate(DescriptionError):
-    """A condition came after the step that it governs had begun."""
+    """A condition was added after the step that it governs had begun."""
 
 
 class ConditionCycle(DescriptionError):
-    """Conditions wait for each other, so that none of them can ever be met."""
+    """Conditions depend on each other in a cycle, so that none of them can ever be met."""
 
 
 class DocumentError(DescriptionError):
-    """A file that describes an experiment is wrong.
+    """A description file is invalid.
 
     Args:
-        errors: what is wrong, at least one.
-        more: how many errors were found beyond these.
+        errors: the errors in it, at least one.
+        more: number of further errors.
 
     Attributes:
-        errors: what is wrong, in the order of the file; ``where`` of each is
-            ``file:line:column``.
-        more: how many errors were found beyond these.
+        errors: the errors in the order of the file; ``where`` of each is ``file:line:column``.
+        more: number of further errors.
     """
 
     def __init__(self, errors: Iterable[NepiqError], more: int = 0) -> None:
@@ -238,7 +243,7 @@ class DocumentError(DescriptionError):
 
 
 class CampaignError(NepiqError, RuntimeError):
-    """Many runs of one experiment cannot be carried out as they were asked for."""
+    """The runs of a campaign cannot be carried out as requested."""
 
     exit_code = 2
     __str__ = NepiqError.__str__
@@ -249,13 +254,13 @@ class ExperimentFailed(NepiqError):
 
 
 class ExperimentReleased(NepiqError):
-    """Another client released what was waited for, before it came to that."""
+    """Another client released resources before they reached the state that was waited for."""
 
     exit_code = 6
 
 
 class WaitTimeout(NepiqError, TimeoutError):
-    """What was waited for did not happen in the time given."""
+    """The timeout of a wait passed."""
 
     exit_code = 5
     __str__ = NepiqError.__str__
@@ -266,7 +271,7 @@ class StepFailed(NepiqError):
 
 
 class InfrastructureError(NepiqError):
-    """Redis or the workers are not there."""
+    """Redis or the workers are not available."""
 
     exit_code = 3
 
@@ -280,21 +285,21 @@ class NoWorker(InfrastructureError):
 
 
 class ProtocolMismatch(InfrastructureError):
-    """Others who share this Redis speak another version of the engine's protocol."""
+    """Other clients or workers of this Redis use another version of the engine's protocol."""
 
 
 class ClockError(InfrastructureError):
-    """The clock of this machine is too far from that of Redis."""
+    """The clock of this machine differs too much from that of Redis."""
 
 
 class UnknownRun(InfrastructureError):
-    """This Redis holds no such run."""
+    """This Redis has no such run."""
 
     exit_code = 2
 
 
 class RunLost(UnknownRun):
-    """Redis has lost the data of a run: it was emptied, or came back without its file."""
+    """Redis has lost the data of a run: it was flushed, or restarted without its data file."""
 
     exit_code = 3
 
@@ -304,53 +309,54 @@ class EmbeddedError(InfrastructureError):
 
 
 class HostError(NepiqError):
-    """A machine that resources act on did not do what was asked."""
+    """A machine that resources act on failed to do what was requested."""
 
     exit_code = 4
 
 
 class HostUnreachable(HostError):
-    """A machine does not answer, or the connection with it was lost.
+    """A machine does not respond, or the connection to it was lost.
 
-    A step that meets this is put back and tried again until its time is over.
+    A step with this error is requeued and retried until its deadline.
 
     Attributes:
-        tried: None, or the `time.monotonic` at which an attempt of somebody else began that found
-            this out a moment ago.
+        tried: None, or the `time.monotonic` at which the attempt of another step to connect
+            began, if that has just failed so.
     """
 
     tried: float | None = None
 
 
 class HostSilent(HostUnreachable):
-    """Whether a machine can be reached is not known yet.
+    """It is not known yet whether a machine can be reached.
 
-    Somebody else is connecting to it, or waits for its answer. A step that meets this comes back
-    later, and occupies no thread meanwhile.
+    Another step is connecting to it, or waits for its response. A step with this error is
+    requeued and does not occupy a thread meanwhile.
     """
 
 
 class AnswerError(HostError):
-    """What a machine answers is not understood, or has no end."""
+    """The response of a machine is invalid or too large."""
 
 
 class HostKeyError(HostError):
-    """The key of a machine is not known, or not the one that was known."""
+    """The host key of a machine is unknown or has changed."""
 
 
 class LoginRefused(HostError):
-    """A machine does not let the user in, or there is no key to try."""
+    """A machine refused the login, or there is no key to try."""
 
 
 _TAIL = 2000
 
 
 class CommandError(HostError):
-    """A command ended with an exit code that was not expected.
+    """A command ended with an unexpected exit code.
 
     Attributes:
+        command: the command.
         code: the exit code.
-        stderr: the end of what it wrote to standard error.
+        stderr: the end of its standard error.
     """
 
     def __init__(
@@ -359,17 +365,17 @@ class CommandError(HostError):
         self.command = command
         self.code = code
         self.stderr = stderr
-        shown = command if len(command) <= 60 else command[:57] + "..."
+        short = command if len(command) <= 60 else command[:57] + "..."
         tail = last_lines(stderr[-_TAIL:])
         super().__init__(
-            f"command {shown!r} exited with {code}" + (f": {tail}" if tail else ""),
+            f"command {short!r} exited with {code}" + (f": {tail}" if tail else ""),
             where=where,
             hint=hint or exit_hint(code),
         )
 
 
 def exit_hint(code: int | None) -> str:
-    """What an exit code of a POSIX shell suggests (sh(1), "Exit Status"); empty if nothing."""
+    """Return a hint for an exit code of a POSIX shell (sh(1), "Exit Status"), or empty text."""
     if code == 126:
         return "found, but not executable"
     if code == 127:
@@ -384,11 +390,11 @@ class FileMissing(HostError):
 
 
 class IsDirectory(HostError):
-    """It is a directory, where a file is meant."""
+    """The path is a directory, not a file."""
 
 
 class StartTimeout(HostError):
-    """The process did not begin to serve in the time allowed."""
+    """The process was not ready in time."""
 
 
 class DeadlineError(HostError):
@@ -396,7 +402,7 @@ class DeadlineError(HostError):
 
 
 class Cancelled(HostError):
-    """The step was asked to stop, because its run or resource is being released."""
+    """The step was cancelled, because its run or resource is being released."""
 
 
 class FencedError(HostError):
@@ -404,31 +410,31 @@ class FencedError(HostError):
 
 
 class TransferSilent(HostError):
-    """The other side of a transfer has gone."""
+    """The other side of a transfer stopped responding."""
 
 
 class UploadFailed(HostError):
-    """Some of several hosts did not get a file.
+    """The upload of a file to some of several hosts failed.
 
     Attributes:
-        done: labels of the resources that have it.
-        failed: what went wrong, by label.
+        done: labels of the resources whose hosts have the file.
+        failed: the errors by label.
     """
 
     def __init__(self, path: str, done: Iterable[str], failed: Mapping[str, NepiqError]) -> None:
         self.done = tuple(done)
         self.failed = dict(failed)
-        told = "; ".join(f"{label}: {error.message}" for label, error in self.failed.items())
+        problems = "; ".join(f"{label}: {error.message}" for label, error in self.failed.items())
         total = len(self.done) + len(self.failed)
-        super().__init__(f"{path} did not get to {len(self.failed)} of {total}: {told}")
+        super().__init__(f"upload of {path} failed for {len(self.failed)} of {total}: {problems}")
 
 
 class NoHostError(HostError):
-    """The resource is connected to no host, so it cannot act on one."""
+    """The resource is not connected to a host."""
 
 
 def details(error: BaseException) -> dict[str, Any]:
-    """An error as plain data that survives JSON: type, message, where, hint."""
+    """Return an error as JSON data: type, message, where, hint."""
     if isinstance(error, NepiqError):
         return {
             "type": type(error).__name__,

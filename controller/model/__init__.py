@@ -1,7 +1,6 @@
-"""What experiments are made of; everything a resource class needs is imported from here.
+"""The building blocks of experiments; a resource class imports all it needs from here.
 
-Nothing in this package speaks to Redis, to Celery or to a machine. The names are loaded when
-they are first used.
+Nothing in this package uses Redis, Celery or a machine. Names are imported on first use.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from .values import RelativePath as RelativePath
     from .values import SecretReference as SecretReference
 
-_HOMES = {
+_MODULES = {
     "actions": ("Outcome", "perform"),
     "attributes": ("Attribute", "Flag"),
     "connections": ("ANY", "Connection"),
@@ -70,14 +69,14 @@ _HOMES = {
         "SecretReference",
     ),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605 - a list of names, made from the one table
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - a list of names, built from one table
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     globals()[name] = value
     return value

@@ -1,4 +1,4 @@
-"""Durations as users write them, and deadlines on the monotonic clock."""
+"""Durations in the form that users write, and deadlines on the monotonic clock."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from functools import lru_cache
 from ..errors import InvalidValue
 from ..errors.text import LONGEST_VALUE, quoted
 
-# In microseconds, so that dividing once gives "10us" the float nearest to it.
+# In microseconds, so that one division rounds "10us" to the nearest float.
 _UNITS = (("d", 86400e6), ("h", 3600e6), ("m", 60e6), ("s", 1e6), ("ms", 1e3), ("us", 1.0))
 # Each unit at most once, larger before smaller: "1h30m", "2.5m", "500ms".
 _TEXT = re.compile(
     r"\s*" + "".join(rf"(?:(\d+(?:\.\d*)?|\.\d+){unit}(?![a-z])\s*)?" for unit, _ in _UNITS),
     re.ASCII,
 )
-_HINT = "write for instance '500ms', '2s', '2.5m', '1h30m' or a number of seconds"
+_HINT = "write, for example, '500ms', '2s', '2.5m', '1h30m' or a number of seconds"
 
 
 def seconds(value: str | float) -> float:
-    """Turn a duration into seconds.
+    """Return a duration in seconds.
 
     Args:
         value: a number of seconds, or text of numbers with the units ``d h m s ms us``, larger
@@ -32,14 +32,14 @@ def seconds(value: str | float) -> float:
         Seconds, never negative.
 
     Raises:
-        InvalidValue: it is not a duration, or negative, or not finite.
+        InvalidValue: the value is not a duration, negative, or not finite.
 
     Example:
         >>> seconds("2m30s"), seconds("500ms"), seconds(3)
         (150.0, 0.5, 3.0)
     """
     if isinstance(value, str):
-        # Longer ones are not remembered, nor looked at.
+        # A longer text is neither cached nor parsed.
         return _parse(value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE + 1])
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidValue(f"{quoted(value)} is not a duration", hint=_HINT)
@@ -61,14 +61,16 @@ def _parse(text: str) -> float:
     return _finite(total / 1e6, text)
 
 
-def _finite(value: float, given: object) -> float:
+def _finite(value: float, source: object) -> float:
     if not math.isfinite(value) or value < 0:
-        raise InvalidValue(f"{quoted(given)} is not a duration: it must be finite and not negative")
+        raise InvalidValue(
+            f"{quoted(source)} is not a duration: it must be finite and not negative"
+        )
     return value
 
 
 class Deadline:
-    """A moment by which something must have ended, passed down instead of a number of seconds.
+    """A time limit as a moment on the monotonic clock, passed down through nested calls.
 
     Example:
         >>> deadline = Deadline.after("5s")
@@ -79,7 +81,7 @@ class Deadline:
     __slots__ = ("_at", "_clock")
 
     def __init__(self, at: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Make a deadline at a reading of ``clock``; mostly used through :meth:`after`."""
+        """Set the deadline to a reading of ``clock``; prefer :meth:`after`."""
         self._at = at
         self._clock = clock
 
@@ -87,7 +89,7 @@ class Deadline:
     def after(
         cls, duration: str | float, *, clock: Callable[[], float] = time.monotonic
     ) -> Deadline:
-        """The deadline that many seconds (or ``"2m30s"``) from now; ``math.inf`` for never."""
+        """Return a deadline some seconds (or ``"2m30s"``) from now; ``math.inf`` for none."""
         wait = duration if duration == math.inf else seconds(duration)
         return cls(clock() + float(wait), clock=clock)
 
@@ -102,12 +104,12 @@ class Deadline:
         return self._clock() >= self._at
 
     def sooner(self, duration: str | float | None) -> Deadline:
-        """The earlier of this deadline and one ``duration`` from now; this one for None."""
+        """Return the earlier of this deadline and one ``duration`` from now; this one for None."""
         if duration is None:
             return self
         other = Deadline.after(duration, clock=self._clock)
         return other if other.remaining < self.remaining else self
 
     def __repr__(self) -> str:
-        """Show the seconds left."""
+        """Return a text with the seconds left."""
         return f"Deadline({self.remaining:.3f}s left)"

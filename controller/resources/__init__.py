@@ -1,6 +1,6 @@
-"""The catalogue: which class manages which built-in type, one resource a file.
+"""The catalogue of built-in resource types and their classes, one resource a file.
 
-A type is listed here so that finding one imports no other.
+The locations are listed here so that the use of one type does not import the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CATALOGUE = {
     "nepiq::Sleep": "nepiq.null:Sleep",
 }
 
-#: Those that nobody registers by name; they are a means of ``ec.schedule``.
+#: Internal types of ``ec.schedule``, which users do not register by name.
 INTERNAL = {
     "nepiq::Callback": "nepiq.callback:Callback",
     "nepiq::Clock": "nepiq.callback:Clock",

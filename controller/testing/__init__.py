@@ -1,4 +1,4 @@
-"""Testing resource classes without a machine, Redis or a worker."""
+"""Test support for resource classes, without a machine, Redis or a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fake host, clock and line channel, for tests of resource classes."""
+"""Fakes of host, clock and line channel, for tests of resource classes."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from typing import Any
 from ..errors import CommandError, FencedError, FileMissing
 from ..model.host import Exit, Facts, Launch, Result
 
-#: What a fake host answers to a command: a Result, its standard output, its exit code, an error
-#: to raise, or a function that decides.
+#: The answer of a fake host to a command: a Result, its standard output, its exit code, an error
+#: to raise, or a function that returns one of these.
 Answer = Result | str | bytes | int | Exception | Callable[["Call"], Any]
 
 
 class FakeClock:
-    """A clock that stands still until it is moved; call it to read it."""
+    """A clock that only moves by :meth:`advance`; call it to read it."""
 
     def __init__(self) -> None:
         self._now = 0.0
         self._events: list[tuple[float, Callable[[], object]]] = []
 
     def __call__(self) -> float:
-        """Seconds since the clock was made."""
+        """Return the seconds since the clock was created."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and happen what is to happen meanwhile."""
+        """Move the clock forward and call the events that are due."""
         end = self._now + seconds
         while self._events and self._events[0][0] <= end:
-            moment, event = self._events.pop(0)
-            self._now = max(self._now, moment)
+            time, event = self._events.pop(0)
+            self._now = max(self._now, time)
             event()
         self._now = end
 
     def at(self, moment: float, event: Callable[[], object]) -> None:
-        """Call ``event`` when the clock is moved to that moment or beyond it."""
+        """Call ``event`` when the clock is moved to a time or beyond it."""
         self._events.append((moment, event))
         self._events.sort(key=lambda item: item[0])
 
 
 @dataclass(frozen=True)
 class Call:
-    """One thing that a hook asked of the fake host.
+    """A call of a method of the fake host.
 
     Attributes:
-        verb: the method of the host, such as ``run`` or ``supervise``.
-        command: the command, or the path it was about.
-        stdin: what the command was given to read, or the content written.
-        env: the variables it was given.
+        verb: the method, such as ``run`` or ``supervise``.
+        command: the command, or the path.
+        stdin: the input of the command, or the content written.
+        env: the environment variables.
         options: the other arguments.
     """
 
@@ -64,14 +64,14 @@ class Call:
 
 @dataclass
 class _Process:
-    began: float
+    started: float
     ok_exit_codes: Sequence[int] | None
     stopped: bool = False
     exit: Exit | None = None
 
 
 class FakeChannel:
-    """A line channel to a program that is a function: each line sent gives lines back."""
+    """A line channel to a program that is a function from an input line to output lines."""
 
     def __init__(self, program: Callable[[bytes], Iterable[bytes]]) -> None:
         self._program = program
@@ -80,12 +80,12 @@ class FakeChannel:
         self.closed = False
 
     def send(self, line: bytes) -> None:
-        """Give the program a line."""
+        """Call the program with a line."""
         self.sent.append(line)
         self._answers.extend(self._program(line))
 
     def lines(self) -> Iterator[bytes]:
-        """What the program has answered so far."""
+        """Yield the output lines of the program so far."""
         while self._answers and not self.closed:
             yield self._answers.pop(0)
 
@@ -95,19 +95,19 @@ class FakeChannel:
 
 
 class FakeHost:
-    """A machine that does nothing, remembers what it was asked and answers as it was told.
+    """A fake machine that records calls and returns prepared answers.
 
-    Every command succeeds and prints nothing unless :meth:`answer` says otherwise. Files live in
-    memory. A supervised command runs until :meth:`exit`, or ends at once if an answer for it
-    gives an exit code or a Result.
+    Every command succeeds without output unless :meth:`answer` sets another answer. Files are
+    kept in memory. A supervised command runs until :meth:`exit`, or ends at once if there is an
+    answer for it.
 
     Attributes:
-        calls: all that was asked, in order.
+        calls: all calls, in order.
         files: content by absolute path.
-        facts: what the machine says of itself.
+        facts: the facts of the machine.
         run_dir: the run directory of the resource that acts.
-        fenced: set it to make every call that changes something raise FencedError.
-        clock: tells the ages of processes.
+        fenced: set it to True to let every call that changes something raise FencedError.
+        clock: the clock for the ages of processes.
     """
 
     def __init__(self, *, clock: FakeClock | None = None) -> None:
@@ -123,31 +123,31 @@ class FakeHost:
 
     @property
     def commands(self) -> list[str]:
-        """The commands that were run or supervised, in order."""
+        """The commands that were run, supervised or opened, in order."""
         return [call.command for call in self.calls if call.verb in {"run", "supervise", "open"}]
 
     def answer(self, pattern: str, *answers: Answer) -> None:
-        """Say what commands do that the regular expression is found in.
+        """Set the answers to commands that contain a match of a regular expression.
 
         Args:
-            pattern: regular expression; of several that match, the one given last counts.
-            answers: used one after the other; the last one stays.
+            pattern: the regular expression; of several that match, the last one set is used.
+            answers: used one after the other; the last one is repeated.
         """
         self._answers.insert(0, (re.compile(pattern), list(answers)))
 
     def program(self, pattern: str, program: Callable[[bytes], Iterable[bytes]]) -> None:
-        """Say what answers lines sent to an opened command that matches."""
+        """Set the program behind opened commands that contain a match of ``pattern``."""
         self._programs.insert(0, (re.compile(pattern), program))
 
     def exit(self, code: int, *, stdout: bytes = b"", stderr: bytes = b"") -> Exit:
-        """Let the supervised process of the current run directory end.
+        """End the supervised process of the current run directory.
 
         Raises:
-            LookupError: nothing was supervised there.
+            LookupError: it has no supervised process.
         """
         process = self._processes[self.run_dir]
-        fine = process.ok_exit_codes is None or code in process.ok_exit_codes
-        outcome = "STOPPED" if process.stopped else "FINISHED" if fine else "FAILED"
+        success = process.ok_exit_codes is None or code in process.ok_exit_codes
+        outcome = "STOPPED" if process.stopped else "FINISHED" if success else "FAILED"
         reason = f"exit code {code}" if outcome == "FAILED" else ""
         outputs = {"stdout": stdout, "stderr": stderr}
         self.files.update({self._path(name): data for name, data in outputs.items()})
@@ -168,9 +168,9 @@ class FakeHost:
         mutates: bool = True,
         sudo: bool = False,
     ) -> Result:
-        """Answer a command as told, with nothing and exit code 0 if not told."""
+        """Return the answer set for a command; by default exit code 0 without output."""
         options = {"cwd": cwd, "timeout": timeout, "mutates": mutates, "sudo": sudo}
-        call = self._called("run", command, stdin, env, options, mutates=mutates)
+        call = self._record("run", command, stdin, env, options, mutates=mutates)
         result = _result(self._answer_to(call))
         if check and result.code:
             raise CommandError(command, result.code, result.stderr.decode("utf-8", "replace"))
@@ -187,17 +187,17 @@ class FakeHost:
         start_timeout: float = 30.0,
         sudo: bool = False,
     ) -> Launch:
-        """Launch a command, or adopt what was launched in this run directory."""
+        """Launch a command, or adopt the process launched in this run directory."""
         options = {
             "ok_exit_codes": ok_exit_codes,
             "started_when": started_when,
             "start_timeout": start_timeout,
             "sudo": sudo,
         }
-        call = self._called("supervise", command, stdin or b"", env, options)
-        known = self._processes.get(self.run_dir)
-        if known is not None:
-            return Launch(self.clock() - known.began, known.exit, adopted=True)
+        call = self._record("supervise", command, stdin or b"", env, options)
+        running = self._processes.get(self.run_dir)
+        if running is not None:
+            return Launch(self.clock() - running.started, running.exit, adopted=True)
         answer = self._answer_to(call)
         process = self._processes[self.run_dir] = _Process(self.clock(), ok_exit_codes)
         if answer is not None:
@@ -207,49 +207,49 @@ class FakeHost:
 
     def end(self, *, grace: float = 10.0) -> None:
         """End the supervised process of this run directory."""
-        self._called("end", options={"grace": grace})
+        self._record("end", options={"grace": grace})
         process = self._processes.get(self.run_dir)
         if process is not None and process.exit is None:
             process.stopped = True
             self.exit(143)
 
     def clear(self) -> None:
-        """End what the resource left running."""
-        self._called("clear")
+        """End all processes of the resource."""
+        self._record("clear")
         self._processes.pop(self.run_dir, None)
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
-        """Read a file in memory."""
-        self._called("read", path, mutates=False)
+        """Return the content of a file in memory."""
+        self._record("read", path, mutates=False)
         full = self._path(path)
         if full not in self.files:
             raise FileMissing(f"there is no file {full}")
         return self.files[full][offset : None if length is None else offset + length]
 
     def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
-        """Keep a file in memory."""
-        self._called("write", path, data, options={"mode": mode})
+        """Write a file in memory."""
+        self._record("write", path, data, options={"mode": mode})
         self.files[self._path(path)] = data
 
     def put(self, source: str, path: str, *, mode: int = 0o644) -> None:
-        """Read a real file into memory."""
-        self._called("put", path, options={"source": source, "mode": mode})
+        """Copy a real file into memory."""
+        self._record("put", path, options={"source": source, "mode": mode})
         self.files[self._path(path)] = Path(source).read_bytes()
 
     def get(self, path: str, target: str) -> None:
-        """Write a file in memory to a real one."""
+        """Copy a file in memory to a real one."""
         Path(target).write_bytes(self.read(path))
 
     def listdir(self, path: str = ".") -> Sequence[str]:
-        """Names of the files in memory under a directory."""
-        self._called("listdir", path, mutates=False)
+        """Return the names in a directory in memory."""
+        self._record("listdir", path, mutates=False)
         base = self._path(path).rstrip("/") + "/"
         inside = (name[len(base) :] for name in self.files if name.startswith(base))
         return sorted({name.partition("/")[0] for name in inside})
 
     def open(self, command: str) -> FakeChannel:
-        """Talk with the program that was given for the command."""
-        self._called("open", command)
+        """Return a channel to the program set for the command."""
+        self._record("open", command)
         for pattern, program in self._programs:
             if pattern.search(command):
                 return FakeChannel(program)
@@ -263,24 +263,24 @@ class FakeHost:
         clean_home: bool = False,
         mode: int = 0o700,
     ) -> None:
-        """Note that the run's directory was made."""
+        """Record the call."""
         options = {
             "clean_experiment": clean_experiment,
             "clean_processes": clean_processes,
             "clean_home": clean_home,
             "mode": mode,
         }
-        self._called("prepare", options=options)
+        self._record("prepare", options=options)
 
     def dismantle(self, *, remove: bool = False) -> None:
-        """End everything; from here on nothing on the host can be changed."""
-        self._called("dismantle", options={"remove": remove}, mutates=False)
+        """End all processes, and fence the host: nothing can be changed afterwards."""
+        self._record("dismantle", options={"remove": remove}, mutates=False)
         self._processes.clear()
         self.fenced = True
 
     # --- inside
 
-    def _called(
+    def _record(
         self,
         verb: str,
         command: str = "",

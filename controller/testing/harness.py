@@ -1,6 +1,6 @@
-"""Testing resource classes without a machine, Redis or a worker.
+"""Test harness for resource classes, without a machine, Redis or a worker.
 
-A :class:`Harness` carries out the actions of one resource as a worker would, against a
+A :class:`Harness` carries out the actions of one resource like a worker, with a
 :class:`FakeHost`::
 
     node = Harness("linux::Node")
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Generic, TypeVar, cast, overload
 
-from ..description.wiring import fitting
+from ..description.wiring import fitting_connections
 from ..errors import InvalidValue, NotAllowed, UnknownAttribute
 from ..model import registry
 from ..model.actions import Outcome, perform
@@ -32,30 +32,29 @@ __all__ = ["Answer", "Call", "FakeChannel", "FakeClock", "FakeHost", "Harness"]
 
 R = TypeVar("R", bound=ResourceManager)
 
-_ROUND = 0.01  # seconds that pass at least between two rounds of a step
+_ROUND = 0.01  # minimum seconds between two rounds of a step
 _guids = count(1)
 _log = logging.getLogger(__name__)
 
 
 class Harness(Generic[R]):
-    """One resource and what a worker and the engine would do with it.
+    """One resource, driven like by a worker and the engine.
 
-    Each action is carried out to its end: a hook that returns Later, or raises and has tries
-    left, is called again on a fresh instance after the fake clock was moved. What a hook raises
-    in the end is raised here, with the resource FAILED; only a release goes on past errors.
+    Each action is carried out to its end: a hook that returns Later, or raises an error and has
+    retries left, is called again on a fresh instance after the fake clock is moved. The final
+    error of a hook is raised, and the resource is FAILED; a release ignores errors.
 
     Attributes:
         cls: the class of the resource.
         guid: its number.
         label: its name.
-        host: the fake host that it acts on; a node's own, or that of the node it is connected
-            to.
+        host: the fake host that it acts on: its own, or that of the node it is connected to.
         clock: the host's clock.
-        state: where the resource is.
-        milestones: the time of each state it has reached, by the fake clock.
-        attributes: stored values that are not the default.
-        errors: what releases raised.
-        acts: False if it is connected to no host, so that its hooks get none.
+        state: its state.
+        milestones: the time of each milestone, by the fake clock.
+        attributes: stored values that differ from the default.
+        errors: errors of releases.
+        acts: False if it is not connected to a host, so that its hooks have none.
     """
 
     @overload
@@ -90,13 +89,13 @@ class Harness(Generic[R]):
 
         Args:
             resource: its class, or the rtype.
-            label: its name; made from the class and a number if empty.
-            host: the fake host to act on, if it is not to be the connected node's.
-            settings: attributes, and the connected harnesses (one or a list) by connection name.
+            label: its name; by default the class and a number.
+            host: the fake host to act on; by default that of the connected node.
+            settings: attributes, and connected harnesses (one or a list) by connection name.
 
         Raises:
             UnknownAttribute: the class has no such attribute or connection.
-            InvalidValue: a value is refused, or something that is required is missing.
+            InvalidValue: a value is invalid, or a required one is missing.
             NotAllowed: an attribute may not be set by users, or a connection does not fit.
         """
         if isinstance(resource, str):
@@ -106,61 +105,63 @@ class Harness(Generic[R]):
         self.guid = next(_guids)
         self.label = label or f"{self.cls.__name__.lower()}-{self.guid}"
         self._peers = {
-            name: self._fitting(name, settings.pop(name))
+            name: self._check_peers(name, settings.pop(name))
             for name in self.cls.connections
             if settings.get(name) is not None
         }
-        self.attributes = self._checked(settings)
-        self._awaited = [peer for name in self.cls.waiting for peer in self._peers.get(name, ())]
-        hosts = [peer.host for peer in self._awaited if peer.acts]
+        self.attributes = self._check_all(settings)
+        self._dependencies = [
+            peer for name in self.cls.waiting for peer in self._peers.get(name, ())
+        ]
+        hosts = [peer.host for peer in self._dependencies if peer.acts]
         self.acts: bool = bool(host or hosts or self.cls.provides_host or self.cls.waiting)
         self.host: FakeHost = host or (hosts[0] if hosts else FakeHost())
         self.clock = self.host.clock
         self.state = State.NEW
         self.milestones: dict[State, float] = {}
         self.errors: list[BaseException] = []
-        self._occasion = 1
+        self._start_number = 1
 
     @property
     def rm(self) -> R:
-        """The manager, loaded as for a step; assigning to it changes nothing here."""
-        peers = {name: _loader(found) for name, found in self._peers.items()}
+        """The manager, loaded like for a step; assignments to it do not change the harness."""
+        peers = {name: _loader(harnesses) for name, harnesses in self._peers.items()}
         return self.cls.load(
             guid=self.guid,
             label=self.label,
             run_id="run",
             exp_id="test",
-            occasion=self._occasion,
+            occasion=self._start_number,
             attributes=self.attributes,
             peers=peers,
         )
 
     def deploy(self) -> None:
-        """Deploy it, after the peers that it waits for."""
-        for peer in self._awaited:
+        """Deploy the resource, after the peers that it waits for."""
+        for peer in self._dependencies:
             if State.READY not in peer.milestones:
                 peer.deploy()
         self._step(Action.DEPLOY)
 
     def start(self) -> None:
-        """Start it; again if it has ended."""
+        """Start the resource, or start it again after its end."""
         if self.state in (State.STOPPED, State.FINISHED):
-            self._occasion += 1
+            self._start_number += 1
             for milestone in (State.STARTED, State.STOPPED, State.FINISHED):
                 self.milestones.pop(milestone, None)
         self._step(Action.START)
 
     def stop(self) -> None:
-        """Stop it."""
+        """Stop the resource."""
         self._step(Action.STOP)
 
     def set(self, name: str, value: Any) -> None:
-        """Change an attribute as a user would.
+        """Set an attribute like a user.
 
         Raises:
             UnknownAttribute: it has no such attribute.
-            InvalidValue: the value is refused.
-            NotAllowed: the flags forbid it, or forbid it after deployment.
+            InvalidValue: the value is invalid.
+            NotAllowed: the flags forbid it, always or after the deployment.
         """
         deployed = self.state is not State.NEW
         stored = self._check(name, value, deployed=deployed)
@@ -170,18 +171,18 @@ class Harness(Generic[R]):
             self.attributes[name] = stored
 
     def release(self) -> None:
-        """Release it."""
+        """Release the resource."""
         self._step(Action.RELEASE)
 
     def exit(self, code: int, *, stdout: bytes = b"", stderr: bytes = b"") -> Exit:
-        """Let the process that it supervises end, and take note as the engine would."""
+        """End the supervised process, and record the exit like the engine."""
         self._bind()
-        ended = self.host.exit(code, stdout=stdout, stderr=stderr)
-        self._ended(ended)
-        return ended
+        record = self.host.exit(code, stdout=stdout, stderr=stderr)
+        self._record_exit(record)
+        return record
 
     def _step(self, action: Action, name: str = "", value: Any = None) -> None:
-        """Carry out a step, all its rounds."""
+        """Carry out all rounds of a step."""
         advance(self.state, action)
         deadline = Deadline.after(self.rm.deadline_for(action), clock=self.clock)
         attempt = failures = 0
@@ -234,29 +235,31 @@ class Harness(Generic[R]):
         if outcome.error is not None:
             self.errors.append(outcome.error)
         if launch.exit is not None:
-            self._ended(launch.exit)
+            self._record_exit(launch.exit)
 
     def _reach(self, state: State, age: float = 0.0) -> None:
         self.state = state
         for milestone in implied(state, critical=self.rm.critical):
             self.milestones.setdefault(milestone, self.clock() - age)
 
-    def _ended(self, ended: Exit) -> None:
+    def _record_exit(self, record: Exit) -> None:
         if "exitCode" in self.cls.attributes:
-            self.attributes["exitCode"] = ended.code
-        self._reach(State.parse(ended.outcome), ended.age)
+            self.attributes["exitCode"] = record.code
+        self._reach(State.parse(record.outcome), record.age)
 
     def _bind(self) -> None:
-        self.host.run_dir = f"/home/user/.nepiq/run/1/{self.guid}/{self._occasion}"
+        self.host.run_dir = f"/home/user/.nepiq/run/1/{self.guid}/{self._start_number}"
 
-    def _fitting(self, name: str, given: Any) -> list[Harness[Any]]:
-        peers: list[Harness[Any]] = list(given) if isinstance(given, (list, tuple)) else [given]
+    def _check_peers(self, name: str, value: Any) -> list[Harness[Any]]:
+        peers: list[Harness[Any]] = list(value) if isinstance(value, (list, tuple)) else [value]
         for peer in peers:
-            if name not in fitting(self.cls, peer.cls):
-                raise NotAllowed(f"connection {name!r} takes no {peer.cls.rtype}", where=self.label)
+            if name not in fitting_connections(self.cls, peer.cls):
+                raise NotAllowed(
+                    f"connection {name!r} does not accept {peer.cls.rtype}", where=self.label
+                )
         return peers
 
-    def _checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def _check_all(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         stored = {name: self._check(name, value) for name, value in settings.items()}
         missing = [name for name in self.cls.demanded if name not in {*stored, *self._peers}]
         if missing:
@@ -265,8 +268,8 @@ class Harness(Generic[R]):
 
     def _check(self, name: str, value: Any, *, deployed: bool = False) -> Any:
         if name not in self.cls.attributes:
-            known = [*self.cls.attributes, *self.cls.connections]
-            raise UnknownAttribute(name, known, where=self.label)
+            names = [*self.cls.attributes, *self.cls.connections]
+            raise UnknownAttribute(name, names, where=self.label)
         attribute = self.cls.attributes[name]
         attribute.check_writable(self.label, deployed=deployed)
         return attribute.check(value, self.cls.rtype)

@@ -66,7 +66,7 @@ def test_validate_convert_schema(fresh: Installation) -> None:
     yaml, again = fresh.folder / "ping.yaml", fresh.folder / "again.json"
     done = fresh.nepiq("convert", xml, yaml)
     assert (done.code, done.out) == (0, "")
-    assert done.err == f"{xml}:8:9: attribute 'ip' has no meaning any more\n"
+    assert done.err == f"{xml}:8:9: attribute 'ip' is obsolete and ignored\n"
     assert fresh.nepiq("convert", yaml, again).code == 0
     assert fresh.nepiq("convert", again).out == yaml.read_text()
     done = fresh.nepiq("validate", HELLO, yaml, again)

@@ -101,8 +101,8 @@ def test_urls_without_a_password_are_shown_as_they_are(url: str) -> None:
 def test_the_hint_says_how_to_write_a_password() -> None:
     with pytest.raises(InvalidValue) as raised:
         Settings(broker_url="redis://:p@ss:w/rd#1@host")
-    assert str(raised.value).startswith("broker_url='redis://***' is no URL of Redis (")
-    assert "@ is written %40" in raised.value.hint
+    assert str(raised.value).startswith("broker_url='redis://***' is not a URL of Redis (")
+    assert "write %40 for @" in raised.value.hint
 
 
 @pytest.mark.parametrize("variable", ["NEPIQ_BROKER_URL", "NEPIQ_STATE_URL"])

@@ -1,8 +1,8 @@
-"""Descriptions as files: YAML and JSON are read and written, NEPI's XML is read.
+"""Description files: YAML and JSON are read and written, NEPI's XML is only read.
 
-A text goes through three forms: plain data with the places where it stands (``yaml_text``,
-``json_text``, ``nepi_xml``), a checked :class:`~.schema.Document`, a description (``building``).
-Errors are gathered on the way, so that all of them are told at once.
+A text is parsed into plain data with positions (``yaml_format``, ``json_format``,
+``nepi_xml``), checked as a :class:`~.schema.Document`, and added to a description
+(``builder``). Errors are collected on the way and raised together.
 """
 
 from __future__ import annotations

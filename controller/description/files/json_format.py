@@ -1,4 +1,4 @@
-"""JSON as descriptions use it: read with places, and written."""
+"""Reader of JSON with positions, and writer."""
 
 from __future__ import annotations
 
@@ -9,45 +9,49 @@ from typing import Any
 from ...errors import DescriptionError, InvalidValue
 from ...errors.text import quoted
 from .positions import Findings, Mark, Path
-from .yaml_format import DEEPEST, Broken, place_of
+from .yaml_format import MAX_DEPTH, Broken, position_of
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
-_LONGEST_INT = 4000  # characters, as in YAML; Python itself refuses some more
+_LONGEST_INT = 4000  # characters, as in YAML; Python's own limit is slightly higher
 
 
 class _TooLong(ValueError):
-    """A whole number has very many digits."""
+    """A whole number has too many digits."""
 
 
 def parse(text: str, findings: Findings) -> Any:
-    """Read a text as plain data, and note where everything stands.
+    """Parse a text into plain data, and record all positions.
+
+    Args:
+        text: the JSON.
+        findings: collects duplicate keys; its positions are filled.
 
     Raises:
-        Broken: it is no JSON, or none that is read.
+        Broken: the JSON is invalid, nested too deeply, or has too long a number.
     """
-    placed = _Placing(text, findings)
+    positions = _PositionReader(text, findings)
     try:
         data = json.loads(text, object_pairs_hook=_first_ones, parse_int=_whole_number)
     except json.JSONDecodeError as error:
-        wrong = DescriptionError(f"no valid JSON: {error.msg[:1].lower()}{error.msg[1:]}")
-        raise Broken(wrong, (error.lineno, error.colno)) from None
+        problem = DescriptionError(f"invalid JSON: {error.msg[:1].lower()}{error.msg[1:]}")
+        raise Broken(problem, (error.lineno, error.colno)) from None
     except _TooLong:
-        wrong = DescriptionError(f"a number of more than {_LONGEST_INT} digits is not read")
-        raise Broken(wrong, _place_of_long_number(text)) from None
+        problem = DescriptionError(f"a number has more than {_LONGEST_INT} digits")
+        raise Broken(problem, _position_of_long_number(text)) from None
     except RecursionError:
-        # Somewhere on its way it meets what is nested too deeply.
-        placed.document()
-        raise Broken(DescriptionError("no valid JSON: nested too deeply"), None) from None
-    placed.document()
+        # This raises the error with the position of the level that is too deep.
+        positions.document()
+        raise Broken(DescriptionError("invalid JSON: nested too deeply"), None) from None
+    positions.document()
     return data
 
 
 def _first_ones(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A mapping in which the first of several entries of a name counts."""
-    made: dict[str, Any] = {}
+    """Return a mapping with the first of several entries of the same name."""
+    items: dict[str, Any] = {}
     for name, value in pairs:
-        made.setdefault(name, value)
-    return made
+        items.setdefault(name, value)
+    return items
 
 
 def _whole_number(text: str) -> int:
@@ -56,36 +60,36 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
-def _place_of_long_number(text: str) -> Mark | None:
-    for found in _TOKEN.finditer(text):
-        if len(found[0]) > _LONGEST_INT and found[0].lstrip("-").isdecimal():
-            return place_of(text, found.start())
+def _position_of_long_number(text: str) -> Mark | None:
+    for token in _TOKEN.finditer(text):
+        if len(token[0]) > _LONGEST_INT and token[0].lstrip("-").isdecimal():
+            return position_of(text, token.start())
     return None
 
 
-class _Placing:
-    """Notes where everything stands in a text that has been read, and which names are repeated."""
+class _PositionReader:
+    """A reader that records the positions of all values and keys, and collects duplicate keys."""
 
     def __init__(self, text: str, findings: Findings) -> None:
         self._text = text
         self._tokens = _TOKEN.finditer(text)
         self._findings = findings
-        self._places = findings.places
+        self._positions = findings.positions
         self._at, self._line, self._line_begins = 0, 1, 0
 
     def document(self) -> None:
-        """Go through the text.
+        """Read the whole text.
 
         Raises:
-            Broken: it is nested too deeply.
+            Broken: the text is nested too deeply.
         """
         self._value(next(self._tokens), (), 0)
 
     def _value(self, token: re.Match[str], path: Path, depth: int) -> None:
-        mark = self._places.values[path] = self._mark(token)
+        mark = self._positions.values[path] = self._mark(token)
         kind = token[0]
-        if kind in ("{", "[") and depth >= DEEPEST:
-            error = DescriptionError(f"nested deeper than {DEEPEST} levels")
+        if kind in ("{", "[") and depth >= MAX_DEPTH:
+            error = DescriptionError(f"nested deeper than {MAX_DEPTH} levels")
             raise Broken(error, mark)
         if kind == "[":
             self._list(path, depth)
@@ -108,19 +112,19 @@ class _Placing:
             if token[0] == ",":
                 continue
             name = json.loads(token[0])
-            here, mark = (*path, name), self._mark(token)
-            if here in self._places.keys:
-                first = self._places.keys[here][0]
+            full_path, mark = (*path, name), self._mark(token)
+            if full_path in self._positions.keys:
+                first = self._positions.keys[full_path][0]
                 error = DescriptionError(
-                    f"{quoted(name)} is here twice, first in line {first}",
+                    f"duplicate key {quoted(name)}, first in line {first}",
                     hint="remove one of them",
                 )
                 self._findings.add_at(error, mark)
-                here = (*here, "again")
+                full_path = (*full_path, "again")
             else:
-                self._places.keys[here] = mark
+                self._positions.keys[full_path] = mark
             next(self._tokens)  # the colon
-            self._value(next(self._tokens), here, depth + 1)
+            self._value(next(self._tokens), full_path, depth + 1)
 
     def _mark(self, token: re.Match[str]) -> Mark:
         at = token.start()
@@ -133,14 +137,14 @@ class _Placing:
 
 
 def dump(data: dict[str, Any]) -> str:
-    """Write plain data as JSON; the same data gives the same text.
+    """Return plain data as JSON; the text of equal data is equal.
 
     Raises:
-        InvalidValue: a text holds half of a surrogate pair, which no file can.
+        InvalidValue: a text has a lone surrogate, which cannot be encoded.
     """
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidValue("a text holds half of a surrogate pair") from None
+        raise InvalidValue("text cannot be encoded: it has a lone surrogate") from None
     return text

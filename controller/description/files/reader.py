@@ -1,4 +1,4 @@
-"""Reading a description from the text of a file."""
+"""Reader of description files."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ...errors import DescriptionError, InvalidValue
 from ...errors.text import quoted
 from ..description import Description
 from . import json_format, nepi_xml, yaml_format
-from .builder import Building
-from .positions import MOST, Findings, Places
+from .builder import Builder
+from .positions import MOST, Findings, Positions
 from .schema import check
 
 #: Formats by suffix of a file's name.
@@ -17,38 +17,38 @@ FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".xml": "xml"}
 
 
 def format_of(suffix: str) -> str:
-    """The format that the suffix of a file's name stands for.
+    """Return the format for the suffix of a file's name.
 
     Raises:
-        InvalidValue: it stands for none.
+        InvalidValue: the suffix is unknown.
     """
-    found = FORMATS.get(suffix.lower())
-    if found is None:
+    name = FORMATS.get(suffix.lower())
+    if name is None:
         raise InvalidValue(
             f"no format of descriptions has the suffix {quoted(suffix)}",
-            hint="use .yaml, .json or, to read only, NEPI's .xml; or say format=",
+            hint="use .yaml, .json or, to read only, NEPI's .xml; or pass format=",
         )
-    return found
+    return name
 
 
 class Draft:
-    """The text of a description, read and not yet understood.
+    """A parsed but not yet checked description.
 
     Args:
         content: the text, UTF-8.
-        name: the file it is from, for errors.
+        name: the name of the file, for errors.
         format: ``yaml``, ``json`` or ``xml``.
 
     Attributes:
-        warnings: what was read and has no meaning any more.
+        warnings: warnings about parts that are ignored.
 
     Raises:
-        InvalidValue: there is no such format.
+        InvalidValue: the format is unknown.
     """
 
     def __init__(self, content: bytes, name: str, format: str) -> None:  # noqa: A002 - as in load
         self.warnings: list[str] = []
-        self._findings = Findings(Places(name))
+        self._findings = Findings(Positions(name))
         self._data: Any = None
         self._readable = False
         if format not in FORMATS.values():
@@ -58,45 +58,46 @@ class Draft:
             self._readable = True
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            wrong = DescriptionError("this is not UTF-8", hint="save the file as UTF-8")
-            self._findings.add_at(wrong, (line, error.start - content.rfind(b"\n", 0, error.start)))
+            problem = DescriptionError("not UTF-8", hint="save the file as UTF-8")
+            column = error.start - content.rfind(b"\n", 0, error.start)
+            self._findings.add_at(problem, (line, column))
         except yaml_format.Broken as broken:
             self._findings.add_at(broken.error, broken.mark)
 
-    def _parse(self, content: bytes, form: str) -> Any:
-        if form == "xml":
+    def _parse(self, content: bytes, name: str) -> Any:
+        if name == "xml":
             data = nepi_xml.parse(content, self._findings, self.warnings)
             if len(self.warnings) > MOST:
                 self.warnings[MOST:] = [f"and {len(self.warnings) - MOST} more"]
             return data
         text = content.decode("utf-8-sig")
-        return (json_format if form == "json" else yaml_format).parse(text, self._findings)
+        return (json_format if name == "json" else yaml_format).parse(text, self._findings)
 
     @property
     def exp_id(self) -> str | None:
-        """The name of the experiment as it is written; None if it is not, or is no name."""
-        given = self._data.get("exp_id") if isinstance(self._data, dict) else None
+        """The name of the experiment in the file; None if it is missing or invalid."""
+        name = self._data.get("exp_id") if isinstance(self._data, dict) else None
         try:
-            return Description(given).exp_id if given is not None else None
+            return Description(name).exp_id if name is not None else None
         except InvalidValue:
             return None
 
     def fill(self, description: Description, *, complete: bool = False) -> None:
-        """Fill an empty description.
+        """Fill an empty description from the file.
 
         Args:
-            description: it is useless if anything is wrong.
-            complete: refuse also what cannot be deployed: what is required and missing,
-                conditions that wait for each other.
+            description: the description, to be discarded if an error is raised.
+            complete: also check that it can be deployed: no required attribute or connection is
+                missing, and no conditions depend on each other in a cycle.
 
         Raises:
-            DocumentError: everything that is wrong.
+            DocumentError: all errors of the file.
         """
         if self._readable:
             document, failed = check(self._data, self._findings)
             if document is not None:
-                building = Building(description, self._findings, failed)
-                building.build(document)
+                builder = Builder(description, self._findings, failed)
+                builder.build(document)
                 if complete:
-                    building.complete()
-        self._findings.tell()
+                    builder.check_complete()
+        self._findings.check()

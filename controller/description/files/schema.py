@@ -1,6 +1,6 @@
-"""The form of a description in a file: which keys there are, and what they hold.
+"""The schema of description files: their keys and the types of values.
 
-What types, attributes and labels there are is not looked at here but in ``building``.
+Resource types, attributes and labels are checked later, in ``builder``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...model.lifecycle import State
 from ...model.resource import ResourceManager
 from .positions import Findings, Path
 
-#: The version of the form that is written, and the only one that is read.
+#: The version of the file format; no other one is read.
 VERSION = 1
 
 
@@ -30,78 +30,80 @@ def _target(value: Any) -> Any:
     return value
 
 
-def _several(value: Any) -> Any:
-    """One of something stands for a list of it, nothing for an empty one."""
+def _as_list(value: Any) -> Any:
+    """Return a list; a single value stands for a list of one, None for an empty list."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
 
 
-def _nothing(value: Any) -> Any:
+def _mapping_or_empty(value: Any) -> Any:
     return {} if value is None else value
 
 
 _TARGET = {"type": ["string", "integer"]}
 _TARGETS = {"anyOf": [_TARGET, {"type": "array", "items": _TARGET}]}
 Target = Annotated[Any, BeforeValidator(_target), WithJsonSchema(_TARGET)]
-Targets = Annotated[list[Target], BeforeValidator(_several), WithJsonSchema(_TARGETS)]
-Named = Annotated[dict[str, Any], BeforeValidator(_nothing)]
+Targets = Annotated[list[Target], BeforeValidator(_as_list), WithJsonSchema(_TARGETS)]
+Named = Annotated[dict[str, Any], BeforeValidator(_mapping_or_empty)]
 
 
 class ConditionEntry(BaseModel):
-    """What a step waits for."""
+    """A condition of a step."""
 
     model_config = ConfigDict(extra="forbid", strict=True, title="condition")
 
-    after: Targets = Field(description="The resources waited for: a label or several.")
+    after: Targets = Field(description="The resources to wait for: a label or a list.")
     state: Annotated[
         str, WithJsonSchema({"enum": [state.name for state in State if state is not State.NEW]})
-    ] = Field(description="What each of them must have reached.")
+    ] = Field(description="The state that each of them must have reached.")
     delay: Annotated[Any, WithJsonSchema({"type": ["string", "number"]})] = Field(
-        None, description="How long ago it must have done so: 500ms, 5s, 2m30s."
+        None, description="Time that must have passed since: 500ms, 5s, 2m30s."
     )
 
 
-_Conditions = Annotated[list[ConditionEntry], BeforeValidator(_several)]
+_Conditions = Annotated[list[ConditionEntry], BeforeValidator(_as_list)]
 
 
 class ResourceEntry(BaseModel):
-    """A resource: its type, and by name its attributes and connections."""
+    """A resource: its type, its attributes and its connections."""
 
     model_config = ConfigDict(extra="allow", strict=True, title="resource")
 
     type: str = Field(description="Its type, such as linux::Application.")
-    guid: int | None = Field(None, description="Its number; counted from 1 if not given.")
-    connectedTo: Targets = Field(  # noqa: N815 - as register_resource calls it
-        [], description="What it is connected to, by whichever connection fits."
+    guid: int | None = Field(None, description="Its number; counted from 1 by default.")
+    connectedTo: Targets = Field(  # noqa: N815 - as in register_resource
+        [], description="Resources to connect it to, by any connection that fits."
     )
-    deploy: _Conditions = Field([], description="What its deployment waits for.")
-    start: _Conditions = Field([], description="What its start waits for.")
-    stop: _Conditions = Field([], description="It is stopped when these hold.")
-    attributes: Named = Field({}, description="Attributes whose names are keys of this form.")
+    deploy: _Conditions = Field([], description="Conditions of its deployment.")
+    start: _Conditions = Field([], description="Conditions of its start.")
+    stop: _Conditions = Field([], description="Conditions of its stop.")
+    attributes: Named = Field({}, description="Attributes with the name of a key of a resource.")
     connections: dict[str, Targets] = Field(
-        {}, description="Connections whose names are keys of this form."
+        {}, description="Connections with the name of a key of a resource."
     )
 
 
 class Document(BaseModel):
-    """An experiment for nepiq."""
+    """A description of an experiment for nepiq."""
 
     model_config = ConfigDict(extra="forbid", strict=True, title="nepiq description")
 
-    nepiq: Literal[1] = Field(description="Version of this form.")
-    exp_id: str | None = Field(None, description="Name of the experiment; that of the file.")
-    globals: Annotated[dict[str, Named], BeforeValidator(_nothing)] = Field(
-        {}, description="What attributes are for all resources of a type, unless they say more."
+    nepiq: Literal[1] = Field(description="Version of the file format.")
+    exp_id: str | None = Field(
+        None, description="Name of the experiment; by default that of the file."
     )
-    resources: Annotated[dict[str, ResourceEntry], BeforeValidator(_nothing)] = Field(
+    globals: Annotated[dict[str, Named], BeforeValidator(_mapping_or_empty)] = Field(
+        {}, description="Default values of attributes for all resources of a type."
+    )
+    resources: Annotated[dict[str, ResourceEntry], BeforeValidator(_mapping_or_empty)] = Field(
         {}, description="The resources by label."
     )
 
 
-_BEGIN = f"it begins with 'nepiq: {VERSION}'"
+_BEGIN = f"begin it with 'nepiq: {VERSION}'"
 
-#: Keys of a resource that are no attributes.
+#: Keys of a resource that are not attributes.
 RESERVED = tuple(ResourceEntry.model_fields)
 
 
@@ -109,31 +111,31 @@ RESERVED = tuple(ResourceEntry.model_fields)
 
 
 def check(data: Any, findings: Findings) -> tuple[Document | None, set[str]]:
-    """Check the form of plain data. What is wrong is noted, and left out of the data.
+    """Check plain data by the schema. Errors are collected, and removed from the data.
 
     Returns:
-        The rest, None if there is none; and the labels of the resources that were left out.
+        The valid part, or None; and the labels and guids of the resources that were removed.
     """
     failed: set[str] = set()
     if not isinstance(data, dict):
-        findings.add(DescriptionError("this is no description", hint=_BEGIN), ())
+        findings.add(DescriptionError("not a description", hint=_BEGIN), ())
         return None, failed
-    # Leaving something out may show that something else is missing, hence more than once.
+    # Repeated, because a removal may cause another error.
     for _ in range(8):
         try:
             return Document.model_validate(data), failed
-        except ValidationError as wrong:
-            details = wrong.errors(include_url=False, include_context=False)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=False)
         for detail in details:
-            _note(detail, findings)
+            _collect(detail, findings)
         if any(detail["loc"][0] == "nepiq" for detail in details):
             break
         for detail in details:
-            _leave_out(data, detail["loc"], failed)
+            _remove(data, detail["loc"], failed)
     return None, failed
 
 
-def _note(detail: ErrorDetails, findings: Findings) -> None:
+def _collect(detail: ErrorDetails, findings: Findings) -> None:
     path: Path = detail["loc"]
     kind, name = detail["type"], next(str(step) for step in reversed(path) if step != 0)
     if kind == "missing":
@@ -147,17 +149,17 @@ def _note(detail: ErrorDetails, findings: Findings) -> None:
         findings.add(error, path, key=True)
     elif path == ("nepiq",):
         error = DescriptionError(
-            f"version {quoted(detail['input'])} of descriptions is not known",
+            f"version {quoted(detail['input'])} of descriptions is not supported",
             hint=f"this nepiq reads version {VERSION}",
         )
         findings.add(error, path)
     else:
         text, hint = _WORDS.get(kind, (detail["msg"][:1].lower() + detail["msg"][1:], ""))
-        shown = one_line(name, LONGEST_VALUE)
-        findings.add(DescriptionError(f"{shown} {text}", hint=hint), path)
+        label = one_line(name, LONGEST_VALUE)
+        findings.add(DescriptionError(f"{label} {text}", hint=hint), path)
 
 
-_MAPPING = ("must hold entries", "write NAME: VALUE, indented below it")
+_MAPPING = ("must have entries", "write NAME: VALUE, indented below it")
 _WORDS = {
     "string_type": ("must be text", "put it in quotes"),
     "int_type": ("must be a whole number", ""),
@@ -167,8 +169,8 @@ _WORDS = {
 }
 
 
-def _leave_out(data: dict[str, Any], path: Path, failed: set[str]) -> None:
-    """Take out the smallest part around an error without which the rest makes sense."""
+def _remove(data: dict[str, Any], path: Path, failed: set[str]) -> None:
+    """Remove the smallest part around an error without which the rest can be valid."""
     if path[0] != "resources" or len(path) == 1:
         part = data.get("globals") if len(path) > 1 else data
         if isinstance(part, dict):
@@ -182,7 +184,7 @@ def _leave_out(data: dict[str, Any], path: Path, failed: set[str]) -> None:
         if isinstance(entry, dict) and "guid" in entry:
             failed.add(str(entry["guid"]))
     elif isinstance(entry, dict) and len(path) > 3 and path[2] in _STEPS:
-        # The others keep their positions, and with them their places.
+        # The other conditions keep their indices, which determine their positions in the file.
         if isinstance(entry[path[2]], list):
             entry[path[2]][path[3]] = dict(_NO_CONDITION)
         else:
@@ -199,10 +201,10 @@ _NO_CONDITION = {"after": [], "state": "READY"}
 
 
 def json_schema(rtypes: Iterable[str] | None = None) -> dict[str, Any]:
-    """The form as JSON Schema, with the attributes and connections of resource types.
+    """Return the JSON Schema, with the attributes and connections of resource types.
 
     Args:
-        rtypes: the types; all that are known by default.
+        rtypes: the types; by default all registered ones.
     """
     schema = Document.model_json_schema()
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
@@ -211,9 +213,9 @@ def json_schema(rtypes: Iterable[str] | None = None) -> dict[str, Any]:
     names = list(registry.names() if rtypes is None else rtypes)
     entry["properties"]["type"]["examples"] = names
     for action in _STEPS:
-        several = entry["properties"][action]
-        one_or_more = [several["items"], {"type": "array", "items": several.pop("items")}]
-        entry["properties"][action] = {**several, "anyOf": one_or_more}
+        field = entry["properties"][action]
+        one_or_more = [field["items"], {"type": "array", "items": field.pop("items")}]
+        entry["properties"][action] = {**field, "anyOf": one_or_more}
         del entry["properties"][action]["type"]
     entry["allOf"] = [_of_type(registry.find(name)) for name in names]
     return schema
@@ -239,14 +241,14 @@ _KINDS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
 def _attribute(attribute: Attribute[Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {"description": attribute.help}
+    schema: dict[str, Any] = {"description": attribute.help}
     if attribute.kind in _KINDS:
-        made["type"] = [_KINDS[attribute.kind], "null"]
+        schema["type"] = [_KINDS[attribute.kind], "null"]
     if attribute.allowed is not None:
-        made["enum"] = [*attribute.allowed, None]
+        schema["enum"] = [*attribute.allowed, None]
     if attribute.range is not None:
         limits = zip(("minimum", "maximum"), attribute.range, strict=True)
-        made.update((name, limit) for name, limit in limits if limit is not None)
+        schema.update((name, limit) for name, limit in limits if limit is not None)
     if attribute.default is not None:
-        made["default"] = attribute.default
-    return made
+        schema["default"] = attribute.default
+    return schema

@@ -1,4 +1,4 @@
-"""Descriptions in files: reads, writes and checks them."""
+"""Functions that load, save and check description files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nepiq.experiment")
 
-_naming = threading.Lock()
+_name_lock = threading.Lock()
 _SUFFIXES = {"yaml": ".yaml", "json": ".json"}
 
 
@@ -47,13 +47,13 @@ def save(
     path: str | Path | None,
     format: str | None,  # noqa: A002 - NEPI's name
 ) -> str:
-    """Write a description into a file; see :meth:`.ExperimentController.save`.
+    """Write a description to a file, as :meth:`.ExperimentController.save` does.
 
     Args:
-        text_in: returns the description in a format.
-        exp_id: names the file if ``path`` does not.
-        path: the file, or a directory for a new file in it.
-        format: ``yaml`` or ``json``; by default the suffix of the file, else yaml.
+        text_in: function that returns the description in a format.
+        exp_id: the name of the file if ``path`` is not a file.
+        path: the file, or a directory for a new file.
+        format: ``yaml`` or ``json``; by default that of the suffix, or else yaml.
 
     Returns:
         The path of the file.
@@ -69,29 +69,29 @@ def save(
     try:
         file.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _no_file(file, "made", error) from None
-    # Or two threads would find the same name.
-    with _naming:
+        raise _file_error(file, "created", error) from None
+    # Otherwise, two threads might choose the same name.
+    with _name_lock:
         file = _new_name(file, exp_id, _suffix(format))
         write_file(file, text)
     return str(file)
 
 
 def save_in(directory: Path, name: str, description: Description) -> None:
-    """Write a description into a file of a directory, which is made if it is missing.
+    """Write a description to a file of a directory, which is created if it is missing.
 
     Raises:
-        InvalidValue: it cannot be written.
+        InvalidValue: the file cannot be written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _no_file(directory, "made", error) from None
+        raise _file_error(directory, "created", error) from None
     write_file(directory / name, serialize(description, "yaml"))
 
 
 def fill(description: Description, draft: Draft, *, complete: bool) -> None:
-    """Add what a file describes to a description, and log its warnings.
+    """Fill a description from a file, and log its warnings.
 
     Raises:
         DocumentError: all errors of the file, with lines and columns.
@@ -107,18 +107,18 @@ def describe(
     *,
     complete: bool = False,
 ) -> tuple[Description, list[str]]:
-    """The description in a file, and what in it has no meaning any more.
+    """Return the description in a file, and warnings about parts that are ignored.
 
-    Resource types are also looked for where the settings say (``NEPIQ_IMPORTS``).
+    The modules in ``NEPIQ_IMPORTS`` are imported first, for their resource types.
 
     Args:
         path: the file.
-        format: its format; by default what the suffix says.
-        complete: refuse also what could not be deployed.
+        format: its format; by default that of the suffix.
+        complete: also check that it can be deployed.
 
     Raises:
-        DocumentError: everything that is wrong in the file, with lines and columns.
-        InvalidValue: it cannot be read, or its format is not known.
+        DocumentError: all errors of the file, with lines and columns.
+        InvalidValue: the file cannot be read, or its format is unknown.
     """
     registry.load_imports(Settings.from_environment().imports)
     draft = draft_of(path, format)
@@ -128,14 +128,14 @@ def describe(
 
 
 def save_description(description: Description, path: Path | None) -> str:
-    """A description as text, which is also written into a file if one is given.
+    """Return a description as text, and write it to a file if a path is passed.
 
     Args:
         description: the description.
-        path: the file, whose suffix says the format; YAML without one.
+        path: the file, whose suffix is that of the format; None for YAML and no file.
 
     Raises:
-        InvalidValue: the format is not known or not written, or the file cannot be.
+        InvalidValue: the format is unknown or cannot be written, or the file cannot.
     """
     from .reader import format_of
     from .writer import write
@@ -147,7 +147,7 @@ def save_description(description: Description, path: Path | None) -> str:
 
 
 def schema_of_descriptions() -> dict[str, Any]:
-    """The form of descriptions as JSON Schema, with all resource types that are known."""
+    """Return the JSON Schema of descriptions, with all registered resource types."""
     from .schema import json_schema
 
     registry.load_imports(Settings.from_environment().imports)
@@ -155,32 +155,36 @@ def schema_of_descriptions() -> dict[str, Any]:
 
 
 def draft_of(path: str | Path, format: str | None) -> Draft:  # noqa: A002 - as above
-    """The text of a file, read.
+    """Return the parsed text of a file.
 
     Raises:
-        InvalidValue: it cannot be read, or its format is not known.
+        InvalidValue: the file cannot be read, or its format is unknown.
     """
     from .reader import Draft, format_of
 
     file = Path(path)
-    form = format or format_of(file.suffix)
+    name = format or format_of(file.suffix)
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise _no_file(file, "read", error) from None
-    return Draft(content, str(path), form)
+        raise _file_error(file, "read", error) from None
+    return Draft(content, str(path), name)
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a file, so that nobody ever finds half of it."""
+    """Write a file atomically.
+
+    Raises:
+        InvalidValue: it cannot be written.
+    """
     try:
         if path.exists() and not path.is_file():
-            # A pipe or a terminal cannot be put in the place of another.
+            # A pipe or a terminal cannot be replaced by a file.
             path.write_text(text, encoding="utf-8")
         else:
             _replace(path.resolve(), text.encode())
     except OSError as error:
-        raise _no_file(path, "written", error) from None
+        raise _file_error(path, "written", error) from None
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -195,13 +199,13 @@ def _replace(path: Path, content: bytes) -> None:
         new.unlink(missing_ok=True)
 
 
-def _suffix(form: str | None) -> str:
-    return _SUFFIXES.get(form or "yaml", ".yaml")
+def _suffix(format_name: str | None) -> str:
+    return _SUFFIXES.get(format_name or "yaml", ".yaml")
 
 
 def _new_name(folder: Path, exp_id: str, suffix: str) -> Path:
-    """A file of this moment that is not there yet."""
-    stem = f"{exp_id}_{datetime.now():%Y%m%d%H%M%S}"  # noqa: DTZ005 - for people: their time
+    """Return a path with the present time in its name that does not exist yet."""
+    stem = f"{exp_id}_{datetime.now():%Y%m%d%H%M%S}"  # noqa: DTZ005 - local time, for the user
     path, number = folder / f"{stem}{suffix}", 1
     while path.exists():
         number += 1
@@ -210,12 +214,12 @@ def _new_name(folder: Path, exp_id: str, suffix: str) -> Path:
 
 
 def name_of(path: str | Path) -> str | None:
-    """The name of a file as a name for the experiment, if it can be one."""
+    """Return the name of a file without suffix if it is a valid name of an experiment."""
     try:
         return Description(Path(path).stem).exp_id
     except InvalidValue:
         return None
 
 
-def _no_file(path: Path, what: str, error: OSError) -> InvalidValue:
-    return InvalidValue(f"{str(path)!r} cannot be {what}: {(error.strerror or str(error)).lower()}")
+def _file_error(path: Path, verb: str, error: OSError) -> InvalidValue:
+    return InvalidValue(f"{str(path)!r} cannot be {verb}: {(error.strerror or str(error)).lower()}")

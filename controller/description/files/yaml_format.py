@@ -1,8 +1,8 @@
-"""YAML as descriptions use it: read from its events, with places, and written.
+"""Reader of YAML with positions, from its events, and writer.
 
-Only plain data is taken: no tags that make objects, no anchors, a bounded depth. Plain scalars
-are read by the core schema of YAML 1.2, so ``yes`` and ``12:30`` are text. What is written is
-quoted so that readers of YAML 1.1 understand the same.
+Only plain data is accepted: no tags for objects, no anchors, a bounded depth. Plain scalars are
+resolved by the core schema of YAML 1.2, so ``yes`` and ``12:30`` are text. Written scalars are
+quoted where a reader of YAML 1.1 would resolve them differently.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ...errors import DescriptionError, InvalidValue
 from ...errors.text import LONGEST_VALUE, one_line, quoted
 from .positions import Findings, Mark, Path
 
-# The bindings of libyaml are ten times as fast; PyYAML may have been built without them.
+# The bindings of libyaml are ten times as fast; PyYAML may be built without them.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-#: Levels that a description may be nested.
-DEEPEST = 40
+#: Maximum depth of nesting in a description.
+MAX_DEPTH = 40
 _INT = re.compile(r"[-+]?[0-9]{1,4000}")
 _OTHER_INT = re.compile(r"0o[0-7]{1,1000}|0x[0-9a-fA-F]{1,1000}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_ENDLESS = re.compile(r"([-+]?)\.(inf|Inf|INF)")
+_INFINITY = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -35,24 +35,24 @@ _WORDS = {
 _TEXT_TAGS = ("!", "tag:yaml.org,2002:str")
 _PLAIN_TAGS = (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _HINTS = {
-    "mapping values are not allowed": "put text that holds ': ' in quotes, or write it below '|'",
+    "mapping values are not allowed": "put text with ': ' in quotes, or write it below '|'",
     "cannot start any token": "indent with blanks, and put text that begins with it in quotes",
-    "expected <block end>": "entries that belong together begin in the same column",
-    "could not find expected ':'": "an entry is written NAME: VALUE",
+    "expected <block end>": "begin entries of the same mapping in the same column",
+    "could not find expected ':'": "write an entry as NAME: VALUE",
 }
-# Text that a block of lines gives back exactly, whatever reads it.
+# Text that every reader restores exactly from a block scalar.
 _LINES = re.compile(r"[!-~\u00a1-\u2027\u2030-\ud7ff][ -~\u00a1-\u2027\u2030-\ud7ff\n]*")
 _FORBIDDEN = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# Ends of lines, which other styles may change.
+# Line breaks, which other styles may change.
 _BREAKS = re.compile("[\n\r\x85\u2028\u2029]")
 
 
 class Broken(Exception):
-    """The text cannot be read any further.
+    """A syntax error, after which the text cannot be parsed any further.
 
     Attributes:
-        error: why.
-        mark: where.
+        error: the error to report.
+        mark: its position.
     """
 
     def __init__(self, error: DescriptionError, mark: Mark | None) -> None:
@@ -62,30 +62,30 @@ class Broken(Exception):
 
 
 def parse(text: str, findings: Findings) -> Any:
-    """Read a text as plain data, and note where everything stands.
+    """Parse a text into plain data, and record all positions.
 
     Args:
         text: the YAML.
-        findings: takes repeated keys; its places are filled.
+        findings: collects duplicate keys; its positions are filled.
 
     Raises:
-        Broken: it is no YAML, or none that is read.
+        Broken: the YAML is invalid or has unsupported features.
     """
     try:
         return _Reader(_events(text), findings).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        problem = error.problem or error.context or "it cannot be read"
+        problem = error.problem or error.context or "it cannot be parsed"
         hint = next((hint for start, hint in _HINTS.items() if start in problem), "")
         raise Broken(
-            DescriptionError(f"no valid YAML: {problem}", hint=hint),
+            DescriptionError(f"invalid YAML: {problem}", hint=hint),
             (mark.line + 1, mark.column + 1) if mark else None,
         ) from None
     except yaml.YAMLError as error:
         reason = getattr(error, "reason", "") or str(error)
-        found = _FORBIDDEN.search(text)
-        mark_of = place_of(text, found.start()) if found else None
-        raise Broken(DescriptionError(f"no valid YAML: {reason}"), mark_of) from None
+        match = _FORBIDDEN.search(text)
+        position = position_of(text, match.start()) if match else None
+        raise Broken(DescriptionError(f"invalid YAML: {reason}"), position) from None
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -96,18 +96,18 @@ def _events(text: str) -> Iterator[Any]:
         raise yaml.YAMLError(str(error)) from error
 
 
-def place_of(text: str, at: int) -> Mark:
-    """Line and column of a position in a text."""
+def position_of(text: str, at: int) -> Mark:
+    """Return line and column of an offset in a text."""
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 
 class _Reader:
-    """Turns the events of one document into data."""
+    """A reader that builds data from the events of one document."""
 
     def __init__(self, events: Iterator[Any], findings: Findings) -> None:
         self._events = events
         self._findings = findings
-        self._places = findings.places
+        self._positions = findings.positions
 
     def document(self) -> Any:
         data = None
@@ -124,15 +124,15 @@ class _Reader:
         return data
 
     def _node(self, event: Any, path: Path, depth: int) -> Any:
-        self._places.values[path] = _mark(event)
+        self._positions.values[path] = _mark(event)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
         if isinstance(event, yaml.AliasEvent):
-            raise _unread(event, "aliases are", "write it out, or use 'globals'")
+            raise _unsupported(event, "aliases are", "write it out, or use 'globals'")
         if event.tag not in _PLAIN_TAGS:
-            raise _unread(event, f"the tag {_shown(event.tag)} is", "leave it out")
-        if depth >= DEEPEST:
-            error = DescriptionError(f"nested deeper than {DEEPEST} levels")
+            raise _unsupported(event, f"the tag {_tag_text(event.tag)} is", "leave it out")
+        if depth >= MAX_DEPTH:
+            error = DescriptionError(f"nested deeper than {MAX_DEPTH} levels")
             raise Broken(error, _mark(event))
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(path, depth)
@@ -154,35 +154,35 @@ class _Reader:
             if not isinstance(event, yaml.ScalarEvent):
                 raise Broken(DescriptionError("a key must be a name"), _mark(event))
             name: str = event.value
-            here = (*path, name)
+            full_path = (*path, name)
             if name in items:
-                first = self._places.keys[here][0]
+                first = self._positions.keys[full_path][0]
                 error = DescriptionError(
-                    f"{quoted(name)} is here twice, first in line {first}",
+                    f"duplicate key {quoted(name)}, first in line {first}",
                     hint="remove one of them",
                 )
                 self._findings.add_at(error, _mark(event))
-                # What it holds is read all the same, and noted nowhere.
+                # The value is parsed, too, but not kept.
                 self._node(next(self._events), (*path, name, "again"), depth + 1)
                 continue
-            self._places.keys[here] = _mark(event)
-            items[name] = self._node(next(self._events), here, depth + 1)
+            self._positions.keys[full_path] = _mark(event)
+            items[name] = self._node(next(self._events), full_path, depth + 1)
         return items
 
     def _scalar(self, event: Any) -> Any:
         if event.tag is not None and event.tag not in _TEXT_TAGS:
-            raise _unread(event, f"the tag {_shown(event.tag)} is", "leave it out")
+            raise _unsupported(event, f"the tag {_tag_text(event.tag)} is", "leave it out")
         if event.tag is not None or event.style:
             return event.value
         return resolve(event.value)
 
 
-def _shown(tag: str) -> str:
+def _tag_text(tag: str) -> str:
     return one_line(tag, LONGEST_VALUE)
 
 
-def _unread(event: Any, what: str, hint: str) -> Broken:
-    return Broken(DescriptionError(f"{what} not read", hint=hint), _mark(event))
+def _unsupported(event: Any, feature: str, hint: str) -> Broken:
+    return Broken(DescriptionError(f"{feature} not supported", hint=hint), _mark(event))
 
 
 def _mark(event: Any) -> Mark:
@@ -191,7 +191,7 @@ def _mark(event: Any) -> Mark:
 
 
 def resolve(text: str) -> Any:
-    """What a plain scalar is by the core schema of YAML 1.2."""
+    """Return the value of a plain scalar by the core schema of YAML 1.2."""
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):
@@ -200,8 +200,8 @@ def resolve(text: str) -> Any:
         return int(text, 0)
     if _FLOAT.fullmatch(text):
         return float(text)
-    endless = _ENDLESS.fullmatch(text)
-    return float(f"{endless[1]}inf") if endless else text
+    infinity = _INFINITY.fullmatch(text)
+    return float(f"{infinity[1]}inf") if infinity else text
 
 
 class Line(dict[str, Any]):
@@ -209,7 +209,7 @@ class Line(dict[str, Any]):
 
 
 class _Dumper(_DUMPER):  # type: ignore[misc]
-    """Writes text of several lines as a block, and short lists on one line."""
+    """A dumper that writes text of several lines as a block, and plain lists on one line."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -221,9 +221,9 @@ def _text(dumper: Any, value: str) -> Any:
         return dumper.represent_scalar(tag, value, style="|")
     if _BREAKS.search(value):
         return dumper.represent_scalar(tag, value, style='"')
-    # The core schema of 1.2 sees numbers where PyYAML's own 1.1 does not, as in 1e3.
-    quoted = not isinstance(resolve(value), str)
-    return dumper.represent_scalar(tag, value, style="'" if quoted else None)
+    # The core schema of 1.2 resolves some scalars, such as 1e3, to numbers that 1.1 does not.
+    ambiguous = not isinstance(resolve(value), str)
+    return dumper.represent_scalar(tag, value, style="'" if ambiguous else None)
 
 
 def _list(dumper: Any, value: list[Any]) -> Any:
@@ -241,10 +241,10 @@ _Dumper.add_representer(Line, _line)
 
 
 def dump(data: dict[str, Any]) -> str:
-    """Write plain data as YAML; the same data gives the same text.
+    """Return plain data as YAML; the text of equal data is equal.
 
     Raises:
-        InvalidValue: a text holds half of a surrogate pair, which no file can.
+        InvalidValue: a text has a lone surrogate, which cannot be encoded.
     """
     try:
         text: str = yaml.dump(
@@ -257,5 +257,5 @@ def dump(data: dict[str, Any]) -> str:
         )
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidValue(f"this text cannot be written: {quoted(error.object)}") from None
+        raise InvalidValue(f"text cannot be encoded: {quoted(error.object)}") from None
     return text

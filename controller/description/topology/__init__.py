@@ -1,1 +1,1 @@
-"""Topologies: graphs of networks, their addresses and options."""
+"""Topologies: graphs of networks, with addresses and options."""

@@ -1,4 +1,4 @@
-"""Addresses of links between two nodes: one subnet each."""
+"""Addresses of point-to-point links, each with a subnet of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULTS = {4: ("10.0.0.0/8", 30), 6: ("fd00::/48", 64)}
 
 @dataclass(frozen=True)
 class Link:
-    """The addresses of a link, seen from one of its ends.
+    """The addresses of a link, from the view of one end.
 
     Attributes:
         network: address of the subnet.
@@ -36,46 +36,46 @@ class Link:
         return str(ipaddress.ip_network(f"{self.network}/{self.prefix}").netmask)
 
     def turned(self) -> Link:
-        """The same link, seen from its other end."""
+        """Return the link from the view of its other end."""
         return Link(self.network, self.prefix, self.peer, self.address)
 
 
 def subnets(
     count: int, network: str | None = None, prefix: int | None = None, version: int | None = None
 ) -> Iterator[Link]:
-    """Cut subnets out of a network, for so many links.
+    """Yield subnets of a network, one for each link.
 
     Args:
-        count: how many.
+        count: number of links.
         network: the network; ``10.0.0.0/8`` or ``fd00::/48`` by default.
         prefix: length of a subnet's prefix; 30 or 64 by default.
         version: 4 or 6; that of ``network`` by default.
 
     Raises:
-        InvalidValue: the network is malformed or too small, or the version is another.
+        InvalidValue: the network is malformed, too small, or of another version.
     """
     if version not in (None, *_DEFAULTS):
         raise InvalidValue(f"there is no IP version {quoted(version)}", hint="use 4 or 6")
-    whole = _network(network or _DEFAULTS[version or 4][0])
-    if version not in (None, whole.version):
-        raise InvalidValue(f"{whole} is a network of IP version {whole.version}, not {version}")
-    length = _DEFAULTS[whole.version][1] if prefix is None else prefix
+    parent = _network(network or _DEFAULTS[version or 4][0])
+    if version not in (None, parent.version):
+        raise InvalidValue(f"{parent} is a network of IP version {parent.version}, not {version}")
+    length = _DEFAULTS[parent.version][1] if prefix is None else prefix
     if isinstance(length, bool) or not isinstance(length, int):
         raise InvalidValue(f"prefix cannot be {quoted(length)}", hint="use a whole number")
-    longest = whole.max_prefixlen - 1
-    if not whole.prefixlen <= length <= longest:
+    longest = parent.max_prefixlen - 1
+    if not parent.prefixlen <= length <= longest:
         raise InvalidValue(
-            f"subnets of {whole} cannot have the prefix /{length}",
-            hint=f"use /{whole.prefixlen} to /{longest}: a link has two addresses",
+            f"subnets of {parent} cannot have the prefix /{length}",
+            hint=f"use /{parent.prefixlen} to /{longest}: a link has two addresses",
         )
-    most = 1 << (length - whole.prefixlen)
-    if count > most:
+    limit = 1 << (length - parent.prefixlen)
+    if count > limit:
         raise InvalidValue(
-            f"{whole} is too small for {count} links: it has {most} subnets /{length}",
-            hint="give a larger network, or a longer prefix",
+            f"{parent} is too small for {count} links: it has {limit} subnets /{length}",
+            hint="use a larger network, or a longer prefix",
         )
-    cut: Iterator[_Network] = whole.subnets(new_prefix=length)
-    return (_link(subnet) for subnet in islice(cut, count))
+    all_subnets: Iterator[_Network] = parent.subnets(new_prefix=length)
+    return (_link(subnet) for subnet in islice(all_subnets, count))
 
 
 def _network(text: str) -> _Network:
@@ -83,7 +83,7 @@ def _network(text: str) -> _Network:
         return ipaddress.ip_network(text)
     except ValueError as error:
         raise InvalidValue(
-            f"network {quoted(text)}: {error}", hint="write for instance 10.0.0.0/8 or fd00::/48"
+            f"network {quoted(text)}: {error}", hint="write, for example, 10.0.0.0/8 or fd00::/48"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""How the options of an experiment describe a topology; the options are NEPI's."""
+"""Options of an experiment that describe its topology; they are NEPI's."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .topology import Node, Topology, TopologyType
 
 
 class TopologyOptions(TypedDict, total=False):
-    """What an experiment's topology is made from.
+    """The options of an experiment's topology.
 
-    Keys: ``topology`` a :class:`Topology` or an undirected networkx graph; or ``topo_type``, its
-    shape, with ``node_count`` and ``branches``. ``assign_ips`` True to give addresses out of
-    ``network``, ``prefix``, ``version``, see :meth:`Topology.assign_p2p_ips`.
-    ``sources_targets`` pairs of a source and a target; or ``assign_st`` True to make node 0 the
-    target and another one, chosen with ``seed``, the source: a leaf if ``leaf_source``.
+    ``topology`` is a :class:`Topology` or an undirected networkx graph; ``topo_type`` instead is
+    a shape, with ``node_count`` and ``branches``. ``assign_ips`` assigns addresses by
+    ``network``, ``prefix`` and ``version``, see :meth:`Topology.assign_p2p_ips`.
+    ``sources_targets`` are pairs of a source and a target; ``assign_st`` instead makes node 0 the
+    target and another node, chosen with ``seed``, the source: a leaf if ``leaf_source``.
     """
 
     topology: Any
@@ -35,28 +35,30 @@ class TopologyOptions(TypedDict, total=False):
 
 
 def make_topology(options: TopologyOptions) -> Topology:
-    """The topology that options describe.
+    """Return the topology that options describe.
 
     Raises:
-        InvalidValue: an option is missing or has a wrong value.
+        InvalidValue: an option is missing or invalid.
         DescriptionError: networkx is not installed.
-        TypeError: there is no such option.
+        TypeError: an option is unknown.
     """
     unknown = sorted(options.keys() - TopologyOptions.__annotations__.keys())
     if unknown:
         raise TypeError(f"ExperimentController() got an unexpected keyword argument {unknown[0]!r}")
-    made = _shape(options)
+    topology = _shape(options)
     if options.get("assign_ips"):
-        made.assign_p2p_ips(options.get("network"), options.get("prefix"), options.get("version"))
+        topology.assign_p2p_ips(
+            options.get("network"), options.get("prefix"), options.get("version")
+        )
     pairs = options.get("sources_targets")
     if pairs is not None:
         for source, target in pairs:
-            made.set_source(source)
-            made.set_target(target)
+            topology.set_source(source)
+            topology.set_target(target)
     elif options.get("assign_st"):
-        made.select_target_zero()
-        made.select_random_source(options.get("leaf_source", False), options.get("seed"))
-    return made
+        topology.select_target_zero()
+        topology.select_random_source(options.get("leaf_source", False), options.get("seed"))
+    return topology
 
 
 def _shape(options: TopologyOptions) -> Topology:
@@ -66,12 +68,12 @@ def _shape(options: TopologyOptions) -> Topology:
     except ValueError:
         raise InvalidValue(
             f"there is no topology of type {quoted(options.get('topo_type'))}",
-            hint="use one of " + ", ".join(known.value for known in TopologyType),
+            hint="use one of " + ", ".join(shape.value for shape in TopologyType),
         ) from None
     if kind is TopologyType.ADHOC:
         return graph if isinstance(graph, Topology) else Topology(graph)
     if graph is not None:
-        raise InvalidValue("give either topology= or topo_type=, not both")
+        raise InvalidValue("topology= and topo_type= exclude each other", hint="remove one of them")
     if count is None:
         raise InvalidValue(f"a topology of type {kind.value!r} needs node_count=")
     branches = options.get("branches")

@@ -1,7 +1,7 @@
-"""Topologies: the graph of a network that an experiment is made on, and addresses for its links.
+"""Topologies: annotated graphs of networks, with addresses for their links.
 
-A topology is a networkx graph with annotations. networkx is imported when the first topology is
-made, as experiments without one should not pay for it.
+A topology wraps a networkx graph. networkx is imported when the first topology is created, so
+that experiments without one start faster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Value = str | int | float | bool
 
 
 class TopologyType(str, Enum):
-    """The shapes that are made by name, as NEPI calls them."""
+    """The shapes of topologies, by NEPI's names."""
 
     LINEAR = "linear"
     LADDER = "ladder"
@@ -36,22 +36,22 @@ def visit(
     add_node: Callable[[Any, Any], object] | None,
     add_edge: Callable[[Any, Any, Any], object] | None,
 ) -> None:
-    """Have callbacks register what belongs to the nodes and links of a topology.
+    """Call callbacks for the nodes and links of a topology, to register their resources.
 
     Args:
-        topology: the topology, if there is one.
-        ec: the experiment, which the callbacks are given.
+        topology: the topology, or None.
+        ec: the experiment, the first argument of the callbacks.
         add_node: called with each node.
         add_edge: called with both ends of each link.
 
     Raises:
-        InvalidValue: there is a callback and no topology.
+        InvalidValue: a callback is passed but no topology.
     """
     if topology is None:
         if add_node or add_edge:
             raise InvalidValue(
-                "callbacks for nodes and edges were given, and no topology",
-                hint="give topology= or topo_type=",
+                "callbacks for nodes and edges need a topology",
+                hint="pass topology= or topo_type=",
             )
         return
     if add_node is not None:
@@ -66,15 +66,15 @@ class Topology:
     """A graph of nodes and links, with annotations, addresses, sources and targets.
 
     Args:
-        graph: an undirected networkx graph, which is used as it is and not copied; an empty one
-            by default. Its own node and edge attributes are read as annotations.
+        graph: an undirected networkx graph, which is not copied; an empty one by default. Its
+            node and edge attributes are the annotations.
 
     Attributes:
         graph: the networkx graph.
         topo_type: its shape.
 
     Raises:
-        InvalidValue: the graph is no networkx graph, or a directed one or a multigraph.
+        InvalidValue: the graph is not a networkx graph, or is directed or a multigraph.
         DescriptionError: networkx is not installed.
 
     Example:
@@ -90,13 +90,13 @@ class Topology:
             graph = networkx.Graph()
         if not isinstance(graph, networkx.Graph):
             raise InvalidValue(
-                f"a topology cannot be made from {type(graph).__name__}",
-                hint="give a networkx.Graph, or use Topology.tree(...) and the like",
+                f"a topology cannot be created from {type(graph).__name__}",
+                hint="pass a networkx.Graph, or use, for example, Topology.tree(...)",
             )
         if graph.is_directed() or graph.is_multigraph():
             raise InvalidValue(
                 "a topology has at most one link between two nodes, without a direction",
-                hint="networkx.Graph(yours) makes such a graph",
+                hint="convert the graph by networkx.Graph(graph)",
             )
         self.graph = graph
         self.topo_type = TopologyType.ADHOC
@@ -108,86 +108,86 @@ class Topology:
 
     @classmethod
     def linear(cls, node_count: int) -> Topology:
-        """A row of nodes, each linked with the next."""
-        return cls._shaped(TopologyType.LINEAR, _networkx().path_graph(_count(node_count)))
+        """Return a row of nodes, each linked with the next."""
+        return cls._from_shape(TopologyType.LINEAR, _networkx().path_graph(_count(node_count)))
 
     @classmethod
     def ladder(cls, node_count: int) -> Topology:
-        """Two rows of nodes of the same length, with a rung between each two that are opposite.
+        """Return two rows of nodes of the same length, with a link between opposite nodes.
 
         Raises:
             InvalidValue: ``node_count`` is odd.
         """
         if _count(node_count) % 2:
             raise InvalidValue(f"a ladder cannot have {node_count} nodes: its two sides are equal")
-        return cls._shaped(TopologyType.LADDER, _networkx().ladder_graph(node_count // 2))
+        return cls._from_shape(TopologyType.LADDER, _networkx().ladder_graph(node_count // 2))
 
     @classmethod
     def mesh(cls, node_count: int) -> Topology:
-        """Each node linked with each other."""
-        return cls._shaped(TopologyType.MESH, _networkx().complete_graph(_count(node_count)))
+        """Return nodes that are all linked with each other."""
+        return cls._from_shape(TopologyType.MESH, _networkx().complete_graph(_count(node_count)))
 
     @classmethod
     def tree(cls, node_count: int, branches: int = 2) -> Topology:
-        """A tree with node 0 as its root, filled level by level.
+        """Return a tree with node 0 as its root, filled level by level.
 
         Args:
-            node_count: how many nodes; the last level may be incomplete.
-            branches: children of each node that has all of them.
+            node_count: number of nodes; the last level may be incomplete.
+            branches: number of children of each inner node; the last one may have fewer.
         """
         _count(branches, "branches")
         shape = _networkx().full_rary_tree(branches, _count(node_count))
-        return cls._shaped(TopologyType.TREE, shape)
+        return cls._from_shape(TopologyType.TREE, shape)
 
     @classmethod
     def star(cls, node_count: int, branches: int | None = None) -> Topology:
-        """Arms that meet in node 0.
+        """Return arms that meet in node 0.
 
         Args:
-            node_count: how many nodes, the centre included.
-            branches: how many arms; their lengths differ by one at most. By default each other
-                node is an arm of its own.
+            node_count: number of nodes, the centre included.
+            branches: number of arms, whose lengths differ by at most one. By default every node
+                but the centre is an arm of its own.
         """
         count = _count(node_count)
         arms = max(1, count - 1) if branches is None else _count(branches, "branches")
         shape = _networkx().empty_graph(count)
         # Node n continues the arm of node n - arms; the first nodes begin at the centre.
         shape.add_edges_from((max(0, node - arms), node) for node in range(1, count))
-        return cls._shaped(TopologyType.STAR, shape)
+        return cls._from_shape(TopologyType.STAR, shape)
 
     @classmethod
-    def _shaped(cls, topo_type: TopologyType, graph: Any) -> Topology:
-        made = cls(graph)
-        made.topo_type = topo_type
-        return made
+    def _from_shape(cls, topo_type: TopologyType, graph: Any) -> Topology:
+        topology = cls(graph)
+        topology.topo_type = topo_type
+        return topology
 
     # -- nodes and links ----------------------------------------------------------------------
 
     def nodes(self) -> list[Any]:
-        """All nodes; those of shapes are numbers from 0 on."""
+        """Return all nodes; those of shapes are numbers from 0."""
         return list(self.graph.nodes)
 
     def edges(self) -> list[tuple[Any, Any]]:
-        """All links, each once, as the pair of its ends."""
+        """Return all links as pairs of their ends, each link once."""
         return list(self.graph.edges)
 
     def neighbors(self, nid: Node) -> list[Any]:
-        """The nodes that one is linked with."""
+        """Return the nodes that a node is linked with."""
         self._require(nid)
         return list(self.graph.neighbors(nid))
 
     def leaves(self) -> list[Any]:
-        """The nodes with one link."""
+        """Return the nodes with one link."""
         return [nid for nid, degree in self.graph.degree if degree == 1]
 
     def add_node(self, nid: Node, **annotations: Value) -> None:
-        """Add a node, or annotate one that is there."""
+        """Add a node, or annotate an existing one."""
         for name, value in annotations.items():
             _check_annotation(name, value)
         self.graph.add_node(nid, **annotations)
 
     def add_edge(self, nid1: Node, nid2: Node, **annotations: Value) -> None:
-        """Link two nodes, which are added if they are not there; or annotate their link."""
+        """Link two nodes, which are added if needed, or annotate an existing link."""
         for name, value in annotations.items():
             _check_annotation(name, value)
         self.graph.add_edge(nid1, nid2, **annotations)
@@ -195,104 +195,108 @@ class Topology:
     # -- annotations --------------------------------------------------------------------------
 
     def annotate_node(self, nid: Node, name: str, value: Value) -> None:
-        """Note something of a node.
+        """Set an annotation of a node.
 
         Raises:
-            InvalidValue: there is no such node, or the value is no text, number, True or False.
+            InvalidValue: the node is unknown, or the value is not text, a number, True or False.
         """
         self._require(nid)
         self.graph.nodes[nid][name] = _check_annotation(name, value)
 
     def annotate_edge(self, nid1: Node, nid2: Node, name: str, value: Value) -> None:
-        """Note something of a link; see :meth:`annotate_node`."""
+        """Set an annotation of a link.
+
+        Raises:
+            InvalidValue: the link is unknown, or the value is not text, a number, True or False.
+        """
         self._require(nid1, nid2)
         self.graph.edges[nid1, nid2][name] = _check_annotation(name, value)
 
     def node_annotation(self, nid: Node, name: str) -> Any:
-        """What was noted of a node under a name; None if nothing was."""
+        """Return an annotation of a node; None if it is not set."""
         return self.node_annotations(nid).get(name)
 
     def edge_annotation(self, nid1: Node, nid2: Node, name: str) -> Any:
-        """What was noted of a link under a name; None if nothing was."""
+        """Return an annotation of a link; None if it is not set."""
         return self.edge_annotations(nid1, nid2).get(name)
 
     def node_annotations(self, nid: Node) -> dict[str, Any]:
-        """Everything noted of a node."""
+        """Return all annotations of a node."""
         self._require(nid)
         return dict(self.graph.nodes[nid])
 
     def edge_annotations(self, nid1: Node, nid2: Node) -> dict[str, Any]:
-        """Everything noted of a link."""
+        """Return all annotations of a link."""
         self._require(nid1, nid2)
         return dict(self.graph.edges[nid1, nid2])
 
     # -- sources and targets ------------------------------------------------------------------
 
     def set_source(self, nid: Node) -> None:
-        """Let a node be one that traffic comes from."""
+        """Mark a node as a source of traffic."""
         self._require(nid)
         self._sources[nid] = None
 
     def set_target(self, nid: Node) -> None:
-        """Let a node be one that traffic goes to."""
+        """Mark a node as a target of traffic."""
         self._require(nid)
         self._targets[nid] = None
 
     def is_source(self, nid: Node) -> bool:
-        """True if traffic comes from a node."""
+        """Return whether a node is a source."""
         return nid in self._sources
 
     def is_target(self, nid: Node) -> bool:
-        """True if traffic goes to a node."""
+        """Return whether a node is a target."""
         return nid in self._targets
 
     def sources(self) -> list[Any]:
-        """The nodes that traffic comes from, in the order they were set."""
+        """Return the sources, in the order in which they were set."""
         return list(self._sources)
 
     def targets(self) -> list[Any]:
-        """The nodes that traffic goes to, in the order they were set."""
+        """Return the targets, in the order in which they were set."""
         return list(self._targets)
 
     def select_target_zero(self) -> Any:
-        """Let node 0 be a target; the first node where no node is called 0. Returns it."""
+        """Mark node 0 as a target, or the first node if there is no node 0, and return it."""
         nodes = self.nodes()
         if not nodes:
             raise InvalidValue("the topology has no node that could be a target")
-        chosen = 0 if 0 in self.graph else nodes[0]
-        self.set_target(chosen)
-        return chosen
+        target = 0 if 0 in self.graph else nodes[0]
+        self.set_target(target)
+        return target
 
     def select_random_source(self, leaf: bool = False, seed: int | None = None) -> Any:
-        """Let a node that is no target be a source, chosen at random. Returns it.
+        """Mark a random node that is not a target as a source, and return it.
 
         Args:
             leaf: choose among the nodes with one link.
-            seed: the same seed chooses the same node of the same topology.
+            seed: the seed of the choice; the same seed always chooses the same node.
 
         Raises:
-            InvalidValue: there is none to choose.
+            InvalidValue: there is no such node.
         """
-        choice = [
+        candidates = [
             nid for nid in (self.leaves() if leaf else self.nodes()) if nid not in self._targets
         ]
-        if not choice:
-            what = "node with one link" if leaf else "node"
-            raise InvalidValue(f"the topology has no {what} that could be a source")
-        chosen = random.Random(seed).choice(choice)  # noqa: S311 - no secret
-        self.set_source(chosen)
-        return chosen
+        if not candidates:
+            noun = "node with one link" if leaf else "node"
+            raise InvalidValue(f"the topology has no {noun} that could be a source")
+        source = random.Random(seed).choice(candidates)  # noqa: S311 - not a secret
+        self.set_source(source)
+        return source
 
     # -- addresses ----------------------------------------------------------------------------
 
     def assign_p2p_ips(
         self, network: str | None = None, prefix: int | None = None, version: int | None = None
     ) -> None:
-        """Give each link a subnet of its own, and each of its ends an address in it.
+        """Assign a subnet to each link, and an address in it to each of its ends.
 
         Args:
-            network: what the subnets are taken from, first to last; by default ``10.0.0.0/8``,
-                or ``fd00::/48`` for version 6.
+            network: the network to take subnets from, in order; by default ``10.0.0.0/8``, or
+                ``fd00::/48`` for version 6.
             prefix: length of a subnet's prefix; by default 30, or 64 for version 6.
             version: 4 or 6; that of ``network`` by default.
 
@@ -310,10 +314,10 @@ class Topology:
             self._links[other, one] = link.turned()
 
     def p2p_info(self, nid1: Node, nid2: Node) -> Link:
-        """The addresses of a link, seen from its first end.
+        """Return the addresses of a link, from the view of its first end.
 
         Raises:
-            InvalidValue: there is no such link, or it has no addresses yet.
+            InvalidValue: the link is unknown, or has no addresses yet.
         """
         self._require(nid1, nid2)
         try:
@@ -321,7 +325,7 @@ class Topology:
         except KeyError:
             raise InvalidValue(
                 f"the link of {quoted(nid1)} and {quoted(nid2)} has no addresses",
-                hint="call assign_p2p_ips() when all links are there",
+                hint="call assign_p2p_ips() after all links are added",
             ) from None
 
     def _check_links(self) -> None:
@@ -329,16 +333,16 @@ class Topology:
         loop = next(iter(networkx.nodes_with_selfloops(self.graph)), None)
         if loop is not None:
             raise InvalidValue(
-                f"node {quoted(loop)} is linked with itself, which takes no addresses"
+                f"node {quoted(loop)} is linked with itself; such a link cannot have addresses"
             )
         parts = networkx.number_connected_components(self.graph)
         if parts > 1:
             smallest: set[Any] = min(networkx.connected_components(self.graph), key=len)
-            apart = next(iter(smallest))
+            node = next(iter(smallest))
             raise InvalidValue(
-                f"the topology is not connected: it has {parts} parts, and for instance "
-                f"{quoted(apart)} cannot reach all others",
-                hint="add links, or make a topology of each part",
+                f"the topology is not connected: it has {parts} parts; "
+                f"{quoted(node)}, for example, is not connected to all others",
+                hint="add links, or create a topology for each part",
             )
 
     def _require(self, *ends: Node) -> None:
@@ -366,9 +370,9 @@ def _networkx() -> Any:
     return nx
 
 
-def _count(value: Any, what: str = "node_count") -> int:
+def _count(value: Any, name: str = "node_count") -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidValue(f"{what} cannot be {quoted(value)}", hint="use a whole number from 1 on")
+        raise InvalidValue(f"{name} cannot be {quoted(value)}", hint="use a whole number from 1")
     return int(value)
 
 

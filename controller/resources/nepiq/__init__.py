@@ -1,1 +1,1 @@
-"""Resource types of nepiq itself: Null, Callback, Clock and Collector."""
+"""Resource types of nepiq itself: Null, Sleep, Callback, Clock and Collector."""

@@ -1,5 +1,5 @@
-"""Collector: outputs that are brought to the machine of the script when its run is released."""
-# ruff: noqa: N815 - attributes bear the names that NEPI's scripts use
+"""Collector: outputs that are copied to the client's machine when the run is released."""
+# ruff: noqa: N815 - attributes have the names that NEPI's scripts use
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from ...model import (
 
 
 class Collector(ResourceManager, rtype="nepiq::Collector", aliases=("Collector",)):
-    """Names an output of the resources that it is connected with.
+    """An output to collect from the connected resources.
 
-    The client that releases the run writes each into its ``run_dir``, as ``<guid>.<name>``:
-    what a release removes from its host before that, all else after it, so that it is complete.
+    The client that releases the run writes each output into its ``run_dir``, as
+    ``<guid>.<name>``: outputs that the release removes from their host before the release, all
+    others after it, so that they are complete.
     """
 
     does_io = False
@@ -28,18 +29,18 @@ class Collector(ResourceManager, rtype="nepiq::Collector", aliases=("Collector",
     traceName = Attribute(
         RelativePath,
         required=True,
-        help="The trace, or a file of the run directories.",
+        help="The trace, or the path of a file in the run directories.",
         flags=Flag.DESIGN,
     )
     subDir = Attribute(
-        RelativePath, "", help="A directory in the run_dir to write into.", flags=Flag.DESIGN
+        RelativePath, "", help="Directory in run_dir for the files.", flags=Flag.DESIGN
     )
     rename = Attribute(
-        RelativePath, help="The name to give it, traceName if not given.", flags=Flag.DESIGN
+        RelativePath, help="Name of the files; traceName by default.", flags=Flag.DESIGN
     )
 
-    resources = Connection(ANY, many=True, help="Whose outputs are collected.")
+    resources = Connection(ANY, many=True, help="The resources to collect from.")
 
     def do_start(self, context: Context) -> Launch:
-        """Nothing: it is FINISHED, so that nobody waits for it."""
+        """Return the FINISHED state at once, so that waits for the end do not block."""
         return Launch(exit=Exit(0, "FINISHED"))

@@ -1,4 +1,4 @@
-"""Resources that touch nothing, for examples, tests and benchmarks."""
+"""Resources that do not act on a host, for examples, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from ...model import Attribute, Context, Duration, Flag, ResourceManager
 
 
 class Null(ResourceManager, rtype="nepiq::Null"):
-    """Does nothing, in no time: a place in the graph, such as a milestone of an experiment."""
+    """A resource without hooks: a node of the graph, such as a milestone of an experiment."""
 
     does_io = False
 
 
 class Sleep(ResourceManager, rtype="nepiq::Sleep"):
-    """Takes some time to start, as a resource that does real work would."""
+    """A resource whose start takes some time, like one that does real work."""
 
-    work = Attribute(Duration, "0s", help="How long its start takes.", flags=Flag.DESIGN)
+    work = Attribute(Duration, "0s", help="Duration of its start.", flags=Flag.DESIGN)
 
     def do_start(self, context: Context) -> None:
         """Sleep.
 
         Raises:
-            DeadlineError: the step's deadline came first.
+            DeadlineError: the step's deadline passed first.
         """
         time.sleep(min(self.work, context.deadline.remaining))
         if context.deadline.expired:
-            raise DeadlineError(f"still asleep after {self.work:g} s")
+            raise DeadlineError(f"the deadline passed during a sleep of {self.work:g} s")

@@ -313,7 +313,7 @@ def test_words_of_older_yaml_are_text() -> None:
 
 
 def test_text_that_no_file_can_hold_is_refused() -> None:
-    with pytest.raises(InvalidValue, match="text that UTF-8 can write"):
+    with pytest.raises(InvalidValue, match="text that UTF-8 can encode"):
         Description().add("linux::Application", command="\ud800")
 
 

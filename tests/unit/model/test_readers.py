@@ -350,7 +350,7 @@ def test_ten_thousand_errors(kind: str) -> None:
 def test_ten_thousand_errors_in_xml() -> None:
     rms = "".join(f"<rm guid='x{n}' rtype='linux::Node'/>\n" for n in range(10_000))
     lines = told(f"<experiment><rms>\n{rms}</rms></experiment>", "xml")
-    assert lines[0].startswith("lab.xml:2:1: 'x0' is no guid")
+    assert lines[0].startswith("lab.xml:2:1: 'x0' is not a guid")
     assert lines[-1] == "and 9980 more"
 
 
