@@ -17,13 +17,14 @@ from ..model.durations import seconds
 from ..model.lifecycle import Action, State
 from ..model.names import check_name
 from ..model.resource import ResourceManager
+from ..model.spec import ResourceSpec
 from .attribute_values import Assignments
 from .conditions import Condition, Gates, check_cycles
 from .roster import Guids, Resource, Target, Targets, locked, several
-from .spec import Spec, make_spec
+from .spec import make_spec
 from .wiring import wire
 
-__all__ = ["Description", "Guids", "Resource", "Spec", "Target", "Targets"]
+__all__ = ["Description", "Guids", "Resource", "Target", "Targets"]
 
 _CONDITIONAL = (Action.DEPLOY, Action.START, Action.STOP)
 _SHOWN = 5
@@ -104,7 +105,7 @@ class Description(Assignments):
         return added.guid
 
     @locked
-    def restore(self, spec: Mapping[str, Any], cls: type[ResourceManager] | None = None) -> int:
+    def restore(self, spec: ResourceSpec, cls: type[ResourceManager] | None = None) -> int:
         """Add a resource as :meth:`spec` described it; its values are not checked again.
 
         Args:
@@ -114,14 +115,15 @@ class Description(Assignments):
         Raises:
             InvalidValue: its guid or label is taken.
         """
-        cls = cls or registry.find(spec["rtype"])
-        added = self.enter(cls, dict(spec["attrs"]), spec["g"], spec["label"])
-        added.peers = {name: list(guids) for name, guids in spec["peers"].items()}
+        cls = cls or registry.find(spec.rtype)
+        added = self.enter(cls, dict(spec.attributes), spec.guid, spec.label)
+        added.peers = {name: list(guids) for name, guids in spec.peers.items()}
         self._hosts.clear()
-        for action, target, milestone, offset in spec["conds"]:
-            self._remember(
-                added, Condition(added.guid, Action(action), target, State(milestone), offset)
-            )
+        for action, target, milestone, offset, need in spec.gates:
+            if not need:  # needs follow from the connections
+                self._remember(
+                    added, Condition(added.guid, Action(action), target, State(milestone), offset)
+                )
         return added.guid
 
     @locked
@@ -308,8 +310,8 @@ class Description(Assignments):
         )
 
     @locked
-    def spec(self, target: Target, *, settled: bool = True) -> Spec:
-        """One resource as the engine stores it; see :class:`Spec` and :func:`make_spec`."""
+    def spec(self, target: Target, *, settled: bool = True) -> ResourceSpec:
+        """Return one resource as the engine stores it; see :func:`make_spec`."""
         item = self.resource(target)
         if not item.peers and not item.cls.provides_host:
             return make_spec(item, None, None, settled=settled)
@@ -351,15 +353,15 @@ class Description(Assignments):
         return True
 
 
-def _as_given(item: Resource) -> dict[str, Any]:
-    """A resource as users gave it, for :meth:`Description.restore`."""
+def _as_given(item: Resource) -> ResourceSpec:
+    """Return a resource as users gave it, for :meth:`Description.restore`."""
     known = item.cls.attributes
     given = {k: v for k, v in item.attrs.items() if Flag.NO_WRITE not in known[k].flags}
-    return {
-        "g": item.guid,
-        "rtype": item.cls.rtype,
-        "label": item.label,
-        "attrs": deepcopy(given),
-        "peers": item.peers,
-        "conds": [cond[1:] for cond in item.conds],
-    }
+    return ResourceSpec(
+        item.guid,
+        item.cls.rtype,
+        item.label,
+        peers=item.peers,
+        attributes=deepcopy(given),
+        gates=item.gates(),
+    )

@@ -13,6 +13,7 @@ from ..errors import InvalidValue, UnknownResource
 from ..errors.text import is_decimal, quoted
 from ..model.names import check_name
 from ..model.resource import ResourceManager
+from ..model.spec import Gate
 from .conditions import Condition
 
 #: A resource as users name it, by guid or label; or several of them.
@@ -66,6 +67,13 @@ class Resource:
     def linked(self, other: Resource) -> bool:
         """True if a connection of this resource leads to the other."""
         return any(other.guid in guids for guids in self.peers.values())
+
+    def gates(self) -> list[Gate]:
+        """Return its conditions in the form in which they are uploaded."""
+        return [
+            Gate(action.value, target, milestone.name, offset)
+            for _, action, target, milestone, offset in self.conds
+        ]
 
     def digest(self) -> str:
         """A digest of all that describes it: the same for the same."""

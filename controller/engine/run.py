@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..errors.text import quoted
+from ..model.spec import Gate, ResourceSpec
 from ..settings import Settings
 from . import events, membership, redis_memory
 from .messaging import queues
 from .store import keys
 from .store.calls import Due, Early, Grant, Outcome, Reply
 from .store.forms import dumps
-from .store.records import Condition, ResourceRecord, ResourceSpec, RunRecord, Snapshot, StepRecord
+from .store.records import ResourceRecord, RunRecord, Snapshot, StepRecord
 from .store.store import RunStore
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ class Run:
         self._accept(*status.split(":", 1))
         return first
 
-    def upload(self, specs: Sequence[Mapping[str, Any]], nonce: str) -> None:
-        """Write resources, as :meth:`Description.spec` gives them, under the caller's nonce."""
+    def upload(self, specs: Sequence[ResourceSpec], nonce: str) -> None:
+        """Write resources under the caller's nonce."""
         if specs:
-            status = self.store.upload(nonce, [_resource_spec(spec) for spec in specs])
+            status = self.store.upload(nonce, specs)
             self._accept(*status.split(":", 1))
 
     # -- acting -----------------------------------------------------------------------------
@@ -111,7 +112,7 @@ class Run:
         Raises:
             TooLate: its step has been claimed or is done.
         """
-        reply = self.store.condition(guid, Condition(action, target, milestone, offset))
+        reply = self.store.condition(guid, Gate(action, target, milestone, offset))
         self._accept(reply.status, reply.detail)
         self.settle(reply)
 
@@ -409,28 +410,3 @@ class Run:
                 hint="let nepiq choose the guids",
             )
         raise errors.NepiqError(f"unexpected answer {status} {detail}", where=where)
-
-
-def _resource_spec(spec: Mapping[str, Any]) -> ResourceSpec:
-    """What the store keeps of a resource as its description gives it."""
-    needs = [Condition(action, target, state, 0.0, True) for action, target, state in spec["needs"]]
-    conditions = [Condition(*condition) for condition in spec["conds"]]
-    return ResourceSpec(
-        guid=spec["g"],
-        rtype=spec["rtype"],
-        label=spec["label"],
-        queue=spec["queue"],
-        critical=spec["critical"],
-        batch=spec["batch"],
-        idle=spec["idle"],
-        host=spec["host"],
-        peers=spec["peers"],
-        attributes=spec["attrs"],
-        conditions=needs + conditions,
-        after=spec["after"],
-        is_host=spec["host"] == spec["g"],
-        local=spec.get("local", False),
-        site=spec.get("site", ""),
-        limit=spec.get("limit"),
-        home=spec.get("home", ""),
-    )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..engine.transfer import client
+from ..engine.transfer import attempts, client
 from ..engine.transfer.directories import TREE, Gathered
 from ..engine.transfer.outputs import Outputs
 from ..engine.transfer.regular_files import open_to_write, require_regular
@@ -115,7 +115,7 @@ def _to_all(
     def send(group: Sequence[ResourceRecord]) -> dict[str, NepiqError]:
         labels = {record.guid: record.label for record in group}
         try:
-            found = client.upload(run, list(labels), source, goal, said=said)
+            found = client.upload(run, list(labels), source, goal, on_sent=said)
         except HostError as error:
             return dict.fromkeys(labels.values(), error)
         except OSError as error:
@@ -195,7 +195,7 @@ def download(
         InvalidValue: ``name`` cannot be the path of a file, or what is there at ``path`` is in
             the way.
     """
-    client.check_path(name)
+    attempts.check_path(name)
     record = run.record(guid)
     outputs = Outputs(run)
     if name != ".":
@@ -239,7 +239,7 @@ def _tree(
 ) -> Arrived:
     """Bring a directory, or what matches a pattern."""
     found: list[Gathered] = []
-    blocks = outputs.gather(record, name, told=found.append)
+    blocks = outputs.gather(record, name, on_facts=found.append)
     try:
         # What cannot be had is told before anything is made.
         first = next(blocks, b"")
@@ -275,7 +275,7 @@ def _unwritable(path: Path | str, error: OSError) -> FileMissing:
 def _own(part: Path) -> Iterator[Path]:
     """A part that no other thread writes: that one, or while another does, one of its own."""
     with _guard:
-        mine = part if part not in _written else part.with_name(f"{part.name}.{client.new_id()}")
+        mine = part if part not in _written else part.with_name(f"{part.name}.{attempts.new_id()}")
         _written.add(mine)
     try:
         yield mine
@@ -323,7 +323,7 @@ class _Copy:
 
     def _append(self, file: BinaryIO, digest: Any, offset: int) -> None:
         blocks = self.outputs.blocks(
-            self.record, self.name, offset=offset, before=digest, told=self._told
+            self.record, self.name, offset=offset, before=digest, on_facts=self._told
         )
         for block in blocks:
             file.write(block)

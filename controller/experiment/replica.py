@@ -16,6 +16,7 @@ from ..errors import ExperimentFailed, NotAllowed, UnknownResource, UnknownType
 from ..model import registry
 from ..model.lifecycle import State
 from ..model.resource import ResourceManager
+from ..model.spec import ResourceSpec
 from ..reports.failures import Failure
 from .announcement import announce
 from .connect import Access
@@ -224,14 +225,13 @@ class Replica:
             while label in self.description:
                 label = f"{label}-{record.guid}"
         self.description.restore(
-            {
-                "g": record.guid,
-                "rtype": record.rtype,
-                "label": label,
-                "attrs": record.attributes,
-                "peers": record.peers,
-                "conds": [],
-            },
+            ResourceSpec(
+                record.guid,
+                record.rtype,
+                label,
+                peers=record.peers,
+                attributes=record.attributes,
+            ),
             _class_of(record.rtype),
         )
         self._note(record)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..description.roster import Targets
-from ..description.spec import Spec
 from ..engine.redis_errors import contact
 from ..errors import InvalidValue, NepiqError, NotAllowed, NoWorker
 from ..model.durations import seconds
 from ..model.lifecycle import Action, State
+from ..model.spec import ResourceSpec
 from . import waiting
 from .announcement import announced
 from .link import Link
@@ -26,7 +26,7 @@ log = logging.getLogger("nepiq.experiment")
 
 _T = TypeVar("_T")
 #: The resources to upload, and those to act on.
-_Prepared = tuple[dict[int, Spec], list[Spec]]
+_Prepared = tuple[dict[int, ResourceSpec], list[ResourceSpec]]
 
 
 class RunSession:
@@ -159,7 +159,7 @@ class RunSession:
             chosen = [specs.get(guid) or self._description.spec(guid) for guid in guids]
             return specs, chosen
 
-        def deploy(link: Link, chosen: Sequence[Spec]) -> int | None:
+        def deploy(link: Link, chosen: Sequence[ResourceSpec]) -> int | None:
             joined = link.run.deploy(guids, group)
             self._mark_deployed(guids)
             self._warn_of_absent(chosen)
@@ -174,7 +174,7 @@ class RunSession:
             specs = self._closure([guid], deployed=frozenset([guid]))
             return specs, [specs.get(guid) or self._description.spec(guid)]
 
-        def deploy(link: Link, _: Sequence[Spec]) -> None:
+        def deploy(link: Link, _: Sequence[ResourceSpec]) -> None:
             link.run.deploy([guid], None)
             self._mark_deployed([guid])
 
@@ -301,7 +301,7 @@ class RunSession:
     def _send(
         self,
         prepare: Callable[[], _Prepared],
-        act: Callable[[Link, Sequence[Spec]], _T],
+        act: Callable[[Link, Sequence[ResourceSpec]], _T],
     ) -> _T:
         """Upload resources and act on the run, in one turn in which all of it is prepared.
 
@@ -320,7 +320,7 @@ class RunSession:
                     prepared = prepare()
                 specs, chosen = prepared
                 number, link = now, self.replica.link
-                queues = {spec["queue"] for spec in chosen}
+                queues = {spec.queue for spec in chosen}
                 if link is not None and self._served(link, queues):
                     with contact():
                         self._upload(link, specs)
@@ -344,29 +344,28 @@ class RunSession:
 
     def _closure(
         self, guids: Iterable[int], deployed: Collection[int] = frozenset()
-    ) -> dict[int, Spec]:
+    ) -> dict[int, ResourceSpec]:
         """Return what must be written for these: they, their peers, and those they wait for.
 
         Attributes of those that are not deployed now may still be set.
         """
-        specs: dict[int, Spec] = {}
+        specs: dict[int, ResourceSpec] = {}
         front = list(guids)
         while front:
             guid = front.pop()
             if guid in specs or guid in self.replica.uploaded:
                 continue
             specs[guid] = spec = self._description.spec(guid, settled=guid in deployed)
-            front += [peer for peers in spec["peers"].values() for peer in peers]
-            front += [condition[1] for condition in spec["conds"]]
+            front += [peer for peers in spec.peers.values() for peer in peers]
+            front += [gate.target for gate in spec.gates]
         return specs
 
-    def _upload(self, link: Link, specs: dict[int, Spec]) -> None:
+    def _upload(self, link: Link, specs: dict[int, ResourceSpec]) -> None:
         taken = self.replica.taken
         for spec in specs.values():
-            if spec["label"] in taken:
+            if spec.label in taken:
                 raise InvalidValue(
-                    f"label {spec['label']!r} was given to guid {taken[spec['label']]} "
-                    "by another client",
+                    f"label {spec.label!r} was given to guid {taken[spec.label]} by another client",
                     hint="register it under another label, and deploy the resources by name",
                 )
         if specs:
@@ -384,9 +383,9 @@ class RunSession:
             states = {guid: State(state) for guid, state in snapshot.states.items()}
         self._description.check(guids, groups, states)
 
-    def _warn_of_absent(self, specs: Iterable[Spec]) -> None:
+    def _warn_of_absent(self, specs: Iterable[ResourceSpec]) -> None:
         label = self._description.label
         for spec in specs:
-            for _, peer, _ in spec["needs"]:
-                if peer not in self.replica.deployed:
-                    log.warning("%s waits until %s is deployed", spec["label"], label(peer))
+            for gate in spec.gates:
+                if gate.need and gate.target not in self.replica.deployed:
+                    log.warning("%s waits until %s is deployed", spec.label, label(gate.target))

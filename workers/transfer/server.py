@@ -1,4 +1,4 @@
-"""The worker's side of transfers: from a host to a client, from a client to hosts."""
+"""The worker's end of transfers: from a host to a client, from a client to hosts."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ...controller import errors
 from ...controller.engine.run import Run
 from ...controller.engine.transfer.flow_control import (
     BLOCK,
+    CLOSE,
     DATA,
     END,
     FAILURE,
     INFO,
-    THANKS,
-    Pulse,
+    Heartbeat,
     Receiver,
     Sender,
-    Ways,
+    TransferKeys,
 )
 from ...controller.model.durations import Deadline
 from ..execution import loading
@@ -83,27 +83,21 @@ def fetch(
         run_id: the run.
         guid: whose file.
         path: relative to the resource's run directory, or absolute.
-        name: names the try of the transfer.
+        name: names the attempt of the transfer.
         offset: first byte.
         length: how many bytes; those that are there now if None.
         since: where the checksum begins.
     """
-    ways = Ways(run_id, name)
-    with runtime.metrics.transfer("fetch"), _pulse(runtime, ways) as pulse:
-        if not pulse.present():
-            return
-        sender = Sender(runtime.redis, ways, pulse)
-        gone = threading.Event()
-        pulse.on_lost(gone.set)
-        try:
-            host = host_of(runtime, runtime.run(run_id), guid, gone)
-            with host.send(path, offset=offset, length=length, since=since) as stream:
-                sender.tell(INFO, asdict(stream.facts))
-                for block in gathered(stream):
-                    sender.send(DATA, block)
-                sender.tell(END, {"sha256": stream.sha256})
-        except errors.NepiqError as error:
-            _tell(sender, pulse, error)
+
+    def send(sender: Sender, heartbeat: Heartbeat) -> None:
+        host = host_of(runtime, runtime.run(run_id), guid, heartbeat.lost)
+        with host.send(path, offset=offset, length=length, since=since) as stream:
+            sender.send_json(INFO, asdict(stream.facts))
+            for block in joined(stream):
+                sender.send(DATA, block)
+            sender.send_json(END, {"sha256": stream.sha256})
+
+    _send(runtime, "fetch", run_id, name, send)
 
 
 def gather(
@@ -116,28 +110,22 @@ def gather(
         run_id: the run.
         guid: whose.
         path: relative to the resource's run directory; a directory or a pattern.
-        name: names the try of the transfer.
+        name: names the attempt of the transfer.
         offset: how many bytes of the archive are known.
         listing: a list of what it holds instead.
     """
-    ways = Ways(run_id, name)
-    with runtime.metrics.transfer("gather"), _pulse(runtime, ways) as pulse:
-        if not pulse.present():
-            return
-        sender = Sender(runtime.redis, ways, pulse)
-        gone = threading.Event()
-        pulse.on_lost(gone.set)
+
+    def send(sender: Sender, heartbeat: Heartbeat) -> None:
         digest = hashlib.sha256()
-        try:
-            host = host_of(runtime, runtime.run(run_id), guid, gone)
-            with host.gather(path, offset=offset, listing=listing) as stream:
-                sender.tell(INFO, {"facts": asdict(stream.facts), "before": stream.before})
-                for block in gathered(stream):
-                    digest.update(block)
-                    sender.send(DATA, block)
-                sender.tell(END, {"sha256": digest.hexdigest()})
-        except errors.NepiqError as error:
-            _tell(sender, pulse, error)
+        host = host_of(runtime, runtime.run(run_id), guid, heartbeat.lost)
+        with host.gather(path, offset=offset, listing=listing) as stream:
+            sender.send_json(INFO, {"facts": asdict(stream.facts), "before": stream.before})
+            for block in joined(stream):
+                digest.update(block)
+                sender.send(DATA, block)
+            sender.send_json(END, {"sha256": digest.hexdigest()})
+
+    _send(runtime, "gather", run_id, name, send)
 
 
 def place(
@@ -160,21 +148,19 @@ def place(
         mode: its permissions; None for an archive, which hosts unpack.
         length: how many bytes it has.
         transfer: names the transfer; a host goes on with what it has of it.
-        name: names the try.
+        name: names the attempt.
     """
-    ways, run = Ways(run_id, name), runtime.run(run_id)
-    with runtime.metrics.transfer("place"), _pulse(runtime, ways) as pulse:
-        if not pulse.present():
+    keys, run = TransferKeys(run_id, name), runtime.run(run_id)
+    with runtime.metrics.transfer("place"), _heartbeat(runtime, keys) as heartbeat:
+        if not heartbeat.present():
             return
-        gone = threading.Event()
-        pulse.on_lost(gone.set)
-        receiver = Receiver(runtime.redis, ways, pulse)
         goals = []
         for guid in guids:
-            opened = _opener(runtime, run, guid, gone, path, mode, length, f"{transfer}-{guid}")
+            part = f"{transfer}-{guid}"
+            opened = _opener(runtime, run, guid, heartbeat.lost, path, mode, length, part)
             goals.append(Goal(guid, opened))
         try:
-            _spread(receiver, goals)
+            _distribute(Receiver(runtime.redis, keys, heartbeat), goals)
         except errors.TransferSilent as error:
             log.warning("file for %s: %s", path, error, extra={"action": "transfer_lost"})
         finally:
@@ -192,36 +178,48 @@ def follow(
         run_id: the run.
         node: the node.
         files: as for :meth:`ShellHost.follow`.
-        name: names the try.
+        name: names the attempt.
     """
 
-    def work() -> None:
-        ways = Ways(run_id, name)
-        with runtime.metrics.transfer("follow"), _pulse(runtime, ways) as pulse:
-            if not pulse.present():
-                return
-            sender = Sender(runtime.redis, ways, pulse)
-            try:
-                channel = host_of(runtime, runtime.run(run_id), node, None).follow(files)
-                pulse.on_lost(channel.close)
-                try:
-                    while block := channel.read():
-                        sender.send(DATA, block)
-                finally:
-                    channel.close()
-                pulse.check()
-                sender.fail(errors.HostError("the host ended the channel"))
-            except errors.NepiqError as error:
-                _tell(sender, pulse, error)
+    def send(sender: Sender, heartbeat: Heartbeat) -> None:
+        channel = host_of(runtime, runtime.run(run_id), node, None).follow(files)
+        heartbeat.on_lost(channel.close)
+        try:
+            while block := channel.read():
+                sender.send(DATA, block)
+        finally:
+            channel.close()
+        heartbeat.check()
+        sender.fail(errors.HostError("the host ended the channel"))
 
-    threading.Thread(target=work, name=f"nepiq-logs-{node}", daemon=True).start()
+    args = (runtime, "follow", run_id, name, send)
+    threading.Thread(target=_send, args=args, name=f"nepiq-logs-{node}", daemon=True).start()
+
+
+def _send(
+    runtime: Runtime,
+    task: str,
+    run_id: str,
+    name: str,
+    send: Callable[[Sender, Heartbeat], None],
+) -> None:
+    """Send to a client that is still there, and report to it what goes wrong."""
+    keys = TransferKeys(run_id, name)
+    with runtime.metrics.transfer(task), _heartbeat(runtime, keys) as heartbeat:
+        if not heartbeat.present():
+            return
+        sender = Sender(runtime.redis, keys, heartbeat)
+        try:
+            send(sender, heartbeat)
+        except errors.NepiqError as error:
+            _report(sender, heartbeat, error)
 
 
 def _opener(
     runtime: Runtime,
     run: Run,
     guid: int,
-    gone: threading.Event,
+    lost: threading.Event,
     path: str,
     mode: int | None,
     length: int,
@@ -229,7 +227,7 @@ def _opener(
 ) -> Callable[[], Incoming]:
     def opened() -> Incoming:
         for again in reversed(range(_AGAIN)):
-            host = host_of(runtime, run, guid, gone)
+            host = host_of(runtime, run, guid, lost)
             try:
                 return host.receive(path, mode=mode, length=length, transfer=transfer)
             except errors.FencedError:
@@ -241,8 +239,8 @@ def _opener(
     return opened
 
 
-def _spread(receiver: Receiver, goals: Sequence[Goal]) -> None:
-    """Pass on what comes, to whoever can take it, and answer how that ended."""
+def _distribute(receiver: Receiver, goals: Sequence[Goal]) -> None:
+    """Give the messages to the hosts that can take them, and answer which ones failed."""
     at = min(goal.offset() for goal in goals)
     if all(goal.error for goal in goals):
         _answer(receiver, goals)
@@ -261,7 +259,7 @@ def _spread(receiver: Receiver, goals: Sequence[Goal]) -> None:
         elif kind == FAILURE:
             _finish(goals, "")
             _answer(receiver, goals)
-        elif kind == THANKS:
+        elif kind == CLOSE:
             return
 
 
@@ -277,21 +275,21 @@ def _answer(receiver: Receiver, goals: Iterable[Goal]) -> None:
     receiver.answer(at=0, done=failed)
 
 
-def _pulse(runtime: Runtime, ways: Ways) -> Pulse:
-    return Pulse(runtime.redis, ways.worker, ways.client, name="the client")
+def _heartbeat(runtime: Runtime, keys: TransferKeys) -> Heartbeat:
+    return Heartbeat(runtime.redis, keys.worker, keys.client, name="the client")
 
 
-def _tell(sender: Sender, pulse: Pulse, error: errors.NepiqError) -> None:
-    """Tell the client of an error, unless it is the client that has gone."""
+def _report(sender: Sender, heartbeat: Heartbeat, error: errors.NepiqError) -> None:
+    """Send an error to the client, unless it is the client that has gone."""
     try:
-        pulse.check()
+        heartbeat.check()
         sender.fail(error)
     except errors.TransferSilent as silent:
         log.warning("transfer ended: %s", silent, extra={"action": "transfer_lost"})
 
 
-def gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in blocks of the size that travels best."""
+def joined(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in blocks of the size of a message."""
     kept: list[bytes] = []
     size = 0
     for part in parts:

@@ -1,13 +1,14 @@
-"""A window in Redis: messages from one process to another that do not see each other.
+"""Flow control: messages of a transfer between two processes, in two Redis lists.
 
-The sender appends to one list, the receiver tells on another what it has taken. No more than
-:data:`WINDOW` messages are under way, so memory is flat at both ends and in Redis. Messages are
-numbered: redis-py repeats a command whose reply was lost with its connection, so that a message
-may come twice, or be taken from the list and never arrive. The receiver passes over the first
-and asks for the second again.
+The sender appends its messages to one list, the receiver its acknowledgements to the other. The
+sender has credit for :data:`WINDOW` messages, so memory is flat at both ends and in Redis.
 
-Each side gives a sign of life (:class:`Pulse`) as long as it exists, also while it has nothing
-to say. Both block on their list; neither polls.
+Messages are numbered: redis-py repeats a command whose reply was lost with its connection, so that
+a message may come twice, or be taken from the list and never arrive. The receiver ignores the
+first and requests the second again.
+
+Each side sends a heartbeat (:class:`Heartbeat`) as long as it exists, also while it sends no
+messages. Both block on a list; neither polls.
 """
 
 from __future__ import annotations
@@ -31,34 +32,34 @@ if TYPE_CHECKING:
     from redis import Redis
 
 BLOCK = 1 << 20
-"""Bytes that travel in a message."""
+"""Bytes in a message of data."""
 
 WINDOW = 8
-"""Messages that are under way at most."""
+"""Messages that may be sent and not acknowledged."""
 
 SILENCE = 10.0
-"""Seconds without a sign of life after which the other side counts as gone."""
+"""Seconds without a heartbeat after which the other side counts as gone."""
 
 PATIENCE = 30.0
-"""Seconds that the other side may take to appear."""
+"""Seconds that the other side may take until its first heartbeat."""
 
-DATA, INFO, END, FAILURE, THANKS = b"D", b"I", b"E", b"X", b"T"
+DATA, INFO, END, FAILURE, CLOSE = b"D", b"I", b"E", b"X", b"T"
 """Kinds of message: bytes; JSON about what follows, about all that was sent, about an error;
-the last answer has been heard."""
+the sender has received the last answer."""
 
-_BEAT = 1.0
+_INTERVAL = 1.0  # seconds between heartbeats, and that a read blocks at most
 _EXPIRY = 60
 _CLOSED = b"closed"
-_HEAD = 9
-_ANSWERS = 4 * WINDOW
+_HEAD = 9  # bytes of kind and number
+_ANSWERS = 4 * WINDOW  # acknowledgements that are kept for a sender that does not read them
 
 
-class Ways:
-    """The keys of one try of a transfer.
+class TransferKeys:
+    """The Redis keys of one attempt of a transfer.
 
     Args:
         run_id: the run.
-        name: names the transfer and the try.
+        name: names the transfer and the attempt.
     """
 
     def __init__(self, run_id: str, name: str) -> None:
@@ -67,31 +68,35 @@ class Ways:
         self.client, self.worker = base + ":client", base + ":worker"
 
 
-class Pulse:
-    """Tells the other side that this one lives, and notices when that one does not.
+class Heartbeat:
+    """Heartbeats of this side of a transfer, and a monitor of those of the other side.
 
     Args:
         redis: client of the state.
-        own: the key that this side keeps alive.
+        own: the key of this side's heartbeats.
         other: that of the other side.
-        name: what the other side is called in errors.
-        hint: what to do if it has gone.
+        name: the name of the other side in errors.
+        hint: the hint of the error if the other side has gone.
+
+    Attributes:
+        lost: set when the other side has gone.
     """
 
     def __init__(self, redis: Redis, own: str, other: str, *, name: str, hint: str = "") -> None:
         self._redis: Any = redis  # typed loosely: redis-py's own hints mix in its async results
         self._own, self._other = own, other
         self._name, self._hint = name, hint
-        self._over = threading.Event()
-        self._gone: errors.TransferSilent | None = None
-        self._partings: list[Callable[[], None]] = []
-        self._thread = threading.Thread(target=self._watch, name="nepiq-pulse", daemon=True)
+        self.lost = threading.Event()
+        self._stop = threading.Event()
+        self._loss: errors.TransferSilent | None = None
+        self._callbacks: list[Callable[[], None]] = []
+        self._thread = threading.Thread(target=self._watch, name="nepiq-heartbeat", daemon=True)
 
-    def on_lost(self, parting: Callable[[], None]) -> None:
-        """Have something called, from a thread, if the other side goes."""
-        self._partings.append(parting)
-        if self._gone is not None:
-            parting()
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        """Register a function that a thread calls if the other side goes."""
+        self._callbacks.append(callback)
+        if self._loss is not None:
+            callback()
 
     def check(self) -> None:
         """Raise if the other side has gone.
@@ -99,14 +104,14 @@ class Pulse:
         Raises:
             TransferSilent: it has; the message says which side that is.
         """
-        if self._gone is not None:
-            raise self._gone
+        if self._loss is not None:
+            raise self._loss
 
     def present(self) -> bool:
-        """True if the other side is there at this moment."""
+        """Return True if the other side is there at this moment."""
         return self._redis.get(self._other) not in (None, _CLOSED)
 
-    def __enter__(self) -> Pulse:
+    def __enter__(self) -> Heartbeat:
         self._redis.set(self._own, b"0", ex=_EXPIRY)
         self._thread.start()
         return self
@@ -117,152 +122,151 @@ class Pulse:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join()
         with contextlib.suppress(RedisError, OSError):
             redis_memory.execute(self._redis, [("SET", self._own, _CLOSED, "EX", _EXPIRY)])
 
     def _watch(self) -> None:
-        beats, last, limit = 0, None, PATIENCE
-        heard = time.monotonic()
-        while not self._over.wait(_BEAT):
-            beats += 1
+        count, last, limit = 0, None, PATIENCE
+        changed = time.monotonic()
+        while not self._stop.wait(_INTERVAL):
+            count += 1
             try:
-                beat = ("SET", self._own, str(beats), "EX", _EXPIRY)
-                said = redis_memory.execute(self._redis, [beat, ("GET", self._other)])[1]
+                beat = ("SET", self._own, str(count), "EX", _EXPIRY)
+                value = redis_memory.execute(self._redis, [beat, ("GET", self._other)])[1]
             except (RedisError, OSError):
-                # Nobody could be heard; who waits for a message gets the error itself.
-                heard = time.monotonic()
+                # No heartbeat can arrive; a sender or receiver gets the error itself.
+                changed = time.monotonic()
                 continue
-            if said == _CLOSED:
+            if value == _CLOSED:
                 self._lose("has broken off")
                 return
-            if said is not None and said != last:
-                last, limit, heard = said, SILENCE, time.monotonic()
-            elif time.monotonic() - heard > limit:
-                gone = "gave no sign of life" if last is not None else "did not take it up"
-                self._lose(f"{gone} for {limit:g} s")
+            if value is not None and value != last:
+                last, limit, changed = value, SILENCE, time.monotonic()
+            elif time.monotonic() - changed > limit:
+                failure = "did not start the transfer within"
+                self._lose(f"{failure if last is None else 'sent no heartbeat for'} {limit:g} s")
                 return
 
-    def _lose(self, what: str) -> None:
-        self._gone = errors.TransferSilent(f"{self._name} {what}", hint=self._hint)
-        for parting in list(self._partings):
-            parting()
+    def _lose(self, failure: str) -> None:
+        self._loss = errors.TransferSilent(f"{self._name} {failure}", hint=self._hint)
+        self.lost.set()
+        for callback in list(self._callbacks):
+            callback()
 
 
-class Sender:
-    """Sends messages in their order, and hears what the receiver answers.
+class _End:
+    """One end of a transfer.
 
     Args:
         redis: client of the state.
-        ways: the keys.
-        pulse: that of this side.
+        transfer: the keys.
+        heartbeat: that of this side.
     """
 
-    def __init__(self, redis: Redis, ways: Ways, pulse: Pulse) -> None:
+    def __init__(self, redis: Redis, transfer: TransferKeys, heartbeat: Heartbeat) -> None:
         self._redis: Any = redis
-        self._ways = ways
-        self._pulse = pulse
+        self._keys = transfer
+        self._heartbeat = heartbeat
+
+
+class Sender(_End):
+    """The end that sends messages in order, and receives the answers."""
+
+    def __init__(self, redis: Redis, transfer: TransferKeys, heartbeat: Heartbeat) -> None:
+        super().__init__(redis, transfer, heartbeat)
         self._next = 0
-        self._kept: deque[tuple[int, bytes]] = deque()  # what may have to be sent again
-        self._answer: Mapping[str, Any] = {}
+        self._unacknowledged: deque[tuple[int, bytes]] = deque()
+        self._answers: Mapping[str, Any] = {}
 
     def send(self, kind: bytes, payload: bytes) -> None:
-        """Send a message; returns when there is room for another.
+        """Send a message; return when there is credit for another.
 
         Raises:
             TransferSilent: the receiver has gone.
         """
         message = b"".join((kind, self._next.to_bytes(8, "big"), payload))
-        self._kept.append((self._next, message))
+        self._unacknowledged.append((self._next, message))
         self._next += 1
         self._push([message])
-        while len(self._kept) >= WINDOW:
-            self._listen()
+        while len(self._unacknowledged) >= WINDOW:
+            self._wait()
 
-    def tell(self, kind: bytes, told: Mapping[str, Any]) -> None:
+    def send_json(self, kind: bytes, content: Mapping[str, Any]) -> None:
         """Send a message of JSON."""
-        self.send(kind, json.dumps(dict(told)).encode())
+        self.send(kind, json.dumps(content).encode())
 
     def fail(self, error: BaseException) -> None:
-        """Tell the receiver of an error, which ends the transfer."""
-        self.tell(FAILURE, errors.details(error))
+        """Send an error, which ends the transfer."""
+        self.send_json(FAILURE, errors.details(error))
 
     def answer(self, name: str) -> Any:
-        """What the receiver says under a name; waits until it says it.
+        """Return the receiver's answer of a name; wait until there is one.
 
         Raises:
             TransferSilent: the receiver has gone.
         """
-        while name not in self._answer:
-            self._listen()
-        return self._answer[name]
+        while not self.answered(name):
+            self._wait()
+        return self._answers[name]
 
-    def said(self, name: str) -> bool:
-        """True if the receiver has been heard to say something under a name."""
-        return name in self._answer
+    def answered(self, name: str) -> bool:
+        """Return True if an answer of a name has arrived."""
+        return name in self._answers
 
     def _push(self, messages: list[bytes]) -> None:
         pipe = self._redis.pipeline(transaction=False)
-        pipe.rpush(self._ways.blocks, *messages)
-        pipe.expire(self._ways.blocks, _EXPIRY)
-        # Also one who seldom has something to send must hear what is asked for again.
-        pipe.lpop(self._ways.answers, _ANSWERS)
-        self._heed(pipe.execute()[2] or [])
+        pipe.rpush(self._keys.blocks, *messages)
+        pipe.expire(self._keys.blocks, _EXPIRY)
+        # Also a sender that never waits for credit must receive requests to send again.
+        pipe.lpop(self._keys.answers, _ANSWERS)
+        self._read(pipe.execute()[2] or [])
 
-    def _listen(self) -> None:
-        reply = self._redis.blpop([self._ways.answers], timeout=_BEAT)
+    def _wait(self) -> None:
+        reply = self._redis.blpop([self._keys.answers], timeout=_INTERVAL)
         if reply is None:
-            self._pulse.check()
+            self._heartbeat.check()
         else:
-            self._heed([reply[1]])
+            self._read([reply[1]])
 
-    def _heed(self, answers: list[bytes]) -> None:
+    def _read(self, replies: list[bytes]) -> None:
         again = False
-        for told in map(json.loads, answers):
-            while self._kept and self._kept[0][0] < told["next"]:
-                self._kept.popleft()
-            self._answer = {**self._answer, **told["answer"]}
-            again = told["again"]
-        if again and self._kept:
-            self._push([message for _, message in self._kept])
+        for reply in map(json.loads, replies):
+            while self._unacknowledged and self._unacknowledged[0][0] < reply["next"]:
+                self._unacknowledged.popleft()
+            self._answers = {**self._answers, **reply["answer"]}
+            again = reply["again"]
+        if again and self._unacknowledged:
+            self._push([message for _, message in self._unacknowledged])
 
 
-class Receiver:
-    """Takes messages in their order, and answers.
+class Receiver(_End):
+    """The end that receives messages in order, and answers."""
 
-    Args:
-        redis: client of the state.
-        ways: the keys.
-        pulse: that of this side.
-    """
-
-    def __init__(self, redis: Redis, ways: Ways, pulse: Pulse) -> None:
-        self._redis: Any = redis
-        self._ways = ways
-        self._pulse = pulse
-        self._next = self._told = 0
-        self._asked = -1
-        self._over = False
-        self._answer: Mapping[str, Any] = {}
+    def __init__(self, redis: Redis, transfer: TransferKeys, heartbeat: Heartbeat) -> None:
+        super().__init__(redis, transfer, heartbeat)
+        self._next = self._acknowledged = 0
+        self._requested = -1
+        self._closed = threading.Event()
+        self._answers: dict[str, Any] = {}
 
     def wake(self) -> None:
-        """Have :meth:`messages` end, in the thread that waits in it."""
-        self._over = True
-        self._redis.rpush(self._ways.blocks, b"")
-        self._redis.expire(self._ways.blocks, _EXPIRY)
+        """End :meth:`messages` in the thread that waits in it."""
+        self._closed.set()
+        self._append(self._keys.blocks, b"")
 
     def messages(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield kind and payload of each message; it counts as taken when the next is asked for.
+        """Yield kind and payload of each message, which is taken when the next is asked for.
 
         Raises:
             TransferSilent: the sender has gone.
         """
-        while not self._over:
-            reply = self._redis.blpop([self._ways.blocks], timeout=_BEAT)
+        while not self._closed.is_set():
+            reply = self._redis.blpop([self._keys.blocks], timeout=_INTERVAL)
             if reply is None:
-                self._pulse.check()
-                self._tell(again=True)
+                self._heartbeat.check()
+                self._acknowledge(again=True)
                 continue
             message = reply[1]
             number = int.from_bytes(message[1:_HEAD], "big")
@@ -271,23 +275,26 @@ class Receiver:
             if number == self._next:
                 yield message[:1], message[_HEAD:]
                 self._next += 1
-                if self._next - self._told >= WINDOW // 4:
-                    self._tell()
-            elif number > self._next != self._asked:
-                self._asked = self._next
-                self._tell(again=True)
+                if self._next - self._acknowledged >= WINDOW // 4:
+                    self._acknowledge()
+            elif number > self._next != self._requested:
+                self._requested = self._next
+                self._acknowledge(again=True)
 
-    def answer(self, **told: Any) -> None:
-        """Tell the sender something, until it hears it."""
-        self._answer = {**self._answer, **told}
-        self._tell()
+    def answer(self, **answers: Any) -> None:
+        """Send answers by name to the sender."""
+        self._answers |= answers
+        self._acknowledge()
 
-    def _tell(self, *, again: bool = False) -> None:
-        self._told = self._next
-        told = {"next": self._next, "again": again, "answer": self._answer}
+    def _acknowledge(self, *, again: bool = False) -> None:
+        self._acknowledged = self._next
+        state = {"next": self._next, "again": again, "answer": self._answers}
+        self._append(self._keys.answers, json.dumps(state).encode())
+
+    def _append(self, key: str, entry: bytes) -> None:
         pipe = self._redis.pipeline(transaction=False)
-        pipe.rpush(self._ways.answers, json.dumps(told))
-        # All but the last of them say less; a sender that is away must not make them pile up.
-        pipe.ltrim(self._ways.answers, -_ANSWERS, -1)
-        pipe.expire(self._ways.answers, _EXPIRY)
+        pipe.rpush(key, entry)
+        # The last acknowledgement says all; for a sender that is away they must not pile up.
+        pipe.ltrim(key, -_ANSWERS, -1)
+        pipe.expire(key, _EXPIRY)
         pipe.execute()

@@ -1,4 +1,4 @@
-"""What the run directory of a resource holds."""
+"""Listings: the files of the run directory of a resource."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from ...errors import HostError
 
 LIMIT = 10_000
-"""Files that are listed at most, unless another limit is given."""
+"""Default for the most files that are listed."""
 
 _KINDS = {
     b"f": "file",
@@ -22,7 +22,7 @@ _KINDS = {
     b"b": "device",
 }
 _LINE = re.compile(rb"(.) (\d{1,18}) (-?\d{1,18})(\.\d*)? ([0-7]{1,5}) (.{1,4096})", re.DOTALL)
-_LONGEST = 4200  # bytes that one of them takes
+_LONGEST = 4200  # bytes of a line
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class RunFile:
     """A file of a run directory.
 
     Attributes:
-        name: its path, relative to the run directory. Bytes that are no UTF-8 are as
-            `os.fsdecode` has them.
+        name: its path, relative to the run directory. Bytes that are not UTF-8 are as
+            `os.fsdecode` returns them.
         kind: ``file``, ``directory``, ``link``, ``fifo``, ``socket`` or ``device``.
         size: its length in bytes.
         mtime: when it was last changed, in seconds since the epoch by the host's clock.
@@ -48,10 +48,10 @@ class RunFile:
 def parsed(
     blocks: Iterator[bytes], label: str, folder: str = "", limit: int = LIMIT
 ) -> tuple[list[RunFile], bool]:
-    """Read what a host says that a directory holds.
+    """Parse the list of a directory that a host sends.
 
     Args:
-        blocks: what it says, as :func:`.directories.gather` gives it.
+        blocks: the list, as :func:`.directories.gather` yields it.
         label: the resource, for errors.
         folder: the directory, relative to the run directory.
         limit: how many files at most.
@@ -60,15 +60,15 @@ def parsed(
         The files in the order of their names, and whether there are more.
 
     Raises:
-        HostError: it is not understood.
+        HostError: the host sent something else.
     """
-    found: list[RunFile] = []
+    files: list[RunFile] = []
     before = str(PurePosixPath(folder, "_"))[:-1]
     for line in _lines(blocks):
-        if len(found) == limit:
-            return sorted(found, key=_name), True
-        found.append(_parsed(line, before, label))
-    return sorted(found, key=_name), False
+        if len(files) == limit:
+            return sorted(files, key=_name), True
+        files.append(_parsed(line, before, label))
+    return sorted(files, key=_name), False
 
 
 def _name(file: RunFile) -> str:
@@ -95,7 +95,7 @@ def _parsed(line: bytes, before: str, label: str) -> RunFile:
         before + name.decode("utf-8", "surrogateescape"),
         _KINDS.get(kind, "file"),
         int(size),
-        # A broken clock is no reason to be refused: what calendars can hold.
+        # A host with a broken clock is served too: times within what calendars support.
         min(max(float(seconds + (rest or b"")[:10]), -1e10), 1e11),
         int(mode, 8),
     )

@@ -1,4 +1,4 @@
-"""What resources wrote: from the run's records where it is small, from the host where not."""
+"""Outputs of resources: small ones from the run's records, others from the host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ClassNotImportable, FileMissing, HostError, TraceNotFound, UnknownType
 from ...model import registry
 from ...model.traces import Trace, TraceAttr
-from . import client, directories, listing
+from . import attempts, client, directories, listing
 
 if TYPE_CHECKING:
     from .. import Run
@@ -33,7 +33,7 @@ class Outputs:
         self.run = run
 
     def names(self, record: ResourceRecord) -> list[str]:
-        """The files that a resource's type declares as traces, and what came with its exit."""
+        """Return the names of declared traces, and of outputs that came with the exit."""
         kept = {name for occ, name in self.run.store.outputs(record.guid) if occ == record.occ}
         return list(dict.fromkeys([*declared(record.rtype), *sorted(kept)]))
 
@@ -49,7 +49,7 @@ class Outputs:
             length: how many bytes; all that follow by default.
 
         Raises:
-            TraceNotFound: there is no such trace or file; lists what there is.
+            TraceNotFound: there is no such trace or file; the error lists those that exist.
         """
         kept = self.kept(record, name)
         if kept is not None:
@@ -66,7 +66,7 @@ class Outputs:
         length: int | None = None,
         **how: Any,
     ) -> Iterator[bytes]:
-        """The same from the host, whatever the records hold; ``how`` as for ``transfer.fetch``."""
+        """Yield the file of the host; ``how`` as for :func:`.client.fetch`."""
         path = self.path(record, name)
         try:
             yield from client.fetch(
@@ -76,30 +76,30 @@ class Outputs:
             raise self._gone(record, name) from error
 
     def gather(
-        self, record: ResourceRecord, name: str, told: Callable[[Gathered], None]
+        self, record: ResourceRecord, name: str, on_facts: Callable[[Gathered], None]
     ) -> Generator[bytes, None, None]:
         """Yield a directory of the run directory, or what matches a pattern, as an archive.
 
         Args:
             record: the resource.
             name: relative to the run directory; ``.`` for all of it.
-            told: as for :func:`gathering.gather`.
+            on_facts: as for :func:`.directories.gather`.
 
         Raises:
-            TraceNotFound: there is nothing of this name.
+            TraceNotFound: nothing has this name.
         """
         path = "." if name == "." and self.has_files(record) else self.path(record, name)
         try:
-            yield from directories.gather(self.run, record.guid, path, told=told)
+            yield from directories.gather(self.run, record.guid, path, on_facts=on_facts)
         except FileMissing as error:
             raise self._gone(record, name) from error
 
     def files(
         self, record: ResourceRecord, folder: str = "", limit: int = listing.LIMIT
     ) -> list[RunFile]:
-        """List what a run directory holds, with all below it, in the order of their names.
+        """List the files of a run directory and below it, in the order of their names.
 
-        What the supervisor keeps there is left out.
+        The files of the supervisor are left out.
 
         Args:
             record: the resource.
@@ -115,10 +115,10 @@ class Outputs:
             raise self.missing(record, folder)
         path = "." if folder == "." else self.path(record, folder)
         try:
-            found, more = self._listed(record, path, limit)
+            files, more = self._listed(record, path, limit)
         except FileMissing as error:
             if path == ".":
-                return []  # made by the first thing that is written to it
+                return []  # the first file that is written creates it
             raise self._gone(record, folder) from error
         if more:
             raise HostError(
@@ -126,7 +126,7 @@ class Outputs:
                 where=record.label,
                 hint="name a directory in it, or raise the limit",
             )
-        return found
+        return files
 
     def _listed(self, record: ResourceRecord, path: str, limit: int) -> tuple[list[RunFile], bool]:
         blocks = directories.gather(self.run, record.guid, path, listing=True)
@@ -134,7 +134,7 @@ class Outputs:
             return listing.parsed(blocks, record.label, path, limit)
 
     def size(self, record: ResourceRecord, name: str) -> int:
-        """Length of a trace in bytes."""
+        """Return the length of a trace in bytes."""
         kept = self.kept(record, name)
         if kept is not None:
             return len(kept)
@@ -144,7 +144,7 @@ class Outputs:
             raise self._gone(record, name) from error
 
     def kept(self, record: ResourceRecord, name: str) -> bytes | None:
-        """A small trace that came with the exit or shows an attribute; None if it is neither.
+        """Return a small trace that came with the exit or shows an attribute; None for others.
 
         Raises:
             TraceNotFound: the attribute has no value yet.
@@ -153,14 +153,14 @@ class Outputs:
         if shown is None:
             return self.run.output(record.guid, name, record.occ)
         value = record.attributes.get(shown)
-        if value is None or record.state == "STARTED":  # what is known is of an earlier start
+        if value is None or record.state == "STARTED":  # the value is of an earlier start
             raise self.missing(record, name)
         return f"{value}\n".encode()
 
     def place(self, record: ResourceRecord, name: str) -> str:
-        """Where a trace is on its host; ``~`` is the home of the user who logs in there."""
+        """Return the path of a trace on its host; ``~`` is the home of the login user."""
         path = self.path(record, name)
-        assert record.host is not None  # noqa: S101 - path() has looked
+        assert record.host is not None  # noqa: S101 - path() has checked it
         home = self.run.record(record.host).attributes.get("home") or "~"
         parts = (self.run.run_id, record.host, record.guid, record.occ, path)
         return str(PurePosixPath(home, ".nepiq", *map(str, parts)))
@@ -168,8 +168,8 @@ class Outputs:
     def trace(
         self, guid: int, name: str, attr: TraceAttr, *, block: int, offset: int, text: bool
     ) -> Any:
-        """One property of a trace, as :meth:`ExperimentController.trace` gives it."""
-        client.check_path(name)
+        """Return one property of a trace; see :meth:`ExperimentController.trace`."""
+        attempts.check_path(name)
         record = self.run.record(guid)
         if attr is TraceAttr.PATH:
             return self.place(record, name)
@@ -182,7 +182,7 @@ class Outputs:
         return data.decode("utf-8", "replace") if text else data
 
     def path(self, record: ResourceRecord, name: str) -> str:
-        """The file of a trace, relative to the run directory.
+        """Return the path of a trace relative to the run directory.
 
         Raises:
             TraceNotFound: there is none, or none yet.
@@ -196,26 +196,26 @@ class Outputs:
         return str(path)
 
     def has_files(self, record: ResourceRecord) -> bool:
-        """True if the resource can have a run directory."""
+        """Return True if the resource can have a run directory."""
         return record.host is not None and record.state != "NEW"
 
     def _gone(self, record: ResourceRecord, name: str) -> TraceNotFound:
-        """The error for what its host does not have; says what there is, on the host too."""
+        """Return the error for a missing file; it lists what exists, also on the host."""
         try:
-            found, _ = self._listed(record, ".", _NAMED)
+            files, _ = self._listed(record, ".", _NAMED)
         except HostError:
-            found = []
-        return self.missing(record, name, [printable(file.name) for file in found])
+            files = []
+        return self.missing(record, name, [printable(file.name) for file in files])
 
     def missing(
-        self, record: ResourceRecord, name: str, there: Sequence[str] = ()
+        self, record: ResourceRecord, name: str, existing: Sequence[str] = ()
     ) -> TraceNotFound:
-        """The error for a trace that is not there; says what there is.
+        """Return the error for a missing trace; it lists what exists.
 
         Args:
             record: the resource.
             name: the trace.
-            there: the files of the run directory, as far as they are known.
+            existing: the names of the files in the run directory, as far as they are known.
         """
         hint = ""
         known = [*self.names(record), *_showing(record.rtype)]
@@ -225,33 +225,32 @@ class Outputs:
             hint = f"it is no file, but told when it has ended; the resource is {record.state}"
         elif name in known and not has_started(record):
             hint = f"it is {record.state}: it has not written anything"
-        elif name in known and not there:
+        elif name in known and not existing:
             hint = "its run directory has been removed, or its host cannot be reached any more"
-        others = dict.fromkeys(one for one in (*known, *there) if one != name)
+        others = dict.fromkeys(one for one in (*known, *existing) if one != name)
         return TraceNotFound(name, others, where=record.label, hint=hint)
 
 
 def printable(name: str) -> str:
-    """The name of a file as text for a line: what cannot be printed is escaped."""
+    """Return the name of a file for a line of text, with escapes for control characters."""
     return name if name.isprintable() else ascii(name)
 
 
 def has_started(record: ResourceRecord) -> bool:
-    """True if the resource has been STARTED; a release alone counts as every milestone."""
+    """Return True if the resource was STARTED; a release counts as every milestone."""
     started = record.milestones.get("STARTED")
     released = record.milestones.get("RELEASED", math.inf)
     return started is not None and started < released
 
 
 def declared(rtype: str) -> dict[str, str]:
-    """The files of the traces that a type declares, by name; none if it is not known here."""
+    """Return the files of the traces that a type declares, by name; none of an unknown type."""
     return {name: trace.file for name, trace in _traces(rtype).items() if not trace.attribute}
 
 
 def _showing(rtype: str) -> dict[str, str]:
-    """The attributes that traces of a type show, by name of the trace."""
-    found = _traces(rtype).items()
-    return {name: trace.attribute for name, trace in found if trace.attribute}
+    """Return the attributes that traces of a type show, by name of the trace."""
+    return {name: trace.attribute for name, trace in _traces(rtype).items() if trace.attribute}
 
 
 def _traces(rtype: str) -> Mapping[str, Trace]:

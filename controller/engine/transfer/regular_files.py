@@ -1,4 +1,4 @@
-"""Regular files of this machine: opened without waiting for whoever is behind a FIFO or device."""
+"""Regular files of this machine, opened without waiting for the other end of a FIFO or device."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _KINDS = {
 
 
 def kind_of(mode: int) -> str:
-    """What a file is that is no regular file, in words."""
+    """Return the kind of a file that is not regular, in words."""
     return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def require_regular(path: Path, mode: int) -> None:
-    """Refuse what is no regular file.
+    """Refuse a file that is not regular.
 
     Raises:
-        InvalidValue: it is something else; says what.
+        InvalidValue: it is something else; the message names its kind.
     """
     if not stat.S_ISREG(mode):
         raise InvalidValue(
@@ -44,20 +44,20 @@ def open_to_read(path: Path, flags: int = 0) -> BinaryIO:
         flags: further flags of open(2).
 
     Raises:
-        InvalidValue: it is no regular file.
+        InvalidValue: it is not a regular file.
         OSError: it cannot be opened.
     """
-    # Opening a device may do something, so what it is is looked at before and after.
+    # Opening a device may have effects, so the kind is checked before and after.
     require_regular(path, path.lstat().st_mode if flags & os.O_NOFOLLOW else path.stat().st_mode)
     return _opened(path, os.O_RDONLY | flags, "rb")
 
 
 def open_to_write(path: Path, *, keep: bool = False) -> BinaryIO:
-    """Open a regular file to write it; it is made if it does not exist.
+    """Open a regular file to write it; create it if it does not exist.
 
     Args:
         path: the file.
-        keep: leave what it holds, to read that and to add to it.
+        keep: keep its content, to read it and to append to it.
 
     Raises:
         InvalidValue: something else has this name.
@@ -73,7 +73,7 @@ def open_to_write(path: Path, *, keep: bool = False) -> BinaryIO:
 
 
 def _opened(path: Path, flags: int, mode: str) -> BinaryIO:
-    """Open it without waiting, and see that it is a regular file."""
+    """Open a file without waiting, and check that it is regular."""
     number = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
     try:
         require_regular(path, os.fstat(number).st_mode)

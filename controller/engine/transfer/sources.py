@@ -1,7 +1,7 @@
-"""What an upload reads: a file of this machine, or several as one archive.
+"""Sources of uploads: a file of this machine, or several as one archive.
 
-An archive is never written to a disk. Its headers are made, and files read, as its bytes are
-asked for, always the same ones, so that any part of it can be had again.
+An archive is never written to a disk. Its headers are made and its files are read on request. Its
+bytes are always the same, so that any part of it can be read again.
 """
 # ruff: noqa: PTH115, PTH117, PTH208 - names and targets stay as they are, and lists are long
 
@@ -25,7 +25,7 @@ _BLOCK = 1 << 18
 
 
 class Opened(Protocol):
-    """Something to send that has been opened.
+    """An open source.
 
     Attributes:
         size: how many bytes it has.
@@ -36,10 +36,10 @@ class Opened(Protocol):
     mode: int | None
 
     def seek(self, place: int) -> None:
-        """Go on with this byte."""
+        """Continue with this byte."""
 
     def read(self, count: int) -> bytes:
-        """The next bytes; fewer at the end."""
+        """Return the next bytes; fewer at the end."""
 
     def check(self) -> None:
         """Raise if it has been changed since it was opened.
@@ -49,14 +49,14 @@ class Opened(Protocol):
         """
 
     def changed(self) -> NoReturn:
-        """Raise that it has been changed."""
+        """Raise the error that it has been changed."""
 
     def close(self) -> None:
         """Free it."""
 
 
 class Source(Protocol):
-    """Something to send, which each transfer opens for itself."""
+    """A file or archive to send, which each transfer opens for itself."""
 
     def open(self) -> Opened:
         """Open it.
@@ -120,7 +120,7 @@ class _Entry:
     target: str = ""  # of a link
 
     def header(self) -> bytes:
-        """What stands before its bytes in an archive (pax of POSIX.1-2001)."""
+        """Return its header in an archive (pax of POSIX.1-2001)."""
         info = tarfile.TarInfo(f"./{self.name}")
         info.mode, info.size = stat.S_IMODE(self.mode), self.size
         seconds, rest = divmod(self.mtime, 10**9)
@@ -139,8 +139,8 @@ class Tree:
     """Files, directories and links of this machine, as a source.
 
     Attributes:
-        folder: what their names are relative to.
-        skipped: what is left out, and why.
+        folder: the directory that their names are relative to.
+        skipped: the files that are left out, and why.
     """
 
     folder: Path
@@ -149,46 +149,46 @@ class Tree:
 
     @classmethod
     def of(cls, folder: Path, names: Sequence[str] = ("",)) -> Tree:
-        """Look at a directory, or at some names in it.
+        """Scan a directory, or some names in it.
 
         Links that lead out of it, FIFOs, sockets and devices are left out.
 
         Raises:
-            FileMissing: something cannot be read.
+            FileMissing: a file cannot be read.
         """
-        made = cls(folder)
-        # What is to come, the next at the end.
+        tree = cls(folder)
+        # The next one at the end.
         stack = sorted(names, reverse=True)
         try:
             while stack:
                 name = stack.pop()
-                if made._add(name):
+                if tree._add(name):
                     below = sorted(os.listdir(folder / name), reverse=True)
                     stack += [f"{name}/{one}" if name else one for one in below]
         except OSError as error:
             place = error.filename or folder
             raise FileMissing(f"cannot read {place} on this machine: {error.strerror}") from error
-        return made
+        return tree
 
     def _add(self, name: str) -> bool:
-        """Take one of them; True for a directory."""
+        """Add a file, directory or link; return True for a directory."""
         path = self.folder / name
-        found = path.lstat() if name else path.stat()
+        status = path.lstat() if name else path.stat()
         size, target = 0, ""
-        if stat.S_ISREG(found.st_mode):
-            size = found.st_size
+        if stat.S_ISREG(status.st_mode):
+            size = status.st_size
             if not os.access(path, os.R_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        elif stat.S_ISLNK(found.st_mode):
+        elif stat.S_ISLNK(status.st_mode):
             target = os.readlink(path)
             if os.path.isabs(target) or not _inside(path, self.folder):
                 self.skipped.append(f"{name}: a link that leads out")
                 return False
-        elif not stat.S_ISDIR(found.st_mode):
-            self.skipped.append(f"{name}: {kind_of(found.st_mode)}")
+        elif not stat.S_ISDIR(status.st_mode):
+            self.skipped.append(f"{name}: {kind_of(status.st_mode)}")
             return False
-        self._entries.append(_Entry(name, found.st_mode, size, found.st_mtime_ns, target))
-        return stat.S_ISDIR(found.st_mode)
+        self._entries.append(_Entry(name, status.st_mode, size, status.st_mtime_ns, target))
+        return stat.S_ISDIR(status.st_mode)
 
     def open(self) -> Opened:
         """Open it as an archive; see :meth:`Source.open`."""
@@ -202,27 +202,27 @@ def _inside(link: Path, folder: Path) -> bool:
 
 
 def matching(pattern: str) -> Tree:
-    """What a pattern names on this machine, relative to what stands before its first wildcard.
+    """Return the files of this machine that match a pattern, relative to its fixed first part.
 
     Raises:
-        FileMissing: nothing, or something that cannot be read.
+        FileMissing: nothing matches, or a file cannot be read.
     """
     fixed, rest = parted(pattern)
     folder = Path(fixed or ".")
-    found = glob.glob(rest, root_dir=folder)  # noqa: PTH207 - as a shell has it
-    names = [name.rstrip("/") for name in found]
+    matches = glob.glob(rest, root_dir=folder)  # noqa: PTH207 - as a shell has it
+    names = [name.rstrip("/") for name in matches]
     if not names:
         raise FileMissing(f"nothing on this machine matches {pattern}")
     return Tree.of(folder, names)
 
 
 def is_pattern(path: str) -> bool:
-    """True if a path has wildcards: ``*``, ``?`` or ``[``."""
+    """Return True if a path has wildcards: ``*``, ``?`` or ``[``."""
     return any(sign in path for sign in "*?[")
 
 
 def parted(pattern: str) -> tuple[str, str]:
-    """What stands before the first part of a path that has wildcards, and the rest."""
+    """Return a path before its first part with wildcards, and the rest."""
     parts = pattern.split("/")
     at = next((n for n, part in enumerate(parts) if is_pattern(part)), len(parts))
     fixed = "/".join(parts[:at])
@@ -254,12 +254,12 @@ class _Archive:
         while size < count and (piece := next(self._pieces, None)) is not None:
             parts.append(piece)
             size += len(piece)
-        found = b"".join(parts)
-        self._rest = found[count:]
-        return found[:count]
+        data = b"".join(parts)
+        self._rest = data[count:]
+        return data[:count]
 
     def check(self) -> None:
-        """Nothing: each file has been looked at when it was read."""
+        """Do nothing: each file is checked when it is read."""
 
     def changed(self) -> NoReturn:
         _refuse(self._folder)
@@ -276,7 +276,7 @@ class _Archive:
         yield bytes(self.size - max(place, self._end))
 
     def _content(self, entry: _Entry, skip: int) -> Iterator[bytes]:
-        """The bytes of a file, and zeros up to a whole block."""
+        """Yield the bytes of a file, and zeros up to a whole block."""
         whole = entry.size + -entry.size % tarfile.BLOCKSIZE
         if skip < entry.size:
             path = self._folder / entry.name

@@ -12,7 +12,7 @@ from tests.integration.transfer.conftest import Site
 from tests.stand import until
 
 from nepiq.controller.engine import Run
-from nepiq.controller.engine.transfer import client, flow_control
+from nepiq.controller.engine.transfer import attempts, flow_control
 from nepiq.controller.errors import (
     FileMissing,
     HostError,
@@ -189,6 +189,47 @@ def test_connections_to_redis_are_killed(
     assert killed > 0
 
 
+@pytest.mark.parametrize("upload", [True, False])
+def test_redis_is_killed_and_restarted(
+    site: Site, source: Path, tmp_path: Path, upload: bool
+) -> None:
+    if not upload:
+        site.ec.upload("n0", source, "it")
+
+    def restart() -> None:
+        site.stand.stop_redis(9)
+        site.stand.start_redis()
+
+    progress, counts = at(SIZE // 2, restart)
+    if upload:
+        files.upload(run_of(site), site.nodes, source, "it", progress)
+        assert (site.run_dir(site.nodes[1], 1) / "it").read_bytes() == source.read_bytes()
+    else:
+        files.download(run_of(site), site.nodes[0], "it", tmp_path / "it", progress)
+        assert (tmp_path / "it").read_bytes() == source.read_bytes()
+    assert len(counts) == SIZE // MIB, "it was not begun again"
+
+
+@pytest.mark.parametrize("upload", [True, False])
+def test_redis_loses_messages(site: Site, source: Path, tmp_path: Path, upload: bool) -> None:
+    redis = site.stand.stack().redis
+    if not upload:
+        site.ec.upload("n0", source, "it")
+
+    def lose() -> None:
+        for key in redis.keys("nepiq:*:blocks"):  # type: ignore[union-attr]
+            redis.delete(key)
+
+    progress, counts = at(SIZE // 2, lose)
+    if upload:
+        files.upload(run_of(site), site.nodes, source, "it", progress)
+        assert (site.run_dir(site.nodes[1], 1) / "it").read_bytes() == source.read_bytes()
+    else:
+        files.download(run_of(site), site.nodes[0], "it", tmp_path / "it", progress)
+        assert (tmp_path / "it").read_bytes() == source.read_bytes()
+    assert len(counts) * MIB <= SIZE + 2 * flow_control.WINDOW * MIB, "it was not resumed"
+
+
 def test_a_client_that_dies_is_noticed_and_its_part_goes(site: Site, source: Path) -> None:
     script = site.stand.script(
         "import os\n"
@@ -202,7 +243,7 @@ def test_a_client_that_dies_is_noticed_and_its_part_goes(site: Site, source: Pat
     said = script.communicate(timeout=60.0)
     assert script.returncode == -9, said
     worker = site.stand.workers[0]
-    until(lambda: "the client gave no sign of life" in worker.text(), 30.0, "nobody noticed")
+    until(lambda: "the client sent no heartbeat for" in worker.text(), 30.0, "nobody noticed")
     folder = site.run_dir(site.nodes[0])
     assert [path.suffix for path in folder.iterdir()] == [".part"]
     site.ec.upload("n0", source, "it")
@@ -259,10 +300,10 @@ def test_a_download_that_was_broken_off_is_gone_on_with(
 
 def test_nobody_serves_the_site(site: Site, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow_control, "PATIENCE", 1.0)
-    monkeypatch.setattr(client, "TRIES", 1)
+    monkeypatch.setattr(attempts, "TRIES", 1)
     site.stand.workers[0].signal(19)
     try:
-        with pytest.raises(TransferSilent, match=r"the worker did not take it up for 1 s .*nepiq"):
+        with pytest.raises(TransferSilent, match=r"did not start the transfer within 1 s .*nepiq"):
             site.ec.upload("n0", source, "it")
     finally:
         site.stand.workers[0].signal(18)

@@ -22,10 +22,10 @@ def test_get_and_set(d: Description) -> None:
     assert d.get(app, "startTimeout") == "1m"
     assert d.get(app, "stdin") == ""
     assert d.set(app, "stdin", "x") == "x"
-    assert d.spec(app)["attrs"] == {"command": "ls", "startTimeout": "1m", "stdin": "x"}
+    assert d.spec(app).attributes == {"command": "ls", "startTimeout": "1m", "stdin": "x"}
     d.set(app, "startTimeout", None)
     d.set(app, "stdin", "")
-    assert d.spec(app)["attrs"] == {"command": "ls"}
+    assert d.spec(app).attributes == {"command": "ls"}
     with pytest.raises(UnknownAttribute):
         d.get(app, "comand")
     with pytest.raises(InvalidValue):

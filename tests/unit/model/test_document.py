@@ -30,12 +30,10 @@ def read(text: str, form: str = "yaml", *, complete: bool = False) -> Descriptio
 def content(description: Description) -> dict[str, Any]:
     """Everything that a description holds; the order of conditions means nothing."""
     specs = [description.spec(guid) for guid in description]
-    for spec in specs:
-        spec["conds"].sort()
     return {
         "exp_id": description.exp_id,
         "globals": description.all_globals(),
-        "resources": specs,
+        "resources": [spec._replace(gates=sorted(spec.gates)) for spec in specs],
         "conditions": sorted(map(str, description.conditions())),
     }
 

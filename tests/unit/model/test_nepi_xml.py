@@ -28,7 +28,7 @@ def test_an_experiment_of_nepi() -> None:
     made, source = Description(), draft(SAVED.read_bytes())
     source.fill(made, complete=True)
     assert made.exp_id == "ping"
-    assert [(guid, made.label(guid), made.spec(guid)["rtype"]) for guid in made] == [
+    assert [(guid, made.label(guid), made.spec(guid).rtype) for guid in made] == [
         (1, "node-1", "linux::Node"),
         (2, "application-2", "linux::Application"),
         (7, "application-7", "linux::Application"),

@@ -1,4 +1,4 @@
-"""The window: what comes twice, what is lost, who has gone."""
+"""Flow control: commands that are repeated, messages that are lost, a side that goes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from nepiq.controller.engine.transfer.flow_control import (
     DATA,
     END,
     WINDOW,
-    Pulse,
+    Heartbeat,
     Receiver,
     Sender,
-    Ways,
+    TransferKeys,
 )
 from nepiq.controller.errors import TransferSilent
 
@@ -32,35 +32,34 @@ class Pair:
 
     def __init__(self, server: RedisServer) -> None:
         self.clients = [server.client() for _ in range(3)]
-        self.ways = Ways(RUN_ID, "t")
+        self.keys = TransferKeys(RUN_ID, "t")
         self.got: list[bytes] = []
-        self.error: Exception | None = None
         self.go_on = threading.Event()
         self.go_on.set()
-        self._thread = threading.Thread(target=self._receive)
+        self.thread = threading.Thread(target=self._receive)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Sender]:
-        """The sender; at the end everything has arrived."""
-        sending, receiving, _ = self.clients
-        with (
-            Pulse(sending, self.ways.client, self.ways.worker, name="the worker") as here,
-            Pulse(receiving, self.ways.worker, self.ways.client, name="the client") as there,
-        ):
-            self._receiver = Receiver(receiving, self.ways, there)
-            self._thread.start()
-            sender = Sender(sending, self.ways, here)
+    def open(self, *, complete: bool = True) -> Iterator[Sender]:
+        """The sender; at the end everything has arrived, unless it is not ``complete``."""
+        sending = self.clients[0]
+        with Heartbeat(sending, self.keys.client, self.keys.worker, name="the worker") as here:
+            self.thread.start()
+            sender = Sender(sending, self.keys, here)
             yield sender
-            assert sender.answer("count") == len(self.got)
-            self._thread.join()
+            if complete:
+                assert sender.answer("count") == len(self.got)
+            self.thread.join()
 
     def _receive(self) -> None:
-        for kind, payload in self._receiver.messages():
-            self.go_on.wait()
-            if kind == END:
-                self._receiver.answer(count=len(self.got))
-                return
-            self.got.append(payload)
+        keys, redis = self.keys, self.clients[1]
+        with Heartbeat(redis, keys.worker, keys.client, name="the client") as there:
+            self.receiver = Receiver(redis, keys, there)
+            for kind, payload in self.receiver.messages():
+                self.go_on.wait()
+                if kind == END:
+                    self.receiver.answer(count=len(self.got))
+                    return
+                self.got.append(payload)
 
     @property
     def other(self) -> Redis:
@@ -68,6 +67,7 @@ class Pair:
 
     def close(self) -> None:
         self.go_on.set()
+        self.thread.join()
         for client in self.clients:
             client.close()
 
@@ -88,8 +88,8 @@ def test_in_order_and_bounded(pair: Pair) -> None:
     with pair.open() as sender:
         for payload in expected():
             sender.send(DATA, payload)
-            longest = max(longest, pair.other.llen(pair.ways.blocks))  # type: ignore[type-var]
-        sender.tell(END, {})
+            longest = max(longest, pair.other.llen(pair.keys.blocks))  # type: ignore[type-var]
+        sender.send_json(END, {})
     assert pair.got == expected()
     assert longest <= WINDOW
 
@@ -98,9 +98,9 @@ def test_messages_that_come_twice(pair: Pair) -> None:
     with pair.open() as sender:
         for payload in expected():
             sender.send(DATA, payload)
-            for message in pair.other.lrange(pair.ways.blocks, 0, -1):  # type: ignore[union-attr]
-                pair.other.rpush(pair.ways.blocks, message)
-        sender.tell(END, {})
+            for message in pair.other.lrange(pair.keys.blocks, 0, -1):  # type: ignore[union-attr]
+                pair.other.rpush(pair.keys.blocks, message)
+        sender.send_json(END, {})
     assert pair.got == expected()
 
 
@@ -112,11 +112,11 @@ def test_messages_that_are_lost(pair: Pair) -> None:
         pair.go_on.clear()
         for payload in expected()[100:103]:
             sender.send(DATA, payload)
-        assert pair.other.rpop(pair.ways.blocks, 2) is not None
+        assert pair.other.rpop(pair.keys.blocks, 2) is not None
         pair.go_on.set()
         for payload in expected()[103:]:
             sender.send(DATA, payload)
-        sender.tell(END, {})
+        sender.send_json(END, {})
     assert pair.got == expected()
 
 
@@ -127,10 +127,18 @@ def test_the_last_message_is_lost(pair: Pair) -> None:
         until(lambda: pair.got, 10.0, "it did not arrive")
         pair.go_on.clear()
         sender.send(DATA, b"y")
-        sender.tell(END, {})
-        assert pair.other.rpop(pair.ways.blocks) is not None
+        sender.send_json(END, {})
+        assert pair.other.rpop(pair.keys.blocks) is not None
         pair.go_on.set()
     assert pair.got == [b"x", b"y"]
+
+
+def test_the_receiver_is_woken(pair: Pair) -> None:
+    with pair.open(complete=False) as sender:
+        sender.send(DATA, b"x")
+        until(lambda: pair.got, 10.0, "it did not arrive")
+        pair.receiver.wake()
+    assert pair.got == [b"x"]
 
 
 def test_connections_that_are_killed(pair: Pair) -> None:
@@ -139,7 +147,7 @@ def test_connections_that_are_killed(pair: Pair) -> None:
             sender.send(DATA, payload)
             if number % 40 == 0:
                 pair.other.client_kill_filter(_type="normal", skipme=True)
-        sender.tell(END, {})
+        sender.send_json(END, {})
     assert pair.got == expected()
 
 
@@ -150,12 +158,12 @@ def test_a_receiver_that_stops_reading_holds_the_sender_back(pair: Pair) -> None
         sending.start()
         end = time.monotonic() + 3.0
         while time.monotonic() < end:
-            assert pair.other.llen(pair.ways.blocks) <= WINDOW  # type: ignore[operator]
+            assert pair.other.llen(pair.keys.blocks) <= WINDOW  # type: ignore[operator]
         assert sending.is_alive()
         assert len(pair.got) <= 1
         pair.go_on.set()
         sending.join()
-        sender.tell(END, {})
+        sender.send_json(END, {})
     assert pair.got == expected()
 
 
@@ -165,33 +173,33 @@ def test_the_other_side_is_silent(
 ) -> None:
     monkeypatch.setattr(flow_control, "SILENCE", 1.5)
     monkeypatch.setattr(flow_control, "PATIENCE", 2.0)
-    ways = Ways(RUN_ID, "t")
+    keys = TransferKeys(RUN_ID, "t")
     if appears:
-        redis_client.set(ways.worker, "7")
-    with Pulse(redis_client, ways.client, ways.worker, name="the worker") as pulse:
-        sender = Sender(redis_client, ways, pulse)
-        told = "gave no sign of life for 1.5 s" if appears else "did not take it up for 2 s"
+        redis_client.set(keys.worker, "7")
+    with Heartbeat(redis_client, keys.client, keys.worker, name="the worker") as heartbeat:
+        sender = Sender(redis_client, keys, heartbeat)
+        told = "sent no heartbeat for 1.5 s" if appears else "did not start the transfer within 2 s"
         with pytest.raises(TransferSilent, match=f"the worker {told}"):
             sender.answer("never")
         with pytest.raises(TransferSilent):
-            list(Receiver(redis_client, ways, pulse).messages())
+            list(Receiver(redis_client, keys, heartbeat).messages())
 
 
 def test_the_other_side_breaks_off(redis_client: Redis) -> None:
-    ways = Ways(RUN_ID, "t")
+    keys = TransferKeys(RUN_ID, "t")
     called = threading.Event()
-    with Pulse(redis_client, ways.client, ways.worker, name="the worker") as pulse:
-        pulse.on_lost(called.set)
-        with Pulse(redis_client, ways.worker, ways.client, name="the client"):
+    with Heartbeat(redis_client, keys.client, keys.worker, name="the worker") as heartbeat:
+        heartbeat.on_lost(called.set)
+        with Heartbeat(redis_client, keys.worker, keys.client, name="the client"):
             pass
         with pytest.raises(TransferSilent, match="the worker has broken off"):
-            list(Receiver(redis_client, ways, pulse).messages())
+            list(Receiver(redis_client, keys, heartbeat).messages())
         assert called.is_set()
 
 
 def test_nothing_stays_in_redis(pair: Pair) -> None:
     with pair.open() as sender:
         sender.send(DATA, b"x")
-        sender.tell(END, {})
+        sender.send_json(END, {})
     left = pair.other.keys("nepiq:*:x:*")
     assert all(0 < pair.other.ttl(key) <= 60 for key in left)  # type: ignore[union-attr,operator]
