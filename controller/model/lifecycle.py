@@ -191,14 +191,3 @@ def implied(state: State, *, critical: bool = True) -> tuple[State, ...]:
     if state is State.FAILED and not critical:
         return (*_TO_END, State.FAILED)
     return IMPLIES[state]
-
-
-def opens(state: State, *, critical: bool = True) -> tuple[State, ...]:
-    """The milestones whose gates open when ``state`` is reached.
-
-    These are the implied ones; a gate on FAILED opens with RELEASED too, because a failure can
-    no longer come.
-    """
-    if state is State.RELEASED:
-        return (*IMPLIES[state], State.FAILED)
-    return implied(state, critical=critical)

@@ -112,18 +112,6 @@ def is_internal(rtype: str) -> bool:
     return rtype in _internal() or (rtype in _classes and _classes[rtype].internal)
 
 
-def locate(rtype: str) -> str:
-    """Where the class of a type is, as ``module:Class``; nothing is imported for it.
-
-    Raises:
-        UnknownType: nothing provides it.
-    """
-    where = _location_of(canonical(rtype))
-    if not where:
-        raise UnknownType(rtype, names())
-    return where
-
-
 def location(cls: type) -> str:
     """A class as ``module:Class``."""
     return f"{cls.__module__}:{cls.__qualname__}"
