@@ -204,7 +204,7 @@ class _Step:
             self.account.ended(self.grant, "lost")
             return None
         try:
-            rm = loading.granted(self.run, self.grant)
+            rm = loading.resource(self.run, self.grant)
             done = self._act(rm)
         except Exception as error:  # noqa: BLE001 - a class may raise anything outside of its hooks
             # FencedError: not ours any more, unless the run has ended on that host: then it is
