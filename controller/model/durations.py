@@ -1,4 +1,4 @@
-"""Durations in the form that users write, and deadlines on the monotonic clock."""
+"""Durations as users write them, deadlines on the monotonic clock, and pauses that grow."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 from ..errors import InvalidValue
 from ..errors.text import LONGEST_VALUE, quoted
@@ -67,6 +68,29 @@ def _finite(value: float, source: object) -> float:
             f"{quoted(source)} is not a duration: it must be finite and not negative"
         )
     return value
+
+
+class Backoff(NamedTuple):
+    """Pauses between attempts, each longer than the last by a factor, up to a limit.
+
+    Attributes:
+        first: seconds after the first failure.
+        longest: seconds that no pause exceeds.
+        factor: by which pauses grow.
+    """
+
+    first: float
+    longest: float = math.inf
+    factor: float = 2.0
+
+    def pause(self, failures: int) -> float:
+        """Return the seconds to wait after that many failures in a row; 0.0 after none."""
+        if failures < 1 or not self.first:
+            return 0.0
+        try:
+            return min(self.longest, self.first * self.factor ** (failures - 1))
+        except OverflowError:
+            return self.longest
 
 
 class Deadline:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..errors import InvalidValue
-from .durations import seconds
+from .durations import Backoff, seconds
 from .lifecycle import Action, State
 
 
@@ -58,7 +58,7 @@ class Retry:
         """Return the seconds before the next retry; None if no retry is left."""
         if failures > self.times:
             return None
-        return self.delay * float(self.backoff) ** (failures - 1)
+        return Backoff(self.delay, factor=float(self.backoff)).pause(failures)
 
 
 class Hook(NamedTuple):

@@ -191,14 +191,3 @@ def implied(state: State, *, critical: bool = True) -> tuple[State, ...]:
     if state is State.FAILED and not critical:
         return (*_TO_END, State.FAILED)
     return IMPLIES[state]
-
-
-def opens(state: State, *, critical: bool = True) -> tuple[State, ...]:
-    """Return the milestones whose gates open when ``state`` is reached.
-
-    These are the implied ones; RELEASED also opens a gate on FAILED, because a failure is no
-    longer possible.
-    """
-    if state is State.RELEASED:
-        return (*IMPLIES[state], State.FAILED)
-    return implied(state, critical=critical)

@@ -112,18 +112,6 @@ def is_internal(rtype: str) -> bool:
     return rtype in _internal() or (rtype in _classes and _classes[rtype].internal)
 
 
-def locate(rtype: str) -> str:
-    """Return the location of the class of a type, as ``module:Class``, without importing it.
-
-    Raises:
-        UnknownType: no class is registered for it.
-    """
-    source = _location_of(canonical(rtype))
-    if not source:
-        raise UnknownType(rtype, names())
-    return source
-
-
 def location(cls: type) -> str:
     """Return the location of a class as ``module:Class``."""
     return f"{cls.__module__}:{cls.__qualname__}"

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import EmbeddedError, InfrastructureError
+from ..model.durations import Backoff
 from . import servers
 from .embedded import Place, private, tail
 
 _QUICK_SECONDS = 60.0  # a worker that ends sooner did not really start
-_LONGEST_PAUSE = 5.0  # before a Redis that ended is started again
+_REDIS_PAUSES, _WORKER_PAUSES = Backoff(0.1, 5.0), Backoff(0.3)
 _QUICK_ENDS = 3  # so many in a row are a failure that clients must hear of
 _RETIRE_SECONDS = 10.0  # by then a worker that was asked to end takes no more steps
 _TELL_SECONDS = 10.0  # a failure to start is kept so long for the client that asked
@@ -309,7 +310,7 @@ class Keeper:
         quick = time.monotonic() - self._worker_began < _QUICK_SECONDS
         self._quick_ends = self._quick_ends + 1 if quick else 0
         if self._quick_ends < _QUICK_ENDS:
-            self._after("worker", 0.3 * 2**self._quick_ends, self._start_worker)
+            self._after("worker", _WORKER_PAUSES.pause(self._quick_ends + 1), self._start_worker)
             return
         said = tail(self.place.log("worker"))
         self._complain(
@@ -328,7 +329,7 @@ class Keeper:
             self.ready = False
             quick = time.monotonic() - self._redis_began < _QUICK_SECONDS
             self._redis_quick_ends = self._redis_quick_ends + 1 if quick else 0
-            pause = min(_LONGEST_PAUSE, 0.1 * 2**self._redis_quick_ends)
+            pause = _REDIS_PAUSES.pause(self._redis_quick_ends + 1)
             self._after("redis", pause, self._start_redis)
             return
         said = tail(self.place.log("redis"))

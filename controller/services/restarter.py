@@ -21,10 +21,12 @@ from collections.abc import Sequence
 from functools import partial
 from types import FrameType
 
+from ..model.durations import Backoff
+
 _PASSED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 _ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 _FINAL = {0, 2, 3}
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+_PAUSES = Backoff(0.5, 5.0)
 #: Seconds of life after which a death counts as the first again.
 _LONG = 60.0
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -49,18 +51,18 @@ class Guardian:
         """Keep it running until it ends for good; its exit code, 128 + n for signal n."""
         for number in _PASSED:
             signal.signal(number, self._pass_on)
-        pause = 0.0
+        deaths = 0
         while True:
             began = time.monotonic()
             code = self._once()
             if self._is_asked() or not self._served or code in _FINAL:
                 return code if code >= 0 else 128 - code
             if time.monotonic() - began > _LONG:
-                pause = 0.0
+                deaths = 0
             sys.stderr.write(f"nepiq: the worker ended ({_how(code)}); it is started again\n")
             sys.stderr.flush()
-            self._rest(pause)
-            pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, pause * 2))
+            self._rest(_PAUSES.pause(deaths))
+            deaths += 1
             if self._is_asked():
                 return 0
 

@@ -20,7 +20,7 @@ from ...controller import errors
 from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Due, Early, Grant, Outcome
 from ...controller.model import actions
-from ...controller.model.durations import Deadline
+from ...controller.model.durations import Backoff, Deadline
 from ...controller.model.host import NO_HOST, Context, Host, Launch
 from ...controller.model.lifecycle import Action, State
 from ...controller.model.resource import ResourceManager
@@ -37,8 +37,8 @@ log = logging.getLogger("nepiq.steps")
 WORTH_WAITING = 0.3
 """Seconds that a step may come early and still be waited for by the thread that holds it."""
 
-FIRST_RETRY, SLOWEST_RETRY = 0.25, 4.0
-"""Seconds until a step is tried again whose host does not answer, at first and in the end."""
+RETRIES = Backoff(0.25, 4.0)
+"""Seconds until a step whose host does not answer is tried again."""
 
 
 def carry_out(
@@ -204,7 +204,7 @@ class _Step:
             self.account.ended(self.grant, "lost")
             return None
         try:
-            rm = loading.granted(self.run, self.grant)
+            rm = loading.resource(self.run, self.grant)
             done = self._act(rm)
         except Exception as error:  # noqa: BLE001 - a class may raise anything outside of its hooks
             # FencedError: not ours any more, unless the run has ended on that host: then it is
@@ -314,7 +314,7 @@ class _Step:
         left = patience - max(0.0, self.runtime.now() - grant.began)
         if left <= 0 or self.lease.cancelled:
             return None
-        return min(SLOWEST_RETRY, FIRST_RETRY * 2.0 ** min(grant.tries - 1, 10), left)
+        return min(RETRIES.pause(grant.tries), left)
 
     def _found_out(self, error: errors.HostUnreachable) -> bool:
         """True if the host was tried since this step began: earlier failures say nothing of now."""

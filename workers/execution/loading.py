@@ -13,21 +13,8 @@ from ...controller.model.resource import ResourceManager
 Peers = Mapping[str, Callable[[], Sequence[ResourceManager]]]
 
 
-def granted(run: Run, grant: Grant) -> ResourceManager:
-    """The resource manager of a step that was just claimed; its peers are loaded when used."""
-    return registry.find_on_worker(grant.rtype).load(
-        guid=grant.guid,
-        label=grant.label,
-        run_id=run.run_id,
-        exp_id=run.exp_id,
-        occasion=grant.occ,
-        attributes=grant.attributes,
-        peers=_peers(run, grant.peers),
-    )
-
-
-def resource(run: Run, record: ResourceRecord) -> ResourceManager:
-    """The resource manager of a record."""
+def resource(run: Run, record: ResourceRecord | Grant) -> ResourceManager:
+    """Return the resource manager of a record or claimed step; its peers are loaded when used."""
     return registry.find_on_worker(record.rtype).load(
         guid=record.guid,
         label=record.label,

@@ -20,6 +20,7 @@ from ...controller.engine.store import keys
 from ...controller.engine.store.calls import WatchGrant
 from ...controller.engine.store.records import ResourceRecord
 from ...controller.errors import AnswerError, FencedError, HostError, NepiqError
+from ...controller.model.durations import Backoff
 from ...controller.model.host import Exit
 from ..execution import exits, loading
 from ..hosts import Beat, Ended, Entry, Follow, Journal, Lost, follow
@@ -31,6 +32,7 @@ from . import node_files
 log = logging.getLogger("nepiq.watcher")
 
 PERIOD = 1.0
+_RETRIES = Backoff(0.2, 5.0)
 MISUNDERSTOOD = 4
 """How often in a row a node may tell what is not understood."""
 HOME_FIRST = 4.0
@@ -185,7 +187,7 @@ class NodeWatch(threading.Thread):
         fault_injection.point("watching")
         heartbeat = threading.Thread(target=self._hold, name=self.name + "-lease", daemon=True)
         heartbeat.start()
-        delay = 0.2
+        failures = 0
         try:
             while not self._over.is_set():
                 began = running_time.now()
@@ -193,7 +195,7 @@ class NodeWatch(threading.Thread):
                     if self._behind.is_set():
                         self._begin_anew()
                     self._follow()
-                    delay = 0.2
+                    failures = 0
                 except (HostError, OSError) as error:
                     if self._run.record(self._node).state == "RELEASED":
                         return
@@ -202,8 +204,8 @@ class NodeWatch(threading.Thread):
                         return
                 except RedisError as error:
                     log.warning("watch of node %s: %s", self._node, error)
-                self._over.wait(delay)
-                delay = min(delay * 2, 5.0)
+                failures += 1
+                self._over.wait(_RETRIES.pause(failures))
         except Exception:
             log.exception("watch of node %s failed", self._node)
         finally:

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from ...controller.engine import redis_loss, redis_memory
 from ...controller.engine.store import keys
 from ...controller.errors import HostError
+from ...controller.model.durations import Backoff
 from ...controller.model.login import Login
 from ...controller.model.resource import Placement
 from ...controller.model.values import SecretReference
@@ -38,8 +39,8 @@ GRACE = 10.0
 its data, when somebody restores its file."""
 HOME_FIRST = 5.0
 """Seconds that a host is left to the worker that is its home."""
-FIRST_RETRY, SLOWEST_RETRY = 1.0, 60.0
-"""Seconds until a host is tried again that could not be cleaned, at first and in the end."""
+RETRIES = Backoff(1.0, 60.0)
+"""Seconds until a host that could not be cleaned is tried again."""
 _LOCK_SECONDS = 300
 _OVER = {"RELEASED", "EXPIRED"}
 
@@ -221,7 +222,7 @@ class Remnants:
         home = self._runtime.stack.homes.worker(known.way)
         if home not in ("", self._runtime.name):
             self._over.wait(HOME_FIRST)
-        pause = FIRST_RETRY
+        failures = 0
         while not self._over.is_set():
             try:
                 if self._try(known, runs):
@@ -232,8 +233,8 @@ class Remnants:
             except Exception:
                 log.exception("unexpected error in cleaning %s", known.name)
                 return
-            self._over.wait(pause)
-            pause = min(pause * 2, SLOWEST_RETRY)
+            failures += 1
+            self._over.wait(RETRIES.pause(failures))
 
     def _try(self, known: Known, runs: Mapping[str, list[int]]) -> bool:
         """Clean a host unless another worker does; True if nothing is left."""

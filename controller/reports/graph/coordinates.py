@@ -13,6 +13,9 @@ MARGIN = 16.0
 HEAD = 30.0
 """Height of the head of a host's box."""
 
+PILE = 6.0
+"""Distance by which the cards of several resources lie beside each other."""
+
 _PAD = 14.0
 _ROW_GAP = 16.0
 _PORT = 19.0
@@ -234,7 +237,8 @@ class _Layouter:
             net = route.net
             source, end = self.made.boxes[route.source], self.made.boxes[net.guid]
             out, into, between = self._out(route.source), self._in(net), self._between(route)
-            port = end.x + end.width if net.right else end.x
+            pile = PILE if end.vertex is not None and end.vertex.count > 1 else 0.0
+            port = end.x + end.width + pile if net.right else end.x
             first = self._track(route.first, net)
             points = [(source.x + source.width, out), (first, out)]
             if between is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 from .model import Graph, Vertex
 
@@ -109,24 +110,14 @@ def _columns(graph: Graph, wanted: dict[int, Vertex]) -> dict[int, int]:
 
 
 def _in_order(nodes: list[int], after: dict[int, list[int]]) -> list[int]:
-    """Each before those that come after it; in a circle the edge that closes it is taken out."""
-    done: list[int] = []
-    state: dict[int, int] = {}
-    for root in nodes:
-        if root in state:
-            continue
-        state[root] = 1
-        trail = [(root, iter(list(after[root])))]
-        while trail:
-            node, rest = trail[-1]
-            other = next(rest, None)
-            if other is None:
-                trail.pop()
-                state[node] = 2
-                done.append(node)
-            elif other not in state:
-                state[other] = 1
-                trail.append((other, iter(list(after[other]))))
-            elif state[other] == 1:
-                after[node].remove(other)
-    return done[::-1]
+    """Return each before those that come after it; remove one edge of each circle."""
+    while True:
+        sorter: TopologicalSorter[int] = TopologicalSorter(dict.fromkeys(nodes, ()))
+        for node in nodes:
+            for other in after[node]:
+                sorter.add(other, node)
+        try:
+            return list(sorter.static_order())
+        except CycleError as error:
+            *_, node, other = error.args[1]
+            after[node].remove(other)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from enum import Enum
 from pathlib import Path
 
@@ -46,6 +48,8 @@ class PFormats(str, Enum):
 
 
 _SCALE = 2.0
+_MOST_PIXELS = 32e6
+"""Pixels of a PNG, at 4 bytes in memory each: a larger picture is drawn smaller."""
 
 
 def save(
@@ -100,4 +104,6 @@ def _png(text: str) -> bytes:
             "PNG pictures need the package resvg-py",
             hint="pip install 'nepiq[plot]', or take SVG, which needs nothing",
         ) from None
-    return bytes(resvg_py.svg_to_bytes(svg_string=text, zoom=_SCALE, font_family="DejaVu Sans"))
+    width, height = map(int, re.findall(r'(?:width|height)="(\d+)"', text)[:2])
+    scale = min(_SCALE, math.sqrt(_MOST_PIXELS / (width * height)))
+    return bytes(resvg_py.svg_to_bytes(svg_string=text, zoom=scale, font_family="DejaVu Sans"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from html import escape as _escape
 
 from ...errors.text import harmless
-from .coordinates import HEAD, MARGIN, Box, Layout, Line, layout, second_line, shortened
+from .coordinates import HEAD, MARGIN, PILE, Box, Layout, Line, layout, second_line, shortened
 from .model import Graph, Vertex
 from .style import ACTIONS, GROUND, STATES, Colour, fill_number, fills
 
@@ -127,7 +127,7 @@ def _boxes(made: Layout) -> Iterator[str]:
         kind = f"box f{fill_number(vertex.rtype)} {_border(vertex)}"
         yield "<g>" + _tip(vertex)
         # A pile of cards stands for many.
-        for step in (6, 3) if vertex.count > 1 else ():
+        for step in (PILE, PILE / 2) if vertex.count > 1 else ():
             card = Box(vertex, box.x + step, box.y + step, box.width, box.height)
             yield _rect(card, kind, 7)
         yield _rect(box, kind, 7)

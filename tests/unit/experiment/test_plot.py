@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController, InvalidValue, PFormats, errors
+from nepiq.controller.reports.graph import picture
 from nepiq.controller.reports.graph.coordinates import Box, layout
 from nepiq.controller.reports.graph.dot import dot
 from nepiq.controller.reports.graph.grouping import FEW, grouped
@@ -240,3 +241,26 @@ def test_png_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_no_id_is_used_twice() -> None:
     ids = re.findall(r' id="([^"]+)"', svg(experiment().graph()))
     assert len(ids) == len(set(ids))
+
+
+def test_a_picture_of_very_much_is_drawn_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ec = experiment()
+    whole = png_size(Path(ec.plot(tmp_path / "a.png")))
+    monkeypatch.setattr(picture, "_MOST_PIXELS", whole[0] * whole[1] / 4)
+    small = png_size(Path(ec.plot(tmp_path / "b.png")))
+    assert all(abs(2 * half - full) <= 2 for half, full in zip(small, whole, strict=True))
+
+
+def png_size(file: Path) -> tuple[int, int]:
+    data = file.read_bytes()
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def test_circles_are_drawn_too() -> None:
+    graph = Graph("circles", {g: Vertex(g, f"r{g}", APP) for g in range(1, 7)})
+    graph.arrows = [
+        Arrow(g + a, "START", g + b, "STARTED") for g in (1, 3, 5) for a, b in ((0, 1), (1, 0))
+    ]
+    assert len(layout(graph).lines) == 6

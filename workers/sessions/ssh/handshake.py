@@ -17,7 +17,7 @@ from typing import Any
 import paramiko
 
 from ....controller.errors import Cancelled, DeadlineError, HostError, HostUnreachable, LoginRefused
-from ....controller.model.durations import Deadline
+from ....controller.model.durations import Backoff, Deadline
 from ..session import TICK
 from .known_hosts import KnownKeys
 from .proxy_command import ProxySocket
@@ -37,7 +37,7 @@ _LIVENESS = {
 _MOST_KEYS = 5
 
 # A server that is asked by many at once turns some away at random (MaxStartups).
-_TURNED_AWAY_PAUSE = 0.1
+_TURNED_AWAY = Backoff(0.1)
 # Not the module's own state, which a script may have seeded for its experiment.
 _SPREAD = random.SystemRandom()
 
@@ -133,15 +133,16 @@ def dial(attempt: Attempt, tunnel: Tunnel) -> Wire:
         DeadlineError, Cancelled: the attempt's deadline or its cancel came first.
     """
     keys = KnownKeys(attempt.target, attempt.machine)
-    pause = _TURNED_AWAY_PAUSE
+    failures = 0
     while True:
         try:
             return _connected(attempt, tunnel, keys)
         except _TurnedAway as error:
+            failures += 1
+            pause = _TURNED_AWAY.pause(failures)
             if attempt.limit.remaining < pause:
                 raise _turned_away(attempt, error) from error
         _sleep(attempt, pause * _SPREAD.uniform(0.5, 1.5))
-        pause *= 2
 
 
 def _turned_away(attempt: Attempt, error: _TurnedAway) -> HostError:
