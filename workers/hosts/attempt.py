@@ -6,7 +6,6 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
 from shlex import quote
 
 from ...controller.errors import FencedError, FileMissing, HostError, InvalidValue, NepiqError
@@ -15,10 +14,9 @@ from ...controller.model.durations import Deadline
 from ...controller.model.values import SecretReference
 from ..sessions.answers import ANSWER, OUTPUT, SAID, misunderstood
 from ..sessions.session import Completed, Session
+from . import supervisor
 from .paths import Layout
 from .sudo import Secret
-
-SUPERVISOR = Path(__file__).with_name("supervisor.sh")
 
 #: Exit code of a look at a file that is not there (EX_NOINPUT of sysexits.h).
 MISSING = 66
@@ -178,7 +176,7 @@ class Asking:
 
     def _brought(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> Completed:
         """The same, whatever it answers."""
-        script = SUPERVISOR.read_bytes().rstrip(b"\n")
+        script = supervisor.script()
         words = _quoted((self.run_id, self.node, *arguments))
         secret = self._secret.line()
         # The password comes before the script, which a shell is too slow to read itself.
