@@ -89,10 +89,12 @@ class Readiness:
     Attributes:
         kind: ``none``, ``port``, ``output`` or ``file``.
         sign: the port as /proc/net/tcp writes it, the regular expression, or the path.
+        text: as it was written.
     """
 
     kind: str
     sign: str
+    text: str
 
     @classmethod
     def parse(cls, text: str) -> Readiness:
@@ -102,12 +104,12 @@ class Readiness:
             InvalidValue: it is none of these.
         """
         if not text:
-            return cls("none", "-")
+            return cls("none", "-", text)
         kind, _, sign = text.partition(":")
         if kind == "port" and sign.isdecimal() and 0 < int(sign) < 65536:
-            return cls(kind, f"{int(sign):04X}")
+            return cls(kind, f"{int(sign):04X}", text)
         if kind in {"output", "file"} and sign and "\n" not in checked(sign):
-            return cls(kind, sign)
+            return cls(kind, sign, text)
         raise InvalidValue(
             f"startedWhen {quoted(text)}", hint="write port:N, output:REGEX or file:PATH"
         )
