@@ -15,8 +15,9 @@ from ..channel import Patience
 from ..session import PAUSE, TICK
 from .channel import SshChannel
 from .handshake import Attempt, Closing, dial
+from .openings import ChannelRefused
 from .target import resolve
-from .transport import ChannelRefused, Wire, WireLost
+from .transport import Wire, WireLost
 
 #: Sessions in one SSH connection, one below OpenSSH's default (sshd_config(5), MaxSessions).
 MOST_CHANNELS = 9

@@ -7,9 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import paramiko
@@ -24,9 +22,8 @@ from paramiko.common import (
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
-from .. import running_time
-from ..answers import SAID
 from ..channel import Patience
+from .openings import OPENING, ChannelRefused, Opening, Openings
 
 # What goes wrong is raised, and told with its place; Paramiko's own tracebacks help nobody.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -35,8 +32,6 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 WINDOW = 4 << 20
 #: Seconds without traffic after which the host is asked for a sign of life.
 KEEPALIVE = 15.0
-#: Seconds that a host may take to open a channel, before the connection counts as lost.
-OPENING = 20.0
 
 # Questions that may stay without answer (ssh_config(5), ServerAliveCountMax). TCP notices a lost
 # host sooner; not so where a gateway is between.
@@ -60,18 +55,6 @@ _LONGEST_GREETING = 64 << 10
 
 class WireLost(Exception):
     """The connection has ended, or does not answer."""
-
-
-class ChannelRefused(Exception):
-    """The other side opens no channel.
-
-    Attributes:
-        code: why, by RFC 4254, section 5.1.
-    """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason[:SAID])
-        self.code = code
 
 
 class ChannelMessage(Message):
@@ -100,18 +83,6 @@ class _Packets(Packetizer):
         return found
 
 
-@dataclass
-class _Opening:
-    """A channel that the other side was asked to open, and has not opened yet."""
-
-    channel: paramiko.Channel
-    leave: Callable[[], None]
-    answered: threading.Event = field(default_factory=threading.Event)
-    since: float = field(default_factory=running_time.now)
-    refusal: ChannelRefused | None = None
-    abandoned: bool = False
-
-
 class Wire(paramiko.Transport):
     """One SSH connection.
 
@@ -124,10 +95,7 @@ class Wire(paramiko.Transport):
         super().__init__(sock, default_window_size=WINDOW, packetizer_class=_Packets)
         self._raw = sock
         self._aborted = False
-        self._open_lock = threading.Lock()
-        self._openings: dict[int, _Opening] = {}
-        # With the channel: Paramiko forgets one that nobody refers to, and its CLOSE with it.
-        self._open: dict[int, tuple[paramiko.Channel, Callable[[], None]]] = {}
+        self._openings = Openings()
         self._unanswered = 0
         packetizer: Any = self.packetizer
         packetizer.REKEY_BYTES = packetizer.REKEY_PACKETS = _NEVER
@@ -222,7 +190,7 @@ class Wire(paramiko.Transport):
                     self.abort()
                     raise WireLost(f"no channel was opened within {OPENING:g} s")
         except BaseException:
-            self._abandon(opening)
+            self._openings.abandon(opening)
             raise
         if opening.refusal is not None:
             raise opening.refusal
@@ -233,27 +201,24 @@ class Wire(paramiko.Transport):
     @property
     def overdue(self) -> bool:
         """Whether a channel should have been opened long ago."""
-        with self._open_lock:
-            oldest = min((item.since for item in self._openings.values()), default=None)
-        return oldest is not None and running_time.now() > oldest + OPENING
+        return self._openings.overdue
 
     def _ask_to_open(
         self, kind: str, parts: tuple[int | str, ...], leave: Callable[[], None]
-    ) -> _Opening:
+    ) -> Opening:
         own: Any = self
         with own.lock:
             if not self.is_active():
                 raise self.lost()
             number = own._next_channel()
             channel: Any = paramiko.Channel(number)
-            opening = _Opening(channel, leave)
+            opening = Opening(channel, leave)
             own._channels.put(number, channel)
             own.channel_events[number] = opening.answered  # set by Paramiko, also at the end
             own.channels_seen[number] = True
             channel._set_transport(self)
             channel._set_window(WINDOW, own.default_max_packet_size)
-            with self._open_lock:
-                self._openings[number] = opening
+            self._openings.ask(number, opening)
         message = Message()
         message.add_byte(cMSG_CHANNEL_OPEN)
         message.add_string(kind)
@@ -267,47 +232,27 @@ class Wire(paramiko.Transport):
             raise self.lost()
         return opening
 
-    def _abandon(self, opening: _Opening) -> None:
-        """Have a channel closed as soon as it is open."""
-        with self._open_lock:
-            opening.abandoned = True
-            late = opening.channel.chanid in self._open
-        if late:
-            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # it is lost
-                opening.channel.close()
-
     def _parse_channel_open_success(self, message: Message) -> None:
         number = message.get_int()
         message.rewind()
         super()._parse_channel_open_success(message)  # type: ignore[misc]
-        with self._open_lock:
-            opening = self._openings.pop(number, None)
-            if opening is not None:
-                self._open[number] = (opening.channel, opening.leave)
-        if opening is not None and opening.abandoned:
-            opening.channel.close()
+        self._openings.opened(number)
 
     def _parse_channel_open_failure(self, message: Message) -> None:
         number, code, reason = message.get_int(), message.get_int(), message.get_text()
-        with self._open_lock:
-            opening = self._openings.pop(number, None)
-        if opening is not None:
-            opening.refusal = ChannelRefused(code, reason)
-            opening.leave()
+        self._openings.refused(number, ChannelRefused(code, reason))
         message.rewind()
         super()._parse_channel_open_failure(message)  # type: ignore[misc]
         self.get_exception()  # whom it concerns has it; others must not find it
 
     def parted(self, channel: paramiko.Channel) -> bool:
         """Whether the other side has closed a channel, rather than been lost."""
-        with self._open_lock:
-            return channel.chanid not in self._open
+        return not self._openings.holds(channel.chanid)
 
     @staticmethod
     def _take_leave(channel: Any, message: Message) -> None:
         wire: Wire = channel.transport
-        with wire._open_lock:
-            _, leave = wire._open.pop(channel.chanid, (None, None))
+        leave = wire._openings.closed(channel.chanid)
         channel._handle_close(message)
         if leave is not None:
             leave()
