@@ -1,6 +1,6 @@
-"""What ssh_config(5) of the worker machine adds to a login.
+"""The target of a login: what it says itself, and what ssh_config(5) of the worker machine adds.
 
-The files are read by :mod:`.options`; here is what the values mean for us.
+The files are read by :mod:`.ssh_config`; the meaning of their values is decided here.
 """
 
 from __future__ import annotations
