@@ -1,4 +1,4 @@
-"""One attempt of a step: the commands that it sends to a host, and the meaning of the answers."""
+"""An attempt of a step: its commands to a host, and the meaning of the answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISSING = 66
 #: That of a look at a file that is a directory (EISDIR of errno(3)).
 DIRECTORY = 21
 
-# What a shell says that cannot make a directory there.
+# Errors of a shell that cannot make a directory in the home.
 _NO_HOME = ("Read-only", "Permission denied", "cannot create directory")
 
 _GONE = "the directory of the run is gone"
@@ -37,7 +37,7 @@ _PASSWORD = "77"  # noqa: S105 - a code
 
 @dataclass(eq=False)
 class Attempt:
-    """One attempt of a step that sends commands to a host, and gets errors where it refuses.
+    """An attempt of a step, which sends commands to a host.
 
     Attributes:
         session: a session with the host.
@@ -94,12 +94,12 @@ class Attempt:
         return quote(path) if path.startswith("/") else f"{self.directory}/{quote(path)}"
 
     def error(self, message: str, *, hint: str = "") -> HostError:
-        """A HostError that says where."""
+        """Return a HostError with the place of this attempt."""
         return HostError(message, where=self.where, hint=hint)
 
     @contextlib.contextmanager
     def placed(self) -> Iterator[None]:
-        """Have errors of the session say where."""
+        """Add the place of this attempt to errors of the session."""
         try:
             yield
         except NepiqError as error:
@@ -114,7 +114,7 @@ class Attempt:
         timeout: float | None = None,
         most: int = OUTPUT,
     ) -> Completed:
-        """Run a command by the step's deadline, or ``timeout`` seconds if that is sooner.
+        """Run a command until the step's deadline, or ``timeout`` seconds if that is sooner.
 
         Raises:
             AnswerError: it wrote more than ``most`` bytes.
@@ -129,7 +129,7 @@ class Attempt:
             )
 
     def look(self, body: str, what: str) -> bytes:
-        """Output of a command that changes nothing.
+        """Return the output of a command that changes nothing.
 
         Raises:
             FileMissing: it ended with :data:`MISSING`.
@@ -145,7 +145,7 @@ class Attempt:
     def command(
         self, verb: str, *arguments: object, bearing: bool = True, secret: bytes = b""
     ) -> str:
-        """A command for the supervisor of this node.
+        """Return a command for the supervisor of this node.
 
         Args:
             verb: what to do.
@@ -162,7 +162,7 @@ class Attempt:
         )
 
     def change(self, verb: str, *arguments: object, stdin: bytes) -> None:
-        """Have the supervisor change something.
+        """Run a verb of the supervisor that answers "ok".
 
         Raises:
             FencedError: a newer attempt has acted, or the run has ended on this host.
@@ -171,7 +171,7 @@ class Attempt:
         self.agreed(self.execute(self.command(verb, *arguments), stdin, most=ANSWER))
 
     def finish(self, verb: str, *arguments: object) -> None:
-        """Have the supervisor end processes, of which some may be root's."""
+        """Run a verb that ends processes, of which some may be root's."""
         secret = self.secret.line()
         asked = self.command(verb, *arguments, bearing=False, secret=secret)
         self.agreed(self.execute(asked, secret, most=ANSWER))
@@ -201,12 +201,12 @@ class Attempt:
         secret = self.secret.line()
         # The password comes before the script, which a shell is too slow to read itself.
         taken = "unset secret; IFS= read -r secret && " if secret else ""
-        given = """printf '%s\\n' "$secret" | """ if secret else ""
+        piped = """printf '%s\\n' "$secret" | """ if secret else ""
         done = self.execute(
             f"{taken}NEPIQ_SCRIPT=$(cat) && "
             # One that did not arrive whole does nothing.
             f'[ "${{#NEPIQ_SCRIPT}}" -eq {len(script)} ] && export NEPIQ_SCRIPT && '
-            f"{{ {self._mark(bearing)}{_announced(secret)}{given}"
+            f"{{ {self._mark(bearing)}{_announced(secret)}{piped}"
             f"""sh -c 'eval "$NEPIQ_SCRIPT"' {self.layout.base} {verb} {words}; }} || exit; """
             f"unset NEPIQ_SCRIPT; {then}",
             secret + script,
@@ -220,19 +220,19 @@ class Attempt:
         return done
 
     def agreed(self, done: Completed) -> bytes:
-        """What follows the word "ok" on standard output.
+        """Return the output after the answer "ok".
 
         Raises:
             AnswerError: the supervisor answers something else.
             HostError: as for :meth:`answer`.
         """
-        said, rest = self.answer(done)
-        if said != "ok":
-            raise misunderstood(said, self.where)
+        answer, rest = self.answer(done)
+        if answer != "ok":
+            raise misunderstood(answer, self.where)
         return rest
 
     def answer(self, done: Completed) -> tuple[str, bytes]:
-        """What the supervisor answered, and what else was written to standard output.
+        """Return the supervisor's answer, and the output after it.
 
         Raises:
             FencedError: it refused.
@@ -243,14 +243,14 @@ class Attempt:
         return self.judge(line, complaint=_said(done.stderr)), rest
 
     def judge(self, line: bytes, *, complaint: str = "") -> str:
-        """The first line that the supervisor wrote, unless it says no; see :meth:`answer`."""
-        said = line[:ANSWER].decode("utf-8", "replace")
-        if not said:
+        """Return a line of the supervisor, or raise the error that it stands for."""
+        answer = line[:ANSWER].decode("utf-8", "replace")
+        if not answer:
             what = complaint or "the host broke off without an answer"
             raise self.error(what, hint=_advice(complaint))
-        if not said.startswith("no "):
-            return said
-        _, code, reason = (*said[:SAID].split(" ", 2), "")[:3]
+        if not answer.startswith("no "):
+            return answer
+        _, code, reason = (*answer[:SAID].split(" ", 2), "")[:3]
         if not code.isdecimal() or not reason:
             raise misunderstood(line, self.where)
         if code == _REFUSED:
@@ -275,7 +275,7 @@ def _quoted(words: tuple[object, ...]) -> str:
 
 
 def _advice(complaint: str) -> str:
-    """What to do about a home that nothing can be written to."""
+    """Return a hint about a home that cannot be written to."""
     if "No space left" in complaint or "quota exceeded" in complaint:
         return "make room on that host, or give the node a home= on another file system there"
     if "Read-only file system" in complaint or "Permission denied" in complaint:

@@ -60,8 +60,8 @@ class Tree(Stream):
         where = self._talk.where
         if self._talk.channel.code() == MISSING:
             raise FileMissing(f"cannot read {self._path}: there is no such directory", where=where)
-        said = self._talk.channel.complaint
-        raise HostError(f"cannot read {self._path}: {said or 'tar broke off'}", where=where)
+        complaint = self._talk.channel.complaint
+        raise HostError(f"cannot read {self._path}: {complaint or 'tar broke off'}", where=where)
 
     def __enter__(self) -> Tree:
         return self

@@ -26,7 +26,7 @@ from .processes import Processes
 
 #: Bytes that a file of the worker machine is read in at a time.
 BLOCK = 1 << 20
-#: Seconds without a word from the host after which a stream of bytes counts as lost.
+#: Seconds without data from the host after which a stream of bytes counts as lost.
 SILENCE = 60.0
 #: Seconds between TERM and KILL where a resource manager is released.
 GRACE = 5.0
@@ -60,19 +60,19 @@ class ShellHost:
 
     @property
     def facts(self) -> Facts:
-        """What the host said of itself when a node was last deployed there over this session."""
+        """The facts of the host, as of the last deployment of a node over this session."""
         with _facts_lock:
-            known = _facts.get(self.attempt.session)
-        return known or self._learn(self.attempt.look(FACTS, "ask the host what it is"))
+            facts = _facts.get(self.attempt.session)
+        return facts or self._learn(self.attempt.look(FACTS, "ask the host what it is"))
 
-    def _learn(self, said: bytes) -> Facts:
+    def _learn(self, output: bytes) -> Facts:
         try:
-            known = parse_facts(said.decode("utf-8", "replace"), self.attempt.session.host_key)
+            facts = parse_facts(output.decode("utf-8", "replace"), self.attempt.session.host_key)
         except ValueError as error:
-            raise misunderstood(said, self.attempt.where) from error
+            raise misunderstood(output, self.attempt.where) from error
         with _facts_lock:
-            _facts[self.attempt.session] = known
-        return known
+            _facts[self.attempt.session] = facts
+        return facts
 
     def run(
         self,
@@ -108,8 +108,8 @@ class ShellHost:
         done = self.attempt.execute(asked, data, timeout=timeout)
         stdout = self.attempt.agreed(done) if mutates or sudo else done.stdout
         if check and done.code:
-            said = done.stderr.decode("utf-8", "replace")
-            raise CommandError(command, done.code, said, where=self.attempt.where)
+            complaint = done.stderr.decode("utf-8", "replace")
+            raise CommandError(command, done.code, complaint, where=self.attempt.where)
         return Result(done.code, stdout, done.stderr)
 
     def supervise(
@@ -284,8 +284,8 @@ class ShellHost:
             f"cd {self.attempt.file(path)} 2>/dev/null || exit {MISSING}; for name in .* *; do "
             '[ ! -e "$name" ] && [ ! -L "$name" ] || printf "%s\\0" "$name"; done'
         )
-        found = self.attempt.look(body, f"list {path}").decode("utf-8", "surrogateescape")
-        names = set(found.split("\0")) - {"", ".", ".."}
+        output = self.attempt.look(body, f"list {path}").decode("utf-8", "surrogateescape")
+        names = set(output.split("\0")) - {"", ".", ".."}
         return sorted(name for name in names if not is_own(name))
 
     def open(self, command: str) -> LineChannel:
@@ -296,11 +296,11 @@ class ShellHost:
                 asked, deadline=self.attempt.deadline, cancel=self.attempt.cancel
             )
             try:
-                said = self.attempt.judge(
+                answer = self.attempt.judge(
                     next(channel.lines(LINE), b""), complaint=channel.complaint
                 )
-                if said != "ok":
-                    raise misunderstood(said, self.attempt.where)
+                if answer != "ok":
+                    raise misunderstood(answer, self.attempt.where)
             except BaseException:
                 channel.close()
                 raise
@@ -325,7 +325,7 @@ class ShellHost:
         self._learn(self.attempt.upload("prepare", *how, bearing=True, then=FACTS))
 
     def restore(self, *, mode: int = 0o700) -> None:
-        """Make anew what somebody has removed from the node's directory, while the run goes on.
+        """Repair the node's directory, of which files are missing while the run goes on.
 
         Args:
             mode: permissions of ``.nepiq``, if that has to be made.
@@ -345,7 +345,7 @@ class ShellHost:
         )
 
     def tidy(self, marks: Sequence[str] = ()) -> None:
-        """End what a dead run left on this host and remove its directory, which forbids more.
+        """End the processes of a dead run, remove its directory, and refuse later attempts.
 
         Args:
             marks: the NEPIQ_ID of processes that belong to it, also to none of its directories.
