@@ -6,21 +6,21 @@ into Redis, and makes a description again from it for a program that attaches to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import InvalidValue, NotAllowed
 from ..model import registry
-from ..model.attributes import Flag
+from ..model.attributes import Attribute
 from ..model.durations import seconds
 from ..model.lifecycle import Action, State
 from ..model.names import check_name
 from ..model.resource import ResourceManager
 from ..model.spec import ResourceSpec
-from .attribute_values import Assignments
+from .attribute_values import TypeDefaults
 from .conditions import Condition, Gates, check_cycles
-from .roster import Guids, Resource, Target, Targets, locked, several
+from .resource import Resource
+from .roster import Guids, Roster, Target, Targets, locked, several
 from .spec import make_spec
 from .wiring import wire
 
@@ -30,7 +30,7 @@ _CONDITIONAL = (Action.DEPLOY, Action.START, Action.STOP)
 _SHOWN = 5
 
 
-class Description(Assignments):
+class Description(Roster):
     """The resources of one experiment. Safe to use from several threads: see :attr:`lock`.
 
     Attributes:
@@ -45,6 +45,7 @@ class Description(Assignments):
         """
         super().__init__()
         self.exp_id = check_name("exp_id", exp_id)
+        self._defaults = TypeDefaults()
         self._hosts: dict[int, int | None] = {}
         self._known: set[Condition] = set()
 
@@ -95,7 +96,7 @@ class Description(Assignments):
             if some is not None
             for peer in several(some)
         ]
-        added = self.enter(cls, self._initial(cls, settings), guid, label)
+        added = self.enter(cls, self._defaults.initial(cls, settings), guid, label)
         try:
             for name, peer in peers:
                 self.connect(added.guid, peer.guid, name)
@@ -140,10 +141,10 @@ class Description(Assignments):
             InvalidValue: a guid or label is taken.
         """
         with other.lock:
-            self._globals = deepcopy(other._globals)
+            self._defaults = other._defaults.copy()
             for item in other.resources():
                 if not item.cls.internal or internal:
-                    self.restore(_as_given(item), item.cls)
+                    self.restore(item.as_given(), item.cls)
 
     @locked
     def remove(self, target: Target) -> None:
@@ -171,6 +172,90 @@ class Description(Assignments):
         """
         cls = registry.find(rtype)
         return [item.guid for item in self.resources() if item.cls is cls]
+
+    # --- attributes
+
+    def get(self, target: Target, name: str, attrs: Mapping[str, Any] | None = None) -> Any:
+        """Return the value of an attribute as users write it.
+
+        Args:
+            target: the resource.
+            name: the attribute.
+            attrs: its stored values, if they are known better than here.
+
+        Raises:
+            UnknownAttribute: the type has no such attribute.
+            NotAllowed: its flags forbid reading it.
+        """
+        return self.resource(target).get(name, attrs)
+
+    @locked
+    def set(self, target: Target, name: str, value: Any, *, deployed: bool = False) -> Any:
+        """Set an attribute; None takes it back to its default.
+
+        Args:
+            target: the resource.
+            name: the attribute.
+            value: its value as users write it.
+            deployed: True once the deployment of the resource has begun.
+
+        Returns:
+            The value as it is stored.
+
+        Raises:
+            UnknownAttribute: the type has no such attribute.
+            InvalidValue: the value is refused.
+            NotAllowed: its flags forbid writing it, or forbid it now.
+        """
+        item = self.resource(target)
+        stored = item.checked(name, value, deployed=deployed)
+        item.note({name: stored})
+        return stored
+
+    def checked(self, target: Target, name: str, value: Any, *, deployed: bool = False) -> Any:
+        """Return what :meth:`set` would store, or raise what it would raise; change nothing."""
+        return self.resource(target).checked(name, value, deployed=deployed)
+
+    @locked
+    def note(self, target: Target, stored: Mapping[str, Any]) -> None:
+        """Take over stored values that have been checked, such as those a step committed."""
+        self.resource(target).note(stored)
+
+    def attribute(self, target: Target, name: str) -> Attribute[Any]:
+        """Return an attribute as the type of a resource declares it.
+
+        Raises:
+            UnknownAttribute: the type has no such attribute.
+        """
+        return self.resource(target).attribute(name)
+
+    def require_trace(self, target: Target, name: str) -> None:
+        """Check that the type of a resource declares a trace.
+
+        Raises:
+            TraceNotFound: it does not.
+        """
+        self.resource(target).require_trace(name)
+
+    def get_global(self, rtype: str, name: str) -> Any:
+        """Return the value that new resources of a type get for an attribute that is not given."""
+        return self._defaults.get(registry.find(rtype), name)
+
+    @locked
+    def set_global(self, rtype: str, name: str, value: Any) -> None:
+        """Set an attribute for resources of a type that are added from now on.
+
+        Raises:
+            UnknownType: there is no such type.
+            UnknownAttribute: it has no such attribute.
+            InvalidValue: the value is refused.
+        """
+        self._defaults.set(registry.find(rtype), name, value)
+
+    @locked
+    def all_globals(self) -> dict[str, dict[str, Any]]:
+        """Return what :meth:`set_global` has set: stored values by type and name."""
+        return self._defaults.all()
 
     # --- connections
 
@@ -288,7 +373,8 @@ class Description(Assignments):
             InvalidValue: required connections or attributes are missing.
             ConditionCycle: conditions, connections and barriers wait for each other.
         """
-        missing = [text for guid in self.resolve_all(guids) for text in self._missing(guid)]
+        selected = [self._resources[guid] for guid in self.resolve_all(guids)]
+        missing = [text for item in selected for text in item.missing()]
         if missing:
             more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
             raise InvalidValue("missing: " + ", ".join(missing[:_SHOWN]) + more)
@@ -336,32 +422,9 @@ class Description(Assignments):
     def _loader(self, guids: list[int], run_id: str) -> Callable[[], list[ResourceManager]]:
         return lambda: [self.instance(guid, run_id) for guid in guids]
 
-    def _missing(self, guid: int) -> Iterator[str]:
-        item = self._resources[guid]
-        for name in item.cls.demanded:
-            slot = item.cls.connections.get(name)
-            if slot is None and name not in item.attrs:
-                yield f"attribute {name!r} of {item.label}"
-            elif slot is not None and not item.peers.get(name):
-                yield f"connection {name!r} of {item.label} to a {slot.rtype}"
-
     def _remember(self, item: Resource, cond: Condition) -> bool:
         if cond in self._known:
             return False
         self._known.add(cond)
         item.conds.append(cond)
         return True
-
-
-def _as_given(item: Resource) -> ResourceSpec:
-    """Return a resource as users gave it, for :meth:`Description.restore`."""
-    known = item.cls.attributes
-    given = {k: v for k, v in item.attrs.items() if Flag.NO_WRITE not in known[k].flags}
-    return ResourceSpec(
-        item.guid,
-        item.cls.rtype,
-        item.label,
-        peers=item.peers,
-        attributes=deepcopy(given),
-        gates=item.gates(),
-    )

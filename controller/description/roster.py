@@ -1,10 +1,8 @@
-"""Who is in an experiment: its resources by guid and label."""
+"""The resources of an experiment by guid and label."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -13,8 +11,7 @@ from ..errors import InvalidValue, UnknownResource
 from ..errors.text import is_decimal, quoted
 from ..model.names import check_name
 from ..model.resource import ResourceManager
-from ..model.spec import Gate
-from .conditions import Condition
+from .resource import Resource
 
 #: A resource as users name it, by guid or label; or several of them.
 Target = int | str
@@ -38,54 +35,6 @@ def locked(
             return method(self, *args, **kwargs)
 
     return holding
-
-
-class Resource:
-    """One resource of a description.
-
-    Attributes:
-        guid: its number.
-        cls: the class of its manager.
-        label: its name.
-        attrs: stored values that are not the default.
-        peers: guids by connection name, in the order connected.
-        conds: the conditions of its steps.
-    """
-
-    __slots__ = ("attrs", "cls", "conds", "guid", "label", "peers")
-
-    def __init__(
-        self, guid: int, cls: type[ResourceManager], label: str, attrs: dict[str, Any]
-    ) -> None:
-        self.guid = guid
-        self.cls = cls
-        self.label = label
-        self.attrs = attrs
-        self.peers: dict[str, list[int]] = {}
-        self.conds: list[Condition] = []
-
-    def linked(self, other: Resource) -> bool:
-        """True if a connection of this resource leads to the other."""
-        return any(other.guid in guids for guids in self.peers.values())
-
-    def gates(self) -> list[Gate]:
-        """Return its conditions in the form in which they are uploaded."""
-        return [
-            Gate(action.value, target, milestone.name, offset)
-            for _, action, target, milestone, offset in self.conds
-        ]
-
-    def digest(self) -> str:
-        """A digest of all that describes it: the same for the same."""
-        told = [self.guid, self.cls.rtype, self.label, self.attrs, self.peers, self.conds]
-        text = json.dumps(told, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def awaited(self) -> list[int]:
-        """Guids of the peers that must be READY before it is deployed, and outlive it."""
-        if not self.peers:
-            return []
-        return [guid for name in self.cls.waiting for guid in self.peers.get(name, ())]
 
 
 class Guids:

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from ..model.lifecycle import Action
 from ..model.resource import Placement, ResourceManager
 from ..model.spec import Gate, ResourceSpec
-from .roster import Resource
+from .resource import Resource
 
 #: The queue of steps that act on no host; every worker serves it.
 QUEUE = "nepiq"

@@ -9,7 +9,7 @@ from ..errors.text import quoted
 from ..model import registry
 from ..model.connections import ANY
 from ..model.resource import ResourceManager
-from .roster import Resource
+from .resource import Resource
 
 
 def wire(one: Resource, two: Resource, name: str | None = None) -> None:

@@ -13,7 +13,8 @@ from ..model.lifecycle import State
 from .replica import Replica
 
 if TYPE_CHECKING:
-    from ..description.roster import Resource, Target
+    from ..description.resource import Resource
+    from ..description.roster import Target
     from ..engine import Run
     from ..engine.store.records import ResourceRecord
     from ..reports.failures import Failure

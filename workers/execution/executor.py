@@ -24,7 +24,7 @@ from ...controller.model.durations import Backoff, Deadline
 from ...controller.model.host import NO_HOST, Context, Host, Launch
 from ...controller.model.lifecycle import Action, State
 from ...controller.model.resource import ResourceManager
-from ..hosts import ShellHost
+from ..hosts import Attempt, ShellHost
 from ..runtime import fault_injection, json_logs
 from ..runtime.context import Runtime
 from ..runtime.leases import SLOW_HOOK, Lease
@@ -226,7 +226,7 @@ class _Step:
         if isinstance(host, ShellHost):
             # No thread waits for a host that does not answer, so that others are not kept waiting.
             try:
-                host.session.check()
+                host.attempt.session.check()
             except errors.HostSilent as error:
                 return actions.Outcome(error=error)
         context = Context(
@@ -272,17 +272,19 @@ class _Step:
             self.runtime.remnants.note(self.run.run_id, grant.host, node, way)
         self.place = f"{grant.label} on {node.label}"
         return ShellHost(
-            self.runtime.sessions.session(node),
-            run_id=self.run.run_id,
-            exp_id=self.run.exp_id,
-            node=grant.host,
-            guid=grant.guid,
-            occasion=grant.occ,
-            token=grant.token,
-            deadline=deadline,
-            cancel=self.lease.cancel,
-            where=self._where(),
-            sudo_password=getattr(node, "sudoPassword", None),
+            Attempt(
+                self.runtime.sessions.session(node),
+                run_id=self.run.run_id,
+                exp_id=self.run.exp_id,
+                node=grant.host,
+                guid=grant.guid,
+                occasion=grant.occ,
+                token=grant.token,
+                deadline=deadline,
+                cancel=self.lease.cancel,
+                where=self._where(),
+                sudo_password=getattr(node, "sudoPassword", None),
+            )
         )
 
     def _progress(self, rm: ResourceManager, state: State) -> None:

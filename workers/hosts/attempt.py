@@ -1,12 +1,11 @@
-"""How one attempt of a step asks something of a host, and what its answers mean."""
+"""An attempt of a step: its commands to a host, and the meaning of the answers."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass, field
 from shlex import quote
 
 from ...controller.errors import FencedError, FileMissing, HostError, InvalidValue, NepiqError
@@ -15,10 +14,9 @@ from ...controller.model.durations import Deadline
 from ...controller.model.values import SecretReference
 from ..sessions.answers import ANSWER, OUTPUT, SAID, misunderstood
 from ..sessions.session import Completed, Session
+from . import supervisor
 from .paths import Layout
 from .sudo import Secret
-
-SUPERVISOR = Path(__file__).with_name("supervisor.sh")
 
 #: Exit code of a look at a file that is not there (EX_NOINPUT of sysexits.h).
 MISSING = 66
@@ -26,7 +24,7 @@ MISSING = 66
 #: That of a look at a file that is a directory (EISDIR of errno(3)).
 DIRECTORY = 21
 
-# What a shell says that cannot make a directory there.
+# Errors of a shell that cannot make a directory in the home.
 _NO_HOME = ("Read-only", "Permission denied", "cannot create directory")
 
 _GONE = "the directory of the run is gone"
@@ -38,8 +36,8 @@ _PASSWORD = "77"  # noqa: S105 - a code
 
 
 @dataclass(eq=False)
-class Asking:
-    """One attempt of a step that sends commands to a host, and gets errors where it refuses.
+class Attempt:
+    """An attempt of a step, which sends commands to a host.
 
     Attributes:
         session: a session with the host.
@@ -53,6 +51,8 @@ class Asking:
         cancel: set when the step shall give up.
         where: resource, host, step and attempt, for errors.
         sudo_password: where this machine finds the password that sudo asks for on the host.
+        layout: the directories of the node.
+        secret: reads the password.
     """
 
     session: Session
@@ -67,6 +67,8 @@ class Asking:
     cancel: threading.Event | None = None
     where: str = ""
     sudo_password: SecretReference | None = None
+    layout: Layout = field(init=False)
+    secret: Secret = field(init=False)
 
     def __post_init__(self) -> None:
         """Refuse names that cannot be used on a host.
@@ -74,23 +76,37 @@ class Asking:
         Raises:
             InvalidValue: the run's id is one.
         """
-        self._layout = Layout(self.run_id, self.node, self.session.home)
-        self._secret = Secret(self.sudo_password)
+        self.layout = Layout(self.run_id, self.node, self.session.home)
+        self.secret = Secret(self.sudo_password)
 
-    def _error(self, message: str, *, hint: str = "") -> HostError:
-        """A HostError that says where."""
+    @property
+    def start(self) -> tuple[int, int, int]:
+        """The resource, its start and the token, as most verbs of the supervisor take them."""
+        return self.guid, self.occasion, self.token
+
+    @property
+    def directory(self) -> str:
+        """The run directory, quoted for a shell."""
+        return self.layout.run_dir(self.guid, self.occasion)
+
+    def file(self, path: str) -> str:
+        """Return an absolute path, or one in the run directory, quoted for a shell."""
+        return quote(path) if path.startswith("/") else f"{self.directory}/{quote(path)}"
+
+    def error(self, message: str, *, hint: str = "") -> HostError:
+        """Return a HostError with the place of this attempt."""
         return HostError(message, where=self.where, hint=hint)
 
     @contextlib.contextmanager
-    def _placed(self) -> Iterator[None]:
-        """Have errors of the session say where."""
+    def placed(self) -> Iterator[None]:
+        """Add the place of this attempt to errors of the session."""
         try:
             yield
         except NepiqError as error:
             error.at(self.where)
             raise
 
-    def _execute(
+    def execute(
         self,
         command: str,
         stdin: bytes = b"",
@@ -98,7 +114,7 @@ class Asking:
         timeout: float | None = None,
         most: int = OUTPUT,
     ) -> Completed:
-        """Run a command by the step's deadline, or ``timeout`` seconds if that is sooner.
+        """Run a command until the step's deadline, or ``timeout`` seconds if that is sooner.
 
         Raises:
             AnswerError: it wrote more than ``most`` bytes.
@@ -106,30 +122,30 @@ class Asking:
             Cancelled: the step shall give up.
             HostError: the host cannot be reached.
         """
-        with self._placed():
+        with self.placed():
             deadline = self.deadline.sooner(timeout)
             return self.session.execute(
                 command, stdin=stdin, deadline=deadline, cancel=self.cancel, most=most
             )
 
-    def _look(self, body: str, what: str) -> bytes:
-        """Output of a command that changes nothing.
+    def look(self, body: str, what: str) -> bytes:
+        """Return the output of a command that changes nothing.
 
         Raises:
             FileMissing: it ended with :data:`MISSING`.
             HostError: it failed.
         """
-        done = self._execute(body)
+        done = self.execute(body)
         if done.code == MISSING:
             raise FileMissing(f"cannot {what}: there is no such file", where=self.where)
         if done.code:
-            raise self._error(f"cannot {what}: {_said(done.stderr) or f'code {done.code}'}")
+            raise self.error(f"cannot {what}: {_said(done.stderr) or f'code {done.code}'}")
         return done.stdout
 
-    def _command(
+    def command(
         self, verb: str, *arguments: object, bearing: bool = True, secret: bytes = b""
     ) -> str:
-        """A command for the supervisor of this node.
+        """Return a command for the supervisor of this node.
 
         Args:
             verb: what to do.
@@ -139,82 +155,84 @@ class Asking:
             secret: the password of the login user, a line that its input then has to begin with.
         """
         return (
-            f"{self._layout.entry} || "
+            f"{self.layout.entry} || "
             f'{{ echo "no {_REFUSED} {_GONE}"; exit; }}; '
             f"{self._mark(bearing)}{_announced(secret)}"
             f'exec sh "$PWD/supervisor.sh" {verb} {_quoted(arguments)}'
         )
 
-    def _change(self, verb: str, *arguments: object, stdin: bytes) -> None:
-        """Have the supervisor change something.
+    def change(self, verb: str, *arguments: object, stdin: bytes) -> None:
+        """Run a verb of the supervisor that answers "ok".
 
         Raises:
             FencedError: a newer attempt has acted, or the run has ended on this host.
             HostError: it failed.
         """
-        self._agreed(self._execute(self._command(verb, *arguments), stdin, most=ANSWER))
+        self.agreed(self.execute(self.command(verb, *arguments), stdin, most=ANSWER))
 
-    def _finish(self, verb: str, *arguments: object) -> None:
-        """Have the supervisor end processes, of which some may be root's."""
-        secret = self._secret.line()
-        asked = self._command(verb, *arguments, bearing=False, secret=secret)
-        self._agreed(self._execute(asked, secret, most=ANSWER))
+    def finish(self, verb: str, *arguments: object) -> None:
+        """Run a verb that ends processes, of which some may be root's."""
+        secret = self.secret.line()
+        asked = self.command(verb, *arguments, bearing=False, secret=secret)
+        self.agreed(self.execute(asked, secret, most=ANSWER))
 
-    def _bring(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> bytes:
-        """Bring the supervisor to the host, and have it do what needs no file of the run.
+    def upload(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> bytes:
+        """Upload the supervisor and run a verb that needs no file of the run.
 
-        It is held in memory there, so that it can end a run also where nothing can be written.
+        The supervisor is held in memory there, so that it can end a run also on a full disk.
 
         Args:
             verb: what to do.
             arguments: its arguments after the run and the node, quoted here.
-            bearing: as for :meth:`_command`.
+            bearing: as for :meth:`command`.
             then: what a shell does when that has succeeded.
 
         Returns:
             What ``then`` wrote to standard output.
         """
-        return self._agreed(self._brought(verb, *arguments, bearing=bearing, then=then))
+        return self.agreed(self.upload_unchecked(verb, *arguments, bearing=bearing, then=then))
 
-    def _brought(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> Completed:
-        """The same, whatever it answers."""
-        script = SUPERVISOR.read_bytes().rstrip(b"\n")
+    def upload_unchecked(
+        self, verb: str, *arguments: object, bearing: bool, then: str = ":"
+    ) -> Completed:
+        """Do the same as :meth:`upload`, and return also what is not "ok"."""
+        script = supervisor.script()
         words = _quoted((self.run_id, self.node, *arguments))
-        secret = self._secret.line()
+        secret = self.secret.line()
         # The password comes before the script, which a shell is too slow to read itself.
         taken = "unset secret; IFS= read -r secret && " if secret else ""
-        given = """printf '%s\\n' "$secret" | """ if secret else ""
-        done = self._execute(
+        piped = """printf '%s\\n' "$secret" | """ if secret else ""
+        done = self.execute(
             f"{taken}NEPIQ_SCRIPT=$(cat) && "
             # One that did not arrive whole does nothing.
             f'[ "${{#NEPIQ_SCRIPT}}" -eq {len(script)} ] && export NEPIQ_SCRIPT && '
-            f"{{ {self._mark(bearing)}{_announced(secret)}{given}"
-            f"""sh -c 'eval "$NEPIQ_SCRIPT"' {self._layout.base} {verb} {words}; }} || exit; """
+            f"{{ {self._mark(bearing)}{_announced(secret)}{piped}"
+            f"""sh -c 'eval "$NEPIQ_SCRIPT"' {self.layout.base} {verb} {words}; }} || exit; """
             f"unset NEPIQ_SCRIPT; {then}",
             secret + script,
             most=ANSWER if then == ":" else OUTPUT,
         )
         if not done.stdout and any(word in _said(done.stderr) for word in _NO_HOME):
-            raise self._error(
+            raise self.error(
                 _said(done.stderr),
                 hint="give the node home=, a directory on that host that its user can write to",
             )
         return done
 
-    def _agreed(self, done: Completed) -> bytes:
-        """What follows the word "ok" on standard output.
+    def agreed(self, done: Completed) -> bytes:
+        """Return the output after the answer "ok".
 
         Raises:
             AnswerError: the supervisor answers something else.
-            HostError: as for :meth:`_answer`.
+            HostError: as for :meth:`answer`.
         """
-        said, rest = self._answer(done)
-        if said != "ok":
-            raise misunderstood(said, self.where)
+        answer, rest = self.answer(done)
+        if answer != "ok":
+            raise misunderstood(answer, self.where)
         return rest
 
-    def _answer(self, done: Completed) -> tuple[str, bytes]:
-        """What the supervisor answered, and what else was written to standard output.
+    def answer(self, done: Completed) -> tuple[str, bytes]:
+        """Return the supervisor's answer, and the output after it.
 
         Raises:
             FencedError: it refused.
@@ -222,25 +240,25 @@ class Asking:
             HostError: it failed, or was killed.
         """
         line, _, rest = done.stdout.partition(b"\n")
-        return self._judge(line, complaint=_said(done.stderr)), rest
+        return self.judge(line, complaint=_said(done.stderr)), rest
 
-    def _judge(self, line: bytes, *, complaint: str = "") -> str:
-        """The first line that the supervisor wrote, unless it says no; see :meth:`_answer`."""
-        said = line[:ANSWER].decode("utf-8", "replace")
-        if not said:
+    def judge(self, line: bytes, *, complaint: str = "") -> str:
+        """Return a line of the supervisor, or raise the error that it stands for."""
+        answer = line[:ANSWER].decode("utf-8", "replace")
+        if not answer:
             what = complaint or "the host broke off without an answer"
-            raise self._error(what, hint=_advice(complaint))
-        if not said.startswith("no "):
-            return said
-        _, code, reason = (*said[:SAID].split(" ", 2), "")[:3]
+            raise self.error(what, hint=_advice(complaint))
+        if not answer.startswith("no "):
+            return answer
+        _, code, reason = (*answer[:SAID].split(" ", 2), "")[:3]
         if not code.isdecimal() or not reason:
             raise misunderstood(line, self.where)
         if code == _REFUSED:
             raise FencedError(reason, where=self.where)
         if code == _USAGE:
             raise InvalidValue(reason, where=self.where)
-        hint = self._secret.advice() if code == _PASSWORD else _advice(reason)
-        raise self._error(reason, hint=hint)
+        hint = self.secret.advice() if code == _PASSWORD else _advice(reason)
+        raise self.error(reason, hint=hint)
 
     def _mark(self, bearing: bool) -> str:
         if not bearing:
@@ -257,7 +275,7 @@ def _quoted(words: tuple[object, ...]) -> str:
 
 
 def _advice(complaint: str) -> str:
-    """What to do about a home that nothing can be written to."""
+    """Return a hint about a home that cannot be written to."""
     if "No space left" in complaint or "quota exceeded" in complaint:
         return "make room on that host, or give the node a home= on another file system there"
     if "Read-only file system" in complaint or "Permission denied" in complaint:

@@ -1,4 +1,4 @@
-"""Work that several threads ask for at the same time, done together."""
+"""Batches of work that several threads request at the same time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 
 class _Load(Generic[T, R]):
-    """What one thread has asked for."""
+    """The request of one thread."""
 
     __slots__ = ("answer", "done", "error", "item", "leads")
 

@@ -1,4 +1,4 @@
-"""A file on its way to or from a host, over one channel."""
+"""Streams of bytes to and from files of a host, over one channel each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LINE_SECONDS, _MOST_WAITS = 60.0, 1000
 
 @dataclass(frozen=True)
 class Facts:
-    """What a host says of a file that it is about to send.
+    """The facts of a file that a host is about to send.
 
     Attributes:
         size: its length in bytes; 0 also for what has none, such as files of /proc.
@@ -46,7 +46,7 @@ class Facts:
 
 
 class Judged:
-    """A channel whose lines are answers; what the program complains of is what went wrong.
+    """A channel whose lines are answers of the supervisor, or of a program like it.
 
     Args:
         channel: the channel.
@@ -69,7 +69,7 @@ class Judged:
         self._rest = b""
 
     def line(self) -> bytes:
-        """The next line without its newline; empty at the end.
+        """Return the next line without its newline; empty at the end.
 
         Those that only say that a checksum takes its time are passed over.
         """
@@ -80,62 +80,62 @@ class Judged:
         raise misunderstood(b"wait", self.where)
 
     def _line(self) -> bytes:
-        found, end = bytearray(self._rest), running_time.after(_LINE_SECONDS)
-        while b"\n" not in found:
-            if len(found) > LINE or end.expired:
-                raise too_long(bytes(found), LINE, "a line")
+        data, end = bytearray(self._rest), running_time.after(_LINE_SECONDS)
+        while b"\n" not in data:
+            if len(data) > LINE or end.expired:
+                raise too_long(bytes(data), LINE, "a line")
             block = self.channel.read()
             if not block:
                 break
-            found += block
-        line, _, rest = bytes(found).partition(b"\n")
+            data += block
+        line, _, rest = bytes(data).partition(b"\n")
         self._rest = rest
         return line
 
     def answer(self) -> str:
-        """The next line, unless it says no."""
+        """Return the next line, or raise the error that it stands for."""
         with self.placed():
             return self._judge(self.line(), complaint=self.channel.complaint)
 
     def expect(self, word: str) -> None:
         """Take the next line, which has to be that word."""
-        said = self.answer()
-        if said != word:
-            raise misunderstood(said, self.where)
+        answer = self.answer()
+        if answer != word:
+            raise misunderstood(answer, self.where)
 
     @contextlib.contextmanager
     def understood(self) -> Iterator[list[str]]:
-        """Have what cannot be read be an error of the host; what it said goes into the list."""
-        said: list[str] = []
+        """Turn a ValueError into an error of the host about the words in the list."""
+        words: list[str] = []
         try:
-            yield said
+            yield words
         except NepiqError:  # some of ours are a ValueError too
             raise
         except ValueError as error:
-            raise misunderstood(" ".join(said), self.where) from error
+            raise misunderstood(" ".join(words), self.where) from error
 
     def reason(self, error: HostError) -> NoReturn:
-        """Raise what the program said before it ended, or ``error`` if it said nothing."""
-        said = b""
+        """Raise the reason that the program gave before it ended, or else ``error``."""
+        answer = b""
         with contextlib.suppress(HostError):
-            said = self.line()
-        if said:
+            answer = self.line()
+        if answer:
             with self.placed():
-                self._judge(said)
+                self._judge(answer)
         raise error
 
     def block(self, most: int | None) -> bytes:
-        """The next bytes, ``most`` of them or fewer; empty at the end."""
-        found = self._rest or self.channel.read()
-        if most is None or len(found) <= most:
+        """Return the next bytes, at most ``most`` of them; empty at the end."""
+        data = self._rest or self.channel.read()
+        if most is None or len(data) <= most:
             self._rest = b""
-            return found
-        self._rest = found[most:]
-        return found[:most]
+            return data
+        self._rest = data[most:]
+        return data[:most]
 
 
 class Stream:
-    """Bytes on their way to or from a host. A base class."""
+    """A stream of bytes to or from a host. A base class."""
 
     def __init__(self, talk: Judged) -> None:
         self._talk = talk
@@ -164,9 +164,9 @@ class Incoming(Stream):
         super().__init__(talk)
         self._forget = forget
         try:
-            with talk.understood() as said:
-                said.append(talk.answer())
-                self.offset = whole(said[0].removeprefix("at "))
+            with talk.understood() as words:
+                words.append(talk.answer())
+                self.offset = whole(words[0].removeprefix("at "))
         except BaseException:
             self.close()
             raise
@@ -189,7 +189,7 @@ class Incoming(Stream):
         self.offset += len(data)
 
     def finish(self, sha256: str) -> None:
-        """Say that all has been given; the file has its name when this returns.
+        """Finish the file, which has its name when this returns.
 
         Args:
             sha256: checksum of the whole file, in hexadecimal.
@@ -203,7 +203,7 @@ class Incoming(Stream):
         self._talk.expect("ok")
 
     def give_up(self) -> None:
-        """Have the host forget what it was given; nobody is to go on with it."""
+        """Remove from the host what has arrived, so that no call resumes it."""
         self.close()
         self._forget()
 
@@ -225,11 +225,11 @@ class Outgoing(Stream):
         self._path = path
         self.sha256 = ""
         try:
-            with talk.placed(), talk.understood() as said:
-                said.append(talk.line().decode("ascii", "replace"))
-                if not said[0]:
+            with talk.placed(), talk.understood() as words:
+                words.append(talk.line().decode("ascii", "replace"))
+                if not words[0]:
                     raise self._failed()
-                size, mtime, inode, left = said[0].split(" ")
+                size, mtime, inode, left = words[0].split(" ")
                 # Times before 1970 are negative.
                 since = -whole(mtime[1:]) if mtime[:1] == "-" else whole(mtime)
                 self.facts = Facts(whole(size), since, whole(inode))
@@ -261,15 +261,15 @@ class Outgoing(Stream):
         self.sha256 = sum_line[4:SAID].decode("ascii", "replace")
 
     def _failed(self) -> HostError:
-        """Why the program broke off."""
+        """Return the error with the reason why the program broke off."""
         code, where = self._talk.channel.code(), self._talk.where
         if code == MISSING:
             return FileMissing(f"cannot read {self._path}: there is no such file", where=where)
         if code == DIRECTORY:
             return IsDirectory(f"cannot read {self._path}: it is a directory", where=where)
-        said = self._talk.channel.complaint
+        complaint = self._talk.channel.complaint
         return HostError(
-            f"cannot read {self._path}: {said or 'it became shorter while it was read'}",
+            f"cannot read {self._path}: {complaint or 'it became shorter while it was read'}",
             where=where,
         )
 
@@ -278,7 +278,7 @@ class Outgoing(Stream):
 
 
 def outgoing(file: str, offset: int, length: int | None, since: int) -> str:
-    """The command that sends a file: a line of facts, the bytes, a line with their checksum.
+    """Return the command that sends a file: facts, bytes, a line with their checksum.
 
     Args:
         file: the file, quoted for a shell.

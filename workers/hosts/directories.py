@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib import resources
 from shlex import quote
 from typing import NoReturn
 
@@ -12,10 +14,6 @@ from ...controller.errors import FileMissing, HostError
 from .attempt import MISSING
 from .byte_streams import Judged, Stream
 from .paths import OWN
-
-# What a tar that reads what others write complains of, without harm: it sends the bytes that were
-# there first, or leaves out what has gone.
-_HARMLESS = "(: file changed as we read it|: socket ignored|: File removed before we read it)$"
 
 
 class Tree(Stream):
@@ -62,104 +60,40 @@ class Tree(Stream):
         where = self._talk.where
         if self._talk.channel.code() == MISSING:
             raise FileMissing(f"cannot read {self._path}: there is no such directory", where=where)
-        said = self._talk.channel.complaint
-        raise HostError(f"cannot read {self._path}: {said or 'tar broke off'}", where=where)
+        complaint = self._talk.channel.complaint
+        raise HostError(f"cannot read {self._path}: {complaint or 'tar broke off'}", where=where)
 
     def __enter__(self) -> Tree:
         return self
 
 
 def packing(folder: str, path: str, offset: int) -> str:
-    """The command that sends a directory, or what matches a pattern: a line of facts, an archive.
+    """Return the command that sends a directory, or what matches a pattern; see ``archive.sh``.
 
     Args:
         folder: the run directory, quoted for a shell.
         path: relative to it.
         offset: how many bytes of the archive are known; their checksum comes before the others.
     """
-    fixed, rest = parted(path)
-    own = " ".join(f"--exclude=./{name} --exclude=./{name}.t" for name in sorted(OWN))
-    return f"""cd {folder} 2>/dev/null || exit {MISSING}
-top=$(pwd -P) kind={MATCH}
-IFS=
-if [ -d ./{quote(path)} ]; then
-    kind={TREE}
-    cd ./{quote(path)} || exit
-    set -- ./
-else
-    cd ./{quote(fixed)} 2>/dev/null || exit {MISSING}
-    pattern={quote(rest)}
-    set -- ./$pattern
-    [ -e "$1" ] || [ -L "$1" ] || exit {MISSING}
-fi
-command -v tar >/dev/null || {{ echo "this host lacks tar: install the package tar" >&2; exit 1; }}
-own=
-[ "$(pwd -P)" != "$top" ] || own=1
-names() {{
-    for one; do
-        # A pattern such as .* matches these too.
-        case $one/ in */../* | ?*/./*) ;; *) printf '%s\\0' "$one" ;; esac
-    done
-}}
-names "$@" | xargs -0r sh -c 'find "$@" -type f -printf "%s\\n" -o -type s -printf "s\\n"' find \\
-    2>/dev/null | {{
-    size=0 sockets=0
-    while read -r one; do
-        case $one in s) sockets=$((sockets + 1)) ;; *) size=$((size + one)) ;; esac
-    done
-    echo "$kind $size $sockets"
-}}
-rest() {{
-    if [ {offset} -gt 0 ]; then
-        sum=$(dd bs=65536 iflag=fullblock,count_bytes count={offset} status=none | sha256sum)
-        echo "sum ${{sum%% *}}"
-    fi
-    exec cat
-}}
-archive() {{
-    LC_ALL=C tar -cf - --format=posix --pax-option=delete=atime,delete=ctime --hard-dereference \\
-        --exclude='.nepiq.*.part' "$@" --null -T -
-}}
-pack() {{
-    if [ -n "$own" ]; then
-        names "$@" | archive --anchored --no-wildcards {own}
-    else
-        names "$@" | archive
-    fi
-}}
-exec 3>&1
-said=$({{ {{ {{ pack "$@" 2>&4; echo "code $?" >&4; }} | rest >&3; }} 4>&1 |
-    LC_ALL=C grep -avE '{_HARMLESS}' 3>&- | tail -n 3 3>&-; }})
-case $said in
-"code 0" | "code 1") ;;
-*)
-    printf '%s\\n' "${{said%code *}}" >&2
-    exit 1
-    ;;
-esac
-"""
+    fixed, pattern = parted(path)
+    excluded = " ".join(f"--exclude=./{name} --exclude=./{name}.t" for name in sorted(OWN))
+    return (
+        f"folder={folder} path={quote(path)} fixed={quote(fixed)} pattern={quote(pattern)} "
+        f"offset={offset} excluded={quote(excluded)}\n{_script('archive')}"
+    )
 
 
 def listing(folder: str, path: str) -> str:
-    """The command that lists a directory, with all below it.
+    """Return the command that lists a directory, with all below it; see ``listing.sh``.
 
     Args:
         folder: the run directory, quoted for a shell.
         path: relative to it.
     """
-    own = " -o ".join(f"-path ./{name} -o -path ./{name}.t" for name in sorted(OWN))
-    return f"""cd {folder} 2>/dev/null || exit {MISSING}
-top=$(pwd -P)
-cd ./{quote(path)} 2>/dev/null || exit {MISSING}
-echo {LIST}
-LC_ALL=C
-export LC_ALL
-set -- find . -mindepth 1
-form='%y %s %T@ %m %P\\0'
-if [ "$(pwd -P)" = "$top" ]; then
-    "$@" \\( {own} -o -name '.nepiq.*.part' \\) -prune -o -printf "$form" 2>/dev/null
-else
-    "$@" -name '.nepiq.*.part' -prune -o -printf "$form" 2>/dev/null
-fi
-exit 0
-"""
+    pruned = " -o ".join(f"-path ./{name} -o -path ./{name}.t" for name in sorted(OWN))
+    return f"folder={folder} path={quote(path)} pruned={quote(pruned)}\n{_script('listing')}"
+
+
+@cache
+def _script(name: str) -> str:
+    return resources.files(__package__).joinpath(f"{name}.sh").read_text("utf-8")

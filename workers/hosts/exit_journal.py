@@ -1,4 +1,4 @@
-"""How processes ended, as the host tells it: the lines of the journal, and following them."""
+"""The journal of exits on a host: its lines, and the watch that follows them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..sessions.answers import LINE, OUTPUT, misunderstood, moment, whole
 from ..sessions.session import Session
 from .paths import Layout
 
-#: Seconds between the audits of a host, after each of which a watch says that it lives.
+#: Seconds between the audits of a host, after each of which a watch sends a heartbeat.
 PERIOD = 5.0
-#: Seconds without a word from a watch after which it counts as dead.
+#: Seconds without an entry of a watch after which it counts as dead.
 SILENCE = 16.0
 
 _LOST = "its supervisor was killed or the host went down, so nobody saw it end"
@@ -45,21 +45,21 @@ _ASKED = 100
 
 @dataclass(frozen=True)
 class Boot:
-    """The host says which boot this is, first of all."""
+    """The boot of the host: the first entry."""
 
     boot_id: str
 
 
 @dataclass(frozen=True)
 class Journal:
-    """The host says which journal it follows. Offsets of another one mean nothing in it."""
+    """The id of the journal. Offsets of another journal mean nothing in it."""
 
     journal_id: str
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A supervised process ended.
+    """The end of a supervised process.
 
     Attributes:
         guid: the resource manager it belonged to.
@@ -78,7 +78,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Lost:
-    """A launch has no supervisor any more and no exit on record. It is not in the journal."""
+    """A launch without a supervisor and without an exit on record. The journal lacks it."""
 
     guid: int
     occasion: int
@@ -87,7 +87,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Beat:
-    """Nothing more to say, but the watch lives. Comes every :data:`PERIOD`."""
+    """A heartbeat of the watch, every :data:`PERIOD`."""
 
 
 Entry: TypeAlias = Boot | Journal | Ended | Lost | Beat
@@ -125,10 +125,10 @@ class ExitLine:
         Raises:
             ValueError: it is no such line, or not a whole one.
         """
-        found = _LINE.fullmatch(line) if len(line) <= _LONGEST else None
-        if found is None:
+        match = _LINE.fullmatch(line) if len(line) <= _LONGEST else None
+        if match is None:
             raise ValueError(f"no line of a journal: {line[:80]!r}")
-        journal_id, guid, occasion, code, outcome, since, boot, stdout, stderr = found.groups()
+        journal_id, guid, occasion, code, outcome, since, boot, stdout, stderr = match.groups()
         outputs = {
             name: _decoded(text)
             for name, text in (("stdout", stdout), ("stderr", stderr))
@@ -166,34 +166,34 @@ def _reason(outcome: str, code: int | None, tail: str) -> str:
         return _LOST
     what = _OVERDUE if outcome == "OVERDUE" else f"exited with {code}"
     hint = exit_hint(code) if outcome == "FAILED" else ""
-    said = f": {last_lines(tail)}" if tail else ""
-    return f"{what}{said}" + (f" ({hint})" if hint else "")
+    detail = f": {last_lines(tail)}" if tail else ""
+    return f"{what}{detail}" + (f" ({hint})" if hint else "")
 
 
 class Follow(Iterator[Entry]):
-    """What the host of one node tells, as it happens: Boot and Journal first, then the rest.
+    """The entries of one node's watch as they come: Boot and Journal first.
 
     The same exit may be told twice, by two watches or by one that was killed at that moment.
     Iterating ends once :meth:`close` was called, from any thread.
     """
 
     def __init__(self, session: Session, layout: Layout, journal_id: str, offset: int) -> None:
-        """Begin to follow; see :func:`follow`."""
-        known = f"{quote(journal_id or '-')} {int(offset)}"
+        """Start the watch; see :func:`follow`."""
+        position = f"{quote(journal_id or '-')} {int(offset)}"
         command = (
             f"{layout.entry} && [ -f journal ] && "
             "[ -s journal ] && [ -w journal ] && [ -d fence ] || { echo gone; exit; }; "
-            f'exec sh "$PWD/supervisor.sh" watch {known} {PERIOD:g}'
+            f'exec sh "$PWD/supervisor.sh" watch {position} {PERIOD:g}'
         )
         self._channel = session.open(command, silence=SILENCE)
-        # A line that is too long is passed over: what it tells stays on the host.
+        # A line that is too long is passed over: its exit stays on the host.
         self._lines = self._channel.lines(LINE, OUTPUT)
         self._strange = 0
         self._closed = threading.Event()
         self._boot_id = ""
 
     def __next__(self) -> Entry:
-        """The next entry.
+        """Return the next entry.
 
         Raises:
             FencedError: the node's directory is gone from the host: its run has been released.
@@ -214,7 +214,7 @@ class Follow(Iterator[Entry]):
 
     @property
     def pending(self) -> bool:
-        """True if more has been told already."""
+        """True if another entry has arrived already."""
         return self._channel.pending
 
     def close(self) -> None:
@@ -223,7 +223,7 @@ class Follow(Iterator[Entry]):
         self._channel.close()
 
     def question(self, launches: Sequence[tuple[int, int]]) -> None:
-        """Ask about launches that count as running; each that does not is told as it ended.
+        """Request the ends of launches that count as running and are not.
 
         Args:
             launches: guid and occasion of each.
@@ -236,7 +236,7 @@ class Follow(Iterator[Entry]):
             self._channel.send(f"held {names}".encode())
 
     def _parse(self, line: str) -> Entry | None:  # noqa: PLR0911 - one for each verb
-        """What a line tells; None if it means nothing."""
+        """Return the entry of a line; None if the line has no meaning."""
         verb, _, rest = line.partition(" ")
         if verb == "gone":
             raise FencedError("the directory of the run is gone")
@@ -259,10 +259,11 @@ class Follow(Iterator[Entry]):
 
     def _ended(self, text: str) -> Ended:
         offset, now, line = text.split(" ", 2)
-        # A full disk may have torn the line before, without a newline. That exit is told again.
+        # A full disk may have torn the line before, without a newline. That exit comes again.
         line = line[line.rfind("exit ") :]
-        said, place = ExitLine.parse(line, now=now, boot_id=self._boot_id), whole(offset)
-        return Ended(said.guid, said.occasion, said.exit, said.journal_id if place else "", place)
+        exit_line, place = ExitLine.parse(line, now=now, boot_id=self._boot_id), whole(offset)
+        journal_id = exit_line.journal_id if place else ""
+        return Ended(exit_line.guid, exit_line.occasion, exit_line.exit, journal_id, place)
 
 
 def follow(session: Session, run: str, node: int, journal_id: str, offset: int) -> Follow:

@@ -1,4 +1,4 @@
-"""Requests to the supervisor of one node that are made at the same time, in one command."""
+"""Requests to the supervisor of one node that share a command."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .batching import Batcher
 from .paths import Layout
 
 _NUMBER = re.compile(rb"[1-9][0-9]{0,3}")
-# Seconds for all of a command; whoever waits for a part of it has a deadline of his own.
+# Seconds for the whole command; each step that waits for a part has its own deadline.
 _LIMIT = 60.0
 
 
 class Verb(NamedTuple):
-    """What several requests can be put together for.
+    """A verb of the supervisor that takes several requests.
 
     Attributes:
         words: the verb and its arguments; it reads requests from its input, and answers each by
@@ -43,7 +43,7 @@ ENDS = Verb("ends 50", 64)
 
 @dataclass(frozen=True)
 class Request:
-    """What one step asks for.
+    """The request of one step.
 
     Attributes:
         data: lines, as the verb reads them.
@@ -57,7 +57,7 @@ class Request:
 
 
 class Reply(NamedTuple):
-    """What the supervisor answered to one request.
+    """The supervisor's answer to one request.
 
     Attributes:
         line: its answer; empty if it broke off before.
@@ -72,7 +72,7 @@ GONE = Reply(b"no 75 the directory of the run is gone")
 
 
 class JointRequests:
-    """Puts requests of one kind to one node together.
+    """A batcher of requests of one kind to one node.
 
     A request goes at once; what is asked for while it is under way goes in the next command.
 
@@ -92,7 +92,7 @@ class JointRequests:
         return self._session() is session
 
     def ask(self, request: Request, cancel: threading.Event | None) -> Reply:
-        """Put a request to the supervisor, together with others that wait.
+        """Send a request to the supervisor, together with others that wait, and return the reply.
 
         Raises:
             HostError: the host cannot be reached.
@@ -133,13 +133,13 @@ class JointRequests:
             return [error] * len(requests)
         if done.code == 75 and not done.stdout:
             return [GONE] * len(requests)
-        said = " | ".join(done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:])
+        complaint = " | ".join(done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:])
         answers: dict[int, Reply] = {}
-        missing: Reply | NepiqError = Reply(b"", said)
+        missing: Reply | NepiqError = Reply(b"", complaint)
         for line in done.stdout.removesuffix(b"\n").split(b"\n") if done.stdout else ():
             number, _, answer = line.partition(b" ")
             if _NUMBER.fullmatch(number) and int(number) <= len(requests):
-                answers[int(number)] = Reply(answer, said)
+                answers[int(number)] = Reply(answer, complaint)
             else:
                 missing = misunderstood(done.stdout.removesuffix(b"\n"))
         return [answers.get(number, missing) for number in range(1, len(requests) + 1)]
@@ -152,11 +152,11 @@ _lock = threading.Lock()
 
 
 def joint_requests(session: Session, layout: Layout, verb: Verb) -> JointRequests:
-    """The batcher of a node for one kind of request, shared by all who make one now."""
+    """Return the batcher of a node for one kind of request, shared by all threads."""
     with _lock:
         key = (id(session), layout.root, verb)
-        made = _joint.get(key)
+        batcher = _joint.get(key)
         # The number of a session that is gone may be that of another one.
-        if made is None or not made.serves(session):
-            made = _joint[key] = JointRequests(session, layout, verb)
-        return made
+        if batcher is None or not batcher.serves(session):
+            batcher = _joint[key] = JointRequests(session, layout, verb)
+        return batcher

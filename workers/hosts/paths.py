@@ -1,4 +1,4 @@
-"""Where things are on a host, as text for a shell there."""
+"""Paths on a host, quoted for its shell."""
 
 from __future__ import annotations
 

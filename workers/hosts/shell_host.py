@@ -1,11 +1,10 @@
-"""A host, as one step of one resource manager acts on it, over any session."""
+"""A host on which one step of one resource manager acts, over any session."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
-import re
 import secrets
 import threading
 import weakref
@@ -15,29 +14,22 @@ from pathlib import Path
 from shlex import quote
 
 from ...controller.engine.transfer.regular_files import open_to_read
-from ...controller.errors import CommandError, FileMissing, StartTimeout
-from ...controller.errors.text import last_lines
+from ...controller.errors import CommandError, FileMissing
 from ...controller.model.host import Facts, Launch, LineChannel, Result
-from ..sessions.answers import ANSWER, LINE, misunderstood, moment
+from ..sessions.answers import LINE, misunderstood
 from ..sessions.session import Channel, Session
 from . import byte_streams, directories
-from .attempt import MISSING, Asking
+from .attempt import MISSING, Attempt
 from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
-from .exit_journal import ExitLine
-from .joint_requests import ENDS, GONE, LAUNCHES, Reply, Request, Verb, joint_requests
 from .paths import is_own
+from .processes import Processes
 
 #: Bytes that a file of the worker machine is read in at a time.
 BLOCK = 1 << 20
-#: Seconds without a word from the host after which a stream of bytes counts as lost.
+#: Seconds without data from the host after which a stream of bytes counts as lost.
 SILENCE = 60.0
-# Hundredths of a second until the answer where nothing shares the command.
-_PATIENT = 2000
 #: Seconds between TERM and KILL where a resource manager is released.
 GRACE = 5.0
-
-# What the supervisor answers where something is left: when KILL comes, and in which groups it is.
-_LEFT = re.compile(r"left (\d{1,15}) ([\d,]{1,60000}|-)", re.ASCII)
 
 CHANGED = "it was changed while it was read; fetch it again"
 
@@ -45,33 +37,42 @@ _facts: weakref.WeakKeyDictionary[Session, Facts] = weakref.WeakKeyDictionary()
 _facts_lock = threading.Lock()
 
 
-class ShellHost(Asking):
+class ShellHost:
     """The :class:`~nepiq.controller.model.host.Host` protocol by shell commands in a session.
 
-    What changes something goes through ``supervisor.sh`` on the host, which holds the fence.
+    Every change goes through ``supervisor.sh`` on the host, which holds the fence.
+
+    Attributes:
+        attempt: the attempt of a step that acts on it.
     """
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self._processes = Processes(attempt)
 
     @cached_property
     def run_dir(self) -> str:
-        """Absolute directory of this resource manager's present occasion on the host."""
-        home = (self.session.home or self.facts.home).rstrip("/")
-        return f"{home}/.nepiq/{self.run_id}/{self.node}/{self.guid}/{self.occasion}"
+        """Absolute run directory of this start of the resource on the host."""
+        attempt = self.attempt
+        home = (attempt.session.home or self.facts.home).rstrip("/")
+        path = (attempt.run_id, attempt.node, attempt.guid, attempt.occasion)
+        return "/".join([home, ".nepiq", *map(str, path)])
 
     @property
     def facts(self) -> Facts:
-        """What the host said of itself when a node was last deployed there over this session."""
+        """The facts of the host, as of the last deployment of a node over this session."""
         with _facts_lock:
-            known = _facts.get(self.session)
-        return known or self._learn(self._look(FACTS, "ask the host what it is"))
+            facts = _facts.get(self.attempt.session)
+        return facts or self._learn(self.attempt.look(FACTS, "ask the host what it is"))
 
-    def _learn(self, said: bytes) -> Facts:
+    def _learn(self, output: bytes) -> Facts:
         try:
-            known = parse_facts(said.decode("utf-8", "replace"), self.session.host_key)
+            facts = parse_facts(output.decode("utf-8", "replace"), self.attempt.session.host_key)
         except ValueError as error:
-            raise misunderstood(said, self.where) from error
+            raise misunderstood(output, self.attempt.where) from error
         with _facts_lock:
-            _facts[self.session] = known
-        return known
+            _facts[self.attempt.session] = facts
+        return facts
 
     def run(
         self,
@@ -92,19 +93,23 @@ class ShellHost(Asking):
         """
         text, data = carried(_script(command, env, cwd), stdin)
         if sudo:
-            secret = self._secret.line()
-            passed = (self.guid, self.occasion, self.token if mutates else "-")
-            asked = self._command("run_root", *passed, text, secret=secret)
+            secret = self.attempt.secret.line()
+            passed = (
+                self.attempt.guid,
+                self.attempt.occasion,
+                self.attempt.token if mutates else "-",
+            )
+            asked = self.attempt.command("run_root", *passed, text, secret=secret)
             data = secret + secret + b"\n" + data if secret else data
         elif mutates:
-            asked = self._command("run", *self._start, text)
+            asked = self.attempt.command("run", *self.attempt.start, text)
         else:
-            asked = f"cd {self._quoted_dir} 2>/dev/null || cd; {text}"
-        done = self._execute(asked, data, timeout=timeout)
-        stdout = self._agreed(done) if mutates or sudo else done.stdout
+            asked = f"cd {self.attempt.directory} 2>/dev/null || cd; {text}"
+        done = self.attempt.execute(asked, data, timeout=timeout)
+        stdout = self.attempt.agreed(done) if mutates or sudo else done.stdout
         if check and done.code:
-            said = done.stderr.decode("utf-8", "replace")
-            raise CommandError(command, done.code, said, where=self.where)
+            complaint = done.stderr.decode("utf-8", "replace")
+            raise CommandError(command, done.code, complaint, where=self.attempt.where)
         return Result(done.code, stdout, done.stderr)
 
     def supervise(
@@ -130,88 +135,17 @@ class ShellHost(Asking):
         for name, data in envelope.ahead.items():
             self.write(name, data, mode=0o600)
         codes = "any" if ok_exit_codes is None else ",".join(str(int(n)) for n in ok_exit_codes)
-        if envelope.lines and ready.kind == "none" and not sudo:
-            said = self._launch_with_others(codes or "none", envelope)
-        else:
-            secret = self._secret.line() if sudo else b""
-            asked = self._command(
-                "launch",
-                *self._start,
-                codes or "none",
-                ready.kind,
-                ready.sign,
-                round(start_timeout * 100),
-                envelope.mark,
-                *(("root",) if sudo else ()),
-                secret=secret,
-            )
-            done = self._execute(asked, secret + envelope.data, most=ANSWER)
-            said, _ = self._answer(done)
-        try:
-            return self._launched(said, started_when, start_timeout)
-        except ValueError as error:
-            raise misunderstood(said, self.where) from error
-
-    def _launch_with_others(self, codes: str, envelope: Envelope) -> str:
-        head = " ".join(map(str, (*self._start, codes, envelope.mark)))
-        reply = self._ask_with_others(LAUNCHES, head.encode() + b"\n" + envelope.data)
-        return self._judge(reply.line, complaint=reply.complaint)
-
-    def _ask_with_others(self, verb: Verb, data: bytes, secret: bytes = b"") -> Reply:
-        with self._placed():
-            together = joint_requests(self.session, self._layout, verb)
-            return together.ask(Request(data, self.deadline, secret), self.cancel)
-
-    def _launched(self, said: str, started_when: str, start_timeout: float) -> Launch:
-        """What the supervisor answered to a launch.
-
-        Raises:
-            ValueError: it is no such answer.
-        """
-        verb, adopted, rest = said.split(" ", 2)
-        if verb == "running":
-            since, ran = map(moment, rest.split(" "))
-            return Launch(age=max(0.0, ran - since), adopted=adopted == "1")
-        if verb != "ended":
-            raise ValueError(verb[:80])
-        now, boot_id, line = rest.split(" ", 2)
-        ended = ExitLine.parse(line, now=now, boot_id=boot_id)
-        if ended.overdue:
-            raise self._late(started_when, start_timeout, ended.tail)
-        return Launch(age=ended.exit.age, exit=ended.exit, adopted=adopted == "1")
+        return self._processes.launch(
+            envelope, codes or "none", ready, start_timeout=start_timeout, sudo=sudo
+        )
 
     def end(self, *, grace: float = 10.0) -> None:
         """End the supervised process of this occasion; see :meth:`Host.end`."""
-        self._end_with_others(str(self.occasion), grace)
+        self._processes.end(str(self.attempt.occasion), grace)
 
     def clear(self) -> None:
         """End whatever this resource manager left running; see :meth:`Host.clear`."""
-        self._end_with_others("-", GRACE)
-
-    def _end_with_others(self, occasion: str, grace: float) -> None:
-        """End the processes of an occasion, or of all if it is ``-``."""
-        end, groups, broken = str(round(grace * 100)), "new", False
-        while True:
-            line = f"{self.guid} {occasion} {self.token} {end} {groups}\n"
-            reply = self._ask_with_others(ENDS, line.encode(), self._secret.line())
-            if reply == GONE:
-                reply = self._end_alone(line)
-            if not reply.line and not broken:
-                # Whoever killed the command need not have meant this resource.
-                broken = True
-                continue
-            said = self._judge(reply.line, complaint=reply.complaint)
-            if said == "ok":
-                return
-            if not (still := _LEFT.fullmatch(said)):
-                raise misunderstood(said, self.where)
-            end, groups = still.groups()
-
-    def _end_alone(self, line: str) -> Reply:
-        """Ask for an end with a supervisor brought along, where its file is gone."""
-        done = self._brought("ends", _PATIENT, *line.split(), bearing=False)
-        answer, _, _ = done.stdout.partition(b"\n")
-        return Reply(answer.removeprefix(b"1 "), done.stderr.decode("utf-8", "replace").strip())
+        self._processes.end("-", GRACE)
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file; see :meth:`Host.read`.
@@ -219,10 +153,10 @@ class ShellHost(Asking):
         Raises:
             FileMissing: there is no such file.
         """
-        file = self._file(path)
+        file = self.attempt.file(path)
         body = "exec cat" if offset == 0 else f"tail -c +{int(offset) + 1}"
         body = body if length is None else f"{body.removeprefix('exec ')} | head -c {int(length)}"
-        return self._look(
+        return self.attempt.look(
             f"[ -e {file} ] || exit {MISSING}; "
             f"[ ! -p {file} ] || {{ echo 'it is a FIFO' >&2; exit 1; }}; "
             f"exec <{file} || exit; {body}",
@@ -231,7 +165,7 @@ class ShellHost(Asking):
 
     def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
         """Write a file whole; see :meth:`Host.write`. Directories on its way are made."""
-        self._change("write", *self._start, path, f"{mode:o}", len(data), stdin=data)
+        self.attempt.change("write", *self.attempt.start, path, f"{mode:o}", len(data), stdin=data)
 
     def put(self, source: str, path: str, *, mode: int = 0o644) -> None:
         """Copy a file of the worker machine to the host, over one channel.
@@ -266,7 +200,7 @@ class ShellHost(Asking):
                         digest.update(block)
                         file.write(block)
                 if stream.sha256 not in ("", digest.hexdigest()):
-                    raise self._error(f"{path} arrived other than it was sent", hint=CHANGED)
+                    raise self.attempt.error(f"{path} arrived other than it was sent", hint=CHANGED)
                 part.replace(goal)
             except BaseException:
                 part.unlink(missing_ok=True)
@@ -289,8 +223,8 @@ class ShellHost(Asking):
         """
         name = transfer or secrets.token_hex(8)
         form = (path, "tree" if mode is None else f"{mode:o}", length, name)
-        talk = self._channel(self._command("receive", *self._start, *form))
-        return byte_streams.Incoming(talk, lambda: self._finish("forget", name))
+        talk = self._channel(self.attempt.command("receive", *self.attempt.start, *form))
+        return byte_streams.Incoming(talk, lambda: self.attempt.finish("forget", name))
 
     def send(
         self, path: str, *, offset: int = 0, length: int | None = None, since: int | None = None
@@ -307,7 +241,7 @@ class ShellHost(Asking):
             FileMissing: there is no such file.
         """
         start = offset if since is None else since
-        asked = byte_streams.outgoing(self._file(path), offset, length, start)
+        asked = byte_streams.outgoing(self.attempt.file(path), offset, length, start)
         return byte_streams.Outgoing(self._channel(asked), path, length)
 
     def gather(self, path: str, *, offset: int = 0, listing: bool = False) -> directories.Tree:
@@ -322,9 +256,9 @@ class ShellHost(Asking):
             FileMissing: there is nothing of this name.
         """
         asked = (
-            directories.listing(self._quoted_dir, path)
+            directories.listing(self.attempt.directory, path)
             if listing
-            else directories.packing(self._quoted_dir, path, offset)
+            else directories.packing(self.attempt.directory, path, offset)
         )
         return directories.Tree(self._channel(asked), path, 0 if listing else offset)
 
@@ -336,7 +270,7 @@ class ShellHost(Asking):
                 is written at ``follow`` in ``supervisor.sh``.
         """
         words = [word for item in files for word in item]
-        return self._channel(self._command("follow", *words, bearing=False)).channel
+        return self._channel(self.attempt.command("follow", *words, bearing=False)).channel
 
     def listdir(self, path: str = ".") -> Sequence[str]:
         """Names in a directory; see :meth:`Host.listdir`.
@@ -347,22 +281,26 @@ class ShellHost(Asking):
             FileMissing: there is no such directory.
         """
         body = (
-            f"cd {self._file(path)} 2>/dev/null || exit {MISSING}; for name in .* *; do "
+            f"cd {self.attempt.file(path)} 2>/dev/null || exit {MISSING}; for name in .* *; do "
             '[ ! -e "$name" ] && [ ! -L "$name" ] || printf "%s\\0" "$name"; done'
         )
-        found = self._look(body, f"list {path}").decode("utf-8", "surrogateescape")
-        names = set(found.split("\0")) - {"", ".", ".."}
+        output = self.attempt.look(body, f"list {path}").decode("utf-8", "surrogateescape")
+        names = set(output.split("\0")) - {"", ".", ".."}
         return sorted(name for name in names if not is_own(name))
 
     def open(self, command: str) -> LineChannel:
         """Start a program and talk with it line by line; see :meth:`Host.open`."""
-        asked = self._command("run", *self._start, _script(command, None, None))
-        with self._placed():
-            channel = self.session.open(asked, deadline=self.deadline, cancel=self.cancel)
+        asked = self.attempt.command("run", *self.attempt.start, _script(command, None, None))
+        with self.attempt.placed():
+            channel = self.attempt.session.open(
+                asked, deadline=self.attempt.deadline, cancel=self.attempt.cancel
+            )
             try:
-                said = self._judge(next(channel.lines(LINE), b""), complaint=channel.complaint)
-                if said != "ok":
-                    raise misunderstood(said, self.where)
+                answer = self.attempt.judge(
+                    next(channel.lines(LINE), b""), complaint=channel.complaint
+                )
+                if answer != "ok":
+                    raise misunderstood(answer, self.attempt.where)
             except BaseException:
                 channel.close()
                 raise
@@ -383,11 +321,11 @@ class ShellHost(Asking):
         """
         # 2: of every experiment.
         cleaned = (2 if clean_home else int(clean_experiment), int(clean_processes))
-        how = (self.token, self.exp_id, *cleaned, f"{mode:o}")
-        self._learn(self._bring("prepare", *how, bearing=True, then=FACTS))
+        how = (self.attempt.token, self.attempt.exp_id, *cleaned, f"{mode:o}")
+        self._learn(self.attempt.upload("prepare", *how, bearing=True, then=FACTS))
 
     def restore(self, *, mode: int = 0o700) -> None:
-        """Make anew what somebody has removed from the node's directory, while the run goes on.
+        """Repair the node's directory, of which files are missing while the run goes on.
 
         Args:
             mode: permissions of ``.nepiq``, if that has to be made.
@@ -396,14 +334,18 @@ class ShellHost(Asking):
             FencedError: the run has ended on this host.
         """
         # It bears no mark: while it holds the lock of .nepiq, a release waits for it.
-        self._bring("restore", self.token, self.exp_id, f"{mode:o}", bearing=False)
+        self.attempt.upload(
+            "restore", self.attempt.token, self.attempt.exp_id, f"{mode:o}", bearing=False
+        )
 
     def dismantle(self, *, remove: bool = False) -> None:
         """End everything of the run on this host and forbid more; see :meth:`Host.dismantle`."""
-        self._bring("dismantle", self.token, round(GRACE * 100), int(remove), bearing=False)
+        self.attempt.upload(
+            "dismantle", self.attempt.token, round(GRACE * 100), int(remove), bearing=False
+        )
 
     def tidy(self, marks: Sequence[str] = ()) -> None:
-        """End what a dead run left on this host and remove its directory, which forbids more.
+        """End the processes of a dead run, remove its directory, and refuse later attempts.
 
         Args:
             marks: the NEPIQ_ID of processes that belong to it, also to none of its directories.
@@ -411,25 +353,16 @@ class ShellHost(Asking):
         Raises:
             HostError: something of it cannot be ended or removed.
         """
-        self._bring("tidy", self.token, *marks, bearing=False)
-
-    @property
-    def _start(self) -> tuple[int, int, int]:
-        return self.guid, self.occasion, self.token
-
-    @property
-    def _quoted_dir(self) -> str:
-        return self._layout.run_dir(self.guid, self.occasion)
-
-    def _file(self, path: str) -> str:
-        return quote(path) if path.startswith("/") else f"{self._quoted_dir}/{quote(path)}"
+        self.attempt.upload("tidy", self.attempt.token, *marks, bearing=False)
 
     def _channel(self, command: str) -> byte_streams.Judged:
-        with self._placed():
-            channel = self.session.open(
-                command, deadline=self.deadline, cancel=self.cancel, silence=SILENCE
+        with self.attempt.placed():
+            channel = self.attempt.session.open(
+                command, deadline=self.attempt.deadline, cancel=self.attempt.cancel, silence=SILENCE
             )
-        return byte_streams.Judged(channel, self._judge, self._placed, self.where)
+        return byte_streams.Judged(
+            channel, self.attempt.judge, self.attempt.placed, self.attempt.where
+        )
 
     @contextlib.contextmanager
     def _on_worker(self, path: str) -> Iterator[None]:
@@ -437,16 +370,8 @@ class ShellHost(Asking):
             yield
         except OSError as error:
             raise FileMissing(
-                f"{path} on the worker machine: {error.strerror}", where=self.where
+                f"{path} on the worker machine: {error.strerror}", where=self.attempt.where
             ) from error
-
-    def _late(self, started_when: str, start_timeout: float, tail: str) -> StartTimeout:
-        said = f": {last_lines(tail)}" if tail else ""
-        return StartTimeout(
-            f"not {started_when!r} within {start_timeout:g} s{said}",
-            where=self.where,
-            hint="raise startTimeout, or see its stdout and stderr",
-        )
 
 
 def _script(command: str, env: Mapping[str, str] | None, cwd: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Secrets that stay on the worker machine, and what to do where they are not right."""
+"""Passwords for sudo, which stay on the worker machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Secret:
             hide(self._place)
 
     def line(self) -> bytes:
-        """It with a newline; empty if there is none or it cannot be read."""
+        """Return the password with a newline; empty if there is none or it cannot be read."""
         if self._reference is None:
             return b""
         try:
@@ -44,7 +44,7 @@ class Secret:
         return secret + b"\n" if secret else b""
 
     def advice(self) -> str:
-        """What to do about a host that asks for a password, or refuses this one."""
+        """Return a hint about a host that asks for a password, or refuses this one."""
         if self._reference is None:
             return "give the node sudoPassword=env:NAME or file:PATH"
         problem = self._problem or "does not hold the password of the login user"

@@ -1,4 +1,4 @@
-"""What hosts answer: how much of it is read at most, and the error where it cannot be understood.
+"""Answers of hosts: limits of their length, and the errors of those that make no sense.
 
 A host may be broken, or another machine than it should be: nothing that it sends may do more than
 make what concerns that host fail.
@@ -19,7 +19,7 @@ ANSWER = 1 << 20
 #: Bytes of both outputs of a command that is waited for, of a file that is read at once, and of
 #: one that has no length, such as those of /proc.
 OUTPUT = 32 << 20
-#: Characters of what a host says that are kept for an error.
+#: Characters of a host's output that are kept for an error.
 SAID = 1000
 
 _SHOWN = 80
@@ -27,38 +27,38 @@ _WHOLE = re.compile(r"[0-9]{1,18}")
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
-def shown(said: bytes | str) -> str:
-    """The beginning of what a host said, in plain ASCII, in quotes."""
-    data = said.encode("utf-8", "surrogateescape") if isinstance(said, str) else said
+def shown(output: bytes | str) -> str:
+    """Return the beginning of a host's output, in plain ASCII, in quotes."""
+    data = output.encode("utf-8", "surrogateescape") if isinstance(output, str) else output
     return repr(bytes(data[:_SHOWN]))[1:] + ("..." if len(data) > _SHOWN else "")
 
 
-def misunderstood(said: bytes | str, where: str = "") -> AnswerError:
-    """The error of an answer that makes no sense."""
+def misunderstood(output: bytes | str, where: str = "") -> AnswerError:
+    """Return the error of an answer that makes no sense."""
     return AnswerError(
-        f"the host's answer is not understood: {shown(said)}",
+        f"the host's answer is not understood: {shown(output)}",
         where=where,
         hint="something else answers than the sh(1) and the tools that nepiq needs: try "
         "ssh HOST 'echo ok', and see ~/.bashrc and the like there",
     )
 
 
-def too_long(said: bytes | str, most: int, what: str) -> AnswerError:
-    """The error of what has no end.
+def too_long(output: bytes | str, most: int, what: str) -> AnswerError:
+    """Return the error of an output without end.
 
     Args:
-        said: its beginning.
+        output: its beginning.
         most: how many bytes are read of it.
         what: what it is, with an article.
     """
     return AnswerError(
-        f"the host sent {what} of more than {most} bytes, which begins with {shown(said)}",
+        f"the host sent {what} of more than {most} bytes, which begins with {shown(output)}",
         hint="what is larger belongs in a file on the host",
     )
 
 
 def whole(text: str) -> int:
-    """A whole number that is not negative.
+    """Read a whole number that is not negative.
 
     Raises:
         ValueError: it is none.
@@ -69,7 +69,7 @@ def whole(text: str) -> int:
 
 
 def moment(text: str) -> float:
-    """Seconds of a host's clock.
+    """Read seconds of a host's clock.
 
     Raises:
         ValueError: they are none.
@@ -102,6 +102,6 @@ class Collected:
             raise too_long(bytes(longer[: _SHOWN + 1]), self._most, "an output")
 
     def outputs(self) -> tuple[bytes, bytes]:
-        """Both."""
+        """Return both outputs."""
         stdout, stderr = self._outputs
         return bytes(stdout), bytes(stderr)

@@ -25,7 +25,7 @@ _COMPLAINT = 2000
 
 
 class Patience:
-    """How long a channel is waited for: a deadline, a wish to give up, a silence.
+    """The limits of a wait for a channel: a deadline, a cancellation, a silence.
 
     Args:
         deadline: when waiting ends with DeadlineError; never if None.
@@ -45,27 +45,27 @@ class Patience:
         self.cancel = cancel
 
     def quiet(self) -> Deadline:
-        """When a silence that begins now is over."""
+        """Return the end of a silence that begins now."""
         return running_time.after(math.inf if self.silence is None else self.silence)
 
     def seconds(self, most: float = math.inf) -> float | None:
-        """How long to wait at most before :meth:`check`; None for as long as it takes."""
+        """Return the seconds to wait before :meth:`check`; None without limit."""
         most = min(most, self.deadline.remaining)
         if self.cancel is not None:
             most = min(most, TICK)
         return None if most == math.inf else most
 
     def check(self) -> None:
-        """Raise if there is no time left, or no wish; see :func:`give_up`."""
+        """Raise if the deadline is over or the step is cancelled; see :func:`give_up`."""
         give_up(self.deadline, self.cancel)
 
     def spent(self) -> float | None:
-        """Check, and tell how long to wait before the next time."""
+        """Check, and return how long to wait before the next check."""
         self.check()
         return self.seconds()
 
     def fallen_silent(self, complaint: str) -> HostError:
-        """The error for a silence that took too long."""
+        """Return the error of a silence that was too long."""
         return HostError(f"silent for {self.silence:g} s", hint=complaint)
 
 
@@ -177,7 +177,7 @@ class PipeChannel(LineReader):
         self._process = process
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
         self._on_close = on_close
-        # Descriptors are closed under these, so that nobody waits on one that means another file.
+        # Descriptors are closed under these, so that no thread waits on one that is another file.
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._closing = threading.Lock()
         self._closed = False

@@ -36,7 +36,7 @@ class LocalSession:
 
     @property
     def home(self) -> str:
-        """Where ``.nepiq`` lies; "" for the user's home."""
+        """The directory of ``.nepiq``; "" for the user's home."""
         return self._home
 
     @property
@@ -50,7 +50,7 @@ class LocalSession:
         return ""
 
     def check(self) -> None:
-        """Nothing: this machine is always there."""
+        """Do nothing: this machine can always be reached."""
 
     def execute(
         self,

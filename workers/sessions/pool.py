@@ -19,10 +19,10 @@ class Placed(Protocol):
     """A resource manager that provides a host, as far as sessions are concerned."""
 
     def placement(self) -> Placement:
-        """Where the host is reached from."""
+        """The machine from which the host is reached."""
 
     def login(self) -> Login:
-        """How it is logged in to, if it is not the worker machine itself."""
+        """The login, if the host is not the worker machine itself."""
 
 
 class SessionPool:
@@ -74,20 +74,21 @@ class SessionPool:
         with self._lock:
             if self._closed:
                 raise HostError("the worker is going down")
-            known = self._connections.get(login) or self._proven(login)
-            if known is None:
-                known = Connection(login, self._machine, self.connection, self._ssh_config)
-                self._connections[login] = known
-            return known
+            connection = self._connections.get(login) or self._proven(login)
+            if connection is None:
+                connection = Connection(login, self._machine, self.connection, self._ssh_config)
+                self._connections[login] = connection
+            return connection
 
     def _proven(self, login: Login) -> Connection | None:
-        """A living connection made before the key was on record that the host proved to have."""
-        made = self._connections.get(replace(login, server_key=""))
-        usable = made is not None and made.alive and made.host_key == login.server_key
-        return made if usable else None
+        """Return a living connection of before the host's key was on record, with that key."""
+        connection = self._connections.get(replace(login, server_key=""))
+        if connection is None or not connection.alive or connection.host_key != login.server_key:
+            return None
+        return connection
 
     def standings(self) -> dict[str, int]:
-        """How many hosts are connected with, by how that stands: ``open``, ``silent``, ``lost``."""
+        """Return the number of connections by state: ``open``, ``silent``, ``lost``."""
         with self._lock:
             connections = list(self._connections.values())
             local = sum(not session.closed for session in self._local.values())

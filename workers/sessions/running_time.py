@@ -1,4 +1,4 @@
-"""The time in which this process ran. What it did not run for is nobody else's silence.
+"""The time in which this process ran. A pause of its own is not the silence of a host.
 
 A process that was stopped, or whose machine slept, finds on waking that much time has passed by
 any clock, and that nothing has come meanwhile: not because others were silent, but because it

@@ -1,4 +1,4 @@
-"""What every connection to a host can do, however it is made."""
+"""Sessions and channels: the interface of every connection to a host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .answers import OUTPUT, USER_LINE
 
 #: An Event cannot be waited for together with a stream, so it is looked at this often, in seconds.
 TICK = 0.05
-#: Seconds after a failed attempt to reach a host during which nobody tries again.
+#: Seconds after a failed attempt to reach a host without another attempt.
 PAUSE = 1.0
 
 
@@ -33,7 +33,7 @@ def give_up(deadline: Deadline | None, cancel: threading.Event | None) -> None:
 
 @dataclass(frozen=True)
 class Completed:
-    """What a command left behind.
+    """The outputs and the exit code of a command.
 
     Attributes:
         code: its exit code, as a POSIX shell reports it (128 + n for signal n).
@@ -101,7 +101,7 @@ class Session(Protocol):
         """The key that the host has proved to have, as ``KIND BASE64``; empty where none is."""
 
     def check(self) -> None:
-        """See whether it makes sense to wait for the host now; for those who may come back later.
+        """Raise HostSilent if the host is known not to answer, so that a step comes back later.
 
         Raises:
             HostSilent: it does not answer at this moment, or somebody else is connecting to it.

@@ -1,4 +1,4 @@
-"""What is written to and read from a child process, and how it is got rid of."""
+"""Child processes: their input and outputs, and their end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def exchange(
     """
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise ValueError("all three streams must be pipes")
-    found = Collected(most)
+    collected = Collected(most)
     outputs = {process.stdout.fileno(): 0, process.stderr.fileno(): 1}
     files = {stream.fileno(): stream for stream in (process.stdout, process.stderr)}
     poll = select.poll()
@@ -53,7 +53,7 @@ def exchange(
         for number, _ in poll.poll(math.ceil(patience() * 1000)):
             if number in files:
                 block = os.read(number, BLOCK)
-                found.add(outputs[number], block)
+                collected.add(outputs[number], block)
                 if not block:
                     poll.unregister(number)
                     files.pop(number).close()
@@ -66,11 +66,11 @@ def exchange(
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience())
-            return found.outputs()
+            return collected.outputs()
 
 
 def _written(number: int, data: memoryview) -> int:
-    """How much of it was taken now; all of it where nobody reads it any more."""
+    """Write some of it, and return how much; all of it if the reader is gone."""
     try:
         return os.write(number, data)
     except BlockingIOError:
@@ -87,7 +87,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def discard(process: subprocess.Popen[bytes]) -> None:
-    """Collect a child whose group was killed, and free its pipes, whoever else holds them."""
+    """Collect a child whose group was killed, and free its pipes, even if others hold them."""
     process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
@@ -96,5 +96,5 @@ def discard(process: subprocess.Popen[bytes]) -> None:
 
 
 def exit_code(returncode: int) -> int:
-    """What a POSIX shell would report for a child's return code: 128 + n for signal n."""
+    """Return the exit code that a POSIX shell reports for a child: 128 + n for signal n."""
     return returncode if returncode >= 0 else 128 - returncode

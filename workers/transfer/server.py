@@ -29,7 +29,7 @@ from ...controller.engine.transfer.flow_control import (
 )
 from ...controller.model.durations import Deadline
 from ..execution import loading
-from ..hosts import Incoming, ShellHost
+from ..hosts import Attempt, Incoming, ShellHost
 from ..runtime.context import Runtime
 
 log = logging.getLogger("nepiq.files")
@@ -52,17 +52,19 @@ def host_of(runtime: Runtime, run: Run, guid: int, cancel: threading.Event | Non
     node = run.record(record.host)
     where = record.label if node.guid == guid else f"{record.label} on {node.label}"
     return ShellHost(
-        runtime.sessions.session(loading.resource(run, node)),
-        run_id=run.run_id,
-        exp_id=run.exp_id,
-        node=record.host,
-        guid=guid,
-        occasion=record.occ,
-        # That of the latest step: a transfer is no attempt of its own, and shuts nobody out.
-        token=record.token,
-        deadline=Deadline.after(math.inf),
-        cancel=cancel,
-        where=where,
+        Attempt(
+            runtime.sessions.session(loading.resource(run, node)),
+            run_id=run.run_id,
+            exp_id=run.exp_id,
+            node=record.host,
+            guid=guid,
+            occasion=record.occ,
+            # That of the latest step: a transfer is no attempt of its own, and shuts nobody out.
+            token=record.token,
+            deadline=Deadline.after(math.inf),
+            cancel=cancel,
+            where=where,
+        )
     )
 
 
@@ -232,7 +234,7 @@ def _opener(
                 return host.receive(path, mode=mode, length=length, transfer=transfer)
             except errors.FencedError:
                 # A step may have begun since its record was read.
-                if not again or run.record(guid).token == host.token:
+                if not again or run.record(guid).token == host.attempt.token:
                     raise
         raise AssertionError
 

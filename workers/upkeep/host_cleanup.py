@@ -22,7 +22,7 @@ from ...controller.model.durations import Deadline
 from ...controller.model.login import Login
 from ...controller.model.resource import Placement
 from ...controller.model.values import SecretReference
-from ..hosts import SessionPool, ShellHost
+from ..hosts import Attempt, SessionPool, ShellHost
 from ..hosts.paths import names_a_run
 from ..sessions.session import Session
 
@@ -172,16 +172,18 @@ def remove(
     marks = sorted({process.mark for process in remains.processes})
     for node in sorted({*remains.nodes, *nodes}) or [0]:
         ShellHost(
-            session,
-            run_id=remains.run_id,
-            exp_id=remains.experiment,
-            node=node,
-            guid=node,
-            occasion=1,
-            token=0,
-            deadline=Deadline.after(_CLEAN_SECONDS),
-            where=f"run {remains.run_id}",
-            sudo_password=sudo_password,
+            Attempt(
+                session,
+                run_id=remains.run_id,
+                exp_id=remains.experiment,
+                node=node,
+                guid=node,
+                occasion=1,
+                token=0,
+                deadline=Deadline.after(_CLEAN_SECONDS),
+                where=f"run {remains.run_id}",
+                sudo_password=sudo_password,
+            )
         ).tidy(marks)
 
 

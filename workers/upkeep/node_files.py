@@ -11,7 +11,7 @@ from ...controller.errors import NepiqError
 from ...controller.model import registry
 from ...controller.model.durations import Deadline
 from ...controller.model.resource import ResourceManager
-from ..hosts import Session, ShellHost
+from ..hosts import Attempt, Session, ShellHost
 
 #: Beats of a watch from one comparison to the next: a minute.
 BEATS = 12
@@ -26,15 +26,17 @@ def restore(run: Run, node: ResourceManager, session: Session) -> None:
         HostError: it cannot be made.
     """
     ShellHost(
-        session,
-        run_id=run.run_id,
-        exp_id=run.exp_id,
-        node=node.guid,
-        guid=node.guid,
-        occasion=1,
-        token=0,
-        deadline=Deadline.after(_SECONDS),
-        where=node.label,
+        Attempt(
+            session,
+            run_id=run.run_id,
+            exp_id=run.exp_id,
+            node=node.guid,
+            guid=node.guid,
+            occasion=1,
+            token=0,
+            deadline=Deadline.after(_SECONDS),
+            where=node.label,
+        )
     ).restore(mode=getattr(node, "home_mode", 0o700))
 
 

@@ -20,7 +20,7 @@ from ...model import registry
 from ...model.lifecycle import Action, State
 from ...model.resource import ResourceManager
 from ..description import Description
-from ..roster import Resource
+from ..resource import Resource
 from ..wiring import wire_named
 from .positions import Findings, Path
 from .schema import RESERVED, ConditionEntry, Document, ResourceEntry

@@ -13,7 +13,7 @@ from ...model.durations import seconds
 from ...model.resource import ResourceManager
 from ..conditions import Condition
 from ..description import Description
-from ..roster import Resource
+from ..resource import Resource
 from . import json_format, yaml_format
 from .schema import RESERVED, VERSION
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.values import SecretReference
-from nepiq.workers.hosts import LocalSession, Session, ShellHost
+from nepiq.workers.hosts import Attempt, LocalSession, Session, ShellHost
 
 
 class Rig:
@@ -55,17 +55,19 @@ class Rig:
         run_id = run_id or self.run_id
         self._runs.add((run_id, node))
         return ShellHost(
-            self.session,
-            run_id=run_id,
-            exp_id=exp_id,
-            node=node,
-            guid=guid,
-            occasion=occasion,
-            token=token or self.token(),
-            deadline=Deadline.after(timeout),
-            cancel=cancel,
-            where=f"app-{guid}",
-            sudo_password=self.sudo_password,
+            Attempt(
+                self.session,
+                run_id=run_id,
+                exp_id=exp_id,
+                node=node,
+                guid=guid,
+                occasion=occasion,
+                token=token or self.token(),
+                deadline=Deadline.after(timeout),
+                cancel=cancel,
+                where=f"app-{guid}",
+                sudo_password=self.sudo_password,
+            )
         )
 
     def token(self) -> int:

@@ -96,10 +96,10 @@ def test_read_a_part(rig: Rig, offset: int, length: int | None) -> None:
 def test_a_write_that_is_cut_changes_nothing(rig: Rig) -> None:
     host = rig.host(5)
     host.write("file", b"before")
-    asked = host._command("write", 5, 1, host.token, "file", "644", 100)
-    done = rig.session.execute(asked, stdin=b"x" * 99, deadline=host.deadline)
+    asked = host.attempt.command("write", 5, 1, host.attempt.token, "file", "644", 100)
+    done = rig.session.execute(asked, stdin=b"x" * 99, deadline=host.attempt.deadline)
     with pytest.raises(HostError, match="did not arrive whole"):
-        host._answer(done)
+        host.attempt.answer(done)
     assert host.read("file") == b"before"
 
 

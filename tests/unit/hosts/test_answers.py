@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nepiq.controller.errors import AnswerError, NepiqError
 from nepiq.controller.experiment.logs import Frames
 from nepiq.controller.model.durations import Deadline
-from nepiq.workers.hosts import Completed, Ended, Entry, Follow, Lost, ShellHost
+from nepiq.workers.hosts import Attempt, Completed, Ended, Entry, Follow, Lost, ShellHost
 from nepiq.workers.hosts.exit_journal import ExitLine
 from nepiq.workers.hosts.paths import Layout
 from nepiq.workers.sessions.answers import OUTPUT, shown
@@ -135,15 +135,17 @@ class Session:
 def host(data: bytes) -> ShellHost:
     """A host that says so."""
     return ShellHost(
-        Session(data),
-        run_id="r",
-        exp_id="e",
-        node=1,
-        guid=5,
-        occasion=1,
-        token=7,
-        deadline=Deadline.after(60.0),
-        where="app",
+        Attempt(
+            Session(data),
+            run_id="r",
+            exp_id="e",
+            node=1,
+            guid=5,
+            occasion=1,
+            token=7,
+            deadline=Deadline.after(60.0),
+            where="app",
+        )
     )
 
 

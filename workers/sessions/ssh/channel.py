@@ -27,7 +27,7 @@ _COMPLAINT = 2000
 _PACKET = 32_000
 # What the host may send unasked; a part of it is given back at a time.
 _GIVEN_BACK = WINDOW // 8
-# Of what a login shell says before it runs a command, so much is kept for the error message, and
+# Of the output of a login shell before it runs a command, so much is kept for the error, and
 # so much read.
 _PREAMBLE, _MOST_PREAMBLE = 2000, 1 << 20
 
@@ -46,7 +46,7 @@ class _Bell:
         self.reset = self._event.clear
 
     def clear(self) -> None:
-        """Nothing; see above."""
+        """Do nothing; see above."""
 
 
 class SshChannel(LineReader):
@@ -151,17 +151,17 @@ class SshChannel(LineReader):
             feeding.start()
         else:
             self._feed(stdin)
-        found = Collected(most)
+        collected = Collected(most)
         while True:
             output, complaint = self._take()
-            found.add(0, self._after_mark(output))
-            found.add(1, complaint)
+            collected.add(0, self._after_mark(output))
+            collected.add(1, complaint)
             if not output and not complaint:
                 if self._ended():
                     break
                 self._bell.wait(self._patience.seconds())
             self._patience.check()  # also where much comes
-        stdout, stderr = found.outputs()
+        stdout, stderr = collected.outputs()
         self._check_end(stderr[-_COMPLAINT:])
         code = self.code()
         if feeding is not None:
@@ -240,20 +240,20 @@ class SshChannel(LineReader):
             raise self._lost() from error
 
     def _take(self) -> tuple[bytes, bytes]:
-        """What has arrived on both outputs; both empty if nothing has. Resets the bell."""
+        """Return what has arrived on both outputs, and reset the bell."""
         self._bell.reset()
         channel = self._channel
-        found = []
+        blocks = []
         for buffer in (channel.in_buffer, channel.in_stderr_buffer):
-            found.append(buffer.read(_BLOCK, 0.0) if buffer.read_ready() else b"")
-        self._taken += len(found[0]) + len(found[1])
+            blocks.append(buffer.read(_BLOCK, 0.0) if buffer.read_ready() else b"")
+        self._taken += len(blocks[0]) + len(blocks[1])
         if self._taken >= _GIVEN_BACK and not channel.eof_received:
             taken, self._taken = self._taken, 0
             self._send(cMSG_CHANNEL_WINDOW_ADJUST, taken)
-        return found[0], found[1]
+        return blocks[0], blocks[1]
 
     def _after_mark(self, output: bytes) -> bytes:
-        """What of the output is the command's.
+        """Return the part of the output that is the command's.
 
         Raises:
             AnswerError: the login shell says too much before the command runs.
@@ -261,11 +261,11 @@ class SshChannel(LineReader):
         if self._preamble is None:
             return output
         self._preambled += len(output)
-        said = self._preamble + output
-        _, mark, rest = said.partition(f"{self._mark}42\n".encode())
-        self._preamble = None if mark else said[-_PREAMBLE:]
+        preamble = self._preamble + output
+        _, mark, rest = preamble.partition(f"{self._mark}42\n".encode())
+        self._preamble = None if mark else preamble[-_PREAMBLE:]
         if self._preamble is not None and self._preambled > _MOST_PREAMBLE:
-            raise too_long(said, _MOST_PREAMBLE, "a greeting of its login shell")
+            raise too_long(preamble, _MOST_PREAMBLE, "a greeting of its login shell")
         return rest if mark else b""
 
     def _check_end(self, complaint: bytes) -> None:
@@ -282,8 +282,8 @@ class SshChannel(LineReader):
         if self._preamble is None:
             return
         code = self.code()
-        said = b"\n".join((self._preamble, complaint)).decode("utf-8", "replace").split("\n")
-        words = " | ".join(line.strip() for line in said if line.strip()) or "nothing"
+        lines = b"\n".join((self._preamble, complaint)).decode("utf-8", "replace").split("\n")
+        words = " | ".join(line.strip() for line in lines if line.strip()) or "nothing"
         raise HostError(
             f"the login shell of {self._host} did not run a command: it said {words[-300:]} "
             f"and exited with {code}",

@@ -1,4 +1,4 @@
-"""The connection of a worker process with one login on one machine, shared by all who act there."""
+"""The connection of a worker process with one login on one machine, shared by its steps."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from ..channel import Patience
 from ..session import PAUSE, TICK
 from .channel import SshChannel
 from .handshake import Attempt, Closing, dial
+from .openings import ChannelRefused
 from .target import resolve
-from .transport import ChannelRefused, Wire, WireLost
+from .transport import Wire, WireLost
 
 #: Sessions in one SSH connection, one below OpenSSH's default (sshd_config(5), MaxSessions).
 MOST_CHANNELS = 9
@@ -99,7 +100,7 @@ class Connection:
 
     @property
     def standing(self) -> str:
-        """How it stands: ``open``, ``silent`` if nothing comes, ``lost``; empty if not needed."""
+        """The state: ``open``, ``silent`` if nothing comes, ``lost``; empty if not needed."""
         with self._changed:
             self._forget_dead()
             if any(line.wire.stalled for line in self._lines):
@@ -142,16 +143,16 @@ class Connection:
                     continue
                 hint = "MaxSessions of its sshd must allow 1"
                 raise HostError(f"{self._place} refuses sessions: {error}", hint=hint) from error
-            made = SshChannel(line.wire, channel, patience, self._place)
+            ssh_channel = SshChannel(line.wire, channel, patience, self._place)
             try:
-                made.begin(command)
+                ssh_channel.begin(command)
             except BaseException:
-                made.close()
+                ssh_channel.close()
                 raise
-            return made
+            return ssh_channel
 
     def check(self) -> None:
-        """See whether it makes sense to wait for the machine now; see :meth:`Session.check`."""
+        """Raise if the machine is known not to answer; see :meth:`Session.check`."""
         with self._changed:
             self._forget_dead()
             if any(line.wire.stalled for line in self._lines):
@@ -238,7 +239,7 @@ class Connection:
                     break
                 if not self._lines and time.monotonic() > waited_for:
                     raise HostSilent(f"still connecting to {self._place}")
-                # A line that is lost tells nobody who waits for room in it.
+                # A line that is lost notifies no thread that waits for room in it.
                 self._changed.wait(patience.seconds(1.0 if self._lines else TICK))
                 patience.check()
         self._connect(patience)
@@ -319,9 +320,9 @@ class Connection:
         try:
             wire = self._dial(patience)
         except HostUnreachable as error:
-            told = type(error)(error.message, hint=error.hint)
-            told.tried = error.tried or began
-            failure = (time.monotonic(), told)
+            failed = type(error)(error.message, hint=error.hint)
+            failed.tried = error.tried or began
+            failure = (time.monotonic(), failed)
             raise
         else:
             key = wire.get_remote_server_key()
@@ -351,7 +352,7 @@ class Connection:
 
 
 def _nothing() -> None:
-    """What passes through is no session, so there is no room to give back."""
+    """Do nothing: a tunnel is not a session, so there is no room to give back."""
 
 
 def _gateway_of(attempt: Attempt) -> Login:

@@ -1,4 +1,4 @@
-"""Making an SSH connection: the socket, the machine's key, the login. Nothing waits for ever."""
+"""The handshake of an SSH connection: socket, machine's key, login; each with a deadline."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Closing(Exception):
 
 
 class _TooSlow(Exception):
-    """What is waited for did not come in time."""
+    """A stage of the protocol that did not come in time."""
 
 
 class _TurnedAway(Exception):
@@ -152,8 +152,8 @@ def _turned_away(attempt: Attempt, error: _TurnedAway) -> HostError:
     else:
         why = "it hung up before the login"
         hint = "sshd turns clients away when many log in at once (MaxStartups), or by rule"
-    said = str(error)
-    return attempt.unreachable(f"{why} ({said})" if said else why, hint)
+    detail = str(error)
+    return attempt.unreachable(f"{why} ({detail})" if detail else why, hint)
 
 
 def _sleep(attempt: Attempt, seconds: float) -> None:
@@ -190,11 +190,11 @@ def _socket(attempt: Attempt, tunnel: Tunnel) -> Any:
         return tunnel(attempt)
     if target.proxy_command:
         return ProxySocket.run(target.proxy_command)
-    found = _look_up(attempt)
+    addresses = _look_up(attempt)
     failure: OSError | None = None
-    for number, (family, kind, protocol, _, address) in enumerate(found):
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
         # One address that swallows packets must not use up the time of the others.
-        share = Deadline.after(attempt.limit.remaining / (len(found) - number))
+        share = Deadline.after(attempt.limit.remaining / (len(addresses) - number))
         sock = socket.socket(family, kind, protocol)
         try:
             _connect(sock, address, attempt, share)
@@ -233,19 +233,19 @@ def _look_up(attempt: Attempt) -> list[Any]:
 
     threading.Thread(target=ask, name="look up a host", daemon=True).start()
     hint = "is it spelt right? does the worker machine know it (getent hosts)?"
-    found: list[Any] | Exception | None = None
-    while found is None:
+    result: list[Any] | Exception | None = None
+    while result is None:
         try:
-            found = answer.get(timeout=attempt.patience())
+            result = answer.get(timeout=attempt.patience())
         except queue.Empty:
             try:
                 attempt.check()
             except _TooSlow:
                 raise attempt.too_slow("the worker machine did not find its name", hint) from None
-    if isinstance(found, Exception):
-        said = found.strerror if isinstance(found, OSError) else None
-        raise attempt.unreachable(str(said or "no name of a host").lower(), hint) from found
-    return found
+    if isinstance(result, Exception):
+        reason = result.strerror if isinstance(result, OSError) else None
+        raise attempt.unreachable(str(reason or "no name of a host").lower(), hint) from result
+    return result
 
 
 def _connect(sock: socket.socket, address: Any, attempt: Attempt, share: Deadline) -> None:
@@ -267,7 +267,7 @@ def _connect(sock: socket.socket, address: Any, attempt: Attempt, share: Deadlin
     while not poll.poll(math.ceil(min(attempt.patience(), share.remaining) * 1000)):
         if share.expired:
             raise TimeoutError
-        with contextlib.suppress(_TooSlow):  # that is for its caller to say
+        with contextlib.suppress(_TooSlow):  # its caller raises the error of that
             attempt.check()
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
@@ -322,9 +322,9 @@ def _log_in(wire: Wire, attempt: Attempt) -> None:
                 raise _TurnedAway(lost)
             break
     if not tried:
-        wanted = ", ".join(map(str, target.identities))
+        paths = ", ".join(map(str, target.identities))
         raise LoginRefused(
-            f"there is no key to log in to {target} with {attempt.here} ({wanted}; agent)",
+            f"there is no key to log in to {target} with {attempt.here} ({paths}; agent)",
             hint="give the node identity=/path/of/key, or load a key into the agent of the worker",
         )
     raise LoginRefused(

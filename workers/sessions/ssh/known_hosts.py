@@ -1,4 +1,4 @@
-"""Whether a machine is the one it should be: known_hosts (sshd(8)), or a key that was given."""
+"""The keys by which machines are recognised: known_hosts (sshd(8)), or a given key."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class KnownKeys:
     def preferred(self, offered: list[str]) -> list[str]:
         """Key algorithms, those first by which the machine can be recognised."""
         keys = self._keys or self._portless
-        known = {name for key in keys for name in _algorithms(key.split()[0])}
-        return sorted(offered, key=lambda name: name not in known)
+        algorithms = {name for key in keys for name in _algorithms(key.split()[0])}
+        return sorted(offered, key=lambda name: name not in algorithms)
 
     def check(self, key: paramiko.PKey) -> None:
         """Accept or refuse the key that a machine has proved to have.
@@ -73,7 +73,7 @@ class KnownKeys:
             )
         if proved in self._keys | self._portless:
             return
-        if self._given or any(known.split()[0] == kind for known in self._keys):
+        if self._given or any(line.split()[0] == kind for line in self._keys):
             raise HostKeyError(
                 f"{target} has another key than is known for it on worker machine "
                 f"{self._machine}: {shown}",
@@ -142,11 +142,11 @@ class _Entry:
         if not self.hosts.startswith("|1|"):
             return matches(name.lower(), self.hosts.lower().split(","))
         try:
-            salt, wanted = map(base64.b64decode, self.hosts.split("|")[2:4])
+            salt, digest = map(base64.b64decode, self.hosts.split("|")[2:4])
         except (binascii.Error, ValueError):
             return False
-        made = hmac.new(salt, name.encode(), hashlib.sha1).digest()
-        return hmac.compare_digest(made, wanted)
+        computed = hmac.new(salt, name.encode(), hashlib.sha1).digest()
+        return hmac.compare_digest(computed, digest)
 
 
 def _entries_of(path: Path, machine: str) -> tuple[_Entry, ...]:
@@ -165,10 +165,10 @@ def _read(path: Path, version: int) -> tuple[_Entry, ...]:
 
     Those of certificate authorities are passed over, as is what cannot be understood.
     """
-    found = []
+    entries = []
     for line in path.read_text(errors="replace").splitlines():
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""
         if len(words) >= 3 and marker in {"", "@revoked"} and not words[0].startswith("#"):
-            found.append(_Entry(marker, words[0], f"{words[1]} {words[2]}"))
-    return tuple(found)
+            entries.append(_Entry(marker, words[0], f"{words[1]} {words[2]}"))
+    return tuple(entries)

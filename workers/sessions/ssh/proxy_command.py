@@ -30,9 +30,9 @@ class ProxySocket(socket.socket):
         """
         near, far = socket.socketpair()
         with far:
-            made = cls(fileno=near.detach())
+            sock = cls(fileno=near.detach())
             try:
-                made._process = subprocess.Popen(
+                sock._process = subprocess.Popen(
                     ["/bin/sh", "-c", f"exec {command}"],
                     env=without_secrets(os.environ),
                     stdin=far.fileno(),
@@ -41,9 +41,9 @@ class ProxySocket(socket.socket):
                     start_new_session=True,
                 )
             except BaseException:
-                made.close()
+                sock.close()
                 raise
-        return made
+        return sock
 
     def close(self) -> None:
         """Close it, and end the program."""

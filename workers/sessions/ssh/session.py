@@ -28,7 +28,7 @@ class SshSession:
 
     @property
     def home(self) -> str:
-        """Where ``.nepiq`` lies; "" for the login home."""
+        """The directory of ``.nepiq``; "" for the login home."""
         return self._home
 
     @property
@@ -42,7 +42,7 @@ class SshSession:
         return self._connection.host_key
 
     def check(self) -> None:
-        """See only whether waiting makes sense; see :meth:`Session.check`."""
+        """Raise if the host is known not to answer; see :meth:`Session.check`."""
         self._connection.check()
 
     def execute(
@@ -77,5 +77,5 @@ class SshSession:
         return self._connection.run(command, Patience(deadline, cancel, silence), lasting=True)
 
     def close(self) -> None:
-        """Close the connection, and with it the sessions of everybody else who uses it."""
+        """Close the connection, and with it all other sessions that use it."""
         self._connection.close()

@@ -1,4 +1,4 @@
-"""ssh_config(5): what its files say for one machine, as ssh(1) reads them."""
+"""A reader of ssh_config(5): the options of one machine, as ssh(1) evaluates them."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ _NAMES = frozenset("hknr")
 _NO_WORD = re.compile(r"[\s\x00-\x1f\x7f'\"`$\\;&<>|(){}*?!#~]|^-|^$")
 
 
-def read(file: str, host: str, given: Mapping[str, str]) -> dict[str, list[str]]:
-    """What the files say for a host: words by option, in lower case.
+def read(file: str, host: str, command_line: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the options of a host: words by option, in lower case.
 
     Args:
         file: the only file to read, as with ``ssh -F``; those of ssh(1) if empty.
         host: the machine as it was named.
-        given: what is decided already, as by ssh's command line.
+        command_line: what is decided already, as by ssh's command line.
 
     Raises:
         ValueError: a file says what cannot be understood.
         OSError: a file cannot be read, or ``file`` is not there.
     """
-    reader = _Reader(host, given)
+    reader = _Reader(host, command_line)
     reader.read(file)
     if reader.wants_final:
         reader.final = True
         reader.read(file)
-    return reader.found
+    return reader.options
 
 
 def words(text: str) -> list[str]:
@@ -58,16 +58,16 @@ def words(text: str) -> list[str]:
     Raises:
         ValueError: a quote that does not end.
     """
-    found, at = [], 0
+    result, at = [], 0
     while text[at:].strip():
         match = _WORD.match(text, at)
         if match is None:
             raise ValueError(f"a quote does not end: {text.strip()}")
         if match[1].startswith("#"):
             break
-        found.append(_unquoted(match[1]))
+        result.append(_unquoted(match[1]))
         at = match.end()
-    return found
+    return result
 
 
 def _unquoted(word: str) -> str:
@@ -90,9 +90,9 @@ def expand(text: str, tokens: Mapping[str, str]) -> str:
 
 
 def expand_for_shell(text: str, tokens: Mapping[str, str]) -> str:
-    """As :func:`expand`, for a command: refuses what a shell would take for more than a word.
+    """Expand a command; refuse what a shell would take for more than a word.
 
-    Names of machines and users come from experiments, the command from whoever runs the worker.
+    Names of machines and users come from experiments, the command from the operator of the worker.
 
     Raises:
         ValueError: a token stands for such text, or for nothing here.
@@ -105,7 +105,7 @@ def expand_for_shell(text: str, tokens: Mapping[str, str]) -> str:
 
 
 def matches(text: str, patterns: Iterable[str]) -> bool:
-    """Whether a text matches one of the patterns and none of those that begin with ``!``.
+    """Return whether a text matches one of the patterns and none of those that begin with ``!``.
 
     Patterns have ``*`` and ``?`` and nothing else (ssh_config(5), PATTERNS).
     """
@@ -124,15 +124,15 @@ def _fits(text: str, pattern: str) -> bool:
 
 
 class _Misread(ValueError):
-    """Says in which file and line."""
+    """An error with its file and line."""
 
 
 class _Reader:
-    """Reads files from the first line to the last, as often as is asked."""
+    """A reader that goes through the files once, or twice if a ``Match final`` requires it."""
 
-    def __init__(self, host: str, given: Mapping[str, str]) -> None:
+    def __init__(self, host: str, command_line: Mapping[str, str]) -> None:
         self._host = host
-        self.found = {option: [value] for option, value in given.items() if value}
+        self.options = {option: [value] for option, value in command_line.items() if value}
         self.final = self.wants_final = False
 
     def read(self, file: str) -> None:
@@ -172,20 +172,20 @@ class _Reader:
         if depth >= _DEEPEST_INCLUDE:
             raise ValueError(f"Include goes deeper than {_DEEPEST_INCLUDE} files")
         for pattern in patterns:
-            wanted = str(folder / Path(pattern).expanduser())
-            for name in sorted(glob.glob(wanted)):  # noqa: PTH207 - it is absolute
+            names = str(folder / Path(pattern).expanduser())
+            for name in sorted(glob.glob(names)):  # noqa: PTH207 - it is absolute
                 if Path(name).is_file():
                     self._file(Path(name), folder, depth + 1, live)
 
     def _take(self, option: str, rest: str) -> None:
-        said = [rest] if option in _COMMANDS else words(rest)
-        if not said:
+        values = [rest] if option in _COMMANDS else words(rest)
+        if not values:
             raise ValueError(f"{option} without a value")
         if option in _SEVERAL:
-            known = self.found.setdefault(option, [])
-            known.extend(word for word in said[:1] if word not in known)
-        elif _RIVALS.get(option) not in self.found:
-            self.found.setdefault(option, said)
+            earlier = self.options.setdefault(option, [])
+            earlier.extend(word for word in values[:1] if word not in earlier)
+        elif _RIVALS.get(option) not in self.options:
+            self.options.setdefault(option, values)
 
     # -- Match --------------------------------------------------------------------------------
 
@@ -223,29 +223,29 @@ class _Reader:
         raise ValueError(f"Match {criterion} is not supported")
 
     def tokens(self) -> dict[str, str]:
-        return tokens(self._host, self.found)
+        return tokens(self._host, self.options)
 
 
-def tokens(host: str, found: Mapping[str, list[str]]) -> dict[str, str]:
-    """What ``%`` and a letter stand for (ssh_config(5), TOKENS), by what is known of a machine.
+def tokens(host: str, options: Mapping[str, list[str]]) -> dict[str, str]:
+    """Return the meanings of ``%`` and a letter (ssh_config(5), TOKENS) for a machine.
 
     Raises:
         ValueError: HostName has a token that it may not have.
     """
     here = os.uname().nodename
     user = getpass.getuser()
-    name = expand(found.get("hostname", [host])[0], {"%": "%", "h": host})
+    name = expand(options.get("hostname", [host])[0], {"%": "%", "h": host})
     return {
         "%": "%",
         "d": str(Path.home()),
         "h": name.lower(),
         "i": str(os.getuid()),
-        "k": found.get("hostkeyalias", [name])[0],
+        "k": options.get("hostkeyalias", [name])[0],
         "L": here.partition(".")[0],
         "l": here,
         "n": host,
-        "p": found.get("port", ["22"])[0],
-        "r": found.get("user", [user])[0],
+        "p": options.get("port", ["22"])[0],
+        "r": options.get("user", [user])[0],
         "u": user,
     }
 

@@ -1,6 +1,6 @@
-"""What ssh_config(5) of the worker machine adds to a login.
+"""The target of a login, with what ssh_config(5) of the worker machine adds.
 
-The files are read by :mod:`.options`; here is what the values mean for us.
+The files are read by :mod:`.ssh_config`; the meaning of their values is decided here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST_HOPS = 8
 
 @dataclass(frozen=True)
 class Target:
-    """Where to connect to, and how; everything is decided.
+    """The target of a login, with everything decided.
 
     Attributes:
         login: what it was made from, for messages.
@@ -59,13 +59,13 @@ class Target:
 
     def __str__(self) -> str:
         """The machine, for people, as it was named and as it is reached."""
-        said = str(Login(self.address, self.user, self.port if self.port != 22 else None))
+        name = str(Login(self.address, self.user, self.port if self.port != 22 else None))
         alias = self.login.hostname
-        return said if alias == self.address else f"{said} ({alias})"
+        return name if alias == self.address else f"{name} ({alias})"
 
 
 def resolve(login: Login, file: str = "") -> Target:
-    """Decide where and how to connect.
+    """Return the target of a login.
 
     Args:
         login: what the resource says; it goes before ssh_config.
@@ -86,27 +86,27 @@ def resolve(login: Login, file: str = "") -> Target:
 
 
 def _resolve(login: Login, file: str) -> Target:
-    given = {"user": login.username, "port": str(login.port or "")}
-    found = read(file, login.hostname, given)
-    known = tokens(login.hostname, found)
+    command_line = {"user": login.username, "port": str(login.port or "")}
+    options = read(file, login.hostname, command_line)
+    meanings = tokens(login.hostname, options)
 
     def one(option: str) -> str:
-        return found.get(option, [""])[0]
+        return options.get(option, [""])[0]
 
     def paths(option: str, usual: tuple[str, ...]) -> tuple[Path, ...]:
-        said = [_path(text, known) for text in found.get(option, usual)]
-        return tuple(path for path in said if str(path) != "none")
+        values = [_path(text, meanings) for text in options.get(option, usual)]
+        return tuple(path for path in values if str(path) != "none")
 
     demanded = bool(login.identity)
     kept_for_itself = demanded or one("identitiesonly").lower() in {"yes", "true"}
-    gateway = _gateway(login, found, known)
+    gateway = _gateway(login, options, meanings)
     command = "" if gateway or login.direct else one("proxycommand")
     return Target(
         login=login,
-        address=known["h"],
-        port=_port(known["p"]),
-        user=known["r"],
-        key_names=_key_names(known, one("hostkeyalias")),
+        address=meanings["h"],
+        port=_port(meanings["p"]),
+        user=meanings["r"],
+        key_names=_key_names(meanings, one("hostkeyalias")),
         identities=(Path(login.identity).expanduser(),)
         if demanded
         else paths("identityfile", _IDENTITIES),
@@ -119,7 +119,9 @@ def _resolve(login: Login, file: str) -> Target:
         accept_new=login.accept_new
         or one("stricthostkeychecking").lower() in {"accept-new", "no", "off", "false"},
         gateway=gateway,
-        proxy_command="" if command.lower() in {"", "none"} else expand_for_shell(command, known),
+        proxy_command=""
+        if command.lower() in {"", "none"}
+        else expand_for_shell(command, meanings),
     )
 
 
@@ -129,29 +131,29 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _path(text: str, known: Mapping[str, str]) -> Path:
+def _path(text: str, meanings: Mapping[str, str]) -> Path:
     def variable(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
             raise ValueError(f"the environment of the worker has no {match[1]}, as in {text}")
         return os.environ[match[1]]
 
-    return Path(_VARIABLE.sub(variable, expand(text, known))).expanduser()
+    return Path(_VARIABLE.sub(variable, expand(text, meanings))).expanduser()
 
 
-def _key_names(known: Mapping[str, str], alias: str) -> tuple[str, ...]:
+def _key_names(meanings: Mapping[str, str], alias: str) -> tuple[str, ...]:
     # An alias stands for name and port; a key without port is good for every port (sshd(8)).
-    name = known["h"]
-    if alias or known["p"] == "22":
+    name = meanings["h"]
+    if alias or meanings["p"] == "22":
         return (alias or name,)
-    return f"[{name}]:{known['p']}", name
+    return f"[{name}]:{meanings['p']}", name
 
 
 def _gateway(
-    login: Login, found: Mapping[str, list[str]], known: Mapping[str, str]
+    login: Login, options: Mapping[str, list[str]], meanings: Mapping[str, str]
 ) -> Login | None:
     if login.direct or login.gateway is not None:
         return login.gateway
-    jump = expand(found.get("proxyjump", ["none"])[0], known)
+    jump = expand(options.get("proxyjump", ["none"])[0], meanings)
     if jump.lower() == "none":
         return None
     try:

@@ -7,9 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import paramiko
@@ -24,19 +22,16 @@ from paramiko.common import (
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
-from .. import running_time
-from ..answers import SAID
 from ..channel import Patience
+from .openings import OPENING, ChannelRefused, Opening, Openings
 
-# What goes wrong is raised, and told with its place; Paramiko's own tracebacks help nobody.
+# Errors are raised with their place; tracebacks in the log of Paramiko add nothing.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 #: Bytes on their way to us in one channel before the host waits for us.
 WINDOW = 4 << 20
-#: Seconds without traffic after which the host is asked for a sign of life.
+#: Seconds without traffic after which the host is sent a keepalive request.
 KEEPALIVE = 15.0
-#: Seconds that a host may take to open a channel, before the connection counts as lost.
-OPENING = 20.0
 
 # Questions that may stay without answer (ssh_config(5), ServerAliveCountMax). TCP notices a lost
 # host sooner; not so where a gateway is between.
@@ -54,24 +49,12 @@ _NEVER = 1 << 60
 
 # What a message may carry here: OpenSSH's limit, more than RFC 4253, section 6.1, asks for.
 _LONGEST_MESSAGE = 256 << 10
-# What a server may say before it begins to speak SSH.
+# Bytes that a server may send before it begins to speak SSH.
 _LONGEST_GREETING = 64 << 10
 
 
 class WireLost(Exception):
-    """The connection has ended, or does not answer."""
-
-
-class ChannelRefused(Exception):
-    """The other side opens no channel.
-
-    Attributes:
-        code: why, by RFC 4254, section 5.1.
-    """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason[:SAID])
-        self.code = code
+    """A connection that has ended, or does not answer."""
 
 
 class ChannelMessage(Message):
@@ -86,30 +69,18 @@ class _Packets(Packetizer):
     _greeted = 0
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
-        """So many bytes of a message."""
+        """Return so many bytes of a message."""
         if n > _LONGEST_MESSAGE:
             raise paramiko.SSHException("it sent a message without end, or no SSH at all")
         return bytes(super().read_all(n, check_rekey))
 
     def _read_timeout(self, timeout: float) -> bytes:
-        """The next bytes of the greeting."""
-        found = bytes(super()._read_timeout(timeout))  # type: ignore[misc]
-        self._greeted += len(found)
+        """Return the next bytes of the greeting."""
+        data = bytes(super()._read_timeout(timeout))  # type: ignore[misc]
+        self._greeted += len(data)
         if self._greeted > _LONGEST_GREETING:
             raise paramiko.SSHException("it sent a greeting without end")
-        return found
-
-
-@dataclass
-class _Opening:
-    """A channel that the other side was asked to open, and has not opened yet."""
-
-    channel: paramiko.Channel
-    leave: Callable[[], None]
-    answered: threading.Event = field(default_factory=threading.Event)
-    since: float = field(default_factory=running_time.now)
-    refusal: ChannelRefused | None = None
-    abandoned: bool = False
+        return data
 
 
 class Wire(paramiko.Transport):
@@ -124,10 +95,7 @@ class Wire(paramiko.Transport):
         super().__init__(sock, default_window_size=WINDOW, packetizer_class=_Packets)
         self._raw = sock
         self._aborted = False
-        self._open_lock = threading.Lock()
-        self._openings: dict[int, _Opening] = {}
-        # With the channel: Paramiko forgets one that nobody refers to, and its CLOSE with it.
-        self._open: dict[int, tuple[paramiko.Channel, Callable[[], None]]] = {}
+        self._openings = Openings()
         self._unanswered = 0
         packetizer: Any = self.packetizer
         packetizer.REKEY_BYTES = packetizer.REKEY_PACKETS = _NEVER
@@ -136,12 +104,12 @@ class Wire(paramiko.Transport):
         security.ciphers = (*_CIPHERS, *ciphers)
 
     def settle(self) -> None:
-        """Now that it is set up: wake only for messages, and for a sign of life now and then."""
+        """After the handshake: wake only for messages and for keepalive requests."""
         self.sock.settimeout(KEEPALIVE)
         self.packetizer.set_keepalive(KEEPALIVE, self._ask_for_life)
 
     def run(self) -> None:
-        """What Paramiko's thread does: reads messages until the end."""
+        """Read messages until the end, in Paramiko's thread."""
         # The last thing is to close what it reads; a way through a gateway may be lost by then.
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             super().run()
@@ -152,7 +120,7 @@ class Wire(paramiko.Transport):
         super().close()
 
     def abort(self) -> None:
-        """Have it end soon; waits for nothing."""
+        """End the connection soon, without waiting."""
         self._aborted = True
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             if isinstance(self._raw, socket.socket):
@@ -162,12 +130,12 @@ class Wire(paramiko.Transport):
 
     @property
     def usable(self) -> bool:
-        """Whether more can be asked of it."""
+        """Whether channels can be opened in it."""
         return self.is_active() and not self._aborted
 
     @property
     def channels(self) -> int:
-        """How many channels are open, tunnels included."""
+        """The number of open channels, tunnels included."""
         own: Any = self
         return len(own._channels)
 
@@ -183,13 +151,13 @@ class Wire(paramiko.Transport):
         if not isinstance(raw, socket.socket) or not hasattr(socket, "TCP_INFO"):
             return False
         try:
-            told = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 3)
+            info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 3)
         except OSError:  # it is closed
             return False
-        return len(told) == 3 and told[2] >= _REPEATED
+        return len(info) == 3 and info[2] >= _REPEATED
 
     def lost(self) -> WireLost:
-        """The error of a connection that has ended."""
+        """Return the error of a connection that has ended."""
         error = self.saved_exception  # get_exception() would tell one thread only
         if isinstance(error, EOFError) and not str(error):
             return WireLost("the other side ended it")
@@ -200,7 +168,7 @@ class Wire(paramiko.Transport):
     def open(
         self, kind: str, parts: tuple[int | str, ...], patience: Patience, leave: Callable[[], None]
     ) -> paramiko.Channel:
-        """Have the other side open a channel. Whoever gives up waiting disturbs nobody else.
+        """Open a channel. A thread that gives up waiting disturbs no other.
 
         Args:
             kind: the type of channel (RFC 4254, section 5.1).
@@ -222,7 +190,7 @@ class Wire(paramiko.Transport):
                     self.abort()
                     raise WireLost(f"no channel was opened within {OPENING:g} s")
         except BaseException:
-            self._abandon(opening)
+            self._openings.abandon(opening)
             raise
         if opening.refusal is not None:
             raise opening.refusal
@@ -233,27 +201,24 @@ class Wire(paramiko.Transport):
     @property
     def overdue(self) -> bool:
         """Whether a channel should have been opened long ago."""
-        with self._open_lock:
-            oldest = min((item.since for item in self._openings.values()), default=None)
-        return oldest is not None and running_time.now() > oldest + OPENING
+        return self._openings.overdue
 
     def _ask_to_open(
         self, kind: str, parts: tuple[int | str, ...], leave: Callable[[], None]
-    ) -> _Opening:
+    ) -> Opening:
         own: Any = self
         with own.lock:
             if not self.is_active():
                 raise self.lost()
             number = own._next_channel()
             channel: Any = paramiko.Channel(number)
-            opening = _Opening(channel, leave)
+            opening = Opening(channel, leave)
             own._channels.put(number, channel)
             own.channel_events[number] = opening.answered  # set by Paramiko, also at the end
             own.channels_seen[number] = True
             channel._set_transport(self)
             channel._set_window(WINDOW, own.default_max_packet_size)
-            with self._open_lock:
-                self._openings[number] = opening
+            self._openings.ask(number, opening)
         message = Message()
         message.add_byte(cMSG_CHANNEL_OPEN)
         message.add_string(kind)
@@ -267,47 +232,27 @@ class Wire(paramiko.Transport):
             raise self.lost()
         return opening
 
-    def _abandon(self, opening: _Opening) -> None:
-        """Have a channel closed as soon as it is open."""
-        with self._open_lock:
-            opening.abandoned = True
-            late = opening.channel.chanid in self._open
-        if late:
-            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # it is lost
-                opening.channel.close()
-
     def _parse_channel_open_success(self, message: Message) -> None:
         number = message.get_int()
         message.rewind()
         super()._parse_channel_open_success(message)  # type: ignore[misc]
-        with self._open_lock:
-            opening = self._openings.pop(number, None)
-            if opening is not None:
-                self._open[number] = (opening.channel, opening.leave)
-        if opening is not None and opening.abandoned:
-            opening.channel.close()
+        self._openings.opened(number)
 
     def _parse_channel_open_failure(self, message: Message) -> None:
         number, code, reason = message.get_int(), message.get_int(), message.get_text()
-        with self._open_lock:
-            opening = self._openings.pop(number, None)
-        if opening is not None:
-            opening.refusal = ChannelRefused(code, reason)
-            opening.leave()
+        self._openings.refused(number, ChannelRefused(code, reason))
         message.rewind()
         super()._parse_channel_open_failure(message)  # type: ignore[misc]
-        self.get_exception()  # whom it concerns has it; others must not find it
+        self.get_exception()  # the thread that waits has it; others must not find it
 
     def parted(self, channel: paramiko.Channel) -> bool:
         """Whether the other side has closed a channel, rather than been lost."""
-        with self._open_lock:
-            return channel.chanid not in self._open
+        return not self._openings.holds(channel.chanid)
 
     @staticmethod
     def _take_leave(channel: Any, message: Message) -> None:
         wire: Wire = channel.transport
-        with wire._open_lock:
-            _, leave = wire._open.pop(channel.chanid, (None, None))
+        leave = wire._openings.closed(channel.chanid)
         channel._handle_close(message)
         if leave is not None:
             leave()
@@ -371,7 +316,7 @@ class Wire(paramiko.Transport):
     # -- signs of life ------------------------------------------------------------------------
 
     def _ask_for_life(self) -> None:
-        """Ask what every server answers, if only with no; called where nothing has come."""
+        """Send a keepalive request, which every server answers, if only with no."""
         if not self.clear_to_send.is_set():  # keys are changed now
             return
         if self._unanswered == _UNANSWERED:
@@ -393,7 +338,7 @@ class Wire(paramiko.Transport):
 
 
 def _check_window(channel: Any) -> None:
-    """Have the connection end if the server sends more than it was allowed to."""
+    """End the connection if the server sends more than it was allowed to."""
     if len(channel.in_buffer) + len(channel.in_stderr_buffer) > WINDOW + _LONGEST_MESSAGE:
         raise paramiko.SSHException("it sent more than it was allowed to")
 

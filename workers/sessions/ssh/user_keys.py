@@ -1,4 +1,4 @@
-"""The keys that a machine is offered: of files, with their certificates, and of the agent."""
+"""The keys that are offered to a machine: of files with certificates, and of the agent."""
 
 from __future__ import annotations
 
