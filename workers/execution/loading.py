@@ -1,4 +1,4 @@
-"""Resource managers made from their records, fresh for each step."""
+"""Resource managers created from their records, anew for each step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Peers = Mapping[str, Callable[[], Sequence[ResourceManager]]]
 
 
 def granted(run: Run, grant: Grant) -> ResourceManager:
-    """The resource manager of a step that was just claimed; its peers are loaded when used."""
+    """Return the resource manager of a claimed step; its peers are loaded on first use."""
     return registry.find_on_worker(grant.rtype).load(
         guid=grant.guid,
         label=grant.label,
@@ -27,7 +27,7 @@ def granted(run: Run, grant: Grant) -> ResourceManager:
 
 
 def resource(run: Run, record: ResourceRecord) -> ResourceManager:
-    """The resource manager of a record."""
+    """Return the resource manager of a record."""
     return registry.find_on_worker(record.rtype).load(
         guid=record.guid,
         label=record.label,
@@ -40,7 +40,7 @@ def resource(run: Run, record: ResourceRecord) -> ResourceManager:
 
 
 def _peers(run: Run, guids: Mapping[str, Sequence[int]]) -> Peers:
-    def later(chosen: Sequence[int]) -> Callable[[], Sequence[ResourceManager]]:
-        return lambda: [resource(run, record) for record in run.records(chosen)]
+    def loader(peer_guids: Sequence[int]) -> Callable[[], Sequence[ResourceManager]]:
+        return lambda: [resource(run, record) for record in run.records(peer_guids)]
 
-    return {name: later(chosen) for name, chosen in guids.items()}
+    return {name: loader(peer_guids) for name, peer_guids in guids.items()}
