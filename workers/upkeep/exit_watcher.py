@@ -100,7 +100,7 @@ class Watcher(threading.Thread):
                 if queues.shared(route) not in runtime.queues:
                     continue
                 since = deferred.get(key, time.monotonic())
-                preferred = runtime.stack.homes.worker(route)
+                preferred = runtime.stack.affinity.worker(route)
                 if preferred not in ("", runtime.name) and time.monotonic() - since < PREFERENCE:
                     self._deferred[key] = since
                     continue
@@ -171,7 +171,7 @@ class NodeWatch(threading.Thread):
         The present one had its chance to take the lease, so it would not take it later either.
 
         Args:
-            route: ``queue@host`` of the steps on the host, see :class:`Homes`.
+            route: ``queue@host`` of the steps on the host, see :class:`Affinity`.
             preferred: the present preferred worker of the host.
         """
         self._route = route
@@ -234,7 +234,7 @@ class NodeWatch(threading.Thread):
                 granted = self._run.store.watch(self._node, self._holder)
             except (RedisError, OSError):
                 continue
-            preferred = self._runtime.stack.homes.worker(self._route)
+            preferred = self._runtime.stack.affinity.worker(self._route)
             if granted.status != "OK" or preferred not in self._accepted:
                 self._over.set()
             elif journal and (granted.journal != journal or granted.offset < offset):

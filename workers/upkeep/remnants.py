@@ -53,7 +53,7 @@ class RecordedHost:
         at: where it is reached from.
         to: how to log in to it; None for the worker machine itself.
         home: the directory that contains ``.nepiq``; empty for the login home.
-        route: ``queue@host`` of the steps on it, see :class:`Homes`.
+        route: ``queue@host`` of the steps on it, see :class:`Affinity`.
         sudo_password: reference to the password for sudo there.
     """
 
@@ -123,9 +123,9 @@ class Remnants:
             if not phase and dataset != self._dataset:
                 for host in hosts:
                     why = "all workers that served it have gone"
-                    redis_loss.note(
+                    redis_loss.add(
                         self._runtime.redis,
-                        redis_loss.Left(run_id, host, self._runtime.machine, why),
+                        redis_loss.HostRemains(run_id, host, self._runtime.machine, why),
                     )
             if not phase or phase in _OVER:
                 self._ledger.drop(dataset, run_id)
@@ -219,8 +219,8 @@ class Remnants:
             ).start()
 
     def _clean_host(self, host: RecordedHost, runs: Mapping[str, list[int]]) -> None:
-        home = self._runtime.stack.homes.worker(host.route)
-        if home not in ("", self._runtime.name):
+        preferred = self._runtime.stack.affinity.worker(host.route)
+        if preferred not in ("", self._runtime.name):
             self._over.wait(PREFERENCE)
         pause = FIRST_RETRY
         while not self._over.is_set():
@@ -251,7 +251,7 @@ class Remnants:
                 remains = by_run.get(run_id) or host_cleanup.Remains(run_id)
                 host_cleanup.remove(session, remains, nodes, host.sudo_password)
                 log.info("cleaned run %s from %s", run_id, host.name)
-                redis_loss.strike(redis, run_id, host.name)
+                redis_loss.remove(redis, run_id, host.name)
         finally:
             redis.delete(lock)
         return True
@@ -259,7 +259,7 @@ class Remnants:
     def _report(self, host: RecordedHost, runs: Mapping[str, list[int]], why: str) -> None:
         try:
             for run_id in runs:
-                left = redis_loss.Left(run_id, host.name, self._runtime.machine, why)
-                redis_loss.note(self._runtime.redis, left)
+                item = redis_loss.HostRemains(run_id, host.name, self._runtime.machine, why)
+                redis_loss.add(self._runtime.redis, item)
         except (RedisError, OSError) as error:
             log.warning("cannot report what remains on %s: %s", host.name, error)
