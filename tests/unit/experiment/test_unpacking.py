@@ -148,7 +148,7 @@ def test_other_kinds_are_left_out(tmp_path: Path) -> None:
     members = [link(f"./{name}", "/etc/passwd", kind) for name, kind in kinds.items()]
     goal, skipped = take(tmp_path, archive(*members, file("./a")))
     assert [path.name for path in goal.iterdir()] == ["a"]
-    assert skipped == [f"{name}: no regular file" for name in kinds]
+    assert skipped == [f"{name}: not a regular file" for name in kinds]
 
 
 def huge_header(kind: bytes, size: int) -> bytes:
