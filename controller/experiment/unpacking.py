@@ -39,9 +39,9 @@ Count = Callable[[int], None]
 
 def skipped_text(skipped: Sequence[str]) -> str:
     """Return a text that lists the first skipped files."""
-    shown = [printable(item) for item in skipped[:_SHOWN]]
-    more = len(skipped) - len(shown)
-    return "; ".join([*shown, f"and {more} more"] if more else shown)
+    entries = [printable(item) for item in skipped[:_SHOWN]]
+    more = len(skipped) - len(entries)
+    return "; ".join([*entries, f"and {more} more"] if more else entries)
 
 
 class _ForwardReader:

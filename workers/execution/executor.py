@@ -202,7 +202,7 @@ class _Step:
     grant: Grant
     lease: Lease
     summary: AttemptSummary
-    place: str = ""
+    location: str = ""
 
     def outcome(self) -> Outcome | None:
         """Carry out the step; return None if it was requeued or the claim was lost."""
@@ -265,13 +265,13 @@ class _Step:
         # The deadline covers all attempts of a step; `began` is Redis' time, exact to a second.
         if self.grant.tries == 1:
             return allowed
-        left = allowed - max(0.0, self.runtime.now() - self.grant.began)
-        if left <= 0:
+        remaining = allowed - max(0.0, self.runtime.now() - self.grant.began)
+        if remaining <= 0:
             raise errors.DeadlineError(
                 f"not done within {allowed:g} s, in {self.grant.tries - 1} attempts",
                 where=self._where(),
             )
-        return left
+        return remaining
 
     def _host(self, rm: ResourceManager, deadline: Deadline) -> Host:
         grant = self.grant
@@ -282,7 +282,7 @@ class _Step:
         route = f"{record.queue}@{record.home}" if record.home and not record.local else ""
         if self.runtime.remnants is not None:
             self.runtime.remnants.note(self.run.run_id, grant.host, node, route)
-        self.place = f"{grant.label} on {node.label}"
+        self.location = f"{grant.label} on {node.label}"
         return ShellHost(
             self.runtime.sessions.session(node),
             run_id=self.run.run_id,
@@ -312,21 +312,21 @@ class _Step:
         is released, since there is nothing to undo.
         """
         grant, action = self.grant, Action(self.grant.action)
-        patience = rm.deadline_for(action)
+        limit = rm.deadline_for(action)
         deploying = action in (Action.DEPLOY, Action.DISCOVER, Action.PROVISION)
         if deploying and grant.host == grant.guid:
-            patience = rm.patience()
+            limit = rm.patience()
             if not self._tried_since_start(error):  # leave time for one connection attempt
-                patience = max(patience, rm.login().connect_timeout + PAUSE)
+                limit = max(limit, rm.login().connect_timeout + PAUSE)
         elif action is Action.RELEASE and grant.host is not None:
             reached = self.run.record(grant.host).milestones
             # A host that is not critical counts as READY from the moment in which it FAILED.
             ready, failed = (reached.get(name, math.inf) for name in ("READY", "FAILED"))
-            patience = patience if ready < failed else 0.0
-        left = patience - max(0.0, self.runtime.now() - grant.began)
-        if left <= 0 or self.lease.cancelled:
+            limit = limit if ready < failed else 0.0
+        remaining = limit - max(0.0, self.runtime.now() - grant.began)
+        if remaining <= 0 or self.lease.cancelled:
             return None
-        return min(SLOWEST_RETRY, FIRST_RETRY * 2.0 ** min(grant.tries - 1, 10), left)
+        return min(SLOWEST_RETRY, FIRST_RETRY * 2.0 ** min(grant.tries - 1, 10), remaining)
 
     def _tried_since_start(self, error: errors.HostUnreachable) -> bool:
         """Return whether the host was tried since this step began; older failures are outdated."""
@@ -361,7 +361,7 @@ class _Step:
             process_exit.outcome,
             age=launch.age,
             attrs={**changes, **exits.attributes(grant.rtype, process_exit)},
-            info=exits.info(process_exit, self.place),
+            info=exits.info(process_exit, self.location),
             outputs=process_exit.outputs,
             end_age=process_exit.age,
         )
@@ -387,7 +387,9 @@ class _Step:
         return error_info
 
     def _where(self) -> str:
-        return f"{self.place or self.grant.label}, {self.grant.action}, attempt {self.grant.tries}"
+        return (
+            f"{self.location or self.grant.label}, {self.grant.action}, attempt {self.grant.tries}"
+        )
 
     def _logger(self) -> logging.LoggerAdapter[logging.Logger]:
         # Fields of the adapter, since a hook may log in threads of its own.
