@@ -84,7 +84,7 @@ def test_where_steps_go() -> None:
 def test_what_a_slow_thread_finds_is_not_kept_when_others_serve(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(affinity, "_KEPT", 0.0)
+    monkeypatch.setattr(affinity, "_CACHE_SECONDS", 0.0)
     serving = [worker("a"), worker("b")]
     known, weight = Affinity(lambda: serving), affinity._weight
 
@@ -100,7 +100,7 @@ def test_what_a_slow_thread_finds_is_not_kept_when_others_serve(
 
 
 def test_no_redis_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(affinity, "_KEPT", 0.0)
+    monkeypatch.setattr(affinity, "_CACHE_SECONDS", 0.0)
     answers: list[Sequence[WorkerInfo] | Exception] = [
         [worker("a"), worker("b")],
         NoConnection("gone"),
