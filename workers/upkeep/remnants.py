@@ -186,7 +186,7 @@ class Remnants:
                 if phase in _OVER:
                     ended.append(run_id)
             elif record.dataset == self._dataset:
-                ended.append(run_id)  # its records were deleted on request
+                ended.append(run_id)  # its records were deleted
             else:
                 if record.missing_since is None:
                     record.missing_since = now
