@@ -184,8 +184,8 @@ class NodeWatch(threading.Thread):
     def run(self) -> None:
         """Follow the journal; reconnect when the channel is lost."""
         fault_injection.point("watching")
-        heartbeat = threading.Thread(target=self._renew, name=self.name + "-lease", daemon=True)
-        heartbeat.start()
+        renewal = threading.Thread(target=self._renew, name=self.name + "-lease", daemon=True)
+        renewal.start()
         delay = 0.2
         try:
             while not self._over.is_set():
@@ -209,7 +209,7 @@ class NodeWatch(threading.Thread):
             log.exception("watch of node %s failed", self._node)
         finally:
             self._over.set()
-            heartbeat.join()
+            renewal.join()
 
     def _host_is_lost(self, began: float, error: Exception) -> bool:
         """Return whether to stop after a failed attempt to follow; record a lost host."""
@@ -276,15 +276,15 @@ class NodeWatch(threading.Thread):
             node_files.restore(self._run, node, session)
 
     def _read_all(self, entries: Follow) -> None:
-        beats = 0
+        heartbeats = 0
         with contextlib.closing(entries):
             read: tuple[str, int] | None = None
             for entry in entries:
                 self._last_entry = running_time.now()
                 self._handle(entry)
-                beats += isinstance(entry, Beat)
-                if isinstance(entry, Journal) or beats == node_files.BEATS:
-                    beats = 0
+                heartbeats += isinstance(entry, Beat)
+                if isinstance(entry, Journal) or heartbeats == node_files.BEATS:
+                    heartbeats = 0
                     entries.question(node_files.launched(self._run, self._node))
                 if isinstance(entry, Ended) and entry.journal_id:
                     read = (entry.journal_id, entry.offset)
