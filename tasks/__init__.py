@@ -1,1 +1,1 @@
-"""The Celery tasks: thin functions around :mod:`nepiq.workers`."""
+"""Celery tasks: thin wrappers around :mod:`nepiq.workers`."""

@@ -1,8 +1,8 @@
-"""The steps of resource managers, as Celery tasks.
+"""The steps of resources, as Celery tasks.
 
-Their names are stable, since monitors and mixed versions know them: ``nepiq.deploy``,
-``nepiq.discover``, ``nepiq.provision``,
-``nepiq.start``, ``nepiq.stop``, ``nepiq.set``, ``nepiq.release`` and ``nepiq.announce``.
+Their names are stable, since monitors and other versions use them: ``nepiq.deploy``,
+``nepiq.discover``, ``nepiq.provision``, ``nepiq.start``, ``nepiq.stop``, ``nepiq.set``,
+``nepiq.release`` and ``nepiq.announce``.
 """
 
 from __future__ import annotations
@@ -26,5 +26,5 @@ for _action in ("deploy", "discover", "provision", "start", "stop", "set", "rele
 
 @shared_task(name="nepiq.announce")
 def announce(run_id: str, items: list[list[Any]]) -> None:
-    """Submit steps whose common moment has come."""
+    """Submit steps that became due together."""
     context.current().run(run_id).announce(items)

@@ -1,4 +1,4 @@
-"""Files and logs of hosts, on their way to and from clients."""
+"""Celery tasks that transfer files and logs between hosts and clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fetch(
 
 @shared_task(name="nepiq.gather")
 def gather(run_id: str, guid: int, path: str, name: str, offset: int, listing: bool) -> None:
-    """Send a directory of a resource's host, or a list of what it holds."""
+    """Send a directory of a resource's host, or a list of its content."""
     server.gather(context.current(), run_id, guid, path, name, offset, listing)
 
 
@@ -32,11 +32,11 @@ def place(
     transfer: str,
     name: str,
 ) -> None:
-    """Take a file or an archive, and put it on the hosts of resources."""
+    """Receive a file or an archive, and write it to the hosts of resources."""
     server.place(context.current(), run_id, guids, path, mode, length, transfer, name)
 
 
 @shared_task(name="nepiq.follow")
 def follow(run_id: str, node: int, followed: list[tuple[str, int]], name: str) -> None:
-    """Send what files of a node get, from now on; no slot of this worker waits for that."""
+    """Send what is appended to files of a node from now on, without occupying a worker slot."""
     server.follow(context.current(), run_id, node, followed, name)

@@ -1,6 +1,6 @@
-"""What ``celery -A nepiq.workers.app worker`` loads.
+"""Celery application of workers, loaded by ``celery -A nepiq.workers.app worker``.
 
-The environment says which broker, which state and which sites it serves (see
+The environment names the broker, the state and the sites that the worker serves (see
 :class:`nepiq.controller.settings.Settings`); ``nepiq worker`` sets it and starts this.
 """
 
@@ -20,7 +20,7 @@ from .runtime import json_logs
 
 
 def worker_app(settings: Settings) -> Celery:
-    """The Celery application of a worker that serves ``settings.sites``.
+    """Return the Celery application of a worker that serves ``settings.sites``.
 
     Raises:
         InfrastructureError: no broker was named.
@@ -30,12 +30,12 @@ def worker_app(settings: Settings) -> Celery:
             "a worker needs a Redis",
             hint="set NEPIQ_BROKER_URL (and NEPIQ_STATE_URL); 'nepiq up' starts a private one",
         )
-    served = [
+    queue_names = [
         queues.COMMON,
         *map(queues.of_site, settings.sites),
         queues.of_machine(settings.machine),
     ]
-    app = make_app(broker_url(settings.broker_url), served, name="nepiq.workers")
+    app = make_app(broker_url(settings.broker_url), queue_names, name="nepiq.workers")
     app.set_current()
     app.conf.include = ["nepiq.tasks.steps", "nepiq.tasks.transfer"]
     app.steps["worker"].add(NepiqStep)

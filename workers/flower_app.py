@@ -1,7 +1,7 @@
-"""What ``celery -A nepiq.workers.flower_app flower`` loads: the application of workers, for Flower.
+"""Celery application of workers for Flower: ``celery -A nepiq.workers.flower_app flower``.
 
-Flower counts the messages that wait in queues only where the broker's URL names a transport that
-it knows, and takes options of TLS only from Celery's configuration.
+Flower counts queued messages only if the broker's URL names a transport that it supports, and
+reads TLS options only from Celery's configuration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .app import app
 
 __all__ = ["app"]
 
-# Ours, under the names of kombu's own; in this process nobody else connects with Redis.
+# nepiq's transport replaces kombu's own; nothing else in this process connects to Redis.
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = TRANSPORT
 _url = str(app.conf.broker_url).replace("nepiq+socket://", "redis+socket://", 1)
 app.conf.update(broker_transport=None, broker_url=_url)

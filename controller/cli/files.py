@@ -20,7 +20,7 @@ from ..errors.text import one_line
 from ..experiment import files as transfers
 from ..experiment.connect import Access
 from ..experiment.logs import logs as lines_of
-from ..experiment.unpacking import told
+from ..experiment.unpacking import skipped_text
 from ..reports.words import clock, size
 from .console import Talk, simple_table
 from .runs import AsJson, ResourceName, RunName, find_record
@@ -100,7 +100,7 @@ def download(
 
 def _left_out(skipped: Sequence[str]) -> None:
     if skipped:
-        sys.stderr.write(f"left out: {told(skipped)}\n")
+        sys.stderr.write(f"left out: {skipped_text(skipped)}\n")
 
 
 def files(

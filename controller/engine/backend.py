@@ -1,4 +1,4 @@
-"""The Redis and the broker that a process works with, and the runs in them."""
+"""Backend of a process: the Redis that holds runs, and the broker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..errors.text import quoted
 from ..settings import URL_HINT, Settings, check_url, shown_url
 from . import redis_loss
 from .membership import WorkerInfo, workers
-from .messaging.affinity import Homes
+from .messaging.affinity import Affinity
 from .protocol import agree
 from .run import Run
 from .store import keys
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is known of a run at a glance.
+    """Summary of a run.
 
     Attributes:
         run_id: its id.
         exp_id: the user's name for the experiment.
         phase: RUNNING, FAILED, RELEASING or RELEASED.
-        created: when, seconds since the epoch.
-        live: resources that are not released.
-        cause: the failure that ended RUNNING, if one did.
+        created: time of its creation, in seconds since the epoch.
+        live: number of resources that are not released.
+        cause: the failure that ended RUNNING; None if there was none.
     """
 
     run_id: str
@@ -55,16 +55,16 @@ class RunInfo:
 
 
 def client_url(url: str) -> str:
-    """The URL in the form of redis-py: Celery writes ``redis+socket://`` for its ``unix://``."""
+    """Return the URL in redis-py's form: ``unix://`` for Celery's ``redis+socket://``."""
     return _socket_url("unix", url, "db")
 
 
 def broker_url(url: str) -> str:
-    """The URL in the form of our Celery transport.
+    """Return the URL in the form of nepiq's Celery transport.
 
-    In Celery's own form of a socket's URL, ``redis+socket://``, the part before the plus names
-    the transport, which must be ours (see :mod:`.transport`). With a transport that is named,
-    kombu takes no notice of ``rediss://`` but of TLS options in the query.
+    In Celery's form of a socket's URL, ``redis+socket://``, the part before the plus names the
+    transport, which must be nepiq's (see :mod:`.messaging.kombu_transport`). For an explicitly
+    named transport kombu ignores the scheme ``rediss://`` but reads TLS options in the query.
     """
     if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
         url += ("&" if "?" in url else "?") + "ssl_cert_reqs=required"
@@ -83,24 +83,24 @@ _CONNECTIONS = 10_000
 
 
 class _Pool(redis.ConnectionPool):
-    """Connections that threads share. One that is in use is closed when it has been used.
+    """A connection pool that closes connections in use only after their use.
 
-    redis-py closes it at once, and whoever reads from it then gets errors of any kind.
+    redis-py closes them at once, and threads that read from them get arbitrary errors.
     """
 
     _closed = False
 
     def disconnect(self, inuse_connections: bool = False) -> None:
-        """Close connections; those in use too if one says so."""
+        """Close connections, by default only the idle ones."""
         self._closed = True
         super().disconnect(inuse_connections)
 
     def close(self) -> None:
-        """Close all of them, those in use when they have been used."""
+        """Close all connections, those in use after their use."""
         self.disconnect()
 
     def release(self, connection: Any) -> None:
-        """Take a connection back."""
+        """Return a connection to the pool."""
         super().release(connection)
         if self._closed:
             super().disconnect(inuse_connections=False)
@@ -110,19 +110,19 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
     """Connect to the Redis that holds the state of runs.
 
     Args:
-        url: where it is.
-        timeout: seconds until the first contact is given up.
-        tries: how often a command is tried again later, in up to a second each.
+        url: of the Redis.
+        timeout: seconds until the first connection attempt is given up.
+        tries: number of retries of later commands, with pauses of up to a second.
 
     Raises:
-        RedisUnreachable: it does not answer within ``timeout`` seconds, or refuses us.
-        InvalidValue: the URL cannot be read.
+        RedisUnreachable: it does not answer within ``timeout`` seconds, or refuses access.
+        InvalidValue: the URL is not valid.
     """
     check_url("Redis URL", url)
     try:
         pool = _Pool.from_url(
             client_url(url),
-            # As many as there are threads: redis-py refuses the 101st by default.
+            # More than there are threads: redis-py refuses the 101st connection by default.
             max_connections=_CONNECTIONS,
             socket_timeout=30.0,
             socket_connect_timeout=min(timeout, 5.0),
@@ -130,15 +130,16 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), tries),
         )
         client = redis.Redis.from_pool(pool)
-        # What redis-py does not know, it says only when it makes a connection.
+        # redis-py rejects unknown options only when it creates a connection.
         pool.make_connection()
         pool.reset()
     except (ValueError, TypeError):
-        # Their texts have parts of the URL, and so may the traceback.
+        # No cause: its text and traceback may contain parts of the URL.
         raise errors.InvalidValue(
-            f"Redis URL {shown_url(url)!r} has options that redis-py does not take", hint=URL_HINT
+            f"Redis URL {shown_url(url)!r} has options that redis-py does not support",
+            hint=URL_HINT,
         ) from None
-    # The first contact is given up by time, not by a number of tries.
+    # The first connection has a time limit instead of a number of retries.
     probe = redis.Redis.from_url(
         client_url(url),
         socket_timeout=timeout,
@@ -152,46 +153,48 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
                 probe.ping()
                 return client
             except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-                advice = _advice(error, url)
-                if advice or time.monotonic() + 0.2 > end:
+                hint = _permanent_error_hint(error, url)
+                if hint or time.monotonic() + 0.2 > end:
                     raise errors.RedisUnreachable(
                         f"Redis at {shown_url(url)} does not answer: {error}",
-                        hint=advice or _silence(error, url),
+                        hint=hint or _no_reply_hint(error, url),
                     ) from error
                 time.sleep(0.1)
     except redis.ResponseError as error:
         raise errors.RedisUnreachable(
-            f"Redis at {shown_url(url)} refuses us: {error}",
+            f"Redis at {shown_url(url)} refuses access: {error}",
             hint=_LOGIN,
         ) from error
     finally:
         probe.close()
 
 
-_LOGIN = "user and password belong into the URL: redis://user:password@host:6379/0"
+_LOGIN = "write user and password into the URL: redis://user:password@host:6379/0"
 
 
-def _advice(error: Exception, url: str) -> str:
-    """What to do about an error that time does not mend; empty for others."""
+def _permanent_error_hint(error: Exception, url: str) -> str:
+    """Return the hint for an error that waiting does not resolve; empty for others."""
     if isinstance(error, redis.AuthenticationError):
         return _LOGIN
-    told = str(error)
+    message = str(error)
     if isinstance(error, FileNotFoundError):
         return "correct NEPIQ_REDIS_CA, NEPIQ_REDIS_CERT and NEPIQ_REDIS_KEY"
-    if "CERTIFICATE_VERIFY_FAILED" in told:
+    if "CERTIFICATE_VERIFY_FAILED" in message:
         return "NEPIQ_REDIS_CA must name the CA that signed Redis' certificate, for this host name"
-    if "CERTIFICATE_REQUIRED" in told or "HANDSHAKE_FAILURE" in told or "UNKNOWN_CA" in told:
-        return "Redis wants a certificate that its CA signed: NEPIQ_REDIS_CERT and NEPIQ_REDIS_KEY"
-    if "WRONG_VERSION_NUMBER" in told or "RECORD_LAYER_FAILURE" in told:
-        return "this port does not speak TLS: write redis:// if that is meant"
+    if any(
+        alert in message for alert in ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "UNKNOWN_CA")
+    ):
+        return "set NEPIQ_REDIS_CERT and NEPIQ_REDIS_KEY: Redis requires a certificate from its CA"
+    if "WRONG_VERSION_NUMBER" in message or "RECORD_LAYER_FAILURE" in message:
+        return "this port does not speak TLS: write redis:// if that is intended"
     return ""
 
 
-def _silence(error: Exception, url: str) -> str:
-    """What to do about a Redis that does not answer in time."""
-    told = str(error)
-    ended = "closed by server" in told or "reset by peer" in told
-    if ended and url.startswith("redis://"):
+def _no_reply_hint(error: Exception, url: str) -> str:
+    """Return the hint for a Redis that does not answer in time."""
+    message = str(error)
+    closed = "closed by server" in message or "reset by peer" in message
+    if closed and url.startswith("redis://"):
         return "if this port speaks TLS, write rediss://"
     return (
         "start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL; "
@@ -200,12 +203,12 @@ def _silence(error: Exception, url: str) -> str:
 
 
 class Stack:
-    """The broker and the state that this process uses. Connects when first used.
+    """Clients of the state and the broker; each connects on first use.
 
     Args:
-        settings: where they are; must name them (the embedded stack fills them in first).
+        settings: with the URLs, which must be set (local services set them first).
         timing: intervals of the engine.
-        tries: how often a command to Redis is tried again; see :func:`connect`.
+        tries: number of retries of a Redis command; see :func:`connect`.
     """
 
     def __init__(self, settings: Settings, *, timing: Timing | None = None, tries: int = 8) -> None:
@@ -215,7 +218,7 @@ class Stack:
 
     @functools.cached_property
     def redis(self) -> Redis:
-        """Client of the state.
+        """The client of the state.
 
         Raises:
             RedisUnreachable: it does not answer within ``settings.connect_timeout``.
@@ -224,28 +227,28 @@ class Stack:
 
     @functools.cached_property
     def broker(self) -> Redis:
-        """Client of the broker's Redis, to see how long its queues are."""
+        """The client of the broker's Redis, for the lengths of its queues."""
         return connect(self.settings.broker_url, self.settings.connect_timeout)
 
     @functools.cached_property
     def publisher(self) -> Publisher:
-        """What submits steps through the broker."""
-        # Only who submits pays for the import.
+        """The publisher, which submits steps through the broker."""
+        # Imported late: processes that submit nothing save the time.
         from .messaging.publisher import Publisher
 
-        return Publisher(broker_url(self.settings.broker_url), self.homes)
+        return Publisher(broker_url(self.settings.broker_url), self.affinity)
 
     @functools.cached_property
-    def homes(self) -> Homes:
-        """Which worker the steps on a host go to."""
-        return Homes(self.workers)
+    def affinity(self) -> Affinity:
+        """The preferred workers of hosts."""
+        return Affinity(self.workers)
 
     def create_run(self, exp_id: str, release_after: float | None = None) -> Run:
-        """Begin a run under an id that is the present time in UTC, 20 digits.
+        """Create a run, whose id is the present time in UTC (20 digits).
 
         Args:
             exp_id: the user's name for the experiment.
-            release_after: release the run when no client has been seen for so many seconds.
+            release_after: seconds without a client after which the run is released.
         """
         self.agree()
         moment = datetime.now(timezone.utc)
@@ -258,52 +261,52 @@ class Stack:
             moment += timedelta(microseconds=1)
 
     def run(self, run_id: str) -> Run:
-        """An existing run.
+        """Return an existing run.
 
         Args:
-            run_id: its id, the end or beginning of one that is unique, the name of an
-                experiment (its latest run), or ``last``.
+            run_id: its id, a unique beginning or end of it, the name of an experiment (its
+                latest run), or ``last``.
 
         Raises:
-            ProtocolMismatch: the engine's protocol is another version than ours.
-            UnknownRun: there is none; near misses are in the hint.
+            ProtocolMismatch: the installation uses another version of the engine's protocol.
+            UnknownRun: there is no such run; the hint lists similar ones.
         """
         self.agree()
-        found = self.exact_run(run_id)
-        if found.exists():
-            return found
+        run = self.exact_run(run_id)
+        if run.exists():
+            return run
         infos = self.runs()
         match = _matching(run_id, infos)
         if match is None:
-            known = [info.run_id for info in infos] + sorted({info.exp_id for info in infos})
-            near = difflib.get_close_matches(run_id, known, n=3) or known[:5]
+            names = [info.run_id for info in infos] + sorted({info.exp_id for info in infos})
+            similar = difflib.get_close_matches(run_id, names, n=3) or names[:5]
             raise errors.UnknownRun(
                 f"no run {quoted(run_id)} in {shown_url(self.settings.state_url)}",
-                hint="known: " + ", ".join(near) if near else "there are no runs yet",
+                hint="known: " + ", ".join(similar) if similar else "there are no runs yet",
             )
-        found = self.exact_run(match)
-        found.require()
-        return found
+        run = self.exact_run(match)
+        run.require()
+        return run
 
     def exact_run(self, run_id: str) -> Run:
-        """A run by its exact id, whether or not it exists."""
+        """Return the run with this exact id, which need not exist."""
         store = RunStore(self.redis, run_id, self.timing)
         return Run(store, lambda: self.publisher, self.settings)
 
-    def agree(self, worker: str = "", told: Mapping[str, Any] | None = None) -> None:
-        """Return if those who share this state speak the same protocol as this process.
+    def agree(self, worker: str = "", info: Mapping[str, Any] | None = None) -> None:
+        """Check that the processes that share this state use the same protocol version.
 
         Args:
-            worker: the worker that joins, as which this process counts as alive from now on.
-            told: what it says of itself.
+            worker: name of the worker that joins, which counts as alive from now on.
+            info: the worker's record.
 
         Raises:
-            ProtocolMismatch: they do not.
+            ProtocolMismatch: they use another version.
         """
-        agree(self.redis, self.settings.broker_name, worker, told)
+        agree(self.redis, self.settings.broker_name, worker, info)
 
     def runs(self) -> list[RunInfo]:
-        """All runs that this Redis still holds, the latest first."""
+        """Return all runs that Redis holds, the latest first."""
         ids = [raw.decode() for raw in _list(self.redis.zrevrange(keys.RUNS, 0, -1))]
         infos = []
         for run_id in ids:
@@ -316,7 +319,7 @@ class Stack:
         return infos
 
     def forget(self, run_id: str) -> Run:
-        """Drop the records of a released run at once, rather than when its time is over.
+        """Delete the records of a released run now, before their retention ends.
 
         Args:
             run_id: as for :meth:`run`.
@@ -324,25 +327,25 @@ class Stack:
         Raises:
             NotAllowed: it is not released.
         """
-        found = self.run(run_id)
+        run = self.run(run_id)
         while True:
-            status, more = found.store.expire()
+            status, more = run.store.expire()
             if status == "CLOSED":
                 raise errors.NotAllowed(
-                    f"run {found.run_id} is not released",
-                    hint=f"nepiq release {found.run_id}",
+                    f"run {run.run_id} is not released",
+                    hint=f"nepiq release {run.run_id}",
                 )
             if status == "GONE" or not more:
                 break
         pipe = self.redis.pipeline(transaction=False)
-        pipe.zrem(keys.ENDED, found.run_id)
-        pipe.zrem(keys.RUNS, found.run_id)
-        pipe.srem(keys.active(self.settings.broker_name), found.run_id)
+        pipe.zrem(keys.ENDED, run.run_id)
+        pipe.zrem(keys.RUNS, run.run_id)
+        pipe.srem(keys.active(self.settings.broker_name), run.run_id)
         pipe.execute()
-        return found
+        return run
 
     def outlived(self) -> int:
-        """How many released runs are kept for longer than they shall be, by a minute and more."""
+        """Return the number of runs kept for at least a minute beyond their retention."""
         limit = self._now() - self.settings.retention - 60.0
         return int(_any(self.redis.zcount(keys.ENDED, "-inf", limit)))
 
@@ -350,22 +353,22 @@ class Stack:
         seconds, micros = _any(self.redis.time())
         return float(seconds) + float(micros) / 1e6
 
-    def left(self) -> list[redis_loss.Left]:
-        """What runs whose data Redis has lost may have left on hosts, by run and host."""
-        found = redis_loss.left(self.redis)
-        known = {item.run_id for item in found if self.exact_run(item.run_id).exists()}
-        return [item for item in found if item.run_id not in known]
+    def left(self) -> list[redis_loss.HostRemains]:
+        """Return the hosts on which lost runs may have left something, by run and host."""
+        remains = redis_loss.remains(self.redis)
+        existing = {item.run_id for item in remains if self.exact_run(item.run_id).exists()}
+        return [item for item in remains if item.run_id not in existing]
 
     def nothing_left(self, run_id: str, host: str) -> None:
-        """Nothing of a run is left on a host: :meth:`left` need not name it any more."""
-        redis_loss.strike(self.redis, run_id, host)
+        """Record that nothing of a run remains on a host, so that :meth:`left` omits it."""
+        redis_loss.remove(self.redis, run_id, host)
 
     def workers(self) -> list[WorkerInfo]:
-        """The workers that gave a sign of life within the last day, by name."""
+        """Return the registered workers, by name."""
         return workers(self.redis)
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the clients that were opened."""
         if "publisher" in self.__dict__:
             self.publisher.close()
         for client in ("redis", "broker"):
@@ -377,11 +380,11 @@ def _matching(name: str, infos: Iterable[RunInfo]) -> str | None:
     ordered = list(infos)
     if name == "last":
         return ordered[0].run_id if ordered else None
-    named = [info.run_id for info in ordered if info.exp_id == name]
-    if named:
-        return named[0]
-    parts = [i.run_id for i in ordered if i.run_id.startswith(name) or i.run_id.endswith(name)]
-    return parts[0] if len(parts) == 1 else None
+    of_experiment = [info.run_id for info in ordered if info.exp_id == name]
+    if of_experiment:
+        return of_experiment[0]
+    matches = [i.run_id for i in ordered if i.run_id.startswith(name) or i.run_id.endswith(name)]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _any(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Redis' own connection errors, as the rest of the controller knows them."""
+"""Translation of Redis' errors into nepiq's."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..errors import RedisUnreachable
 
 @contextmanager
 def contact() -> Iterator[None]:
-    """Turn a connection that stays lost into RedisUnreachable; also usable as a decorator.
+    """Translate lost connections and refused commands; also usable as a decorator.
 
-    Each call has been tried again for some seconds by then (see :func:`.stack.connect`).
+    Each command has been retried for some seconds before (see :func:`.backend.connect`).
 
     Raises:
-        RedisUnreachable: Redis does not answer any more, or refuses what was asked.
+        RedisUnreachable: Redis does not answer any more, or refuses a command.
     """
     try:
         yield
@@ -28,31 +28,31 @@ def contact() -> Iterator[None]:
             raise
         raise RedisUnreachable(
             f"Redis does not answer any more: {error}",
-            hint="the run goes on by itself once Redis is back; attach to it then",
+            hint="attach to the run when Redis is back; it continues by itself",
         ) from error
 
 
 def refusal(error: Exception) -> str:
-    """What to do where Redis answers but does not do what is asked; empty for other errors."""
+    """Return the hint for a command that Redis refused; empty for other errors."""
     redis = sys.modules.get("redis.exceptions")
     if redis is None or not isinstance(error, redis.ResponseError):
         return ""
-    told = str(error)
-    if isinstance(error, redis.NoPermissionError) or "no permissions" in told:
+    message = str(error)
+    if isinstance(error, redis.NoPermissionError) or "no permissions" in message:
         return (
             "give the user of NEPIQ_STATE_URL and NEPIQ_BROKER_URL the rights of docs/security.md"
         )
     if isinstance(error, redis.ReadOnlyError):
         return "NEPIQ_STATE_URL and NEPIQ_BROKER_URL must name the primary, not a replica"
-    if isinstance(error, redis.OutOfMemoryError) or "OOM command not allowed" in told:
-        return "nepiq forget RUN makes room; or give Redis more memory (maxmemory)"
-    if "MISCONF" in told:
-        return "Redis cannot write its file: look at its log and for room on its disk"
+    if isinstance(error, redis.OutOfMemoryError) or "OOM command not allowed" in message:
+        return "free memory with nepiq forget RUN, or give Redis more memory (maxmemory)"
+    if "MISCONF" in message:
+        return "Redis cannot write its file: check its log and the space on its disk"
     return ""
 
 
 def _lost() -> Iterator[type[Exception]]:
-    """The errors of lost connections; only what has been imported can have raised any."""
+    """Yield the error types of lost connections, of imported modules only."""
     redis, kombu = sys.modules.get("redis"), sys.modules.get("kombu.exceptions")
     if redis is not None:
         yield from (redis.ConnectionError, redis.TimeoutError)

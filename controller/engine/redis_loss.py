@@ -1,7 +1,7 @@
-"""Redis that has lost its data: which data set it holds, and where lost runs left something.
+"""Detection of lost Redis data, and records of hosts on which lost runs left something.
 
-A data set has a name, made by the first worker that finds none: where the name is another one
-than before, Redis was emptied, or came back without its file.
+The first worker that finds no name for the data set generates one. If the name differs from an
+earlier one, Redis was emptied or restarted without its file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .store import keys
 
 
 @dataclass(frozen=True)
-class Left:
-    """What a run, whose data Redis has lost, may have left on a host.
+class HostRemains:
+    """Remains that a lost run may have on a host.
 
     Attributes:
         run_id: the run.
-        host: the host as ``nepiq clean`` takes it.
+        host: the host in the form of ``nepiq clean``.
         machine: the worker machine that reaches it.
-        why: why it has not been removed.
+        why: the reason why they have not been removed.
     """
 
     run_id: str
@@ -35,35 +35,33 @@ class Left:
 
 
 def dataset(redis: Redis) -> str:
-    """The name of the data set that Redis holds."""
+    """Return the name of the data set that Redis holds."""
     client: Any = redis
-    found = client.get(keys.DATASET)
-    if found is None:
+    name = client.get(keys.DATASET)
+    if name is None:
         redis_memory.execute(redis, [("SET", keys.DATASET, secrets.token_hex(8), "NX")])
-        found = client.get(keys.DATASET)
-    return str(found.decode()) if found else ""
+        name = client.get(keys.DATASET)
+    return str(name.decode()) if name else ""
 
 
-def note(redis: Redis, left: Left) -> None:
-    """Tell everybody that something may be left on a host."""
-    told = {"machine": left.machine, "why": left.why}
-    redis_memory.execute(
-        redis, [("HSET", keys.LOST, f"{left.run_id} {left.host}", json.dumps(told))]
-    )
+def add(redis: Redis, item: HostRemains) -> None:
+    """Record that a lost run may have left something on a host."""
+    text = json.dumps({"machine": item.machine, "why": item.why})
+    redis_memory.execute(redis, [("HSET", keys.LOST, f"{item.run_id} {item.host}", text)])
 
 
-def strike(redis: Redis, run_id: str, host: str) -> None:
-    """Nothing of a run is left on a host any more."""
+def remove(redis: Redis, run_id: str, host: str) -> None:
+    """Remove the record of a host on which nothing of a run remains."""
     redis.hdel(keys.LOST, f"{run_id} {host}")
 
 
-def left(redis: Redis) -> list[Left]:
-    """Where runs whose data Redis has lost may have left something, by run and host."""
+def remains(redis: Redis) -> list[HostRemains]:
+    """Return the recorded hosts, by run and host."""
     client: Any = redis
-    found: dict[bytes, bytes] = client.hgetall(keys.LOST)
-    made = []
-    for name, text in sorted(found.items()):
+    fields: dict[bytes, bytes] = client.hgetall(keys.LOST)
+    items = []
+    for name, text in sorted(fields.items()):
         run_id, _, host = name.decode().partition(" ")
-        told = json.loads(text)
-        made.append(Left(run_id, host, told["machine"], told["why"]))
-    return made
+        record = json.loads(text)
+        items.append(HostRemains(run_id, host, record["machine"], record["why"]))
+    return items

@@ -1,10 +1,10 @@
-"""Writes that a Redis at its ``maxmemory`` carries out all the same.
+"""Writes that a Redis at its ``maxmemory`` still accepts.
 
-Redis refuses a command that may need memory when it is full (``OOM command not allowed``). In a
-script it refuses only the first write: one that has written already may not be left in the
-middle. So a script whose first write removes a key, which Redis always allows, is not refused at
-all. What goes on or ends what has begun is written so, since it needs little and in the end makes
-room; what begins something new is refused. Redis 6.2 and 7 agree on this.
+A full Redis refuses commands that may need memory (``OOM command not allowed``). In a script it
+refuses only the first write, since a script that has written may not be interrupted. A script
+whose first write removes a key, which is always allowed, is therefore never refused. Writes that
+continue or end existing work use such scripts, since they need little memory and finally free
+some; writes that begin new work may be refused. Redis 6.2 and 7 behave alike.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ NOTHING = "nepiq:nothing"
 """A key that never exists."""
 
 UNREFUSED = f"redis.call('UNLINK', '{NOTHING}')\n"
-"""What a script begins with that Redis shall not refuse."""
+"""First line of a script that a full Redis must not refuse."""
 
 _COMMANDS = (
     UNREFUSED
     + """
-local answers, at = {}, 1
+local replies, at = {}, 1
 while at <= #ARGV do
   local size = tonumber(ARGV[at])
-  answers[#answers + 1] = redis.call(unpack(ARGV, at + 1, at + size))
+  replies[#replies + 1] = redis.call(unpack(ARGV, at + 1, at + size))
   at = at + size + 1
 end
-return answers
+return replies
 """
 )
 _SHA = hashlib.sha1(_COMMANDS.encode(), usedforsecurity=False).hexdigest()
 
 
 def is_full(error: BaseException) -> bool:
-    """True if Redis has refused something since it is at its ``maxmemory``."""
-    # Redis 6.2 tells of a script's error in words only.
+    """Return whether Redis refused a command because it is at its ``maxmemory``."""
+    # Redis 6.2 reports errors of scripts only as text.
     return isinstance(error, OutOfMemoryError) or (
         isinstance(error, ResponseError) and "OOM command not allowed" in str(error)
     )
 
 
 def execute(redis: Redis, commands: Sequence[Command]) -> list[Any]:
-    """Carry out commands in one round trip, also if Redis is full; what they answer.
+    """Execute commands in one round trip, also on a full Redis; return their replies.
 
     Args:
         redis: client of the state or the broker.
-        commands: each may be carried out twice.
+        commands: each may be executed twice.
     """
     pipe: Any = redis.pipeline(transaction=False)
     for command in commands:
@@ -69,7 +69,7 @@ def execute(redis: Redis, commands: Sequence[Command]) -> list[Any]:
 
 
 def insist(redis: Redis, commands: Sequence[Command]) -> list[Any]:
-    """Carry out commands that a full Redis would refuse; what they answer."""
+    """Execute commands that a full Redis would refuse; return their replies."""
     client: Any = redis
     flat = [item for command in commands for item in (len(command), *command)]
     try:

@@ -1,8 +1,8 @@
-"""One run, as clients and workers handle it: the store's scripts, and what they make due.
+"""Operations on one run, for clients and workers: the store's scripts and their due steps.
 
 Each method runs one script and then *settles* its reply: it submits the steps that became due
-and drains the run's to-do list. Whoever dies in between loses nothing: the steps are due in the
-run's alarms and the rest is on the list, and the sweeper takes both up.
+and drains the run's to-do list. A process that dies in between loses nothing: the steps are in the
+run's set of due times and the rest is on the list, and the sweeper resumes both.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 LOOK = 1.0
-"""Seconds without an event after which it is made sure that the run is still there."""
+"""Seconds without an event after which the existence of the run is checked."""
 
 
 class Run:
     """A run in Redis.
 
     Args:
-        store: its records.
-        publisher: gives what submits steps; asked only when there is something to submit.
-        settings: name of the broker, time limits.
+        store: the run's records.
+        publisher: returns the publisher; called only if there is something to submit.
+        settings: name of the broker and time limits.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Run:
         self.settings = settings
         self._publisher = publisher
         self._exp_id = ""
-        self._phase = ""  # the last one known, empty as long as nothing is known of the run
+        self._phase = ""  # the last one read; empty before the first
 
     @property
     def run_id(self) -> str:
@@ -65,7 +65,7 @@ class Run:
     # -- describing -------------------------------------------------------------------------
 
     def create(self, exp_id: str, release_after: float | None = None) -> bool:
-        """Write the run's record; False if the id is taken by another run."""
+        """Write the run's record; return False if another run has the id."""
         status, _ = self.store.create(secrets.token_hex(6), exp_id, release_after)
         self._exp_id = exp_id
         self._phase = "RUNNING" if status == "OK" else ""
@@ -78,7 +78,7 @@ class Run:
         return first
 
     def upload(self, specs: Sequence[ResourceSpec], nonce: str) -> None:
-        """Write resources under the caller's nonce."""
+        """Write the specs of resources, under the nonce of the caller's reservation."""
         if specs:
             status = self.store.upload(nonce, specs)
             self._accept(*status.split(":", 1))
@@ -88,12 +88,12 @@ class Run:
     def deploy(
         self, guids: Iterable[int], group: int | str | None = "new", deployment: str = ""
     ) -> int | None:
-        """Arm the steps of resources.
+        """Schedule the steps of resources.
 
         Args:
-            guids: the resources; those deployed already are passed over.
-            group: the group they join; ``"new"`` for one of their own; None for no barrier.
-            deployment: an id that makes repeating the call harmless; made up if empty.
+            guids: the resources; those already deployed are skipped.
+            group: the group they join; ``"new"`` for a new one; None for no barrier.
+            deployment: an id that makes repeating the call harmless; generated if empty.
 
         Returns:
             The group's id, or None.
@@ -117,10 +117,10 @@ class Run:
         self.settle(reply)
 
     def request(self, guid: int, action: str, args: Sequence[Any] = (), key: str = "") -> str:
-        """Have a resource carry out an action now; return the step's id.
+        """Request an action of a resource now; return the step's id.
 
         Raises:
-            NotAllowed: its present state does not allow it.
+            NotAllowed: the resource's state does not allow it.
         """
         self._activate()
         reply = self.store.request(key or secrets.token_hex(6), guid, action, list(args))
@@ -129,25 +129,25 @@ class Run:
         return reply.detail
 
     def release(self, guids: Iterable[int] | None = None, key: str = "") -> None:
-        """Begin to release resources, and those that live on them; None for the whole run."""
+        """Begin to release resources and those on them; None releases the whole run."""
         self._activate()
-        chosen = None if guids is None else list(guids)
-        reply = self.store.release(key or secrets.token_hex(6), chosen)
+        guid_list = None if guids is None else list(guids)
+        reply = self.store.release(key or secrets.token_hex(6), guid_list)
         self._accept(reply.status, reply.detail)
         self.settle(reply)
 
     def touch(self) -> str:
-        """Tell that a client is there; return the phase."""
+        """Record that a client is active; return the phase."""
         status, phase = self.store.touch()
         self._accept(status)
         return phase
 
-    # -- what workers do ----------------------------------------------------------------------
+    # -- workers -------------------------------------------------------------------------------
 
     def claim(
         self, steps: Sequence[str], nonce: str, worker: str, machine: str
     ) -> list[Grant | Early | None]:
-        """Take steps to run."""
+        """Claim steps; return a reply for each."""
         reply, answers = self.store.claim(steps, nonce, worker, machine)
         self.settle(reply)
         return answers
@@ -155,13 +155,13 @@ class Run:
     def progress(
         self, step: str, token: int, state: str, age: float, attrs: Mapping[str, Any]
     ) -> bool:
-        """Record a milestone on the way; False if the claim is no longer ours."""
+        """Record a milestone within a step; return False if the claim was lost."""
         reply = self.store.progress(step, token, state, age, attrs)
         self.settle(reply)
         return reply.status == "OK"
 
     def commit(self, outcomes: Sequence[Outcome]) -> list[str]:
-        """End claimed steps; per step its status, ``STALE`` where the claim was lost."""
+        """End claimed steps; return the status of each, ``STALE`` if its claim was lost."""
         reply, statuses = self.store.commit(outcomes)
         self.settle(reply)
         return statuses
@@ -175,7 +175,7 @@ class Run:
         note: Any = None,
         attrs: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Put a claimed step back, due in ``delay`` seconds; False if the claim was lost."""
+        """Requeue a claimed step, due in ``delay`` seconds; return False if the claim was lost."""
         reply = self.store.again(
             step, token, delay, kind, "" if note is None else dumps(note), attrs
         )
@@ -193,10 +193,9 @@ class Run:
         attrs: Mapping[str, Any],
         outputs: Mapping[str, bytes],
     ) -> str:
-        """Record that a supervised process has ended, as the journal of ``watch``'s node says.
+        """Record the exit of a supervised process, read from a node's journal; return the status.
 
-        ``watch`` is that node and the holder of its lease. Returns the status; see
-        :meth:`RunStore.exited`.
+        ``watch`` is the node and the holder of its watch lease; see :meth:`RunStore.exited`.
         """
         reply = self.store.exited(guid, occasion, outcome, age, info, attrs, outputs, watch)
         self.settle(reply)
@@ -205,9 +204,9 @@ class Run:
     def abandon(
         self, node: int, error: Mapping[str, Any], *, holder: str = "", until: float | None = None
     ) -> str:
-        """Record that the machine of a host is gone for good; the status.
+        """Record that the machine of a host is lost for good; return the status.
 
-        It is refused unless ``holder`` has the lease of its watch, or after ``until``; see
+        It is refused if ``holder`` does not hold the watch lease, or after ``until``; see
         :meth:`RunStore.abandon`.
         """
         reply = self.store.abandon(node, error, holder, until)
@@ -215,23 +214,24 @@ class Run:
         return reply.status
 
     def sweep(self, backlogged: Iterable[str] = ()) -> Reply:
-        """Take up what was left undone; called by one worker at a time.
+        """Resume unfinished work; called by one worker at a time.
 
         Args:
-            backlogged: queues in which messages wait.
+            backlogged: queues with waiting messages.
         """
         reply = self.store.sweep(backlogged)
-        # What was sent before and not taken is for anybody; what is due later is sent first now.
-        anybody = [
+        # Steps that were sent before and not claimed go to any worker of the site; those that are
+        # due later are sent for the first time, so their preferred worker still gets them.
+        due = [
             item if item.delay > 0 else item._replace(queue=queues.shared(item.queue))
             for item in reply.due
         ]
-        reply = reply._replace(due=anybody)
+        reply = reply._replace(due=due)
         self.settle(reply)
         return reply
 
     def settle(self, reply: Reply) -> None:
-        """Submit what a script made due and drain the run's to-do list."""
+        """Submit the steps that a script made due, and drain the run's to-do list."""
         while True:
             if reply.due:
                 self._publisher().submit(self.run_id, reply.due)
@@ -242,7 +242,7 @@ class Run:
             reply = self.store.go_on()
 
     def announce(self, items: Sequence[Sequence[Any]]) -> None:
-        """Submit steps with I/O whose moment has come: ``[step, queue, label, attempt]`` each."""
+        """Submit steps with I/O that became due: ``[step, queue, label, attempt]`` each."""
         due = [
             Due(str(step), 0.0, str(queue), False, str(label), *map(int, attempt))
             for step, queue, label, *attempt in items
@@ -250,7 +250,7 @@ class Run:
         self._publisher().submit(self.run_id, due)
 
     def _activate(self) -> None:
-        # Before the script: whoever dies after it must leave a run that the sweeper knows.
+        # Before the script: if this process dies after it, the sweeper must find the run.
         active = keys.active(self.settings.broker_name)
         redis_memory.execute(self.store.redis, [("SADD", active, self.run_id)])
 
@@ -259,7 +259,7 @@ class Run:
         ended = ("ZADD", keys.ENDED, "NX", time.time(), self.run_id)
         redis_memory.execute(self.store.redis, [("SREM", active, self.run_id), ended])
 
-    # -- looking ------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------
 
     def _meta(self) -> RunRecord:
         meta = self.store.meta()
@@ -269,18 +269,18 @@ class Run:
         return meta
 
     def exists(self) -> bool:
-        """True if Redis has the run."""
+        """Return whether Redis has the run."""
         meta = self.store.meta()
         if meta is not None:
             self._phase = meta.phase
         return meta is not None
 
     def require(self) -> None:
-        """Return if Redis has the run.
+        """Check that Redis has the run.
 
         Raises:
-            RunLost: it does not any more, though the run was not released.
-            UnknownRun: it does not.
+            RunLost: Redis had it, and it was not released.
+            UnknownRun: Redis does not have it.
         """
         self._meta()
 
@@ -296,11 +296,11 @@ class Run:
         return errors.RunLost(
             f"run {self.run_id} is not in Redis any more: Redis was emptied, or came back without "
             "its data",
-            hint="workers end what it left on hosts; nepiq doctor tells where they cannot",
+            hint="workers clean its hosts; nepiq doctor lists those that they cannot clean",
         )
 
     def snapshot(self, guids: Sequence[int] | None = None) -> Snapshot:
-        """Last event id, phase and states, so that nothing between them and the events is lost."""
+        """Return last event id, phase and states, read together so that no event is missed."""
         snapshot = self.store.snapshot(guids)
         if snapshot.phase == "GONE":
             raise self._unknown()
@@ -308,64 +308,64 @@ class Run:
         return snapshot
 
     def last_event(self) -> events.Event | None:
-        """The latest event, if there is one."""
+        """Return the latest event, or None."""
         return events.last(self.store.redis, self.run_id)
 
     def events(self, after: str = events.START, block: float = 0.0) -> list[events.Event]:
-        """The events after ``after``; waits ``block`` seconds for one.
+        """Return the events after ``after``; wait up to ``block`` seconds for one.
 
         Raises:
-            RunLost: the run is not there any more: Redis says nothing to who waits for a key that
-                is deleted, so it is asked.
+            RunLost: Redis does not have the run any more. A blocked read does not return when its
+                key is deleted, so the run is checked every :data:`LOOK` seconds.
         """
         end = time.monotonic() + block
         while True:
-            left = max(0.0, end - time.monotonic())
-            found = events.read(self.store.redis, self.run_id, after, block=min(left, LOOK))
-            if found:
-                if found[-1].what == "RELEASED" and not found[-1].guid:
+            remaining = max(0.0, end - time.monotonic())
+            new = events.read(self.store.redis, self.run_id, after, block=min(remaining, LOOK))
+            if new:
+                if new[-1].what == "RELEASED" and not new[-1].guid:
                     self._phase = "RELEASED"
-                return found
-            if left < LOOK:
-                return found
+                return new
+            if remaining < LOOK:
+                return new
             self._meta()
 
     def record(self, guid: int) -> ResourceRecord:
-        """Everything known of one resource.
+        """Return the record of one resource.
 
         Raises:
             UnknownResource: the run has no such resource.
         """
-        found = self.store.record(guid)
-        if found is None:
+        record = self.store.record(guid)
+        if record is None:
             self._meta()
             raise errors.UnknownResource(guid, self.store.guids())
-        return found
+        return record
 
     def records(self, guids: Sequence[int] | None = None) -> list[ResourceRecord]:
-        """Everything known of several resources; all by default."""
-        found = self.store.records(guids)
-        if not found and (guids is None or guids):
+        """Return the records of several resources; all by default."""
+        records = self.store.records(guids)
+        if not records and (guids is None or guids):
             self._meta()
-        return found
+        return records
 
     def step(self, step_id: str) -> StepRecord | None:
-        """What is known of a step."""
-        found = self.store.step(step_id)
-        if found is None:
+        """Return the record of a step, or None."""
+        step = self.store.step(step_id)
+        if step is None:
             self._meta()
-        return found
+        return step
 
     def output(self, guid: int, name: str, occasion: int) -> bytes | None:
-        """A small output that came with the exit of that occasion, or None."""
+        """Return a small output that was recorded with the exit of that start, or None."""
         return self.store.output(guid, name, occasion)
 
     def call(self, task: str, queue: str, args: Sequence[Any], shown: str) -> None:
-        """Send a task that is not a step, about this run; ``shown`` says to people what it does."""
+        """Send a task that is not a step, for this run; ``shown`` describes it to people."""
         self._publisher().call(task, queue, list(args), shown=f"{shown}, run {self.run_id}")
 
     def queue_of(self, guid: int) -> str:
-        """The queue that leads to a worker which reaches the resource's host."""
+        """Return the queue of the workers that reach the resource's host."""
         record = self.record(guid)
         host = self.record(record.host) if record.host else record
         machine = self._meta().bindings.get(host.site)
@@ -374,16 +374,16 @@ class Run:
         return record.queue
 
     def require_workers(self, queues: Iterable[str], seconds: float | None = None) -> None:
-        """Return when each queue is served by a live worker.
+        """Wait until each queue is served by a live worker.
 
         Raises:
-            NoWorker: one is not within ``seconds`` (``settings.worker_timeout`` by default).
+            NoWorker: one is not served within ``seconds`` (default: ``settings.worker_timeout``).
         """
         limit = self.settings.worker_timeout if seconds is None else seconds
         membership.require(self.store.redis, queues, limit)
 
     def _accept(self, status: str, detail: str = "") -> None:
-        """Raise the error that a script's refusal stands for."""
+        """Raise the error for a script's status, unless it is OK."""
         if status == "OK":
             return
         where = f"run {self.run_id}"
@@ -397,7 +397,7 @@ class Run:
             raise errors.ExperimentFailed(
                 f"the run is {detail or 'over'}, so nothing new is deployed or started",
                 where=where,
-                hint=f"nepiq status {self.run_id} tells why",
+                hint=f"nepiq status {self.run_id} shows why",
             )
         if status == "ILLEGAL":
             raise errors.NotAllowed(f"not possible in state {detail}", where=where)
@@ -409,4 +409,4 @@ class Run:
                 where=where,
                 hint="let nepiq choose the guids",
             )
-        raise errors.NepiqError(f"unexpected answer {status} {detail}", where=where)
+        raise errors.NepiqError(f"unexpected reply {status} {detail}", where=where)

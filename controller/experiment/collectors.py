@@ -1,4 +1,4 @@
-"""What Collectors bring to the machine of the client that releases a run."""
+"""Outputs that Collectors copy to the machine of the client that releases a run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ log = logging.getLogger("nepiq.experiment")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One output that a Collector names.
+class CollectedOutput:
+    """An output named by a Collector.
 
     Attributes:
-        guid: whose.
-        label: its name.
-        trace: the trace.
-        path: where it goes, relative to the run's directory.
-        removed: the release removes it from its host, so it has to be brought before.
+        guid: the resource that writes it.
+        label: the label of that resource.
+        trace: the name of the trace.
+        path: the file to write, relative to the run's directory.
+        removed: True if the release removes it from its host, so it must be copied before.
     """
 
     guid: int
@@ -38,7 +38,7 @@ class Wanted:
     removed: bool
 
 
-def wanted(description: Description, collectors: Sequence[int]) -> list[Wanted]:
+def outputs_of(description: Description, collectors: Sequence[int]) -> list[CollectedOutput]:
     """Return the outputs that Collectors name.
 
     Args:
@@ -48,7 +48,7 @@ def wanted(description: Description, collectors: Sequence[int]) -> list[Wanted]:
     return [item for guid in collectors for item in _of(description, guid)]
 
 
-def _of(description: Description, collector: int) -> Iterator[Wanted]:
+def _of(description: Description, collector: int) -> Iterator[CollectedOutput]:
     rm = description.instance(collector)
     trace = rm.stored("traceName")
     name = rm.stored("rename") or trace
@@ -57,33 +57,33 @@ def _of(description: Description, collector: int) -> Iterator[Wanted]:
         for guid in guids:
             host = description.host_of(guid)
             removed = any(
-                description.get(one, "hardRelease") for one in {guid, host} if one is not None
+                description.get(item, "hardRelease") for item in {guid, host} if item is not None
             )
             path = folder / f"{guid}.{name}"
-            yield Wanted(guid, description.label(guid), trace, path, removed)
+            yield CollectedOutput(guid, description.label(guid), trace, path, removed)
 
 
-def collect(run: Run, some: Sequence[Wanted], folder: Path) -> None:
-    """Bring outputs here. What cannot be had is logged, and stops neither others nor the release.
+def collect(run: Run, outputs: Sequence[CollectedOutput], folder: Path) -> None:
+    """Copy outputs to this machine; log an output that cannot be copied, and continue.
 
     Args:
         run: the run.
-        some: the outputs.
-        folder: the run's directory on this machine; made if it does not exist.
+        outputs: the outputs.
+        folder: the run's directory on this machine; created if it does not exist.
     """
-    records = {record.guid: record for record in run.records([item.guid for item in some])}
-    for item in some:
+    records = {record.guid: record for record in run.records([item.guid for item in outputs])}
+    for item in outputs:
         if item.guid not in records or not has_started(records[item.guid]):
-            continue  # It has written nothing.
-        goal = folder / item.path
+            continue  # it has written nothing
+        target = folder / item.path
         try:
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            download(run, item.guid, item.trace, goal)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            download(run, item.guid, item.trace, target)
         except OSError as error:
-            _complain(item, f"cannot write {goal} on this machine: {error.strerror}")
+            _log_failure(item, f"cannot write {target} on this machine: {error.strerror}")
         except NepiqError as error:
-            _complain(item, str(error))
+            _log_failure(item, str(error))
 
 
-def _complain(item: Wanted, why: str) -> None:
-    log.error("%s of %s was not collected: %s", item.trace, item.label, why)
+def _log_failure(item: CollectedOutput, reason: str) -> None:
+    log.error("%s of %s was not collected: %s", item.trace, item.label, reason)

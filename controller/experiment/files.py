@@ -1,4 +1,4 @@
-"""Files between the machine of a script and the hosts of a run."""
+"""Transfer of files between this machine and the hosts of a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ..errors import (
     TransferSilent,
     UploadFailed,
 )
-from .unpacking import Unpacking, remove, told
+from .unpacking import Unpacking, remove, skipped_text
 
 if TYPE_CHECKING:
     from ..engine import Run
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("nepiq.experiment")
 
 Progress = Callable[[int, int], None]
-"""Called with how many bytes have gone or come, and how many it will be."""
+"""Callback with the number of bytes transferred and the total."""
 
 
 _BLOCK = 1 << 20
 _guard = threading.Lock()
-_written: set[Path] = set()
+_part_files: set[Path] = set()
 
 
-def _silent(count: int, total: int) -> None:
+def _no_progress(count: int, total: int) -> None:
     pass
 
 
@@ -58,87 +58,88 @@ def upload(
     guids: Iterable[int],
     source: str | Path,
     path: str = "",
-    progress: Progress = _silent,
+    progress: Progress = _no_progress,
 ) -> list[str]:
-    """Bring a file, a directory or what a pattern names to the hosts of resources.
+    """Upload a file, a directory or the matches of a pattern to the hosts of resources.
 
-    Hosts that the workers of one site reach get it together: it passes through Redis once.
+    Hosts reached by the workers of one site share one transfer through Redis.
 
     Args:
         run: the run.
         guids: the resources.
-        source: the file, directory or pattern; permissions go with it.
-        path: where to: relative to each resource's run directory, or absolute. By default the
-            name of the file or directory; the run directory itself for a pattern.
+        source: the file, directory or pattern; permissions are preserved.
+        path: the destination, absolute or relative to each resource's run directory. By default
+            the name of the file or directory; for a pattern the run directory itself.
         progress: called after each block.
 
     Returns:
-        What was left out, and why.
+        The skipped files, with reasons.
 
     Raises:
-        FileMissing: this machine cannot read it, or nothing matches.
-        InvalidValue: it is a FIFO, a socket or a device.
+        FileMissing: the source cannot be read, or nothing matches.
+        InvalidValue: the source is a FIFO, a socket or a device.
         NotAllowed: the host of a resource is not deployed.
-        NepiqError: what went wrong, if there is one resource.
-        UploadFailed: some of several did not get it; says who did.
+        NepiqError: the upload failed, and there is only one resource.
+        UploadFailed: the upload failed for some of several resources; lists the others.
     """
-    file = Path(source)
-    sent, size, goal = _source(file, path)
+    content, size, target = _source(Path(source), path)
     groups: dict[str, list[ResourceRecord]] = {}
     for record in run.records(sorted(set(guids))):
         _require_host(run, record)
         groups.setdefault(run.queue_of(record.guid), []).append(record)
-    failed = _to_all(run, list(groups.values()), sent, goal, lambda count: progress(count, size))
+    failed = _send(run, list(groups.values()), content, target, lambda count: progress(count, size))
     labels = [record.label for group in groups.values() for record in group]
     if not failed:
-        return sent.skipped if isinstance(sent, Tree) else []
+        return content.skipped if isinstance(content, Tree) else []
     if len(labels) == 1:
         raise next(iter(failed.values()))
-    raise UploadFailed(goal, [label for label in labels if label not in failed], failed)
+    raise UploadFailed(target, [label for label in labels if label not in failed], failed)
 
 
 def log_skipped(name: str | Path, skipped: Sequence[str]) -> None:
-    """Log what a transfer has left out."""
+    """Log the files that a transfer skipped."""
     if skipped:
-        log.warning("left out of %s: %s", name, told(skipped))
+        log.warning("left out of %s: %s", name, skipped_text(skipped))
 
 
-def _to_all(
+def _send(
     run: Run,
     groups: Sequence[Sequence[ResourceRecord]],
     source: Source,
-    goal: str,
-    said: Callable[[int], None],
+    target: str,
+    progress: Callable[[int], None],
 ) -> dict[str, NepiqError]:
-    """Send it to each group; what went wrong, by label."""
+    """Send the source to each group; return the errors by label."""
 
     def send(group: Sequence[ResourceRecord]) -> dict[str, NepiqError]:
         labels = {record.guid: record.label for record in group}
         try:
-            found = client.upload(run, list(labels), source, goal, on_sent=said)
+            failed = client.upload(run, list(labels), source, target, on_sent=progress)
         except HostError as error:
             return dict.fromkeys(labels.values(), error)
         except OSError as error:
-            return dict.fromkeys(labels.values(), _unreadable(error.filename or goal, error))
-        return {labels[guid]: error for guid, error in found.items()}
+            return dict.fromkeys(labels.values(), _unreadable(error.filename or target, error))
+        return {labels[guid]: error for guid, error in failed.items()}
 
     if len(groups) == 1:
         return send(groups[0])
     with ThreadPoolExecutor(len(groups) or 1, "nepiq-upload") as pool:
-        return {label: error for found in pool.map(send, groups) for label, error in found.items()}
+        return {
+            label: error for failed in pool.map(send, groups) for label, error in failed.items()
+        }
 
 
 def _source(file: Path, path: str) -> tuple[Source, int, str]:
-    """What is sent, how many bytes that are, and where it goes."""
+    """Return the source, its size in bytes and the destination."""
     try:
         if is_pattern(str(file)) and not os.path.lexists(file):
             source: Source = matching(str(file))
-            goal = path or "."
+            target = path or "."
         else:
             source = Tree.of(file) if file.is_dir() else OneFile(file)
-            goal = path or (file.name if file.name not in ("", "..") else file.resolve().name)
+            target = path or (file.name if file.name not in ("", "..") else file.resolve().name)
         with contextlib.closing(source.open()) as opened:
-            return source, opened.size, goal
+            return source, opened.size, target
     except OSError as error:
         raise _unreadable(file, error) from error
 
@@ -149,7 +150,9 @@ def _unreadable(file: Path | str, error: OSError) -> FileMissing:
 
 def _require_host(run: Run, record: ResourceRecord) -> None:
     if record.host is None:
-        raise NotAllowed("it runs on no host", where=record.label, hint="connect it to a node")
+        raise NotAllowed(
+            "it does not run on a host", where=record.label, hint="connect it to a node"
+        )
     host = run.record(record.host)
     if "READY" not in host.milestones:
         raise NotAllowed(
@@ -160,12 +163,12 @@ def _require_host(run: Run, record: ResourceRecord) -> None:
 
 
 @dataclass(frozen=True)
-class Arrived:
-    """What a download has brought.
+class Download:
+    """The result of a download.
 
     Attributes:
         path: the file or directory.
-        skipped: what was left out of a directory, and why.
+        skipped: the files of a directory that were skipped, with reasons.
     """
 
     path: Path
@@ -173,34 +176,33 @@ class Arrived:
 
 
 def download(
-    run: Run, guid: int, name: str, path: str | Path, progress: Progress = _silent
-) -> Arrived:
-    """Bring a trace, or files or directories of the run directory, to this machine.
+    run: Run, guid: int, name: str, path: str | Path, progress: Progress = _no_progress
+) -> Download:
+    """Download a trace, or files or directories of the run directory, to this machine.
 
-    It is written beside its place, under a name that ends in ``.part``, and gets its own name
-    when all is there. A part of a file that an earlier call left is gone on with.
+    It is written beside its destination under a name that ends in ``.part``, and renamed when it
+    is complete. A partial file left by an interrupted call is resumed.
 
     Args:
         run: the run.
         guid: the resource.
-        name: a trace; a path relative to the run directory, of a file or a directory; a pattern.
-        path: the file or directory to write, or a directory to write it into; for a pattern,
-            the directory.
+        name: a trace, the path of a file or directory relative to the run directory, or a pattern.
+        path: the file or directory to write, or a directory to write into; for a pattern, the
+            directory.
         progress: called after each block.
 
     Raises:
         TraceNotFound: there is no such trace, file or directory, or nothing matches.
-        FileMissing: this machine cannot write it.
-        HostError: it was changed while it was read; nothing is left of it.
-        InvalidValue: ``name`` cannot be the path of a file, or what is there at ``path`` is in
-            the way.
+        FileMissing: it cannot be written on this machine.
+        HostError: it was changed while it was read; nothing of it is kept.
+        InvalidValue: ``name`` is not a valid path, or ``path`` exists with another type.
     """
     attempts.check_path(name)
     record = run.record(guid)
     outputs = Outputs(run)
     if name != ".":
         try:
-            return Arrived(_file(outputs, record, name, Path(path), progress))
+            return Download(_file(outputs, record, name, Path(path), progress))
         except IsDirectory:
             pass
         except TraceNotFound:
@@ -212,13 +214,13 @@ def download(
 def _file(
     outputs: Outputs, record: ResourceRecord, name: str, path: Path, progress: Progress
 ) -> Path:
-    goal = path / Path(name).name if path.is_dir() else path
+    target = path / Path(name).name if path.is_dir() else path
     origin = "/".join(map(str, (outputs.run.run_id, record.guid, record.occ, name)))
     mark = hashlib.sha256(origin.encode()).hexdigest()[:8]
     try:
-        if goal.exists() and not goal.is_dir():
-            require_regular(goal, goal.stat().st_mode)
-        with _own(goal.with_name(f"{goal.name}.{mark}.part")) as part:
+        if target.exists() and not target.is_dir():
+            require_regular(target, target.stat().st_mode)
+        with _exclusive(target.with_name(f"{target.name}.{mark}.part")) as part:
             copy = _Copy(outputs, record, name, part, progress)
             try:
                 copy.fill()
@@ -228,43 +230,45 @@ def _file(
                 if not copy.stale:
                     raise
                 copy.fill()
-            copy.part.replace(goal)
+            copy.part.replace(target)
     except OSError as error:
-        raise _unwritable(goal, error) from error
-    return goal
+        raise _unwritable(target, error) from error
+    return target
 
 
 def _tree(
     outputs: Outputs, record: ResourceRecord, name: str, path: Path, progress: Progress
-) -> Arrived:
-    """Bring a directory, or what matches a pattern."""
-    found: list[Gathered] = []
-    blocks = outputs.gather(record, name, on_facts=found.append)
+) -> Download:
+    """Download a directory or the matches of a pattern."""
+    heads: list[Gathered] = []
+    blocks = outputs.gather(record, name, on_facts=heads.append)
     try:
-        # What cannot be had is told before anything is made.
+        # An error of the host is raised here, before anything is created.
         first = next(blocks, b"")
-        into = found[0].kind == TREE and name != "." and path.is_dir()
-        goal = path / Path(name).name if into else path
-        if os.path.lexists(goal) and not goal.is_dir():
-            raise InvalidValue(f"{goal} is no directory", hint="remove it, or name another place")
-        beside = goal if goal.is_dir() else goal.parent
+        into = heads[0].kind == TREE and name != "." and path.is_dir()
+        target = path / Path(name).name if into else path
+        if os.path.lexists(target) and not target.is_dir():
+            raise InvalidValue(
+                f"{target} is not a directory", hint="remove it, or choose another path"
+            )
+        beside = target if target.is_dir() else target.parent
         stage = Path(tempfile.mkdtemp(prefix=".nepiq.", suffix=".part", dir=beside))
         try:
             unpacking = Unpacking(
                 itertools.chain([first], blocks),
                 stage,
-                lambda count: progress(count, max(count, found[0].size)),
+                lambda count: progress(count, max(count, heads[0].size)),
             )
             unpacking.unpack()
-            unpacking.move(goal)
+            unpacking.move(target)
         finally:
             remove(stage)
     except OSError as error:
         raise _unwritable(error.filename or path, error) from error
     finally:
         blocks.close()
-    sockets = [f"sockets: {found[0].sockets}"] if found[0].sockets else []
-    return Arrived(goal, [*unpacking.skipped, *sockets])
+    sockets = [f"sockets: {heads[0].sockets}"] if heads[0].sockets else []
+    return Download(target, [*unpacking.skipped, *sockets])
 
 
 def _unwritable(path: Path | str, error: OSError) -> FileMissing:
@@ -272,26 +276,27 @@ def _unwritable(path: Path | str, error: OSError) -> FileMissing:
 
 
 @contextmanager
-def _own(part: Path) -> Iterator[Path]:
-    """A part that no other thread writes: that one, or while another does, one of its own."""
+def _exclusive(part: Path) -> Iterator[Path]:
+    """Yield ``part``, or a path of its own while another thread writes ``part``."""
     with _guard:
-        mine = part if part not in _written else part.with_name(f"{part.name}.{attempts.new_id()}")
-        _written.add(mine)
+        free = part not in _part_files
+        path = part if free else part.with_name(f"{part.name}.{attempts.new_id()}")
+        _part_files.add(path)
     try:
-        yield mine
+        yield path
     finally:
         with _guard:
-            _written.discard(mine)
-        if mine != part:
-            mine.unlink(missing_ok=True)
+            _part_files.discard(path)
+        if path != part:
+            path.unlink(missing_ok=True)
 
 
 @dataclass
 class _Copy:
-    """A trace that is being written.
+    """A file of a host that is being written to a part file.
 
     Attributes:
-        stale: the part that an earlier call left was not of this file; it is removed.
+        stale: True if the part left by an earlier call was of other content, and was removed.
     """
 
     outputs: Outputs
@@ -303,11 +308,11 @@ class _Copy:
     _total: int = 0
 
     def fill(self) -> None:
-        """Write all of it, after what is there already."""
-        kept = self.outputs.kept(self.record, self.name)
-        if kept is not None:
+        """Write the file, resuming the present part."""
+        content = self.outputs.kept(self.record, self.name)
+        if content is not None:
             with open_to_write(self.part) as file:
-                file.write(kept)
+                file.write(content)
             return
         offset = 0
         try:
@@ -315,7 +320,7 @@ class _Copy:
                 digest, offset = _digest(file)
                 self._append(file, digest, offset)
         except TransferSilent:
-            raise  # the rest may be had another time
+            raise  # a later call may resume
         except NepiqError as error:
             self.part.unlink(missing_ok=True)
             self.stale = offset > 0 and isinstance(error, HostError)
@@ -323,19 +328,19 @@ class _Copy:
 
     def _append(self, file: BinaryIO, digest: Any, offset: int) -> None:
         blocks = self.outputs.blocks(
-            self.record, self.name, offset=offset, before=digest, on_facts=self._told
+            self.record, self.name, offset=offset, before=digest, on_facts=self._set_total
         )
         for block in blocks:
             file.write(block)
             offset += len(block)
             self.progress(offset, self._total)
 
-    def _told(self, facts: client.FileFacts) -> None:
+    def _set_total(self, facts: client.FileFacts) -> None:
         self._total = facts.size
 
 
 def _digest(file: BinaryIO) -> tuple[Any, int]:
-    """SHA-256 and length of what a file holds."""
+    """Return SHA-256 and length of a file's content."""
     digest, length = hashlib.sha256(), 0
     file.seek(0)
     while block := file.read(_BLOCK):

@@ -1,13 +1,13 @@
-"""Whose turn it is to change an experiment that several threads share, and what a fork does to it.
+"""Locks of an experiment that several threads share, and their handling at a fork.
 
 Two locks guard an experiment, and are taken in this order (decision 0021):
 
-- its :class:`Turn` is held by whoever changes the description or what of it is in the run, over
-  the few round trips to Redis that the change takes;
-- the lock of its description (:attr:`.Roster.lock`) is held for moments, and never over anything
+- its :class:`Turn` is held while the description or its copy in the run is changed, including the
+  few round trips to Redis that the change takes;
+- the lock of its description (:attr:`.Roster.lock`) is held briefly, and never during anything
   that may take time.
 
-Nobody holds either while waiting for a state, a step, a worker, a file or a callback.
+No thread holds either while it waits for a state, a step, a worker, a file or a callback.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from weakref import WeakSet
 
 
 class Turn:
-    """The right to change an experiment: one thread has it at a time, and may take it again.
+    """The right to change an experiment: a reentrant lock that counts its acquisitions.
 
     Args:
-        before: called before it is taken, without it.
+        before: called before each acquisition, without the lock.
 
     Attributes:
-        lock: what is held meanwhile.
+        lock: the underlying lock.
     """
 
     def __init__(self, before: Callable[[], object]) -> None:
@@ -39,7 +39,7 @@ class Turn:
         self._count = self._depth = 0
 
     def __enter__(self) -> int:
-        """Take it; its number, one more than that of the turn before."""
+        """Acquire it; return its number, one more than that of the previous turn."""
         self._before()
         self.lock.acquire()
         self._count += self._depth == 0
@@ -52,41 +52,41 @@ class Turn:
 
 
 class Forked(Protocol):
-    """What threads share, and the child of a fork gets a copy of."""
+    """An object shared by threads, of which the child of a fork gets a copy."""
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """Held during a fork, so that the copy is whole."""
+        """The lock that is held during a fork, so that the copy is consistent."""
         ...
 
     def forked(self) -> None:
-        """Called in the child, which has no other threads."""
+        """Reset the copy in the child, which has no other threads."""
         ...
 
 
 _bootstrap = getattr(importlib, "_bootstrap", None)
 _guard = threading.RLock()
-_kept: WeakSet[Forked] = WeakSet()
+_registered: WeakSet[Forked] = WeakSet()
 _held: list[AbstractContextManager[object]] = []
 
 
 def survive_forks(shared: Forked) -> None:
-    """Have :meth:`Forked.forked` called in each child that this process forks."""
+    """Register an object whose :meth:`Forked.forked` is called in each forked child."""
     with _guard:
-        _kept.add(shared)
+        _registered.add(shared)
 
 
-#: Seconds that a fork waits at most for imports of other threads.
+#: Longest time that a fork waits for imports of other threads, in seconds.
 _IMPORT_SECONDS = 2.0
 
 
 def _before() -> None:
     _guard.acquire()
-    for shared in list(_kept):
+    for shared in list(_registered):
         lock = shared.lock
         lock.__enter__()
         _held.append(lock)
-    # Last: who holds one of these may import.
+    # Last: a thread that holds one of these locks may import.
     _hold_imports()
 
 
@@ -98,14 +98,14 @@ def _after() -> None:
 
 
 def _hold_imports() -> None:
-    """Take the import lock at a moment when no other thread imports.
+    """Acquire the import lock while no other thread imports a module.
 
-    A child would wait for ever for the lock of a module that another thread of its parent was
+    Otherwise a child would deadlock on the lock of a module that another thread of its parent was
     importing: Python does not reset these locks in a child.
     """
     end = time.monotonic() + _IMPORT_SECONDS
     while True:
-        # Without it no thread gets the lock of a module.
+        # While it is held, no thread can acquire the lock of a module.
         _imp.acquire_lock()
         if not _others_import() or time.monotonic() > end:
             return
@@ -114,14 +114,14 @@ def _hold_imports() -> None:
 
 
 def _others_import() -> bool:
-    """Return True if another thread holds the lock of a module (internals of importlib)."""
+    """Return whether another thread holds the lock of a module (internals of importlib)."""
     references = list(getattr(_bootstrap, "_module_locks", {}).values())
     owners = {getattr(reference(), "owner", None) for reference in references}
     return bool(owners - {None, threading.get_ident()})
 
 
 def _in_child() -> None:
-    shared = list(_kept)
+    shared = list(_registered)
     _after()
     for item in shared:
         item.forked()

@@ -1,4 +1,4 @@
-"""What applications print, line by line, while they run or afterwards."""
+"""Output lines of applications, read while they run or afterwards."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 STREAMS = ("stdout", "stderr")
 
 RETRIES = 5
-"""How often a host is asked again in a row, without a byte from it."""
+"""Consecutive retries of a host from which no byte arrives."""
 
 _LONGEST = 1 << 20
-# The head of a frame has the name of a file in it.
+# The head of a frame contains the name of a file.
 _LONGEST_HEAD = 8192
 _HEAD = re.compile(rb"data ([!-~]+) ([0-9]{1,18}) ([0-9]{1,18})")
 _PAUSE = 0.5
 
 
 class LogLine(NamedTuple):
-    """A line that an application printed.
+    """A line printed by an application.
 
     Attributes:
-        label: the application.
+        label: the label of the application.
         stream: ``stdout`` or ``stderr``.
         line: the line without its end, decoded as UTF-8 (undecodable bytes replaced).
     """
@@ -46,22 +46,22 @@ class LogLine(NamedTuple):
 
 
 def logs(run: Run, guids: Iterable[int] | None, *, follow: bool) -> Iterator[LogLine]:
-    """Yield what applications have printed, and with ``follow`` what they print from now on.
+    """Yield the lines that applications have printed, and with ``follow`` also new ones.
 
     Args:
         run: the run.
         guids: the applications; all by default.
-        follow: go on until all of them have ended.
+        follow: continue until all applications have ended.
 
     Raises:
         HostError: a host cannot be reached.
     """
-    chosen = None if guids is None else set(guids)
+    selection = None if guids is None else set(guids)
     with contact():
         records = [
             record
-            for record in run.records(None if chosen is None else sorted(chosen))
-            if _streams(record) and (chosen is not None or record.host != record.guid)
+            for record in run.records(None if selection is None else sorted(selection))
+            if _streams(record) and (selection is not None or record.host != record.guid)
         ]
     if follow:
         yield from _Following(run, records).lines()
@@ -72,67 +72,67 @@ def logs(run: Run, guids: Iterable[int] | None, *, follow: bool) -> Iterator[Log
 
 
 def _streams(record: ResourceRecord) -> list[str]:
-    """Those of the two streams that a resource has."""
+    """Return the streams that a resource has."""
     if record.host is None or record.is_host:
         return []
     traces = declared(record.rtype)
     return [name for name in STREAMS if not traces or name in traces]
 
 
-#: What the threads of a follower hear: bytes of a file and their place, a resource to which
-#: something happened, an error.
-_Heard = queue.Queue["tuple[str, int, bytes] | int | Exception"]
+#: Queue of messages to a follower: bytes of a file with their offset, the guid of a resource that
+#: has an event, or an error.
+_Messages = queue.Queue["tuple[str, int, bytes] | int | Exception"]
 
 
 class _Source:
-    """One stream of one start of one application, cut into lines.
+    """One output stream of one start of an application, split into lines.
 
     Attributes:
-        at: how many of its bytes have come.
+        offset: number of bytes received.
     """
 
     def __init__(self, run: Run, record: ResourceRecord, name: str) -> None:
-        self.at = 0
+        self.offset = 0
         self._run, self._record, self._name = run, record, name
         self._trace = declared(record.rtype).get(name, name)
         self._partial = b""
 
     @property
     def file(self) -> str:
-        """Its file, as the host's follower names it."""
+        """The file in the form used by the host's follower."""
         return f"{self._record.guid}/{self._record.occ}/{self._trace}"
 
-    def take(self, at: int, data: bytes) -> Iterator[LogLine]:
-        """The lines that bytes from the place ``at`` complete; what came before is passed over."""
-        data = data[max(0, self.at - at) :]
-        self.at += len(data)
-        *whole, self._partial = (self._partial + data).split(b"\n")
-        for line in whole:
+    def add(self, offset: int, data: bytes) -> Iterator[LogLine]:
+        """Yield the lines completed by the bytes at ``offset``; ignore bytes already received."""
+        data = data[max(0, self.offset - offset) :]
+        self.offset += len(data)
+        *complete, self._partial = (self._partial + data).split(b"\n")
+        for line in complete:
             yield self._line(line)
         if len(self._partial) > _LONGEST:
-            yield from self._last()
+            yield from self._flush()
 
     def rest(self) -> Iterator[LogLine]:
-        """The lines that have not come, the last one also without its end."""
+        """Yield the remaining lines; the last one may lack its line end."""
         try:
             for block in self._read():
-                yield from self.take(self.at, block)
+                yield from self.add(self.offset, block)
         except FileMissing:
             pass  # it printed nothing, or its files have been removed
-        yield from self._last()
+        yield from self._flush()
 
     def _read(self) -> Iterator[bytes]:
         run, record = self._run, self._record
         with contact():
-            kept = run.output(record.guid, self._name, record.occ)
-            if kept is not None:
-                yield kept[self.at :]
+            output = run.output(record.guid, self._name, record.occ)
+            if output is not None:
+                yield output[self.offset :]
                 return
-            # Its directory beside that of the present start, which may be a later one.
+            # By start number: the present run directory may be that of a later start.
             path = f"../{record.occ}/{self._trace}"
-            yield from client.fetch(run, record.guid, path, offset=self.at)
+            yield from client.fetch(run, record.guid, path, offset=self.offset)
 
-    def _last(self) -> Iterator[LogLine]:
+    def _flush(self) -> Iterator[LogLine]:
         if self._partial:
             line, self._partial = self._partial, b""
             yield self._line(line)
@@ -143,24 +143,24 @@ class _Source:
 
 
 class _Feed(threading.Thread):
-    """Follows the streams of one node, through lost workers and connections.
+    """The thread that follows the streams of one node despite lost workers and connections.
 
     Args:
         run: the run.
-        node: the node.
-        known: how much is known of each file.
-        heard: where (file, place, bytes) go; and in the end an error, if it comes to that.
+        node: the guid of the node.
+        offsets: number of bytes already received of each file.
+        messages: receives (file, offset, bytes), and an error if the thread gives up.
     """
 
-    def __init__(self, run: Run, node: int, known: dict[str, int], heard: _Heard) -> None:
+    def __init__(self, run: Run, node: int, offsets: dict[str, int], messages: _Messages) -> None:
         super().__init__(name=f"nepiq-feed-{node}", daemon=True)
-        self._run, self._node, self._known, self._heard = run, node, known, heard
+        self._run, self._node, self._offsets, self._messages = run, node, offsets, messages
         self._over = threading.Event()
         self._follow: client.Follow | None = None
-        self._vain = 0
+        self._failures = 0
 
     def close(self) -> None:
-        """End it."""
+        """Stop following."""
         self._over.set()
         if self._follow is not None:
             self._follow.close()
@@ -170,84 +170,84 @@ class _Feed(threading.Thread):
         try:
             while not self._over.is_set():
                 try:
-                    self._once()
+                    self._follow_once()
                 except HostError:
                     # A node that is not deployed yet has nothing to follow.
                     ready = "READY" in self._run.record(self._node).milestones
-                    self._vain += ready
-                    if self._vain > RETRIES:
+                    self._failures += ready
+                    if self._failures > RETRIES:
                         raise
                 self._over.wait(_PAUSE)
-        except Exception as error:  # noqa: BLE001 - whoever reads the lines is to get it
-            self._heard.put(error)
+        except Exception as error:  # noqa: BLE001 - raised again for the reader of the lines
+            self._messages.put(error)
 
-    def _once(self) -> None:
-        frames = Frames(self._known)
+    def _follow_once(self) -> None:
+        frames = Frames(self._offsets)
         with contact():
-            self._follow = client.Follow(self._run, self._node, list(self._known.items()))
+            self._follow = client.Follow(self._run, self._node, list(self._offsets.items()))
             if self._over.is_set():
                 return
             for block in self._follow:
-                for file, at, data in frames.cut(block):
-                    self._vain = 0
-                    self._known[file] = at + len(data)
-                    self._heard.put((file, at, data))
+                for file, offset, data in frames.cut(block):
+                    self._failures = 0
+                    self._offsets[file] = offset + len(data)
+                    self._messages.put((file, offset, data))
 
 
 class Frames:
-    """Cuts what a host's follower prints; the form is written in ``supervisor.sh``.
+    """The parser of frames from a host's follower; ``supervisor.sh`` defines their format.
 
     Args:
-        files: those that were asked for: a host speaks of nothing else.
+        files: the requested files; frames of other files are errors.
     """
 
     def __init__(self, files: Container[str]) -> None:
         self._files = files
         self._head = b""
-        self._file, self._at, self._left = "", 0, 0
+        self._file, self._offset, self._remaining = "", 0, 0
 
     def cut(self, block: bytes) -> Iterator[tuple[str, int, bytes]]:
-        """Yield file, place and bytes of what is in the next block.
+        """Yield file, offset and bytes of the data in the next block.
 
         Raises:
-            AnswerError: it is something else.
+            AnswerError: the block is not part of a valid frame.
         """
         while block:
-            if self._left:
-                data, block = block[: self._left], block[self._left :]
-                yield self._file, self._at, data
-                self._at += len(data)
-                self._left -= len(data)
+            if self._remaining:
+                data, block = block[: self._remaining], block[self._remaining :]
+                yield self._file, self._offset, data
+                self._offset += len(data)
+                self._remaining -= len(data)
                 continue
             head, end, block = block.partition(b"\n")
             self._head += head
             if len(self._head) > _LONGEST_HEAD:
-                raise _not_understood(self._head)
+                raise _invalid(self._head)
             if end:
                 self._begin()
 
     def _begin(self) -> None:
-        """Take the head of a frame, which is complete."""
+        """Parse the complete head of a frame."""
         head, self._head = self._head, b""
-        if head == b"beat" or head.startswith(b"no "):  # it says no, and ends
+        if head == b"beat" or head.startswith(b"no "):  # a refusal, after which it ends
             return
-        found = _HEAD.fullmatch(head)
-        file = found[1].decode("ascii") if found else ""
-        if found is None or file not in self._files:
-            raise _not_understood(head)
-        self._file, self._at, self._left = file, int(found[2]), int(found[3])
+        match = _HEAD.fullmatch(head)
+        file = match[1].decode("ascii") if match else ""
+        if match is None or file not in self._files:
+            raise _invalid(head)
+        self._file, self._offset, self._remaining = file, int(match[2]), int(match[3])
 
 
-def _not_understood(head: bytes) -> AnswerError:
-    return AnswerError(f"what the host sends of its outputs is not understood: {head[:80]!r}")
+def _invalid(head: bytes) -> AnswerError:
+    return AnswerError(f"the host's frame of outputs is not understood: {head[:80]!r}")
 
 
 class _Following:
-    """The streams of several applications, merged as they come."""
+    """The merged output streams of several applications."""
 
     def __init__(self, run: Run, records: Sequence[ResourceRecord]) -> None:
         self._run = run
-        self._heard: _Heard = queue.Queue(8)
+        self._messages: _Messages = queue.Queue(8)
         self._records = {record.guid: record for record in records}
         self._sources: dict[str, _Source] = {}
         self._running: set[int] = set()
@@ -255,27 +255,27 @@ class _Following:
         self._over = threading.Event()
 
     def lines(self) -> Iterator[LogLine]:
-        """Yield the lines until all have ended."""
+        """Yield the lines until all applications have ended."""
         events = threading.Thread(target=self._watch, name="nepiq-log-events", daemon=True)
         try:
             for record in self._records.values():
-                yield from self._meet(record)
+                yield from self._update(record)
             events.start()
             while self._running:
-                heard = self._heard.get()
-                if isinstance(heard, Exception):
-                    raise heard
-                if isinstance(heard, int):
-                    yield from self._meet(self._fresh(heard))
+                message = self._messages.get()
+                if isinstance(message, Exception):
+                    raise message
+                if isinstance(message, int):
+                    yield from self._update(self._record(message))
                 else:
-                    file, at, data = heard
+                    file, offset, data = message
                     if file in self._sources:
-                        yield from self._sources[file].take(at, data)
+                        yield from self._sources[file].add(offset, data)
         finally:
             self._close()
 
-    def _meet(self, record: ResourceRecord) -> Iterator[LogLine]:
-        """Take note of where an application is: it has begun, or ended, or begun anew."""
+    def _update(self, record: ResourceRecord) -> Iterator[LogLine]:
+        """Handle the start, end or restart of an application; yield the lines that this ends."""
         guid = record.guid
         new = [_Source(self._run, record, name) for name in _streams(record)]
         earlier = self._of(guid)
@@ -293,41 +293,42 @@ class _Following:
             self._feed(record.host or 0)
 
     def _of(self, guid: int) -> dict[str, _Source]:
-        return {f: s for f, s in self._sources.items() if f.startswith(f"{guid}/")}
+        prefix = f"{guid}/"
+        return {file: source for file, source in self._sources.items() if file.startswith(prefix)}
 
     def _feed(self, node: int) -> None:
-        """Follow what is to be followed on a node from now on."""
+        """Start to follow the running applications of a node, in place of an earlier thread."""
         if node in self._feeds:
             self._feeds[node].close()
-        here = {guid for guid in self._running if self._records[guid].host == node}
-        known = {file: source.at for guid in here for file, source in self._of(guid).items()}
-        feed = self._feeds[node] = _Feed(self._run, node, known, self._heard)
+        guids = {guid for guid in self._running if self._records[guid].host == node}
+        offsets = {file: source.offset for guid in guids for file, source in self._of(guid).items()}
+        feed = self._feeds[node] = _Feed(self._run, node, offsets, self._messages)
         feed.start()
 
-    def _fresh(self, guid: int) -> ResourceRecord:
+    def _record(self, guid: int) -> ResourceRecord:
         with contact():
             return self._run.record(guid)
 
     def _watch(self) -> None:
-        """Say of which applications something has happened."""
+        """Put the guid of each application that has a new event into the queue."""
         try:
             follower = Follower(self._run, sorted(self._records))
             for guid in self._records:
-                self._heard.put(guid)
+                self._messages.put(guid)
             while not self._over.is_set():
                 events = follower.follow(_PAUSE)
                 for guid in {event.guid for event in events} & self._records.keys():
-                    self._heard.put(guid)
+                    self._messages.put(guid)
                 if follower.phase == "GONE":
                     raise NotAllowed("the records of the run have expired")
-        except Exception as error:  # noqa: BLE001 - whoever reads the lines is to get it
-            self._heard.put(error)
+        except Exception as error:  # noqa: BLE001 - raised again for the reader of the lines
+            self._messages.put(error)
 
     def _close(self) -> None:
         self._over.set()
         for feed in self._feeds.values():
             feed.close()
-        # Nobody takes any more: whoever waits for room goes on, and sees that it is over.
-        with self._heard.mutex:
-            self._heard.maxsize = sys.maxsize
-            self._heard.not_full.notify_all()
+        # The queue has no reader any more: let threads that wait for space continue and end.
+        with self._messages.mutex:
+            self._messages.maxsize = sys.maxsize
+            self._messages.not_full.notify_all()

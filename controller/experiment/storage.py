@@ -78,10 +78,10 @@ class RunStorage:
         self._replica.learn()
         collectors = self._collectors(guids)
         if collectors:
-            from .collectors import collect, wanted
+            from .collectors import collect, outputs_of
 
             with self._description.lock:
-                outputs = wanted(self._description, collectors)
+                outputs = outputs_of(self._description, collectors)
             directory = Path(self.run_dir)
             with contact():
                 collect(link.run, [item for item in outputs if item.removed], directory)

@@ -1,8 +1,8 @@
-"""An archive that a host sends, unpacked on this machine, whatever the host puts into it.
+"""Safe unpacking of an archive that an untrusted host sends.
 
-It goes into an empty directory of our own, as it comes. Links are made last, so that nothing can
-be written through one; what leads out of the directory is left out. What is all there then goes to
-its place. Nothing is unpacked but files, directories and links.
+The archive is unpacked into an empty directory as it arrives. Links are created last, so that
+nothing can be written through one; links that lead out of the directory are skipped. When it is
+complete, the content is moved to its destination. Only files, directories and links are unpacked.
 """
 # ruff: noqa: PTH117, PTH118, PTH120, PTH208 - names and targets stay as they are
 
@@ -21,15 +21,15 @@ from ..engine.transfer.regular_files import require_regular
 from ..errors import HostError, InvalidValue
 
 MOST = 1_000_000
-"""Files, directories and links that an archive may hold."""
+"""Largest number of files, directories and links in an archive."""
 
 MOST_KEPT = 100_000
-"""Directories and links among them, which are kept in memory until all has come."""
+"""Largest number of directories and links among them, which are held in memory until the end."""
 
 DEEPEST = 200
-"""Directories that a file may lie in, one in the other."""
+"""Largest depth of nested directories."""
 
-_HEADER = 1 << 16  # bytes of what describes one of them
+_HEADER = 1 << 16  # bytes of a header
 _BLOCK = 1 << 18
 _SHOWN = 10
 _WRONG = (tarfile.TarError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
@@ -37,43 +37,43 @@ _WRONG = (tarfile.TarError, ValueError, TypeError, LookupError, ArithmeticError,
 Count = Callable[[int], None]
 
 
-def told(skipped: Sequence[str]) -> str:
-    """What was left out, as text; of much, the first."""
-    shown = [printable(one) for one in skipped[:_SHOWN]]
-    more = len(skipped) - len(shown)
-    return "; ".join([*shown, f"and {more} more"] if more else shown)
+def skipped_text(skipped: Sequence[str]) -> str:
+    """Return a text that lists the first skipped files."""
+    entries = [printable(item) for item in skipped[:_SHOWN]]
+    more = len(skipped) - len(entries)
+    return "; ".join([*entries, f"and {more} more"] if more else entries)
 
 
-class _Forward:
-    """The bytes of an archive as a file that goes forward only.
+class _ForwardReader:
+    """The bytes of an archive as a file that is read forward only.
 
-    What is read while a header is taken has a limit, so that none can fill our memory.
+    The size of headers is limited, so that none can exhaust the memory.
     """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
         self._rest = memoryview(b"")
-        self._place = 0
+        self._offset = 0
         self._allowed = _HEADER
         self.last = b""
 
     def header(self) -> None:
-        """What is read from now on is a header."""
+        """Begin a header, with a new size limit."""
         self._allowed = _HEADER
 
     def tell(self) -> int:
-        """Place of the next byte."""
-        return self._place
+        """Return the offset of the next byte."""
+        return self._offset
 
-    def seek(self, place: int) -> None:
-        """Pass over what comes before."""
-        if place < self._place:
+    def seek(self, offset: int) -> None:
+        """Skip the bytes before an offset."""
+        if offset < self._offset:
             raise ValueError("an archive is read forward")
-        while self._place < place and self.content(min(place - self._place, _BLOCK)):
+        while self._offset < offset and self.content(min(offset - self._offset, _BLOCK)):
             pass
 
     def read(self, count: int) -> bytes:
-        """The next bytes of a header; fewer at the end."""
+        """Return the next bytes of a header; fewer at the end."""
         self._allowed -= count
         if count < 0 or self._allowed < 0:
             raise ValueError("a header is too long")
@@ -85,31 +85,31 @@ class _Forward:
         return self.last
 
     def content(self, most: int) -> memoryview:
-        """The next bytes, some of ``most``; empty at the end."""
+        """Return at most ``most`` of the next bytes; empty at the end."""
         while not self._rest:
             block = next(self._blocks, None)
             if block is None:
                 return self._rest
             self._rest = memoryview(block)
-        found, self._rest = self._rest[:most], self._rest[most:]
-        self._place += len(found)
-        return found
+        content, self._rest = self._rest[:most], self._rest[most:]
+        self._offset += len(content)
+        return content
 
 
 class Unpacking:
-    """An archive on its way into a directory.
+    """The unpacking of one archive into a directory.
 
     Args:
-        blocks: its bytes.
-        stage: an empty directory that nobody else writes to.
-        count: called with how many bytes of files have been written.
+        blocks: the bytes of the archive.
+        stage: an empty directory that no other code writes to.
+        count: called with the number of bytes written to files.
 
     Attributes:
-        skipped: what was left out, and why.
+        skipped: the entries that were skipped, with reasons.
     """
 
     def __init__(self, blocks: Iterator[bytes], stage: Path, count: Count) -> None:
-        self._input = _Forward(blocks)
+        self._input = _ForwardReader(blocks)
         self._stage, self._count = stage, count
         self._written = self._entries = 0
         self._folders: list[tuple[str, int, int]] = []
@@ -117,22 +117,22 @@ class Unpacking:
         self.skipped: list[str] = []
 
     def unpack(self) -> None:
-        """Take all of it.
+        """Unpack the whole archive.
 
         Raises:
-            HostError: it is no archive that can be taken; says why.
-            OSError: this machine cannot write it.
+            HostError: it is not a valid archive, or exceeds a limit.
+            OSError: it cannot be written on this machine.
         """
         try:
-            source: Any = self._input  # of a file it needs no more than this has
+            source: Any = self._input  # has the methods of a file that tarfile uses
             archive: Any = tarfile.TarFile(
                 fileobj=source, mode="r", encoding="utf-8", errors="surrogateescape"
             )
             while member := self._next(archive):
-                self._take(member)
-            # A header that cannot be read looks like the end to tarfile.
+                self._unpack(member)
+            # tarfile takes an unreadable header for the end.
             if self._input.last != bytes(tarfile.BLOCKSIZE):
-                raise ValueError("it has no end")
+                raise ValueError("its end is missing")
         except _WRONG as error:
             raise _refused(str(error)) from error
         while self._input.content(_BLOCK):
@@ -142,14 +142,16 @@ class Unpacking:
     def _next(self, archive: Any) -> tarfile.TarInfo | None:
         self._input.header()
         member: tarfile.TarInfo | None = archive.next()
-        archive.members = []  # it would keep all of them
+        archive.members = []  # tarfile would keep all of them
         self._entries += 1
         if self._entries > MOST:
-            raise _refused(f"more than {MOST} files", hint="fetch a part of it, or pack it there")
+            raise _refused(
+                f"more than {MOST} files", hint="fetch a part of it, or pack it on the host"
+            )
         return member
 
-    def _take(self, member: tarfile.TarInfo) -> None:
-        name = _inner(member.name)
+    def _unpack(self, member: tarfile.TarInfo) -> None:
+        name = _relative(member.name)
         if member.isreg() and not member.issparse():
             self._write(name, member)
         elif member.isdir():
@@ -158,16 +160,16 @@ class Unpacking:
         elif member.issym():
             self._link(name, member)
         else:
-            self._skip(name, "no regular file")
+            self._skip(name, "not a regular file")
         if len(self._folders) + len(self._links) > MOST_KEPT:
             raise _refused(
                 f"more than {MOST_KEPT} directories and links", hint="pack it on the host"
             )
 
     def _link(self, name: str, member: tarfile.TarInfo) -> None:
-        end = os.path.normpath(os.path.join(os.path.dirname(name), member.linkname))
-        away = os.path.isabs(end) or end.split("/")[0] == ".."
-        if away or not member.linkname or "\0" in member.linkname:
+        target = os.path.normpath(os.path.join(os.path.dirname(name), member.linkname))
+        outside = os.path.isabs(target) or target.split("/")[0] == ".."
+        if outside or not member.linkname or "\0" in member.linkname:
             self._skip(name, "a link that leads out")
         else:
             self._links.append((name, member.linkname, _nanoseconds(member)))
@@ -184,97 +186,101 @@ class Unpacking:
             raise ValueError("a file without a name or size")
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(number, "wb", buffering=0) as file:
-            left = member.size
-            while left:
-                block = self._input.content(min(left, _BLOCK))
+            remaining = member.size
+            while remaining:
+                block = self._input.content(min(remaining, _BLOCK))
                 if not block:
-                    raise ValueError("it breaks off")
-                left -= file.write(block)
+                    raise ValueError("it is truncated")
+                remaining -= file.write(block)
                 self._written += len(block)
                 self._count(self._written)
             os.fchmod(number, member.mode & 0o777)
             os.utime(number, ns=(_nanoseconds(member),) * 2)
 
     def _make_links(self) -> None:
-        """Make them, and remove those that lead out by way of others."""
+        """Create the links, and remove those that lead out through other links."""
         for name, target, mtime in self._links:
             path = self._stage / name
             path.parent.mkdir(0o700, parents=True, exist_ok=True)
             path.symlink_to(target)
             os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
         top = os.path.realpath(self._stage)
-        away = [
+        outside = [
             name
             for name, _, _ in self._links
             if not f"{os.path.realpath(self._stage / name)}/".startswith(f"{top}/")
         ]
-        for name in away:
+        for name in outside:
             (self._stage / name).unlink()
             self._skip(name, "a link that leads out")
 
-    def move(self, goal: Path) -> None:
-        """Bring what has been unpacked to its place; what is there already is added to.
+    def move(self, target: Path) -> None:
+        """Move the unpacked content to its destination, merging it with what exists there.
 
         Raises:
-            InvalidValue: a file is where a directory is to be, or the other way round.
-            OSError: this machine cannot write it.
+            InvalidValue: a file exists in place of a directory, or the other way round.
+            OSError: it cannot be written on this machine.
         """
-        known = _merge(self._stage, goal)
-        # From the innermost on, since a directory may not be writable any more.
+        existing = _merge(self._stage, target)
+        # Innermost first, since the new mode may make a directory unwritable.
         for name, mode, mtime in sorted(self._folders, reverse=True):
-            if name not in known:
-                folder = goal / name
+            if name not in existing:
+                folder = target / name
                 folder.chmod(mode)
                 os.utime(folder, ns=(mtime, mtime))
 
 
-def _merge(source: Path, goal: Path) -> set[str]:
-    """Move a directory's content; the directories, by their inner names, that were there."""
-    if not os.path.lexists(goal):
-        source.rename(goal)
+def _merge(source: Path, target: Path) -> set[str]:
+    """Move a directory's content; return the relative names of directories that existed."""
+    if not os.path.lexists(target):
+        source.rename(target)
         return set()
-    known, stack = {""}, [""]
+    existing, stack = {""}, [""]
     while stack:
         folder = stack.pop()
-        for one in os.listdir(source / folder):
-            name = f"{folder}/{one}" if folder else one
-            old, new = goal / name, source / name
-            was = old.lstat().st_mode if os.path.lexists(old) else 0
-            becomes = new.lstat().st_mode
-            if was and stat.S_ISDIR(was) != stat.S_ISDIR(becomes):
-                what = "a directory" if stat.S_ISDIR(was) else "no directory"
-                raise InvalidValue(f"{old} is {what}", hint="remove it, or name another place")
-            if stat.S_ISDIR(was):
-                known.add(name)
+        for entry in os.listdir(source / folder):
+            name = f"{folder}/{entry}" if folder else entry
+            old, new = target / name, source / name
+            old_mode = old.lstat().st_mode if os.path.lexists(old) else 0
+            new_mode = new.lstat().st_mode
+            if old_mode and stat.S_ISDIR(old_mode) != stat.S_ISDIR(new_mode):
+                kind = "a directory" if stat.S_ISDIR(old_mode) else "not a directory"
+                raise InvalidValue(f"{old} is {kind}", hint="remove it, or choose another path")
+            if stat.S_ISDIR(old_mode):
+                existing.add(name)
                 stack.append(name)
                 continue
-            if was and not stat.S_ISLNK(was):
-                require_regular(old, was)
+            if old_mode and not stat.S_ISLNK(old_mode):
+                require_regular(old, old_mode)
             new.replace(old)
-    return known
+    return existing
 
 
-def _inner(name: str) -> str:
-    """A name within the archive, in its shortest form; empty for the top."""
+def _relative(name: str) -> str:
+    """Return the normal form of a name in the archive; empty for the top.
+
+    Raises:
+        ValueError: it leads out of the archive, or is nested too deeply.
+    """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or "\0" in name:
         raise ValueError(f"{name[:100]!r} leads out of it")
     if len(parts) > DEEPEST:
-        raise ValueError(f"{name[:100]!r}... lies in more than {DEEPEST} directories")
+        raise ValueError(f"{name[:100]!r}... is nested in more than {DEEPEST} directories")
     return "/".join(parts)
 
 
 def _nanoseconds(member: tarfile.TarInfo) -> int:
-    """When it was changed; exact where the archive is."""
+    """Return the modification time, exact if the archive has the fraction."""
     whole, _, rest = member.pax_headers.get("mtime", str(int(member.mtime))).partition(".")
-    found = int(whole[:12]) * 10**9 + int(f"{rest:0<9.9}")
-    return min(max(found, 0), 2**62)
+    total = int(whole[:12]) * 10**9 + int(f"{rest:0<9.9}")
+    return min(max(total, 0), 2**62)
 
 
-def _refused(why: str, hint: str = "") -> HostError:
-    return HostError(f"what the host sent is no archive that is unpacked: {why}", hint=hint)
+def _refused(problem: str, hint: str = "") -> HostError:
+    return HostError(f"the archive from the host cannot be unpacked: {problem}", hint=hint)
 
 
 def remove(stage: Path) -> None:
-    """Remove a directory that is not needed any more."""
+    """Remove a directory and its content."""
     shutil.rmtree(stage, ignore_errors=True)

@@ -149,7 +149,7 @@ def test_nobody_else_comes_in(site: Site) -> None:
     ):
         with pytest.raises(RedisUnreachable) as caught:
             connect(url)
-        assert "user and password belong into the URL" in str(caught.value)
+        assert "write user and password into the URL" in str(caught.value)
         assert site.password not in str(caught.value)
 
 

@@ -180,7 +180,7 @@ def test_what_it_says_about_one_that_is_no_message(stand: Stand, broker: Redis) 
     before = len(stand.workers[0].text())
     forge(broker, b"hello", {"body": "secret-body", "headers": {}})
     said = serves(stand, broker)[before:]
-    assert said.count("dropped a message that is none") == 2
+    assert said.count("dropped a message") == 2
     assert "secret-body" not in said
 
 

@@ -1,4 +1,4 @@
-"""What became of the steps of one message, for those who watch."""
+"""Outcomes of the steps of one Celery message, returned as the task result (shown by Flower)."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ import time
 from ...controller.engine.store.calls import Grant
 from ..runtime.metrics import Metrics
 
-_MOST = 8
+_LONGEST_LIST = 8
 _BY_KIND = {"failed": "failed", "FAILED": "failed", "cancelled": "cancelled"}
 
 
-class Account:
-    """Takes note of how claimed steps ended; several threads may tell it.
+class AttemptSummary:
+    """Collects the outcomes of claimed steps; may be used by several threads.
 
     Args:
-        metrics: the worker's.
+        metrics: of the worker.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._began = time.monotonic()
-        self._told: list[str] = []
+        self._lines: list[str] = []
 
     def committed(self, grant: Grant, kind: str, status: str) -> None:
-        """An attempt was committed.
+        """Record an attempt that was committed.
 
         Args:
             grant: the step.
-            kind: the outcome's.
-            status: what the commit was answered; anything but ``OK`` says it came too late.
+            kind: of the outcome.
+            status: reply to the commit; anything but ``OK`` means that it came too late.
         """
         self.ended(grant, _BY_KIND.get(kind, "done") if status == "OK" else "stale")
 
     def ended(self, grant: Grant, outcome: str) -> None:
-        """An attempt ended with one of :data:`.metrics.OUTCOMES`."""
+        """Record an attempt that ended with one of :data:`.metrics.OUTCOMES`."""
         self._metrics.ended(grant.action, outcome, time.monotonic() - self._began)
-        self._told.append(f"{grant.label} {outcome}, attempt {grant.tries}")
+        self._lines.append(f"{grant.label} {outcome}, attempt {grant.tries}")
 
     def __str__(self) -> str:
-        """What Flower shows as the result of the task."""
-        more = len(self._told) - _MOST
-        text = "; ".join(self._told[:_MOST]) or "nothing to do"
+        """Return the first outcomes, and the number of the others."""
+        more = len(self._lines) - _LONGEST_LIST
+        text = "; ".join(self._lines[:_LONGEST_LIST]) or "nothing to do"
         return f"{text}; and {more} more" if more > 0 else text

@@ -1,4 +1,4 @@
-"""Functions that scripts have scheduled, called on a worker."""
+"""Calls of functions that scripts have scheduled, made on a worker."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from ...controller.experiment.controller import ExperimentController
 from ...controller.experiment.schedule import METHODS
 from ...controller.settings import Settings
 
-#: Characters of a result that are kept.
+#: Characters of a result that are recorded.
 LONGEST = 20_000
 
 
-def call(settings: Settings, run_id: str, described: str) -> str:
-    """Call a function or a method of the experiment, as ``ec.schedule`` has described it.
+def call(settings: Settings, run_id: str, description: str) -> str:
+    """Call a function or a method of the experiment, as described by ``ec.schedule``.
 
     Args:
-        settings: of this worker; only modules that its ``imports`` list are imported.
-        run_id: the run that it belongs to.
-        described: JSON with ``function`` (``module:name``) or ``method``, ``args``, ``kwargs``.
+        settings: of this worker; only modules listed in its ``imports`` are imported.
+        run_id: the run of the call.
+        description: JSON with ``function`` (``module:name``) or ``method``, ``args``, ``kwargs``.
 
     Returns:
-        What it returned, as JSON; text that shows it, or its beginning, if it is nothing that
-        JSON has, or too long.
+        The returned value as JSON; a value that has no JSON form or is too long is replaced by
+        its representation, cut to :data:`LONGEST` characters.
 
     Raises:
-        ClassNotImportable: this worker does not import its module.
-        NotAllowed: it is no function of that module, or no method that workers call.
-        Exception: what it raised.
+        ClassNotImportable: this worker does not import the function's module.
+        NotAllowed: it is not a function of that module, or not a method that workers call.
+        Exception: any error of the function.
     """
-    spec = json.loads(described)
+    spec = json.loads(description)
     if "method" in spec:
         value = _on_experiment(settings, run_id, spec)
     else:
@@ -53,13 +53,14 @@ def _function(settings: Settings, where: str) -> Callable[..., Any]:
             where=f"worker machine {settings.machine}",
             hint=f"install it there and list it in NEPIQ_IMPORTS={module}",
         )
-    found: Any = importlib.import_module(module)
+    function: Any = importlib.import_module(module)
     for part in name.split("."):
-        found = getattr(found, part)
-    # What the module itself imports was not meant to be called by whoever writes into Redis.
-    if not callable(found) or found.__module__ != module:
-        raise NotAllowed(f"{where} is no function of that module")
-    return found  # type: ignore[no-any-return]
+        function = getattr(function, part)
+    # Anyone who can write to Redis names the function: names that the module only imports are
+    # not exposed.
+    if not callable(function) or function.__module__ != module:
+        raise NotAllowed(f"{where} is not a function of that module")
+    return function  # type: ignore[no-any-return]
 
 
 def _on_experiment(settings: Settings, run_id: str, spec: dict[str, Any]) -> Any:

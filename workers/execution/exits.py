@@ -1,4 +1,4 @@
-"""The end of a supervised process, as the engine records it."""
+"""Exits of supervised processes, in the form in which the engine records them."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from ...controller.model import registry
 from ...controller.model.host import Exit
 
 
-def info(ended: Exit, where: str) -> dict[str, Any]:
-    """What is told of an exit in the run's history; an error if it counts as FAILED.
+def info(process_exit: Exit, where: str) -> dict[str, Any]:
+    """Return the exit as recorded in the event stream: its code, and an error if it is FAILED.
 
     Args:
-        ended: how it ended.
+        process_exit: the exit.
         where: the resource and host, for people.
     """
-    told: dict[str, Any] = {"code": ended.code}
-    if ended.outcome == "FAILED":
-        told |= {
+    record: dict[str, Any] = {"code": process_exit.code}
+    if process_exit.outcome == "FAILED":
+        message = process_exit.reason or f"exited with {process_exit.code}"
+        record |= {
             "type": "CommandError",
-            "message": one_line(ended.reason or f"exited with {ended.code}", LONGEST_MESSAGE),
+            "message": one_line(message, LONGEST_MESSAGE),
             "where": where,
-            "hint": errors.exit_hint(ended.code) or "set okExitCodes if this code is fine"
-            if ended.code is not None
+            "hint": errors.exit_hint(process_exit.code) or "set okExitCodes if this code is fine"
+            if process_exit.code is not None
             else "",
         }
-    return told
+    return record
 
 
-def attributes(rtype: str, ended: Exit) -> dict[str, Any]:
-    """The attributes that an exit sets, where the type has them."""
-    if ended.code is None:
+def attributes(rtype: str, process_exit: Exit) -> dict[str, Any]:
+    """Return the attributes that an exit sets, if the resource type declares them."""
+    if process_exit.code is None:
         return {}
     try:
         declared = registry.find(rtype).attributes
     except errors.NepiqError:
         return {}
-    return {"exitCode": ended.code} if "exitCode" in declared else {}
+    return {"exitCode": process_exit.code} if "exitCode" in declared else {}

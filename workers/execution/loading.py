@@ -1,4 +1,4 @@
-"""Resource managers made from their records, fresh for each step."""
+"""Resource managers created from their records, anew for each step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def resource(run: Run, record: ResourceRecord | Grant) -> ResourceManager:
 
 
 def _peers(run: Run, guids: Mapping[str, Sequence[int]]) -> Peers:
-    def later(chosen: Sequence[int]) -> Callable[[], Sequence[ResourceManager]]:
-        return lambda: [resource(run, record) for record in run.records(chosen)]
+    def loader(peer_guids: Sequence[int]) -> Callable[[], Sequence[ResourceManager]]:
+        return lambda: [resource(run, record) for record in run.records(peer_guids)]
 
-    return {name: later(chosen) for name, chosen in guids.items()}
+    return {name: loader(peer_guids) for name, peer_guids in guids.items()}

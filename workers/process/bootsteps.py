@@ -1,4 +1,4 @@
-"""What nepiq adds to a Celery worker: its leases, its sweeper and its exit watcher."""
+"""Boot step that adds nepiq's leases, sweeper and exit watcher to a Celery worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...controller.services import embedded
 from ...controller.services.restarter import READY
 from ...controller.settings import Settings
 from ..runtime import context
-from ..runtime.prometheus_metrics import Exposed
+from ..runtime.prometheus_metrics import PrometheusMetrics
 from ..upkeep.exit_watcher import Watcher
 from ..upkeep.remnants import Remnants
 from ..upkeep.sweeper import Sweeper
@@ -37,9 +37,9 @@ else:
 
 
 class NepiqStep(_Step):
-    """Starts nepiq's threads before the worker consumes, and ends them after its last step.
+    """The boot step that runs nepiq's threads from before the first step until after the last.
 
-    Celery stops what was started last first: the consumer, then this, then the pool.
+    Celery stops its components in reverse order of start: the consumer, this step, the pool.
     """
 
     requires = frozenset({"celery.worker.components:Pool"})
@@ -49,110 +49,110 @@ class NepiqStep(_Step):
         self._sweeper: Sweeper | None = None
         self._watcher: Watcher | None = None
         self._runtime: context.Runtime | None = None
-        # Not for the applications on this machine.
-        self._keeper = os.environ.pop(embedded.KEEPER, "")
+        # Removed from the environment: applications on this machine must not inherit it.
+        self._daemon = os.environ.pop(embedded.KEEPER, "")
 
     def start(self, parent: Any) -> None:
         """Connect, import what the settings list, and start the threads.
 
         Raises:
-            SystemExit: the worker may not take part; says why on stderr.
+            SystemExit: the worker may not take part; the reason is on stderr.
         """
         settings = Settings.from_environment()
         registry.load_imports(settings.imports)
         queues = _queues(parent)
-        made = context.Runtime(settings, parent.hostname, queues, parent.concurrency)
-        made.remnants = Remnants(made)
+        runtime = context.Runtime(settings, parent.hostname, queues, parent.concurrency)
+        runtime.remnants = Remnants(runtime)
         try:
-            made.join()
+            runtime.join()
         except (ClockError, ProtocolMismatch) as error:
-            made.close()
+            runtime.close()
             sys.stderr.write(f"nepiq: {error}\n")
-            # Told apart from an accident, after which the worker is started again.
+            # An exit code of its own: after other failures the worker is restarted.
             raise SystemExit(error.exit_code) from error
-        self._runtime = made
-        made.on_pause = _Consumption(parent, queues).pause
-        context.install(made)
+        self._runtime = runtime
+        runtime.on_pause = _Consumption(parent, queues).pause
+        context.install(runtime)
         if settings.metrics:
-            made.metrics = _served(made)
-        made.beat()
-        made.watcher = self._watcher = Watcher(made)
-        self._sweeper = Sweeper(made)
-        for thread in (made.keeper, self._sweeper, self._watcher):
+            runtime.metrics = _serve_metrics(runtime)
+        runtime.heartbeat()
+        runtime.watcher = self._watcher = Watcher(runtime)
+        self._sweeper = Sweeper(runtime)
+        for thread in (runtime.lease_renewer, self._sweeper, self._watcher):
             thread.start()
-        _tell_guardian()
+        _notify_restarter()
         log.info("serving %s", ", ".join(sorted(queues)), extra={"action": "worker_started"})
 
     def stop(self, parent: Any) -> None:
-        """Hand over what has not begun, finish what has, and end the threads."""
+        """Requeue steps that have not begun, finish the others, and end the threads."""
         if self._runtime is None:
             return
-        self._revive(self._runtime.settings)
+        self._restart_daemon(self._runtime.settings)
         drain.give_back(self._runtime, parent)
-        self._end_lookouts()
+        self._end_upkeep()
         finished = drain.finish(self._runtime)
         self._end(self._runtime)
         if not finished:
             drain.leave()
 
-    def _revive(self, settings: Settings) -> None:
-        """Whoever kills the keeper of the embedded stack ends its worker with it, but no run."""
+    def _restart_daemon(self, settings: Settings) -> None:
+        """Restart the daemon of the local services if it was killed, so that runs continue."""
         try:
-            embedded.revive(settings.state_home, settings.imports, self._keeper)
+            embedded.revive(settings.state_home, settings.imports, self._daemon)
         except EmbeddedError as error:
-            log.warning("the embedded stack is not started again: %s", error)
+            log.warning("cannot restart the local services: %s", error)
 
     def terminate(self, parent: Any) -> None:
-        """The end of a worker that does not finish its steps: their leases run out."""
+        """End the worker without finishing its steps; their leases expire."""
         if self._runtime is not None:
-            self._end_lookouts()
+            self._end_upkeep()
             self._end(self._runtime)
 
-    def _end_lookouts(self) -> None:
-        """End what others shall do from now on."""
+    def _end_upkeep(self) -> None:
+        """End the exit watcher and the sweeper, so that other workers take over."""
         threads = [thread for thread in (self._watcher, self._sweeper) if thread is not None]
         for thread in threads:
             thread.end()
         for thread in threads:
             thread.join(timeout=5.0)
 
-    def _end(self, ended: context.Runtime) -> None:
-        ended.keeper.end()
-        ended.keeper.join(timeout=5.0)
+    def _end(self, runtime: context.Runtime) -> None:
+        runtime.lease_renewer.end()
+        runtime.lease_renewer.join(timeout=5.0)
         try:
-            ended.farewell()
+            runtime.unregister()
         except (RedisError, OSError) as error:
-            log.warning("cannot say farewell: %s", error, extra={"action": "drain"})
-        ended.close()
+            log.warning("cannot unregister this worker: %s", error, extra={"action": "drain"})
+        runtime.close()
         context.install(None)
         self._runtime = None
 
 
 def _queues(parent: Any) -> list[str]:
-    """What this worker shall consume: what its application says, and its own of each site."""
-    served = parent.app.amqp.queues
-    shared = [queue.name for queue in served.consume_from.values()]
+    """Add this worker's own queue for each site; return the names of all that it consumes."""
+    app_queues = parent.app.amqp.queues
+    shared = [queue.name for queue in app_queues.consume_from.values()]
     own = [of_worker(name, parent.hostname) for name in shared if site_of(name)]
     for name in own:
-        served.select_add(queue(name))
+        app_queues.select_add(queue(name))
     return [*shared, *own]
 
 
-def _tell_guardian() -> None:
-    """Tell whoever restarts this worker that it serves."""
+def _notify_restarter() -> None:
+    """Notify the restarter process that this worker serves."""
     text = os.environ.pop(READY, "")
     if text:
-        with contextlib.suppress(OSError):  # it may not listen
+        with contextlib.suppress(OSError):  # the restarter may not read it
             os.write(int(text), b".")
             os.close(int(text))
 
 
 class _Consumption:
-    """What a worker consumes, which only its event loop may change.
+    """The queues that a worker consumes, which only its event loop may change.
 
     Args:
         parent: Celery's worker.
-        queues: what it serves.
+        queues: names of the queues.
     """
 
     def __init__(self, parent: Any, queues: list[str]) -> None:
@@ -160,7 +160,7 @@ class _Consumption:
         self._queues = queues
 
     def pause(self, paused: bool) -> None:
-        """Have the loop consume nothing, or everything again."""
+        """Make the event loop cancel or resume the consumption of all queues."""
         hub = getattr(self._parent, "hub", None)
         if hub is not None:
             hub.call_soon(self._change, paused)
@@ -172,11 +172,11 @@ class _Consumption:
             change(name)
 
 
-def _served(made: context.Runtime) -> Exposed:
+def _serve_metrics(runtime: context.Runtime) -> PrometheusMetrics:
     try:
-        served = Exposed(made)
+        metrics = PrometheusMetrics(runtime)
     except NepiqError as error:
-        log.error("%s", error, extra={"action": "metrics_failed"})  # noqa: TRY400 - it says all
+        log.error("%s", error, extra={"action": "metrics_failed"})  # noqa: TRY400 - the traceback adds nothing
         raise SystemExit(error.exit_code) from None
-    log.info("metrics at %s", served.url, extra={"action": "metrics_served"})
-    return served
+    log.info("metrics at %s", metrics.url, extra={"action": "metrics_served"})
+    return metrics

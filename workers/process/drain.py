@@ -1,6 +1,6 @@
-"""The end of a worker: what it holds goes to the others, and what it carries out is finished.
+"""Shutdown of a worker: waiting messages go to other workers, running steps are finished.
 
-It comes by SIGTERM, which ``nepiq drain`` has the worker send to itself. By then Celery has
+It begins with SIGTERM, which a worker sends to itself after ``nepiq drain``. By then Celery has
 stopped consuming.
 """
 
@@ -22,13 +22,13 @@ from ..runtime.context import Runtime
 log = logging.getLogger("nepiq.worker")
 
 _TICK = 0.05
-_TOLD_EVERY = 10.0
-#: Seconds that threads get to notice that their sessions were closed.
+_LOG_INTERVAL = 10.0
+#: Seconds that threads have to notice that their sessions were closed.
 _LAST = 3.0
 
 
 def give_back(runtime: Runtime, parent: Any) -> None:
-    """Return at once what has not begun: messages with an ETA, and those that wait for a thread.
+    """Return the messages that have not begun: those with an ETA, and those without a thread.
 
     Args:
         runtime: of this worker.
@@ -43,57 +43,61 @@ def give_back(runtime: Runtime, parent: Any) -> None:
         try:
             consumer.channel.qos.restore_unacked()
             queues.hand_over(runtime.stack.broker, runtime.own_queues)
-        except Exception as error:  # noqa: BLE001 - whatever a broken connection raises
+        except Exception as error:  # noqa: BLE001 - a broken connection may raise anything
             log.warning("cannot return messages: %s", error, extra={"action": "drain"})
     try:
-        runtime.beat()
+        runtime.heartbeat()
     except (RedisError, OSError) as error:
-        log.warning("cannot tell the others: %s", error, extra={"action": "drain"})
+        log.warning("cannot send a heartbeat: %s", error, extra={"action": "drain"})
 
 
 def finish(runtime: Runtime) -> bool:
-    """Wait for what is carried out, at most the time that a drain has; then hand it over.
+    """Wait for running steps, at most for the drain timeout; then requeue them.
 
-    A step that is handed over begins again on another worker; the fence of its host refuses what
-    this one still does.
+    A requeued step is retried by another worker; the fence of its host refuses what this worker
+    still does.
 
     Returns:
         False if a thread does not end.
     """
     if _idle_within(runtime.drain_timeout):
         return True
-    # If Redis is away the leases run out; that is no reason to wait for it.
+    # Without Redis the leases expire, so there is no reason to wait for it.
     runtime.redis.set_retry(Retry(NoBackoff(), 1))
-    leases = runtime.keeper.held()
-    log.warning("handing over %d running steps", len(leases), extra={"action": "drain"})
+    leases = runtime.lease_renewer.held()
+    log.warning("requeueing %d running steps", len(leases), extra={"action": "drain"})
     for lease in leases:
         try:
             lease.run.again(lease.step, lease.token, 0.0, "later")
         except (RedisError, OSError) as error:
-            log.warning("cannot hand over: %s", error, extra={"action": "drain"})
+            log.warning("cannot requeue a step: %s", error, extra={"action": "drain"})
         lease.extend(0.0)
         lease.cancel.set()
-    runtime.keeper.drop(leases)
+    runtime.lease_renewer.drop(leases)
     runtime.sessions.close()
     return _idle_within(_LAST)
 
 
 def leave() -> None:
-    """End the process, though a thread goes on."""
+    """End the process although a thread is still running."""
     logging.shutdown()
     os._exit(0)
 
 
 def _idle_within(seconds: float) -> bool:
     end = time.monotonic() + seconds
-    told = time.monotonic()
+    logged_at = time.monotonic()
     while state.active_requests:
         now = time.monotonic()
         if now >= end:
             return False
-        if now - told > _TOLD_EVERY:
-            told = now
-            log.info("%d tasks go on", len(state.active_requests), extra={"action": "drain"})
-        # Celery gives no event when the last task has ended.
+        if now - logged_at > _LOG_INTERVAL:
+            logged_at = now
+            log.info(
+                "waiting for %d running tasks",
+                len(state.active_requests),
+                extra={"action": "drain"},
+            )
+        # Celery has no event for the end of the last task.
         time.sleep(_TICK)
     return True

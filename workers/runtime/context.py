@@ -1,4 +1,4 @@
-"""What one worker process holds: its stack, its leases and its sessions to hosts."""
+"""State of one worker process: its backend, its leases and its sessions to hosts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ...controller.errors import ClockError
 from ...controller.settings import Settings
 from ..hosts.batching import Batcher
 from ..sessions.pool import SessionPool
-from .leases import LeaseKeeper
+from .leases import LeaseRenewer
 from .metrics import Metrics
 
 log = logging.getLogger("nepiq.worker")
 
-#: Steps of one run that are ended in one call of a script.
+#: Steps of one run that one call of the commit script may end.
 MOST_COMMITS = 50
 
 
@@ -39,24 +39,24 @@ class Watcher(Protocol):
 
     @property
     def followed(self) -> int:
-        """How many nodes are watched."""
+        """The number of nodes whose journals are followed."""
         ...
 
     def poke(self) -> None:
-        """Look at once: a node has just become READY."""
+        """Look for nodes now, since one has just become READY."""
 
 
 class Remnants(Protocol):
-    """The notes of a worker about hosts to clean if Redis loses its runs, as others use them."""
+    """The cleanup of hosts after a loss of Redis' data, as other parts of the worker use it."""
 
     def begin(self) -> None:
-        """Learn which data set Redis holds."""
+        """Read which data set Redis holds."""
 
-    def note(self, run_id: str, guid: int, node: Any, way: str) -> None:
-        """Note that this worker acts on a host of a run."""
+    def note(self, run_id: str, guid: int, node: Any, route: str) -> None:
+        """Record that this worker acts on a host of a run."""
 
     def look(self) -> None:
-        """Check whether Redis still knows the runs."""
+        """Check whether Redis still holds the recorded runs."""
 
     def end(self) -> None:
         """Stop cleaning."""
@@ -68,16 +68,16 @@ class Runtime:
     Args:
         settings: of this process.
         name: the worker's Celery node name.
-        queues: what it serves.
-        slots: how many steps it carries out at once.
+        queues: names of the queues that it consumes.
+        slots: number of steps that it carries out in parallel.
 
     Attributes:
-        queues: what it serves.
-        own_queues: those of them that are meant for this worker alone.
+        queues: names of the queues that it consumes.
+        own_queues: those of them that only this worker consumes.
         ahead: seconds by which this machine's clock is ahead of that of Redis.
-        paused: the clock is too far away to take steps; ``on_pause`` is told when that changes.
-        draining: it is about to end.
-        drain_timeout: seconds that its running steps are given then.
+        paused: True while the clock is too far off to take steps; a change calls ``on_pause``.
+        draining: True once the worker is about to end.
+        drain_timeout: seconds that running steps have to finish when it drains.
         watcher, remnants: set by the worker's boot step; None in a process without them.
     """
 
@@ -93,8 +93,8 @@ class Runtime:
         self.stack = Stack(settings)
         self.sessions = SessionPool(self.machine, settings.ssh_config)
         self.metrics = Metrics()
-        self.keeper = LeaseKeeper(name, self.stack.timing, self.beat, self._renewed)
-        # A run remembers what never changes, such as the name of its experiment.
+        self.lease_renewer = LeaseRenewer(name, self.stack.timing, self.heartbeat, self._renewed)
+        # A run caches what never changes, such as the name of its experiment.
         self._runs = lru_cache(maxsize=256)(self.stack.exact_run)
         self._commits = lru_cache(maxsize=256)(self._commits_of)
         self.watcher: Watcher | None = None
@@ -105,7 +105,7 @@ class Runtime:
         self.on_pause: Callable[[bool], None] | None = None
         self.draining = False
         self.drain_timeout = settings.drain_timeout
-        self._told = {
+        self._info = {
             "machine": self.machine,
             "queues": sorted(self.queues),
             "pid": os.getpid(),
@@ -116,15 +116,15 @@ class Runtime:
 
     @property
     def redis(self) -> Redis:
-        """Client of the state."""
+        """The client of the state."""
         return self.stack.redis
 
     def run(self, run_id: str) -> Run:
-        """A run by its exact id, whether or not it exists; its scripts tell."""
+        """Return the run with this exact id, which need not exist; its scripts report that."""
         return self._runs(run_id)
 
     def commit(self, run: Run, outcome: Outcome) -> str:
-        """End a claimed step, together with others that end meanwhile; see :meth:`Run.commit`."""
+        """Commit a claimed step, batched with concurrent ones; see :meth:`Run.commit`."""
         return self._commits(run.run_id).send(outcome)
 
     def _commits_of(self, run_id: str) -> Batcher[Outcome, str]:
@@ -134,79 +134,79 @@ class Runtime:
         self.metrics.renewed(answers)
 
     def now(self) -> float:
-        """The time by Redis' clock, as well as this worker knows it: seconds since the epoch."""
+        """Return this worker's estimate of the time by Redis' clock, in seconds since the epoch."""
         return time.time() - self.ahead
 
     def join(self) -> None:
-        """See whether this worker may take part.
+        """Register this worker after checking its clock and its protocol.
 
         Raises:
-            ProtocolMismatch: the others speak another protocol.
+            ProtocolMismatch: the installation uses another protocol version.
             ClockError: this machine's clock is too far from that of Redis.
         """
         self.ahead = redis_clock.ahead_of(self.redis)
         if abs(self.ahead) > self.settings.clock_limit:
             raise ClockError(
-                f"the clock of worker machine {self.machine} is {_place(self.ahead)}, more than "
+                f"the clock of worker machine {self.machine} is {_offset(self.ahead)}, more than "
                 f"{self.settings.clock_limit:g} s (NEPIQ_CLOCK_LIMIT)",
                 hint="start a time service there (chrony, systemd-timesyncd)",
             )
-        self.stack.agree(self.name, self._told)
+        self.stack.agree(self.name, self._info)
         if abs(self.ahead) > redis_clock.TOLERATED:
-            log.warning("the clock of this machine is %s", _place(self.ahead))
+            log.warning("the clock of this machine is %s", _offset(self.ahead))
         self.redis.hdel(keys.DRAIN, self.name)
         if self.remnants is not None:
             self.remnants.begin()
 
-    def beat(self) -> None:
-        """Tell that this worker lives and how it is; hear whether it shall end."""
-        self._look_at_clock()
+    def heartbeat(self) -> None:
+        """Send a heartbeat with this worker's load; begin to drain if that was requested."""
+        self._check_clock()
         now = self.now()
-        told = {
-            **self._told,
+        info = {
+            **self._info,
             "ahead": round(self.ahead, 3),
-            "running": self.keeper.count(),
+            "running": self.lease_renewer.count(),
             "draining": self.draining,
             "paused": self.paused,
         }
-        beat: list[redis_memory.Command] = [
-            ("HSET", keys.WORKERS, self.name, json.dumps(told)),
+        commands: list[redis_memory.Command] = [
+            ("HSET", keys.WORKERS, self.name, json.dumps(info)),
             ("ZADD", keys.BEATS, now, self.name),
             ("ZADD", keys.MACHINES, now, self.machine),
             ("HGET", keys.DRAIN, self.name),
         ]
-        asked = redis_memory.execute(self.redis, beat)[-1]
-        if asked is not None and not self.draining:
+        drain_timeout = redis_memory.execute(self.redis, commands)[-1]
+        if drain_timeout is not None and not self.draining:
             self.draining = True
-            self.drain_timeout = float(asked)
-            log.info("asked to end", extra={"action": "drain"})
+            self.drain_timeout = float(drain_timeout)
+            log.info("drain requested", extra={"action": "drain"})
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _look_at_clock(self) -> None:
+    def _check_clock(self) -> None:
         self.ahead = redis_clock.ahead_of(self.redis, 2)
         wrong = abs(self.ahead) > self.settings.clock_limit
         if wrong == self.paused:
             return
         self.paused = wrong
         if wrong:
-            log.error("no new steps are taken: the clock is %s", _place(self.ahead))
+            log.error("not taking new steps: the clock is %s", _offset(self.ahead))
         else:
-            log.info("steps are taken again: the clock is %s", _place(self.ahead))
+            log.info("taking steps again: the clock is %s", _offset(self.ahead))
         if self.on_pause is not None:
             self.on_pause(wrong)
 
-    def farewell(self) -> None:
-        """Tell that this worker has ended as it should."""
+    def unregister(self) -> None:
+        """Remove this worker from the records, since it ends in order."""
         membership.forget(self.redis, [self.name])
 
     def forget_workers(self, seconds: float) -> None:
-        """Forget the workers and machines that have given no sign of life for so long."""
+        """Remove the records of workers and machines without a heartbeat for ``seconds``."""
         limit = self.now() - seconds
         membership.forget(self.redis, [raw.decode() for raw in self.ranged(keys.BEATS, limit)])
         self.redis.zremrangebyscore(keys.MACHINES, "-inf", limit)
 
     def live_machines(self) -> frozenset[str]:
-        """Machines with a worker that gave a sign of life lately; read once a second."""
+        """Return the machines with a recent heartbeat of a worker; cached for a second."""
         read_at, machines = self._live
         if time.monotonic() - read_at > 1.0:
             seconds = _any(self.redis.time())[0]
@@ -216,11 +216,11 @@ class Runtime:
         return machines
 
     def members(self, key: str) -> list[bytes]:
-        """Members of a set."""
+        """Return the members of a set."""
         return list(_any(self.redis.smembers(key)))
 
     def ranged(self, key: str, highest: float) -> list[bytes]:
-        """Members of a sorted set up to a score."""
+        """Return the members of a sorted set up to a score."""
         return list(_any(self.redis.zrangebyscore(key, "-inf", highest)))
 
     def close(self) -> None:
@@ -233,14 +233,14 @@ class Runtime:
 
 
 def version() -> str:
-    """The installed version of nepiq."""
+    """Return the installed version of nepiq."""
     try:
         return metadata.version("nepiq")
     except metadata.PackageNotFoundError:
         return "0+unknown"
 
 
-def _place(ahead: float) -> str:
+def _offset(ahead: float) -> str:
     return f"{abs(ahead):.2f} s {'ahead of' if ahead > 0 else 'behind'} that of Redis"
 
 
@@ -252,13 +252,17 @@ _current: Runtime | None = None
 
 
 def current() -> Runtime:
-    """This process' runtime, made when the worker started."""
+    """Return this process' runtime, created when the worker started.
+
+    Raises:
+        RuntimeError: no worker has started.
+    """
     if _current is None:
         raise RuntimeError("no nepiq worker has started in this process")
     return _current
 
 
 def install(runtime: Runtime | None) -> None:
-    """Make ``runtime`` what :func:`current` gives."""
+    """Set the runtime that :func:`current` returns."""
     global _current  # noqa: PLW0603 - Celery tasks have no other way to their worker
     _current = runtime

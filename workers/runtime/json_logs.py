@@ -1,7 +1,7 @@
-"""Logs of a worker: as text, or as JSON with the step that a line belongs to.
+"""Log formats of a worker: text, or JSON with the step to which a line belongs.
 
-Hosts and hooks choose what is in a line, so that nothing in it may look like a line of its own or
-reach a terminal: in JSON all that is not plain ASCII is escaped.
+Hosts and hooks supply parts of a line. None of them may look like a line of its own or send
+control characters to a terminal; in JSON everything but plain ASCII is escaped.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from celery import signals
 from ...controller.engine.store.calls import Grant
 from ...controller.errors.text import harmless
 
-_NOTHING: Mapping[str, Any] = {}
-_step: ContextVar[Mapping[str, Any]] = ContextVar("nepiq_step", default=_NOTHING)
+_NO_FIELDS: Mapping[str, Any] = {}
+_step: ContextVar[Mapping[str, Any]] = ContextVar("nepiq_step", default=_NO_FIELDS)
 
 
-def about(run_id: str, grant: Grant, worker: str) -> dict[str, Any]:
-    """What a line tells of the step that it belongs to."""
+def step_fields(run_id: str, grant: Grant, worker: str) -> dict[str, Any]:
+    """Return the fields of a log line that identify its step."""
     return {
         "run": run_id,
         "label": grant.label,
@@ -38,7 +38,7 @@ def about(run_id: str, grant: Grant, worker: str) -> dict[str, Any]:
 
 @contextmanager
 def within(fields: Mapping[str, Any]) -> Iterator[None]:
-    """Have the lines that this thread logs in the block belong to a step."""
+    """Add the fields of a step to the lines that this thread logs in the block."""
     token = _step.set(fields)
     try:
         yield
@@ -47,17 +47,17 @@ def within(fields: Mapping[str, Any]) -> Iterator[None]:
 
 
 class JsonFormatter(logging.Formatter):
-    """Makes a line a JSON object.
+    """Formatter of lines as JSON objects.
 
-    It has ``time`` (UTC, microseconds), ``level``, ``logger`` and ``message``; ``event``, a word
-    that names what happened, where the program gives one; ``exception``, a traceback; and within
-    a step what :func:`about` tells.
+    Each has ``time`` (UTC, microseconds), ``level``, ``logger`` and ``message``. ``event`` names
+    the kind of event, if the program sets it; ``exception`` is a traceback. Lines of a step also
+    have the fields of :func:`step_fields`.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of JSON."""
+        """Return one line of JSON."""
         moment = datetime.fromtimestamp(record.created, timezone.utc)
-        told = {
+        fields = {
             "time": moment.isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "level": record.levelname,
             "logger": record.name,
@@ -65,23 +65,23 @@ class JsonFormatter(logging.Formatter):
         }
         event = getattr(record, "action", None)
         if event is not None:
-            told["event"] = event
-        told |= getattr(record, "about", None) or _step.get()
+            fields["event"] = event
+        fields |= getattr(record, "about", None) or _step.get()
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        # In ASCII: it can be written in any encoding, also what of a host's file names is no text.
-        return json.dumps(told, default=str)
+            fields["exception"] = self.formatException(record.exc_info)
+        # ASCII can be written in any encoding; a host's file names may not be valid text.
+        return json.dumps(fields, default=str)
 
 
 class HarmlessFilter(logging.Filter):
-    """Has the text of a record shown without control characters, its further lines indented."""
+    """Filter that removes control characters from records and indents their further lines."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record; let it pass."""
+        """Change the record and return True."""
         record.msg, record.args = _indented(record.getMessage()), None
         if isinstance(record.exc_info, tuple) and record.exc_info[0] is not None:
-            told = logging.Formatter().formatException(record.exc_info)
-            record.exc_text = _INDENT + _indented(told)
+            traceback = logging.Formatter().formatException(record.exc_info)
+            record.exc_text = _INDENT + _indented(traceback)
         return True
 
 
@@ -94,17 +94,17 @@ def _indented(text: str) -> str:
 
 
 def use_json() -> None:
-    """Have this process' Celery worker log as JSON."""
-    _whenever_set_up(_as_json)
+    """Make this process' Celery worker log as JSON."""
+    _on_setup(_as_json)
 
 
 def use_text() -> None:
-    """Have this process' Celery worker log as text."""
-    _whenever_set_up(_as_text)
+    """Make this process' Celery worker log as text."""
+    _on_setup(_as_text)
 
 
-def _whenever_set_up(change: Callable[..., None]) -> None:
-    # Celery keeps weak references to what it calls.
+def _on_setup(change: Callable[..., None]) -> None:
+    # Celery keeps weak references to receivers by default.
     signals.after_setup_logger.connect(change, weak=False)
     signals.after_setup_task_logger.connect(change, weak=False)
 
@@ -116,5 +116,5 @@ def _as_json(logger: logging.Logger, **_: Any) -> None:
 
 def _as_text(logger: logging.Logger, **_: Any) -> None:
     for handler in logger.handlers:
-        if not any(isinstance(one, HarmlessFilter) for one in handler.filters):
+        if not any(isinstance(item, HarmlessFilter) for item in handler.filters):
             handler.addFilter(HarmlessFilter())

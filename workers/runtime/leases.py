@@ -1,7 +1,7 @@
-"""The leases of one worker process: what it executes, renewed by one heartbeat.
+"""Leases of the steps that one worker process executes, renewed by one thread.
 
-Only what a thread really executes is renewed: a claim joins the list when it is granted and
-leaves it in the ``finally`` of whoever executes it.
+Only steps that a thread really executes are renewed: a claim is added when it is granted, and
+removed in the ``finally`` block of the code that executes it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SLOW_HOOK = 0.5
 
 
 class Lease:
-    """This process' hold on one claimed step."""
+    """The lease of one claimed step."""
 
     __slots__ = ("__dict__", "_until", "run", "step", "token")
 
@@ -43,7 +43,7 @@ class Lease:
 
     @cached_property
     def cancel(self) -> threading.Event:
-        """Set when the step should stop, because it was asked to or its lease was lost."""
+        """The event that is set when the step should stop: it was cancelled, or its lease lost."""
         return threading.Event()
 
     @property
@@ -53,52 +53,54 @@ class Lease:
 
     @property
     def valid(self) -> bool:
-        """False once the lease may have been taken back, by our own monotonic clock."""
+        """False once the lease may have expired, by this process' monotonic clock."""
         return time.monotonic() < self._until
 
     def extend(self, until: float) -> None:
-        """It was renewed."""
+        """Set the monotonic time at which the lease expires."""
         self._until = until
 
 
-class LeaseKeeper(threading.Thread):
-    """Renews the leases of everything that this worker executes, and tells that it is alive.
+class LeaseRenewer(threading.Thread):
+    """The thread that renews the leases of this worker's steps and sends its heartbeat.
 
     Args:
         worker: the worker's name.
-        timing: how often, and for how long.
-        beat: tells the others that this worker lives; called at each round.
-        renewed: told how renewals ended.
+        timing: interval and duration of leases.
+        heartbeat: sends the worker's heartbeat; called in each round.
+        renewed: called with the replies to renewals.
     """
 
     def __init__(
         self,
         worker: str,
         timing: Timing,
-        beat: Callable[[], None],
+        heartbeat: Callable[[], None],
         renewed: Callable[[list[str]], None],
     ) -> None:
         super().__init__(name="nepiq-leases", daemon=True)
         self._worker = worker
         self._timing = timing
-        self._beat = beat
+        self._heartbeat = heartbeat
         self._renewed = renewed
         self._leases: dict[tuple[str, str, int], Lease] = {}
-        self._alarms: dict[int, tuple[float, Callable[[], float | None]]] = {}
-        self._next_alarm = 0
+        self._timers: dict[int, tuple[float, Callable[[], float | None]]] = {}
+        self._next_timer = 0
         self._changed = threading.Condition()
         self._ended = False
 
     @contextmanager
-    def holding(self, run: Run, grants: Iterable[Grant], asked: float) -> Iterator[list[Lease]]:
-        """Keep the leases of granted steps for as long as the block runs.
+    def holding(
+        self, run: Run, grants: Iterable[Grant], requested_at: float
+    ) -> Iterator[list[Lease]]:
+        """Renew the leases of granted steps while the block runs.
 
         Args:
-            run: the run of all of them.
-            grants: just granted.
-            asked: when they were asked for, by our monotonic clock: we may have stood still since.
+            run: the run of the steps.
+            grants: the claims, just granted.
+            requested_at: monotonic time of the request; the process may have been suspended since.
         """
-        until = asked + self._timing.lease
+        until = requested_at + self._timing.lease
         leases = [Lease(run, grant.step, grant.token, until) for grant in grants]
         with self._changed:
             for lease in leases:
@@ -109,39 +111,39 @@ class LeaseKeeper(threading.Thread):
             self.drop(leases)
 
     def held(self) -> list[Lease]:
-        """What this worker executes now."""
+        """Return the leases of the steps that this worker executes."""
         with self._changed:
             return list(self._leases.values())
 
     def count(self) -> int:
-        """How many steps this worker executes now."""
+        """Return the number of steps that this worker executes."""
         return len(self._leases)
 
     def drop(self, leases: Iterable[Lease]) -> None:
-        """Stop renewing leases; those not held any more are passed over."""
+        """Stop renewing leases; those not held any more are ignored."""
         with self._changed:
             for lease in leases:
                 self._leases.pop((lease.run.run_id, lease.step, lease.token), None)
 
     @contextmanager
-    def alarm(self, seconds: float, action: Callable[[], float | None]) -> Iterator[None]:
-        """Call ``action`` in this thread if the block still runs after ``seconds``.
+    def timer(self, seconds: float, action: Callable[[], float | None]) -> Iterator[None]:
+        """Call ``action`` in the renewer's thread if the block still runs after ``seconds``.
 
-        It returns the seconds until it wants to be called again, or None.
+        ``action`` returns the seconds until its next call, or None for no further call.
         """
         with self._changed:
-            self._next_alarm += 1
-            key = self._next_alarm
-            self._alarms[key] = (time.monotonic() + seconds, action)
+            self._next_timer += 1
+            key = self._next_timer
+            self._timers[key] = (time.monotonic() + seconds, action)
             self._changed.notify()
         try:
             yield
         finally:
             with self._changed:
-                self._alarms.pop(key, None)
+                self._timers.pop(key, None)
 
     def run(self) -> None:
-        """Renew and tell, until :meth:`end`."""
+        """Renew leases and send heartbeats until :meth:`end`."""
         next_round = time.monotonic()
         while True:
             now = time.monotonic()
@@ -151,12 +153,12 @@ class LeaseKeeper(threading.Thread):
             with self._changed:
                 if self._ended:
                     return
-                rung = [key for key, (at, _) in self._alarms.items() if at <= time.monotonic()]
-                if not rung:
-                    at = min([next_round, *(at for at, _ in self._alarms.values())])
+                due = [key for key, (at, _) in self._timers.items() if at <= time.monotonic()]
+                if not due:
+                    at = min([next_round, *(at for at, _ in self._timers.values())])
                     self._changed.wait(max(0.0, at - time.monotonic()))
-            for key in rung:
-                self._ring(key)
+            for key in due:
+                self._fire(key)
 
     def end(self) -> None:
         """Stop the thread."""
@@ -164,33 +166,33 @@ class LeaseKeeper(threading.Thread):
             self._ended = True
             self._changed.notify()
 
-    def _ring(self, key: int) -> None:
+    def _fire(self, key: int) -> None:
         with self._changed:
-            if key not in self._alarms:
+            if key not in self._timers:
                 return
-            action = self._alarms[key][1]
-            self._alarms[key] = (math.inf, action)
+            action = self._timers[key][1]
+            self._timers[key] = (math.inf, action)
         after = _guarded(action)
         with self._changed:
-            if after is not None and key in self._alarms:
-                self._alarms[key] = (time.monotonic() + after, action)
+            if after is not None and key in self._timers:
+                self._timers[key] = (time.monotonic() + after, action)
 
     def _round(self) -> None:
-        _guarded(self._beat)
+        _guarded(self._heartbeat)
         with self._changed:
             leases = list(self._leases.values())
         by_run: dict[str, list[Lease]] = defaultdict(list)
         for lease in leases:
             by_run[lease.run.run_id].append(lease)
-        for held in by_run.values():
-            _guarded(partial(self._renew, held))
+        for leases in by_run.values():
+            _guarded(partial(self._renew, leases))
 
-    def _renew(self, held: list[Lease]) -> None:
+    def _renew(self, leases: list[Lease]) -> None:
         began = time.monotonic()
-        pairs = [(lease.step, lease.token) for lease in held]
-        answers = held[0].run.store.renew(self._worker, pairs)
+        pairs = [(lease.step, lease.token) for lease in leases]
+        answers = leases[0].run.store.renew(self._worker, pairs)
         self._renewed(answers)
-        for lease, answer in zip(held, answers, strict=True):
+        for lease, answer in zip(leases, answers, strict=True):
             if answer == "ok":
                 lease.extend(began + self._timing.lease)
             else:
@@ -200,11 +202,11 @@ class LeaseKeeper(threading.Thread):
 
 
 def _guarded(action: Callable[[], _T]) -> _T | None:
-    """Keep the thread alive: Redis may be away for a while, which the leases outlive or not."""
+    """Return the result of ``action``; log an error and return None, so that the thread goes on."""
     try:
         return action()
     except (RedisError, OSError) as error:
         log.warning("cannot reach Redis: %s", error, extra={"action": "lease_round_failed"})
     except Exception:
-        log.exception("unexpected error in the lease keeper", extra={"action": "lease_error"})
+        log.exception("unexpected error in the lease renewer", extra={"action": "lease_error"})
     return None

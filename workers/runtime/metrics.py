@@ -1,6 +1,6 @@
-"""What a worker counts and measures, and how Prometheus reads it.
+"""Metrics of a worker: the interface, and an implementation that records nothing.
 
-Labels are of few values only: an action, an outcome, a state. Never a run, a resource or a host.
+Labels have few values: an action, an outcome, a state; never a run, a resource or a host.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ DURATION = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 
 
 class Metrics:
-    """Takes note of nothing: what a worker has that nobody asks."""
+    """Metrics that record nothing, for a worker without a metrics endpoint."""
 
     def claimed(self, grants: Sequence[Grant]) -> None:
-        """Steps were claimed."""
+        """Record that steps were claimed."""
 
     def ended(self, action: str, outcome: str, seconds: float) -> None:
-        """An attempt of a step has ended.
+        """Record the end of an attempt of a step.
 
         Args:
             action: of the step.
             outcome: one of :data:`OUTCOMES`.
-            seconds: since it was claimed.
+            seconds: since its claim.
         """
 
     def renewed(self, answers: Iterable[str]) -> None:
-        """Leases were renewed; ``answers`` says ``ok``, ``lost`` or ``cancel`` of each."""
+        """Record renewals of leases; each answer is ``ok``, ``lost`` or ``cancel``."""
 
     def transfer(self, kind: str) -> AbstractContextManager[object]:
-        """Something is on its way while the block runs: fetch, gather, place or follow."""
+        """Count a transfer while the block runs; its kind is fetch, gather, place or follow."""
         return nullcontext()
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop serving."""

@@ -1,4 +1,4 @@
-"""Metrics of a worker as Prometheus reads them."""
+"""Metrics of a worker, served to Prometheus."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .context import Runtime
 from .metrics import ACTIONS, DURATION, LATENESS, OUTCOMES, Metrics
 
 
-class Exposed(Metrics):
-    """Counts, and answers Prometheus at ``http://ADDRESS/metrics``.
+class PrometheusMetrics(Metrics):
+    """Metrics served at ``http://ADDRESS/metrics``.
 
     Args:
-        runtime: the worker's; asked for what it holds at each scrape.
+        runtime: of the worker; its present values are read at each scrape.
 
     Attributes:
-        url: where the metrics are.
+        url: of the metrics.
 
     Raises:
         InfrastructureError: the address cannot be listened on.
-        InvalidValue: it is none.
+        InvalidValue: it is not an address.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -71,40 +71,42 @@ class Exposed(Metrics):
                 self._steps.labels(action, outcome)
         for kind in ("fetch", "gather", "place", "follow"):
             self._transfers.labels(kind)
-        self._ask(
+        self._gauge(
             "nepiq_worker_slots",
             "Steps that this worker carries out at once.",
             lambda: runtime.slots,
         )
-        self._look_at(runtime)
+        self._add_gauges(runtime)
         self._listen(runtime.settings.metrics)
 
-    def _look_at(self, runtime: Runtime) -> None:
-        """Metrics that are looked up when they are asked for."""
-        self._ask("nepiq_steps_executing", "Steps under a lease now.", runtime.keeper.count)
-        self._ask(
+    def _add_gauges(self, runtime: Runtime) -> None:
+        """Add the metrics that are read at each scrape."""
+        self._gauge(
+            "nepiq_steps_executing", "Steps under a lease now.", runtime.lease_renewer.count
+        )
+        self._gauge(
             "nepiq_journals_followed",
-            "Nodes whose ends of processes this worker follows.",
+            "Nodes whose exit journals this worker follows.",
             lambda: runtime.watcher.followed if runtime.watcher else 0,
         )
-        self._ask(
+        self._gauge(
             "nepiq_clock_ahead_seconds",
-            "How far this machine's clock is ahead of Redis', at the last sign of life.",
+            "How far this machine's clock is ahead of Redis', at the last heartbeat.",
             lambda: runtime.ahead,
         )
-        self._ask_each(
+        self._gauge_of_states(
             "nepiq_hosts",
-            "Hosts by how the connection with them stands: open, silent, lost.",
+            "Hosts by state of the connection: open, silent, lost.",
             runtime.sessions.standings,
             ("open", "silent", "lost"),
         )
 
-    def _ask(self, name: str, text: str, value: Callable[[], float]) -> None:
+    def _gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         from prometheus_client import Gauge
 
         Gauge(name, text, registry=self._registry).set_function(value)
 
-    def _ask_each(
+    def _gauge_of_states(
         self,
         name: str,
         text: str,
@@ -115,7 +117,7 @@ class Exposed(Metrics):
 
         gauge = Gauge(name, text, ["state"], registry=self._registry)
         for state in states:
-            gauge.labels(state).set_function(partial(_one, values, state))
+            gauge.labels(state).set_function(partial(_value_of, values, state))
 
     def _listen(self, address: str) -> None:
         from prometheus_client import start_http_server
@@ -131,30 +133,30 @@ class Exposed(Metrics):
         self.url = f"http://{shown_endpoint(host, self._server.server_port)}/metrics"
 
     def claimed(self, grants: Sequence[Grant]) -> None:
-        """Note how late they are."""
+        """Observe the lateness of the claims."""
         for grant in grants:
             self._lateness.observe(grant.late)
 
     def ended(self, action: str, outcome: str, seconds: float) -> None:
-        """Count it, and note how long it took."""
+        """Count the attempt and observe its duration."""
         self._steps.labels(action, outcome).inc()
         self._duration.labels(action).observe(seconds)
 
     def renewed(self, answers: Iterable[str]) -> None:
-        """Count them."""
+        """Count the renewals."""
         for answer in answers:
             (self._lost if answer == "lost" else self._renewed).inc()
 
     def transfer(self, kind: str) -> AbstractContextManager[object]:
-        """Count it while it is on its way."""
+        """Count the transfer while the block runs."""
         return self._transfers.labels(kind).track_inprogress()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
-def _one(values: Callable[[], Mapping[str, float]], name: str) -> float:
+def _value_of(values: Callable[[], Mapping[str, float]], name: str) -> float:
     return values().get(name, 0)

@@ -1,7 +1,7 @@
-"""The exit watcher: sees processes on hosts end, and commits it.
+"""The exit watcher, which records the exits of supervised processes on hosts.
 
-Each node of a run is watched by one worker that reaches it, chosen by lease. It follows the
-node's journal over one channel; another worker takes over from the last offset.
+One worker that reaches a node holds its watch lease. It follows the node's exit journal over one
+channel; another worker that gets the lease continues from the last recorded offset.
 """
 
 from __future__ import annotations
@@ -33,38 +33,39 @@ log = logging.getLogger("nepiq.watcher")
 
 PERIOD = 1.0
 _RETRIES = Backoff(0.2, 5.0)
-MISUNDERSTOOD = 4
-"""How often in a row a node may tell what is not understood."""
-HOME_FIRST = 4.0
-"""Seconds that a node is left to the worker that is its host's home."""
+MAX_PROTOCOL_ERRORS = 4
+"""Consecutive attempts with unintelligible replies after which a node counts as lost."""
+PREFERENCE = 4.0
+"""Seconds for which only the preferred worker of a host may take the watch of its node."""
 
 
 class Watcher(threading.Thread):
-    """Finds nodes that nobody watches, and watches them.
+    """The thread that finds nodes without a valid watch lease, and watches them.
 
     Args:
-        runtime: this worker's.
+        runtime: of this worker.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(name="nepiq-watcher", daemon=True)
         self._runtime = runtime
-        self._poked = threading.Event()
+        self._wakeup = threading.Event()
         self._ended = False
         self._watches: dict[tuple[str, int], NodeWatch] = {}
-        self._left: dict[tuple[str, int], float] = {}  # to others, since when
+        # Nodes left to their preferred worker, and since when.
+        self._deferred: dict[tuple[str, int], float] = {}
 
     @property
     def followed(self) -> int:
-        """How many nodes are watched."""
+        """The number of nodes whose journals are followed."""
         return sum(watch.is_alive() for watch in list(self._watches.values()))
 
     def poke(self) -> None:
-        """Look at once: a node has just become READY."""
-        self._poked.set()
+        """Look for nodes now, since one has just become READY."""
+        self._wakeup.set()
 
     def run(self) -> None:
-        """Look for nodes once a second, and whenever poked, until :meth:`end`."""
+        """Look for nodes once a second, and after each :meth:`poke`, until :meth:`end`."""
         while not self._ended:
             try:
                 self._look()
@@ -73,50 +74,50 @@ class Watcher(threading.Thread):
                 log.warning("cannot look for nodes: %s", error, extra={"action": "watch_failed"})
             except Exception:
                 log.exception("unexpected error in the watcher", extra={"action": "watch_error"})
-            self._poked.wait(PERIOD)
-            self._poked.clear()
+            self._wakeup.wait(PERIOD)
+            self._wakeup.clear()
         watches = list(self._watches.values())
-        for watch in watches:  # one may have begun meanwhile
+        for watch in watches:  # one may have started after end()
             watch.end()
         for watch in watches:
             watch.join(timeout=2.0)
 
     def end(self) -> None:
-        """Stop watching; the leases are given up, so that others take over at once."""
+        """Stop watching and release the leases, so that other workers take over at once."""
         self._ended = True
-        self._poked.set()
+        self._wakeup.set()
         for watch in list(self._watches.values()):
             watch.end()
 
     def _look(self) -> None:
         runtime = self._runtime
         self._watches = {key: w for key, w in self._watches.items() if w.is_alive()}
-        left, self._left = self._left, {}
+        deferred, self._deferred = self._deferred, {}
         active = keys.active(runtime.settings.broker_name)
         for raw in runtime.members(active):
             run = runtime.run(raw.decode())
             for node in _unwatched(run):
                 key = (run.run_id, node)
-                way = "" if key in self._watches else _way(run, node)
-                if queues.shared(way) not in runtime.queues:
+                route = "" if key in self._watches else _route(run, node)
+                if queues.shared(route) not in runtime.queues:
                     continue
-                since = left.get(key, time.monotonic())
-                home = runtime.stack.homes.worker(way)
-                if home not in ("", runtime.name) and time.monotonic() - since < HOME_FIRST:
-                    self._left[key] = since
+                since = deferred.get(key, time.monotonic())
+                preferred = runtime.stack.affinity.worker(route)
+                if preferred not in ("", runtime.name) and time.monotonic() - since < PREFERENCE:
+                    self._deferred[key] = since
                     continue
                 fault_injection.point("looking")
                 holder = f"{runtime.name} {secrets.token_hex(4)}"
                 granted = run.store.watch(node, holder)
                 if granted.status == "OK":
                     watch = NodeWatch(runtime, run, node, holder, granted)
-                    watch.stays_while(way, home)
+                    watch.hold_while(route, preferred)
                     self._watches[key] = watch
                     watch.start()
 
 
-def _way(run: Run, node: int) -> str:
-    """Where the steps on a host go; empty if there is no such host."""
+def _route(run: Run, node: int) -> str:
+    """Return ``queue@host`` of the steps on a host; empty if there is no such host."""
     record = run.store.record(node)
     if record is None:
         return ""
@@ -127,7 +128,7 @@ def _way(run: Run, node: int) -> str:
 
 
 def _unwatched(run: Run) -> list[int]:
-    """Nodes of a run whose exit watcher's lease has run out."""
+    """Return the nodes of a run whose watch leases have expired."""
     watches = run.store.watches()
     if not watches:
         return []
@@ -136,15 +137,15 @@ def _unwatched(run: Run) -> list[int]:
 
 
 class NodeWatch(threading.Thread):
-    """Follows the journal of one node until it is released or the lease is lost.
+    """The thread that follows one node's journal until its release or the loss of the lease.
 
     Args:
-        runtime: this worker's.
+        runtime: of this worker.
         run: the run.
-        node: the node.
-        holder: of the lease: this worker and a nonce. What is recorded in its name is refused once
-            another has the lease, so a worker that stood still meanwhile does no harm.
-        granted: where to go on.
+        node: the guid of the node.
+        holder: holder of the lease: this worker and a nonce. Redis refuses records of a holder
+            that has lost the lease, so a worker that was suspended meanwhile does no harm.
+        granted: the lease, with the journal offset to continue from.
     """
 
     def __init__(
@@ -155,52 +156,52 @@ class NodeWatch(threading.Thread):
         self._run = run
         self._node = node
         self._holder = holder
-        self._way, self._homes = "", {"", runtime.name}
-        # How far Redis is known to know the journal; only the thread that follows it writes this.
-        self._known = (granted.journal, granted.offset)
+        self._route, self._accepted = "", {"", runtime.name}
+        # Journal and offset that Redis has confirmed; written only by the thread that follows.
+        self._confirmed = (granted.journal, granted.offset)
         self._behind = threading.Event()
         self._entries: Follow | None = None
-        self._place = ""
-        self._heard = running_time.now()
-        self._misunderstood = 0
+        self._node_label = ""
+        self._last_entry = running_time.now()
+        self._protocol_errors = 0
         self._over = threading.Event()
-        self._labels: dict[int, ResourceRecord] = {}
+        self._records: dict[int, ResourceRecord] = {}
 
-    def stays_while(self, way: str, home: str) -> None:
-        """Say for whom it gives up the lease: for a home of the host that is another than now.
+    def hold_while(self, route: str, preferred: str) -> None:
+        """Hold the lease until the host gets another preferred worker than now.
 
-        A home that has let this worker have the journal would do so again.
+        The present one had its chance to take the lease, so it would not take it later either.
 
         Args:
-            way: where the steps on the host go, as :class:`Homes` takes it.
-            home: the present home of the host.
+            route: ``queue@host`` of the steps on the host, see :class:`Affinity`.
+            preferred: the present preferred worker of the host.
         """
-        self._way = way
-        self._homes.add(home)
+        self._route = route
+        self._accepted.add(preferred)
 
     def end(self) -> None:
-        """Stop, and give up the lease."""
+        """Stop and release the lease."""
         self._over.set()
 
     def run(self) -> None:
-        """Follow, reconnecting when the channel is lost."""
+        """Follow the journal; reconnect when the channel is lost."""
         fault_injection.point("watching")
-        heartbeat = threading.Thread(target=self._hold, name=self.name + "-lease", daemon=True)
-        heartbeat.start()
+        renewal = threading.Thread(target=self._renew, name=self.name + "-lease", daemon=True)
+        renewal.start()
         failures = 0
         try:
             while not self._over.is_set():
                 began = running_time.now()
                 try:
                     if self._behind.is_set():
-                        self._begin_anew()
+                        self._rewind()
                     self._follow()
                     failures = 0
                 except (HostError, OSError) as error:
                     if self._run.record(self._node).state == "RELEASED":
                         return
                     log.warning("watch of node %s: %s", self._node, error)
-                    if self._given_up(began, error):
+                    if self._host_is_lost(began, error):
                         return
                 except RedisError as error:
                     log.warning("watch of node %s: %s", self._node, error)
@@ -210,33 +211,33 @@ class NodeWatch(threading.Thread):
             log.exception("watch of node %s failed", self._node)
         finally:
             self._over.set()
-            heartbeat.join()
+            renewal.join()
 
-    def _given_up(self, began: float, error: Exception) -> bool:
-        """Whether the node counts as lost now that an attempt to follow it has failed."""
+    def _host_is_lost(self, began: float, error: Exception) -> bool:
+        """Return whether to stop after a failed attempt to follow; record a lost host."""
         seconds = self._runtime.settings.host_lost
         if isinstance(error, AnswerError):
-            self._misunderstood += 1
-            if self._misunderstood == MISUNDERSTOOD:
-                self._host_lost("the host cannot be followed", error)
+            self._protocol_errors += 1
+            if self._protocol_errors == MAX_PROTOCOL_ERRORS:
+                self._abandon_host("the host cannot be followed", error)
                 return True
-        # It is owed an attempt that began after its time was over.
-        if began - self._heard <= seconds:
+        # The host is lost only after an attempt that began after the time limit.
+        if began - self._last_entry <= seconds:
             return False
-        self._host_lost(f"no word from the host for {seconds:g} s", error)
+        self._abandon_host(f"no reply from the host for {seconds:g} s", error)
         return True
 
-    def _hold(self) -> None:
-        """Renew the lease; the channel ends with it."""
+    def _renew(self) -> None:
+        """Renew the lease, and close the channel when it ends."""
         timing = self._runtime.stack.timing
         while not self._over.wait(timing.renew):
-            journal, offset = self._known
+            journal, offset = self._confirmed
             try:
                 granted = self._run.store.watch(self._node, self._holder)
             except (RedisError, OSError):
                 continue
-            home = self._runtime.stack.homes.worker(self._way)
-            if granted.status != "OK" or home not in self._homes:
+            preferred = self._runtime.stack.affinity.worker(self._route)
+            if granted.status != "OK" or preferred not in self._accepted:
                 self._over.set()
             elif journal and (granted.journal != journal or granted.offset < offset):
                 self._behind.set()
@@ -245,52 +246,52 @@ class NodeWatch(threading.Thread):
         try:
             self._run.store.unwatch(self._node, self._holder)
         except (RedisError, OSError) as error:
-            log.warning("cannot give up the watch of node %s: %s", self._node, error)
+            log.warning("cannot release the watch of node %s: %s", self._node, error)
 
-    def _begin_anew(self) -> None:
-        """Redis came back with older records: exits that were read may be unknown again."""
+    def _rewind(self) -> None:
+        """Continue from the offset in Redis, which was restored without the latest exits."""
         granted = self._run.store.watch(self._node, self._holder)
         if granted.status == "OK":
-            self._known = (granted.journal, granted.offset)
+            self._confirmed = (granted.journal, granted.offset)
             self._behind.clear()
         else:
             self._over.set()
 
     def _follow(self) -> None:
         record = self._run.record(self._node)
-        self._place = record.label
+        self._node_label = record.label
         node = loading.resource(self._run, record)
         if self._runtime.remnants is not None:
-            self._runtime.remnants.note(self._run.run_id, self._node, node, self._way)
+            self._runtime.remnants.note(self._run.run_id, self._node, node, self._route)
         session = self._runtime.sessions.session(node)
         self._entries = follow(
             session,
             self._run.run_id,
             self._node,
-            *self._known,
+            *self._confirmed,
         )
         try:
-            self._take_all(self._entries)
+            self._read_all(self._entries)
         except FencedError:
             if self._run.record(self._node).state == "RELEASED":
                 raise
             node_files.restore(self._run, node, session)
 
-    def _take_all(self, entries: Follow) -> None:
-        beats = 0
+    def _read_all(self, entries: Follow) -> None:
+        heartbeats = 0
         with contextlib.closing(entries):
             read: tuple[str, int] | None = None
             for entry in entries:
-                self._heard = running_time.now()
-                self._take(entry)
-                beats += isinstance(entry, Beat)
-                if isinstance(entry, Journal) or beats == node_files.BEATS:
-                    beats = 0
+                self._last_entry = running_time.now()
+                self._handle(entry)
+                heartbeats += isinstance(entry, Beat)
+                if isinstance(entry, Journal) or heartbeats == node_files.BEATS:
+                    heartbeats = 0
                     entries.question(node_files.launched(self._run, self._node))
                 if isinstance(entry, Ended) and entry.journal_id:
                     read = (entry.journal_id, entry.offset)
                 if read is not None and not entries.pending:
-                    self._watched(*read)
+                    self._confirm(*read)
                     read = None
                 if self._over.is_set() or self._behind.is_set():
                     return
@@ -299,53 +300,55 @@ class NodeWatch(threading.Thread):
         if self._entries is not None:
             self._entries.close()
 
-    def _take(self, entry: Entry) -> None:
+    def _handle(self, entry: Entry) -> None:
         if isinstance(entry, Ended | Beat):
-            self._misunderstood = 0
+            self._protocol_errors = 0
         if isinstance(entry, Ended):
             self._exited(entry.guid, entry.occasion, entry.exit)
         elif isinstance(entry, Lost):
-            ended = Exit(code=None, outcome="FAILED", reason=entry.reason)
-            self._exited(entry.guid, entry.occasion, ended)
+            process_exit = Exit(code=None, outcome="FAILED", reason=entry.reason)
+            self._exited(entry.guid, entry.occasion, process_exit)
 
-    def _watched(self, journal: str, offset: int) -> None:
-        known, since = self._known
-        since = since if known == journal else 0
-        told = self._run.store.watched(self._node, self._holder, journal, offset, since)
-        if told == "BEHIND":
+    def _confirm(self, journal: str, offset: int) -> None:
+        previous, since = self._confirmed
+        since = since if previous == journal else 0
+        status = self._run.store.watched(self._node, self._holder, journal, offset, since)
+        if status == "BEHIND":
             self._behind.set()
-        elif told == "TAKEN":
+        elif status == "TAKEN":
             self._over.set()
         else:
-            self._known = (journal, offset)
+            self._confirmed = (journal, offset)
 
-    def _exited(self, guid: int, occasion: int, ended: Exit) -> None:
-        record = self._labels.get(guid) or self._run.store.record(guid)
+    def _exited(self, guid: int, occasion: int, process_exit: Exit) -> None:
+        record = self._records.get(guid) or self._run.store.record(guid)
         if record is None:
             return
-        self._labels[guid] = record
-        told = self._run.exited(
+        self._records[guid] = record
+        status = self._run.exited(
             (self._node, self._holder),
             guid,
             occasion,
-            ended.outcome,
-            ended.age,
-            exits.info(ended, f"{record.label} on {self._place}"),
-            exits.attributes(record.rtype, ended),
-            ended.outputs,
+            process_exit.outcome,
+            process_exit.age,
+            exits.info(process_exit, f"{record.label} on {self._node_label}"),
+            exits.attributes(record.rtype, process_exit),
+            process_exit.outputs,
         )
-        if told == "TAKEN":
+        if status == "TAKEN":
             self._over.set()
-        elif told == "FOREIGN":
-            log.warning("%s told an end of %s, which is not on it", self._place, record.label)
+        elif status == "FOREIGN":
+            log.warning(
+                "%s reported an exit of %s, which is not on it", self._node_label, record.label
+            )
 
-    def _host_lost(self, what: str, error: Exception) -> None:
+    def _abandon_host(self, problem: str, error: Exception) -> None:
         reason = error.message if isinstance(error, NepiqError) else str(error)
-        told = {
+        error_info = {
             "type": "HostError",
-            "message": f"{what}: {reason}",
+            "message": f"{problem}: {reason}",
             "where": self._run.record(self._node).label,
-            "hint": "is it up and reachable from this worker machine? what ran there may "
-            "still run; a later run of the experiment ends it with cleanProcesses",
+            "hint": "check that it is up and reachable from this worker machine; processes there "
+            "may still run; a later run of the experiment ends them with cleanProcesses",
         }
-        self._run.abandon(self._node, told, holder=self._holder)
+        self._run.abandon(self._node, error_info, holder=self._holder)

@@ -1,9 +1,9 @@
-"""What runs left on one host: found, and removed where its run is dead.
+"""Search for remains of runs on one host, and their removal.
 
 ``python -m nepiq.workers.upkeep.host_cleanup`` is the part of ``nepiq clean`` that reaches the
 host, as a worker would. It reads one JSON object from stdin: ``host``, ``identity``, ``gateway``,
-``home``, ``machine``, ``ssh_config``, and ``remove``, the runs whose remains shall be removed
-first. It writes one JSON object: ``found``, or ``error``. Which runs are dead, the caller knows.
+``home``, ``machine``, ``ssh_config``, and ``remove``, the runs whose remains are removed first.
+It writes one JSON object: ``found``, or ``error``. The caller decides which runs are dead.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ _DIRECTORY = re.compile(
 )
 _MARK = rf"(?P<mark>{_RUN}\.([0-9]+|sudo)(\.[0-9]+)?(\.supervisor)?)"
 _PROCESS = re.compile(rf"process\t(?P<pid>[0-9]+) (?P<ours>[01])\t{_MARK}\t(?P<command>.*)")
-#: What is in a container here is not ours; nor is what belongs to another home, which is told by
-#: its variable HOME, or by its working directory. Names that no run gives are left out here, since
-#: a line end in them could pass for a line of ours; so are links, since what they lead to would be
-#: removed.
+#: Processes in containers are skipped; so are processes of another home, as their variable HOME or
+#: working directory shows. Names that no run uses are skipped, since a line end in one could forge
+#: a line of the output. Links are skipped, since their targets would be removed.
 _LIST = r"""
 base={base} LC_ALL=C
 here=$(readlink /proc/self/ns/pid)
@@ -63,11 +62,11 @@ done 2>/dev/null
 
 @dataclass
 class Process:
-    """A process that bears the mark of a run.
+    """A process with the mark of a run in its environment.
 
     Attributes:
-        pid: its number on the host.
-        mark: the mark, its NEPIQ_ID.
+        pid: its process id on the host.
+        mark: its NEPIQ_ID.
         command: its command line.
     """
 
@@ -78,14 +77,14 @@ class Process:
 
 @dataclass
 class Remains:
-    """What there is of one run on a host.
+    """The remains of one run on a host.
 
     Attributes:
         run_id: the run.
-        experiment: the name of its experiment; empty if only processes are there.
+        experiment: the name of its experiment; empty if only processes remain.
         nodes: guids of the nodes that have a directory.
         kilobytes: size of the directories.
-        processes: that bear its mark.
+        processes: those with its mark.
     """
 
     run_id: str
@@ -97,13 +96,13 @@ class Remains:
 
 @dataclass(frozen=True)
 class Place:
-    """A host as the user names it; for :class:`SessionPool`.
+    """A host as named by the user; for :class:`SessionPool`.
 
     Attributes:
         host: ``localhost`` for this machine, else ``[user@]host[:port]``.
         identity: path of a private key.
-        gateway: machines to pass, with commas between; ``none`` for none at all.
-        home: absolute directory under which ``.nepiq`` lies there; the login home if empty.
+        gateway: jump hosts, outermost first, separated by commas; ``none`` connects directly.
+        home: absolute directory that contains ``.nepiq`` there; the login home if empty.
     """
 
     host: str
@@ -112,11 +111,11 @@ class Place:
     home: str = ""
 
     def placement(self) -> Placement:
-        """Where it is reached from."""
+        """Return where the host is reached from."""
         return Placement("default", local=self.host == "localhost", limit=10)
 
     def login(self) -> Login:
-        """How it is logged in to."""
+        """Return how to log in to the host."""
         direct = self.gateway == "none"
         then = Login("", identity=self.identity)
         gateway = Login.chain(self.gateway, then) if self.gateway and not direct else None
@@ -125,31 +124,33 @@ class Place:
 
 
 def look(session: Session) -> list[Remains]:
-    """What runs left on a host, by run. What no run can have made is skipped.
+    """Return the remains on a host by run, without what no run can have created.
 
     Raises:
-        HostError: it cannot be reached, or asked.
+        HostError: the host cannot be reached, or the search failed.
     """
     base = quote(f"{session.home.rstrip('/')}/.nepiq") if session.home else '"$HOME"/.nepiq'
     done = session.execute(_LIST.format(base=base), deadline=Deadline.after(_LOOK_SECONDS))
     if done.code:
-        raise HostError(f"cannot look: {done.stderr.decode('utf-8', 'replace').strip()}")
-    found: dict[str, Remains] = {}
-    # Not splitlines(): command lines may have carriage returns and the like.
+        raise HostError(
+            f"search for remains of runs failed: {done.stderr.decode('utf-8', 'replace').strip()}"
+        )
+    by_run: dict[str, Remains] = {}
+    # Not splitlines(): command lines may contain carriage returns and the like.
     for line in done.stdout.decode("utf-8", "replace").split("\n"):
         match = _DIRECTORY.fullmatch(line) or _PROCESS.fullmatch(line)
         if match is None or not names_a_run(match["run"]):
             continue
         if match.re is _DIRECTORY:
-            remains = found.setdefault(match["run"], Remains(match["run"]))
+            remains = by_run.setdefault(match["run"], Remains(match["run"]))
             remains.experiment = match["name"]
             remains.nodes.append(int(match["node"]))
             remains.kilobytes += int(match["size"] or 0)
-        elif match["ours"] == "1" or match["run"] in found:  # directories come first
-            remains = found.setdefault(match["run"], Remains(match["run"]))
+        elif match["ours"] == "1" or match["run"] in by_run:  # directories come first
+            remains = by_run.setdefault(match["run"], Remains(match["run"]))
             process = Process(int(match["pid"]), match["mark"], match["command"].strip())
             remains.processes.append(process)
-    return sorted(found.values(), key=lambda remains: remains.run_id)
+    return sorted(by_run.values(), key=lambda remains: remains.run_id)
 
 
 def remove(
@@ -158,16 +159,16 @@ def remove(
     nodes: Iterable[int] = (),
     sudo_password: SecretReference | None = None,
 ) -> None:
-    """End what is left of a run on a host, and remove its directories.
+    """End the processes of a run on a host, and remove its directories.
 
     Args:
         session: with the host.
-        remains: what there is.
-        nodes: guids under which nothing shall be started there any more, found or not.
-        sudo_password: where this machine finds the password for sudo there.
+        remains: the remains of the run.
+        nodes: guids under which nothing may be started there any more, in addition to those found.
+        sudo_password: reference to the password for sudo there.
 
     Raises:
-        HostError: something cannot be ended or removed.
+        HostError: a process cannot be ended, or a directory cannot be removed.
     """
     marks = sorted({process.mark for process in remains.processes})
     for node in sorted({*remains.nodes, *nodes}) or [0]:
@@ -187,15 +188,15 @@ def remove(
         ).tidy(marks)
 
 
-def serve(asked: dict[str, Any]) -> dict[str, Any]:
-    """Do what is asked; see the module."""
-    place = Place(asked["host"], asked["identity"], asked["gateway"], asked["home"])
-    pool = SessionPool(asked["machine"], asked["ssh_config"])
+def serve(request: dict[str, Any]) -> dict[str, Any]:
+    """Carry out a request and return the reply; see the module."""
+    place = Place(request["host"], request["identity"], request["gateway"], request["home"])
+    pool = SessionPool(request["machine"], request["ssh_config"])
     failed: dict[str, list[str]] = defaultdict(list)
     try:
         session = pool.session(place)
         for remains in look(session):
-            if remains.run_id in asked["remove"]:
+            if remains.run_id in request["remove"]:
                 _try(session, remains, failed)
         return {"found": [asdict(remains) for remains in look(session)], "failed": failed}
     except NepiqError as error:

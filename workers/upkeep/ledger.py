@@ -1,9 +1,9 @@
-"""The hosts on which the workers of this machine acted, in files: for when no process knows.
+"""Ledger files of the hosts on which workers of this machine acted, for after a restart.
 
-``served/<state>/<data set>/<run>`` in nepiq's state directory has one host a line. The directory
-of a state is named by its URL, so that workers with another Redis are not mistaken for it. It is
-for people only: what it names is never removed by itself, since another Redis may have come to
-the same address meanwhile.
+``served/<state>/<data set>/<run>`` in nepiq's state directory has one host per line. ``<state>``
+is a digest of the state's URL, which separates workers of different Redis servers. The files only
+inform people: nothing is removed from the listed hosts automatically, since another Redis may
+serve the same address by now.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger("nepiq.remnants")
 
 
 class Ledger:
-    """The runs that workers of this machine serve, and their hosts.
+    """The recorded runs of this machine's workers, and their hosts.
 
     Args:
         folder: nepiq's state directory.
@@ -31,13 +31,13 @@ class Ledger:
     def __init__(self, folder: Path, url: str) -> None:
         name = hashlib.sha256(url.encode()).hexdigest()[:12]
         self._folder = folder / "served" / name
-        self._complained = False
+        self._warned = False
 
     def add(self, dataset: str, run_id: str, host: str) -> None:
-        """Note a host of a run; a disk that is full or read-only does no harm."""
+        """Record a host of a run; an error such as a full disk is only logged."""
         file = self._folder / dataset / run_id
         try:
-            # Private: the names of hosts and users are nobody else's business.
+            # Private: other users must not read names of hosts and users.
             served = self._folder.parent
             for folder in (served.parent, served, self._folder, file.parent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,18 +47,18 @@ class Ledger:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if not self._complained:
-                self._complained = True
-                log.warning("cannot note hosts in %s: %s", file.parent, error.strerror)
+            if not self._warned:
+                self._warned = True
+                log.warning("cannot record hosts in %s: %s", file.parent, error.strerror)
 
     def drop(self, dataset: str, run_id: str) -> None:
-        """A run has ended, or nothing is left of it."""
+        """Remove the record of a run that has ended or of which nothing remains."""
         with contextlib.suppress(OSError):
             (self._folder / dataset / run_id).unlink(missing_ok=True)
-            (self._folder / dataset).rmdir()  # if it was the last
+            (self._folder / dataset).rmdir()  # fails unless it is empty
 
     def runs(self) -> Iterator[tuple[str, str, list[str]]]:
-        """All that is noted: data set, run and its hosts."""
+        """Yield each recorded run: its data set, id and hosts."""
         with contextlib.suppress(OSError):
             for file in sorted(self._folder.glob("*/*")):
                 hosts = file.read_text("utf-8", "replace").splitlines()

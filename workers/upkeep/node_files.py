@@ -1,7 +1,7 @@
-"""What the watch of a node needs beside the journal: files that are there, and a comparison.
+"""Repair and comparison of a node's state, for its exit watcher.
 
-Applications may remove any file of nepiq on their host. What is missing is made anew while the
-run goes on, and what Redis takes for running is compared with what runs.
+Applications may remove any file of nepiq on their host. Missing files are restored while the run
+is active, and the processes that Redis records as running are compared with those that run.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from ...controller.model.durations import Deadline
 from ...controller.model.resource import ResourceManager
 from ..hosts import Attempt, Session, ShellHost
 
-#: Beats of a watch from one comparison to the next: a minute.
+#: Heartbeats of a journal between two comparisons: one minute.
 BEATS = 12
 _SECONDS = 30.0
 
 
 def restore(run: Run, node: ResourceManager, session: Session) -> None:
-    """Make anew what somebody has removed from the directory of a node.
+    """Restore files that were removed from the directory of a node.
 
     Raises:
         FencedError: the run has ended on that host.
-        HostError: it cannot be made.
+        HostError: they cannot be restored.
     """
     ShellHost(
         Attempt(
@@ -41,26 +41,26 @@ def restore(run: Run, node: ResourceManager, session: Session) -> None:
 
 
 def launched(run: Run, node: int) -> list[tuple[int, int]]:
-    """Guid and occasion of each process that counts as running on a node.
+    """Return guid and start number of each process recorded as running on a node.
 
-    Of a resource type that may also be STARTED without a process nothing is known.
+    Resource types that may be STARTED without a process are left out.
     """
-    found = run.store.on_host(node)
-    kinds = {record.rtype for record in found if record.state == "STARTED"}
-    launching = {rtype for rtype in kinds if _launches(rtype)}
+    records = run.store.on_host(node)
+    rtypes = {record.rtype for record in records if record.state == "STARTED"}
+    launching = {rtype for rtype in rtypes if _launches(rtype)}
     return [
         (record.guid, record.occ)
-        for record in found
+        for record in records
         if record.state == "STARTED" and record.host == node and record.rtype in launching
     ]
 
 
 def _launches(rtype: str) -> bool:
-    """Whether each start of a type launches a process: its ``do_start`` returns a Launch."""
+    """Return whether each start of a type launches a process: ``do_start`` returns a Launch."""
     try:
-        kind = registry.find_on_worker(rtype)
+        resource_class = registry.find_on_worker(rtype)
     except NepiqError:
         return False
-    said = kind.do_start.__annotations__.get("return")
-    name = said if isinstance(said, str) else getattr(said, "__name__", "")
+    annotation = resource_class.do_start.__annotations__.get("return")
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
     return name.rpartition(".")[2] == "Launch"

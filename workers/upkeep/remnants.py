@@ -1,9 +1,9 @@
-"""What runs leave on hosts when Redis loses their data: workers that served them end it.
+"""Cleanup of hosts after Redis has lost the data of runs, by the workers that served them.
 
-A worker notes the hosts on which it acts, for each run that goes on. When Redis holds another
-data set than before and does not know a run any more, and neither does after :data:`GRACE`, what
-the run left on those hosts is ended and removed as ``nepiq clean`` does it. What only workers
-knew that are gone, too, is told by ``nepiq doctor``: files on the worker machine name the hosts.
+A worker records the hosts on which it acts, for each active run. If Redis holds another data set
+than before and does not contain a run for longer than :data:`GRACE`, the worker ends and removes
+what the run left on those hosts, as ``nepiq clean`` does. If all workers that served the run have
+gone, too, ``nepiq doctor`` lists the hosts, from files on the worker machine.
 """
 
 from __future__ import annotations
@@ -35,71 +35,71 @@ if TYPE_CHECKING:
 log = logging.getLogger("nepiq.remnants")
 
 GRACE = 10.0
-"""Seconds for which Redis answers without a run before that counts as lost: it may come back with
-its data, when somebody restores its file."""
-HOME_FIRST = 5.0
-"""Seconds that a host is left to the worker that is its home."""
+"""Seconds for which Redis must lack a run before the run counts as lost: an operator may restore
+Redis' file meanwhile."""
+PREFERENCE = 5.0
+"""Seconds for which only the preferred worker of a host tries to clean it."""
 RETRIES = Backoff(1.0, 60.0)
-"""Seconds until a host that could not be cleaned is tried again."""
+"""Seconds until a host that could not be cleaned is retried."""
 _LOCK_SECONDS = 300
 _OVER = {"RELEASED", "EXPIRED"}
 
 
 @dataclass(frozen=True)
-class Known:
-    """A host as a worker knows it without Redis; for :class:`~.hosts.SessionPool`.
+class RecordedHost:
+    """A host as recorded by a worker, without Redis; for :class:`~.hosts.SessionPool`.
 
     Attributes:
-        name: the host as ``nepiq clean`` takes it.
+        name: the host in the form of ``nepiq clean``.
         at: where it is reached from.
-        to: how it is logged in to, unless it is the worker machine itself.
-        home: its directory for ``.nepiq``; empty for the login home.
-        way: where the steps on it go, as :class:`Homes` takes it.
-        sudo_password: where this machine finds the password for sudo there.
+        to: how to log in to it; None for the worker machine itself.
+        home: the directory that contains ``.nepiq``; empty for the login home.
+        route: ``queue@host`` of the steps on it, see :class:`Affinity`.
+        sudo_password: reference to the password for sudo there.
     """
 
     name: str
     at: Placement
     to: Login | None
     home: str
-    way: str
+    route: str
     sudo_password: SecretReference | None = None
 
     @classmethod
-    def of(cls, node: Any, way: str) -> Known:
-        """The host that a resource provides."""
+    def of(cls, node: Any, route: str) -> RecordedHost:
+        """Return the host that a resource provides."""
         at = node.placement()
         to = None if at.local else node.login()
         home = str(getattr(node, "home", "") or "")
         secret = getattr(node, "sudoPassword", None)
-        return cls("localhost" if to is None else str(to), at, to, home, way, secret)
+        return cls("localhost" if to is None else str(to), at, to, home, route, secret)
 
     def placement(self) -> Placement:
-        """Where it is reached from."""
+        """Return where the host is reached from."""
         return self.at
 
     def login(self) -> Login:
-        """How it is logged in to."""
+        """Return how to log in to the host."""
         return self.to or Login("localhost")
 
 
 @dataclass
-class Served:
-    """A run that this worker has served.
+class RecordedRun:
+    """A run on whose hosts this worker has acted.
 
     Attributes:
         dataset: the data set that Redis held then.
-        nodes: its hosts by their guid.
-        since: since when Redis does not know it; None while it does.
+        nodes: its hosts by guid.
+        missing_since: monotonic time since which Redis lacks the run; None while it has it.
     """
 
     dataset: str
-    nodes: dict[int, Known] = field(default_factory=dict)
-    since: float | None = None
+    nodes: dict[int, RecordedHost] = field(default_factory=dict)
+    missing_since: float | None = None
 
 
 class Remnants:
-    """The hosts of the runs that a worker serves, and what is done when Redis loses these.
+    """The recorded hosts of a worker's runs, and their cleanup after Redis has lost the runs.
 
     Args:
         runtime: this worker's.
@@ -110,59 +110,59 @@ class Remnants:
         self._dataset = ""
         settings = runtime.settings
         self._ledger = Ledger(settings.state_home, settings.state_url)
-        self._runs: dict[str, Served] = {}
+        self._runs: dict[str, RecordedRun] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
 
     def begin(self) -> None:
-        """Learn which data set Redis holds, before anything is noted."""
+        """Read which data set Redis holds, before any host is recorded."""
         self._dataset = redis_loss.dataset(self._runtime.redis)
-        noted = list(self._ledger.runs())
+        entries = list(self._ledger.runs())
         for (dataset, run_id, hosts), phase in zip(
-            noted, self._phases(run for _, run, _ in noted), strict=True
+            entries, self._phases(run for _, run, _ in entries), strict=True
         ):
             if not phase and dataset != self._dataset:
                 for host in hosts:
-                    why = "no worker is left that served it"
-                    redis_loss.note(
+                    why = "all workers that served it have gone"
+                    redis_loss.add(
                         self._runtime.redis,
-                        redis_loss.Left(run_id, host, self._runtime.machine, why),
+                        redis_loss.HostRemains(run_id, host, self._runtime.machine, why),
                     )
             if not phase or phase in _OVER:
                 self._ledger.drop(dataset, run_id)
 
-    def note(self, run_id: str, guid: int, node: Any, way: str) -> None:
-        """This worker acts on a host of a run.
+    def note(self, run_id: str, guid: int, node: Any, route: str) -> None:
+        """Record that this worker acts on a host of a run.
 
         Args:
             run_id: the run.
             guid: the host's.
             node: the resource that provides it.
-            way: where the steps on it go.
+            route: ``queue@host`` of the steps on it.
         """
         with self._lock:
-            served = self._runs.setdefault(run_id, Served(self._dataset))
-            if guid in served.nodes:
+            record = self._runs.setdefault(run_id, RecordedRun(self._dataset))
+            if guid in record.nodes:
                 return
-            known = served.nodes[guid] = Known.of(node, way)
-        self._ledger.add(served.dataset, run_id, known.name)
+            host = record.nodes[guid] = RecordedHost.of(node, route)
+        self._ledger.add(record.dataset, run_id, host.name)
 
     def look(self) -> None:
-        """See whether Redis still knows the runs; called once a second.
+        """Check whether Redis still holds the recorded runs; called once a second.
 
         Raises:
-            RedisError: Redis cannot be asked; the grace begins anew.
+            RedisError: Redis does not answer; the grace period begins anew.
         """
         try:
             self._dataset = redis_loss.dataset(self._runtime.redis)
             gone = self._gone()
         except (RedisError, OSError):
-            for served in list(self._runs.values()):
-                served.since = None
+            for record in list(self._runs.values()):
+                record.missing_since = None
             raise
         if gone:
             log.error(
-                "Redis has lost the data of %d runs; what they left on hosts is ended: %s",
+                "Redis has lost the data of %d runs; cleaning their hosts: %s",
                 len(gone),
                 " ".join(sorted(gone)),
                 extra={"action": "runs_lost"},
@@ -170,96 +170,97 @@ class Remnants:
             self._clean(gone)
 
     def end(self) -> None:
-        """Try no more."""
+        """Stop retrying."""
         self._over.set()
 
-    def _gone(self) -> dict[str, Served]:
-        """The runs that are lost, which are noted no longer; nor are those that have ended."""
+    def _gone(self) -> dict[str, RecordedRun]:
+        """Return the lost runs; remove them and the ended runs from the records."""
         with self._lock:
             runs = dict(self._runs)
         if not runs:
             return {}
         gone, ended = {}, []
         now = time.monotonic()
-        for (run_id, served), phase in zip(runs.items(), self._phases(runs), strict=True):
+        for (run_id, record), phase in zip(runs.items(), self._phases(runs), strict=True):
             if phase:
-                served.since = None
+                record.missing_since = None
                 if phase in _OVER:
                     ended.append(run_id)
-            elif served.dataset == self._dataset:
-                ended.append(run_id)  # it was forgotten
+            elif record.dataset == self._dataset:
+                ended.append(run_id)  # its records were deleted
             else:
-                served.since = now if served.since is None else served.since
-                if now - served.since >= GRACE:
-                    gone[run_id] = served
+                if record.missing_since is None:
+                    record.missing_since = now
+                if now - record.missing_since >= GRACE:
+                    gone[run_id] = record
         with self._lock:
             for run_id in (*ended, *gone):
                 self._ledger.drop(self._runs.pop(run_id).dataset, run_id)
         return gone
 
     def _phases(self, runs: Iterable[str]) -> list[str]:
-        """The phase of each run; empty for one that Redis does not know."""
+        """Return the phase of each run; empty for a run that Redis does not hold."""
         pipe = self._runtime.redis.pipeline(transaction=False)
         for run_id in runs:
             pipe.get(keys.RunKeys(run_id).of("meta"))
         return [str(json.loads(text)["phase"]) if text else "" for text in pipe.execute()]
 
-    def _clean(self, gone: Mapping[str, Served]) -> None:
-        """Clean each host in a thread of its own: one may be out of reach."""
-        hosts: dict[Known, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for run_id, served in gone.items():
-            for guid, known in served.nodes.items():
-                hosts[known][run_id].append(guid)
-        for known, runs in hosts.items():
+    def _clean(self, gone: Mapping[str, RecordedRun]) -> None:
+        """Clean the hosts in parallel, since some may be unreachable."""
+        hosts: dict[RecordedHost, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for run_id, record in gone.items():
+            for guid, host in record.nodes.items():
+                hosts[host][run_id].append(guid)
+        for host, runs in hosts.items():
             threading.Thread(
                 target=self._clean_host,
-                args=(known, runs),
-                name=f"nepiq-remnants-{known.name}",
+                args=(host, runs),
+                name=f"nepiq-remnants-{host.name}",
                 daemon=True,
             ).start()
 
-    def _clean_host(self, known: Known, runs: Mapping[str, list[int]]) -> None:
-        home = self._runtime.stack.homes.worker(known.way)
-        if home not in ("", self._runtime.name):
-            self._over.wait(HOME_FIRST)
+    def _clean_host(self, host: RecordedHost, runs: Mapping[str, list[int]]) -> None:
+        preferred = self._runtime.stack.affinity.worker(host.route)
+        if preferred not in ("", self._runtime.name):
+            self._over.wait(PREFERENCE)
         failures = 0
         while not self._over.is_set():
             try:
-                if self._try(known, runs):
+                if self._try(host, runs):
                     return
             except (RedisError, OSError, HostError) as error:
-                log.warning("cannot clean %s: %s", known.name, error)
-                self._tell(known, runs, str(error))
+                log.warning("cannot clean %s: %s", host.name, error)
+                self._report(host, runs, str(error))
             except Exception:
-                log.exception("unexpected error in cleaning %s", known.name)
+                log.exception("unexpected error in cleaning %s", host.name)
                 return
             failures += 1
             self._over.wait(RETRIES.pause(failures))
 
-    def _try(self, known: Known, runs: Mapping[str, list[int]]) -> bool:
-        """Clean a host unless another worker does; True if nothing is left."""
+    def _try(self, host: RecordedHost, runs: Mapping[str, list[int]]) -> bool:
+        """Clean a host unless another worker does; return True if nothing remains."""
         runtime = self._runtime
-        lock = f"{keys.LOST}:{known.at.home or runtime.machine}:{known.home}"
+        lock = f"{keys.LOST}:{host.at.home or runtime.machine}:{host.home}"
         redis: Any = runtime.redis
-        mine = ("SET", lock, runtime.name, "NX", "EX", _LOCK_SECONDS)
-        if not redis_memory.execute(redis, [mine])[0]:
+        lock_command = ("SET", lock, runtime.name, "NX", "EX", _LOCK_SECONDS)
+        if not redis_memory.execute(redis, [lock_command])[0]:
             return False
         try:
-            session = runtime.sessions.session(known)
-            found = {remains.run_id: remains for remains in host_cleanup.look(session)}
+            session = runtime.sessions.session(host)
+            by_run = {remains.run_id: remains for remains in host_cleanup.look(session)}
             for run_id, nodes in runs.items():
-                remains = found.get(run_id) or host_cleanup.Remains(run_id)
-                host_cleanup.remove(session, remains, nodes, known.sudo_password)
-                log.info("run %s has nothing left on %s", run_id, known.name)
-                redis_loss.strike(redis, run_id, known.name)
+                remains = by_run.get(run_id) or host_cleanup.Remains(run_id)
+                host_cleanup.remove(session, remains, nodes, host.sudo_password)
+                log.info("cleaned run %s from %s", run_id, host.name)
+                redis_loss.remove(redis, run_id, host.name)
         finally:
             redis.delete(lock)
         return True
 
-    def _tell(self, known: Known, runs: Mapping[str, list[int]], why: str) -> None:
+    def _report(self, host: RecordedHost, runs: Mapping[str, list[int]], why: str) -> None:
         try:
             for run_id in runs:
-                left = redis_loss.Left(run_id, known.name, self._runtime.machine, why)
-                redis_loss.note(self._runtime.redis, left)
+                item = redis_loss.HostRemains(run_id, host.name, self._runtime.machine, why)
+                redis_loss.add(self._runtime.redis, item)
         except (RedisError, OSError) as error:
-            log.warning("cannot tell what is left on %s: %s", known.name, error)
+            log.warning("cannot report what remains on %s: %s", host.name, error)

@@ -1,4 +1,4 @@
-"""The sweeper: takes up what was left undone. Every worker has one; one at a time works."""
+"""The sweeper, which resumes unfinished work. Every worker has one; only one is active."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ log = logging.getLogger("nepiq.sweeper")
 
 PERIOD = 1.0
 LOCK_MS = 2500
-#: Seconds since a worker served after which its messages go to the others, and for which it is
-#: looked after whether it was sent some.
+#: Seconds without service after which a worker's messages go to other workers, and seconds for
+#: which the queues of a worker are checked after it has gone.
 UNSERVED, REMEMBERED = 2.0, 60.0
 JUDGED = 5.0
-"""Seconds for which the judgement that a machine has gone is good."""
+"""Seconds for which the verdict that a machine has gone is valid."""
 GONE = 86400.0
-"""Seconds without a sign of life after which a worker that said no farewell is forgotten."""
+"""Seconds without a heartbeat after which the records of a worker are removed."""
 
 
 class Sweeper(threading.Thread):
-    """Looks after all active runs, once a second.
+    """The thread that sweeps all active runs once a second.
 
-    Rings their alarms, drains their to-do lists, abandons machines that have gone, and deletes
-    the records of runs that ended long ago, and of workers that have been gone for a day.
+    It dispatches their due steps, drains their to-do lists, abandons machines that have gone, and
+    deletes the records of runs that ended long ago and of workers that have been gone for a day.
 
     Args:
         runtime: this worker's.
@@ -46,7 +46,7 @@ class Sweeper(threading.Thread):
         self._runtime = runtime
         self._ended = threading.Event()
         self._lock_key = keys.sweeper(runtime.settings.broker_name)
-        self._missing: dict[str, float] = {}  # since when, by the time in which we ran
+        self._missing: dict[str, float] = {}  # since when, in running time
         self._orphans = _Orphans(runtime)
         self._needed: set[str] = set()
 
@@ -56,7 +56,7 @@ class Sweeper(threading.Thread):
             try:
                 if self._runtime.remnants is not None:
                     self._runtime.remnants.look()
-                if self._mine():
+                if self._hold_lock():
                     self.sweep()
                 else:
                     self._missing.clear()
@@ -65,13 +65,13 @@ class Sweeper(threading.Thread):
                 log.warning("cannot sweep: %s", error, extra={"action": "sweep_failed"})
             except Exception:
                 log.exception("unexpected error in the sweeper", extra={"action": "sweep_error"})
-        self._let_go()
+        self._release_lock()
 
     def end(self) -> None:
         """Stop the thread."""
         self._ended.set()
 
-    def _mine(self) -> bool:
+    def _hold_lock(self) -> bool:
         redis, name = self._runtime.redis, self._runtime.name.encode()
         if redis_memory.execute(redis, [("SET", self._lock_key, name, "NX", "PX", LOCK_MS)])[0]:
             return True
@@ -80,20 +80,20 @@ class Sweeper(threading.Thread):
             return True
         return False
 
-    def _let_go(self) -> None:
-        """Leave the lock to the others, rather than have them wait until it runs out."""
+    def _release_lock(self) -> None:
+        """Release the lock now, so that other workers need not wait until it expires."""
         redis, name = self._runtime.redis, self._runtime.name.encode()
         try:
             if redis.get(self._lock_key) == name:
                 redis.delete(self._lock_key)
         except (RedisError, OSError) as error:
-            log.warning("cannot give up the lock: %s", error, extra={"action": "sweep_failed"})
+            log.warning("cannot release the lock: %s", error, extra={"action": "sweep_failed"})
 
     def sweep(self) -> None:
-        """One pass over all active runs."""
+        """Sweep all active runs once."""
         runtime = self._runtime
         workers = runtime.stack.workers()
-        self._orphans.look(workers)
+        self._orphans.hand_over(workers)
         active = keys.active(runtime.settings.broker_name)
         runs = runtime.members(active)
         served = {queue for worker in workers if not worker.draining for queue in worker.queues}
@@ -107,7 +107,7 @@ class Sweeper(threading.Thread):
                 continue
             self._abandon_gone_machines(run)
             self._runtime.redis.pexpire(self._lock_key, LOCK_MS)
-        # Whom no run needs any more may go and come as it likes.
+        # Machines that no active run needs are not tracked.
         self._missing = {m: since for m, since in self._missing.items() if m in self._needed}
         self._expire()
         self._runtime.forget_workers(GONE)
@@ -139,7 +139,7 @@ class Sweeper(threading.Thread):
 
 
 class _Orphans:
-    """Messages for workers that serve no more.
+    """Messages for workers that do not serve any more.
 
     Args:
         runtime: this worker's.
@@ -147,13 +147,13 @@ class _Orphans:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._served: dict[str, float] = {}  # queues of one worker: when that served
+        self._served: dict[str, float] = {}  # queue of one worker: when it last served
 
-    def look(self, workers: Sequence[WorkerInfo]) -> None:
-        """Hand them over to whoever serves.
+    def hand_over(self, workers: Sequence[WorkerInfo]) -> None:
+        """Move the messages to queues that all workers of a site consume.
 
         Args:
-            workers: all that are on record.
+            workers: all recorded workers.
         """
         now = time.monotonic()
         for worker in workers:
@@ -161,16 +161,16 @@ class _Orphans:
                 if queue != queues.shared(queue):
                     seen = now if worker.serving else -math.inf
                     self._served[queue] = max(seen, self._served.get(queue, seen))
-        left = [queue for queue, seen in self._served.items() if now - seen > UNSERVED]
-        moved = queues.hand_over(self._runtime.stack.broker, left) if left else 0
+        orphaned = [queue for queue, seen in self._served.items() if now - seen > UNSERVED]
+        moved = queues.hand_over(self._runtime.stack.broker, orphaned) if orphaned else 0
         if moved:
-            log.info("%d messages of workers that have gone are handed over", moved)
-        # Who has said farewell may be sent something by those who have not heard it yet.
-        known = {queue for worker in workers for queue in worker.queues}
+            log.info("handed over %d messages of workers that have gone", moved)
+        # Publishers that still have an old list of workers may send to one that has gone.
+        recorded = {queue for worker in workers for queue in worker.queues}
         self._served = {
             queue: seen
             for queue, seen in self._served.items()
-            if queue in known or now - seen < REMEMBERED
+            if queue in recorded or now - seen < REMEMBERED
         }
 
 

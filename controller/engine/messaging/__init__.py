@@ -1,1 +1,1 @@
-"""Messages to workers: the Celery application, queues, and which worker gets a host."""
+"""Messages to workers: the Celery application, queues, and preferred workers of hosts."""

@@ -1,9 +1,9 @@
-"""Homes: which worker of a site a host's steps go to first, so that one of them logs in there.
+"""Affinity of hosts to workers: the preferred worker of a host, so that only one logs in there.
 
-The worker is the same for all runs and publishers, and as long as it serves: that of the highest
-hash of host and worker ("rendezvous hashing", Thaler and Ravishankar 1998). When a worker joins
-or leaves, only the hosts move that it gets or had. A home is a preference: what does not get
-done there is sent to all workers of the site.
+The preferred worker is the one with the highest hash of host and worker ("rendezvous hashing",
+Thaler and Ravishankar 1998), the same for all runs and publishers. When a worker joins or leaves,
+only the hosts that it gets or had change theirs. Steps that the preferred worker does not complete
+are sent to all workers of the site.
 """
 
 from __future__ import annotations
@@ -17,63 +17,63 @@ from redis import RedisError
 from ..membership import WorkerInfo
 from . import queues
 
-#: Attempts after which any worker may try: that one may not reach the host.
-AT_HOME = 3
-#: Seconds for which what is known of the workers is believed.
-_KEPT = 1.0
+#: Number of attempts for the preferred worker. It may not reach the host, so others follow.
+PREFERRED_ATTEMPTS = 3
+#: Seconds for which the list of workers is cached.
+_CACHE_SECONDS = 1.0
 
 _Serving = frozenset[tuple[str, str]]
 
 
-class Homes:
-    """Knows the workers that serve. Safe to use from several threads.
+class Affinity:
+    """The preferred workers of hosts, for use by several threads.
 
     Args:
-        workers: asks for them.
+        workers: returns the registered workers.
     """
 
     def __init__(self, workers: Callable[[], Sequence[WorkerInfo]]) -> None:
-        self._ask = workers
+        self._read_workers = workers
         self._until = 0.0
-        # Who serves which queue, and the homes found among them. They are replaced together, so
-        # that what one thread finds does not come among what another has just learned.
-        self._known: tuple[_Serving, dict[str, str]] = (frozenset(), {})
+        # (queue, worker) pairs, and the preferred workers chosen among them. They are replaced
+        # together, so that no thread adds an old choice to a new list.
+        self._cache: tuple[_Serving, dict[str, str]] = (frozenset(), {})
 
     def queue(self, name: str, attempt: int = 1) -> str:
-        """Where the message of a step goes.
+        """Return the queue of a step's message.
 
         Args:
-            name: the queue as a script names it, ``queue@host``, or that of a worker; others are
-                left as they are.
-            attempt: which attempt at the step that is.
+            name: ``queue@host`` as scripts write it, or ``queue@worker``; a plain queue is
+                returned unchanged.
+            attempt: number of the step's attempt.
         """
-        plain, _, whose = name.partition("@")
-        if not whose or attempt > AT_HOME:
+        plain, _, target = name.partition("@")
+        if not target or attempt > PREFERRED_ATTEMPTS:
             return plain
-        serving, _ = self._look()
-        worker = whose if (plain, whose) in serving else self.worker(name)
+        serving, _ = self._serving()
+        worker = target if (plain, target) in serving else self.worker(name)
         return queues.of_worker(plain, worker) if worker else plain
 
     def worker(self, name: str) -> str:
-        """The worker that is the home of a host; empty if there are not several to choose from.
+        """Return the preferred worker of a host; empty if fewer than two workers serve it.
 
         Args:
-            name: ``queue@host``; without a host it has no home.
+            name: ``queue@host``; without a host the result is empty.
         """
-        serving, found = self._look()
-        worker = found.get(name)
+        serving, chosen = self._serving()
+        worker = chosen.get(name)
         if worker is None:
-            worker = found[name] = _choose(serving, name)
+            worker = chosen[name] = _choose(serving, name)
         return worker
 
-    def _look(self) -> tuple[_Serving, dict[str, str]]:
-        """Ask for the workers now and then; what was found is forgotten when others serve."""
+    def _serving(self) -> tuple[_Serving, dict[str, str]]:
+        """Return the cache, renewed if it has expired; a change of workers empties the choices."""
         now = time.monotonic()
         if now >= self._until:
-            self._until = now + _KEPT
+            self._until = now + _CACHE_SECONDS
             try:
-                workers = self._ask()
-            except (RedisError, OSError):  # it is no more than a preference
+                workers = self._read_workers()
+            except (RedisError, OSError):  # without a list there is no preference
                 workers = ()
             serving = frozenset(
                 (queue, worker.name)
@@ -82,9 +82,9 @@ class Homes:
                 for queue in map(queues.shared, worker.queues)
                 if queues.of_worker(queue, worker.name) in worker.queues
             )
-            if serving != self._known[0]:
-                self._known = (serving, {})
-        return self._known
+            if serving != self._cache[0]:
+                self._cache = (serving, {})
+        return self._cache
 
 
 def _choose(serving: _Serving, name: str) -> str:

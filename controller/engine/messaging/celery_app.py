@@ -1,6 +1,6 @@
-"""The Celery application of workers: its settings and queues.
+"""Celery application of workers: its settings and queues.
 
-It is made by a function, since its URL is known only at run time. What it receives is sent by
+A function creates it, since its URL is known only at run time. Its messages are sent by
 :mod:`.publisher`.
 """
 
@@ -17,19 +17,19 @@ from kombu.transport import TRANSPORT_ALIASES
 from . import queues
 from .publisher import TRANSPORT, transport_options
 
-# Seconds between attempts to reach Redis again.
-_AGAIN = {"interval_start": 1, "interval_step": 1, "interval_max": 3}
+# Seconds between attempts to reconnect to Redis.
+_RECONNECT = {"interval_start": 1, "interval_step": 1, "interval_max": 3}
 
 
 class _Connection(Connection):
-    """A connection that is made again soon after Redis is back, however long it was away.
+    """A connection that is restored soon after Redis is back, however long it was down.
 
-    kombu tries after 2, 4, 6... and in the end 30 seconds.
+    kombu pauses 2, 4, 6 and finally 30 seconds between attempts.
     """
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """Return when there is a connection."""
-        return super().ensure_connection(*args, **{**_AGAIN, **options})
+        """Wait until the connection is established."""
+        return super().ensure_connection(*args, **{**_RECONNECT, **options})
 
 
 class _Amqp(AMQP):
@@ -37,23 +37,25 @@ class _Amqp(AMQP):
 
 
 def queue(name: str) -> Queue:
-    """A queue that is reached directly, without an exchange to look up."""
+    """Return a queue that needs no look-up of an exchange."""
     return Queue(name, Exchange(""), routing_key=name)
 
 
-def make_app(url: str, served: Sequence[str] = (queues.COMMON,), *, name: str = "nepiq") -> Celery:
-    """Make the Celery application for a broker.
+def make_app(
+    url: str, queue_names: Sequence[str] = (queues.COMMON,), *, name: str = "nepiq"
+) -> Celery:
+    """Return a Celery application for a broker.
 
     Args:
         url: ``redis://``, ``rediss://`` or ``redis+socket://`` URL of the broker.
-        served: what a worker of this application consumes; publishers need none.
+        queue_names: the queues that a worker of this application consumes.
         name: name of the application.
     """
     TRANSPORT_ALIASES["nepiq"] = TRANSPORT
     app = Celery(name, broker=url, set_as_current=False, amqp=_Amqp)
     app.conf.update(
         broker_transport=TRANSPORT,
-        # Data only: a message must never be able to run code by being read.
+        # Data only: reading a message must never run code.
         task_serializer="json",
         accept_content=["json"],
         event_serializer="json",
@@ -65,20 +67,20 @@ def make_app(url: str, served: Sequence[str] = (queues.COMMON,), *, name: str = 
         task_acks_late=False,
         task_track_started=True,
         worker_prefetch_multiplier=1,
-        # Flower asks for them; nobody else reads them, and they cost a fourth of a short step.
+        # Flower enables them; otherwise unused, they cost a fourth of a short step.
         worker_send_task_events=False,
         task_send_sent_event=False,
         # A dead monitor must not fill Redis with events.
         event_queue_expires=60.0,
         event_queue_ttl=5.0,
-        # Typing errors must not make queues that nobody serves.
-        task_queues=[queue(item) for item in served],
+        # A misspelt name must not create a queue without a worker.
+        task_queues=[queue(item) for item in queue_names],
         task_default_queue=queues.COMMON,
         task_create_missing_queues=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=5.0,
-        # Cancelling needs a pool that can kill; ours leaves that to deadlines and fences.
+        # Cancelling needs a pool that can kill; here deadlines and fences end tasks.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_redirect_stdouts=False,
         worker_hijack_root_logger=False,

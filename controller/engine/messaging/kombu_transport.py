@@ -1,19 +1,19 @@
-"""Celery's Redis transport, able to outlive Redis and foreign messages, with less work for each.
+"""Redis transport for Celery that survives lost connections, foreign messages and a full Redis.
 
-kombu 5.7 ends the worker process when Redis goes away while messages are held: closing the old
-channel tries to give them back through a connection that no longer exists, which raises an
-AttributeError that nothing catches. The steps behind those messages are due in the state's
-alarms, so the sweeper sends them again; there is nothing to give back.
+kombu 5.7 ends the worker process if Redis goes down while messages are unacknowledged: closing the
+old channel tries to return them through a connection that no longer exists, which raises an
+uncaught AttributeError. The steps of those messages have a due time in the state, so the sweeper
+sends them again; nothing needs to be returned.
 
-A message that is none, or of another form than kombu writes, would end the process too, and the
-next worker after it when it is delivered again. It is dropped, with a line in the log.
+A message in an unknown format would also end the process, and then each worker that receives it
+again. It is dropped and logged.
 
-kombu also makes a new client object of redis-py for each message that is published or acknowledged,
-though all of them share one pool of connections: a sixth of what a worker does for a short step.
+kombu creates a new client object of redis-py for each message that it publishes or acknowledges,
+although all share one connection pool; that is a sixth of a worker's time for a short step.
 
-A Redis at its ``maxmemory`` refuses what kombu writes for each message, and in a transaction also
-what it reads; a worker would end by it. Our messages are small and few, and those of a release
-make room: they are written as :mod:`.room` has it.
+A Redis at its ``maxmemory`` refuses kombu's writes for each message, and in a transaction also its
+reads, which would end a worker. nepiq's messages are small and few, and those of a release free
+memory, so they are written by :mod:`nepiq.controller.engine.redis_memory`.
 """
 
 from __future__ import annotations
@@ -87,28 +87,29 @@ _LONGEST_NAME = 1000
 
 
 class Pipeline(_Pipeline):
-    """Commands in one round trip; a full Redis does not refuse them."""
+    """A pipeline whose commands a full Redis does not refuse."""
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Carry out what was gathered; twice, perhaps, where Redis is full."""
-        gathered = [arguments for arguments, _ in self.command_stack]
+        """Execute the commands; on a full Redis possibly twice."""
+        commands = [arguments for arguments, _ in self.command_stack]
         try:
             return super().execute(raise_on_error)
         except ResponseError as error:
             if not redis_memory.is_full(error):
                 raise
         plain: Any = Redis(connection_pool=self.connection_pool)
-        if any(command[0] == "EVALSHA" for command in gathered):
-            # A script calls no other. These are refused in a transaction only: see Channel.
-            return [plain.execute_command(*command) for command in gathered]
-        return redis_memory.insist(plain, gathered)
+        if any(command[0] == "EVALSHA" for command in commands):
+            # A script cannot call another. A full Redis refuses these only in a transaction, see
+            # Channel.
+            return [plain.execute_command(*command) for command in commands]
+        return redis_memory.insist(plain, commands)
 
 
 class Client(_Client):
-    """A client of the broker; a full Redis does not refuse what it writes."""
+    """A client of the broker whose writes a full Redis does not refuse."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Carry out a command."""
+        """Execute a command."""
         try:
             return super().execute_command(*args, **options)
         except ResponseError as error:
@@ -118,7 +119,7 @@ class Client(_Client):
         return redis_memory.insist(plain, [self._prefix_args(args)])[0]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        """Gather commands."""
+        """Return a new pipeline."""
         return Pipeline(
             self.connection_pool,
             self.response_callbacks,
@@ -129,43 +130,43 @@ class Client(_Client):
 
 
 class Channel(_Channel):
-    """A channel that keeps its client, and returns no messages over a lost connection."""
+    """A channel that caches its client, and returns no messages over a lost connection."""
 
-    _kept: Any = None
+    _cached_client: Any = None
 
     def _get_client(self) -> Callable[..., Client]:
-        """What makes a client."""
+        """Return the factory of clients."""
         return partial(Client, global_keyprefix=self.global_keyprefix)
 
     @cached_property
     def _refresh_binding(self) -> Any:
-        """The script that notes a queue which expires."""
+        """The script that records a queue that expires."""
         text = redis_memory.UNREFUSED + _REFRESH_BINDING
         return self._create_client().register_script(text)
 
     @cached_property
     def _sweep_bindings(self) -> Any:
-        """The script that forgets queues which have expired."""
+        """The script that removes records of expired queues."""
         return self._create_client().register_script(redis_memory.UNREFUSED + _SWEEP_BINDINGS)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
-        """The client of the channel's pool; another one where it has to be its own."""
-        if asynchronous:  # it waits for messages
+        """Return the cached client of the channel's pool; a new one for asynchronous use."""
+        if asynchronous:  # it blocks until messages arrive
             return super()._create_client(asynchronous)
-        if self._kept is None or self._kept.connection_pool is not self.pool:
-            self._kept = super()._create_client()
-        return self._kept
+        if self._cached_client is None or self._cached_client.connection_pool is not self.pool:
+            self._cached_client = super()._create_client()
+        return self._cached_client
 
     def _brpop_read(self, **options: Any) -> Any:
-        """Take a message from a queue; what cannot be read is gone from it by now."""
+        """Take a message from a queue; drop one that cannot be parsed."""
         try:
             return super()._brpop_read(**options)
         except (ValueError, RecursionError) as error:
-            log.warning("dropped a message that is none: %s", _brief(error))
+            log.warning("dropped a message that cannot be parsed: %s", _brief(error))
             raise Empty from None
 
     def close(self) -> None:
-        """Close the channel; give held messages back only while there is a connection."""
+        """Close the channel; return unacknowledged messages only while it is connected."""
         qos, connection = self._qos, self.connection
         if qos is not None and (connection is None or connection.client is None):
             qos.restore_at_shutdown = False
@@ -173,34 +174,34 @@ class Channel(_Channel):
 
 
 class Transport(_Transport):
-    """The Redis transport with the channel above."""
+    """The Redis transport with nepiq's channel."""
 
     Channel = Channel
 
     def _deliver(self, message: Any, queue: str) -> None:
-        """Hand a message to whoever consumes it, unless its form makes that impossible."""
+        """Deliver a message to its consumer; drop one in an unknown format."""
         try:
             _check(message)
             super()._deliver(message, queue)
         except (RedisError, OSError):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a foreign message causes
-            log.warning("dropped a message that is none of ours: %s", _brief(error))
+        except Exception as error:  # noqa: BLE001 - a foreign message may cause anything
+            log.warning("dropped a message in an unknown format: %s", _brief(error))
             self._forget(message)
 
     def _forget(self, message: Any) -> None:
-        """Take it off the messages that are held, so that it does not come back."""
+        """Remove a message from the unacknowledged ones, so that it is not redelivered."""
         try:
             tag = message["properties"]["delivery_tag"]
-            held = [channel for channel in self.channels if tag in channel.qos._delivered]  # noqa: SLF001
+            channels = [channel for channel in self.channels if tag in channel.qos._delivered]  # noqa: SLF001
         except (KeyError, TypeError):
             return
-        for channel in held:
+        for channel in channels:
             channel.basic_reject(tag, requeue=False)
 
 
 def _check(message: Any) -> None:
-    """Refuse names that Celery would write into its log at any length."""
+    """Raise ValueError for long names, which Celery would log in full."""
     headers = message["headers"] or {}
     for name in ("task", "id"):
         if len(str(headers.get(name, ""))) > _LONGEST_NAME:
@@ -208,5 +209,5 @@ def _check(message: Any) -> None:
 
 
 def _brief(error: Exception) -> str:
-    """The kind of an error and the beginning of its text, which may quote the message."""
+    """Return the type of an error and the beginning of its text, which may quote the message."""
     return f"{type(error).__name__}: {error}"[:200]

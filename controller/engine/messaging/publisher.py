@@ -1,9 +1,8 @@
-"""The submission of steps, as messages that Celery's workers take for tasks.
+"""Publisher of steps, as task messages for Celery's workers.
 
-A message is made by hand, after version 2 of Celery's task protocol ("Message Protocol" in its
-documentation), and sent by kombu: a script that describes and watches an experiment then need not
-import Celery, which takes a sixth of the time of its first deployment. Tasks go by name, so that
-it never imports what runs on workers either.
+Messages follow version 2 of Celery's task protocol ("Message Protocol" in its documentation) and
+are sent by kombu. A user's script then need not import Celery, which takes a sixth of the time of
+its first deployment. Tasks are referred to by name, so that it does not import workers' code.
 """
 
 from __future__ import annotations
@@ -26,34 +25,34 @@ from ...errors import InvalidValue
 from ...settings import URL_HINT, shown_url
 from ..store.calls import Due
 from . import queues
-from .affinity import Homes
+from .affinity import Affinity
 
-#: The transport, by name; see :mod:`.transport`.
+#: Import path of the transport; see :mod:`.kombu_transport`.
 TRANSPORT = "nepiq.controller.engine.messaging.kombu_transport:Transport"
 BATCH = 100
-#: Steps with I/O in one message, and into how many messages those due at once are spread at least.
-MOST_APART, SHARES = 8, 3
-#: The same of stops and releases, which go together on their host.
+#: Most steps with I/O in one message, and least number of messages for steps due together.
+MOST_PARALLEL, SHARES = 8, 3
+#: Most stops or releases in one message, which are batched on their host.
 MOST_ENDS = 64
 _ENDS = {"stop", "release"}
 _NO_ETA = 0.001
 _ANNOUNCE = 8
-_NAMED = 8
+_MAX_LABELS = 8
 _LONGEST_SHOWN = 300
-# How a lost connection is made again while something is sent, as Celery does.
+# Reconnection while a message is sent, with Celery's values.
 _RETRY = {"max_retries": 3, "interval_start": 0.0, "interval_step": 0.2, "interval_max": 0.2}
 
 
 def transport_options() -> dict[str, Any]:
-    """How kombu uses Redis, on both sides."""
+    """Return kombu's options for Redis, for publishers and workers."""
     return {
-        # Above the horizon, so that a message waiting for its ETA is not sent twice; redelivery
-        # is only a second safety behind the sweeper.
+        # Above the horizon, so that a message waiting for its ETA is not redelivered; the sweeper
+        # comes first, redelivery is the fallback.
         "visibility_timeout": 300,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         "unacked_restore_limit": 1000,
-        # kombu's default waits for ever on a half-open connection.
+        # By default kombu waits indefinitely on a half-open connection.
         "socket_timeout": 30,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
@@ -69,10 +68,10 @@ def transport_options() -> dict[str, Any]:
 
 
 def connection(url: str) -> Connection:
-    """A connection with the broker, which is made when it is used.
+    """Return a connection to the broker, established on first use.
 
     Raises:
-        InvalidValue: its URL has options that Celery does not take.
+        InvalidValue: its URL has options that Celery does not support.
     """
     TRANSPORT_ALIASES["nepiq"] = TRANSPORT
     try:
@@ -80,23 +79,23 @@ def connection(url: str) -> Connection:
             url, transport=TRANSPORT, connect_timeout=5.0, transport_options=transport_options()
         )
     except (TypeError, ValueError):
-        # Their texts have parts of the URL, and so may the traceback.
+        # No cause: its text and traceback may contain parts of the URL.
         raise InvalidValue(
-            f"broker URL {shown_url(url)!r} has options that Celery does not take", hint=URL_HINT
+            f"broker URL {shown_url(url)!r} has options that Celery does not support", hint=URL_HINT
         ) from None
 
 
 def task_message(
     task: str, args: Sequence[Any], task_id: str, shown: str, eta: datetime | None = None
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The body and the headers of a message that a Celery worker takes for a task.
+    """Return body and headers of a task message.
 
     Args:
-        task: the task's name.
-        args: its arguments, as JSON has them.
+        task: name of the task.
+        args: its arguments, as JSON values.
         task_id: its id.
-        shown: its arguments, for people who watch.
-        eta: when to carry it out; at once if None.
+        shown: a description of its arguments, for monitors.
+        eta: when to execute it; None for now.
     """
     headers: dict[str, Any] = {
         "lang": "py",
@@ -124,55 +123,55 @@ def task_message(
 
 
 class Publisher:
-    """Submits steps to workers. Safe to use from several threads.
+    """The sender of steps to workers, for use by several threads.
 
     Args:
-        url: URL of the broker, as :func:`.stack.broker_url` gives it.
-        homes: tells which worker a step on a host goes to.
+        url: URL of the broker, in the form of :func:`.backend.broker_url`.
+        affinity: the preferred workers of hosts.
     """
 
-    def __init__(self, url: str, homes: Homes) -> None:
+    def __init__(self, url: str, affinity: Affinity) -> None:
         self._url = url
-        self._homes = homes
-        # One connection for each thread that sends at the same time: a producer's channel must
-        # not be shared between threads.
+        self._affinity = affinity
+        # One connection for each thread that sends concurrently: a producer's channel must not
+        # be shared between threads.
         self._idle: deque[Any] = deque()
 
     def prepare(self) -> None:
-        """Import what sending needs, which kombu puts off, without connecting."""
+        """Import the modules that kombu would load on first use, without connecting."""
         from . import kombu_transport  # noqa: F401 - the broker's URL names it
 
         with self._producer():
             pass
 
     def connection(self) -> Connection:
-        """Another connection with the broker, for whoever asks whether it answers."""
+        """Return another connection to the broker, for health checks."""
         return connection(self._url)
 
     def submit(self, run_id: str, due: Sequence[Due]) -> None:
-        """Send what became due: steps without I/O in batches, others by themselves or in few.
+        """Send due steps: those without I/O in batches, others one or a few per message.
 
-        Steps with I/O that are due together later travel in one announcement, which a worker
-        turns into single messages at the moment; else one worker would hold them all.
+        Many steps with I/O that are due together later are sent as one announcement, from which a
+        worker submits them when they are due; otherwise one worker would hold all of them.
         """
         if not due:
             return
-        made = list(messages(run_id, due, self._homes.queue))
+        pending = list(messages(run_id, due, self._affinity.queue))
         with self._producer() as producer:
-            if len(made) == 1:
-                self._send(producer, *made[0])
+            if len(pending) == 1:
+                self._send(producer, *pending[0])
                 return
             with producer.batch(max_size=100):
-                for message in made:
+                for message in pending:
                     self._send(producer, *message)
 
     def call(self, task: str, queue_name: str, args: list[Any], *, shown: str) -> None:
-        """Send one task that is not a step; of a long ``shown`` the beginning."""
+        """Send one task that is not a step; ``shown`` describes it and may be cut."""
         with self._producer() as producer:
             self._send(producer, task, queue_name, args, shown[:_LONGEST_SHOWN], 0.0)
 
     def close(self) -> None:
-        """Close the connections; those in use, when they have been used."""
+        """Close the connections, those in use after their use."""
         idle, self._idle = self._idle, deque()
         while idle:
             _release(idle.pop())
@@ -196,7 +195,7 @@ class Publisher:
         self, producer: Any, task: str, queue_name: str, args: list[Any], shown: str, delay: float
     ) -> None:
         eta = datetime.now(timezone.utc) + timedelta(seconds=delay) if delay > _NO_ETA else None
-        # Short, and unique: Flower's table shows it too.
+        # Short, for Flower's table, and unique.
         words = shown.partition(",")[0].split()[:2]
         task_id = "/".join([str(args[0]), *words, secrets.token_hex(3)])
         body, headers = task_message(task, args, task_id, shown, eta)
@@ -220,24 +219,24 @@ def _release(producer: Any) -> None:
 
 
 def messages(
-    run_id: str, due: Sequence[Due], home: Callable[[str, int], str]
+    run_id: str, due: Sequence[Due], route: Callable[[str, int], str]
 ) -> Iterator[tuple[str, str, list[Any], str, float]]:
-    """Yield (task, queue, arguments, text for people, delay) of each message to send.
+    """Yield (task, queue, arguments, description, delay) of each message to send.
 
     Args:
         run_id: the run.
-        due: what became due.
-        home: where a step of that queue and attempt goes; see :meth:`Homes.queue`.
+        due: the due steps.
+        route: returns the queue for a step's queue and attempt; see :meth:`Affinity.queue`.
     """
 
-    def together(item: Due) -> tuple[bool, str, str, int]:
+    def batch_key(item: Due) -> tuple[bool, str, str, int]:
         moment = round(max(item.delay, 0.0) * 1000)
         return item.batch, queues.shared(item.queue), _action(item), moment
 
-    def at_home(item: Due) -> str:
-        return home(item.queue, item.attempt)
+    def target(item: Due) -> str:
+        return route(item.queue, item.attempt)
 
-    for (batch, queue_name, action, _), group in groupby(sorted(due, key=together), key=together):
+    for (batch, queue_name, action, _), group in groupby(sorted(due, key=batch_key), key=batch_key):
         items = list(group)
         delay = max(item.delay for item in items)
         if batch:
@@ -246,15 +245,21 @@ def messages(
         elif delay > _NO_ETA and len(items) >= _ANNOUNCE:
             for part in _parts(items, 1000):
                 arguments = [run_id, [[i.step, i.queue, i.label, i.attempt] for i in part]]
-                yield "nepiq.announce", queue_name, arguments, in_words(run_id, action, part), delay
+                yield (
+                    "nepiq.announce",
+                    queue_name,
+                    arguments,
+                    description(run_id, action, part),
+                    delay,
+                )
         else:
-            for place, there in groupby(sorted(items, key=at_home), key=at_home):
-                # Many at once share messages, but so that every thread gets some.
-                some = list(there)
-                most = MOST_ENDS if action in _ENDS else MOST_APART
-                size = min(most, max(1, len(some) // SHARES))
-                for part in _parts(some, size):
-                    yield _message(run_id, action, place, part, delay, apart=True)
+            for target_queue, members in groupby(sorted(items, key=target), key=target):
+                # Many steps share messages, but spread so that several threads get some.
+                steps = list(members)
+                most = MOST_ENDS if action in _ENDS else MOST_PARALLEL
+                size = min(most, max(1, len(steps) // SHARES))
+                for part in _parts(steps, size):
+                    yield _message(run_id, action, target_queue, part, delay, parallel=True)
 
 
 def _message(
@@ -264,25 +269,25 @@ def _message(
     items: Sequence[Due],
     delay: float,
     *,
-    apart: bool = False,
+    parallel: bool = False,
 ) -> tuple[str, str, list[Any], str, float]:
     arguments: list[Any] = [run_id, [item.step for item in items]]
-    if apart and len(items) > 1:
+    if parallel and len(items) > 1:
         arguments.append(True)
-    return f"nepiq.{action}", queue_name, arguments, in_words(run_id, action, items), delay
+    return f"nepiq.{action}", queue_name, arguments, description(run_id, action, items), delay
 
 
-def in_words(run_id: str, action: str, items: Sequence[Due]) -> str:
-    """A message as a monitor shows it: ``start server, run 20261122064638447311, attempt 1``.
+def description(run_id: str, action: str, items: Sequence[Due]) -> str:
+    """Return a description: ``start server, run 20261122064638447311, attempt 1``.
 
-    Of many resources the first are named. Flower's table has room for some 45 characters.
+    It names the first resources only. Flower's table has room for about 45 characters.
     """
-    labels = " ".join(item.label for item in items[:_NAMED])
-    if len(items) > _NAMED:
-        labels += f" and {len(items) - _NAMED} more"
+    labels = " ".join(item.label for item in items[:_MAX_LABELS])
+    if len(items) > _MAX_LABELS:
+        labels += f" and {len(items) - _MAX_LABELS} more"
     attempts = sorted({item.attempt for item in items})
-    told = f"attempt {attempts[0]}" + (f" to {attempts[-1]}" if len(attempts) > 1 else "")
-    return f"{action} {labels}, run {run_id}, {told}"
+    attempt_text = f"attempt {attempts[0]}" + (f" to {attempts[-1]}" if len(attempts) > 1 else "")
+    return f"{action} {labels}, run {run_id}, {attempt_text}"
 
 
 def _action(item: Due) -> str:

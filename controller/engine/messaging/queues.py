@@ -1,4 +1,4 @@
-"""Names of the queues that steps travel through."""
+"""Names of the queues of steps."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ if TYPE_CHECKING:
     from redis import Redis
 
 PREFIX = "nepiq:"
-"""What the broker's keys begin with; a queue is the list of that name behind it."""
+"""Prefix of the broker's keys; a queue is the list with this prefix and its name."""
 
 COMMON = "nepiq"
-"""Every worker serves it: steps that act on no host, and callbacks."""
+"""The queue of steps without a host and of callbacks, served by all workers."""
 
 
 def of_site(site: str) -> str:
-    """The queue of the steps that act on a site's hosts."""
+    """Return the queue of the steps on a site's hosts."""
     return f"{COMMON}.{site}"
 
 
 def of_worker(queue: str, worker: str) -> str:
-    """The queue of those steps on a site's hosts that one of its workers shall have.
+    """Return the queue of one worker of a site.
 
     Args:
-        queue: the site's.
+        queue: the site's queue.
         worker: the worker's Celery node name.
     """
     return f"{queue}@{worker}"
 
 
 def shared(queue: str) -> str:
-    """The queue that all workers of a site serve, of one that is meant for one worker or host."""
+    """Return the queue that all workers of a site serve, for that of one worker or host."""
     return queue.partition("@")[0]
 
 
 def of_machine(machine: str) -> str:
-    """The queue of the steps bound to one worker machine, such as those on its localhost."""
+    """Return the queue of the steps bound to one worker machine, such as on its localhost."""
     return f"{COMMON}.m.{machine}"
 
 
 def is_of_machine(queue: str) -> bool:
-    """True for a queue of one worker machine."""
+    """Return whether a queue is that of one worker machine."""
     return queue.startswith(of_machine(""))
 
 
 def backlogged(broker: Redis, names: Iterable[str]) -> list[str]:
-    """The queues in which messages wait for a worker.
+    """Return the queues with waiting messages.
 
     Args:
         broker: client of the broker's Redis.
         names: the queues to look at.
     """
-    asked = sorted(names)
-    return [name for name, length in zip(asked, depths(broker, asked), strict=True) if length]
+    ordered = sorted(names)
+    return [name for name, length in zip(ordered, depths(broker, ordered), strict=True) if length]
 
 
 def depths(broker: Redis, names: Iterable[str]) -> list[int]:
-    """How many messages wait in each queue.
+    """Return the number of waiting messages in each queue.
 
     Args:
         broker: client of the broker's Redis.
@@ -70,25 +70,25 @@ def depths(broker: Redis, names: Iterable[str]) -> list[int]:
 
 
 def hand_over(broker: Redis, names: Iterable[str]) -> int:
-    """Move what waits for one worker to where all workers of the site find it.
+    """Move the messages for single workers to the queues that all workers of their sites serve.
 
     Args:
         broker: client of the broker's Redis.
-        names: queues of one worker.
+        names: queues of single workers.
 
     Returns:
-        How many messages were moved.
+        The number of messages moved.
     """
-    asked = list(names)
+    sources = list(names)
     moved = 0
-    for name, count in zip(asked, depths(broker, asked), strict=True):
+    for name, count in zip(sources, depths(broker, sources), strict=True):
         for _ in range(count):
             moved += broker.rpoplpush(PREFIX + name, PREFIX + shared(name)) is not None
     return moved
 
 
 def site_of(queue: str) -> str:
-    """The site whose queue it is, or the queue of one of its workers; empty for the others."""
+    """Return the site of a queue or of a worker's queue; empty for other queues."""
     prefix = f"{COMMON}."
     plain = shared(queue)
     return plain[len(prefix) :] if plain.startswith(prefix) and not is_of_machine(plain) else ""

@@ -148,7 +148,7 @@ def test_links_out_and_odd_kinds_are_told(
     site.ec.download("n0", "source", tmp_path / "back")
     assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["in", "it"]
     assert str((tmp_path / "back" / "in").readlink()) == "it"
-    for told in ("out: a link that leads out", "pipe: no regular file", "sockets: 1"):
+    for told in ("out: a link that leads out", "pipe: not a regular file", "sockets: 1"):
         assert told in caplog.text
 
 

@@ -13,8 +13,8 @@ from nepiq.controller.engine.messaging import queues
 from nepiq.controller.engine.messaging.celery_app import make_app
 from nepiq.controller.engine.messaging.publisher import (
     BATCH,
-    MOST_APART,
     MOST_ENDS,
+    MOST_PARALLEL,
     messages,
     task_message,
 )
@@ -76,7 +76,7 @@ def test_few_steps_with_io_travel_alone() -> None:
 
 def test_many_steps_with_io_share_messages() -> None:
     found = list(messages("run", due(400), shared))
-    assert {len(args[1]) for _, _, args, _, _ in found} == {MOST_APART}
+    assert {len(args[1]) for _, _, args, _, _ in found} == {MOST_PARALLEL}
     assert all(args[2] is True for _, _, args, _, _ in found)
     assert sum(sizes(due(50))) == 50
 
