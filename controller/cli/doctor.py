@@ -105,7 +105,7 @@ def _tools() -> Finding:
 
 
 def _local_services(access: Access) -> Finding:
-    began = time.monotonic()
+    start = time.monotonic()
     try:
         name = wait_for_worker(access)
     except NepiqError as error:
@@ -113,18 +113,18 @@ def _local_services(access: Access) -> Finding:
     status = embedded.status(access.settings.state_home) or {}
     pids = f"daemon {status.get('keeper')}, redis {status.get('redis')}"
     pids += f", worker {status.get('worker')}"
-    took = duration(time.monotonic() - began)
-    return Finding("local services", ok=True, told=f"{name} after {took}; pids: {pids}")
+    elapsed = duration(time.monotonic() - start)
+    return Finding("local services", ok=True, told=f"{name} after {elapsed}; pids: {pids}")
 
 
 def _redis(access: Access) -> Finding:
     from ..engine.installation import facts_of
 
-    began = time.monotonic()
+    start = time.monotonic()
     info: Any = access.stack.redis.info()
-    took = duration(time.monotonic() - began)
+    elapsed = duration(time.monotonic() - start)
     release = str(info.get("redis_version", "0"))
-    text = f"{release} answers in {took}"
+    text = f"{release} answers in {elapsed}"
     if tuple(int(part) for part in re.findall(r"\d+", release)[:2]) < (6, 2):
         return Finding("redis", ok=False, told=text, fix="install Redis 6.2 or later")
     if info.get("maxmemory_policy", "noeviction") != "noeviction":

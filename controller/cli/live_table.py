@@ -43,7 +43,7 @@ class RunView(threading.Thread):
         self.problem: NepiqError | None = None
         self._display = display
         self._state_times: dict[int, float] = {}
-        self._stop = threading.Event()
+        self._stop_requested = threading.Event()
 
     def run(self) -> None:
         """Follow the run until it is released or :meth:`end` is called."""
@@ -55,7 +55,7 @@ class RunView(threading.Thread):
 
     def end(self) -> None:
         """Process the events so far, then stop the thread."""
-        self._stop.set()
+        self._stop_requested.set()
         with contextlib.suppress(RuntimeError):  # interrupted before the thread was started
             self.join()
 
@@ -63,7 +63,7 @@ class RunView(threading.Thread):
         follower = Follower(self.experiment_run)
         self._load_rows(follower.states)
         while True:
-            last = self._stop.is_set()
+            last = self._stop_requested.is_set()
             events = follower.follow(0.0 if last else _POLL_SECONDS)
             self.phase = follower.phase
             self._apply(events)

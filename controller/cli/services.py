@@ -37,7 +37,7 @@ def up() -> None:
     After this command they stay up until: nepiq down
     """
     settings = _embedded_settings()
-    began = time.monotonic()
+    start = time.monotonic()
     embedded.join(settings.state_home, imports=settings.imports, pinned=True).close()
     access = Access(settings)
     try:
@@ -45,9 +45,9 @@ def up() -> None:
     finally:
         access.close()
     status = embedded.status(settings.state_home) or {}
-    took = duration(time.monotonic() - began)
+    elapsed = duration(time.monotonic() - start)
     sys.stderr.write(
-        f"up after {took}; pids: redis {status.get('redis')}, worker {status.get('worker')}\n"
+        f"up after {elapsed}; pids: redis {status.get('redis')}, worker {status.get('worker')}\n"
     )
     sys.stdout.write(f"NEPIQ_BROKER_URL={access.settings.broker_url}\n")
     sys.stdout.write(f"NEPIQ_STATE_URL={access.settings.state_url}\n")

@@ -85,7 +85,7 @@ def _live_steps(run: Run) -> Iterator[tuple[ResourceRecord, StepRecord]]:
 
 
 def _allowed(run: Run, record: ResourceRecord, action: str) -> float:
-    """Return the seconds that a step may take; the default if its class cannot be asked here."""
+    """Return the seconds that a step may take; the default if its class cannot be loaded here."""
     try:
         rm = registry.find(record.rtype).load(
             guid=record.guid, run_id=run.run_id, attributes=record.attributes

@@ -48,7 +48,7 @@ class SystemCollector:
             return iter(list(self._collect()))
 
     def _collect(self) -> Iterator[Metric]:
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             overview = self._look()
         except RedisUnreachable:
@@ -58,9 +58,9 @@ class SystemCollector:
         yield from self._runs(overview)
         yield from self._workers(overview)
         yield from _redis(overview)
-        took = time.monotonic() - began
+        elapsed = time.monotonic() - start
         yield _gauge(
-            "look_duration_seconds", "Duration of the queries to Redis for this scrape.", took
+            "look_duration_seconds", "Duration of the queries to Redis for this scrape.", elapsed
         )
 
     def _runs(self, overview: Overview) -> Iterator[Metric]:

@@ -115,7 +115,7 @@ class Place:
 
 
 class _ConnectionClosed(EmbeddedError):
-    """The daemon closed the connection instead of answering."""
+    """Error of a connection that the daemon closed instead of answering."""
 
 
 class Embedded:
