@@ -56,9 +56,7 @@ def attach(
                 display.add(run)
                 _follow(link, deadline)
             except (KeyboardInterrupt, WaitTimeout):
-                console.print(
-                    f"run {run.run_id} continues; to follow it: nepiq attach {run.run_id}"
-                )
+                console.print(f"run {run.run_id} continues; see nepiq attach {run.run_id}")
                 raise
             if release:
                 link.release(None, None)

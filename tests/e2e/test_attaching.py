@@ -66,7 +66,7 @@ def test_followed_and_released(shared: Installation) -> None:
     following.wrote(f"run {run}")
     told = shared.nepiq("attach", run, "--timeout", "100ms")
     assert told.code == 5
-    assert f"run {run} continues; to follow it: nepiq attach {run}" in told.err
+    assert f"run {run} continues; see nepiq attach {run}" in told.err
     assert "1 resource is not finished after " in told.complaint
     go = shared.folder / "go"
     go.touch()
