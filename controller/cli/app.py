@@ -1,4 +1,4 @@
-"""The verbs put together, and what their errors become."""
+"""The Typer application of all verbs, and the translation of errors into exit codes."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from . import (
     services,
     top,
 )
-from .console import complain
+from .console import print_error
 
 _verbosity = 0
 
 
 def _options(
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv adds tracebacks.")
+        int, typer.Option("--verbose", "-v", count=True, help="Print more; -vv adds tracebacks.")
     ] = 0,
 ) -> None:
-    """Run network experiments described in Python, on workers near and far."""
-    global _verbosity  # noqa: PLW0603 - asked for once, needed when an error ends the program
+    """Run network experiments described in Python, YAML, JSON or XML on distributed workers."""
+    global _verbosity  # noqa: PLW0603 - read when an error ends the program
     _verbosity = verbose
     run.set_verbosity(verbose)
 
@@ -73,12 +73,12 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("doctor", doctor.doctor, "nepiq doctor"),
     ("version", services.version, "nepiq version"),
 )
-#: Verbs that hand what follows their first argument to somebody else, unread.
-_PASSING = {"run", "plan", "worker", "flower"}
+#: Verbs that pass everything after their first argument to a script or to Celery.
+_PASS_THROUGH = {"run", "plan", "worker", "flower"}
 
 
 def make_app() -> typer.Typer:
-    """The Typer application."""
+    """Return the Typer application."""
     app = typer.Typer(
         name="nepiq",
         no_args_is_help=True,
@@ -88,27 +88,27 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_options)
     for name, verb, example in _VERBS:
-        settings = {"allow_interspersed_args": False} if name in _PASSING else {}
+        settings = {"allow_interspersed_args": False} if name in _PASS_THROUGH else {}
         app.command(name, epilog=f"Example:  {example}", context_settings=settings)(verb)
     return app
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out a command line; return its exit code."""
+    """Run a command line; return its exit code."""
     try:
         with contact():
             make_app()(args=list(arguments), prog_name="nepiq")
     except NepiqError as error:
-        return complain(error, _verbosity)
+        return print_error(error, _verbosity)
     except KeyboardInterrupt:
         return 130
-    except SystemExit as ending:
-        return _code(ending)
+    except SystemExit as error:
+        return _code(error)
     return 0
 
 
-def _code(ending: SystemExit) -> int:
-    if isinstance(ending.code, str):
-        sys.stderr.write(ending.code + "\n")
+def _code(error: SystemExit) -> int:
+    if isinstance(error.code, str):
+        sys.stderr.write(error.code + "\n")
         return 1
-    return ending.code or 0
+    return error.code or 0

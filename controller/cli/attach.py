@@ -1,4 +1,4 @@
-"""``nepiq attach``: follows a run that somebody else has begun."""
+"""``nepiq attach``: follow a run of another process."""
 
 from __future__ import annotations
 
@@ -22,50 +22,53 @@ from .runs import RunName
 
 
 def attach(
-    run: RunName,
+    run_name: RunName,
     release: Annotated[
-        bool, typer.Option("--release", help="Release it when all but its hosts have ended.")
+        bool,
+        typer.Option(
+            "--release", help="Release the run when all resources except hosts have ended."
+        ),
     ] = False,
     results: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Collect all outputs in this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Collect all outputs in this directory.")
     ] = None,
     timeout: Annotated[
-        str, typer.Option(help="Follow it at most so long, e.g. 10m; it goes on nevertheless.")
+        str, typer.Option(help="Stop following after this time, e.g. 10m; the run continues.")
     ] = "",
 ) -> None:
-    """Follow a run live until all but its hosts have ended, then show how it went.
+    """Follow a run live until all resources except hosts have ended, then print a report.
 
-    It counts as a client of the run, which is thus not released meanwhile for want of one.
-    Ctrl-C ends the following and leaves the run alone. The exit code is 1 if the run failed.
+    This process is a client of the run, so the run is not released for lack of clients. Ctrl-C
+    stops following; the run continues. The exit code is 1 if the run failed.
     """
     console = make_console(sys.stderr)
-    patience = Deadline.after(seconds(timeout)) if timeout else None
+    deadline = Deadline.after(seconds(timeout)) if timeout else None
     access = Access()
     try:
-        found = access.stack.run(run)
-        link = Link(access, found)
-        meta = found.store.meta()
+        run = access.stack.run(run_name)
+        link = Link(access, run)
+        meta = run.store.meta()
         link.stay_seen(meta.release_after if meta else None)
         with Display(console) as display:
             try:
                 if not display.live:
-                    console.print(resource_table(rows(found.records())))
-                display.add(found)
-                _follow(link, patience)
+                    console.print(resource_table(rows(run.records())))
+                display.add(run)
+                _follow(link, deadline)
             except (KeyboardInterrupt, WaitTimeout):
-                console.print(f"run {found.run_id} goes on; nepiq attach {found.run_id}")
+                console.print(f"run {run.run_id} continues; see nepiq attach {run.run_id}")
                 raise
             if release:
                 link.release(None, None)
-        failed = report(found, console, results, quiet=False)
+        failed = report(run, console, results, quiet=False)
         link.close()
     finally:
         access.close()
     raise typer.Exit(int(failed))
 
 
-def _follow(link: Link, patience: Deadline | None) -> None:
-    """Wait for all that is deployed, also by others meanwhile."""
+def _follow(link: Link, deadline: Deadline | None) -> None:
+    """Wait until all deployed resources have ended, including those deployed meanwhile."""
     ended: set[int] = set()
     while True:
         deployed = link.run.store.deployed() - ended
@@ -76,7 +79,7 @@ def _follow(link: Link, patience: Deadline | None) -> None:
             if not (record.is_host or registry.is_internal(record.rtype))
         ]
         if not pending or not link.wait(
-            pending, waiting.FINISHED, None if patience is None else patience.remaining
+            pending, waiting.FINISHED, None if deadline is None else deadline.remaining
         ):
             return
         ended.update(deployed)

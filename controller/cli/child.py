@@ -1,7 +1,7 @@
-"""The child of ``nepiq run``: carries out a script as ``python SCRIPT`` would, or a description.
+"""The child process of ``nepiq run``: runs a script as ``python SCRIPT`` would, or a description.
 
-``python -m nepiq.controller.cli.child VERBOSITY SCRIPT ARGUMENTS...``. The difference is what
-an error of nepiq becomes: one line and its exit code instead of a traceback.
+``python -m nepiq.controller.cli.child VERBOSITY SCRIPT ARGUMENTS...``. Unlike Python, it prints
+errors of nepiq on one line without a traceback, and exits with their exit code.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _DESCRIPTIONS = (".yaml", ".yml", ".json", ".xml")
 
 
 def is_description(path: Path) -> bool:
-    """True if a file is a description, by the suffix of its name."""
+    """Return True if the suffix of a file is that of a description."""
     return path.suffix.lower() in _DESCRIPTIONS
 
 
 def main(arguments: list[str]) -> int:
-    """Carry out a script; return the exit code."""
+    """Run a script or description; return the exit code."""
     verbosity, script = int(arguments[0]), arguments[1]
-    carry_out = _carry_out_description if is_description(Path(script)) else _carry_out
+    execute = _run_description if is_description(Path(script)) else _run_script
     try:
         with contact():
-            carry_out(script, arguments[1:])
+            execute(script, arguments[1:])
     except NepiqError as error:
-        # The console's module would cost what its tables need.
+        # Not print_error(): its module imports rich, which slows down every script.
         if verbosity > 1:
             _print_traceback(error, script)
         for line in str(error).splitlines():
@@ -38,13 +38,13 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except Exception as error:  # noqa: BLE001 - an error of the script is for its author
+    except Exception as error:  # noqa: BLE001 - errors of the script go to its author
         _print_traceback(error, script)
         return 1
     return 0
 
 
-def _carry_out(script: str, arguments: list[str]) -> None:
+def _run_script(script: str, arguments: list[str]) -> None:
     sys.argv = arguments
     sys.path[0] = str(Path(script).resolve().parent)
     module = types.ModuleType("__main__")
@@ -54,7 +54,7 @@ def _carry_out(script: str, arguments: list[str]) -> None:
     exec(compile(Path(script).read_bytes(), script, "exec"), module.__dict__)  # noqa: S102
 
 
-def _carry_out_description(path: str, _arguments: list[str]) -> None:
+def _run_description(path: str, _arguments: list[str]) -> None:
     from ..experiment.controller import ExperimentController
 
     with ExperimentController.load(path, complete=True) as ec:
@@ -63,7 +63,7 @@ def _carry_out_description(path: str, _arguments: list[str]) -> None:
 
 
 def _print_traceback(error: BaseException, script: str) -> None:
-    """Print it from the script's first frame on, as Python would."""
+    """Print a traceback from the first frame of the script on, as Python would."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != script:
         trace = trace.tb_next

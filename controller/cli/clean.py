@@ -1,4 +1,4 @@
-"""Clean: what dead runs left on hosts."""
+"""``nepiq clean``: find and remove leftovers of dead runs on hosts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors.text import LONGEST_LINE, one_line
 from ..experiment.connect import Access
 from ..reports.words import plural
 from ..settings import Settings
-from .console import Talk, complain, print_json, simple_table
+from .console import Consoles, print_error, print_json, simple_table
 from .runs import AsJson, reading
 
 _MODULE = "nepiq.workers.upkeep.host_cleanup"
@@ -24,18 +24,18 @@ _DEAD = {"RELEASED", "EXPIRED", "unknown"}
 
 
 @dataclass
-class Found:
-    """What one run left on one host.
+class Leftover:
+    """Directories and processes of one run on one host.
 
     Attributes:
         host: the host.
         run_id: the run.
-        experiment: the name of its experiment, if that is known there.
-        phase: the run's, or ``unknown`` to this Redis.
-        nodes: guids of nodes that have a directory there.
+        experiment: name of the experiment; empty if the host does not know it.
+        phase: phase of the run; ``unknown`` if this Redis has no record of it.
+        nodes: guids of nodes that have a directory on the host.
         kilobytes: size of the directories.
-        processes: that run there: ``pid``, ``mark``, ``command``.
-        removed: it has been removed.
+        processes: ``pid``, ``mark`` and ``command`` of each process.
+        removed: True once it has been removed.
     """
 
     host: str
@@ -49,109 +49,115 @@ class Found:
 
     @property
     def dead(self) -> bool:
-        """True if nobody in this Redis needs it."""
+        """True if the run is released or unknown to this Redis."""
         return self.phase in _DEAD
 
 
 @dataclass(frozen=True)
-class _Way:
-    """How hosts are reached, as the options say."""
+class _Login:
+    """The options of the login to hosts."""
 
     identity: str
     gateway: str
     home: str
 
-    def ask(self, host: str, remove: Sequence[str] = ()) -> dict[str, Any]:
-        """Have a process of the workers look at a host, after removing what is left of runs."""
+    def inspect(self, host: str, remove: Sequence[str] = ()) -> dict[str, Any]:
+        """Inspect a host in a child process that may import worker code, after removing runs."""
         settings = Settings.from_environment()
-        asked = {
+        request = {
             **asdict(self),
             "host": host,
             "machine": settings.machine,
             "ssh_config": settings.ssh_config,
             "remove": list(remove),
         }
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", _MODULE],
-            input=json.dumps(asked),
+            input=json.dumps(request),
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode:
-            raise HostError(f"cannot look at {host}: {done.stderr.strip()[-300:]}")
-        answer: dict[str, Any] = json.loads(done.stdout)
+        if process.returncode:
+            raise HostError(f"cannot inspect {host}: {process.stderr.strip()[-300:]}")
+        answer: dict[str, Any] = json.loads(process.stdout)
         if "error" in answer:
-            told = answer["error"]
+            info = answer["error"]
             kind = InvalidValue if answer["code"] == 2 else HostError
-            raise kind(told["message"], where=told.get("where") or host, hint=told.get("hint", ""))
+            raise kind(info["message"], where=info.get("where") or host, hint=info.get("hint", ""))
         return answer
 
 
 def clean(
     hosts: Annotated[
         list[str],
-        typer.Argument(metavar="HOST...", help="[user@]host[:port], or localhost itself."),
+        typer.Argument(
+            metavar="HOST...", help="[user@]host[:port], or localhost for this machine."
+        ),
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it only.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove it without asking.")] = False,
-    identity: Annotated[str, typer.Option(help="A private key to log in with.")] = "",
-    gateway: Annotated[str, typer.Option(help="Machines to pass; none for none.")] = "",
-    home: Annotated[str, typer.Option(help="Directory of .nepiq there; the login home.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the leftovers.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without confirmation.")] = False,
+    identity: Annotated[str, typer.Option(help="Private key for the login.")] = "",
+    gateway: Annotated[
+        str, typer.Option(help="Jump hosts, outermost first; none to connect directly.")
+    ] = "",
+    home: Annotated[
+        str, typer.Option(help="Directory that contains .nepiq; the home directory by default.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Find what dead runs left on hosts, processes and directories, and remove it.
+    """Find processes and directories of dead runs on hosts, and remove them.
 
-    Dead are runs that are released and those that this Redis does not know: if others use these
-    hosts with another Redis, look closely. Outputs that were not collected are removed too.
+    A run is dead if it is released or unknown to this Redis. Before confirming, check that the
+    hosts are not used with another Redis too. Outputs that were not collected are removed.
     """
     if home and not home.startswith("/"):
         raise InvalidValue(f"home {home!r} is not an absolute path")
-    way = _Way(identity, gateway, home)
+    login = _Login(identity, gateway, home)
     with reading() as access:
-        found, failed, unseen = _look(access, way, hosts)
-        dead = [item for item in found if item.dead]
+        leftovers, errors, unreachable = _inspect(access, login, hosts)
+        dead = [item for item in leftovers if item.dead]
         if not as_json:
-            _show(found, complete=not failed)
+            _show(leftovers, complete=not errors)
         if dead and not dry_run:
-            _confirm(dead, yes, asking=not as_json)
-            failed += _remove(access, way, dead)
+            _confirm(dead, yes, interactive=not as_json)
+            errors += _remove(access, login, dead)
             if not as_json:
                 removed = sum(item.removed for item in dead)
-                sys.stderr.write(f"removed what {plural(removed, 'run')} left\n")
-        _strike(access, [host for host in hosts if host not in unseen], found)
+                sys.stderr.write(f"removed the leftovers of {plural(removed, 'run')}\n")
+        _unlist(access, [host for host in hosts if host not in unreachable], leftovers)
         if as_json:
-            print_json(found)
-    for error in failed:
-        complain(error)
-    if failed:
-        raise typer.Exit(failed[0].exit_code)
+            print_json(leftovers)
+    for error in errors:
+        print_error(error)
+    if errors:
+        raise typer.Exit(errors[0].exit_code)
 
 
-def _look(
-    access: Access, way: _Way, hosts: Iterable[str]
-) -> tuple[list[Found], list[NepiqError], set[str]]:
-    """What is on hosts, what went wrong, and the hosts that could not be looked at."""
-    found: list[Found] = []
-    failed: list[NepiqError] = []
-    unseen: set[str] = set()
+def _inspect(
+    access: Access, login: _Login, hosts: Iterable[str]
+) -> tuple[list[Leftover], list[NepiqError], set[str]]:
+    """Return the leftovers on hosts, the errors, and the hosts that were not inspected."""
+    leftovers: list[Leftover] = []
+    errors: list[NepiqError] = []
+    unreachable: set[str] = set()
     for host in hosts:
         try:
-            answer = way.ask(host)
+            answer = login.inspect(host)
         except NepiqError as error:
-            failed.append(error)
-            unseen.add(host)
+            errors.append(error)
+            unreachable.add(host)
             continue
         for item in answer["found"]:
-            found.append(Found(host=host, phase=_phase(access, item["run_id"]), **item))
-    return found, failed, unseen
+            leftovers.append(Leftover(host=host, phase=_phase(access, item["run_id"]), **item))
+    return leftovers, errors, unreachable
 
 
-def _strike(access: Access, hosts: Iterable[str], found: Iterable[Found]) -> None:
-    """Have ``nepiq doctor`` name no host any more on which nothing is left of a lost run."""
-    there = {(item.run_id, item.host) for item in found if not item.removed}
+def _unlist(access: Access, hosts: Iterable[str], leftovers: Iterable[Leftover]) -> None:
+    """Remove clean hosts from the list of hosts of lost runs that ``nepiq doctor`` prints."""
+    remaining = {(item.run_id, item.host) for item in leftovers if not item.removed}
     for item in access.stack.left():
-        if item.host in hosts and (item.run_id, item.host) not in there:
+        if item.host in hosts and (item.run_id, item.host) not in remaining:
             access.stack.nothing_left(item.run_id, item.host)
 
 
@@ -160,53 +166,55 @@ def _phase(access: Access, run_id: str) -> str:
     return "unknown" if meta is None else meta.phase
 
 
-def _remove(access: Access, way: _Way, dead: Sequence[Found]) -> list[NepiqError]:
-    failed: list[NepiqError] = []
+def _remove(access: Access, login: _Login, dead: Sequence[Leftover]) -> list[NepiqError]:
+    errors: list[NepiqError] = []
     for host in dict.fromkeys(item.host for item in dead):
-        # Somebody may have answered the question late.
+        # A run may have been created while the confirmation was pending.
         items = [item for item in dead if item.host == host]
         items = [item for item in items if _phase(access, item.run_id) in _DEAD]
         try:
-            answer = way.ask(host, [item.run_id for item in items])
+            answer = login.inspect(host, [item.run_id for item in items])
         except NepiqError as error:
-            failed.append(error)
+            errors.append(error)
             continue
-        left = {item["run_id"] for item in answer["found"]}
+        remaining = {item["run_id"] for item in answer["found"]}
         for item in items:
-            item.removed = item.run_id not in left
+            item.removed = item.run_id not in remaining
             for message in answer["failed"].get(item.run_id, ()):
-                failed.append(HostError(message, where=host))
-    return failed
+                errors.append(HostError(message, where=host))
+    return errors
 
 
-def _show(found: Sequence[Found], *, complete: bool) -> None:
-    dead = [item for item in found if item.dead]
-    alive = len({item.run_id for item in found if not item.dead})
+def _show(leftovers: Sequence[Leftover], *, complete: bool) -> None:
+    dead = [item for item in leftovers if item.dead]
+    alive = len({item.run_id for item in leftovers if not item.dead})
     if dead:
         table = simple_table("host", "run", "experiment", "phase", "size", "processes")
         for item in dead:
             size = f"{item.kilobytes} kB" if item.nodes else ""
             first = item.processes[0]["command"] if item.processes else ""
             first = one_line(first, LONGEST_LINE)
-            more = f"{len(item.processes)}: {first}" if item.processes else ""
-            table.add_row(item.host, item.run_id, item.experiment, item.phase, size, more)
-        Talk().out.print(table)
+            processes = f"{len(item.processes)}: {first}" if item.processes else ""
+            table.add_row(item.host, item.run_id, item.experiment, item.phase, size, processes)
+        Consoles().out.print(table)
     elif complete:
-        sys.stderr.write("nothing is left of dead runs\n")
+        sys.stderr.write("no leftovers of dead runs\n")
     if alive:
-        sys.stderr.write(f"{plural(alive, 'run')} there goes on, and is left alone\n")
+        sys.stderr.write(f"kept: {plural(alive, 'active run')}\n")
 
 
-def _confirm(dead: Sequence[Found], yes: bool, *, asking: bool) -> None:
-    """Return if it may be removed.
+def _confirm(dead: Sequence[Leftover], yes: bool, *, interactive: bool) -> None:
+    """Ask for confirmation of the removal.
 
     Raises:
-        NotAllowed: it may not.
+        NotAllowed: the removal was not confirmed.
     """
     if yes:
         return
-    if not (asking and sys.stdin.isatty()):
-        raise NotAllowed("nothing was removed", hint="--yes removes it, --dry-run only shows it")
+    if not (interactive and sys.stdin.isatty()):
+        raise NotAllowed(
+            "nothing was removed", hint="use --yes to remove, or --dry-run to only show"
+        )
     runs = plural(len({item.run_id for item in dead}), "run")
-    if not typer.confirm(f"Remove what {runs} left, for good?", err=True):
+    if not typer.confirm(f"Permanently remove the leftovers of {runs}?", err=True):
         raise NotAllowed("nothing was removed")

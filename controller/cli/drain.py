@@ -1,4 +1,4 @@
-"""Drain: have workers end, with all that they hold handed over."""
+"""``nepiq drain``: shut down workers after their running steps."""
 
 from __future__ import annotations
 
@@ -16,107 +16,111 @@ from ..errors.text import quoted
 from ..experiment.connect import Access
 from ..model.durations import seconds
 from ..reports.words import plural, some
-from .console import say
+from .console import print_message
 from .runs import reading
 
-#: Seconds beyond its time that a worker gets to hear of it, and to end.
-_MORE = 30.0
+#: Seconds beyond the timeout for a worker to receive the request and to exit.
+_GRACE_SECONDS = 30.0
 
 
 def drain(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="Workers or worker machines, as in nepiq doctor."),
+        typer.Argument(
+            metavar="NAME...", help="Workers or worker machines, as shown by nepiq doctor."
+        ),
     ],
     timeout: Annotated[
-        str, typer.Option(help="What running steps are given; then others begin them again.")
+        str, typer.Option(help="Time for running steps to finish; other workers then retry them.")
     ] = "60s",
-    wait: Annotated[bool, typer.Option(help="Wait until they have ended.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait until the workers have ended.")] = True,
     force: Annotated[
-        bool, typer.Option("--force", help="Also where localhost nodes of runs are bound to.")
+        bool,
+        typer.Option("--force", help="Also drain workers that localhost nodes of runs depend on."),
     ] = False,
 ) -> None:
-    """Have workers take no new steps, finish those they carry out, and end.
+    """Shut down workers: they accept no new steps, finish running ones, and exit.
 
-    What they hold and have not begun goes to other workers at once. Works from any machine.
+    Steps that they have not begun are handed over to other workers at once. This works from any
+    machine.
     """
     limit = seconds(timeout)
     with reading() as access:
-        chosen = _chosen(names, [info for info in access.stack.workers() if info.alive])
-        bound = _bound(access, chosen)
+        workers = _select(names, [info for info in access.stack.workers() if info.alive])
+        bound = _bound_nodes(access, workers)
         if bound and not force:
             raise NotAllowed(
-                f"nobody else can act on what is bound there: {some(bound, 5)}",
+                f"no other worker can act on these localhost nodes: {some(bound, 5)}",
                 hint="start another worker on that machine, release these runs, or use --force: "
-                "then they fail unless a worker is started there within a minute",
+                "they then fail unless a worker is started there within a minute",
             )
-        membership.drain(access.stack.redis, [info.name for info in chosen], limit)
+        membership.drain(access.stack.redis, [info.name for info in workers], limit)
         if not wait:
-            sys.stderr.write(f"asked {plural(len(chosen), 'worker')} to end\n")
+            sys.stderr.write(f"requested {plural(len(workers), 'worker')} to shut down\n")
             return
-        _wait(access, {info.name for info in chosen}, limit)
+        _wait(access, {info.name for info in workers}, limit)
 
 
-def _chosen(names: Sequence[str], alive: Sequence[WorkerInfo]) -> list[WorkerInfo]:
-    found: dict[str, WorkerInfo] = {}
+def _select(names: Sequence[str], alive: Sequence[WorkerInfo]) -> list[WorkerInfo]:
+    selected: dict[str, WorkerInfo] = {}
     for name in names:
         matching = [i for i in alive if name in (i.name, i.name.partition("@")[0], i.machine)]
         if not matching:
-            known = sorted({i.name for i in alive} | {i.machine for i in alive})
-            near = difflib.get_close_matches(name, known, n=3) or known[:5]
+            candidates = sorted({i.name for i in alive} | {i.machine for i in alive})
+            near = difflib.get_close_matches(name, candidates, n=3) or candidates[:5]
             raise InvalidValue(
                 f"no live worker or machine {quoted(name)}",
                 hint="known: " + ", ".join(near) if near else "there are no live workers",
             )
-        found.update((info.name, info) for info in matching)
-    return list(found.values())
+        selected.update((info.name, info) for info in matching)
+    return list(selected.values())
 
 
-def _bound(access: Access, chosen: Iterable[WorkerInfo]) -> list[str]:
-    """Localhost nodes that only the chosen workers can act on, in words."""
-    leaving = {info.name for info in chosen}
+def _bound_nodes(access: Access, selected: Iterable[WorkerInfo]) -> list[str]:
+    """Return descriptions of the localhost nodes that only the selected workers can act on."""
+    leaving = {info.name for info in selected}
     staying = {i.machine for i in access.stack.workers() if i.serving and i.name not in leaving}
-    stranded = {info.machine for info in chosen} - staying
-    found = []
+    stranded = {info.machine for info in selected} - staying
+    nodes = []
     for info in access.stack.runs():
         run = access.stack.exact_run(info.run_id)
         meta = run.store.meta() if info.phase != "RELEASED" else None
         sites = {s for s, m in (meta.bindings if meta else {}).items() if m in stranded}
         if not sites:
             continue
-        found += [
+        nodes += [
             f"{record.label} of {info.exp_id} (run {info.run_id})"
             for record in run.records()
             if record.is_host and record.local and record.site in sites
             if record.state != "RELEASED"
         ]
-    return found
+    return nodes
 
 
 def _wait(access: Access, names: set[str], limit: float) -> None:
-    end = time.monotonic() + limit + _MORE
-    told: dict[str, str] = {}
+    end = time.monotonic() + limit + _GRACE_SECONDS
+    printed: dict[str, str] = {}
     while True:
-        there = {i.name: i for i in access.stack.workers() if i.alive and i.name in names}
+        remaining = {i.name: i for i in access.stack.workers() if i.alive and i.name in names}
         for name in sorted(names):
-            said = _said(there.get(name))
-            if told.get(name) != said:
-                told[name] = said
-                say(f"{name}: {said}")
-        if not there:
+            status = _status(remaining.get(name))
+            if printed.get(name) != status:
+                printed[name] = status
+                print_message(f"{name}: {status}")
+        if not remaining:
             return
         if time.monotonic() > end:
             raise WaitTimeout(
-                f"not ended after {limit + _MORE:g} s: {some(sorted(there))}",
-                hint="look at its log; its steps go to others once it is killed",
+                f"not ended after {limit + _GRACE_SECONDS:g} s: {some(sorted(remaining))}",
+                hint="see the log of the worker; after a kill, other workers take over its steps",
             )
-        # Workers tell of themselves every three seconds, by a key that gives no event.
+        # Workers report every three seconds by setting a key, which causes no event.
         time.sleep(0.2)
 
 
-def _said(info: Any) -> str:
+def _status(info: Any) -> str:
     if info is None:
         return "has ended"
     if not info.draining:
-        return "is asked to end"
-    return f"finishes {plural(info.running, 'step')}" if info.running else "ends"
+        return "has been requested to shut down"
+    return f"is finishing {plural(info.running, 'step')}" if info.running else "is exiting"

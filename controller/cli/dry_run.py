@@ -1,4 +1,4 @@
-"""Scripts that are carried out without an experiment: everything they would deploy is noted."""
+"""Dry runs of scripts: the script runs, but its deployments are only recorded."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ from ..model.lifecycle import State
 from ..reports.plan.planner import PlannedDeployment, Planner
 
 
-class Ended(BaseException):
-    """A script cannot or need not go on. No ``except Exception`` of it must catch this."""
+class StopScript(BaseException):
+    """Ends a dry run early. Not an Exception, so that no handler in the script catches it."""
 
 
-class Rehearsed(ExperimentController):
-    """An experiment whose deployments are only noted, and whose waits are over at once.
+class DryRunController(ExperimentController):
+    """An experiment whose deployments are only recorded and whose waits return at once.
 
     Attributes:
-        taker: who takes notes.
+        on_deploy: called with each deployment.
     """
 
-    taker: ClassVar[Taker]
+    on_deploy: ClassVar[OnDeploy]
 
     @cached_property
     def _planner(self) -> Planner:
         return Planner(self._description)
 
-    def planned(self, guids: list[int], *, together: bool) -> PlannedDeployment:
-        """What a deployment would do; see :class:`Planner`."""
+    def plan_deployment(self, guids: list[int], *, together: bool) -> PlannedDeployment:
+        """Plan a deployment; see :class:`Planner`."""
         return self._planner.plan(guids, together=together)
 
     def deploy(
         self, guids: Targets | None = None, wait_all_ready: bool = True, group: int | None = None
     ) -> int | None:
-        """Have the deployment noted."""
-        wanted = self.resources if guids is None else self._replica.resolve(guids)
-        chosen = [guid for guid in wanted if guid not in self._replica.deployed]
-        type(self).taker(self, chosen, wait_all_ready or group is not None)
-        self._replica.deployed.update(chosen)
+        """Pass the deployment to ``on_deploy``."""
+        targets = self.resources if guids is None else self._replica.resolve(guids)
+        new = [guid for guid in targets if guid not in self._replica.deployed]
+        type(self).on_deploy(self, new, wait_all_ready or group is not None)
+        self._replica.deployed.update(new)
         return group or (1 if wait_all_ready else None)
 
-    # -- what would happen has happened -----------------------------------------------------------
+    # -- results, as if everything had succeeded ---------------------------------------------------
 
     def state(self, guid: Target, hr: bool = False) -> Any:
-        """As if all had gone well: hosts STARTED, all else FINISHED."""
+        """Return STARTED for a deployed host, FINISHED for another deployed resource, else NEW."""
         item = self._description.resource(self.find(guid))
         state = State.STARTED if item.cls.provides_host else State.FINISHED
         if item.guid not in self._replica.deployed:
@@ -64,12 +64,12 @@ class Rehearsed(ExperimentController):
         return state.name if hr else state
 
     def trace(self, *args: Any, **options: Any) -> Any:
-        """Nothing was written."""
+        """Return an empty output, or 0 for its size."""
         attr = str(options.get("attr") or (args[2] if len(args) > 2 else "all")).lower()
         return 0 if attr.endswith("size") else ""
 
     def reached(self, *_: Any) -> bool:
-        """As if it had."""
+        """Return True."""
         return True
 
     def _at_once(self, *_: Any, **__: Any) -> bool:
@@ -81,130 +81,130 @@ class Rehearsed(ExperimentController):
     upload = download = _at_once  # type: ignore[assignment]
 
     def detach(self) -> str:
-        """There is no run to leave."""
+        """Return the id of a run that does not exist."""
         return self.run_id
 
     def schedule(self, *_: Any, **__: Any) -> int:
-        """Calls are not planned."""
+        """Ignore the call; scheduled calls are not planned."""
         return 0
 
     def set_with_conditions(self, *_: Any, **__: Any) -> list[int]:
-        """Later changes are not planned."""
+        """Ignore the change; later changes are not planned."""
         return []
 
     def get_task(self, tid: int) -> Task | None:
-        """As if it had been called."""
+        """Return a task that is done."""
         return Task(tid, TaskStatus.DONE, None)
 
     def logs(self, *_: Any, **__: Any) -> Iterator[Any]:
-        """Nothing was written."""
+        """Return an iterator over no lines."""
         return iter(())
 
     @classmethod
     def attach(cls, run_id: str, **_: Any) -> ExperimentController:
-        """A run that exists is no plan.
+        """Refuse to attach to an existing run, which cannot be planned.
 
         Raises:
             NotAllowed: always.
         """
-        raise NotAllowed(f"the script attaches to run {run_id}, which cannot be rehearsed")
+        raise NotAllowed(f"the script attaches to run {run_id}, which is not possible in a dry run")
 
 
-#: Called with each deployment of a script: the experiment, the guids, whether as one group.
-Taker = Callable[[Rehearsed, list[int], bool], None]
+#: Callback for each deployment of a script: the experiment, the guids, whether as one group.
+OnDeploy = Callable[[DryRunController, list[int], bool], None]
 
 
-class _RehearsedRunner(runner.ExperimentRunner):
-    """Many runs of one experiment: all are alike, so one is noted."""
+class _DryRunRunner(runner.ExperimentRunner):
+    """A campaign of which only the first run is recorded, since all runs are alike."""
 
     def run(self, ec: ExperimentController, *_: Any, **__: Any) -> int:
         ec.deploy()
-        raise Ended
+        raise StopScript
 
 
-def rehearse(file: Path, arguments: list[str], taker: Taker, *, say: bool = False) -> str:
-    """Carry a script out with a taker in place of all that it deploys.
+def dry_run(file: Path, arguments: list[str], on_deploy: OnDeploy, *, output: bool = False) -> str:
+    """Run a script, calling ``on_deploy`` instead of deploying.
 
     Args:
         file: the script.
-        arguments: what it is given.
-        taker: who takes notes; may raise :class:`Ended`.
-        say: let it print on stderr, else nowhere.
+        arguments: its arguments.
+        on_deploy: called with each deployment; may raise :class:`StopScript`.
+        output: print the output of the script on stderr; it is discarded otherwise.
 
     Returns:
-        Why it did not go on to its end; empty if it did.
+        The error that ended the script early; empty if it ran to its end.
 
     Raises:
-        InvalidValue: there is no such script, or it deploys nothing.
+        InvalidValue: the script does not exist, or deploys nothing.
     """
     if not file.is_file():
-        raise InvalidValue(f"there is no script {str(file)!r}")
-    noted = 0
+        raise InvalidValue(f"script not found: {str(file)!r}")
+    deployments = 0
 
-    def note(ec: Rehearsed, guids: list[int], together: bool) -> None:
-        nonlocal noted
-        taker(ec, guids, together)
-        noted += 1
+    def count(ec: DryRunController, guids: list[int], together: bool) -> None:
+        nonlocal deployments
+        on_deploy(ec, guids, together)
+        deployments += 1
 
-    why = ""
+    reason = ""
     try:
-        with _in_place_of_experiments(note), _as_program(file, arguments, say=say):
+        with _replaced_classes(count), _program(file, arguments, output=output):
             runpy.run_path(str(file), run_name="__main__")
-    except Ended:
+    except StopScript:
         return ""
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and not error.code:
             pass
-        elif not noted:
+        elif not deployments:
             raise
         else:
-            why = f"{_line(file, error)}{type(error).__name__}: {error}"
-    if not noted:
-        raise InvalidValue("it ended without a deploy()", where=str(file))
-    return why
+            reason = f"{_line(file, error)}{type(error).__name__}: {error}"
+    if not deployments:
+        raise InvalidValue("the script ended without a deploy()", where=str(file))
+    return reason
 
 
 def _line(file: Path, error: BaseException) -> str:
-    """Where in the script an error came from."""
+    """Return the line of the script that an error came from; empty if none."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
     return f"line {lines[-1]}: " if lines else ""
 
 
 @contextlib.contextmanager
-def _in_place_of_experiments(taker: Taker) -> Iterator[None]:
-    """Let scripts find rehearsed classes where they look for the real ones."""
+def _replaced_classes(on_deploy: OnDeploy) -> Iterator[None]:
+    """Replace the experiment classes of the API by those of dry runs."""
     import nepiq.controller as api
 
-    class Noting(Rehearsed):
+    class Controller(DryRunController):
         pass
 
-    Noting.taker = staticmethod(taker)
-    places: list[tuple[Any, str, Any]] = [
-        (module, "ExperimentController", Noting) for module in (api, controller)
+    Controller.on_deploy = staticmethod(on_deploy)
+    replacements: list[tuple[Any, str, Any]] = [
+        (module, "ExperimentController", Controller) for module in (api, controller)
     ]
-    places += [(module, "ExperimentRunner", _RehearsedRunner) for module in (api, runner)]
-    kept = [(module, name, getattr(module, name)) for module, name, _ in places]
+    replacements += [(module, "ExperimentRunner", _DryRunRunner) for module in (api, runner)]
+    originals = [(module, name, getattr(module, name)) for module, name, _ in replacements]
     try:
-        for module, name, value in places:
+        for module, name, value in replacements:
             setattr(module, name, value)
         yield
     finally:
-        for module, name, value in kept:
+        for module, name, value in originals:
             setattr(module, name, value)
 
 
 @contextlib.contextmanager
-def _as_program(file: Path, arguments: list[str], *, say: bool) -> Iterator[None]:
-    """As ``python SCRIPT`` sets things up, but for what it prints: stdout is for the plan."""
-    kept, first = sys.argv, str(file.resolve().parent)
+def _program(file: Path, arguments: list[str], *, output: bool) -> Iterator[None]:
+    """Set ``sys.argv`` and ``sys.path`` as ``python SCRIPT`` does; keep stdout for the plan."""
+    argv, directory = sys.argv, str(file.resolve().parent)
     sys.argv = [str(file), *arguments]
-    sys.path.insert(0, first)
+    sys.path.insert(0, directory)
     try:
         with contextlib.ExitStack() as stack:
-            out = sys.stderr if say else stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
+            out = sys.stderr if output else stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
             stack.enter_context(contextlib.redirect_stdout(out))
             yield
     finally:
-        sys.argv = kept
-        sys.path.remove(first)
+        sys.argv = argv
+        sys.path.remove(directory)

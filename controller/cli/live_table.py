@@ -1,4 +1,4 @@
-"""Watching runs: a live table on a terminal, plain lines elsewhere."""
+"""Live display of runs: a table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from .console import resource_table, state_text
 if TYPE_CHECKING:
     from ..engine import Event, Run
 
-_SAID = frozenset({"READY", "STARTED", "STOPPED", "FINISHED", "FAILED", "RELEASED"})
-_SLICE = 0.5  # seconds after which the end of the script is noticed
+_PRINTED = frozenset({"READY", "STARTED", "STOPPED", "FINISHED", "FAILED", "RELEASED"})
+_POLL_SECONDS = 0.5  # latency of end()
 
 
 class RunView(threading.Thread):
-    """Follows one run and tells a display what happens.
+    """A thread that follows one run and passes its events to a display.
 
     Args:
         run: the run.
-        display: where to.
+        display: the display.
     """
 
     def __init__(self, run: Run, display: Display) -> None:
         super().__init__(name=f"nepiq-view-{run.run_id}", daemon=True)
-        self.watched = run
-        self.seen: dict[int, Row] = {}
+        self.experiment_run = run
+        self.rows_by_guid: dict[int, Row] = {}
         self.phase = "RUNNING"
         self.problem: NepiqError | None = None
         self._display = display
-        self._reached: dict[int, float] = {}
-        self._over = threading.Event()
+        self._state_times: dict[int, float] = {}
+        self._stop_requested = threading.Event()
 
     def run(self) -> None:
-        """Follow until the run is released, or :meth:`end`."""
+        """Follow the run until it is released or :meth:`end` is called."""
         try:
             with contact():
                 self._follow()
@@ -54,71 +54,72 @@ class RunView(threading.Thread):
             self.problem = error
 
     def end(self) -> None:
-        """Take what has happened so far, and return."""
-        self._over.set()
-        with contextlib.suppress(RuntimeError):  # an interrupt came before it was started
+        """Process the events so far, then stop the thread."""
+        self._stop_requested.set()
+        with contextlib.suppress(RuntimeError):  # interrupted before the thread was started
             self.join()
 
     def _follow(self) -> None:
-        follower = Follower(self.watched)
-        self._learn(follower.states)
+        follower = Follower(self.experiment_run)
+        self._load_rows(follower.states)
         while True:
-            last = self._over.is_set()
-            events = follower.follow(0.0 if last else _SLICE)
+            last = self._stop_requested.is_set()
+            events = follower.follow(0.0 if last else _POLL_SECONDS)
             self.phase = follower.phase
-            self._take(events)
+            self._apply(events)
             if follower.phase in ("RELEASED", "GONE") or (last and not events):
                 return
 
-    def _learn(self, guids: Iterable[int]) -> None:
-        """Look up what events do not tell: each resource once, with the host it acts on."""
-        wanted = {guid for guid in guids if guid not in self.seen}
-        if not wanted:
+    def _load_rows(self, guids: Iterable[int]) -> None:
+        """Load the records of resources that have no row yet, and of their hosts."""
+        new = {guid for guid in guids if guid not in self.rows_by_guid}
+        if not new:
             return
-        records = self.watched.records(sorted(wanted))
-        hosts = {record.host for record in records if record.host} - wanted - self.seen.keys()
-        records += self.watched.records(sorted(hosts)) if hosts else []
-        known = {guid: row.label for guid, row in self.seen.items()}
-        self.seen.update((row.guid, row) for row in rows(records, known))
+        run = self.experiment_run
+        records = run.records(sorted(new))
+        hosts = {record.host for record in records if record.host} - new - self.rows_by_guid.keys()
+        records += run.records(sorted(hosts)) if hosts else []
+        labels = {guid: row.label for guid, row in self.rows_by_guid.items()}
+        self.rows_by_guid.update((row.guid, row) for row in rows(records, labels))
         for record in records:
             if record.state in record.milestones:
-                self._reached[record.guid] = record.milestones[record.state]
+                self._state_times[record.guid] = record.milestones[record.state]
 
-    def _take(self, events: list[Event]) -> None:
-        self._learn(event.guid for event in events if event.guid)
+    def _apply(self, events: list[Event]) -> None:
+        self._load_rows(event.guid for event in events if event.guid)
         for event in events:
-            row = self.seen.get(event.guid)
+            row = self.rows_by_guid.get(event.guid)
             if row is not None and event.what in State.__members__:
-                said = note(event.info if event.what == "FAILED" else None, event.info or {})
-                told = replace(row, state=event.what, note=said or row.note)
-                self.seen[event.guid] = told
-                self._reached[event.guid] = event.time
-            self._display.tell(self, event)
+                remark = note(event.info if event.what == "FAILED" else None, event.info or {})
+                row = replace(row, state=event.what, note=remark or row.note)
+                self.rows_by_guid[event.guid] = row
+                self._state_times[event.guid] = event.time
+            self._display.on_event(self, event)
 
     def rows(self) -> list[Row]:
-        """The run's resources as rows of a table."""
+        """Return the resources of the run as rows of a table, in order of registration."""
         now = time.time()
         return [
-            replace(row, since=max(0.0, now - self._reached[guid]))
-            if guid in self._reached
+            replace(row, since=max(0.0, now - self._state_times[guid]))
+            if guid in self._state_times
             else row
-            for guid, row in sorted(self.seen.copy().items())
+            for guid, row in sorted(self.rows_by_guid.copy().items())
         ]
 
 
 class Display:
-    """Shows runs as they go.
+    """The display of the runs of one command.
 
     Args:
-        console: where to; a live table if that is a terminal.
-        quiet: show nothing.
+        console: the console to print on; a terminal gets a live table.
+        quiet: print nothing.
     """
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self.console = console
         self.quiet = quiet
         self.views: list[RunView] = []
-        self._began: dict[int, float] = {}
+        self._begin_times: dict[int, float] = {}
         self._live: Live | None = None
         if console.is_terminal and not quiet:
             self._live = Live(
@@ -132,7 +133,7 @@ class Display:
 
     @property
     def live(self) -> bool:
-        """True if a table is drawn, so that other output must be printed above it."""
+        """True if a live table is drawn; other output must then be printed through ``console``."""
         return self._live is not None
 
     def __enter__(self) -> Display:
@@ -147,34 +148,34 @@ class Display:
             self._live.stop()
 
     def add(self, run: Run) -> None:
-        """Show one more run."""
+        """Start to show a run."""
         view = RunView(run, self)
         self.views.append(view)
         if not self.quiet and not self._live:
             self.console.print(f"run {run.run_id}")
         view.start()
 
-    def tell(self, view: RunView, event: Event) -> None:
-        """Take note of an event; say it where no table shows it."""
-        began = self._began.setdefault(id(view), event.time)
+    def on_event(self, view: RunView, event: Event) -> None:
+        """Print an event of a run, unless a live table shows it."""
+        begin = self._begin_times.setdefault(id(view), event.time)
         if self.quiet or self._live:
             return
-        seconds = f"{event.time - began:8.3f} s"
+        seconds = f"{event.time - begin:8.3f} s"
         if not event.guid:
             if event.what != "RUNNING":
                 self.console.print(f"{seconds}  run {event.what}", soft_wrap=True)
             return
-        row = view.seen.get(event.guid)
-        if event.what in _SAID and row is not None:
-            told = f"  {row.note}" if row.note and event.what != "RELEASED" else ""
-            line = f"{seconds}  {row.label} {event.what}{told}"
+        row = view.rows_by_guid.get(event.guid)
+        if event.what in _PRINTED and row is not None:
+            remark = f"  {row.note}" if row.note and event.what != "RELEASED" else ""
+            line = f"{seconds}  {row.label} {event.what}{remark}"
             self.console.print(line, soft_wrap=True)
 
     def _table(self) -> RenderableType:
         parts: list[RenderableType] = []
         for view in self.views:
-            shown = view.rows()
-            head = Text(f"run {view.watched.run_id} ").append_text(state_text(view.phase))
-            head.append(f"  {summary(row.state for row in shown)}")
-            parts += [head, resource_table(shown, most=max(5, self.console.height - 6))]
+            resources = view.rows()
+            head = Text(f"run {view.experiment_run.run_id} ").append_text(state_text(view.phase))
+            head.append(f"  {summary(row.state for row in resources)}")
+            parts += [head, resource_table(resources, limit=max(5, self.console.height - 6))]
         return Group(*parts) if parts else Text("waiting for the first deploy")

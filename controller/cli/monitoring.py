@@ -1,4 +1,4 @@
-"""Verbs for those who watch an installation: metrics, flower."""
+"""Verbs for monitoring an installation: metrics, flower."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _COLUMNS = "name,args,state,result,received,runtime,worker"
 
 def metrics(
     listen: Annotated[
-        str, typer.Option(metavar="ADDRESS:PORT", help="Where Prometheus asks; port 0: a free one.")
+        str, typer.Option(metavar="ADDRESS:PORT", help="Where to listen; port 0 takes a free port.")
     ] = "127.0.0.1:9108",
 ) -> None:
-    """Serve metrics of the whole installation to Prometheus, until told to end.
+    """Serve metrics of the whole installation to Prometheus until SIGTERM or ctrl-C.
 
-    Redis is asked at each scrape. While it does not answer, nepiq_redis_up is 0. Metrics of one
-    worker are served by the worker itself: nepiq worker --metrics ADDRESS:PORT
+    Each scrape queries Redis; nepiq_redis_up is 0 while it does not answer. A worker serves its
+    own metrics: nepiq worker --metrics ADDRESS:PORT
     """
     from prometheus_client import start_http_server
 
@@ -38,20 +38,20 @@ def metrics(
     host, port = endpoint("--listen", listen)
     access = Access(worker=False)
     observer = Observer(access.settings)
-    over = threading.Event()
+    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, lambda *_: stop.set())
     try:
         try:
             server, thread = start_http_server(port, host, registry(observer.look))
         except OSError as error:
             raise InfrastructureError(
-                f"metrics cannot be served at {listen}: {error.strerror or error}",
-                hint="another port: nepiq metrics --listen ADDRESS:PORT",
+                f"cannot serve metrics at {listen}: {error.strerror or error}",
+                hint="choose another port: nepiq metrics --listen ADDRESS:PORT",
             ) from error
         sys.stderr.write(f"metrics at http://{shown_endpoint(host, server.server_port)}/metrics\n")
         sys.stderr.flush()
-        over.wait()
+        stop.wait()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -62,39 +62,41 @@ def metrics(
 
 def flower(
     listen: Annotated[
-        str, typer.Option(metavar="ADDRESS:PORT", help="Where browsers reach it.")
+        str, typer.Option(metavar="ADDRESS:PORT", help="Where to listen.")
     ] = "127.0.0.1:5555",
     password_file: Annotated[
         Path | None,
-        typer.Option(help="The password is the first line of this file; it wants mode 600."),
+        typer.Option(help="File with the password in its first line; it should have mode 600."),
     ] = None,
-    user: Annotated[str, typer.Option(help="The name that a browser asks for.")] = "nepiq",
-    max_tasks: Annotated[int, typer.Option(min=1, help="Tasks kept in memory.")] = 20000,
+    user: Annotated[str, typer.Option(help="User name for the login.")] = "nepiq",
+    max_tasks: Annotated[
+        int, typer.Option(min=1, help="Maximum number of tasks in memory.")
+    ] = 20000,
     control: Annotated[
-        bool, typer.Option("--control", help="Allow to end tasks and workers from the browser.")
+        bool, typer.Option("--control", help="Allow the browser to terminate tasks and workers.")
     ] = False,
     options: Annotated[
         list[str] | None, typer.Argument(help="Further options of celery flower, after --")
     ] = None,
 ) -> None:
-    """Show tasks and workers in a browser, by Flower, in the foreground until it is told to end.
+    """Run Flower, which shows tasks and workers in a browser, in the foreground until ctrl-C.
 
-    The password is NEPIQ_FLOWER_PASSWORD, or that of --password-file, or one that is made up and
-    printed.
+    The password is read from --password-file or NEPIQ_FLOWER_PASSWORD; without both, one is
+    generated and printed.
     """
-    host, port = _free(listen)
-    password, told = _password(password_file)
-    if not user or any(sign in user + password for sign in ":,\n"):
+    host, port = _check_free(listen)
+    password, password_source = _password(password_file)
+    if not user or any(character in user + password for character in ":,\n"):
         raise InvalidValue(
-            "neither the user nor the password may have a colon, a comma, a line end"
+            "the user and the password must not be empty or contain a colon, comma or newline"
         )
     access = Access(worker=False)
-    # One line now is better than a page that stays empty.
+    # Fail now with one line, instead of serving pages that stay empty.
     access.stack.workers()
     access.stack.close()
     if access.embedded is not None:
         access.embedded.keep_over_exec()
-    # By the environment: everybody on this machine can read the process list.
+    # Not as arguments: every user of this machine can read the process list.
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")},
         "NEPIQ_BROKER_URL": access.settings.broker_url,
@@ -102,7 +104,7 @@ def flower(
         "FLOWER_BASIC_AUTH": f"{user}:{password}",
         "FLOWER_ADDRESS": host,
         "FLOWER_PORT": str(port),
-        # Else it would read a flowerconfig.py that happens to lie here.
+        # Flower would otherwise read a flowerconfig.py in the current directory.
         "FLOWER_CONF": os.devnull,
         "FLOWER_MAX_TASKS": str(max_tasks),
         "FLOWER_PURGE_OFFLINE_WORKERS": "300",
@@ -111,7 +113,7 @@ def flower(
     }
     environment.pop("NEPIQ_FLOWER_PASSWORD", None)
     sys.stderr.write(
-        f"Flower at http://{shown_endpoint(host, port)}/ user {user}, password {told}\n"
+        f"Flower at http://{shown_endpoint(host, port)}/ user {user}, password {password_source}\n"
     )
     sys.stderr.flush()
     command = [sys.executable, "-m", "celery", "-q", "-A", "nepiq.workers.flower_app", "flower"]
@@ -119,11 +121,11 @@ def flower(
     os.execve(sys.executable, command, environment)  # noqa: S606 - it becomes Flower
 
 
-def _free(listen: str) -> tuple[str, int]:
-    """The address and port, once it is known that nobody listens there.
+def _check_free(listen: str) -> tuple[str, int]:
+    """Return the host and port of an address after checking that it can be listened on.
 
     Raises:
-        InfrastructureError: somebody does, or the address is not one of this machine.
+        InfrastructureError: the port is in use, or the address is not one of this machine.
     """
     host, port = endpoint("--listen", listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -135,22 +137,22 @@ def _free(listen: str) -> tuple[str, int]:
     except OSError as error:
         raise InfrastructureError(
             f"Flower cannot listen at {listen}: {error.strerror or error}",
-            hint="another port: nepiq flower --listen ADDRESS:PORT",
+            hint="choose another port: nepiq flower --listen ADDRESS:PORT",
         ) from error
 
 
 def _password(file: Path | None) -> tuple[str, str]:
-    """The password, and what is said of it."""
+    """Return the password and the text to print for it."""
     if file is not None:
         try:
             lines = file.read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidValue(f"the password cannot be read from {file}: {error}") from error
+            raise InvalidValue(f"cannot read the password from {file}: {error}") from error
         if not lines or not lines[0]:
             raise InvalidValue(f"the first line of {file} is empty")
-        return lines[0], f"that of {file}"
-    named = os.environ.get("NEPIQ_FLOWER_PASSWORD", "")
-    if named:
-        return named, "that of NEPIQ_FLOWER_PASSWORD"
-    made = secrets.token_urlsafe(12)
-    return made, made
+        return lines[0], f"from {file}"
+    password = os.environ.get("NEPIQ_FLOWER_PASSWORD", "")
+    if password:
+        return password, "from NEPIQ_FLOWER_PASSWORD"
+    password = secrets.token_urlsafe(12)
+    return password, password

@@ -1,4 +1,4 @@
-"""Verbs that show runs: plot, timeline."""
+"""Verbs that draw runs: plot, timeline."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..reports.history import history
-from ..reports.timeline import timeline as bars
+from ..reports.timeline import timeline as draw_timeline
 from .child import is_description
-from .console import Talk, ascii_only
+from .console import Consoles, ascii_only
 from .runs import RunName, reading
 
 if TYPE_CHECKING:
@@ -19,88 +19,90 @@ if TYPE_CHECKING:
 
 
 def plot(
-    run: Annotated[
+    name: Annotated[
         str,
         typer.Argument(
             metavar="RUN|FILE",
-            help="A run, as for other verbs; or a script, which is carried out as far as its "
-            "first deploy(), or a description.",
+            help="A run, as for other verbs; a script, which runs up to its first deploy(); or a "
+            "description.",
         ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="A file (.svg, .png, .dot) or a directory; - prints SVG or DOT."
+            "--output",
+            "-o",
+            help="File (.svg, .png, .dot) or directory to write; - prints the picture.",
         ),
     ] = None,
     format: Annotated[  # noqa: A002 - the name of the option
-        str, typer.Option(help="svg, png or dot; by default what the output says, else svg.")
+        str, typer.Option(help="svg, png or dot; by default the suffix of the output, else svg.")
     ] = "",
 ) -> None:
-    """Draw the graph of resources: hosts, connections, conditions, and states if it runs."""
+    """Draw the graph of resources: hosts, connections, conditions, and the states of a run."""
     from ..reports.graph.picture import PFormats, drawn, save
 
-    graph = _graph(run)
+    graph = _graph(name)
     if str(output) == "-":
         kind = PFormats.parse(format or "svg").kind
         sys.stdout.buffer.write(drawn(graph, kind))
         return
-    sys.stderr.write(f"drawn into {save(graph, output, format or None)}\n")
+    sys.stderr.write(f"wrote {save(graph, output, format or None)}\n")
 
 
 def _graph(name: str) -> Graph:
     file = Path(name)
     if file.suffix == ".py":
-        return _of_script(file)
+        return _graph_of_script(file)
     if is_description(file):
-        return _of_document(file)
+        return _graph_of_description(file)
     from ..reports.graph.model import running
 
     with reading() as access:
         return running(access.stack.run(name))
 
 
-def _of_document(file: Path) -> Graph:
+def _graph_of_description(file: Path) -> Graph:
     from ..experiment.controller import ExperimentController
 
     return ExperimentController.load(file).graph()
 
 
-def _of_script(file: Path) -> Graph:
-    """The graph that a script has described when it calls deploy().
+def _graph_of_script(file: Path) -> Graph:
+    """Return the graph that a script has described at its first deploy().
 
     Raises:
-        InvalidValue: there is no such script, or it deploys nothing.
+        InvalidValue: the script does not exist, or deploys nothing.
     """
-    from .dry_run import Ended, Rehearsed, rehearse
+    from .dry_run import DryRunController, StopScript, dry_run
 
-    drawn: list[Graph] = []
+    graphs: list[Graph] = []
 
-    def draw(ec: Rehearsed, *_: Any) -> None:
-        drawn.append(ec.graph())
-        raise Ended
+    def draw(ec: DryRunController, *_: Any) -> None:
+        graphs.append(ec.graph())
+        raise StopScript
 
-    rehearse(file, [], draw, say=True)
-    return drawn[0]
+    dry_run(file, [], draw, output=True)
+    return graphs[0]
 
 
 def timeline(
-    run: RunName,
+    run_name: RunName,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a page to look into, for any browser."),
+        typer.Option(metavar="FILE", help="Write an interactive page of HTML instead."),
     ] = None,
 ) -> None:
-    """Show what ran when: drawn here, or as a page of HTML that needs nothing else."""
+    """Draw the timeline of a run on the terminal, or write it as a self-contained HTML page."""
     with reading() as access:
-        found = access.stack.run(run)
+        run = access.stack.run(run_name)
         if html is not None:
             from ..reports.page.page import save, story
 
-            sys.stderr.write(f"written into {save(story(found, found.exp_id), html)}\n")
+            sys.stderr.write(f"wrote {save(story(run, run.exp_id), html)}\n")
             return
-        events = list(history(found))
-        labels = {record.guid: record.label for record in found.records()}
-    out = Talk().out
-    text = bars(events, labels, width=out.width, ascii_only=ascii_only(out))
+        events = list(history(run))
+        labels = {record.guid: record.label for record in run.records()}
+    out = Consoles().out
+    text = draw_timeline(events, labels, width=out.width, ascii_only=ascii_only(out))
     out.print(text, soft_wrap=True)

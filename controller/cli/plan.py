@@ -1,4 +1,4 @@
-"""``nepiq plan``: what would run where, without touching anything."""
+"""``nepiq plan``: the steps and commands of a deployment, without executing it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from ..errors import InvalidValue
 from ..errors.text import harmless
 from .child import is_description
-from .console import print_json, say
+from .console import print_json, print_message
 from .runs import AsJson
 
 if TYPE_CHECKING:
@@ -23,48 +23,52 @@ def plan(
         typer.Argument(metavar="FILE", help="A Python script, or a description."),
     ],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Handed to the script.")
+        list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Arguments of the script.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what would run where, with the exact commands. No machine and no Redis is touched.
+    """Print which commands would run on which host. No machine and no Redis is contacted.
 
-    Hooks are rehearsed against hosts that take notes. A script is carried out, but what it
-    deploys is only noted, each wait is over at once and no output has anything in it; a script
-    that needs results is followed as far as it gets.
+    Hooks run against simulated hosts that record commands. A script runs too: its deployments are
+    recorded, waits return at once and outputs are empty. A script that needs results is planned
+    up to that point.
     """
     if is_description(file) and arguments:
         raise InvalidValue(
             f"{str(file)!r} is a description, which takes no arguments",
-            hint="options of nepiq plan come before it",
+            hint="write options of nepiq plan before the file",
         )
-    plans, why = _of_description(file) if is_description(file) else _of_script(file, arguments)
+    plans, reason = (
+        _plans_of_description(file) if is_description(file) else _plans_of_script(file, arguments)
+    )
     if as_json:
         print_json(plans)
     else:
         from ..reports.plan.text import text
 
         typer.echo(harmless("\n\n".join(text(item) for item in plans)))
-    if why:
-        say(f"the script needs results to go on from here: {why}")
+    if reason:
+        print_message(f"the script needs results to continue: {reason}")
 
 
-def _of_description(file: Path) -> tuple[list[PlannedDeployment], str]:
+def _plans_of_description(file: Path) -> tuple[list[PlannedDeployment], str]:
     from ..description.files.store import describe
     from ..reports.plan.planner import Planner
 
     description, warnings = describe(file, complete=True)
     for warning in warnings:
-        say(warning)
+        print_message(warning)
     return [Planner(description).plan()], ""
 
 
-def _of_script(file: Path, arguments: list[str] | None) -> tuple[list[PlannedDeployment], str]:
-    from .dry_run import Rehearsed, rehearse
+def _plans_of_script(
+    file: Path, arguments: list[str] | None
+) -> tuple[list[PlannedDeployment], str]:
+    from .dry_run import DryRunController, dry_run
 
     plans: list[PlannedDeployment] = []
 
-    def note(ec: Rehearsed, guids: list[int], together: bool) -> None:
-        plans.append(ec.planned(guids, together=together))
+    def record(ec: DryRunController, guids: list[int], together: bool) -> None:
+        plans.append(ec.plan_deployment(guids, together=together))
 
-    return plans, rehearse(file, arguments or [], note)
+    return plans, dry_run(file, arguments or [], record)

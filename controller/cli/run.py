@@ -1,4 +1,4 @@
-"""``nepiq run``: carries out a script or description, shows its runs, and tells how they went."""
+"""``nepiq run``: run a script or description, show its runs live, and report the results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _verbosity = 0
 
 
 def set_verbosity(verbosity: int) -> None:
-    """How much the script's errors tell: 2 adds tracebacks."""
+    """Set the verbosity of the script's errors: 2 adds tracebacks."""
     global _verbosity  # noqa: PLW0603 - an option of the whole command line
     _verbosity = verbosity
 
@@ -47,55 +47,55 @@ def run(
         ),
     ],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Handed to the script.")
+        list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Arguments of the script.")
     ] = None,
     results: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Collect all outputs in this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Collect all outputs in this directory.")
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Show only what the script prints, and errors.")
+        bool, typer.Option("--quiet", "-q", help="Show only the output of the script, and errors.")
     ] = False,
 ) -> None:
-    """Carry out a script and show its experiment: live, then timeline, failures, outputs.
+    """Run a script or description and show its runs live, then timeline, failures, outputs.
 
-    A description is deployed, and released when all but its hosts have ended.
+    A description is deployed, and released when all resources except hosts have ended.
 
-    The exit code is the script's; 1 if the script ended well but its experiment failed. A script
-    that asks for input wants --quiet, which leaves it the terminal.
+    The exit code is that of the script, or 1 if the script succeeded but its experiment failed.
+    Use --quiet for a script that reads from the terminal.
     """
     if not script.is_file():
-        raise InvalidValue(f"there is no script {str(script)!r}")
+        raise InvalidValue(f"script not found: {str(script)!r}")
     if is_description(script) and arguments:
         raise InvalidValue(
             f"{str(script)!r} is a description, which takes no arguments",
-            hint="options of nepiq run come before it",
+            hint="write options of nepiq run before the file",
         )
     console = make_console(sys.stderr)
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(Display(console, quiet=quiet))
-        path = stack.enter_context(_listening(display))
-        code = _carry_out(script, arguments or [], path, display)
+        path = stack.enter_context(_announcements(display))
+        code = _run_child(script, arguments or [], path, display)
     failed = False
     for view in display.views:
-        failed = report(view.watched, console, results, quiet=quiet) or failed
-        view.watched.store.redis.close()
+        failed = report(view.experiment_run, console, results, quiet=quiet) or failed
+        view.experiment_run.store.redis.close()
     raise typer.Exit(code or int(failed))
 
 
 # -- the script ---------------------------------------------------------------------------------
 
 
-def _carry_out(script: Path, arguments: list[str], path: Path, display: Display) -> int:
-    """Run the script as a child and return its exit code, as a shell gives it."""
+def _run_child(script: Path, arguments: list[str], path: Path, display: Display) -> int:
+    """Run the script in a child process; return its exit code, 128 + n for signal n."""
     command = [sys.executable, "-m", "nepiq.controller.cli.child", str(_verbosity), str(script)]
     environment = {**os.environ, VARIABLE: str(path)}
-    # A live table owns the terminal's last lines: what the script prints there goes above it.
+    # Output of the script is printed above a live table, which redraws the last lines.
     out = subprocess.PIPE if display.live and sys.stdout.isatty() else None
     err = subprocess.PIPE if display.live else None
     if out:
         environment["PYTHONUNBUFFERED"] = "1"
     child = subprocess.Popen([*command, *arguments], env=environment, stdout=out, stderr=err)
-    with _passed_on(child):
+    with _forward_signals(child):
         copies = [
             threading.Thread(target=_copy, args=(stream, display.console), daemon=True)
             for stream in (child.stdout, child.stderr)
@@ -116,19 +116,21 @@ def _copy(stream: IO[bytes], console: Console) -> None:
 
 
 @contextlib.contextmanager
-def _passed_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Leave ctrl-C and SIGTERM to the script, which releases its run and ends."""
+def _forward_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Forward ctrl-C and SIGTERM to the script, which releases its run and exits."""
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        # A terminal sends ctrl-C to the script by itself.
+    def forward(number: int, _frame: FrameType | None) -> None:
+        # The terminal sends ctrl-C to the whole foreground process group, the script included.
         if number != signal.SIGINT or not _in_foreground():
             child.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {
+        number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
@@ -140,39 +142,40 @@ def _in_foreground() -> bool:
 
 
 @contextlib.contextmanager
-def _listening(display: Display) -> Iterator[Path]:
-    """Listen for the runs that the script creates; yields the socket's path."""
+def _announcements(display: Display) -> Iterator[Path]:
+    """Show the runs that the script announces; yield the path of the socket it writes to."""
     with tempfile.TemporaryDirectory(prefix="nepiq-run-") as folder:
         path = Path(folder) / "announce.sock"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
         listener.listen()
-        thread = threading.Thread(target=_hear, args=(listener, display), daemon=True)
+        thread = threading.Thread(target=_receive, args=(listener, display), daemon=True)
         thread.start()
         try:
             yield path
         finally:
-            # Whoever is in the backlog comes before the empty message that ends it.
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as last:
-                last.connect(str(path))
+            # An empty message, queued behind pending announcements, ends the receiver.
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(path))
             thread.join()
             listener.close()
 
 
-def _hear(listener: socket.socket, display: Display) -> None:
+def _receive(listener: socket.socket, display: Display) -> None:
     while True:
         channel, _ = listener.accept()
         with channel, channel.makefile("rb") as stream:
             text = stream.read()
         if not text:
             return
-        told = json.loads(text)
+        announcement = json.loads(text)
         try:
             settings = replace(
                 Settings.from_environment(),
-                broker_url=told["broker_url"],
-                state_url=told["state_url"],
+                broker_url=announcement["broker_url"],
+                state_url=announcement["state_url"],
             )
-            display.add(Stack(settings).exact_run(told["run_id"]))
+            display.add(Stack(settings).exact_run(announcement["run_id"]))
         except NepiqError as error:
-            display.console.print(f"nepiq: cannot show run {told['run_id']}: {error}")
+            run_id = announcement["run_id"]
+            display.console.print(f"nepiq: cannot show run {run_id}: {error}")

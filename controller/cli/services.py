@@ -1,4 +1,4 @@
-"""Verbs about what experiments run on: up, down, worker, version."""
+"""Verbs for the services that experiments run on: up, down, worker, version."""
 
 from __future__ import annotations
 
@@ -24,38 +24,40 @@ def _embedded_settings() -> Settings:
     settings = Settings.from_environment()
     if not settings.embedded:
         raise InvalidValue(
-            "NEPIQ_BROKER_URL is set, so the embedded stack is not in use",
-            hint="unset it, or start workers there with: nepiq worker",
+            "NEPIQ_BROKER_URL is set, so the local services are not in use",
+            hint="unset it, or start a worker for that Redis: nepiq worker",
         )
     return settings
 
 
 def up() -> None:
-    """Start the embedded stack, a private Redis and a local worker, and keep it up.
+    """Start the local services, a private Redis and a worker, and keep them up.
 
-    Experiments start it by themselves and it ends by itself a minute after the last one. With
-    this it stays, until: nepiq down
+    Experiments start them automatically, and they stop a minute after the last client has left.
+    After this command they stay up until: nepiq down
     """
     settings = _embedded_settings()
-    began = time.monotonic()
+    start = time.monotonic()
     embedded.join(settings.state_home, imports=settings.imports, pinned=True).close()
     access = Access(settings)
     try:
         wait_for_worker(access)
     finally:
         access.close()
-    told = embedded.status(settings.state_home) or {}
-    took = duration(time.monotonic() - began)
-    sys.stderr.write(f"up after {took}; pids {told.get('redis')}, {told.get('worker')}\n")
+    status = embedded.status(settings.state_home) or {}
+    elapsed = duration(time.monotonic() - start)
+    sys.stderr.write(
+        f"up after {elapsed}; pids: redis {status.get('redis')}, worker {status.get('worker')}\n"
+    )
     sys.stdout.write(f"NEPIQ_BROKER_URL={access.settings.broker_url}\n")
     sys.stdout.write(f"NEPIQ_STATE_URL={access.settings.state_url}\n")
 
 
 def wait_for_worker(access: Access, seconds: float = _START_SECONDS) -> str:
-    """Wait until the embedded worker serves; return its name.
+    """Wait until the local worker is ready; return its name.
 
     Raises:
-        EmbeddedError: it does not start; the message has the end of its log.
+        EmbeddedError: the worker does not start; the message quotes the end of its log.
     """
     end = time.monotonic() + seconds
     while True:
@@ -68,33 +70,32 @@ def wait_for_worker(access: Access, seconds: float = _START_SECONDS) -> str:
         if time.monotonic() > end:
             log = access.embedded.place.log("worker") if access.embedded else "its log"
             raise EmbeddedError(
-                f"the local worker does not serve after {seconds:g} s",
-                hint=f"see {log}; nepiq down ends what has been started",
+                f"the local worker is not ready after {seconds:g} s",
+                hint=f"see {log}; nepiq down stops the local services",
             )
-        # Workers announce themselves by a key, not by an event of a run.
+        # Workers register by setting a key, which causes no event.
         time.sleep(0.05)
 
 
 def down(
-    release: Annotated[
-        bool, typer.Option("--release", help="Release the runs that are active first.")
-    ] = False,
+    release: Annotated[bool, typer.Option("--release", help="Release active runs first.")] = False,
 ) -> None:
-    """Stop the embedded stack; none of its processes is left.
+    """Stop the local services.
 
-    Refused while runs are active, since nobody would be there to end what they started.
+    This is refused while runs are active, since their processes would keep running without a
+    worker to stop them.
     """
     settings = _embedded_settings()
     if embedded.status(settings.state_home) is None:
-        sys.stderr.write("the embedded stack is not running\n")
+        sys.stderr.write("the local services are not running\n")
         return
     access = Access(settings, worker=release)
     try:
         active = [run.run_id for run in access.stack.runs() if run.phase != "RELEASED"]
         if active and not release:
             raise NotAllowed(
-                f"active: {some(active)}",
-                hint="nepiq release RUN ends one, nepiq down --release all of them",
+                f"active runs: {some(active)}",
+                hint="release one with nepiq release RUN, or all with nepiq down --release",
             )
         from .runs import release_run
 
@@ -103,36 +104,39 @@ def down(
     finally:
         access.close()
     embedded.down(settings.state_home)
-    sys.stderr.write("the embedded stack is down\n")
+    sys.stderr.write("the local services are stopped\n")
 
 
 def worker(
     site: Annotated[
         list[str] | None,
-        typer.Option(help="A site whose hosts this machine reaches; may be repeated."),
+        typer.Option(help="Site whose hosts this machine can reach; may be repeated."),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Steps carried out at once.")] = 16,
-    name: Annotated[str, typer.Option(help="Name of the worker; made up by default.")] = "",
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Number of steps executed in parallel.")
+    ] = 16,
+    name: Annotated[str, typer.Option(help="Name of the worker; generated by default.")] = "",
     metrics: Annotated[
-        str, typer.Option(metavar="ADDRESS:PORT", help="Answer Prometheus there.")
+        str,
+        typer.Option(metavar="ADDRESS:PORT", help="Serve metrics to Prometheus at this address."),
     ] = "",
-    log_format: Annotated[str, typer.Option(help="text, or json: an object a line.")] = "",
+    log_format: Annotated[str, typer.Option(help="text, or json: one object per line.")] = "",
     options: Annotated[
         list[str] | None, typer.Argument(help="Further options of celery worker, after --")
     ] = None,
 ) -> None:
-    """Serve experiments from this machine, in the foreground, until it is told to end.
+    """Run a worker on this machine, in the foreground, until it is shut down.
 
-    SIGTERM, ctrl-C and nepiq drain have it finish its steps first. When the Celery process dies by
-    itself, it is started again.
+    On SIGTERM, ctrl-C or nepiq drain it finishes its running steps first. If the Celery process
+    dies, it is restarted.
     """
     settings = Settings.from_environment()
     sites = [check_name("site", item) for item in site or settings.sites]
-    form = check_log_format(log_format or settings.log_format)
+    format_name = check_log_format(log_format or settings.log_format)
     if metrics:
         endpoint("--metrics", metrics)
     access = Access(settings, worker=False)
-    # One line now is better than a worker that tries for ever.
+    # Fail now with one line, instead of starting a worker that retries forever.
     access.stack.workers()
     access.stack.close()
     if access.embedded is not None:
@@ -144,10 +148,10 @@ def worker(
         "NEPIQ_STATE_URL": access.settings.state_url,
         "NEPIQ_SITES": ",".join(sites),
         "NEPIQ_METRICS": metrics or settings.metrics,
-        "NEPIQ_LOG_FORMAT": form,
+        "NEPIQ_LOG_FORMAT": format_name,
     }
-    # Celery's banner is no JSON.
-    quiet = ["--quiet"] if form == "json" else []
+    # Celery's banner is not JSON.
+    quiet = ["--quiet"] if format_name == "json" else []
     command = [sys.executable, "-m", "nepiq.controller.services.restarter"]
     command += [sys.executable, "-m", "celery", *quiet, "-A", "nepiq.workers.app", "worker"]
     command += ["--pool", "threads", "--concurrency", str(concurrency)]
@@ -159,12 +163,12 @@ def worker(
 def version(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print the versions of nepiq and of what it builds on."""
+    """Print the versions of nepiq, of its main dependencies and of Python."""
     from importlib.metadata import version as version_of
 
-    told = {name: version_of(name) for name in ("nepiq", "celery", "redis", "paramiko")}
-    told["python"] = ".".join(map(str, sys.version_info[:3]))
+    versions = {name: version_of(name) for name in ("nepiq", "celery", "redis", "paramiko")}
+    versions["python"] = ".".join(map(str, sys.version_info[:3]))
     if as_json:
-        print_json(told)
+        print_json(versions)
     else:
-        sys.stdout.write(" ".join(f"{name} {text}" for name, text in told.items()) + "\n")
+        sys.stdout.write(" ".join(f"{name} {text}" for name, text in versions.items()) + "\n")

@@ -1,1 +1,1 @@
-"""Metrics of an installation, and what is overdue in it."""
+"""Monitoring of an installation: metrics and overdue work."""

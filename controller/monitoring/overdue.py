@@ -1,4 +1,4 @@
-"""What of a run should have happened by now, and why it has not."""
+"""Overdue work of a run: late steps, unreachable hosts, unread journals, stalled releases."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from ..engine.store.records import ResourceRecord, StepRecord
 
 SLACK = 60.0
-"""Seconds that everything may be late before somebody is told."""
+"""Delay in seconds that is tolerated before work is reported as overdue."""
 _UNFOLLOWED = 15.0
 
 
 @dataclass(frozen=True)
 class Overdue:
-    """One thing that should have happened.
+    """One overdue part of a run.
 
     Attributes:
         run_id: the run.
-        about: ``step``, ``host``, ``journal`` or ``release``.
+        about: its kind: ``step``, ``host``, ``journal`` or ``release``.
         label: the resource; empty for the run itself.
-        late: seconds since it should have happened.
-        why: what it waits for.
+        late: delay in seconds.
+        why: the cause as text.
     """
 
     run_id: str
@@ -45,11 +45,11 @@ class Overdue:
 
 
 def overdue(run: Run, slack: float = SLACK) -> list[Overdue]:
-    """What of a run is late by more than ``slack`` seconds; looks at 500 steps at most."""
+    """Return what is late by more than ``slack`` seconds; checks 500 steps at most."""
     now = run.store.now()
-    found = [*_steps(run, now, slack), *_journals(run, now)]
-    late = _release(run, now, slack)
-    return [*found, late] if late else found
+    items = [*_steps(run, now, slack), *_journals(run, now)]
+    release = _release(run, now, slack)
+    return [*items, release] if release else items
 
 
 def _steps(run: Run, now: float, slack: float) -> Iterator[Overdue]:
@@ -60,17 +60,17 @@ def _steps(run: Run, now: float, slack: float) -> Iterator[Overdue]:
         elif step.status == "claimed" and step.began is not None:
             late = now - step.began - _allowed(run, record, step.action)
         if late > slack:
-            told = f"{step.action} {reason(run, record, step)}"
+            text = f"{step.action} {reason(run, record, step)}"
             if step.status == "claimed":
-                told += f", {duration(late)} longer than it may take"
+                text += f", {duration(late)} longer than allowed"
             else:
-                told += f", for {duration(late)}"
-            yield Overdue(run.run_id, "step", record.label, late, told)
+                text += f", for {duration(late)}"
+            yield Overdue(run.run_id, "step", record.label, late, text)
     for record in run.records(list(run.store.watches())):
         if record.silent is not None and now - record.silent > slack:
             late = now - record.silent
-            told = f"the host has not answered for {duration(late)}"
-            yield Overdue(run.run_id, "host", record.label, late, told)
+            text = f"the host has not answered for {duration(late)}"
+            yield Overdue(run.run_id, "host", record.label, late, text)
 
 
 def _live_steps(run: Run) -> Iterator[tuple[ResourceRecord, StepRecord]]:
@@ -85,7 +85,7 @@ def _live_steps(run: Run) -> Iterator[tuple[ResourceRecord, StepRecord]]:
 
 
 def _allowed(run: Run, record: ResourceRecord, action: str) -> float:
-    """Seconds that a step may take; the default where its class cannot say so here."""
+    """Return the seconds that a step may take; the default if its class cannot be loaded here."""
     try:
         rm = registry.find(record.rtype).load(
             guid=record.guid, run_id=run.run_id, attributes=record.attributes
@@ -97,13 +97,13 @@ def _allowed(run: Run, record: ResourceRecord, action: str) -> float:
 
 def _journals(run: Run, now: float) -> Iterator[Overdue]:
     watches = run.store.watches()
-    # A node that nobody has followed yet has 0: since when it is there, its record says.
-    alone = [node for node, until in watches.items() if now - until > _UNFOLLOWED]
-    for record in run.records(alone) if alone else ():
+    # A journal that was never followed has 0: it then counts from READY of its node.
+    unfollowed = [node for node, until in watches.items() if now - until > _UNFOLLOWED]
+    for record in run.records(unfollowed) if unfollowed else ():
         since = watches[record.guid] or record.milestones.get("READY", now)
         if now - since > _UNFOLLOWED:
-            told = "nobody follows what ends on it: does a worker of its site run?"
-            yield Overdue(run.run_id, "journal", record.label, now - since, told)
+            text = "no worker follows its journal; check that a worker of its site is running"
+            yield Overdue(run.run_id, "journal", record.label, now - since, text)
 
 
 def _release(run: Run, now: float, slack: float) -> Overdue | None:
@@ -112,12 +112,12 @@ def _release(run: Run, now: float, slack: float) -> Overdue | None:
     if meta is None or meta.phase != "RELEASING" or last is None or now - last.time <= slack:
         return None
     late = now - last.time
-    told = f"its release makes no progress for {duration(late)}; {meta.live} resources are left"
-    return Overdue(run.run_id, "release", "", late, told)
+    text = f"its release has made no progress for {duration(late)}; {meta.live} resources remain"
+    return Overdue(run.run_id, "release", "", late, text)
 
 
-def shown(found: Sequence[Overdue], most: int = 3) -> str:
-    """The latest of them, in words."""
-    latest = sorted(found, key=lambda item: -item.late)
-    more = f"; and {len(found) - most} more" if len(found) > most else ""
-    return "; ".join(map(str, latest[:most])) + more
+def latest(items: Sequence[Overdue], limit: int = 3) -> str:
+    """Return the items with the longest delay as text."""
+    ordered = sorted(items, key=lambda item: -item.late)
+    more = f"; and {len(items) - limit} more" if len(items) > limit else ""
+    return "; ".join(map(str, ordered[:limit])) + more

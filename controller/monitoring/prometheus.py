@@ -1,4 +1,4 @@
-"""An installation as Prometheus reads it."""
+"""Metrics of an installation in the format of Prometheus."""
 
 from __future__ import annotations
 
@@ -25,47 +25,49 @@ Labelled = Iterable[tuple[tuple[str, ...], float]]
 
 
 class SystemCollector:
-    """Looks at the installation whenever Prometheus asks.
+    """A collector that queries the installation at each scrape.
 
     Args:
-        look: gives the overview; RedisUnreachable becomes ``nepiq_redis_up 0``.
+        look: returns an overview; RedisUnreachable becomes ``nepiq_redis_up 0``.
     """
 
     def __init__(self, look: Callable[[], Overview]) -> None:
         self._look = look
-        # Several may ask at the same time, each in a thread of the server.
+        # Scrapes may overlap, each in a thread of the server.
         self._lock = threading.Lock()
-        # A site whose last worker has said farewell has none, and so has to be named still.
+        # A site keeps its metric, with value 0, after its last worker has left.
         self._sites: set[str] = set()
 
     def describe(self) -> list[Metric]:
-        """Nothing: to be registered costs no look."""
+        """Return no metrics, so that registration does not query the installation."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics; one look at a time."""
+        """Return the metrics; concurrent calls are serialized."""
         with self._lock:
             return iter(list(self._collect()))
 
     def _collect(self) -> Iterator[Metric]:
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             overview = self._look()
         except RedisUnreachable:
-            yield _gauge("redis_up", "Whether Redis answers.", 0)
+            yield _gauge("redis_up", "1 if Redis answers, else 0.", 0)
             return
-        yield _gauge("redis_up", "Whether Redis answers.", 1)
+        yield _gauge("redis_up", "1 if Redis answers, else 0.", 1)
         yield from self._runs(overview)
         yield from self._workers(overview)
         yield from _redis(overview)
-        took = time.monotonic() - began
-        yield _gauge("look_duration_seconds", "How long it took to ask Redis for all this.", took)
+        elapsed = time.monotonic() - start
+        yield _gauge(
+            "look_duration_seconds", "Duration of the queries to Redis for this scrape.", elapsed
+        )
 
     def _runs(self, overview: Overview) -> Iterator[Metric]:
         runs = overview.runs
         phases = Counter(run.phase for run in runs if run.phase != "RELEASED")
         phases["RELEASED"] = overview.released
-        text = "Runs that have work by phase, and released ones that are on record."
+        text = "Runs with pending work by phase, and released runs on record."
         yield _gauges("runs", text, ["phase"], (((name,), phases[name]) for name in PHASES))
         states: Counter[str] = Counter()
         for run in runs:
@@ -73,12 +75,12 @@ class SystemCollector:
         text = "Resources of active runs, by state."
         yield _gauges("resources", text, ["state"], (((name,), states[name]) for name in STATES))
         alarms = sum(run.alarms for run in runs)
-        yield _gauge("alarms", "Steps under way or due at a known moment.", alarms)
+        yield _gauge("alarms", "Steps that are running or scheduled.", alarms)
         overdue = max((run.overdue for run in runs), default=0.0)
-        text = "How long the most overdue alarm has rung unheard."
+        text = "Age of the oldest due step that no worker has claimed."
         yield _gauge("alarm_overdue_seconds", text, overdue)
         todo = sum(run.todo for run in runs)
-        yield _gauge("todo_entries", "Work that scripts left to the next call.", todo)
+        yield _gauge("todo_entries", "Work items that scripts left for a later call.", todo)
 
     def _workers(self, overview: Overview) -> Iterator[Metric]:
         alive = overview.alive()
@@ -86,22 +88,22 @@ class SystemCollector:
         counted = (((site,), alive.get(site, 0)) for site in sorted(self._sites))
         yield _gauges("workers_alive", "Live workers by site.", ["site"], counted)
         running = sum(worker.running for worker in overview.workers if worker.alive)
-        yield _gauge("workers_running_steps", "Steps that live workers carry out.", running)
+        yield _gauge("workers_running_steps", "Steps that live workers are executing.", running)
         slots = sum(worker.slots for worker in overview.workers if worker.alive)
-        yield _gauge("workers_slots", "Steps that live workers could carry out at once.", slots)
+        yield _gauge("workers_slots", "Steps that live workers can execute in parallel.", slots)
         depths = (((name, queues.site_of(name)), depth) for name, depth in overview.queues.items())
-        text = "Messages that wait for a worker."
+        text = "Messages waiting for a worker."
         yield _gauges("queue_messages", text, ["queue", "site"], depths)
 
 
 def _redis(overview: Overview) -> Iterator[Metric]:
     facts = overview.redis
-    yield _gauge("redis_memory_used_bytes", "Memory that Redis uses.", facts.memory)
-    text = "Memory that Redis may use; 0 for any."
+    yield _gauge("redis_memory_used_bytes", "Memory used by Redis.", facts.memory)
+    text = "Memory limit of Redis; 0 for no limit."
     yield _gauge("redis_memory_limit_bytes", text, facts.limit)
-    yield _gauge("redis_clients", "Connections with Redis.", facts.clients)
-    yield _gauge("redis_aof_enabled", "Whether Redis writes an append-only file.", facts.aof)
-    text = "Whether Redis' last writes to its append-only file went well."
+    yield _gauge("redis_clients", "Client connections of Redis.", facts.clients)
+    yield _gauge("redis_aof_enabled", "1 if Redis writes an append-only file, else 0.", facts.aof)
+    text = "1 if the last writes to the append-only file succeeded, else 0."
     yield _gauge("redis_aof_ok", text, facts.healthy)
 
 
@@ -119,11 +121,11 @@ def _gauges(name: str, text: str, labels: list[str], values: Labelled) -> Metric
 
 
 def registry(look: Callable[[], Overview]) -> CollectorRegistry:
-    """What an exporter serves: the installation, and its own process."""
+    """Return the metrics of the installation and of the exporter process."""
     from prometheus_client import ProcessCollector
     from prometheus_client.registry import CollectorRegistry
 
-    made = CollectorRegistry()
-    ProcessCollector(registry=made)
-    made.register(SystemCollector(look))
-    return made
+    collectors = CollectorRegistry()
+    ProcessCollector(registry=collectors)
+    collectors.register(SystemCollector(look))
+    return collectors

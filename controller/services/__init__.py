@@ -1,1 +1,1 @@
-"""Processes that nepiq starts on this machine: the embedded Redis and worker, and their daemon."""
+"""The local services: a private Redis and a worker, their daemon, and the worker restarter."""

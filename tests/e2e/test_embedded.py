@@ -123,7 +123,7 @@ def test_up_keeps_it_and_down_ends_it(fresh: Installation) -> None:
     assert pids(running(fresh)) == pids(told)
     assert fresh.nepiq("down").code == 0
     until(lambda: gone(fresh, told), 20.0, "it did not end")
-    assert fresh.nepiq("down").err == "the embedded stack is not running\n"
+    assert fresh.nepiq("down").err == "the local services are not running\n"
 
 
 def test_a_worker_that_dies_is_replaced(fresh: Installation) -> None:
@@ -190,7 +190,7 @@ def test_a_redis_that_cannot_start_is_said_so(fresh: Installation) -> None:
     (place.data / "appendonlydir" / "appendonly.aof.manifest").write_text("no manifest\n")
     done = fresh.run(EXPERIMENT)
     assert done.code == 3
-    assert "the embedded Redis ended" in done.complaint
+    assert "the local Redis ended" in done.complaint
     assert str(place.data) in done.complaint
 
 

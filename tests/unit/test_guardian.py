@@ -18,7 +18,7 @@ print("goes on")
 
 @pytest.mark.parametrize(
     ("command", "code", "said"),
-    [([], 2, "give the command"), (["/no/such"], 127, "/no/such cannot be started")],
+    [([], 2, "give the command"), (["/no/such"], 127, "cannot start /no/such")],
 )
 def test_what_cannot_be_started(command: list[str], code: int, said: str) -> None:
     done = subprocess.run([*GUARDIAN, *command], capture_output=True, text=True, check=False)
