@@ -7,8 +7,10 @@ Say what is needed with the marker ``needs`` (programs on PATH) or the fixture `
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import sys
 from collections.abc import Generator
 from typing import Protocol
 
@@ -45,10 +47,22 @@ def need() -> Need:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare our marker, and let no test reach the Redis of whoever runs it."""
+    """Declare our marker, let no test reach the Redis of whoever runs it, and keep byte code.
+
+    Hundreds of processes import nepiq during a run; where nothing may keep what was compiled,
+    as in many containers, each of them compiles it anew, which is a third of a short command.
+    """
     config.addinivalue_line("markers", "needs(program, ...): programs that must be on PATH")
     for name in [name for name in os.environ if name.startswith("NEPIQ_")]:
         del os.environ[name]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over thousands of tests that live until the end anyway."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

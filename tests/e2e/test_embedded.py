@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.installation import Installation, alive
+from tests.e2e.installation import Installation
+from tests.processes import alive
 from tests.stand import until
 
 from nepiq.controller import ExperimentController

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.installation import Installation, Process, alive
+from tests.e2e.installation import Installation, Process
+from tests.processes import alive
 from tests.stand import bearers, until
 
 from nepiq.controller.services.embedded import Place

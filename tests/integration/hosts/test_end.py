@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.processes import alive
 
 from nepiq.controller.errors import DeadlineError, FencedError
 from nepiq.controller.model.host import Exit
 
-from .rig import Rig, alive, until
+from .rig import Rig, until
 
 
 def how_it_ended(rig: Rig, guid: int = 5) -> Exit:

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.processes import alive
 
 from nepiq.controller.errors import DeadlineError, FencedError, HostError
 from nepiq.controller.model.durations import Deadline
 from nepiq.workers.hosts import Session
 
-from .rig import Rig, alive, commands_below, until
+from .rig import Rig, commands_below, until
 from .sudoers import PASSWORD, RigOf
 
 IGNORANT = "trap '' TERM; echo up; while :; do sleep 0.05; done"

@@ -41,7 +41,9 @@ def test_the_fence_is_of_one_resource(rig: Rig) -> None:
     older = rig.host(5)
     rig.host(6).run("true")
     rig.host(55).run("true")
-    older.run("true")
+    assert older.run("echo acted").text == "acted"
+    with pytest.raises(FencedError):  # it did have a fence of its own
+        rig.host(5, token=1).run("true")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.processes import alive
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.workers.hosts import (
@@ -26,7 +27,7 @@ from nepiq.workers.hosts import (
     follow,
 )
 
-from .rig import Rig, alive, commands_below, until
+from .rig import Rig, commands_below, until
 
 Watch = Callable[..., "Watcher"]
 
@@ -159,6 +160,9 @@ def test_an_offset_that_means_nothing(
     until(rig.journal)
     watcher = watch(known[0] or journal_id(rig), known[1])
     until(lambda: len(watcher.exits) == 1)
+    (ended,) = watcher.exits
+    assert (ended.guid, ended.exit.code, ended.exit.outcome) == (5, 0, "FINISHED")
+    assert ended.offset == size(rig)
 
 
 def test_two_at_once(rig: Rig, watch: Watch) -> None:
