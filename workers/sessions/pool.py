@@ -81,7 +81,7 @@ class SessionPool:
             return connection
 
     def _proven(self, login: Login) -> Connection | None:
-        """Return a living connection of before the host's key was on record, with that key."""
+        """Return an open connection made before the host's key was on record, with that key."""
         connection = self._connections.get(replace(login, server_key=""))
         if connection is None or not connection.alive or connection.host_key != login.server_key:
             return None
