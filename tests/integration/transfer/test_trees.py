@@ -169,7 +169,7 @@ def test_what_is_refused(site: Site, tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="file is no directory"):
         site.ec.upload("n0", source, "file")
     (tmp_path / "text").write_text("")
-    with pytest.raises(InvalidValue, match="text is no directory"):
+    with pytest.raises(InvalidValue, match="text is not a directory"):
         site.ec.download("n0", "dir", tmp_path / "text")
     with pytest.raises(FileMissing, match="cannot write"):
         site.ec.download("n0", "dir", tmp_path / "no" / "where")
