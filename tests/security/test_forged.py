@@ -16,7 +16,7 @@ from tests.stand import Stand, Worker, until
 
 from nepiq.controller.engine.backend import connect
 from nepiq.controller.engine.messaging.publisher import task_message
-from nepiq.controller.engine.store.records import ResourceSpec
+from nepiq.controller.model.spec import ResourceSpec
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
