@@ -19,10 +19,8 @@ pytestmark = [
 ]
 
 
-#: Short ones that show most faults: supervisors and workers killed, workers stopped past their
-#: leases and asleep, a clock ahead, Redis restarted, put back and with replies lost, a reboot, a
-#: full disk, a shell that says anything, applications that remove their directory.
-SEEDS = [6, 45]
+#: Together they have every kind of fault but two: Redis standing still and a worker asleep.
+SEEDS = [6, 31]
 
 
 @pytest.fixture(scope="module")
