@@ -143,7 +143,7 @@ def test_no_tls_where_redis_speaks_it(site: Site, tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEPIQ_BROKER_URL", "rediss://redis.lab/0")
     monkeypatch.setenv("NEPIQ_REDIS_CA", "/nowhere/ca.crt")
-    with pytest.raises(InvalidValue, match=r"NEPIQ_REDIS_CA='/nowhere/ca.crt' is no file"):
+    with pytest.raises(InvalidValue, match=r"NEPIQ_REDIS_CA='/nowhere/ca.crt' is not a file"):
         Settings.from_environment()
 
 
