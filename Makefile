@@ -31,17 +31,18 @@ run: $(READY) ## run the demo experiment on this machine
 hosts: $(READY) ## N hosts on this machine, and P behind a gateway, until ctrl-C (root)
 	@$(BIN)/python -m tests.testbed --hosts $(N) --private $(P)
 
-test: lint types $(READY) ## every check and test (about ten minutes)
+test: lint types $(READY) ## every check and test (about 13 minutes on two cores)
 	@PYTHON='$(PYTHON)' tools/system-packages tests
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder tests
 
 unit: $(READY) ## only the tests that need no services (seconds)
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m 'not slow and not soak'
 
-lint: $(READY) ## style, formatting and the direction of imports
+lint: $(READY) ## style, formatting, the direction of imports and the word list
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@PYTHONPATH=.typing $(BIN)/lint-imports --no-logo
+	@$(BIN)/python tools/words.py
 
 types: $(READY) ## type hints, strictly
 	@$(BIN)/mypy --no-error-summary -p nepiq

@@ -1,6 +1,6 @@
-"""nepiq.controller: what an experiment is, and what happens next.
+"""nepiq.controller: the public names for writing experiments.
 
-The names that experiments are written with, loaded when they are first used::
+They are imported on first use::
 
     from nepiq.controller import ExperimentController, ResourceAction, ResourceState
 """
@@ -11,8 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .campaign import ExperimentRunner as ExperimentRunner
+    from .campaign.runner import ExperimentRunner as ExperimentRunner
+    from .description.topology.topology import Topology as Topology
+    from .description.topology.topology import TopologyType as TopologyType
     from .engine import RunInfo as RunInfo
+    from .engine.transfer.listing import RunFile as RunFile
     from .errors import CampaignError as CampaignError
     from .errors import CommandError as CommandError
     from .errors import ConditionCycle as ConditionCycle
@@ -37,10 +40,12 @@ if TYPE_CHECKING:
     from .errors import UnknownRun as UnknownRun
     from .errors import UnknownType as UnknownType
     from .errors import WaitTimeout as WaitTimeout
-    from .experiment import ECState as ECState
-    from .experiment import ExperimentController as ExperimentController
-    from .inspecting import FailureLevel as FailureLevel
-    from .inspecting import ResourceView as ResourceView
+    from .experiment.controller import ECState as ECState
+    from .experiment.controller import ExperimentController as ExperimentController
+    from .experiment.schedule import Task as Task
+    from .experiment.schedule import TaskStatus as TaskStatus
+    from .experiment.views import FailureLevel as FailureLevel
+    from .experiment.views import ResourceView as ResourceView
     from .model import Attribute as Attribute
     from .model import Connection as Connection
     from .model import Context as Context
@@ -58,21 +63,16 @@ if TYPE_CHECKING:
     from .model import Retry as Retry
     from .model import Trace as Trace
     from .model import TraceAttr as TraceAttr
-    from .model.topology import Topology as Topology
-    from .model.topology import TopologyType as TopologyType
     from .nepi import Flags as Flags
     from .nepi import ResourceFactory as ResourceFactory
     from .nepi import ResourceState2str as ResourceState2str
     from .nepi import Types as Types
     from .reports.failures import Failure as Failure
-    from .reports.listing import RunFile as RunFile
-    from .reports.plot.picture import PFormats as PFormats
-    from .scheduling import Task as Task
-    from .scheduling import TaskStatus as TaskStatus
+    from .reports.graph.picture import PFormats as PFormats
     from .settings import Settings as Settings
 
-_HOMES = {
-    "campaign": ("ExperimentRunner",),
+_MODULES = {
+    "campaign.runner": ("ExperimentRunner",),
     "engine": ("RunInfo",),
     "errors": (
         "CampaignError",
@@ -100,8 +100,8 @@ _HOMES = {
         "UnknownType",
         "WaitTimeout",
     ),
-    "experiment": ("ECState", "ExperimentController"),
-    "inspecting": ("FailureLevel", "ResourceView"),
+    "experiment.controller": ("ECState", "ExperimentController"),
+    "experiment.views": ("FailureLevel", "ResourceView"),
     "model": (
         "Attribute",
         "Connection",
@@ -122,22 +122,22 @@ _HOMES = {
         "TraceAttr",
     ),
     "nepi": ("Flags", "ResourceFactory", "ResourceState2str", "Types"),
-    "model.topology": ("Topology", "TopologyType"),
+    "description.topology.topology": ("Topology", "TopologyType"),
     "reports.failures": ("Failure",),
-    "reports.listing": ("RunFile",),
-    "reports.plot.picture": ("PFormats",),
-    "scheduling": ("Task", "TaskStatus"),
+    "engine.transfer.listing": ("RunFile",),
+    "reports.graph.picture": ("PFormats",),
+    "experiment.schedule": ("Task", "TaskStatus"),
     "settings": ("Settings",),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605 - a list of names, made from the one table
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - a list of names, built from one table
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Names that NEPI's scripts import, for what nepiq calls otherwise."""
+"""Names from NEPI that its scripts import, where nepiq uses other names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .model.attributes import Flag
 from .model.lifecycle import State
 from .model.resource import ResourceManager
 
-#: The name of each state.
+#: The names of the states.
 ResourceState2str = MappingProxyType({state: state.name for state in State})
 
 
@@ -37,23 +37,23 @@ class Flags:
 
 
 class ResourceFactory:
-    """NEPI's name for what knows the types of resources."""
+    """NEPI's name for the registry of resource types."""
 
     @staticmethod
     def resource_types() -> list[str]:
-        """The names of all types that are known here."""
+        """Return the names of all registered types."""
         return registry.names()
 
     @staticmethod
     def get_resource_type(rtype: str) -> type[ResourceManager]:
-        """The class of a type.
+        """Return the class of a type.
 
         Raises:
-            UnknownType: there is none.
+            UnknownType: the type is not registered.
         """
         return registry.find(rtype)
 
     @staticmethod
     def register_type(kind: type[ResourceManager]) -> None:
-        """Make a class the manager of its type, which defining it has done already."""
+        """Register a class for its type; nepiq does so when the class is defined."""
         registry.register(kind)

@@ -1,1 +1,1 @@
-"""What Celery delivers: thin tasks around :mod:`nepiq.workers`."""
+"""Celery tasks: thin wrappers around :mod:`nepiq.workers`."""

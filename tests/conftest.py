@@ -7,8 +7,10 @@ Say what is needed with the marker ``needs`` (programs on PATH) or the fixture `
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import sys
 from collections.abc import Generator
 from typing import Protocol
 
@@ -45,10 +47,46 @@ def need() -> Need:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare our marker, and let no test reach the Redis of whoever runs it."""
+    """Declare our marker, let no test reach the Redis of whoever runs it, and keep byte code.
+
+    Hundreds of processes import nepiq during a run; where nothing may keep what was compiled,
+    as in many containers, each of them compiles it anew, which is a third of a short command.
+    """
     config.addinivalue_line("markers", "needs(program, ...): programs that must be on PATH")
     for name in [name for name in os.environ if name.startswith("NEPIQ_")]:
         del os.environ[name]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the tests that mostly wait among those that keep the processors busy.
+
+    A worker of xdist takes one group after the other, in this order (``--no-loadscope-reorder``);
+    a test without a group is one of its own.
+    """
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        marker = item.get_closest_marker("xdist_group")
+        groups.setdefault(str(marker.args[0]) if marker else item.nodeid, []).append(item)
+    waiting = [group for group in groups.values() if _waits(group[0])]
+    busy = [group for group in groups.values() if not _waits(group[0])]
+    # The largest first, and the last of them well before the end.
+    waiting.sort(key=len, reverse=True)
+    places = [index * len(busy) * 4 // (5 * max(1, len(waiting))) for index in range(len(waiting))]
+    for place, group in reversed(list(zip(places, waiting, strict=True))):
+        busy.insert(place, group)
+    items[:] = [item for group in busy for item in group]
+
+
+def _waits(item: pytest.Item) -> bool:
+    return item.path.parent.name == "faults" or item.path.parts[-3:-1] == ("integration", "worker")
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over thousands of tests that live until the end anyway."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

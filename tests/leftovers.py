@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from tests import processes
 from tests.testbed import claim, spaces
 
 T = TypeVar("T", dict[int, str], list[str])
@@ -50,7 +51,7 @@ def children() -> dict[int, str]:
     """Child processes of this one, also those that ended and were not waited for."""
     with suppress(ChildProcessError):
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        return {pid: _described(pid) for pid in _pids() if _parent(pid) == os.getpid()}
+        return {pid: _described(pid) for pid in processes.pids() if _parent(pid) == os.getpid()}
     return {}  # the system says so, which takes no look at all processes
 
 
@@ -58,36 +59,12 @@ def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def _pids() -> list[int]:
-    return [int(name) for name in _names(Path("/proc")) if name.isdigit()]
-
-
-def _stat(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    except OSError:
-        return []
-
-
 def _parent(pid: int) -> int:
-    return int((_stat(pid) or ["", "0"])[1])
-
-
-def _has(pid: int, variable: str) -> bool:
-    """Whether a process was started with a variable, which is given with its equals sign."""
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return False
-    return f"\0{variable}".encode() in b"\0" + environment
+    return int((processes.stat(pid) or ["", "0"])[1])
 
 
 def _described(pid: int) -> str:
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ")
-    except OSError:
-        words = b""
-    shown = " ".join(words.decode(errors="replace").split())
+    shown = " ".join(processes.command(pid).split())
     return f"{pid} {shown[:150] or '(ended, and nobody waited for it)'}"
 
 
@@ -180,7 +157,7 @@ class Process:
         return {
             pid: told
             for pid, told in children().items()
-            if pid not in self._known and not _has(pid, f"{spaces.MARK}=")
+            if pid not in self._known and not processes.has(pid, f"{spaces.MARK}=")
         }
 
     @pytest.hookimpl(trylast=True)
@@ -212,7 +189,7 @@ class Session:
         self._config = config
         self._temporary = temporary
         self._pids = {os.getpid()}
-        self._mark = f"{MARK}{os.getpid()}_{_stat(os.getpid())[19]}"
+        self._mark = f"{MARK}{os.getpid()}_{processes.stat(os.getpid())[19]}"
         os.environ[self._mark] = "1"
         self._machine = _machine()
         self._tree = tree(config.rootpath) if _in_ci() else None
@@ -254,7 +231,7 @@ class Session:
 
     def _processes(self) -> dict[int, str]:
         """Processes that have our variable in their environment."""
-        return {pid: _described(pid) for pid in _pids() if _has(pid, f"{self._mark}=")}
+        return {pid: _described(pid) for pid in processes.having(f"{self._mark}=")}
 
 
 def _machine() -> dict[str, set[str]]:

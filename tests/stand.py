@@ -16,9 +16,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from tests import processes
+
 from nepiq.controller import ExperimentController
 from nepiq.controller.engine import Stack
-from nepiq.controller.engine.stack import connect
+from nepiq.controller.engine.backend import connect
 from nepiq.controller.engine.store import keys
 from nepiq.controller.settings import Settings
 
@@ -249,14 +251,4 @@ def until(happened: Callable[[], object], seconds: float, message: str) -> None:
 
 def bearers(mark: str) -> list[int]:
     """Processes whose environment says that they belong to a run, by the start of NEPIQ_ID."""
-    found = []
-    wanted = f"NEPIQ_ID={mark}".encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                environment = (entry / "environ").read_bytes()
-            except OSError:
-                continue
-            if any(item.startswith(wanted) for item in environment.split(b"\0")):
-                found.append(int(entry.name))
-    return found
+    return list(processes.identities(mark))

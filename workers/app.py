@@ -1,6 +1,6 @@
-"""What ``celery -A nepiq.workers.app worker`` loads.
+"""Celery application of workers, loaded by ``celery -A nepiq.workers.app worker``.
 
-The environment says which broker, which state and which sites it serves (see
+The environment names the broker, the state and the sites that the worker serves (see
 :class:`nepiq.controller.settings.Settings`); ``nepiq worker`` sets it and starts this.
 """
 
@@ -10,17 +10,17 @@ import sys
 
 from celery import Celery
 
-from ..controller.engine import queues
-from ..controller.engine.broker import make_app
-from ..controller.engine.stack import broker_url
+from ..controller.engine.backend import broker_url
+from ..controller.engine.messaging import queues
+from ..controller.engine.messaging.celery_app import make_app
 from ..controller.errors import InfrastructureError
 from ..controller.settings import Settings
-from . import logs
-from .bootsteps import NepiqStep
+from .process.bootsteps import NepiqStep
+from .runtime import json_logs
 
 
 def worker_app(settings: Settings) -> Celery:
-    """The Celery application of a worker that serves ``settings.sites``.
+    """Return the Celery application of a worker that serves ``settings.sites``.
 
     Raises:
         InfrastructureError: no broker was named.
@@ -30,16 +30,16 @@ def worker_app(settings: Settings) -> Celery:
             "a worker needs a Redis",
             hint="set NEPIQ_BROKER_URL (and NEPIQ_STATE_URL); 'nepiq up' starts a private one",
         )
-    served = [
+    queue_names = [
         queues.COMMON,
         *map(queues.of_site, settings.sites),
         queues.of_machine(settings.machine),
     ]
-    app = make_app(broker_url(settings.broker_url), served, name="nepiq.workers")
+    app = make_app(broker_url(settings.broker_url), queue_names, name="nepiq.workers")
     app.set_current()
-    app.conf.include = ["nepiq.tasks.lifecycle", "nepiq.tasks.bytes"]
+    app.conf.include = ["nepiq.tasks.steps", "nepiq.tasks.transfer"]
     app.steps["worker"].add(NepiqStep)
-    (logs.use_json if settings.log_format == "json" else logs.use_text)()
+    (json_logs.use_json if settings.log_format == "json" else json_logs.use_text)()
     return app
 
 

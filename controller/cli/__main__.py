@@ -1,4 +1,4 @@
-"""``python -m nepiq.controller.cli`` is the command ``nepiq``."""
+"""The command ``nepiq``, run as ``python -m nepiq.controller.cli``."""
 
 from __future__ import annotations
 

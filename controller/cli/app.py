@@ -1,4 +1,4 @@
-"""The verbs put together, and what their errors become."""
+"""The Typer application of all verbs, and the translation of errors into exit codes."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from typing import Annotated, Any
 
 import typer
 
-from ..engine.contact import contact
+from ..engine.redis_errors import contact
 from ..errors import NepiqError
 from . import (
-    attaching,
-    cleaning,
+    attach,
+    clean,
     descriptions,
     doctor,
-    draining,
+    drain,
     files,
-    observing,
-    planning,
+    monitoring,
+    pictures,
+    plan,
     results,
-    running,
+    run,
     runs,
-    showing,
-    stack,
+    services,
     top,
 )
-from .console import complain
+from .console import print_error
 
 _verbosity = 0
 
 
 def _options(
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv adds tracebacks.")
+        int, typer.Option("--verbose", "-v", count=True, help="Print more; -vv adds tracebacks.")
     ] = 0,
 ) -> None:
-    """Run network experiments described in Python, on workers near and far."""
-    global _verbosity  # noqa: PLW0603 - asked for once, needed when an error ends the program
+    """Run network experiments described in Python, YAML, JSON or XML on distributed workers."""
+    global _verbosity  # noqa: PLW0603 - read when an error ends the program
     _verbosity = verbose
-    running.set_verbosity(verbose)
+    run.set_verbosity(verbose)
 
 
 _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
-    ("run", running.run, "nepiq run examples/demo.py"),
+    ("run", run.run, "nepiq run examples/demo.py"),
     ("validate", descriptions.validate, "nepiq validate examples/hello.yaml"),
-    ("plan", planning.plan, "nepiq plan examples/hello.yaml"),
+    ("plan", plan.plan, "nepiq plan examples/hello.yaml"),
     ("convert", descriptions.convert, "nepiq convert old.xml new.yaml"),
     ("schema", descriptions.schema, "nepiq schema > nepiq.schema.json"),
     ("ls", runs.ls, "nepiq ls --json"),
     ("status", runs.status, "nepiq status last --timeline"),
-    ("attach", attaching.attach, "nepiq attach last --release"),
-    ("timeline", showing.timeline, "nepiq timeline last --html run.html"),
-    ("plot", showing.plot, "nepiq plot examples/demo.py -o demo.svg"),
+    ("attach", attach.attach, "nepiq attach last --release"),
+    ("timeline", pictures.timeline, "nepiq timeline last --html run.html"),
+    ("plot", pictures.plot, "nepiq plot examples/demo.py -o demo.svg"),
     ("why", runs.why, "nepiq why last client"),
     ("trace", results.trace, "nepiq trace last client stdout"),
     ("logs", files.logs, "nepiq logs last server client --follow"),
@@ -62,23 +62,23 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("results", results.results, "nepiq results last ./results"),
     ("release", runs.release, "nepiq release last"),
     ("forget", runs.forget, "nepiq forget last"),
-    ("up", stack.up, "nepiq up"),
-    ("down", stack.down, "nepiq down"),
-    ("worker", stack.worker, "nepiq worker --site lab2 --concurrency 16"),
+    ("up", services.up, "nepiq up"),
+    ("down", services.down, "nepiq down"),
+    ("worker", services.worker, "nepiq worker --site lab2 --concurrency 16"),
     ("top", top.top, "nepiq top"),
-    ("metrics", observing.metrics, "nepiq metrics --listen 127.0.0.1:9108"),
-    ("flower", observing.flower, "nepiq flower --listen 127.0.0.1:5555"),
-    ("drain", draining.drain, "nepiq drain lab2-1 --timeout 5m"),
-    ("clean", cleaning.clean, "nepiq clean user@host-1 localhost --dry-run"),
+    ("metrics", monitoring.metrics, "nepiq metrics --listen 127.0.0.1:9108"),
+    ("flower", monitoring.flower, "nepiq flower --listen 127.0.0.1:5555"),
+    ("drain", drain.drain, "nepiq drain lab2-1 --timeout 5m"),
+    ("clean", clean.clean, "nepiq clean user@host-1 localhost --dry-run"),
     ("doctor", doctor.doctor, "nepiq doctor"),
-    ("version", stack.version, "nepiq version"),
+    ("version", services.version, "nepiq version"),
 )
-#: Verbs that hand what follows their first argument to somebody else, unread.
-_PASSING = {"run", "plan", "worker", "flower"}
+#: Verbs that pass everything after their first argument to a script or to Celery.
+_PASS_THROUGH = {"run", "plan", "worker", "flower"}
 
 
 def make_app() -> typer.Typer:
-    """The Typer application."""
+    """Return the Typer application."""
     app = typer.Typer(
         name="nepiq",
         no_args_is_help=True,
@@ -88,27 +88,27 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_options)
     for name, verb, example in _VERBS:
-        settings = {"allow_interspersed_args": False} if name in _PASSING else {}
+        settings = {"allow_interspersed_args": False} if name in _PASS_THROUGH else {}
         app.command(name, epilog=f"Example:  {example}", context_settings=settings)(verb)
     return app
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Carry out a command line; return its exit code."""
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line; return its exit code."""
     try:
         with contact():
             make_app()(args=list(arguments), prog_name="nepiq")
     except NepiqError as error:
-        return complain(error, _verbosity)
+        return print_error(error, _verbosity)
     except KeyboardInterrupt:
         return 130
-    except SystemExit as ending:
-        return _code(ending)
+    except SystemExit as error:
+        return _code(error)
     return 0
 
 
-def _code(ending: SystemExit) -> int:
-    if isinstance(ending.code, str):
-        sys.stderr.write(ending.code + "\n")
+def _code(error: SystemExit) -> int:
+    if isinstance(error.code, str):
+        sys.stderr.write(error.code + "\n")
         return 1
-    return ending.code or 0
+    return error.code or 0

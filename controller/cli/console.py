@@ -1,4 +1,4 @@
-"""Where the command line prints: data to stdout, talk to stderr, errors on one line."""
+"""Output of the command line: data on stdout, messages on stderr, an error on one line."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import DocumentError, NepiqError
+from ..errors.text import escaped_in_json, harmless, one_line
 from ..reports.tables import Row
 from ..reports.words import duration
-from ..text import escaped_in_json, harmless, one_line
 
-#: Colours of states, as everywhere in the command line. NO_COLOR is obeyed by rich.
+#: Colours of states in the whole command line; rich drops them if NO_COLOR is set.
 COLOURS = {
     "NEW": "bright_black",
     "STARTED": "green",
@@ -33,59 +33,54 @@ COLOURS = {
     "RUNNING": "green",
     "RELEASING": "yellow",
 }
-_MANY = 40
+_MAX_ROWS = 40
 _PIPE_WIDTH = 160
 
 
 class _Console(Console):
-    """A console on which text of others is harmless, whatever it is printed in."""
+    """A console that prints control characters in any text, also in tables, as plain text."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Text as it is printed, which thus is as wide as it was measured."""
+        """Return text without control characters, so that its measured width is the printed one."""
         return super().render_str(harmless(text), **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """The parts of what is printed; control codes of rich itself are parts of their own."""
-        for part in super().render(renderable, options):
-            if part.control:
-                yield part
+        """Yield segments without control characters, except the control segments of rich itself."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
             else:
-                yield Segment(harmless(part.text), part.style)
+                yield Segment(harmless(segment.text), segment.style)
 
 
-class _Rows(Table):
-    """A table without lines, each row of which is one line of text."""
+class _PlainTable(Table):
+    """A table without borders, in which each row is one line of text."""
 
     def __init__(self) -> None:
         super().__init__(box=None, pad_edge=False, header_style="bold")
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
         """Add a row."""
-        made = (one_line(cell) if isinstance(cell, str) else cell for cell in cells)
-        super().add_row(*made, **options)
+        lines = (one_line(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*lines, **options)
 
 
-class Talk:
-    """The two consoles of one invocation, and how much is said.
-
-    Attributes:
-        verbosity: 0, 1 for more, 2 for tracebacks too.
-    """
+class Consoles:
+    """The consoles of stdout and stderr."""
 
     def __init__(self) -> None:
-        self.verbosity = 0
         self.out = make_console(sys.stdout)
         self.err = make_console(sys.stderr)
 
 
 def make_console(stream: TextIO) -> Console:
-    """A console that wraps lines on a terminal only: a pipe gets them whole.
+    """Return a console that wraps lines on a terminal only; a pipe gets whole lines.
 
-    It prints texts as they are, also what looks like markup, but for control characters.
+    It prints text literally, without interpreting markup, except for control characters.
     """
-    # ``width`` is given once it is known that it is needed: rich looks at the terminal for it.
+    # Set only where needed: rich does not measure a terminal if it has an explicit width.
     console = _Console(file=stream, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PIPE_WIDTH
@@ -93,18 +88,18 @@ def make_console(stream: TextIO) -> Console:
 
 
 def ascii_only(console: Console) -> bool:
-    """True if a console cannot show more than ASCII for sure."""
+    """Return True unless the encoding of a console is known to support Unicode."""
     return not str(console.encoding).lower().startswith("utf")
 
 
 def print_json(value: Any) -> None:
-    """Print data for programs: one JSON document."""
-    text = json.dumps(value, default=_plain, indent=2, ensure_ascii=False)
-    # json escapes some of the control characters; the same data with all of them escaped.
+    """Print data as one JSON document."""
+    text = json.dumps(value, default=_to_json, indent=2, ensure_ascii=False)
+    # json leaves some control characters unescaped, such as DEL and those of C1.
     sys.stdout.write(escaped_in_json(text) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, Path):
@@ -112,55 +107,55 @@ def _plain(value: Any) -> Any:
     return list(value)
 
 
-def say(text: str) -> None:
-    """Print a line of talk, which may quote others."""
+def print_message(text: str) -> None:
+    """Print a message on stderr as one line, without control characters."""
     sys.stderr.write(f"{one_line(text)}\n")
 
 
-def tell(text: str) -> None:
-    """Print a line for which the verb was called, which may quote others."""
+def print_line(text: str) -> None:
+    """Print data on stdout as one line, without control characters."""
     sys.stdout.write(f"{one_line(text)}\n")
 
 
-def complain(error: BaseException, verbosity: int = 0) -> int:
-    """Say what went wrong, each thing on one line; return the exit code that stands for it."""
+def print_error(error: BaseException, verbosity: int = 0) -> int:
+    """Print an error on one line, a DocumentError on one line per problem; return the exit code."""
     if verbosity > 1:
         traceback.print_exception(error)
     text = str(error) or type(error).__name__
     for line in text.splitlines() if isinstance(error, DocumentError) else (text,):
-        say(f"nepiq: {' '.join(line.split())}")
+        print_message(f"nepiq: {' '.join(line.split())}")
     sys.stderr.flush()
     return error.exit_code if isinstance(error, NepiqError) else 1
 
 
 def state_text(state: str) -> Text:
-    """A state in its colour."""
+    """Return a state in its colour."""
     return Text(state, style=COLOURS.get(state, ""))
 
 
-def resource_table(rows: list[Row], *, most: int = _MANY) -> Table:
-    """Resources as a table; of very many, those that matter most."""
-    table = _Rows()
+def resource_table(rows: list[Row], *, limit: int = _MAX_ROWS) -> Table:
+    """Return a table of resources; above the limit, FAILED and STARTED ones take precedence."""
+    table = _PlainTable()
     for name in ("resource", "type", "state", "for", "host", "note"):
         table.add_column(name, no_wrap=name != "note", overflow="ellipsis")
-    shown = rows
-    if len(rows) > most:
-        weight = {"FAILED": 0, "STARTED": 1, "NEW": 3}
-        shown = sorted(rows, key=lambda row: (weight.get(row.state, 2), row.guid))[:most]
-        shown.sort(key=lambda row: row.guid)
-    for row in shown:
+    visible = rows
+    if len(rows) > limit:
+        rank = {"FAILED": 0, "STARTED": 1, "NEW": 3}
+        visible = sorted(rows, key=lambda row: (rank.get(row.state, 2), row.guid))[:limit]
+        visible.sort(key=lambda row: row.guid)
+    for row in visible:
         since = "" if row.since is None else duration(row.since)
         table.add_row(row.label, row.rtype, state_text(row.state), since, row.host, row.note)
-    if len(rows) > len(shown):
-        table.add_row(f"... and {len(rows) - len(shown)} more")
+    if len(rows) > len(visible):
+        table.add_row(f"... and {len(rows) - len(visible)} more")
     return table
 
 
 def simple_table(*columns: str) -> Table:
-    """A table without lines."""
-    table = _Rows()
+    """Return an empty table without borders."""
+    table = _PlainTable()
     for name in columns:
-        # Titles are read on narrow terminals too, and figures are no longer than they.
+        # A column is never narrower than its title, so that titles stay readable.
         table.add_column(
             name, no_wrap=name != columns[-1], overflow="ellipsis", min_width=len(name)
         )

@@ -1,4 +1,4 @@
-"""``nepiq validate``, ``convert`` and ``schema``: descriptions in files, without any Redis."""
+"""Verbs for files with descriptions, which need no Redis: validate, convert, schema."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from ..description.files.store import describe, save_description, schema_of_descriptions
 from ..errors import DescriptionError, NepiqError
-from ..keeping import describe, save_description, schema_of_descriptions
 from ..reports.words import plural
-from .console import complain, print_json, say
+from .console import print_error, print_json, print_message
 
 
 def validate(
@@ -19,20 +19,20 @@ def validate(
         list[Path], typer.Argument(metavar="FILE...", help="Descriptions: .yaml, .json or .xml.")
     ],
 ) -> None:
-    """Check descriptions: say ok, or all that is wrong, with lines and columns.
+    """Check descriptions; print ok, or all errors with line and column.
 
-    Nothing is deployed, and no Redis is needed. Types, attributes, values, labels, what is
-    required and what waits for what are checked; whether hosts answer is not.
+    This checks types, attributes, values, labels, required attributes and connections, and cycles
+    of conditions. No host is contacted, and no Redis is needed.
     """
     code = 0
     for path in paths:
         try:
             description, warnings = describe(path, complete=True)
         except NepiqError as error:
-            code = max(code, complain(error))
+            code = max(code, print_error(error))
             continue
         for warning in warnings:
-            say(warning)
+            print_message(warning)
         name = f"{path}: " if len(paths) > 1 else ""
         typer.echo(f"{name}ok: {plural(len(description), 'resource')}")
     raise typer.Exit(code)
@@ -43,26 +43,28 @@ def convert(
         Path, typer.Argument(metavar="IN", help="A description: .yaml, .json or NEPI's .xml.")
     ],
     target: Annotated[
-        str, typer.Argument(metavar="OUT", help="The file to write, .yaml or .json; - for stdout.")
+        str, typer.Argument(metavar="OUT", help="File to write, .yaml or .json; - for stdout.")
     ] = "-",
 ) -> None:
-    """Write a description in another format, or in the form that nepiq itself gives it.
+    """Convert a description to another format, or to the canonical form of its format.
 
-    Comments are lost, and so is what says nothing, such as an attribute with its default.
+    Comments and attributes that have their default value are dropped.
     """
     if target != "-" and Path(target).exists() and Path(target).samefile(source):
-        raise DescriptionError("IN and OUT are one file", hint="write another and move it")
+        raise DescriptionError(
+            "IN and OUT are the same file", hint="write to another file, then rename it"
+        )
     description, warnings = describe(source)
     for warning in warnings:
-        say(warning)
+        print_message(warning)
     text = save_description(description, None if target == "-" else Path(target))
     if target == "-":
         sys.stdout.write(text)
 
 
 def schema() -> None:
-    """Print the form of descriptions as JSON Schema, for editors that complete and check.
+    """Print the JSON Schema of descriptions, for completion and checks in editors.
 
-    It holds the attributes of all resource types that are known here.
+    It contains the attributes of all resource types that are installed here.
     """
     print_json(schema_of_descriptions())

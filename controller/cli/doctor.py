@@ -1,4 +1,4 @@
-"""``nepiq doctor``: looks at everything that experiments need, one line each, with the fix."""
+"""``nepiq doctor``: checks of everything that experiments need, each with its fix."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import embedded
-from ..access import Access
-from ..engine import WorkerInfo, clock, queues
-from ..engine.contact import contact
+from ..engine import WorkerInfo, redis_clock
+from ..engine.messaging import queues
+from ..engine.redis_errors import contact
 from ..errors import NepiqError
-from ..reports.overdue import Overdue, overdue, shown
+from ..experiment.connect import Access
+from ..monitoring.overdue import Overdue, latest, overdue
 from ..reports.words import duration, plural, size, some
+from ..services import embedded
 from ..settings import Settings
-from .console import print_json, tell
-from .stack import wait_for_worker
+from .console import print_json, print_line
+from .services import wait_for_worker
 
 _NEEDED_TOOLS = ("sh", "flock", "setsid", "base64", "tail")
 _IDLE_DAYS = 7
@@ -29,13 +30,13 @@ _IDLE_DAYS = 7
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one look.
+    """The result of one check.
 
     Attributes:
-        about: what was looked at.
-        ok: nothing has to be done.
-        told: what was found.
-        fix: what to do; empty if nothing.
+        about: the checked part of the installation.
+        ok: True if nothing has to be done.
+        told: the result in words.
+        fix: the fix; empty if none is needed.
     """
 
     about: str
@@ -47,9 +48,9 @@ class Finding:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check Redis, workers, clocks, this machine and the runs; exit with 3 if something is wrong.
+    """Check Redis, workers, clocks, this machine and the runs; exit with 3 if a check fails.
 
-    Without NEPIQ_BROKER_URL the embedded stack is checked, which starts it.
+    Without NEPIQ_BROKER_URL this starts and checks the local services.
     """
     findings = []
     for finding in _findings():
@@ -57,7 +58,7 @@ def doctor(
         if not as_json:
             fix = f"  -> {finding.fix}" if finding.fix else ""
             mark = "ok" if finding.ok else "!!"
-            tell(f"{mark}  {finding.about}: {finding.told}{fix}")
+            print_line(f"{mark}  {finding.about}: {finding.told}{fix}")
             sys.stdout.flush()
     if as_json:
         print_json(findings)
@@ -71,12 +72,12 @@ def _findings() -> Iterator[Finding]:
     try:
         access = Access(settings)
     except NepiqError as error:
-        yield Finding("embedded stack", ok=False, told=error.message, fix=error.hint)
+        yield Finding("local services", ok=False, told=error.message, fix=error.hint)
         return
     try:
         if access.embedded is not None:
-            yield _embedded(access)
-        looks: tuple[Callable[[Access], Finding], ...] = (
+            yield _local_services(access)
+        checks: tuple[Callable[[Access], Finding], ...] = (
             _redis,
             _broker,
             _clock,
@@ -84,12 +85,12 @@ def _findings() -> Iterator[Finding]:
             _runs,
             _hosts,
         )
-        for look in looks:
+        for check in checks:
             try:
                 with contact():
-                    yield look(access)
+                    yield check(access)
             except NepiqError as error:
-                yield Finding(look.__name__[1:], ok=False, told=error.message, fix=error.hint)
+                yield Finding(check.__name__[1:], ok=False, told=error.message, fix=error.hint)
                 return
     finally:
         access.close()
@@ -103,42 +104,43 @@ def _tools() -> Finding:
     return Finding("this machine", ok=True, told=f"has {some(_NEEDED_TOOLS, 5)}")
 
 
-def _embedded(access: Access) -> Finding:
-    began = time.monotonic()
+def _local_services(access: Access) -> Finding:
+    start = time.monotonic()
     try:
         name = wait_for_worker(access)
     except NepiqError as error:
-        return Finding("embedded stack", ok=False, told=error.message, fix=error.hint)
-    told = embedded.status(access.settings.state_home) or {}
-    pids = f"keeper {told.get('keeper')}, redis {told.get('redis')}, worker {told.get('worker')}"
-    took = duration(time.monotonic() - began)
-    return Finding("embedded stack", ok=True, told=f"{name} after {took}; pids: {pids}")
+        return Finding("local services", ok=False, told=error.message, fix=error.hint)
+    status = embedded.status(access.settings.state_home) or {}
+    pids = f"daemon {status.get('keeper')}, redis {status.get('redis')}"
+    pids += f", worker {status.get('worker')}"
+    elapsed = duration(time.monotonic() - start)
+    return Finding("local services", ok=True, told=f"{name} after {elapsed}; pids: {pids}")
 
 
 def _redis(access: Access) -> Finding:
-    from ..engine.overview import facts_of
+    from ..engine.installation import facts_of
 
-    began = time.monotonic()
+    start = time.monotonic()
     info: Any = access.stack.redis.info()
-    took = duration(time.monotonic() - began)
+    elapsed = duration(time.monotonic() - start)
     release = str(info.get("redis_version", "0"))
-    told = f"{release} answers in {took}"
+    text = f"{release} answers in {elapsed}"
     if tuple(int(part) for part in re.findall(r"\d+", release)[:2]) < (6, 2):
-        return Finding("redis", ok=False, told=told, fix="version 6.2 or later is needed")
+        return Finding("redis", ok=False, told=text, fix="install Redis 6.2 or later")
     if info.get("maxmemory_policy", "noeviction") != "noeviction":
-        fix = "set maxmemory-policy noeviction: an evicted key is a lost experiment"
-        return Finding("redis", ok=False, told=told + f", {info['maxmemory_policy']}", fix=fix)
+        fix = "set maxmemory-policy noeviction: an evicted key breaks an experiment"
+        return Finding("redis", ok=False, told=text + f", {info['maxmemory_policy']}", fix=fix)
     facts = facts_of(info)
     if facts.full:
-        told += f", uses {size(facts.memory)} of the {size(facts.limit)} that it may use"
-        fix = "nepiq forget RUN makes room; or give Redis more memory (maxmemory)"
-        return Finding("redis", ok=False, told=told, fix=fix)
+        text += f", uses {size(facts.memory)} of {size(facts.limit)} (maxmemory)"
+        fix = "free memory with nepiq forget RUN, or raise maxmemory"
+        return Finding("redis", ok=False, told=text, fix=fix)
     if not facts.healthy:
-        fix = "look at its log and for room on its disk"
-        return Finding("redis", ok=False, told=told + ", cannot write its file", fix=fix)
+        fix = "check the log of Redis and the free space on its disk"
+        return Finding("redis", ok=False, told=text + ", cannot write its file", fix=fix)
     if not facts.aof:
-        return Finding("redis", ok=True, told=told + ", keeps nothing over a restart (no AOF)")
-    return Finding("redis", ok=True, told=told + ", keeps its data")
+        return Finding("redis", ok=True, told=text + ", data is lost on a restart (no AOF)")
+    return Finding("redis", ok=True, told=text + ", data is persistent")
 
 
 def _broker(access: Access) -> Finding:
@@ -149,32 +151,36 @@ def _broker(access: Access) -> Finding:
 
 
 def _clock(access: Access) -> Finding:
-    ahead = clock.ahead_of(access.stack.redis)
-    told = f"this machine is {_place(ahead)}"
-    fix = "" if abs(ahead) < clock.TOLERATED else "start a time service (chrony, systemd-timesyncd)"
-    return Finding("clock", ok=not fix, told=told, fix=fix)
+    ahead = redis_clock.ahead_of(access.stack.redis)
+    text = f"this machine is {_skew(ahead)}"
+    fix = (
+        ""
+        if abs(ahead) < redis_clock.TOLERATED
+        else "start a time service (chrony, systemd-timesyncd)"
+    )
+    return Finding("clock", ok=not fix, told=text, fix=fix)
 
 
 def _workers(access: Access) -> Finding:
-    found = access.stack.workers()
-    alive = [worker for worker in found if worker.alive]
+    workers = access.stack.workers()
+    alive = [worker for worker in workers if worker.alive]
     if not alive:
-        gone = f"; gone: {some([worker.name for worker in found])}" if found else ""
-        return Finding("workers", ok=False, told="there is none" + gone, fix="nepiq worker")
-    told = some([_worker(info) for info in alive], 10)
-    wrong = [info for info in alive if info.paused or abs(info.ahead) > clock.TOLERATED]
-    if wrong:
-        fix = f"start a time service on {some(sorted({info.machine for info in wrong}))}"
-        return Finding("workers", ok=False, told=told, fix=fix)
+        gone = f"; gone: {some([worker.name for worker in workers])}" if workers else ""
+        return Finding("workers", ok=False, told="none is running" + gone, fix="nepiq worker")
+    text = some([_worker(info) for info in alive], 10)
+    skewed = [info for info in alive if info.paused or abs(info.ahead) > redis_clock.TOLERATED]
+    if skewed:
+        fix = f"start a time service on {some(sorted({info.machine for info in skewed}))}"
+        return Finding("workers", ok=False, told=text, fix=fix)
     protocols = sorted({str(info.protocol) for info in alive})
     if len(protocols) > 1:
-        fix = "drain the old ones: nepiq drain NAME"
-        return Finding("workers", ok=False, told=f"{told}; protocols {some(protocols)}", fix=fix)
+        fix = "drain the workers with the old version: nepiq drain NAME"
+        return Finding("workers", ok=False, told=f"{text}; protocols {some(protocols)}", fix=fix)
     versions = sorted({worker.version for worker in alive})
     if len(versions) > 1:
-        fix = "install the same nepiq everywhere"
-        return Finding("workers", ok=False, told=f"{told}; versions {some(versions)}", fix=fix)
-    return Finding("workers", ok=True, told=told)
+        fix = "install the same version of nepiq on all machines"
+        return Finding("workers", ok=False, told=f"{text}; versions {some(versions)}", fix=fix)
+    return Finding("workers", ok=True, told=text)
 
 
 def _worker(info: WorkerInfo) -> str:
@@ -182,31 +188,31 @@ def _worker(info: WorkerInfo) -> str:
     if info.draining:
         words.append(f"draining, {plural(info.running, 'step')} to finish")
     if info.paused:
-        words.append("takes no steps")
-    if abs(info.ahead) > clock.TOLERATED:
-        words.append(f"clock {_place(info.ahead)}")
+        words.append("paused because of its clock")
+    if abs(info.ahead) > redis_clock.TOLERATED:
+        words.append(f"clock {_skew(info.ahead)}")
     return f"{info.name} ({'; '.join(words)})"
 
 
-def _place(ahead: float) -> str:
+def _skew(ahead: float) -> str:
     return f"{duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} Redis"
 
 
 def _hosts(access: Access) -> Finding:
-    """What runs may have left whose data Redis has lost."""
-    left = access.stack.left()
-    if not left:
-        return Finding("hosts", ok=True, told="nothing is known to be left of lost runs")
-    runs = sorted({item.run_id for item in left})
-    whys = sorted({item.why for item in left})
-    told = f"Redis has lost the data of {some(runs)}, which may have left something there: "
+    """Check for hosts with possible leftovers of runs whose data Redis has lost."""
+    leftovers = access.stack.left()
+    if not leftovers:
+        return Finding("hosts", ok=True, told="no leftovers of lost runs are known")
+    runs = sorted({item.run_id for item in leftovers})
+    reasons = sorted({item.why for item in leftovers})
+    text = f"Redis lost the data of {some(runs)}, which may have left processes and files: "
     machines: dict[str, list[str]] = {}
-    for item in left:
+    for item in leftovers:
         hosts = machines.setdefault(item.machine, [])
         if item.host not in hosts:
             hosts.append(item.host)
-    ways = [f"nepiq clean {' '.join(hosts)} (on {name})" for name, hosts in machines.items()]
-    return Finding("hosts", ok=False, told=told + some(whys), fix="; ".join(ways))
+    commands = [f"nepiq clean {' '.join(hosts)} (on {name})" for name, hosts in machines.items()]
+    return Finding("hosts", ok=False, told=text + some(reasons), fix="; ".join(commands))
 
 
 def _runs(access: Access) -> Finding:
@@ -220,15 +226,14 @@ def _runs(access: Access) -> Finding:
         if meta is not None and time.time() - max(meta.seen, meta.last) > _IDLE_DAYS * 86400:
             idle.append(info.run_id)
     if late:
-        fix = "nepiq why RUN RESOURCE says more; nepiq release RUN ends it"
-        return Finding("runs", ok=False, told=shown(late), fix=fix)
+        fix = "nepiq why RUN RESOURCE explains it; nepiq release RUN ends the run"
+        return Finding("runs", ok=False, told=latest(late), fix=fix)
     if idle:
-        told = f"idle for {_IDLE_DAYS} days: {some(idle)}"
-        return Finding("runs", ok=False, told=told, fix="nepiq release RUN")
-    outlived = access.stack.outlived()
-    if outlived:
-        told = f"{plural(outlived, 'released run')} kept for longer than NEPIQ_RETENTION"
-        return Finding(
-            "runs", ok=False, told=told, fix="nepiq forget RUN; workers do it themselves"
-        )
+        text = f"idle for {_IDLE_DAYS} days: {some(idle)}"
+        return Finding("runs", ok=False, told=text, fix="nepiq release RUN")
+    expired = access.stack.outlived()
+    if expired:
+        text = f"{plural(expired, 'released run')} kept for longer than NEPIQ_RETENTION"
+        fix = "nepiq forget RUN, or start a worker, which deletes them"
+        return Finding("runs", ok=False, told=text, fix=fix)
     return Finding("runs", ok=True, told=f"{len(active)} active, no step overdue")

@@ -1,4 +1,4 @@
-"""How a run went: its timeline, its failures, what it wrote."""
+"""The report at the end of a run: its timeline, failures and outputs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .results import collect_into
 
 
 def report(run: Run, console: Console, folder: Path | None, *, quiet: bool) -> bool:
-    """Say how a run went; True if it failed.
+    """Print a report of a run; return True if the run failed.
 
     Args:
         run: the run.
-        console: where to.
-        folder: where to collect its outputs; None for not at all.
-        quiet: tell failures only.
+        console: the console to print on.
+        folder: directory to collect the outputs in; None to not collect them.
+        quiet: print failures only.
     """
     meta, records = run.store.meta(), run.records()
     if meta is None:
@@ -31,8 +31,8 @@ def report(run: Run, console: Console, folder: Path | None, *, quiet: bool) -> b
         labels = {record.guid: record.label for record in records}
         console.print(f"\nrun {run.run_id} of {run.exp_id}: {meta.phase}", style="bold")
         width = min(console.width, 120)
-        drawn = timeline(list(history(run)), labels, width=width, ascii_only=ascii_only(console))
-        console.print(drawn, soft_wrap=True)
+        drawing = timeline(list(history(run)), labels, width=width, ascii_only=ascii_only(console))
+        console.print(drawing, soft_wrap=True)
         _show_outputs(run, console)
     for failure in failures(records):
         console.print(f"failed: {failure}", style="red", soft_wrap=True)
@@ -42,11 +42,11 @@ def report(run: Run, console: Console, folder: Path | None, *, quiet: bool) -> b
 
 
 def _show_outputs(run: Run, console: Console) -> None:
-    """The outputs that came with exits: how large, and how they begin."""
+    """Print the size and the first line of each output that was recorded with an exit."""
     table = simple_table("output", "size", "begins with")
     for record in run.records():
-        for (occasion, name), data in sorted(run.store.outputs(record.guid).items()):
-            if data and occasion == record.occ:
+        for (incarnation, name), data in sorted(run.store.outputs(record.guid).items()):
+            if data and incarnation == record.occ:
                 first = data.decode("utf-8", "replace").strip().split("\n")[0]
                 begins = first if len(first) <= 60 else first[:57] + "..."
                 table.add_row(f"{record.label} {name}", size(len(data)), begins)
@@ -54,6 +54,6 @@ def _show_outputs(run: Run, console: Console) -> None:
         console.print()
         console.print(table)
         console.print(
-            f"{plural(table.row_count, 'output')}; whole: nepiq trace {run.run_id} RESOURCE",
+            f"{plural(table.row_count, 'output')}; in full: nepiq trace {run.run_id} RESOURCE",
             style="bright_black",
         )

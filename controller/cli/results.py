@@ -1,4 +1,4 @@
-"""Verbs about what runs wrote: trace, results."""
+"""Verbs that read outputs of runs: trace, results."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import Annotated
 
 import typer
 
-from ..access import Access
 from ..engine import Run
+from ..engine.transfer.outputs import Outputs
 from ..errors import HostError
-from ..reports.outputs import Outputs
+from ..errors.text import harmless
+from ..experiment.connect import Access
 from ..reports.results import Saved, collect
 from ..reports.words import plural, size
-from ..text import harmless
-from .console import say
+from .console import print_message
 from .runs import ResourceName, RunName, find_record
 
 
 def trace(
-    run: RunName,
+    run_name: RunName,
     resource: ResourceName,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A trace, or a file of the run directory.")
+        str, typer.Argument(metavar="NAME", help="A trace, or a file in the run directory.")
     ] = "stdout",
 ) -> None:
-    """Print an output of a resource, byte for byte.
+    """Print an output of a resource byte for byte.
 
-    On a terminal control characters are shown as text.
+    On a terminal, control characters are printed as text.
     """
     access = Access()
     try:
-        found = access.stack.run(run)
-        blocks = Outputs(found).read(find_record(found, resource), name)
+        run = access.stack.run(run_name)
+        blocks = Outputs(run).read(find_record(run, resource), name)
         if sys.stdout.isatty():
-            for text in _for_people(blocks):
+            for text in _printable(blocks):
                 sys.stdout.write(text)
         else:
             for block in blocks:
@@ -48,8 +48,8 @@ def trace(
         access.close()
 
 
-def _for_people(blocks: Iterable[bytes]) -> Iterator[str]:
-    """Bytes as harmless text; every kind of end of a line is one."""
+def _printable(blocks: Iterable[bytes]) -> Iterator[str]:
+    """Yield bytes as text without control characters, with every kind of line end as a newline."""
     decoder = io.IncrementalNewlineDecoder(
         codecs.getincrementaldecoder("utf-8")("replace"), translate=True
     )
@@ -59,33 +59,34 @@ def _for_people(blocks: Iterable[bytes]) -> Iterator[str]:
 
 
 def results(
-    run: RunName,
+    run_name: RunName,
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where to; made if it does not exist.")
+        Path,
+        typer.Argument(metavar="DIR", help="Directory to write; created if it does not exist."),
     ],
 ) -> None:
-    """Collect all outputs and the history of a run in a folder."""
+    """Collect all outputs and the history of a run in a directory."""
     access = Access()
     try:
-        collect_into(access.stack.run(run), folder)
+        collect_into(access.stack.run(run_name), folder)
     finally:
         access.close()
 
 
 def collect_into(run: Run, folder: Path) -> None:
-    """Collect a run's results and say what is missing.
+    """Collect the results of a run and print those that are missing.
 
     Raises:
-        HostError: some could not be had.
+        HostError: some traces could not be collected.
     """
 
-    def said(saved: Saved) -> None:
-        if saved.error:
-            say(f"missing: {saved.label} {saved.name}: {saved.error}")
+    def report(item: Saved) -> None:
+        if item.error:
+            print_message(f"missing: {item.label} {item.name}: {item.error}")
 
-    saved = collect(run, folder, said=said)
-    kept = [item for item in saved if not item.error]
-    total = size(sum(item.bytes for item in kept))
-    sys.stderr.write(f"{plural(len(kept), 'trace')}, {total}, in {folder}\n")
-    if len(kept) < len(saved):
-        raise HostError(f"{plural(len(saved) - len(kept), 'trace')} could not be collected")
+    items = collect(run, folder, on_saved=report)
+    saved = [item for item in items if not item.error]
+    total = size(sum(item.bytes for item in saved))
+    sys.stderr.write(f"{plural(len(saved), 'trace')}, {total}, in {folder}\n")
+    if len(saved) < len(items):
+        raise HostError(f"{plural(len(items) - len(saved), 'trace')} could not be collected")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..access import Access
 from ..errors import UnknownResource
-from ..link import Link
-from ..model.timing import seconds
+from ..experiment.connect import Access
+from ..experiment.link import Link
+from ..model.durations import seconds
 from ..reports.failures import failures
 from ..reports.history import history
 from ..reports.tables import rows, summary
@@ -21,14 +21,14 @@ from ..reports.timeline import timeline
 from ..reports.why import reasons
 from ..reports.words import clock, plural, size
 from .console import (
-    Talk,
+    Consoles,
     ascii_only,
     print_json,
+    print_line,
+    print_message,
     resource_table,
-    say,
     simple_table,
     state_text,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -40,16 +40,18 @@ RunName = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A run's id, a unique beginning or end of it, an experiment's name for its latest "
-        "run, or 'last'.",
+        help="Id of a run or a unique prefix or suffix of it, name of an experiment (its latest "
+        "run), or 'last'.",
     ),
 ]
-ResourceName = Annotated[str, typer.Argument(metavar="RESOURCE", help="A label or a guid.")]
+ResourceName = Annotated[
+    str, typer.Argument(metavar="RESOURCE", help="Label or guid of a resource.")
+]
 
 
 @contextmanager
 def reading() -> Iterator[Access]:
-    """Access for a verb that only reads: no worker is started for it."""
+    """Yield the connections of a verb that only reads; no worker is started for it."""
     access = Access(worker=False)
     try:
         yield access
@@ -60,22 +62,22 @@ def reading() -> Iterator[Access]:
 def ls(
     as_json: AsJson = False,
     memory: Annotated[
-        bool, typer.Option("--memory", help="Say what each takes in Redis, too.")
+        bool, typer.Option("--memory", help="Also show the memory of each run in Redis.")
     ] = False,
 ) -> None:
-    """List the runs that Redis holds, the latest first.
+    """List the runs on record, the latest first.
 
-    Their phase is RUNNING, FAILED (ended by a failure, not yet released), RELEASING or RELEASED.
+    The phase of a run is RUNNING, FAILED (not yet released), RELEASING or RELEASED.
     """
-    taken: dict[str, int] = {}
+    memory_of: dict[str, int] = {}
     with reading() as access:
         infos = access.stack.runs()
         if memory:
             runs = [access.stack.exact_run(info.run_id) for info in infos]
-            taken = {run.run_id: run.store.memory() for run in runs}
+            memory_of = {run.run_id: run.store.memory() for run in runs}
     if as_json:
-        more = [{"memory": taken[info.run_id]} if memory else {} for info in infos]
-        print_json([{**asdict(info), **own} for info, own in zip(infos, more, strict=True)])
+        extras = [{"memory": memory_of[info.run_id]} if memory else {} for info in infos]
+        print_json([{**asdict(info), **extra} for info, extra in zip(infos, extras, strict=True)])
         return
     if not infos:
         sys.stderr.write("no runs yet\n")
@@ -85,34 +87,36 @@ def ls(
     for info in infos:
         cause = info.cause or {}
         error = (cause.get("error") or {}).get("message", "")
-        told = f"{cause.get('label', '')}: {error}" if cause else ""
+        cause_text = f"{cause.get('label', '')}: {error}" if cause else ""
         live = f"{info.live} live" if info.live else ""
         phase = state_text(info.phase)
-        used = [size(taken[info.run_id])] if memory else []
-        table.add_row(info.run_id, info.exp_id, phase, clock(info.created), live, *used, told)
-    Talk().out.print(table)
+        sizes = [size(memory_of[info.run_id])] if memory else []
+        table.add_row(
+            info.run_id, info.exp_id, phase, clock(info.created), live, *sizes, cause_text
+        )
+    Consoles().out.print(table)
 
 
 def status(
-    run: RunName,
+    run_name: RunName,
     as_json: AsJson = False,
-    bars: Annotated[
-        bool, typer.Option("--timeline", "-t", help="Draw what ran when, too.")
+    with_timeline: Annotated[
+        bool, typer.Option("--timeline", "-t", help="Also draw the timeline.")
     ] = False,
 ) -> None:
-    """Show where the resources of a run are, and what failed."""
+    """Show the states of the resources of a run, and its failures."""
     with reading() as access:
-        found = access.stack.run(run)
-        meta, records = found.store.meta(), found.records()
-        events = list(history(found)) if bars else []
+        run = access.stack.run(run_name)
+        meta, records = run.store.meta(), run.records()
+        events = list(history(run)) if with_timeline else []
     if as_json:
-        print_json({"run_id": found.run_id, "run": meta, "resources": records})
+        print_json({"run_id": run.run_id, "run": meta, "resources": records})
         return
-    out = Talk().out
+    out = Consoles().out
     if meta is not None:
-        out.print(f"run {found.run_id} of {meta.exp_id}, {meta.phase}, since {clock(meta.created)}")
+        out.print(f"run {run.run_id} of {meta.exp_id}, {meta.phase}, since {clock(meta.created)}")
         for site, machine in meta.bindings.items():
-            out.print(f"site {site}: its localhost is {machine}")
+            out.print(f"site {site}: localhost is machine {machine}")
     out.print(summary(record.state for record in records))
     out.print(resource_table(rows(records)))
     for failure in failures(records):
@@ -122,69 +126,69 @@ def status(
         out.print(timeline(events, labels, width=out.width, ascii_only=ascii_only(out)))
 
 
-def why(run: RunName, resource: ResourceName, as_json: AsJson = False) -> None:
-    """Say what a resource waits for, or why it failed."""
+def why(run_name: RunName, resource: ResourceName, as_json: AsJson = False) -> None:
+    """Explain what a resource waits for, or why it failed."""
     with reading() as access:
-        found = access.stack.run(run)
-        record = find_record(found, resource)
-        told = reasons(found, record)
+        run = access.stack.run(run_name)
+        record = find_record(run, resource)
+        lines = reasons(run, record)
     if as_json:
-        print_json({"label": record.label, "state": record.state, "reasons": told})
+        print_json({"label": record.label, "state": record.state, "reasons": lines})
         return
-    tell(f"{record.label} is {record.state}")
-    for reason in told:
-        tell(f"  {reason}")
+    print_line(f"{record.label} is {record.state}")
+    for line in lines:
+        print_line(f"  {line}")
 
 
 def find_record(run: Run, name: str) -> ResourceRecord:
-    """The record of a resource named by label or guid.
+    """Return the record of a resource by label or guid.
 
     Raises:
-        UnknownResource: there is none; the message has near misses.
+        UnknownResource: the run has no such resource; the message suggests similar labels.
     """
     records = run.records()
     by_label = {record.label: record for record in records}
     by_guid = {str(record.guid): record for record in records}
-    found = by_label.get(name) or by_guid.get(name)
-    if found is None:
+    record = by_label.get(name) or by_guid.get(name)
+    if record is None:
         raise UnknownResource(name, by_label, where=f"run {run.run_id}")
-    return found
+    return record
 
 
 def release(
-    run: RunName,
+    run_name: RunName,
     timeout: Annotated[
-        str, typer.Option(help="Wait at most so long, e.g. 90s; it goes on nevertheless.")
+        str, typer.Option(help="Stop waiting after this time, e.g. 90s; the release continues.")
     ] = "",
-    wait: Annotated[bool, typer.Option(help="Wait until everything is released.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait until all resources are released.")] = True,
 ) -> None:
-    """Release a run: end what it started and undo what it configured."""
+    """Release a run: stop its processes and undo its configuration."""
     access = Access()
     try:
         if wait:
-            release_run(access, run, seconds(timeout) if timeout else None)
+            release_run(access, run_name, seconds(timeout) if timeout else None)
         else:
-            access.stack.run(run).release()
-            sys.stderr.write("being released\n")
+            access.stack.run(run_name).release()
+            sys.stderr.write("release requested\n")
     finally:
         access.close()
 
 
-def forget(run: RunName) -> None:
-    """Drop the records of a released run at once. What is on hosts stays: nepiq clean."""
+def forget(run_name: RunName) -> None:
+    """Delete the records of a released run now. Files on hosts stay; see nepiq clean."""
     with reading() as access:
-        found = access.stack.forget(run)
-    sys.stderr.write(f"run {found.run_id} is forgotten\n")
+        run = access.stack.forget(run_name)
+    sys.stderr.write(f"run {run.run_id} is forgotten\n")
 
 
-def release_run(access: Access, run: str, timeout: float | None) -> None:
-    """Release a run, wait for it, and say what went wrong on the way."""
-    found = access.stack.run(run)
-    link = Link(access, found)
-    if found.snapshot([]).phase != "RELEASED":
+def release_run(access: Access, run_name: str, timeout: float | None) -> None:
+    """Release a run, wait for it, and print the errors of the release."""
+    run = access.stack.run(run_name)
+    link = Link(access, run)
+    if run.snapshot([]).phase != "RELEASED":
         link.release(None, timeout)
-    problems = [item for item in failures(found.records()) if item.released]
+    problems = [item for item in failures(run.records()) if item.released]
     for problem in problems:
-        say(f"release: {problem}")
-    count = plural(len(found.store.guids()), "resource")
-    sys.stderr.write(f"run {found.run_id} is released ({count})\n")
+        print_message(f"release: {problem}")
+    count = plural(len(run.store.guids()), "resource")
+    sys.stderr.write(f"run {run.run_id} is released ({count})\n")

@@ -1,4 +1,4 @@
-"""The verb top: workers, queues and runs of an installation at this moment."""
+"""``nepiq top``: workers, queues and active runs of an installation."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ import typer
 
 from ..errors import RedisUnreachable
 from ..reports.words import duration
-from .console import Talk, print_json, simple_table, state_text
+from .console import Consoles, print_json, simple_table, state_text
 from .runs import AsJson, reading
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..engine.overview import ActiveRun, Observer, Overview
-    from ..engine.presence import WorkerInfo
+    from ..engine.installation import ActiveRun, Observer, Overview
+    from ..engine.membership import WorkerInfo
 
 LATE = 2.0
-"""Seconds from which an alarm counts as overdue: the sweeper looks once a second."""
+"""Seconds after which a due step counts as overdue: the sweeper runs once a second."""
 
-_MOST = 20
+_MAX_ROWS = 20
 _WORST_FIRST = ("FAILED", "STARTED", "READY", "PROVISIONED", "RESERVED", "DISCOVERED", "NEW")
 
 
 def top(
-    once: Annotated[bool, typer.Option("--once", help="Print it once.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print once and exit.")] = False,
     as_json: AsJson = False,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two updates.")] = 1.0,
 ) -> None:
-    """Show workers, queues, active runs and what is overdue, live, until ctrl-C.
+    """Show workers, queues, active runs and overdue steps live, until ctrl-C.
 
-    Where there is no terminal, and with --json, it is printed once.
+    They are printed once if stdout is not a terminal, or with --json.
     """
     with reading() as access:
-        from ..engine.overview import Observer
+        from ..engine.installation import Observer
 
         observer = Observer(access.settings)
         try:
-            out = Talk().out
+            out = Consoles().out
             if as_json:
                 print_json(_document(observer.look()))
             elif once or not out.is_terminal:
-                out.print(drawn(observer.look()))
+                out.print(render(observer.look()))
             else:
                 with suppress(KeyboardInterrupt):
                     _live(observer, every)
@@ -57,19 +57,19 @@ def _live(observer: Observer, every: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    shown: RenderableType = drawn(observer.look())
-    with Live(shown, console=Talk().out, auto_refresh=False, screen=True) as live:
+    view: RenderableType = render(observer.look())
+    with Live(view, console=Consoles().out, auto_refresh=False, screen=True) as live:
         while True:
             time.sleep(every)
             try:
-                shown = drawn(observer.look())
+                view = render(observer.look())
             except RedisUnreachable as error:
-                shown = Text(str(error), style="bold red")
-            live.update(shown, refresh=True)
+                view = Text(str(error), style="bold red")
+            live.update(view, refresh=True)
 
 
 def _document(overview: Overview) -> Mapping[str, Any]:
-    """The overview for programs."""
+    """Return the overview as JSON data."""
     from dataclasses import asdict
 
     workers = [
@@ -86,8 +86,8 @@ def _document(overview: Overview) -> Mapping[str, Any]:
     }
 
 
-def drawn(overview: Overview) -> RenderableType:
-    """The overview for people."""
+def render(overview: Overview) -> RenderableType:
+    """Return the overview as tables."""
     from rich.console import Group
     from rich.text import Text
 
@@ -96,9 +96,9 @@ def drawn(overview: Overview) -> RenderableType:
     late = [run for run in overview.runs if run.overdue > LATE]
     if late:
         parts.append(Text())
-    for run in sorted(late, key=lambda run: -run.overdue)[:_MOST]:
-        told = f"overdue: step {run.late} of run {run.run_id}, {duration(run.overdue)}"
-        parts.append(Text(told, style="bold red"))
+    for run in sorted(late, key=lambda run: -run.overdue)[:_MAX_ROWS]:
+        line = f"overdue: step {run.late} of run {run.run_id}, {duration(run.overdue)}"
+        parts.append(Text(line, style="bold red"))
     return Group(*parts)
 
 
@@ -110,11 +110,13 @@ def _headline(overview: Overview) -> RenderableType:
     alive = sum(worker.alive for worker in overview.workers)
     facts = overview.redis
     limit = f" of {size(facts.limit)}" if facts.limit else ""
-    kept = "keeps its data" if facts.aof else "keeps nothing over a restart (no AOF)"
+    durability = "data is persistent" if facts.aof else "data is lost on a restart (no AOF)"
     if not facts.healthy:
-        kept = "CANNOT WRITE ITS FILE"
+        durability = "CANNOT WRITE ITS FILE"
     runs, workers = plural(len(overview.runs), "active run"), plural(alive, "worker")
-    return Text(f"{workers}, {runs}; Redis: {size(facts.memory)}{limit}, {kept}", style="bold")
+    return Text(
+        f"{workers}, {runs}; Redis: {size(facts.memory)}{limit}, {durability}", style="bold"
+    )
 
 
 def _workers(overview: Overview) -> RenderableType:
@@ -128,7 +130,7 @@ def _workers(overview: Overview) -> RenderableType:
 
 
 def _sites(worker: WorkerInfo) -> list[str]:
-    from ..engine import queues
+    from ..engine.messaging import queues
 
     return sorted({site for site in map(queues.site_of, worker.queues) if site})
 
@@ -136,28 +138,27 @@ def _sites(worker: WorkerInfo) -> list[str]:
 def _queues(overview: Overview) -> RenderableType:
     table = simple_table("queue", "waiting", "served by")
     for name, depth in overview.queues.items():
-        served = sum(worker.alive and name in worker.queues for worker in overview.workers)
-        style = "" if served or not depth else "bold red"
-        table.add_row(
-            name, str(depth), f"{served} workers" if served != 1 else "1 worker", style=style
-        )
+        consumers = sum(worker.alive and name in worker.queues for worker in overview.workers)
+        style = "" if consumers or not depth else "bold red"
+        served = f"{consumers} workers" if consumers != 1 else "1 worker"
+        table.add_row(name, str(depth), served, style=style)
     return table
 
 
 def _runs(overview: Overview) -> RenderableType:
     table = simple_table("run", "experiment", "phase", "for", "resources")
-    for run in list(reversed(overview.runs))[:_MOST]:
+    for run in list(reversed(overview.runs))[:_MAX_ROWS]:
         since = duration(max(0.0, overview.at - run.created))
         table.add_row(run.run_id, run.exp_id, state_text(run.phase), since, _states(run))
-    if len(overview.runs) > _MOST:
-        table.add_row(f"... and {len(overview.runs) - _MOST} more")
+    if len(overview.runs) > _MAX_ROWS:
+        table.add_row(f"... and {len(overview.runs) - _MAX_ROWS} more")
     return table
 
 
 def _states(run: ActiveRun) -> str:
-    ordered = sorted(run.states.items(), key=lambda item: _place(item[0]))
+    ordered = sorted(run.states.items(), key=lambda item: _rank(item[0]))
     return ", ".join(f"{count} {state}" for state, count in ordered)
 
 
-def _place(state: str) -> int:
+def _rank(state: str) -> int:
     return _WORST_FIRST.index(state) if state in _WORST_FIRST else len(_WORST_FIRST)

@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .backend import RunInfo as RunInfo
+    from .backend import Stack as Stack
     from .events import Event as Event
-    from .orchestration import Run as Run
-    from .presence import WorkerInfo as WorkerInfo
-    from .stack import RunInfo as RunInfo
-    from .stack import Stack as Stack
+    from .membership import WorkerInfo as WorkerInfo
+    from .run import Run as Run
 
 _HOMES = {
     "Event": "events",
-    "Run": "orchestration",
-    "RunInfo": "stack",
-    "Stack": "stack",
-    "WorkerInfo": "presence",
+    "Run": "run",
+    "RunInfo": "backend",
+    "Stack": "backend",
+    "WorkerInfo": "membership",
 }
 
 __all__ = ["Event", "Run", "RunInfo", "Stack", "WorkerInfo"]

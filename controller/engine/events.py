@@ -1,4 +1,4 @@
-"""A run's history: its event stream, read from any point."""
+"""Events of a run, read from its stream from any position."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ START = "0-0"
 
 @dataclass(frozen=True)
 class Event:
-    """One entry of a run's history.
+    """One event of a run.
 
     Attributes:
-        id: its place in the stream; pass it to read on from here.
-        time: when it happened, seconds since the epoch by Redis' clock.
+        id: its id in the stream; pass it to read the events after it.
+        time: when it happened, in seconds since the epoch by Redis' clock.
         guid: the resource, or 0 for the run itself.
         what: a state or phase, or ``claim``, ``again``, ``lost``, ``void``, ``set``.
-        step: the step it belongs to; may be empty.
-        attempt: number of the try, 0 if it does not apply.
-        worker: who carried it out; may be empty.
+        step: the id of its step; may be empty.
+        attempt: number of the attempt; 0 if it does not apply.
+        worker: the worker that executed the step; may be empty.
         info: error, exit code and the like; may be empty.
     """
 
@@ -48,9 +48,9 @@ def read(
     Args:
         redis: a client whose socket timeout, if any, is longer than ``block``.
         run_id: the run.
-        after: id of the last event known.
+        after: id of the last event already read.
         block: seconds to wait for an event if there is none; 0 returns at once.
-        count: at most so many.
+        count: the largest number of events to return.
     """
     wait = max(1, int(block * 1000)) if block > 0 else None
     key = keys.RunKeys(run_id).events
@@ -62,9 +62,9 @@ def read(
 
 
 def last(redis: Redis, run_id: str) -> Event | None:
-    """The latest event of a run, if there is one."""
-    found: Any = redis.xrevrange(keys.RunKeys(run_id).events, count=1)
-    return _event(*found[0]) if found else None
+    """Return the latest event of a run, or None."""
+    entries: Any = redis.xrevrange(keys.RunKeys(run_id).events, count=1)
+    return _event(*entries[0]) if entries else None
 
 
 def _event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event:

@@ -1,6 +1,6 @@
-"""The version of the engine's protocol, which all who share a state must speak.
+"""Version of the engine's protocol, which all processes that share a state must use.
 
-It is a number of its own: most versions of nepiq change neither the records nor the messages.
+It is separate from nepiq's version: most versions change neither records nor messages.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from typing import Any
 from redis import Redis
 
 from .. import errors
-from . import room
-from .presence import ALIVE
+from . import redis_memory
+from .membership import ALIVE
 from .store import keys
 
 PROTOCOL = 1
-"""Raised by whoever changes records, scripts or messages so that others misread them."""
+"""To be increased with each incompatible change of records, scripts or messages."""
 
 
-# protocol, workers, signs of life, active runs; our protocol, seconds that count as alive, name of
-# a worker that joins (or empty), what it says of itself -> protocol in use, active runs, workers
-# that speak another one. In one go, so that of several that come at once the first is seen. A full
-# Redis does not refuse it: whoever asks may want to free something.
+# KEYS: protocol, workers, heartbeats, active runs. ARGV: protocol of this process, seconds within
+# which a heartbeat counts, name of a worker that joins (or empty), its info. Returns the protocol
+# in use, the number of active runs, and the workers with another protocol. One script, so that of
+# several processes that join at once each sees the earlier ones. A full Redis does not refuse it,
+# since the process may be about to free memory.
 _AGREE = (
-    room.UNREFUSED
+    redis_memory.UNREFUSED
     + """
 local mine, now = tonumber(ARGV[1]), redis.call('TIME')
 now = now[1] + now[2] / 1e6
@@ -33,8 +34,8 @@ local used = tonumber(redis.call('GET', KEYS[1]) or mine)
 local others, active = {}, redis.call('SCARD', KEYS[4])
 if used ~= mine then
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], now - ARGV[2], '+inf')) do
-    local told = redis.call('HGET', KEYS[2], name)
-    if told and cjson.decode(told).protocol ~= mine then
+    local info = redis.call('HGET', KEYS[2], name)
+    if info and cjson.decode(info).protocol ~= mine then
       others[#others + 1] = name
     end
   end
@@ -55,32 +56,32 @@ return { mine, active, others }
 
 
 def agree(
-    redis: Redis, broker: str, worker: str = "", told: Mapping[str, Any] | None = None
+    redis: Redis, broker: str, worker: str = "", info: Mapping[str, Any] | None = None
 ) -> None:
-    """Return if this process speaks the protocol that is in use on a broker.
+    """Check that this process uses the same protocol version as the others on a broker.
 
-    The first one settles it. It is settled anew once no worker that speaks another one is alive
-    and no run is active.
+    The first process sets the version. It may be set anew once no run is active and no worker
+    with another version is alive.
 
     Args:
         redis: client of the state.
         broker: the broker's name.
-        worker: the worker that joins, which counts as alive from now on; empty for a client.
-        told: what it says of itself.
+        worker: name of the joining worker, which counts as alive from now on; empty for a client.
+        info: the worker's record.
 
     Raises:
-        ProtocolMismatch: another one is in use; says by whom.
+        ProtocolMismatch: another version is in use; the message names its users.
     """
     names = (keys.protocol(broker), keys.WORKERS, keys.BEATS, keys.active(broker))
-    ours = {**(told or {}), "protocol": PROTOCOL}
-    answer: Any = redis.eval(_AGREE, len(names), *names, PROTOCOL, ALIVE, worker, json.dumps(ours))
-    used, active, others = answer
+    record = json.dumps({**(info or {}), "protocol": PROTOCOL})
+    reply: Any = redis.eval(_AGREE, len(names), *names, PROTOCOL, ALIVE, worker, record)
+    used, active, others = reply
     if used != PROTOCOL:
-        who = [name.decode() for name in others]
-        raise errors.ProtocolMismatch(_who(used, who, active), hint=_advice(used, who))
+        workers = [name.decode() for name in others]
+        raise errors.ProtocolMismatch(_problem(used, workers, active), hint=_hint(used, workers))
 
 
-def _who(used: int, others: list[str], active: int) -> str:
+def _problem(used: int, others: list[str], active: int) -> str:
     if others:
         by = f"the workers ({', '.join(others[:3])})"
     else:
@@ -88,7 +89,7 @@ def _who(used: int, others: list[str], active: int) -> str:
     return f"this nepiq speaks protocol {PROTOCOL} of the engine, {by} protocol {used}"
 
 
-def _advice(used: int, others: list[str]) -> str:
+def _hint(used: int, others: list[str]) -> str:
     if used > PROTOCOL:
         return "upgrade nepiq on this machine"
     after = "then drain the old workers (nepiq drain NAME)" if others else "then try again"

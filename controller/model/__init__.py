@@ -1,7 +1,6 @@
-"""What experiments are made of; everything a resource class needs is imported from here.
+"""The building blocks of experiments; a resource class imports all it needs from here.
 
-Nothing in this package speaks to Redis, to Celery or to a machine. The names are loaded when
-they are first used.
+Nothing in this package uses Redis, Celery or a machine. Names are imported on first use.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ if TYPE_CHECKING:
     from .actions import perform as perform
     from .attributes import Attribute as Attribute
     from .attributes import Flag as Flag
-    from .conditions import Condition as Condition
     from .connections import ANY as ANY
     from .connections import Connection as Connection
-    from .description import Description as Description
+    from .durations import Deadline as Deadline
+    from .durations import seconds as seconds
     from .hooks import Later as Later
     from .hooks import Retry as Retry
     from .host import NO_HOST as NO_HOST
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from .login import Login as Login
     from .resource import Placement as Placement
     from .resource import ResourceManager as ResourceManager
-    from .timing import Deadline as Deadline
-    from .timing import seconds as seconds
     from .traces import Trace as Trace
     from .traces import TraceAttr as TraceAttr
     from .values import AbsolutePath as AbsolutePath
@@ -49,18 +46,16 @@ if TYPE_CHECKING:
     from .values import RelativePath as RelativePath
     from .values import SecretReference as SecretReference
 
-_HOMES = {
+_MODULES = {
     "actions": ("Outcome", "perform"),
     "attributes": ("Attribute", "Flag"),
-    "conditions": ("Condition",),
     "connections": ("ANY", "Connection"),
-    "description": ("Description",),
     "hooks": ("Later", "Retry"),
     "host": ("NO_HOST", "Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
     "login": ("Login",),
     "resource": ("Placement", "ResourceManager"),
-    "timing": ("Deadline", "seconds"),
+    "durations": ("Deadline", "seconds"),
     "traces": ("Trace", "TraceAttr"),
     "values": (
         "AbsolutePath",
@@ -74,14 +69,14 @@ _HOMES = {
         "SecretReference",
     ),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605 - a list of names, made from the one table
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - a list of names, built from one table
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     globals()[name] = value
     return value

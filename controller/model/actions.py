@@ -1,6 +1,6 @@
-"""The walk over a manager's hooks that carries out one round of one step.
+"""Execution of one round of one step by the hooks of a resource manager.
 
-Workers and the test harness both call :func:`perform`; neither knows the hooks themselves.
+Workers and the test harness both call :func:`perform`, so that hooks run the same way in both.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Cancelled, DeadlineError, FencedError, InvalidValue, UnknownAttribute
-from ..text import quoted
+from ..errors.text import quoted
 from .hooks import Hook, Later
 from .host import Context, Launch
 from .lifecycle import DEPLOYMENT, MOVES, Action, State
@@ -19,22 +19,23 @@ from .resource import ResourceManager
 #: Called with each milestone that a deployment reaches before its last.
 Progress = Callable[[State], None]
 
-# Trying again cannot help: there is no time left, or nobody wants the result.
+# Not retried: there is no time left, or the result is no longer needed.
 _FINAL = (DeadlineError, Cancelled)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one round of a step ended.
+    """The outcome of one round of a step.
 
     Attributes:
-        state: the state to commit; None if the step leaves it alone or is not over.
-        launch: what ``do_start`` launched, if it did.
-        later: seconds until the step's next round; None if the step is over.
-        error: what a hook raised. With ``later``: the failure that is tried again, to be counted
-            in ``failures`` of the next round. With a state FAILED: why. With RELEASED: what
-            went wrong in a release that counts all the same. Without a state: why a set failed.
-        hook: the name of the hook that answered last; empty if the class has none to call.
+        state: the state to commit; None if it does not change or the step continues.
+        launch: the launch that ``do_start`` returned, or None.
+        later: seconds until the next round of the step; None if the step has ended.
+        error: the error that a hook raised. With ``later``: the failure that is retried, to be
+            counted in ``failures`` of the next round. With a state FAILED: its cause. With
+            RELEASED: an error of a release, which counts as done. Without a state: why a set
+            failed.
+        hook: the name of the last hook called; empty if the class has none for the action.
     """
 
     state: State | None = None
@@ -59,32 +60,32 @@ def perform(
     value: Any = None,
     failures: int = 0,
 ) -> Outcome:
-    """Carry out one round of a step: call the hooks of its action in order.
+    """Run one round of a step: call the hooks of its action in order.
 
     Args:
         rm: the manager, freshly loaded.
-        action: what to do.
-        context: what the hooks may use.
-        progress: called with each milestone on the way to the last one, as it is reached; what
-            it raises ends the round.
+        action: the action of the step.
+        context: the argument of the hooks.
+        progress: called with each milestone before the last one as it is reached; its errors end
+            the round.
         resume_after: of a deployment, the last milestone reached in earlier rounds.
         until: of a deployment, the milestone to end with; READY if None.
         name: of a set, the attribute.
         value: of a set, the new value as users write it.
-        failures: how often a hook of this step has raised in earlier rounds.
+        failures: number of errors of hooks in earlier rounds of this step.
 
     Returns:
-        What is to be committed, or when to call again. Errors of hooks are in the outcome.
+        The outcome to commit, or the delay of the next round. It includes errors of hooks.
 
     Raises:
-        FencedError: the step belongs to somebody else now, so nothing is to be committed.
+        FencedError: another attempt owns the step, so nothing may be committed.
     """
     if action is Action.SET:
         return _set(rm, context, name, value, failures)
     target = MOVES[action].target if until is None else until
     hook = Hook(target, "")
     launch: Launch | None = None
-    for hook in _remaining(rm, action, resume_after, until):
+    for hook in _remaining_hooks(rm, action, resume_after, until):
         answer = _call(rm, hook, action, failures, context)
         if isinstance(answer, Outcome):
             return answer
@@ -95,7 +96,7 @@ def perform(
     return Outcome(state=target, launch=launch, hook=hook.name)
 
 
-def _remaining(
+def _remaining_hooks(
     rm: ResourceManager, action: Action, resume_after: State | None, until: State | None
 ) -> list[Hook] | tuple[Hook, ...]:
     hooks = rm.hooks(action)
@@ -103,8 +104,8 @@ def _remaining(
         return hooks
     first = DEPLOYMENT.index(resume_after) + 1 if resume_after in DEPLOYMENT else 0
     last = DEPLOYMENT.index(until) + 1 if until is not None else len(DEPLOYMENT)
-    wanted = DEPLOYMENT[first:last]
-    return [hook for hook in hooks if hook.milestone in wanted]
+    milestones = DEPLOYMENT[first:last]
+    return [hook for hook in hooks if hook.milestone in milestones]
 
 
 def _set(rm: ResourceManager, context: Context, name: str, value: Any, failures: int) -> Outcome:
@@ -134,12 +135,12 @@ def _call(
 ) -> Outcome | Launch | None:
     """Call one hook; an Outcome ends the round."""
     if context.deadline.expired:
-        return _failure(action, hook, DeadlineError(f"no time left for {hook.name}"))
+        return _failure(action, hook, DeadlineError(f"the deadline passed before {hook.name}"))
     try:
         answer = getattr(rm, hook.name)(context, *args)
     except FencedError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - not even sys.exit() ends a worker
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - nor may sys.exit() end a worker
         retry = rm.retries.get(hook.name)
         wait = None if retry is None or isinstance(error, _FINAL) else retry.wait(failures + 1)
         if wait is None:
@@ -149,8 +150,8 @@ def _call(
         return answer
     if isinstance(answer, Later):
         return Outcome(later=answer.seconds, hook=hook.name)
-    wanted = "Launch, Later or None" if action is Action.START else "Later or None"
-    problem = TypeError(f"{hook.name} returned {quoted(answer)}; a hook returns {wanted}")
+    types = "Launch, Later or None" if action is Action.START else "Later or None"
+    problem = TypeError(f"{hook.name} returned {quoted(answer)} instead of {types}")
     return _failure(action, hook, problem)
 
 

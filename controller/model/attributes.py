@@ -8,7 +8,7 @@ from enum import Flag as _Flag
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from ..errors import InvalidValue, NotAllowed
-from ..text import quoted
+from ..errors.text import quoted
 from .values import Parsed
 
 if TYPE_CHECKING:
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 V = TypeVar("V", bound="float | Parsed")
 
-#: A default of a parsed kind is written as users write its values.
+#: The default of a parsed kind, in the form that users write.
 Written = str | int | float | list[Any] | dict[str, Any]
 
-_DEEPEST = 40
-_BITS = 1024  # of the largest whole number, as of a float
+_MAX_DEPTH = 40
+_MAX_BITS = 1024  # of a whole number; the range of a float
 
 
 class Flag(_Flag):
-    """Who may read and write an attribute, and when. Hooks may always do both."""
+    """Access rights of users to an attribute. Hooks may always read and write it."""
 
     NONE = 0
     #: Users may not read it.
@@ -34,13 +34,13 @@ class Flag(_Flag):
     NO_WRITE = 2
     #: Users may write it only before the resource is deployed.
     DESIGN = 4
-    #: Given to what makes the resource, so that it cannot change afterwards; as DESIGN.
+    #: Used to create the resource, so that it cannot change afterwards; like DESIGN.
     CONSTRUCT = 8
     #: A reference to a secret (a path, a variable, an agent), never the secret; implies DESIGN.
     CREDENTIAL = 16 | 4
-    #: Selects what discovery may choose; implies DESIGN.
+    #: Restricts the choice of discovery; implies DESIGN.
     FILTER = 32 | 4
-    #: Of interest to the runtime behind the resource only; listings leave it out.
+    #: Used by the runtime of the resource only; listings leave it out.
     RESERVED = 64
     #: One value for all resources of the type; written by ``set_global`` only.
     GLOBAL = 128
@@ -53,18 +53,18 @@ _BUILTIN = {str: "text", int: "a whole number", float: "a number", bool: "True o
 class Attribute(Generic[T]):
     """A setting of a resource manager, declared in the body of its class.
 
-    In a hook, ``self.name`` reads the value and ``self.name = value`` assigns it; what a hook
-    assigned becomes visible to everybody when its step is committed. An attribute that was
-    neither given nor has a default reads as ``""`` (text), False (truth values) or None.
+    In a hook, ``self.name`` reads the value and ``self.name = value`` assigns it; clients see
+    the assigned value when the step is committed. An attribute that is not set and has no
+    default reads as ``""`` (text), False (truth values) or None.
 
     Attributes:
-        name: the name it was declared under.
+        name: the name in the class body.
         kind: the class of its values.
-        default: what it is if nobody gives it, as users would write it.
-        help: what it means, with its unit.
-        flags: who may read and write it, and when.
-        allowed: the only values possible, or None.
-        range: least and greatest number possible, either may be None; or None.
+        default: the value if it is not set, in the form that users write.
+        help: its meaning and unit.
+        flags: access rights of users.
+        allowed: the possible values, or None for all.
+        range: least and greatest number, each of which may be None; or None.
         required: True if a deployment without it is refused.
 
     Example:
@@ -156,15 +156,15 @@ class Attribute(Generic[T]):
         range: tuple[float | None, float | None] | None = None,  # noqa: A002
         required: bool = False,
     ) -> None:
-        """Declare an attribute; see the class for what the arguments mean.
+        """Declare an attribute; the class documents the arguments.
 
         Raises:
-            TypeError: the declaration makes no sense.
+            TypeError: the type has no class method parse and is not a built-in kind.
             InvalidValue: the default is not a possible value.
         """
         parse: Callable[[Any], Any] | None = getattr(type, "parse", None)
         if parse is None and type not in _BUILTIN:
-            raise TypeError(f"{type!r} is no kind of attribute: it has no class method parse")
+            raise TypeError(f"{type!r} is not a kind of attribute: it has no class method parse")
         self.name = ""
         self.kind = type
         self.help = help
@@ -196,30 +196,30 @@ class Attribute(Generic[T]):
         instance.assign(self.name, self.check(value, type(instance).rtype))
 
     def parse(self, value: Any) -> Any:
-        """What hooks get for a stored value: the parsed form, the default for None."""
+        """Return the parsed form of a stored value, the default for None."""
         if value is None:
             value = self.default
         return value if self._parse is None or value is None else self._parse(value)
 
     def check(self, value: Any, rtype: str = "") -> Any:
-        """Return ``value`` as it is stored, a JSON value.
+        """Return ``value`` in the form that is stored, a JSON value.
 
         Args:
-            value: what a user or a hook gave; None stands for "not given".
+            value: the value from a user or a hook; None for "not set".
             rtype: the type of the resource, for the error.
 
         Raises:
-            InvalidValue: it is not of the attribute's kind, or outside of what is allowed.
+            InvalidValue: it is not of the attribute's kind, or not allowed.
         """
         if value is None:
             return None
         try:
             stored, parsed = self._read(value)
-            self._limit(stored, parsed)
+            self._check_limits(stored, parsed)
         except InvalidValue as error:
             secret = Flag.CREDENTIAL in self.flags
             raise InvalidValue(
-                f"{self.name or 'default'} cannot be {_shown(value, secret=secret)}: "
+                f"{self.name or 'default'} cannot be {_display(value, secret=secret)}: "
                 f"it {error.message}",
                 where=rtype,
                 hint=error.hint,
@@ -227,22 +227,22 @@ class Attribute(Generic[T]):
         return stored
 
     def _read(self, value: Any) -> tuple[Any, Any]:
-        """The value as stored and as hooks get it."""
+        """Return the stored and the parsed form of a value."""
         kind = self.kind
         if self._parse is not None:
             stored = _plain(value)
-            _writable(stored)
+            _check_json(stored)
             return stored, self._parse(stored)
         if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
             number = _finite(value)
             return number, number
         if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             plain = kind(value)
-            _writable(plain)
+            _check_json(plain)
             return plain, plain
         raise InvalidValue(f"must be {_BUILTIN[kind]}")
 
-    def _limit(self, stored: Any, parsed: Any) -> None:
+    def _check_limits(self, stored: Any, parsed: Any) -> None:
         if self.allowed is not None and stored not in self.allowed:
             raise InvalidValue("must be one of " + ", ".join(repr(item) for item in self.allowed))
         if self.range is None:
@@ -252,7 +252,7 @@ class Attribute(Generic[T]):
             raise InvalidValue(f"must be {_span(low, high)}")
 
     def check_readable(self, where: str) -> None:
-        """Refuse a user's read if the flags do.
+        """Raise an error if users may not read the attribute.
 
         Raises:
             NotAllowed: the flags forbid it.
@@ -261,14 +261,14 @@ class Attribute(Generic[T]):
             raise NotAllowed(f"attribute {quoted(self.name)} cannot be read", where=where)
 
     def check_writable(self, where: str, *, deployed: bool = False) -> None:
-        """Refuse a user's write if the flags do.
+        """Raise an error if users may not write the attribute.
 
         Args:
             where: the resource, for the error.
             deployed: True once its deployment has begun.
 
         Raises:
-            NotAllowed: the flags forbid it, or forbid it now.
+            NotAllowed: the flags forbid it, always or after the deployment.
         """
         flags = self.flags
         if Flag.NO_WRITE in flags:
@@ -303,9 +303,9 @@ def _finite(value: float) -> float:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """A copy made of JSON types only."""
-    if depth > _DEEPEST:
-        raise InvalidValue(f"must not be nested deeper than {_DEEPEST} levels")
+    """Return a copy that consists of JSON types only."""
+    if depth > _MAX_DEPTH:
+        raise InvalidValue(f"must not be nested deeper than {_MAX_DEPTH} levels")
     if value is None or isinstance(value, bool):
         return value
     for kind in (str, int, float):
@@ -320,25 +320,25 @@ def _plain(value: Any, depth: int = 0) -> Any:
     raise InvalidValue("must be text, a number, a list or a mapping of these")
 
 
-def _writable(stored: Any) -> None:
-    """Refuse what JSON in UTF-8 cannot hold, or not so that everybody reads it.
+def _check_json(stored: Any) -> None:
+    """Raise an error for a value that portable JSON in UTF-8 cannot hold.
 
-    That is half of a surrogate pair, as of a file name not in UTF-8, and a very large number.
+    These are lone surrogates (from a file name that is not in UTF-8) and very large numbers.
     """
     if isinstance(stored, str):
         try:
             stored.encode()
         except UnicodeEncodeError:
-            raise InvalidValue("must be text that UTF-8 can write") from None
-    elif isinstance(stored, int) and stored.bit_length() > _BITS:
-        raise InvalidValue("must not be so large a number")
+            raise InvalidValue("must be text that UTF-8 can encode") from None
+    elif isinstance(stored, int) and stored.bit_length() > _MAX_BITS:
+        raise InvalidValue("must be a smaller number")
     elif isinstance(stored, dict):
         for key, item in stored.items():
-            _writable(key)
-            _writable(item)
+            _check_json(key)
+            _check_json(item)
     elif isinstance(stored, list):
         for item in stored:
-            _writable(item)
+            _check_json(item)
 
 
 def _span(low: float | None, high: float | None) -> str:
@@ -347,5 +347,5 @@ def _span(low: float | None, high: float | None) -> str:
     return f"at most {high}" if low is None else f"from {low} to {high}"
 
 
-def _shown(value: object, *, secret: bool) -> str:
+def _display(value: object, *, secret: bool) -> str:
     return "the value given" if secret else quoted(value)

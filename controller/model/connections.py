@@ -1,4 +1,4 @@
-"""Connections: which other resources a resource manager works with."""
+"""Connections: the typed links of a resource to other resources."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ T = TypeVar("T")
 R = TypeVar("R", bound="ResourceManager")
 
 
-#: Stands for the rtype of a connection that takes resources of every type.
+#: The rtype of a connection that accepts resources of every type.
 ANY = "*"
 
 
 class Connection(Generic[T]):
-    """A place where resources of one type can be connected, declared in the body of a class.
+    """A link to resources of one type, declared in the body of a class.
 
-    In a hook, ``self.name`` gives the connected manager, or None if there is none; with
-    ``many`` a list. The attributes of a peer can be read, not assigned: only a resource's own
-    step commits them.
+    In a hook, ``self.name`` is the connected manager, or None; with ``many`` it is a list. The
+    attributes of a peer can be read but not assigned, because only steps of the peer itself
+    commit them.
 
-    A connection that *waits* puts the two in order: this resource is deployed when the peer is
-    READY and released before it, and the nearest peer that is a host is the machine that the
-    hooks act on.
+    A connection that *waits* orders the two: this resource is deployed when the peer is READY
+    and released before it, and the nearest peer that is a host is the machine that the hooks
+    act on.
 
     Attributes:
-        name: the name it was declared under.
-        rtype: the type of the peers; classes derived from that type's class fit too. :data:`ANY`
-            takes all.
+        name: the name in the class body.
+        rtype: the type of the peers; derived classes are accepted too. :data:`ANY` accepts all.
         required: True if a deployment without it is refused.
         many: True if several peers can be connected.
-        waits: True if it orders deployment and release; by default where it is required.
-        help: what it is for.
+        waits: True if it orders deployment and release; the default is ``required``.
+        help: its purpose.
 
     Example:
         ``node = Connection("linux::Node", required=True, help="Where the command runs.")``
@@ -98,7 +97,7 @@ class Connection(Generic[T]):
         self.name = ""
         self.rtype = rtype if isinstance(rtype, str) else rtype.rtype
         if not self.rtype:
-            raise TypeError(f"{rtype!r} has no rtype, so nothing can be connected by it")
+            raise TypeError(f"{rtype!r} has no rtype, so that it cannot be connected")
         self.required = required
         self.many = many
         self.waits = required if waits is None else waits
@@ -131,12 +130,12 @@ class Connection(Generic[T]):
         return f"<Connection {self.name}: {self.rtype}>"
 
 
-#: What a loader of managers gives for one connection: the peers, or a function that loads them.
+#: The peers of one connection, or a function that loads them.
 Peered = Sequence["ResourceManager"] | Callable[[], Sequence["ResourceManager"]]
 
 
 class Peers(Mapping[str, Sequence["ResourceManager"]]):
-    """The connected managers by connection name, loaded when they are first asked for."""
+    """The connected managers by connection name, loaded on first use."""
 
     __slots__ = ("_sources",)
 
@@ -144,12 +143,12 @@ class Peers(Mapping[str, Sequence["ResourceManager"]]):
         self._sources = dict(sources)
 
     def __getitem__(self, name: str) -> Sequence[ResourceManager]:
-        found = self._sources[name]
-        if callable(found):
-            found = self._sources[name] = found()
-        for peer in found:
+        peers = self._sources[name]
+        if callable(peers):
+            peers = self._sources[name] = peers()
+        for peer in peers:
             peer.sealed = True
-        return found
+        return peers
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sources)
@@ -158,5 +157,5 @@ class Peers(Mapping[str, Sequence["ResourceManager"]]):
         return len(self._sources)
 
 
-#: The peers of a manager without connections.
+#: The peers of a resource without connections.
 NO_PEERS = Peers({})

@@ -1,4 +1,4 @@
-"""Hooks: the methods of a resource manager that do one part of an action each."""
+"""Hooks: the methods of a resource manager that each do one part of an action."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..errors import InvalidValue
+from .durations import Backoff, seconds
 from .lifecycle import Action, State
-from .timing import seconds
 
 
 class Later:
-    """What a hook returns when the world is not ready: call it again after a delay.
+    """The result of a hook that is to be called again after a delay.
 
-    No worker waits meanwhile. The step's deadline counts over all its rounds.
+    No worker is occupied meanwhile. The step's deadline applies to all its rounds together.
 
     Attributes:
         seconds: the delay.
@@ -22,10 +22,10 @@ class Later:
     __slots__ = ("seconds",)
 
     def __init__(self, delay: str | float) -> None:
-        """Take the delay, ``"5s"`` or a number of seconds.
+        """Set the delay, ``"5s"`` or a number of seconds.
 
         Raises:
-            InvalidValue: it is not a duration.
+            InvalidValue: the delay is not a duration.
         """
         self.seconds = seconds(delay)
 
@@ -34,15 +34,15 @@ class Later:
 
 
 class Retry:
-    """How often and when a hook that raised is tried again, before its resource fails.
+    """The retry policy of a hook: how often and when it is retried before its resource fails.
 
     Attributes:
-        times: how many times more.
-        delay: seconds before the first of these.
-        backoff: factor by which the delay grows from one to the next.
+        times: number of retries.
+        delay: seconds before the first retry.
+        backoff: factor by which the delay grows with each retry.
 
     Example:
-        ``retries = {"do_deploy": Retry(3, "2s")}`` tries again after 2, 4 and 8 seconds.
+        ``retries = {"do_deploy": Retry(3, "2s")}`` retries after 2, 4 and 8 seconds.
     """
 
     __slots__ = ("backoff", "delay", "times")
@@ -55,17 +55,17 @@ class Retry:
         self.backoff = backoff
 
     def wait(self, failures: int) -> float | None:
-        """Seconds until the next try after that many failures; None if there is none."""
+        """Return the seconds before the next retry; None if no retry is left."""
         if failures > self.times:
             return None
-        return self.delay * float(self.backoff) ** (failures - 1)
+        return Backoff(self.delay, factor=float(self.backoff)).pause(failures)
 
 
 class Hook(NamedTuple):
     """A method that does one part of an action.
 
     Attributes:
-        milestone: the state that is reached when it has returned; None if it changes none.
+        milestone: the state that is reached when it returns; None if the state stays.
         name: the method's name.
     """
 
@@ -89,5 +89,5 @@ HOOKS: Mapping[Action, tuple[Hook, ...]] = {
     Action.SET: (Hook(None, "do_set"),),
     Action.RELEASE: (Hook(State.RELEASED, "do_release"),),
 }
-#: The names of all of them.
+#: The names of all hooks.
 HOOK_NAMES = frozenset(hook.name for hooks in HOOKS.values() for hook in hooks)

@@ -1,7 +1,7 @@
-"""The life of a resource manager: states, actions, legal moves and milestones.
+"""The life cycle of a resource: states, actions, legal transitions and milestones.
 
-A *state* is where a manager is; a *milestone* is a state it has reached once. Conditions look
-at milestones, so the table :data:`IMPLIES` says which milestones a state stands for.
+A *state* is the present one; a *milestone* is a state that was reached at some time. Conditions
+refer to milestones; the table :data:`IMPLIES` lists the milestones that each state implies.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from ..errors import IllegalMove, InvalidValue
-from ..text import quoted
+from ..errors.text import quoted
 
 _E = TypeVar("_E", bound=Enum)
 
 
-def _named(kind: type[_E], value: object, names: Mapping[str, _E]) -> _E:
+def _parse_name(kind: type[_E], value: object, names: Mapping[str, _E]) -> _E:
     if isinstance(value, kind):
         return value
     member = names.get(value.upper()) if isinstance(value, str) else None
@@ -30,62 +30,62 @@ def _named(kind: type[_E], value: object, names: Mapping[str, _E]) -> _E:
 
 
 class State(Enum):
-    """Where a resource manager is. States have no order; see :data:`IMPLIES`."""
+    """The state of a resource. States have no order; see :data:`IMPLIES`."""
 
-    #: Registered, nothing done.
+    #: Registered; nothing has run.
     NEW = "NEW"
-    #: What it will use has been found.
+    #: The real objects that it will use are found.
     DISCOVERED = "DISCOVERED"
-    #: What it will use has been set aside for it.
+    #: They are reserved for it.
     RESERVED = "RESERVED"
-    #: What it will use exists and answers.
+    #: They exist and respond.
     PROVISIONED = "PROVISIONED"
     #: Deployed; it can be started.
     READY = "READY"
-    #: Running, and serving where the user said how to tell.
+    #: Running, and ready if a readiness probe is set.
     STARTED = "STARTED"
-    #: Somebody stopped it.
+    #: Stopped by a stop step.
     STOPPED = "STOPPED"
-    #: It ended by itself.
+    #: Ended by itself.
     FINISHED = "FINISHED"
-    #: One of its steps failed, or its process ended badly.
+    #: A step failed, or the process exited with an error.
     FAILED = "FAILED"
-    #: Everything it had made is undone; the end of every life.
+    #: Everything is undone; the final state.
     RELEASED = "RELEASED"
 
-    def _unordered(self, other: object) -> bool:
+    def _refuse_order(self, other: object) -> bool:
         raise TypeError(
             f"states have no order, so {self} cannot be compared with {other}: "
-            f"ask ec.reached(guid, state), e.g. ec.reached(guid, State.{self.name})"
+            f"call ec.reached(guid, state), e.g. ec.reached(guid, State.{self.name})"
         )
 
-    __lt__ = __le__ = __gt__ = __ge__ = _unordered
-    __hash__ = object.__hash__  # members are single; Enum's own hash is several times slower
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse_order
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash is several times slower
 
     def __str__(self) -> str:
-        """The name, as users read it."""
+        """Return the name."""
         return self.name
 
     @classmethod
     def parse(cls, value: State | str) -> State:
-        """Accept a state or its name in any case.
+        """Return the state with a name, in any case.
 
         Raises:
             InvalidValue: there is no such state.
         """
-        return _named(cls, value, cls.__members__)
+        return _parse_name(cls, value, cls.__members__)
 
 
 class Action(Enum):
-    """What is done to a resource manager by one step."""
+    """The action of a step on a resource."""
 
     #: From NEW to READY, through discovery, reservation and provisioning.
     DEPLOY = "deploy"
-    #: The first part of a deployment, to DISCOVERED, when it is asked for by itself.
+    #: The first part of a deployment only, to DISCOVERED.
     DISCOVER = "discover"
-    #: A deployment as far as PROVISIONED, when it is asked for by itself.
+    #: A deployment up to PROVISIONED only.
     PROVISION = "provision"
-    #: From READY, or again after it ended, to STARTED.
+    #: From READY, STOPPED or FINISHED to STARTED.
     START = "start"
     #: From STARTED to STOPPED.
     STOP = "stop"
@@ -97,30 +97,30 @@ class Action(Enum):
     __hash__ = object.__hash__
 
     def __str__(self) -> str:
-        """The lower-case name, as steps are called."""
+        """Return the name in lower case, as in the names of steps."""
         return str(self.value)
 
     @classmethod
     def parse(cls, value: Action | str) -> Action:
-        """Accept an action or its name in any case.
+        """Return the action with a name, in any case.
 
         Raises:
             InvalidValue: there is no such action.
         """
-        return _named(cls, value, cls.__members__)
+        return _parse_name(cls, value, cls.__members__)
 
 
-#: NEPI's names for the same.
+#: NEPI's names of the two.
 ResourceState = State
 ResourceAction = Action
 
 
 class Move(NamedTuple):
-    """What one action does to the state.
+    """The state transition of an action.
 
     Attributes:
-        source: the states in which it may be begun.
-        target: the state it ends in if nothing fails; None if it leaves the state alone.
+        source: the states in which the action may begin.
+        target: the state after success; None if the state does not change.
     """
 
     source: frozenset[State]
@@ -130,13 +130,13 @@ class Move(NamedTuple):
 #: The milestones of a deployment, in order.
 DEPLOYMENT = (State.DISCOVERED, State.RESERVED, State.PROVISIONED, State.READY)
 
-#: States in which nothing of the resource runs any more.
+#: States in which the resource no longer runs.
 ENDED = frozenset({State.STOPPED, State.FINISHED, State.FAILED, State.RELEASED})
 
 _UNDEPLOYED = frozenset({State.NEW, *DEPLOYMENT[:-1]})
 _DEAD = frozenset({State.FAILED, State.RELEASED})
 
-#: The legal moves: for each action where it may begin and where it leads.
+#: The legal transitions by action.
 MOVES: Mapping[Action, Move] = MappingProxyType(
     {
         Action.DEPLOY: Move(_UNDEPLOYED, State.READY),
@@ -151,7 +151,7 @@ MOVES: Mapping[Action, Move] = MappingProxyType(
 
 
 def advance(state: State, action: Action) -> State:
-    """The state in which ``action``, begun in ``state``, ends if nothing fails.
+    """Return the state after ``action``, begun in ``state``, if nothing fails.
 
     Raises:
         IllegalMove: the action cannot begin in that state.
@@ -166,9 +166,9 @@ def advance(state: State, action: Action) -> State:
 _TO_START = (*DEPLOYMENT, State.STARTED)
 _TO_END = (*_TO_START, State.STOPPED, State.FINISHED)
 
-#: The milestones that count as reached when a state is. STOPPED and FINISHED stand for each
-#: other, since whoever waits for an end does not care who brought it about. FAILED, of a
-#: critical resource, stands for itself only: what waits for anything else waits in vain.
+#: The milestones that count as reached when a state is. STOPPED and FINISHED imply each other,
+#: because a condition on the end of a resource does not depend on its cause. FAILED of a critical
+#: resource implies only itself: conditions on other milestones can then never be met.
 IMPLIES: Mapping[State, tuple[State, ...]] = MappingProxyType(
     {
         State.NEW: (),
@@ -183,22 +183,11 @@ IMPLIES: Mapping[State, tuple[State, ...]] = MappingProxyType(
 
 
 def implied(state: State, *, critical: bool = True) -> tuple[State, ...]:
-    """The milestones that count as reached when ``state`` is.
+    """Return the milestones that count as reached when ``state`` is.
 
-    A resource that is not critical does not hold others up by failing: its FAILED counts as
-    every milestone of a life.
+    The failure of a resource that is not critical does not block others: its FAILED counts as
+    every milestone up to STOPPED and FINISHED.
     """
     if state is State.FAILED and not critical:
         return (*_TO_END, State.FAILED)
     return IMPLIES[state]
-
-
-def opens(state: State, *, critical: bool = True) -> tuple[State, ...]:
-    """The milestones whose gates open when ``state`` is reached.
-
-    These are the implied ones; a gate on FAILED opens with RELEASED too, because a failure can
-    no longer come.
-    """
-    if state is State.RELEASED:
-        return (*IMPLIES[state], State.FAILED)
-    return implied(state, critical=critical)

@@ -1,11 +1,11 @@
-"""How a machine is logged in to over SSH, as its resource describes it."""
+"""SSH logins on machines, as resources describe them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from ..errors import InvalidValue
-from ..text import is_decimal, quoted
+from ..errors.text import is_decimal, quoted
 
 #: Seconds that connecting to a machine may take, its login included.
 CONNECT_TIMEOUT = 10.0
@@ -13,20 +13,20 @@ CONNECT_TIMEOUT = 10.0
 
 @dataclass(frozen=True)
 class Login:
-    """A login on a machine. What is not said here, the ssh_config(5) of the worker machine says.
+    """An SSH login on a machine. The ssh_config(5) of the worker machine sets the rest.
 
     Attributes:
         hostname: name or address of the machine, or an alias in ssh_config.
         username: the user.
         port: the port of its SSH server.
-        identity: path of a private key on the worker machine; then no other key is offered.
-        gateway: the machine through which it is reached; ssh_config's ProxyJump if None.
-        direct: True to use no gateway, whatever ssh_config says.
-        server_key: the machine's public key, as ``ssh-ed25519 AAAA...``; known_hosts is then not
-            looked at.
-        accept_new: True to accept the key of a machine that known_hosts does not name, as
-            ``StrictHostKeyChecking accept-new`` does.
-        connect_timeout: seconds that connecting may take.
+        identity: path of a private key on the worker machine; no other key is offered then.
+        gateway: the jump host; ssh_config's ProxyJump if None.
+        direct: True to connect without a jump host, even if ssh_config names one.
+        server_key: the machine's public key, as ``ssh-ed25519 AAAA...``; known_hosts is not read
+            then.
+        accept_new: True to accept the key of a machine that known_hosts does not name, like
+            ``StrictHostKeyChecking accept-new``.
+        connect_timeout: time limit of the connection and its login, in seconds.
     """
 
     hostname: str
@@ -40,43 +40,43 @@ class Login:
     connect_timeout: float = CONNECT_TIMEOUT
 
     def __str__(self) -> str:
-        """The machine, for people: ``user@host:port``."""
+        """Return the machine as ``user@host:port``."""
         name = f"[{self.hostname}]" if ":" in self.hostname and self.port else self.hostname
         user = f"{self.username}@" if self.username else ""
         return f"{user}{name}" + (f":{self.port}" if self.port else "")
 
     @classmethod
     def parse(cls, text: str) -> Login:
-        """Read ``[user@]host[:port]``, an IPv6 address with a port in brackets.
+        """Return the login in ``[user@]host[:port]``; an IPv6 address with a port is in brackets.
 
         Raises:
-            InvalidValue: it is something else.
+            InvalidValue: the text has another form.
         """
-        user, at, place = text.strip().rpartition("@")
-        host, port = place, ""
-        if place.startswith("["):
-            host, bracket, port = place[1:].partition("]")
+        user, at, address = text.strip().rpartition("@")
+        host, port = address, ""
+        if address.startswith("["):
+            host, bracket, port = address[1:].partition("]")
             port = port.removeprefix(":") if bracket else "?"
-        elif place.count(":") == 1:
-            host, _, port = place.partition(":")
+        elif address.count(":") == 1:
+            host, _, port = address.partition(":")
             port = port or "?"
         usable = (
             host and not host.startswith("-") and not any(c.isspace() or c in ",/" for c in host)
         )
         if not usable or (at and not user) or (port and not _is_port(port)):
-            raise InvalidValue(f"{quoted(text)} is no machine", hint="write [user@]host[:port]")
+            raise InvalidValue(f"{quoted(text)} is not a machine", hint="write [user@]host[:port]")
         return cls(host, user, int(port) if port else None)
 
     @classmethod
     def chain(cls, text: str, then: Login | None = None) -> Login | None:
-        """Read machines that are passed one after the other, as ProxyJump in ssh_config(5).
+        """Return a chain of jump hosts, written like ProxyJump in ssh_config(5).
 
         Args:
-            text: ``[user@]host[:port]``, several with commas between.
-            then: what the hops have that ``text`` does not say: user, port, identity...
+            text: ``[user@]host[:port]``, separated by commas.
+            then: defaults of each jump host: user, port, identity...
 
         Returns:
-            The last of them, whose gateway is the one before it.
+            The last jump host, whose gateway is the one before it.
         """
         last: Login | None = None
         for word in text.split(","):

@@ -1,13 +1,13 @@
-"""Names that end up in paths, queue names and commands, and are safe in all of them."""
+"""Names that are safe in paths, queue names and commands."""
 
 from __future__ import annotations
 
 import re
 
 from ..errors import InvalidValue
-from ..text import quoted
+from ..errors.text import quoted
 
-#: Longest name, in characters; with it a path component stays below any file system's limit.
+#: Maximum length of a name, so that a path component stays below the limit of any file system.
 LONGEST = 63
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,63}", re.ASCII)
@@ -17,12 +17,12 @@ def check_name(what: str, value: object) -> str:
     """Return ``value`` if it is a safe name.
 
     Args:
-        what: what it names, for the error: ``label``, ``exp_id``, ``site``.
+        what: the use of the name, for the error: ``label``, ``exp_id``, ``site``.
         value: the name.
 
     Raises:
-        InvalidValue: it is not 1 to 63 characters out of ``A-Z a-z 0-9 . _ -``, or it is ``.``
-            or ``..``, or it begins with ``-``.
+        InvalidValue: it has other characters than ``A-Z a-z 0-9 . _ -``, is not 1 to 63
+            characters long, is ``.`` or ``..``, or begins with ``-``.
     """
     if (
         not isinstance(value, str)

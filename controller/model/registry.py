@@ -1,9 +1,9 @@
-"""Which class manages which type of resource.
+"""The registry of resource types and the classes that manage them.
 
-A type comes from one of three places: the catalogue of this package, a class that user code
+A type comes from one of three sources: the catalogue of this package, a class that user code
 defines (every subclass of ResourceManager with an ``rtype`` registers itself), or an installed
 distribution with an entry point in the group ``nepiq.resources``, whose name is the rtype and
-whose value is ``package.module:Class``. Finding one imports no other.
+whose value is ``package.module:Class``. Only the class that is requested is imported.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClassNotImportable, InvalidValue, UnknownType
-from ..text import quoted
+from ..errors.text import quoted
 
 if TYPE_CHECKING:
     from .resource import ResourceManager
@@ -36,9 +36,9 @@ _aliases: dict[str, str] = {}
 
 
 def register(cls: type[ResourceManager], aliases: Iterable[str] = ()) -> None:
-    """Make a class the manager of its ``rtype``; ResourceManager does it for every subclass.
+    """Register a class for its ``rtype``; every subclass of ResourceManager calls this.
 
-    Defining the class again (a notebook cell that is run twice) replaces it.
+    If the class is defined again (a notebook cell that runs twice), it is replaced.
 
     Raises:
         InvalidValue: the rtype is malformed, or another class manages it.
@@ -46,46 +46,46 @@ def register(cls: type[ResourceManager], aliases: Iterable[str] = ()) -> None:
     rtype = cls.rtype
     if _RTYPE.fullmatch(rtype) is None:
         raise InvalidValue(
-            f"{quoted(rtype)} cannot be an rtype", hint="write it like 'acme::Shaper'"
+            f"{quoted(rtype)} is not a valid rtype", hint="write it like 'acme::Shaper'"
         )
-    here = location(cls)
-    there = _location_of(rtype)
-    if there and not _same(there, here):
+    new = location(cls)
+    registered = _location_of(rtype)
+    if registered and not _may_be_same_class(registered, new):
         raise InvalidValue(
-            f"rtype {quoted(rtype)} of {here} is taken by {there}", hint="choose another"
+            f"rtype {quoted(rtype)} of {new} is taken by {registered}", hint="choose another rtype"
         )
     _classes[rtype] = cls
     _aliases.update(dict.fromkeys(aliases, rtype))
 
 
 def find(rtype: str) -> type[ResourceManager]:
-    """The class that manages a type.
+    """Return the class that manages a type.
 
     Args:
         rtype: the type or one of its aliases.
 
     Raises:
-        UnknownType: nothing provides it; near misses are in the hint.
-        ClassNotImportable: what should provide it cannot be imported.
+        UnknownType: no class is registered for it; the hint names similar types.
+        ClassNotImportable: its class cannot be imported.
     """
-    found = _classes.get(rtype)
-    if found is not None:
-        return found
+    cls = _classes.get(rtype)
+    if cls is not None:
+        return cls
     name = canonical(rtype)
     if name in _classes:
         return _classes[name]
-    where = _location_of(name)
-    if not where:
+    source = _location_of(name)
+    if not source:
         raise UnknownType(rtype, names())
-    return _load(name, where)
+    return _load(name, source)
 
 
 def find_on_worker(rtype: str) -> type[ResourceManager]:
-    """As :func:`find`, for a step that was handed to this worker.
+    """Return the class that manages a type, for a step on this worker.
 
     Raises:
-        ClassNotImportable: this worker cannot find the class. Its description was accepted
-            where it is known, so the hint says how to make it known here.
+        ClassNotImportable: this worker cannot import the class. The client that described the
+            resource could, so the hint says how to make it importable on the workers.
     """
     try:
         return find(rtype)
@@ -96,36 +96,24 @@ def find_on_worker(rtype: str) -> type[ResourceManager]:
 
 
 def canonical(rtype: str) -> str:
-    """The rtype behind an alias, NEPI's old names among them; other names as they are."""
+    """Return the rtype of an alias (NEPI's old names included), or the name itself."""
     return _aliases.get(rtype) or _catalogue_aliases().get(rtype, rtype)
 
 
 def names() -> list[str]:
-    """Every rtype that can be registered, sorted, without aliases."""
+    """Return every rtype that resources can have, sorted, without aliases and internal types."""
     return sorted(
         rtype for rtype in {*_classes, *_catalogue(), *_entry_points()} if not is_internal(rtype)
     )
 
 
 def is_internal(rtype: str) -> bool:
-    """True for a type whose resources are a means, and no part of what is described."""
+    """Return whether resources of a type are not part of a description."""
     return rtype in _internal() or (rtype in _classes and _classes[rtype].internal)
 
 
-def locate(rtype: str) -> str:
-    """Where the class of a type is, as ``module:Class``; nothing is imported for it.
-
-    Raises:
-        UnknownType: nothing provides it.
-    """
-    where = _location_of(canonical(rtype))
-    if not where:
-        raise UnknownType(rtype, names())
-    return where
-
-
 def location(cls: type) -> str:
-    """A class as ``module:Class``."""
+    """Return the location of a class as ``module:Class``."""
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
@@ -133,46 +121,47 @@ def load_imports(modules: Iterable[str]) -> None:
     """Import the modules that a worker's ``imports`` setting lists.
 
     Raises:
-        ClassNotImportable: one of them cannot be imported; names it and the cause.
+        ClassNotImportable: a module cannot be imported; the message has its name and the cause.
     """
     for module in modules:
         if _MODULE.fullmatch(module) is None:
             raise ClassNotImportable(
-                f"{quoted(module)} is no module name", hint="list modules like 'mylab.resources'"
+                f"{quoted(module)} is not a module name",
+                hint="list modules like 'mylab.resources'",
             )
         try:
             importlib.import_module(module)
         except Exception as error:
             raise ClassNotImportable(
                 f"cannot import module {quoted(module)}: {type(error).__name__}: {error}",
-                hint="install it where this runs, or take it out of NEPIQ_IMPORTS",
+                hint="install it on this machine, or remove it from NEPIQ_IMPORTS",
             ) from error
 
 
 def forget(rtype: str) -> None:
-    """Take back a registration, so that the name is free again; for tests of classes."""
+    """Remove a registration, so that the name is free again; for tests of classes."""
     _classes.pop(rtype, None)
     for alias in [alias for alias, name in _aliases.items() if name == rtype]:
         del _aliases[alias]
 
 
-def _load(rtype: str, where: str) -> type[ResourceManager]:
-    module, _, path = where.partition(":")
+def _load(rtype: str, source: str) -> type[ResourceManager]:
+    module, _, path = source.partition(":")
     try:
-        found: Any = importlib.import_module(module)
+        value: Any = importlib.import_module(module)
         for part in path.split("."):
-            found = getattr(found, part)
+            value = getattr(value, part)
     except Exception as error:
         raise ClassNotImportable(
-            f"cannot load {where} for resource type {rtype!r}: {type(error).__name__}: {error}",
+            f"cannot load {source} for resource type {rtype!r}: {type(error).__name__}: {error}",
             hint="reinstall or remove the package that provides it",
         ) from error
-    if getattr(found, "rtype", None) != rtype:
+    if getattr(value, "rtype", None) != rtype:
         raise ClassNotImportable(
-            f"{where} should manage resource type {quoted(rtype)} and does not",
-            hint="the name of the entry point must be the rtype of the class",
+            f"{source} does not manage resource type {quoted(rtype)}",
+            hint="give the entry point the rtype of the class as its name",
         )
-    cls: type[ResourceManager] = found
+    cls: type[ResourceManager] = value
     _classes.setdefault(rtype, cls)
     return cls
 
@@ -183,21 +172,21 @@ def _location_of(rtype: str) -> str:
     return _catalogue().get(rtype) or _entry_points().get(rtype, "")
 
 
-def _same(there: str, here: str) -> bool:
-    """True if two locations can be one class, defined again or reached by two ways."""
-    (module, _, name), (module2, _, name2) = there.partition(":"), here.partition(":")
-    if there == here or (name == name2 and "__main__" in {module, module2}):
-        return True  # a script may be imported as a module too
-    # An entry point may name the package that exports the class.
+def _may_be_same_class(registered: str, new: str) -> bool:
+    """Return whether two locations may be one class, defined again or imported in two ways."""
+    (module, _, name), (module2, _, name2) = registered.partition(":"), new.partition(":")
+    if registered == new or (name == name2 and "__main__" in {module, module2}):
+        return True  # a script may also be imported as a module
+    # An entry point may name the package that re-exports the class.
     package, package2 = module.partition(".")[0], module2.partition(".")[0]
-    return there in _entry_points().values() and package == package2
+    return registered in _entry_points().values() and package == package2
 
 
 @lru_cache(maxsize=1)
 def _catalogue() -> Mapping[str, str]:
     own: Mapping[str, str] = importlib.import_module(_RESOURCES).CATALOGUE
     every = {**own, **_internal()}
-    return {rtype: f"{_RESOURCES}.{where}" for rtype, where in every.items()}
+    return {rtype: f"{_RESOURCES}.{source}" for rtype, source in every.items()}
 
 
 @lru_cache(maxsize=1)

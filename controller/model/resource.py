@@ -1,8 +1,8 @@
 """The base class of resource managers.
 
-A resource manager is one small class: what can be set (attributes), what it works with
-(connections), what it gives (traces), and what is done when (hooks). The class touches no
-machine; a hook acts only through the context it is handed::
+A resource manager is one small class that declares attributes (settings), connections (to
+other resources), traces (outputs) and hooks (the code of each action). The class does not touch
+a machine; a hook acts only through the context that it receives::
 
     class Beacon(ResourceManager, rtype="acme::Beacon"):
         interval = Attribute(Duration, "1s", help="Time between two beacons.")
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _R = TypeVar("_R", bound="ResourceManager")
 
-#: Seconds that a step of each action may take, over all its rounds, unless the class says more.
+#: Default time limits of a step in seconds, over all its rounds, by action.
 DEADLINES: Mapping[Action, float] = MappingProxyType(
     {
         Action.DEPLOY: 600.0,
@@ -45,18 +45,18 @@ DEADLINES: Mapping[Action, float] = MappingProxyType(
     }
 )
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Placement(NamedTuple):
-    """Where a host is reached from.
+    """The workers that act on a host.
 
     Attributes:
         site: the site whose workers act on it.
         local: True if it is the worker machine itself.
-        limit: how many steps may act on it at one time.
-        home: who shares this text shares a session with it, so the same worker of the site is
-            asked first; empty for any worker.
+        limit: number of steps that may act on it at the same time.
+        home: affinity key: hosts with the same key share a session, so the same worker of the
+            site is preferred for them; empty for no preference.
     """
 
     site: str
@@ -66,39 +66,38 @@ class Placement(NamedTuple):
 
 
 class ResourceManager:
-    """Manages one resource of one type. Subclass it, and declare what the type is.
+    """The manager of one resource; subclasses declare a resource type.
 
     ``class Shaper(ResourceManager, rtype="acme::Shaper", aliases=("AcmeShaper",))`` registers
-    the class under its rtype; without ``rtype`` it is a base for others. Hooks are the methods
+    the class under its rtype; without ``rtype`` it is a base class. Hooks are the methods
     ``do_*`` below; define those that have work to do. Each is called with the step's
-    :class:`~nepiq.controller.model.host.Context` and must be safe to call again, since a step
-    whose worker is lost runs once more.
+    :class:`~nepiq.controller.model.host.Context` and must be idempotent, because a step whose
+    worker is lost runs again.
 
-    An instance lives for one step: it is loaded from the record, and what its hooks assign to
-    attributes goes back into the record after each of its rounds. Nothing else survives.
+    An instance lives for one round of a step: it is loaded from the resource's record, and
+    attributes that its hooks assign are written back after the round. Nothing else is kept.
 
     Attributes:
-        rtype: the type's name; empty for a base class.
-        does_io: False for a class whose hooks touch no machine and take no time; their steps
-            are carried out in batches.
-        internal: True for a class whose resources are a means, and not listed among the others.
-        provides_host: True if resources of the type are machines that others act on.
-        deadlines: seconds a step may take, by action; what is missing is inherited.
-        retries: by name of hook, how often it is tried again when it raises.
-        called_for: by name of hook, the attributes for which it has work: it is not called for a
-            resource that was given none of them. The entry of a base class does not count for a
-            hook that is defined anew.
+        rtype: the name of the type; empty for a base class.
+        does_io: False if the hooks do not touch a machine and take no time; their steps then
+            run in batches.
+        internal: True if resources of the type are not part of a description and not listed.
+        provides_host: True if resources of the type are machines that other resources act on.
+        deadlines: time limits of a step in seconds, by action; missing ones are inherited.
+        retries: retry policies by hook name; a hook without one is not retried.
+        called_for: by hook name, the attributes that give the hook work: it is skipped if none of
+            them is set. The entry of a base class does not apply to a hook that is overridden.
         attributes: the attributes by name, inherited ones included.
         traces: the traces by name.
         connections: the connections by name.
         waiting: names of the connections that order deployment and release.
         narrowing: names of the attributes that ``called_for`` mentions.
-        demanded: names of the connections and attributes without which it is not deployed.
+        demanded: names of the connections and attributes that a deployment requires.
         guid: the resource's number in its run.
-        label: its name there.
+        label: the resource's name in its run.
         run_id: the run.
         exp_id: the user's name for the experiment.
-        occasion: which start of the resource this is, counted from 1.
+        occasion: number of this start of the resource, counted from 1.
         peers: the connected managers by connection name.
         sealed: True for a peer, whose attributes cannot be assigned.
     """
@@ -122,7 +121,7 @@ class ResourceManager:
     __slots__ = (
         "__weakref__",
         "_changes",
-        "_given",
+        "_values",
         "exp_id",
         "guid",
         "label",
@@ -149,7 +148,7 @@ class ResourceManager:
         super().__init_subclass__()
         cls.rtype = rtype
         if "__init__" in vars(cls):
-            raise TypeError(f"{cls.__name__}: managers are loaded, not made; use do_deploy")
+            raise TypeError(f"{cls.__name__}: __init__ is not allowed; use do_deploy")
         _declare(cls)
         if rtype:
             registry.register(cls, aliases)
@@ -163,18 +162,18 @@ class ResourceManager:
         run_id: str = "",
         exp_id: str = "",
         occasion: int = 1,
-        attributes: Mapping[str, Any] = _NOTHING,
+        attributes: Mapping[str, Any] = _EMPTY,
         peers: Mapping[str, Peered] | None = None,
     ) -> _R:
-        """Make the manager of one resource for one step.
+        """Return the manager of one resource for one step.
 
         Args:
             guid: the resource's number in its run.
-            label: its name there.
+            label: the resource's name in its run.
             run_id: the run.
             exp_id: the user's name for the experiment.
-            occasion: which start this is.
-            attributes: stored values that are not the default; neither checked nor copied.
+            occasion: number of this start.
+            attributes: stored values that differ from the default; neither checked nor copied.
             peers: connected managers by connection name, or functions that load them.
         """
         self = cls.__new__(cls)
@@ -185,34 +184,34 @@ class ResourceManager:
         self.occasion = occasion
         self.peers = Peers(peers) if peers else NO_PEERS
         self.sealed = False
-        self._given = attributes
+        self._values = attributes
         self._changes = None
         return self
 
-    _given: Mapping[str, Any]
+    _values: Mapping[str, Any]
     _changes: dict[str, Any] | None
 
     def changes(self) -> dict[str, Any]:
-        """The stored values of the attributes that were assigned since it was loaded."""
+        """Return the stored values of the attributes assigned since the manager was loaded."""
         return {} if self._changes is None else dict(self._changes)
 
     def stored(self, name: str) -> Any:
-        """The stored value of an attribute; None if it was not given."""
+        """Return the stored value of an attribute; None if it is not set."""
         if self._changes is not None and name in self._changes:
             return self._changes[name]
-        return self._given.get(name)
+        return self._values.get(name)
 
     def assign(self, name: str, value: Any) -> None:
-        """Store the value of an attribute, as ``self.name = value`` does after checking it.
+        """Store the value of an attribute without a check; ``self.name = value`` checks it first.
 
         Raises:
-            NotAllowed: this manager is the peer of another, which cannot change it.
+            NotAllowed: this manager is a peer, which is read-only.
         """
         if self.sealed:
             raise NotAllowed(
                 f"attribute {name!r} cannot be assigned through a connection",
                 where=self.label,
-                hint="assign an attribute of the resource whose hook this is",
+                hint="assign attributes of the resource itself only",
             )
         if self._changes is None:
             self._changes = {}
@@ -220,12 +219,12 @@ class ResourceManager:
 
     @classmethod
     def hooks_for(cls, action: Action, given: Container[str] | None = None) -> tuple[Hook, ...]:
-        """The hooks of an action that the class defines, in the order they are called.
+        """Return the hooks of an action that the class defines, in the order of their calls.
 
         Args:
             action: the action.
-            given: the attributes that a resource was given, to leave out the hooks that have no
-                work for it; None for all that the class defines.
+            given: names of the attributes that are set, to leave out hooks without work; None
+                for all hooks.
         """
         hooks = cls._hooks[action]
         if given is None or not cls.narrowing:
@@ -238,71 +237,71 @@ class ResourceManager:
         )
 
     def hooks(self, action: Action) -> tuple[Hook, ...]:
-        """The hooks of an action that have work for this resource."""
-        return self.hooks_for(action, [name for name in self.narrowing if self._is_given(name)])
+        """Return the hooks of an action that have work for this resource."""
+        return self.hooks_for(action, [name for name in self.narrowing if self._is_set(name)])
 
-    def _is_given(self, name: str) -> bool:
+    def _is_set(self, name: str) -> bool:
         return self.stored(name) not in (None, self.attributes[name].default)
 
     def deadline_for(self, action: Action) -> float:
-        """Seconds that a step of this resource may take; override it if attributes decide."""
+        """Return the time limit of a step in seconds; override it if it depends on attributes."""
         return self.deadlines[action]
 
     def placement(self) -> Placement:
-        """Where this host is reached from; classes with ``provides_host`` define it."""
-        raise NotImplementedError(f"{self.rtype} is no host")
+        """Return which workers act on this host; classes with ``provides_host`` define it."""
+        raise NotImplementedError(f"{self.rtype} is not a host")
 
     def login(self) -> Login:
-        """How this host is logged in to; classes of hosts that are not local define it."""
-        raise NotImplementedError(f"{self.rtype} is reached by no login")
+        """Return the SSH login of this host; host classes that are not local define it."""
+        raise NotImplementedError(f"{self.rtype} has no login")
 
     def patience(self) -> float:
-        """Seconds that its first deployment waits for this host to answer."""
+        """Return the seconds that the first deployment waits for this host to respond."""
         return 0.0
 
     def do_discover(self, context: Context) -> Later | None:
-        """Find what the resource will use. Reaches DISCOVERED."""
+        """Find the real objects that the resource will use. Reaches DISCOVERED."""
 
     def do_reserve(self, context: Context) -> Later | None:
-        """Set it aside, so that nobody else takes it. Reaches RESERVED."""
+        """Reserve them for this resource. Reaches RESERVED."""
 
     def do_provision(self, context: Context) -> Later | None:
-        """Make it exist and answer. Reaches PROVISIONED."""
+        """Create them, and check that they respond. Reaches PROVISIONED."""
 
     def do_deploy(self, context: Context) -> Later | None:
-        """Configure it for the experiment. Reaches READY."""
+        """Configure the resource for the experiment. Reaches READY."""
 
     def do_start(self, context: Context) -> Later | Launch | None:
-        """Start it. Reaches STARTED.
+        """Start the resource. Reaches STARTED.
 
         Returns:
-            The Launch that ``context.host.supervise`` gave, so that its age counts and its end
-            is noticed; ``Launch(exit=Exit(0, "FINISHED"))`` if there was nothing to keep
-            running; None if it runs until it is stopped.
+            The Launch that ``context.host.supervise`` returned, so that the start time is
+            right and the exit is followed; ``Launch(exit=Exit(0, "FINISHED"))`` if nothing is
+            left to run; None if the resource runs until it is stopped.
         """
 
     def do_stop(self, context: Context) -> Later | None:
-        """Stop it. Reaches STOPPED."""
+        """Stop the resource. Reaches STOPPED."""
 
     def do_set(self, context: Context, name: str, value: Any) -> Later | None:
-        """Apply a new attribute value to what is deployed.
+        """Apply a new attribute value to the deployed resource.
 
         Args:
-            context: what the step may use.
-            name: the attribute; ``self`` still has its former value.
-            value: the new value, as the attribute will read. It is assigned when the hook has
-                returned, unless the hook assigned the attribute itself.
+            context: access to the host, the peers and the log.
+            name: the attribute; ``self`` still has the old value.
+            value: the new value, parsed. It is assigned after the hook returns, unless the hook
+                assigned the attribute itself.
         """
 
     def do_release(self, context: Context) -> Later | None:
-        """Undo everything, tolerating what is missing. Reaches RELEASED, even if it raises."""
+        """Undo everything; tolerate missing parts. Reaches RELEASED, even if it raises."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label or self.guid}>"
 
 
 def _declare(cls: type[ResourceManager]) -> None:
-    """Collect what the body of a class declares, and check that it makes sense."""
+    """Collect the declarations of a class, and check them."""
     members: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         members.update(vars(base))
@@ -317,58 +316,61 @@ def _declare(cls: type[ResourceManager]) -> None:
     for name in (*cls.attributes, *cls.traces, *cls.connections):
         if name.startswith("_") or name in _OWN_NAMES:
             raise TypeError(f"{cls.__name__}: the name {name!r} cannot be declared")
-    cls.deadlines = MappingProxyType(_inherited(cls, "deadlines"))
-    cls.retries = MappingProxyType(_inherited(cls, "retries"))
+    cls.deadlines = MappingProxyType(_merge_inherited(cls, "deadlines"))
+    cls.retries = MappingProxyType(_merge_inherited(cls, "retries"))
     unknown = {name for name in members if name.startswith("do_")} - HOOK_NAMES
     unknown |= set(cls.retries) - HOOK_NAMES
     if unknown:
         raise TypeError(
-            f"{cls.__name__}: {', '.join(sorted(unknown))} is no hook; "
+            f"{cls.__name__}: {', '.join(sorted(unknown))} is not a hook; "
             f"hooks are {', '.join(sorted(HOOK_NAMES))}"
         )
     cls._hooks = {
         action: tuple(hook for hook in hooks if _overrides(cls, hook.name))
         for action, hooks in HOOKS.items()
     }
-    cls._called_for = MappingProxyType(_narrowed(cls))
+    cls._called_for = MappingProxyType(_called_for_entries(cls))
     cls.narrowing = tuple(sorted({n for names in cls._called_for.values() for n in names}))
     unknown = {*cls.narrowing, *vars(cls).get("called_for", ())} - {*cls.attributes, *HOOK_NAMES}
     if unknown:
-        raise TypeError(f"{cls.__name__}: called_for names {', '.join(sorted(unknown))}")
+        raise TypeError(
+            f"{cls.__name__}: unknown names in called_for: {', '.join(sorted(unknown))}"
+        )
     if cls.provides_host and not _overrides(cls, "placement"):
         raise TypeError(f"{cls.__name__} provides a host and must define placement()")
 
 
 def _of_kind(members: Mapping[str, Any], kind: type[Any]) -> Mapping[str, Any]:
-    found = {name: value for name, value in members.items() if isinstance(value, kind)}
-    return MappingProxyType(found)
+    return MappingProxyType(
+        {name: value for name, value in members.items() if isinstance(value, kind)}
+    )
 
 
-def _inherited(cls: type[ResourceManager], name: str) -> dict[Any, Any]:
+def _merge_inherited(cls: type[ResourceManager], name: str) -> dict[Any, Any]:
     merged: dict[Any, Any] = {}
     for base in reversed(cls.__mro__):
         merged.update(vars(base).get(name, {}))
     return merged
 
 
-def _narrowed(cls: type[ResourceManager]) -> dict[str, tuple[str, ...]]:
-    """The entries of ``called_for`` that hold for the hooks as the class has them."""
-    found: dict[str, tuple[str, ...]] = {}
+def _called_for_entries(cls: type[ResourceManager]) -> dict[str, tuple[str, ...]]:
+    """Return the entries of ``called_for`` that apply to the hooks of this class."""
+    entries: dict[str, tuple[str, ...]] = {}
     for hook in sorted(HOOK_NAMES):
         for base in cls.__mro__:
             own = vars(base)
             if hook in own.get("called_for", {}):
-                found[hook] = own["called_for"][hook]
-            if hook in found or hook in own:
+                entries[hook] = own["called_for"][hook]
+            if hook in entries or hook in own:
                 break
-    return found
+    return entries
 
 
 def _overrides(cls: type[ResourceManager], name: str) -> bool:
     return getattr(cls, name) is not getattr(ResourceManager, name)
 
 
-#: What a declaration in a subclass would hide.
+#: Names that a declaration in a subclass would hide.
 _OWN_NAMES = frozenset(
     name
     for name, value in vars(ResourceManager).items()

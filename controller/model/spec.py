@@ -1,110 +1,70 @@
-"""The form in which one resource of a description goes into Redis."""
+"""The upload of a resource: what a description hands to the engine, and the engine keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import Any, TypedDict
-from weakref import WeakKeyDictionary
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from .lifecycle import Action
-from .resource import Placement, ResourceManager
-from .roster import Resource
-
-#: The queue of steps that act on no host; every worker serves it.
-QUEUE = "nepiq"
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-class _Common(TypedDict):
-    g: int
+class Gate(NamedTuple):
+    """Something that a step of a resource waits for.
+
+    Attributes:
+        action: the step that waits: deploy, start or stop.
+        target: guid of the resource that must reach the milestone.
+        milestone: the state that it must have reached.
+        offset: seconds to wait from then on.
+        need: True for a strict gate, which fails the waiting resource when the target has FAILED
+            or been RELEASED, although its milestones count as reached then.
+    """
+
+    action: str
+    target: int
+    milestone: str
+    offset: float = 0.0
+    need: bool = False
+
+
+class ResourceSpec(NamedTuple):
+    """A resource as it is uploaded.
+
+    Attributes:
+        guid: its id in the run.
+        rtype: its type.
+        label: its name in the run.
+        queue: the Celery queue of its steps.
+        critical: its failure ends the experiment.
+        batch: its steps do no I/O, so that many can travel in one message.
+        idle: the actions whose steps have nothing to do, and so do no I/O either.
+        host: guid of the host that its hooks act on (its own if it is a host), or None.
+        peers: guids by connection name.
+        attributes: values that differ from the default; they must survive JSON.
+        gates: what its steps wait for.
+        after: guids it lives on; it is released before them.
+        is_host: others act on the machine that it manages.
+        local: that machine is the one its worker runs on.
+        site: the site of that machine.
+        limit: how many steps may do I/O on that machine at once; None for any number.
+        home: the key that chooses the worker which its steps go to first; empty for any worker.
+    """
+
+    guid: int
     rtype: str
     label: str
-    attrs: dict[str, Any]
-    critical: bool
-    batch: bool
-    idle: list[str]
-    queue: str
-    host: int | None
-    peers: dict[str, list[int]]
-    needs: list[list[Any]]
-    after: list[int]
-    conds: list[list[Any]]
-
-
-class Spec(_Common, total=False):
-    """One resource as the engine stores it, JSON data.
-
-    Keys: ``g`` guid, ``rtype``, ``label``, ``attrs`` stored values that are not the default,
-    ``critical``, ``batch`` True if its steps are done in batches, ``idle`` the actions that
-    have no hook with work for it, whose steps are done so too, ``queue`` the Celery queue of its
-    steps, ``host`` guid of the host it acts on (a host's own is itself), ``peers`` guids by
-    connection name, ``needs`` ``[action, guid, milestone]`` gates from connections, ``after``
-    guids released after it, ``conds`` ``[action, guid, milestone, offset]`` conditions; and for
-    a host its ``local``, ``site`` and ``limit``, and ``home``, what chooses its worker.
-    """
-
-    local: bool
-    site: str
-    limit: int
-    home: str
-
-
-# Those that are asked for by themselves are rare, so that nobody need know beforehand.
-_USUAL = [action for action in Action if action not in (Action.DISCOVER, Action.PROVISION)]
-
-_Given = frozenset[str] | None
-_IDLE: WeakKeyDictionary[type[ResourceManager], dict[_Given, list[str]]] = WeakKeyDictionary()
-
-
-def _idle(cls: type[ResourceManager], given: Container[str] | None) -> list[str]:
-    """The actions that a class has no hook for, or none with work for what was given."""
-    known = _IDLE.setdefault(cls, {})
-    key = None if given is None else frozenset(name for name in cls.narrowing if name in given)
-    if key not in known:
-        known[key] = [action.value for action in _USUAL if not cls.hooks_for(action, key)]
-    return known[key]
-
-
-def make_spec(
-    resource: Resource, host: int | None, placement: Placement | None, *, settled: bool = True
-) -> Spec:
-    """Describe a resource for the engine.
-
-    Args:
-        resource: the resource.
-        host: guid of the host it acts on, or None.
-        placement: where that host is reached from; None without a host.
-        settled: False if it is not deployed yet, so that attributes may still be given for
-            which a hook will have work.
-    """
-    cls = resource.cls
-    awaited = resource.awaited()
-    spec: Spec = {
-        "g": resource.guid,
-        "rtype": cls.rtype,
-        "label": resource.label,
-        "attrs": dict(resource.attrs),
-        "critical": resource.attrs.get("critical", cls.attributes["critical"].default),
-        "batch": not cls.does_io,
-        "idle": _idle(cls, resource.attrs if settled else None),
-        "queue": QUEUE if placement is None else queue_of(placement.site),
-        "host": host,
-        "peers": {name: list(guids) for name, guids in resource.peers.items() if guids},
-        "needs": [["deploy", guid, "READY"] for guid in awaited],
-        "after": awaited,
-        "conds": [
-            [action.value, target, milestone.name, offset]
-            for _, action, target, milestone, offset in resource.conds
-        ],
-    }
-    if placement is not None and host == resource.guid:
-        spec["site"] = placement.site
-        spec["local"] = placement.local
-        spec["limit"] = placement.limit
-        if placement.home:
-            spec["home"] = placement.home
-    return spec
-
-
-def queue_of(site: str) -> str:
-    """The queue of the steps that act on a site's hosts."""
-    return f"{QUEUE}.{site}"
+    queue: str = "nepiq"
+    critical: bool = True
+    batch: bool = False
+    idle: Sequence[str] = ()
+    host: int | None = None
+    peers: Mapping[str, Sequence[int]] = _EMPTY
+    attributes: Mapping[str, Any] = _EMPTY
+    gates: Sequence[Gate] = ()
+    after: Sequence[int] = ()
+    is_host: bool = False
+    local: bool = False
+    site: str = ""
+    limit: int | None = None
+    home: str = ""

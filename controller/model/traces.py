@@ -6,28 +6,28 @@ from enum import Enum
 
 
 class TraceAttr(Enum):
-    """What to ask of a trace."""
+    """The properties of a trace that can be requested."""
 
     #: The whole content.
     ALL = "all"
-    #: One block of it.
+    #: One block of the content.
     STREAM = "stream"
-    #: Where it is on its host.
+    #: The path on its host.
     PATH = "path"
-    #: How many bytes it has.
+    #: The size in bytes.
     SIZE = "size"
 
 
 class Trace:
     """A named output, declared in the body of a resource's class: a file in its run directory.
 
-    With ``attribute`` it is no file, but the value of an attribute as a line of text.
+    With ``attribute`` it is the value of an attribute as a line of text instead of a file.
 
     Attributes:
-        name: the name it was declared under.
-        help: what it contains.
-        file: its path in the run directory; the name if not given.
-        attribute: the attribute that it shows; empty for a file.
+        name: the name in the class body.
+        help: its content.
+        file: its path in the run directory; by default the name.
+        attribute: the attribute whose value it is; empty for a file.
 
     Example:
         ``capture = Trace(help="Packets seen, in pcap format.", file="capture.pcap")``

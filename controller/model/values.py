@@ -1,7 +1,7 @@
 """Kinds of attribute values beyond text, numbers and truth values.
 
-Such a kind is a class with a class method ``parse``. An attribute of that kind stores what the
-user gave, as JSON, and gives hooks the parsed form. Resource packages may add their own.
+Such a kind is a class with a class method ``parse``. An attribute of that kind stores the
+user's value as JSON; hooks read the parsed form. Resource packages may add their own kinds.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from ..errors import InvalidValue
-from ..text import LONGEST_VALUE, is_decimal, one_line, quoted
+from ..errors.text import LONGEST_VALUE, is_decimal, one_line, quoted
+from .durations import seconds
 from .names import check_name
-from .timing import seconds
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 @runtime_checkable
 class Parsed(Protocol):
-    """A kind of value that is stored as the user gave it and parsed when a hook reads it.
+    """A kind of value that is stored in the user's form and parsed when a hook reads it.
 
-    If hooks assign such values, and they are no text, number, list or mapping, the kind also
-    needs a method ``written`` that gives the JSON value to store.
+    If hooks assign such values, and they are not text, numbers, lists or mappings, the kind also
+    needs a method ``written`` that returns the JSON value to store.
     """
 
     @classmethod
     def parse(cls, value: Any) -> Any:
-        """Turn what the user gave, a JSON value, into what hooks get.
+        """Return the parsed form of a JSON value.
 
         Raises:
-            InvalidValue: it is not of this kind; the message completes "must be ...".
+            InvalidValue: it is not of this kind; the message reads "must be ...".
         """
 
 
@@ -40,7 +40,7 @@ class Duration(float):
 
     @classmethod
     def parse(cls, value: Any) -> Duration:
-        """Read a duration as :func:`~nepiq.controller.model.timing.seconds` does."""
+        """Read a duration as :func:`~nepiq.controller.model.durations.seconds` does."""
         try:
             return cls(seconds(value))
         except InvalidValue as error:
@@ -54,7 +54,7 @@ class Name(str):
 
     @classmethod
     def parse(cls, value: Any) -> Name:
-        """Accept a safe name."""
+        """Return a safe name."""
         try:
             return cls(check_name("a name", value))
         except InvalidValue as error:
@@ -62,26 +62,26 @@ class Name(str):
 
 
 class AbsolutePath(str):
-    """The path of a file or directory, from the root on."""
+    """An absolute path of a file or directory."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, value: Any) -> AbsolutePath:
-        """Accept a path that begins with a slash."""
+        """Return a path that begins with a slash."""
         if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
             raise InvalidValue("must be an absolute path")
         return cls(value)
 
 
 class RelativePath(str):
-    """A path below a directory, which leads nowhere else."""
+    """A path that stays below a directory."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, value: Any) -> RelativePath:
-        """Accept what is neither absolute nor has ``..`` in it."""
+        """Return a path that is not absolute and does not contain ``..``."""
         if (
             not isinstance(value, str)
             or value.startswith("/")
@@ -93,26 +93,26 @@ class RelativePath(str):
 
 
 class SecretReference(str):
-    """Where the worker machine finds a secret: ``env:NAME`` or ``file:PATH``, never the secret.
+    """A reference to a secret on the worker machine: ``env:NAME`` or ``file:PATH``.
 
     ``env:NAME`` is a variable in the environment of the worker, ``file:PATH`` the first line of a
-    file that the worker may read, by its absolute path.
+    file that the worker may read, by its absolute path. The secret itself is never stored.
     """
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, value: Any) -> SecretReference:
-        """Accept one of the two forms."""
-        how, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+        """Return a reference in one of the two forms."""
+        form, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
         valid = {
             "env": _VARIABLE.fullmatch(rest) is not None,
             "file": rest.startswith("/") and "\0" not in rest,
         }
-        if not valid.get(how):
+        if not valid.get(form):
             raise InvalidValue(
                 "must be env:NAME or file:PATH with an absolute path",
-                hint="it says where the worker machine finds the secret; never write that itself",
+                hint="name the place on the worker machine that holds the secret, never the secret",
             )
         return cls(value)
 
@@ -120,10 +120,10 @@ class SecretReference(str):
 class ExitCodes:
     """The exit codes of a process that count as success.
 
-    Written ``0``, ``"0,3"``, ``[0, 3]`` or ``"any"``.
+    Users write ``0``, ``"0,3"``, ``[0, 3]`` or ``"any"``.
 
     Attributes:
-        codes: the codes, sorted; None if any code will do.
+        codes: the codes, sorted; None for any code.
     """
 
     __slots__ = ("codes",)
@@ -132,28 +132,28 @@ class ExitCodes:
         self.codes = None if codes is None else tuple(sorted(set(codes)))
 
     def __contains__(self, code: object) -> bool:
-        """True if this code counts as success."""
+        """Return whether this code counts as success."""
         return self.codes is None or code in self.codes
 
     def __eq__(self, other: object) -> bool:
-        """Equal if they hold the same codes."""
+        """Return whether both hold the same codes."""
         return isinstance(other, ExitCodes) and other.codes == self.codes
 
     def __hash__(self) -> int:
-        """Hash of the codes."""
+        """Return the hash of the codes."""
         return hash(self.codes)
 
     def __repr__(self) -> str:
-        """Show the codes."""
+        """Return a text with the codes."""
         return "ExitCodes(any)" if self.codes is None else f"ExitCodes{self.codes}"
 
     def written(self) -> str | list[int]:
-        """The codes as users write them."""
+        """Return the codes in the form that users write."""
         return "any" if self.codes is None else list(self.codes)
 
     @classmethod
     def parse(cls, value: Any) -> ExitCodes:
-        """Read codes from a number, text or a list."""
+        """Return the codes in a number, text or a list."""
         if value == "any":
             return cls(None)
         items = value.split(",") if isinstance(value, str) else value
@@ -172,20 +172,20 @@ def _exit_code(item: object) -> int | None:
 
 
 class Environment(dict[str, str]):
-    """Environment variables, written ``"A=1 B='two words'"`` or ``{"A": "1"}``."""
+    """Environment variables; users write ``"A=1 B='two words'"`` or ``{"A": "1"}``."""
 
     @classmethod
     def parse(cls, value: Any) -> Environment:
-        """Read variables from text, split as a POSIX shell would, or from a mapping."""
+        """Return the variables in a mapping, or in text split like a POSIX shell does."""
         pairs = list(value.items()) if isinstance(value, Mapping) else _assignments(value)
         for name, text in pairs:
             if not isinstance(name, str) or _VARIABLE.fullmatch(name) is None:
                 raise InvalidValue(f"must have variable names like PATH_2, not {quoted(name)}")
-            shown = one_line(name, LONGEST_VALUE)
+            label = one_line(name, LONGEST_VALUE)
             if isinstance(text, bool) or not isinstance(text, (str, int, float)):
-                raise InvalidValue(f"must give {shown} text or a number, not {quoted(text)}")
+                raise InvalidValue(f"must set {label} to text or a number, not {quoted(text)}")
             if "\0" in str(text):
-                raise InvalidValue(f"must not have a NUL character in {shown}")
+                raise InvalidValue(f"must not have a NUL character in {label}")
         return cls((name, str(text)) for name, text in pairs)
 
 
@@ -217,21 +217,21 @@ _IN_DOUBLE = re.compile(r'\\(["\\])')
 
 
 def shell_words(text: str) -> list[str]:
-    """Split text into words as ``shlex.split`` does, in a time proportional to its length.
+    """Split text into words like ``shlex.split``, but in linear time.
 
     Raises:
-        ValueError: a quotation is not closed, or nothing follows a backslash.
+        ValueError: a quotation is not closed, or the text ends with a backslash.
     """
     words: list[str] = []
     parts: list[str] | None = None
     at = 0
     while at < len(text):
-        found = _WORD_PART.match(text, at)
-        if found is None:
+        match = _WORD_PART.match(text, at)
+        if match is None:
             escaped = text[at] == "\\"
             raise ValueError("No escaped character" if escaped else "No closing quotation")
-        at = found.end()
-        kind, part = found.lastgroup, found[found.lastgroup or 0]
+        at = match.end()
+        kind, part = match.lastgroup, match[match.lastgroup or 0]
         if kind == "blank":
             if parts is not None:
                 words.append("".join(parts))
@@ -245,26 +245,26 @@ def shell_words(text: str) -> list[str]:
 
 
 class Readiness(str):
-    """How to tell that a process serves: ``port:N``, ``output:REGEX``, ``file:PATH`` or nothing.
+    """A readiness probe: ``port:N``, ``output:REGEX``, ``file:PATH`` or empty.
 
-    ``port:N`` waits until something listens on TCP port N, ``output:REGEX`` until a line of
+    ``port:N`` waits until a process listens on TCP port N, ``output:REGEX`` until a line of
     stdout or stderr matches the POSIX extended regular expression, ``file:PATH`` until the file
-    exists (relative paths: in the run directory). Empty: it serves as soon as it runs.
+    exists (relative to the run directory). Empty: a process is ready as soon as it runs.
     """
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, value: Any) -> Readiness:
-        """Accept one of the three forms, or empty text."""
+        """Return a probe in one of the three forms, or empty text."""
         if value == "":
             return cls()
-        how, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+        form, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
         valid = {
             "port": is_decimal(rest) and 0 < int(rest) < 65536,
             "output": rest != "" and "\n" not in rest,
             "file": rest != "" and "\n" not in rest,
         }
-        if not valid.get(how):
+        if not valid.get(form):
             raise InvalidValue('must be "port:N", "output:REGEX" or "file:PATH"')
         return cls(value)

@@ -1,1 +1,1 @@
-"""What a run looks like to people: timeline, failures, tables, waits, results."""
+"""Reports of runs: timeline, failures, tables, explanations of waits, results."""

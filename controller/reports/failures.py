@@ -1,4 +1,4 @@
-"""What failed, where and why, as data and in words."""
+"""Failures of resources, as data and as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..text import LONGEST_MESSAGE, one_line
+from ..errors.text import LONGEST_MESSAGE, one_line
 
 if TYPE_CHECKING:
     from ..engine.store.records import ResourceRecord
@@ -19,15 +19,15 @@ class Failure:
 
     Attributes:
         guid: the resource.
-        label: its name.
-        rtype: its type.
-        critical: True if it ends the experiment.
-        released: True if the error came while it was released: nothing failed before.
-        kind: class of the error, e.g. ``CommandError``.
-        message: what happened.
-        where: host, step and attempt it happened at; may be empty.
-        hint: what to do about it; may be empty.
-        info: everything recorded, such as ``code`` and ``stderr`` of a command.
+        label: the label of the resource.
+        rtype: the type of the resource.
+        critical: True if the failure ends the experiment.
+        released: True if the error occurred in the release, and the resource had not FAILED before.
+        kind: class name of the error, e.g. ``CommandError``.
+        message: the problem.
+        where: host, step and attempt of the error; may be empty.
+        hint: how to fix it; may be empty.
+        info: the whole error record, such as ``code`` and ``stderr`` of a command.
     """
 
     guid: int
@@ -44,16 +44,16 @@ class Failure:
     def __str__(self) -> str:
         message = self.message or self.kind or "failed"
         place = f", {self.where}" if self.where and self.where not in message else ""
-        weight = "" if self.critical else " (not critical)"
+        severity = "" if self.critical else " (not critical)"
         hint = f" ({self.hint})" if self.hint and self.hint not in message else ""
-        return f"{self.label}: {message}{place}{weight}{hint}"
+        return f"{self.label}: {message}{place}{severity}{hint}"
 
     @classmethod
     def of(cls, record: ResourceRecord) -> Failure:
-        """The failure that a resource's record holds."""
+        """Return the failure in the record of a resource."""
         info = record.error or {}
         where = _line(info.get("where", ""))
-        # A release counts as every milestone, so its time tells which of them really came.
+        # A release sets all missing milestones to its own time; FAILED is real if it is earlier.
         failed = record.milestones.get("FAILED", math.inf)
         return cls(
             record.guid,
@@ -69,12 +69,12 @@ class Failure:
         )
 
 
-def _line(told: object) -> str:
-    return one_line(str(told), LONGEST_MESSAGE)
+def _line(value: object) -> str:
+    return one_line(str(value), LONGEST_MESSAGE)
 
 
 def failures(records: Iterable[ResourceRecord]) -> list[Failure]:
-    """The failures that records hold, critical ones first, in order of time."""
+    """Return the failures in records: critical ones first, each group in order of time."""
     failed = [record for record in records if record.error]
     failed.sort(key=lambda record: (not record.critical, record.milestones.get("FAILED", 0.0)))
     return [Failure.of(record) for record in failed]

@@ -1,4 +1,4 @@
-"""Files that reports are written into."""
+"""Output files of reports."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ..errors import FileMissing
 
 
 def write(file: Path, content: bytes) -> str:
-    """Write a file, its directory too; return its absolute path.
+    """Write a file, creating its directory; return its absolute path.
 
     Raises:
-        FileMissing: this machine cannot write it.
+        FileMissing: the file cannot be written.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -19,6 +19,6 @@ def write(file: Path, content: bytes) -> str:
     except OSError as error:
         raise FileMissing(
             f"cannot write {str(file)!r}: {error.strerror or error}",
-            hint="name a place that you may write to",
+            hint="choose a path that you can write to",
         ) from error
     return str(file.resolve())

@@ -1,4 +1,4 @@
-"""The whole history of a run, from its event stream."""
+"""The history of a run, read from its event stream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def history(run: Run) -> Iterator[Event]:
-    """Yield every event of a run so far, page by page."""
+    """Yield all events of a run so far, loaded page by page."""
     last = "0-0"
     while True:
         page = run.events(last)

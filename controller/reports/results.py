@@ -1,11 +1,11 @@
-"""Results: everything that a run wrote and recorded, in one folder.
+"""Results of a run in one directory: its traces, its records and its history.
 
 ::
 
     results/
-        manifest.json        the run, its resources, when each was where, and the files
-        events.jsonl         the run's history, one event a line
-        client/stdout        the traces, one folder for each resource
+        manifest.json        the run, its resources with their milestones, and the files
+        events.jsonl         the history of the run, one event per line
+        client/stdout        the traces, one directory per resource
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.regular import open_to_write, require_regular
+from ..engine.transfer.outputs import Outputs, has_started
+from ..engine.transfer.regular_files import open_to_write, require_regular
 from ..errors import FileMissing, NepiqError
 from .history import history
-from .outputs import Outputs, has_started
 
 if TYPE_CHECKING:
     from ..engine import Run
     from ..engine.store.records import ResourceRecord
 
 VERSION = 1
-"""Version of the manifest's form."""
+"""Version of the format of the manifest."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """One trace that was collected.
+    """A collected or missing trace.
 
     Attributes:
-        label: the resource.
-        name: the trace.
-        path: the file, relative to the folder; empty if there is none.
-        bytes: its length.
-        sha256: its checksum, in hexadecimal.
-        error: why it is missing; empty if it is there.
+        label: the label of the resource.
+        name: the name of the trace.
+        path: the file, relative to the directory of the results; empty if it is missing.
+        bytes: size of the file.
+        sha256: checksum of the file, in hexadecimal.
+        error: why the trace is missing; empty if it was collected.
     """
 
     label: str
@@ -52,35 +52,35 @@ class Saved:
 
 
 def collect(
-    run: Run, folder: Path, *, said: Callable[[Saved], None] = lambda saved: None
+    run: Run, folder: Path, *, on_saved: Callable[[Saved], None] = lambda saved: None
 ) -> list[Saved]:
     """Collect the traces and the history of a run.
 
-    Traces that cannot be had are noted in the manifest and stop nothing; those of resources that
-    were never started are not missed.
+    A trace that cannot be collected is recorded as missing in the manifest, unless its resource
+    was never started.
 
     Args:
         run: the run.
-        folder: where to; it is made, and files of the same names in it are replaced.
-        said: called after each trace.
+        folder: directory to write; it is created, and existing files are replaced.
+        on_saved: called after each trace.
 
     Returns:
-        What was collected, and what is missing.
+        The collected and missing traces.
 
     Raises:
-        FileMissing: this machine cannot write there.
-        InvalidValue: a FIFO or the like has the name of a file there.
+        FileMissing: the directory cannot be written.
+        InvalidValue: an existing file to replace is not a regular file, for example a FIFO.
     """
     try:
-        return _collect(run, folder, said)
+        return _collect(run, folder, on_saved)
     except OSError as error:
         raise FileMissing(
             f"cannot write into {str(folder)!r}: {error.strerror or error}",
-            hint="name a folder that you may write to, with room for all outputs",
+            hint="choose a writable directory with enough space for all outputs",
         ) from error
 
 
-def _collect(run: Run, folder: Path, said: Callable[[Saved], None]) -> list[Saved]:
+def _collect(run: Run, folder: Path, on_saved: Callable[[Saved], None]) -> list[Saved]:
     folder.mkdir(parents=True, exist_ok=True)
     outputs = Outputs(run)
     records = run.records()
@@ -90,7 +90,7 @@ def _collect(run: Run, folder: Path, said: Callable[[Saved], None]) -> list[Save
             item = _save(outputs, record, name, folder)
             if not item.error or has_started(record):
                 saved.append(item)
-                said(item)
+                on_saved(item)
     _write_events(run, folder / "events.jsonl")
     manifest = _manifest(run, records, saved)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
@@ -100,20 +100,20 @@ def _collect(run: Run, folder: Path, said: Callable[[Saved], None]) -> list[Save
 
 
 def _save(outputs: Outputs, record: ResourceRecord, name: str, folder: Path) -> Saved:
-    """Copy one trace, block by block."""
+    """Copy one trace block by block."""
     path = folder / record.label / name
     digest, length = hashlib.sha256(), 0
     if path.exists():
         require_regular(path, path.stat().st_mode)
     try:
         blocks = outputs.read(record, name)
-        first = next(blocks, b"")
+        block = next(blocks, b"")
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_to_write(path) as file:
-            while first:
-                digest.update(first)
-                length += file.write(first)
-                first = next(blocks, b"")
+            while block:
+                digest.update(block)
+                length += file.write(block)
+                block = next(blocks, b"")
     except NepiqError as error:
         path.unlink(missing_ok=True)
         return Saved(record.label, name, error=str(error))
@@ -124,8 +124,8 @@ def _save(outputs: Outputs, record: ResourceRecord, name: str, folder: Path) -> 
 def _write_events(run: Run, path: Path) -> None:
     with open_to_write(path) as file:
         for event in history(run):
-            told = {name: value for name, value in asdict(event).items() if value}
-            file.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
+            fields = {name: value for name, value in asdict(event).items() if value}
+            file.write(json.dumps(fields, ensure_ascii=False).encode() + b"\n")
 
 
 def _manifest(run: Run, records: list[ResourceRecord], saved: list[Saved]) -> dict[str, Any]:

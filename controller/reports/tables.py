@@ -1,4 +1,4 @@
-"""Resources of a run as the rows of a table."""
+"""Table rows of the resources of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..text import LONGEST_MESSAGE, one_line
+from ..errors.text import LONGEST_MESSAGE, one_line
 
 if TYPE_CHECKING:
     from ..engine.store.records import ResourceRecord
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """What is shown of one resource.
+    """One resource as a row of a table.
 
     Attributes:
-        guid: its number.
-        label: its name.
-        rtype: its type.
-        state: where it is.
-        since: seconds it has been there; None if it is NEW.
-        host: label of the host it acts on; empty if there is none, or it is a host.
-        note: its error, or how it ended.
+        guid: the guid.
+        label: the label.
+        rtype: the type.
+        state: the state.
+        since: seconds in this state; None for NEW.
+        host: label of the host that it acts on; empty for a host or without one.
+        note: its error, or its exit code; may be empty.
     """
 
     guid: int
@@ -39,48 +39,48 @@ class Row:
 
 
 def rows(
-    records: Iterable[ResourceRecord], known: Mapping[int, str] = MappingProxyType({})
+    records: Iterable[ResourceRecord], other_labels: Mapping[int, str] = MappingProxyType({})
 ) -> list[Row]:
-    """The rows of a table of resources, in order of registration.
+    """Return the rows of resources, in order of registration.
 
     Args:
         records: the resources.
-        known: labels of further resources, which may be their hosts.
+        other_labels: labels of further resources by guid, which may include their hosts.
     """
     ordered = sorted(records, key=lambda record: record.guid)
-    labels = {**known, **{record.guid: record.label for record in ordered}}
+    labels = {**other_labels, **{record.guid: record.label for record in ordered}}
     return [_row(record, labels) for record in ordered]
 
 
 def _row(record: ResourceRecord, labels: Mapping[int, str]) -> Row:
-    reached = record.milestones.get(record.state)
+    entered = record.milestones.get(record.state)
     host = "" if record.is_host or record.host is None else labels.get(record.host, "")
     return Row(
         record.guid,
         record.label,
         record.rtype,
         record.state,
-        None if reached is None else max(0.0, time.time() - reached),
+        None if entered is None else max(0.0, time.time() - entered),
         host,
         note(record.error, record.attributes),
     )
 
 
 def note(error: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> str:
-    """A remark on a resource: its error, else the exit code of its process.
+    """Return the error of a resource, else the exit code of its process; may be empty.
 
     Args:
-        error: what its record or its FAILED event says went wrong.
-        attributes: its attributes, or what the event of its end tells.
+        error: the error in its record or in its FAILED event.
+        attributes: its attributes, or the info of the event of its end.
     """
     if error:
-        told = str(error.get("message") or error.get("type") or "failed")
-        return one_line(told, LONGEST_MESSAGE)
+        message = str(error.get("message") or error.get("type") or "failed")
+        return one_line(message, LONGEST_MESSAGE)
     code = attributes.get("exitCode", attributes.get("code"))
     return "" if code is None else f"exit code {code}"
 
 
 def summary(states: Iterable[str]) -> str:
-    """How many resources are where: ``12 STARTED, 1 FAILED``."""
-    counted = Counter(states)
-    return ", ".join(f"{count} {state}" for state, count in counted.most_common())
+    """Count resources by state: ``12 STARTED, 1 FAILED``."""
+    counts = Counter(states)
+    return ", ".join(f"{count} {state}" for state, count in counts.most_common())

@@ -1,4 +1,4 @@
-"""What ran when: a run's events as one bar for each attempt and each stretch of running.
+"""Timeline of a run: one bar for each attempt of a step and for each period of running.
 
 ::
 
@@ -7,7 +7,7 @@
     server      ·░▓████████████████████████  STOPPED
     client      ··········░▓███████  FINISHED
 
-A retried step shows as several bars with the waits between them, not as one long bar.
+A retried step has one bar per attempt, with gaps for the waits between them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: States in which a resource has ended.
 ENDS = ("STOPPED", "FINISHED", "FAILED", "RELEASED")
 _STATES = ("DISCOVERED", "RESERVED", "PROVISIONED", "READY", "STARTED", *ENDS)
-#: How each kind of bar is drawn: with Unicode and in ASCII.
+#: The mark of each kind of bar: in Unicode and in ASCII.
 MARKS: Mapping[str, tuple[str, str]] = {
     "deploy": ("░", "-"),
     "start": ("▓", "+"),
@@ -36,18 +36,18 @@ _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 720
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of time in which something was done for one resource, or it ran.
+    """One attempt of a step, or one period in which a resource ran.
 
     Attributes:
         guid: the resource.
-        kind: ``deploy``, ``start``, ``stop``, ``set`` or ``release``: one attempt of that step;
-            ``run``: from STARTED to its end.
-        begin: seconds since the epoch.
-        end: the same; None if it has not ended.
-        attempt: number of the try, 0 for ``run``.
-        outcome: the state or event it ended with; empty if it has not.
-        worker: who carried it out; empty for ``run``.
-        info: what the event of its end tells: an error, an exit code, why it is to be repeated.
+        kind: ``deploy``, ``start``, ``stop``, ``set`` or ``release`` for an attempt of that step;
+            ``run`` for the period from STARTED to the end of the resource.
+        begin: begin in seconds since the epoch.
+        end: end in seconds since the epoch; None if it has not ended.
+        attempt: number of the attempt; 0 for ``run``.
+        outcome: the state or event that ended it; empty if it has not ended.
+        worker: the worker that executed the step; empty for ``run``.
+        info: info of the event that ended it: an error, an exit code, the reason of a retry.
     """
 
     guid: int
@@ -60,7 +60,7 @@ class Span:
     info: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
-#: Parts of a deployment that were asked for by themselves, and the milestone that ends them.
+#: Parts of a deployment that can be requested separately, and the milestone that ends each.
 _PARTS = {"discover": "DISCOVERED", "provision": "PROVISIONED"}
 
 
@@ -69,13 +69,13 @@ def _kind(step: str) -> str:
     return "deploy" if action in _PARTS else action
 
 
-def _passed(step: str) -> set[str]:
-    """The milestones after which an attempt of a step goes on."""
+def _intermediate(step: str) -> set[str]:
+    """Return the milestones that do not end an attempt of a step."""
     return {"DISCOVERED", "RESERVED", "PROVISIONED"} - {_PARTS.get(step.split(".")[1], "")}
 
 
 class _Resource:
-    """Spans of one resource, built event by event."""
+    """The spans of one resource, built event by event."""
 
     def __init__(self, guid: int) -> None:
         self.guid = guid
@@ -83,42 +83,42 @@ class _Resource:
         self._attempts: dict[str, Event] = {}
         self._started: float | None = None
 
-    def take(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         if event.what == "claim":
             self._attempts[event.step] = event
             return
         if event.what == "STARTED":
             self._started = event.time
-        # A deployment passes milestones; its attempt goes on.
-        if event.step and event.what not in _passed(event.step):
+        # Intermediate milestones of a deployment do not end its attempt.
+        if event.step and event.what not in _intermediate(event.step):
             self._close(event)
         if event.what in ENDS and self._started is not None:
-            ran = Span(self.guid, "run", self._started, event.time, 0, event.what, info=event.info)
-            self.spans.append(ran)
+            span = Span(self.guid, "run", self._started, event.time, 0, event.what, info=event.info)
+            self.spans.append(span)
             self._started = None
 
     def _close(self, event: Event) -> None:
-        began = self._attempts.pop(event.step, None)
-        if began is None:
+        claim = self._attempts.pop(event.step, None)
+        if claim is None:
             return
         self.spans.append(
             Span(
                 self.guid,
                 _kind(event.step),
-                began.time,
-                max(event.time, began.time),
-                began.attempt or event.attempt,
+                claim.time,
+                max(event.time, claim.time),
+                claim.attempt or event.attempt,
                 event.what,
-                began.worker or event.worker,
+                claim.worker or event.worker,
                 event.info,
             )
         )
 
     def finish(self) -> list[Span]:
-        for step, event in self._attempts.items():
+        for step, claim in self._attempts.items():
             kind = _kind(step)
             self.spans.append(
-                Span(self.guid, kind, event.time, None, event.attempt, "", event.worker)
+                Span(self.guid, kind, claim.time, None, claim.attempt, "", claim.worker)
             )
         if self._started is not None:
             self.spans.append(Span(self.guid, "run", self._started))
@@ -126,16 +126,16 @@ class _Resource:
 
 
 def spans(events: Iterable[Event]) -> dict[int, list[Span]]:
-    """The attempts and stretches of running of each resource, in order of time."""
+    """Return the attempts and periods of running of each resource, in order of time."""
     resources: dict[int, _Resource] = {}
     for event in events:
         if event.guid:
-            resources.setdefault(event.guid, _Resource(event.guid)).take(event)
+            resources.setdefault(event.guid, _Resource(event.guid)).add(event)
     return {guid: resource.finish() for guid, resource in resources.items()}
 
 
 def last_states(events: Iterable[Event]) -> dict[int, str]:
-    """The last state of each resource that its events tell; ends are kept over RELEASED."""
+    """Return the last state of each resource in its events; RELEASED does not replace an end."""
     states: dict[int, str] = {}
     for event in events:
         if event.guid and event.what in _STATES:
@@ -153,21 +153,21 @@ def timeline(
     ascii_only: bool = False,
     longest: int = 60,
 ) -> str:
-    """Draw a run's history, one line for each resource.
+    """Draw the timeline of a run, one line per resource.
 
     Args:
-        events: the run's events.
-        labels: label of each guid; resources without one are left out.
-        width: columns to use.
+        events: the events of the run.
+        labels: label of each guid; resources without a label are omitted.
+        width: width in columns.
         ascii_only: draw without block characters.
-        longest: at most so many resources; the last line says how many were left out.
+        longest: maximum number of resources; the last line counts the omitted ones.
 
     Returns:
-        The drawing, empty if nothing has happened.
+        The drawing; empty if the resources have no events.
     """
-    told = spans(events)
+    spans_of = spans(events)
     states = last_states(events)
-    guids = [guid for guid in labels if guid in told or guid in states]
+    guids = [guid for guid in labels if guid in spans_of or guid in states]
     if not guids:
         return ""
     begin = min(event.time for event in events)
@@ -177,7 +177,7 @@ def timeline(
     scale = columns / max(end - begin, 1e-3)
     lines = [" " * margin + _axis(end - begin, columns)]
     for guid in guids[:longest]:
-        row = _row(told.get(guid, []), begin, scale, columns, ascii_only=ascii_only)
+        row = _row(spans_of.get(guid, []), begin, scale, columns, ascii_only=ascii_only)
         name = labels[guid]
         name = name if len(name) < margin else name[: margin - 2] + "~"
         lines.append(f"{name:<{margin}}{row}  {states.get(guid, 'NEW')}".rstrip())
@@ -188,14 +188,14 @@ def timeline(
 
 
 def legend(*, ascii_only: bool = False) -> str:
-    """What the marks mean."""
+    """Return the legend of the marks."""
     return "  ".join(f"{marks[ascii_only]} {kind}" for kind, marks in MARKS.items())
 
 
 def _axis(seconds: float, columns: int) -> str:
-    """Times above the bars, at round distances of 12 columns or more."""
-    wanted = seconds * 12 / columns
-    step = next((step for step in _STEPS if step >= wanted), max(wanted, 86400.0))
+    """Return the line of times above the bars, at round intervals of 12 columns or more."""
+    interval = seconds * 12 / columns
+    step = next((step for step in _STEPS if step >= interval), max(interval, 86400.0))
     text = ""
     for number in range(int(seconds / step) + 1):
         column = int(number * step / max(seconds, 1e-3) * columns)
@@ -211,11 +211,11 @@ def _time(seconds: float) -> str:
 
 
 def _row(
-    told: Iterable[Span], begin: float, scale: float, columns: int, *, ascii_only: bool
+    resource_spans: Iterable[Span], begin: float, scale: float, columns: int, *, ascii_only: bool
 ) -> str:
     row = [" " if ascii_only else "·"] * columns
-    # Short attempts must not vanish behind the running that follows them: drawn last.
-    for span in sorted(told, key=lambda span: span.kind != "run"):
+    # Attempts are drawn last, so that the period of running does not cover short ones.
+    for span in sorted(resource_spans, key=lambda span: span.kind != "run"):
         mark = MARKS[span.kind][ascii_only] if span.kind in MARKS else "?"
         first = min(columns - 1, int((span.begin - begin) * scale))
         last = columns if span.end is None else int((span.end - begin) * scale) + 1

@@ -1,4 +1,4 @@
-"""Times, counts and lists as people read them."""
+"""Formatting of times, sizes, counts and lists as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 
 def duration(seconds: float) -> str:
-    """A time span with two or three significant parts: ``340 ms``, ``2.5 s``, ``3 min 20 s``."""
+    """Format a duration with three digits or two units: ``340 ms``, ``2.5 s``, ``3 min 20 s``."""
     if seconds < 0.9995:
         return f"{round(seconds * 1000)} ms"
     if seconds < 99.95:
@@ -21,13 +21,13 @@ def duration(seconds: float) -> str:
 
 
 def clock(moment: float) -> str:
-    """A moment as local date and time."""
+    """Format seconds since the epoch as local date and time."""
     local = datetime.fromtimestamp(moment, timezone.utc).astimezone()
     return local.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def size(count: int) -> str:
-    """A number of bytes: ``512 B``, ``3.1 kB``, ``20 MB``."""
+    """Format a number of bytes: ``512 B``, ``3.1 kB``, ``20 MB``."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 999.5:
@@ -37,11 +37,11 @@ def size(count: int) -> str:
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:
-    """The first few of several names: ``a, b, c and 4 more``."""
+    """Join the first names of a list: ``a, b, c and 4 more``."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 
 
 def plural(count: int, noun: str) -> str:
-    """A count with its noun: ``1 run``, ``3 runs``."""
+    """Format a count with its noun: ``1 run``, ``3 runs``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,6 +1,6 @@
-"""The catalogue: which class manages which built-in type, one resource a file.
+"""The catalogue of built-in resource types and their classes, one resource a file.
 
-A type is listed here so that finding one imports no other.
+The locations are listed here so that the use of one type does not import the others.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 CATALOGUE = {
     "linux::Application": "linux.application:Application",
     "linux::Node": "linux.node:Node",
-    "nepiq::Collector": "collector:Collector",
-    "nepiq::Null": "null:Null",
-    "nepiq::Sleep": "null:Sleep",
+    "nepiq::Collector": "nepiq.collector:Collector",
+    "nepiq::Null": "nepiq.null:Null",
+    "nepiq::Sleep": "nepiq.null:Sleep",
 }
 
-#: Those that nobody registers by name; they are a means of ``ec.schedule``.
+#: Internal types of ``ec.schedule``, which users do not register by name.
 INTERNAL = {
-    "nepiq::Callback": "callback:Callback",
-    "nepiq::Clock": "callback:Clock",
+    "nepiq::Callback": "nepiq.callback:Callback",
+    "nepiq::Clock": "nepiq.callback:Clock",
 }
 
 #: Other names, mostly those of NEPI's older scripts.

@@ -60,7 +60,7 @@ def _start(
         NEPIQ_IMPORTS=PROBES,
     )
     # Imported here: the peers can be measured without it.
-    from nepiq.controller.engine.broker import make_app
+    from nepiq.controller.engine.messaging.celery_app import make_app
 
     app = make_app(os.environ["NEPIQ_BROKER_URL"])
     workers = stack.enter_context(services.workers(app, "nepiq.workers.app", {}, logs))

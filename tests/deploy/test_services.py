@@ -82,7 +82,7 @@ def test_the_experiment_of_the_docs(project: Project) -> None:
     assert "served by host-1" in client.text()
     doctor = project.run(service)
     assert doctor.ended() == 0, doctor.text()
-    assert "keeps its data" in doctor.text()
+    assert "data is persistent" in doctor.text()
     (workers,) = [line for line in doctor.text().splitlines() if "workers:" in line]
     assert workers.count("nepiq.default") == 2
 

@@ -7,11 +7,7 @@ from typing import Any
 
 from tests.e2e.installation import Installation
 
-from nepiq.controller import (
-    ExperimentController,
-    ResourceAction,
-    ResourceState,
-)
+from nepiq.controller import ExperimentController, ResourceAction, ResourceState
 
 STOP, STARTED = ResourceAction.STOP, ResourceState.STARTED
 

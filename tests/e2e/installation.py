@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.processes import alive
 from tests.stand import until
 
-from nepiq.controller import embedded
+from nepiq.controller.services import embedded
 from nepiq.controller.settings import Settings
 
 HEAD = """
@@ -196,12 +197,3 @@ class Installation:
             # The kernel lets go of the lock shortly before the process is gone.
             until(lambda: not any(map(alive, pids)), 20.0, f"one of {pids} did not end")
         shutil.rmtree(self.state, ignore_errors=True)
-
-
-def alive(pid: int) -> bool:
-    """True if the process exists and is no zombie."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"

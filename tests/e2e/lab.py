@@ -6,9 +6,7 @@ from typing import Any
 
 from tests.e2e.installation import Installation
 
-from nepiq.controller import (
-    ExperimentController,
-)
+from nepiq.controller import ExperimentController
 
 
 class Lab:
@@ -44,5 +42,5 @@ def app(ec: ExperimentController, label: str, command: str, **attributes: Any) -
 
 
 def reached_at(ec: ExperimentController, guid: int, state: str) -> float:
-    record = next(r for r in ec._live.records() if r.guid == guid)
+    record = next(r for r in ec._replica.records() if r.guid == guid)
     return record.milestones[state]

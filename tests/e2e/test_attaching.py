@@ -66,7 +66,7 @@ def test_followed_and_released(shared: Installation) -> None:
     following.wrote(f"run {run}")
     told = shared.nepiq("attach", run, "--timeout", "100ms")
     assert told.code == 5
-    assert f"run {run} goes on; nepiq attach {run}" in told.err
+    assert f"run {run} continues; see nepiq attach {run}" in told.err
     assert "1 resource is not finished after " in told.complaint
     go = shared.folder / "go"
     go.touch()
@@ -100,7 +100,7 @@ def test_an_interrupt_leaves_the_run_alone(shared: Installation) -> None:
     following.signal(signal.SIGINT)
     done = following.ended()
     assert done.code == 130
-    assert f"run {run} goes on" in done.err
+    assert f"run {run} continues" in done.err
     assert phase(shared, run) == "RUNNING"
     pass_ten_minutes(store)
     until(lambda: phase(shared, run) == "RELEASED", 20.0, "it was not released")

@@ -161,7 +161,7 @@ def test_a_campaign_that_is_done_is_done(installation: Installation, tmp_path: P
     assert runner.samples == [7, 7, 8, 9]
     assert len(phases(installation, "done")) == 4
     ec.register_resource("nepiq::Null", label="another")
-    with pytest.raises(CampaignError, match="changed are another"):
+    with pytest.raises(CampaignError, match="changed: another"):
         ExperimentRunner().run(ec, max_runs=5, folder=tmp_path)
 
 

@@ -187,7 +187,7 @@ def test_doctor_says_what_to_do(fresh: Installation, tmp_path: Path) -> None:
         url = stand.environment["NEPIQ_BROKER_URL"]
         done = fresh.nepiq("doctor", NEPIQ_BROKER_URL=url)
     assert done.code == 3
-    assert "!!  workers: there is none  -> nepiq worker" in done.out
+    assert "!!  workers: none is running  -> nepiq worker" in done.out
 
 
 def test_version(fresh: Installation) -> None:
@@ -355,7 +355,7 @@ def test_waiting_outlives_a_restart_of_redis(tmp_path: Path) -> None:
 def test_wait_says_that_workers_have_gone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nepiq.controller import waiting
+    from nepiq.controller.experiment import waiting
 
     monkeypatch.setattr(waiting, "SILENCE", 0.5)
     with Stand(tmp_path) as stand:

@@ -102,7 +102,7 @@ def test_a_client_that_does_nothing_keeps_its_run(lab: Lab) -> None:
     one = null(ec, "one")
     ec.deploy()
     assert ec.wait_started(timeout=PATIENCE)
-    link = ec._live.link
+    link = ec._replica.link
     assert link is not None
     seen: set[object] = set()
 

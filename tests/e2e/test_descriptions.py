@@ -57,7 +57,7 @@ def test_a_wrong_description_is_not_run(fresh: Installation) -> None:
         assert len(lines) == 2
     assert fresh.status() is None
     assert fresh.nepiq("run", path, "argument").complaint.endswith(
-        "options of nepiq run come before it)"
+        "write options of nepiq run before the file)"
     )
 
 
@@ -66,7 +66,7 @@ def test_validate_convert_schema(fresh: Installation) -> None:
     yaml, again = fresh.folder / "ping.yaml", fresh.folder / "again.json"
     done = fresh.nepiq("convert", xml, yaml)
     assert (done.code, done.out) == (0, "")
-    assert done.err == f"{xml}:8:9: attribute 'ip' has no meaning any more\n"
+    assert done.err == f"{xml}:8:9: attribute 'ip' is obsolete and ignored\n"
     assert fresh.nepiq("convert", yaml, again).code == 0
     assert fresh.nepiq("convert", again).out == yaml.read_text()
     done = fresh.nepiq("validate", HELLO, yaml, again)

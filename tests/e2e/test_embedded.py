@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.installation import Installation, alive
+from tests.e2e.installation import Installation
+from tests.processes import alive
 from tests.stand import until
 
-from nepiq.controller import ExperimentController, embedded, servers
-from nepiq.controller.embedded import Place
+from nepiq.controller import ExperimentController
+from nepiq.controller.services import embedded, servers
+from nepiq.controller.services.embedded import Place
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
@@ -122,7 +124,7 @@ def test_up_keeps_it_and_down_ends_it(fresh: Installation) -> None:
     assert pids(running(fresh)) == pids(told)
     assert fresh.nepiq("down").code == 0
     until(lambda: gone(fresh, told), 20.0, "it did not end")
-    assert fresh.nepiq("down").err == "the embedded stack is not running\n"
+    assert fresh.nepiq("down").err == "the local services are not running\n"
 
 
 def test_a_worker_that_dies_is_replaced(fresh: Installation) -> None:
@@ -189,7 +191,7 @@ def test_a_redis_that_cannot_start_is_said_so(fresh: Installation) -> None:
     (place.data / "appendonlydir" / "appendonly.aof.manifest").write_text("no manifest\n")
     done = fresh.run(EXPERIMENT)
     assert done.code == 3
-    assert "the embedded Redis ended" in done.complaint
+    assert "the local Redis ended" in done.complaint
     assert str(place.data) in done.complaint
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.installation import Installation, Process, alive
+from tests.e2e.installation import Installation, Process
+from tests.processes import alive
 from tests.stand import bearers, until
 
-from nepiq.controller.embedded import Place
+from nepiq.controller.services.embedded import Place
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(240)]
 

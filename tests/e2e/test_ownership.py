@@ -71,7 +71,7 @@ def test_an_interrupted_script_collects(installation: Installation) -> None:
     text = EXPERIMENT.format(name="collecting").replace(
         "ec.deploy()",
         "ec.register_resource('Collector', traceName='stdout', connectedTo='application-2')\n"
-        "ec._local_dir, ec._persist = pathlib.Path('kept').absolute(), True\n"
+        "ec._storage.given_dir, ec._storage.persist = pathlib.Path('kept').absolute(), True\n"
         "ec.deploy()",
     )
     end = "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
@@ -133,7 +133,7 @@ def test_ctrl_c_in_the_moment_in_which_the_run_is_made(installation: Installatio
     script = installation.script(
         """
         import os, signal, time
-        from nepiq.controller.engine.stack import Stack
+        from nepiq.controller.engine.backend import Stack
 
         made = Stack.create_run
 

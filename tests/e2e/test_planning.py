@@ -84,7 +84,7 @@ def test_a_script_is_followed_as_far_as_it_gets(fresh: Installation) -> None:
     assert planned(done.out) == Counter(["nproc", "id -u"])
     assert [len(plan["resources"]) for plan in json.loads(done.out)] == [2, 1]
     assert re.fullmatch(
-        r"the script needs results to go on from here: line \d+: ValueError: invalid literal.*\n",
+        r"the script needs results to continue: line \d+: ValueError: invalid literal.*\n",
         done.err,
     )
 
@@ -93,7 +93,7 @@ def test_what_is_wrong_is_told(fresh: Installation) -> None:
     done = fresh.nepiq("plan", fresh.script('ec = ExperimentController("x")'))
     assert (done.code, done.complaint.partition(": ")[2].rpartition("/")[2]) == (
         2,
-        "script.py: it ended without a deploy()",
+        "script.py: the script ended without a deploy()",
     )
     wrong = fresh.script(
         """

@@ -260,4 +260,4 @@ def test_a_runner_carries_out_one_campaign_at_a_time(place: Stand) -> None:
             wrong.append(error.message)
 
     ran = runner.run(described, max_runs=1, compute_metric_callback=again, timeout=PATIENCE)
-    assert (ran, wrong) == (1, ["this runner carries out a campaign already"])
+    assert (ran, wrong) == (1, ["this runner already carries out a campaign"])

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from nepiq.workers.hosts import shell
+from nepiq.workers.hosts import shell_host
 
-shell.GRACE = 60.0
+shell_host.GRACE = 60.0

@@ -80,7 +80,7 @@ def is_refused(done: Done, dead: str, alive: str) -> None:
     assert "--yes" in done.complaint
     assert dead in done.out
     assert alive not in done.out
-    assert "1 run there goes on" in done.err
+    assert "kept: 1 active run" in done.err
 
 
 def test_this_machine(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_this_machine(tmp_path: Path) -> None:
             assert foreign.poll() is None
             foreign.kill()
         assert not kept.exists()
-        assert "nothing is left of dead runs" in clean(stand, "localhost").err
+        assert "no leftovers of dead runs" in clean(stand, "localhost").err
 
 
 def test_what_cannot_be_looked_at(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from nepiq.controller.engine import WorkerInfo
 from nepiq.controller.engine.protocol import PROTOCOL
 from nepiq.controller.engine.store import keys
 from nepiq.controller.errors import ProtocolMismatch
-from nepiq.workers.runtime import Runtime
+from nepiq.workers.runtime.context import Runtime
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 

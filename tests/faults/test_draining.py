@@ -92,7 +92,7 @@ def test_running_steps_are_handed_over_when_their_time_is_up(tmp_path: Path) -> 
             gate.touch()
             assert done.code == 0, done.err
             assert first.ended(10.0) == 0
-            assert "handing over 1 running steps" in first.text()
+            assert "requeueing 1 running steps" in first.text()
             went_well(stand, ec, later, slow)
             assert stand.stack().run(ec.run_id).store.step(f"{slow}.start").lost == 0
 

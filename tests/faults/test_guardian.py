@@ -51,7 +51,7 @@ def test_it_is_started_again_after_a_kill_and_after_an_absence_of_redis(stand: S
         os.kill(first, signal.SIGKILL)
         pid(stand, first)
         works(stand)
-        assert "the worker ended (SIGKILL); it is started again" in worker.err.read_text()
+        assert "the worker ended (SIGKILL); restarting it" in worker.err.read_text()
         stand.stop_redis(signal.SIGKILL)
         time.sleep(float(os.environ.get("NEPIQ_TEST_OUTAGE", "2")))  # it is this long away
         back = time.monotonic()
@@ -77,7 +77,7 @@ def test_what_cannot_begin_is_not_tried_again(stand: Stand) -> None:
     done = begin(stand, NEPIQ_IMPORTS="no_such_module").ended(20.0)
     assert done.code == 1
     assert "no_such_module" in done.err
-    assert "started again" not in done.err
+    assert "restarting" not in done.err
     user = stand.owned(Installation(stand.folder / "user", **stand.environment))
     assert user.nepiq("worker", "--", "--no-such-option").code == 2
     assert user.nepiq("worker", NEPIQ_CLOCK_LIMIT="-1").code == 3

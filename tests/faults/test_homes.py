@@ -52,7 +52,7 @@ def carry_out(lab: Lab, hosts: list[Host]) -> None:
 
 def homes(lab: Lab, hosts: list[Host]) -> list[str]:
     """The worker that is the home of each host."""
-    known = lab.stand.stack().homes
+    known = lab.stand.stack().affinity
     return [known.worker(f"nepiq.default@{host.name}") for host in hosts]
 
 

@@ -19,8 +19,8 @@ pytestmark = [
 ]
 
 
-#: Each with whether it has the faults that were added to the first ones, or those only.
-SEEDS = [(4, False), (6, False)]
+#: Together they have every kind of fault but two: Redis standing still and a worker asleep.
+SEEDS = [6, 31]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def machines(need: Need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         yield bed
 
 
-@pytest.mark.parametrize(("seed", "more"), SEEDS)
-def test_a_storm(machines: Testbed, tmp_path: Path, seed: int, more: bool) -> None:
-    outcome = storm(seed, machines, tmp_path / "site", more=more)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_storm(machines: Testbed, tmp_path: Path, seed: int) -> None:
+    outcome = storm(seed, machines, tmp_path / "site")
     machines.reset()
     print(f"seed {seed}: {outcome.seconds:.0f} s: {'; '.join(outcome.faults)}")
     assert not outcome.problems, "\n".join([*outcome.faults, *outcome.problems])

@@ -57,7 +57,7 @@ class Player:
         finally:
             self._ec.shutdown()
             if self._other is not None:
-                self._other._live.close()
+                self._other._replica.close()
         return self.history
 
     def _carry_out(self) -> None:
@@ -93,7 +93,7 @@ class Player:
         if self._other is None:
             settings = self._stand.settings
             self._other = ExperimentController.attach(self._ec.run_id, settings=settings)
-            self._other._quiet = True
+            self._other._session.quiet = True
         return self._other
 
     def _note_events(self, events: list[Event]) -> None:

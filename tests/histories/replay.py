@@ -25,8 +25,9 @@ from tests.reference.model import Model
 from nepiq.controller.engine.store import keys
 from nepiq.controller.engine.store.calls import Outcome
 from nepiq.controller.engine.store.forms import loads
-from nepiq.controller.engine.store.records import Condition, ResourceSpec
 from nepiq.controller.engine.store.scripts import script
+from nepiq.controller.engine.store.wire import decode_gate
+from nepiq.controller.model.spec import Gate, ResourceSpec
 
 _NAMES = (
     *("create", "reserve", "upload", "deploy", "condition", "request", "release", "snapshot"),
@@ -163,7 +164,7 @@ def _upload(model: Model, args: list[str]) -> None:
                 host=int(record["host"]) if "host" in record else None,
                 peers=loads(record.get("peers")) or {},
                 attributes=_pairs(attributes),
-                conditions=[Condition.decode(text) for text in conditions],
+                gates=[decode_gate(text) for text in conditions],
                 after=[int(other) for other in after],
                 is_host=bool(record.get("is_host")),
                 local=bool(record.get("local")),
@@ -202,7 +203,7 @@ def _exited(model: Model, args: list[str]) -> None:
 
 def _condition(model: Model, args: list[str]) -> None:
     guid, action, target, milestone, offset = args[3:]
-    model.condition(int(guid), Condition(action, int(target), milestone, float(offset)))
+    model.condition(int(guid), Gate(action, int(target), milestone, float(offset)))
 
 
 def _renew(model: Model, args: list[str]) -> None:

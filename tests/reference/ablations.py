@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nepiq.controller.engine.store.calls import Reply
-from nepiq.controller.engine.store.records import Condition
 from nepiq.controller.engine.store.timing import Timing
+from nepiq.controller.model.spec import Gate
 
 from .machines import REFUSED, Launch, Machine
 from .model import Model
@@ -93,7 +93,7 @@ class NoLateStop(Model):
 class NoWaitingAgain(Model):
     """A condition does not touch a step that is due."""
 
-    def _gate_late(self, step: str, condition: Condition) -> None:
+    def _gate_late(self, step: str, condition: Gate) -> None:
         if self.step(step)["status"] == "waiting":
             super()._gate_late(step, condition)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nepiq.controller.engine.store.calls import Outcome
-from nepiq.controller.engine.store.records import Condition, ResourceSpec
+from nepiq.controller.model.spec import Gate, ResourceSpec
 
 from .model import Model
 from .records import MILESTONES, action_of
@@ -137,7 +137,7 @@ class Calls:
         host = rng.choice([None, *hosts])
         earlier = rng.sample(range(1, guid), min(guid - 1, 2))
         conditions = [
-            Condition(
+            Gate(
                 rng.choice(["deploy", "start", "start", "stop"]),
                 rng.choice([*earlier, guid]),
                 rng.choice(MILESTONES[3:]),
@@ -148,7 +148,7 @@ class Calls:
         ]
         # A step waits at most once for a milestone: the order in a set of Redis is not ours.
         unique = {item[:3]: item for item in conditions}
-        needs = [Condition("deploy", host, "READY", 0.0, need=True)] if host else []
+        needs = [Gate("deploy", host, "READY", 0.0, need=True)] if host else []
         unique.update({item[:3]: item for item in needs})
         return ResourceSpec(
             guid,
@@ -161,7 +161,7 @@ class Calls:
             host=host,
             peers={"peer": earlier} if rng.random() < 0.2 else {},
             attributes=self._attributes(),
-            conditions=list(unique.values()),
+            gates=list(unique.values()),
             after=[*([host] if host else []), *(earlier[:1] if rng.random() < 0.3 else [])],
         )
 
@@ -179,7 +179,7 @@ class Calls:
         known = self.model.set_at(f"cond:{guid}")
         same = [entry for entry in known if entry.startswith(f"{action}|{target}|{milestone}|")]
         offset = float(same[0].split("|")[3]) if same else self._duration()
-        return Call("condition", (guid, Condition(action, target, milestone, offset)))
+        return Call("condition", (guid, Gate(action, target, milestone, offset)))
 
     def _request(self) -> Call:
         action = self.rng.choice(["start", "stop", "set", "set", "discover", "provision"])

@@ -13,7 +13,9 @@ from typing import Any
 
 from nepiq.controller.engine.store.calls import Reply, WatchGrant
 from nepiq.controller.engine.store.forms import loads, seconds
-from nepiq.controller.engine.store.records import Condition, ResourceSpec, Snapshot
+from nepiq.controller.engine.store.records import Snapshot
+from nepiq.controller.engine.store.wire import encode_gate
+from nepiq.controller.model.spec import Gate, ResourceSpec
 
 from .records import ENDED, action_of, is_extra, number, text, to_json
 from .recovery import Recovery
@@ -87,8 +89,8 @@ class Model(Recovery):
                 rm["home"] = spec.home
         for name, value in spec.attributes.items():
             self.hash_at(f"attr:{guid}")[name] = to_json(value)
-        for condition in spec.conditions:
-            self.set_at(f"cond:{guid}").add(condition.encode())
+        for condition in spec.gates:
+            self.set_at(f"cond:{guid}").add(encode_gate(condition))
         for other in spec.after:
             self.set_at(f"users:{other}").add(guid)
         self.meta["live"] = str(int(self.meta["live"]) + 1)
@@ -116,7 +118,7 @@ class Model(Recovery):
         self.todo.append(f"d|{order}")
         return self._reply("OK", chosen)
 
-    def condition(self, guid: int, condition: Condition) -> Reply:
+    def condition(self, guid: int, condition: Gate) -> Reply:
         """Let a step wait for one thing more, unless it has begun."""
         if not self._begin():
             return Reply("GONE")
@@ -125,7 +127,7 @@ class Model(Recovery):
                 return self._reply("UNKNOWN", str(known))
         if self.meta["phase"] not in ("RUNNING", "FAILED"):
             return self._reply("CLOSED", self.meta["phase"])
-        name, entry = str(guid), condition.encode()
+        name, entry = str(guid), encode_gate(condition)
         step = f"{guid}.{condition.action}"
         record = self.step(step)
         if entry in self.set_at(f"cond:{name}"):
@@ -141,7 +143,7 @@ class Model(Recovery):
         self.pass_on_failure(str(condition.target))
         return self._reply()
 
-    def _gate_late(self, step: str, condition: Condition) -> None:
+    def _gate_late(self, step: str, condition: Gate) -> None:
         record = self.step(step)
         before = record["due"]
         self.gate(step, str(condition.target), condition.milestone, seconds(condition.offset))

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from nepiq.controller.engine.store.records import Condition, ResourceSpec
+from nepiq.controller.model.spec import Gate, ResourceSpec
 
 #: What may go wrong, and how often a run has it.
 FAULTS: dict[str, float] = {
@@ -74,7 +74,7 @@ class Move:
     at: float
     kind: str
     guids: list[int]
-    condition: Condition | None = None
+    condition: Gate | None = None
     value: int = 0
 
 
@@ -132,24 +132,24 @@ def _node(rng: random.Random, guid: int) -> Resource:
 def _resource(rng: random.Random, guid: int, kind: str, scenario: Scenario, node: int) -> Resource:
     earlier = scenario.apps()
     after = [node] if kind == "app" else []
-    conditions = [Condition("deploy", node, "READY", 0.0, need=True)] if kind == "app" else []
+    gates = [Gate("deploy", node, "READY", 0.0, need=True)] if kind == "app" else []
     if earlier and rng.random() < 0.15:
         peer = rng.choice(earlier)
         after.append(peer)
-        conditions.append(Condition("deploy", peer, "READY", 0.0, need=True))
+        gates.append(Gate("deploy", peer, "READY", 0.0, need=True))
     life = rng.choice([0, 0.001, 0.3, 2.0, 5.0])
     for other in earlier:
         if rng.random() < 0.22:
             milestone = rng.choice(["STARTED", "STOPPED", "FINISHED", "READY"])
             offset = rng.choice([0, 0, 0.5, 3])
-            conditions.append(Condition("start", other, milestone, float(offset)))
+            gates.append(Gate("start", other, milestone, float(offset)))
     # What nobody stops must end by itself; a null never does.
     if kind == "null" or rng.random() < 0.25:
         life = 1e6
         offset = rng.choice([0.2, 2.0, 2.0, 25.0, 40.0])
-        conditions.append(Condition("stop", guid, "STARTED", offset))
+        gates.append(Gate("stop", guid, "STARTED", offset))
         if earlier and rng.random() < 0.3:
-            conditions.append(Condition("stop", rng.choice(earlier), "STOPPED", 0.0))
+            gates.append(Gate("stop", rng.choice(earlier), "STOPPED", 0.0))
     dispensable = rng.random() < 0.15
     weak = dispensable or rng.random() < 0.02
     return Resource(
@@ -161,7 +161,7 @@ def _resource(rng: random.Random, guid: int, kind: str, scenario: Scenario, node
             critical=not dispensable,
             batch=kind == "null",
             host=node if kind == "app" else None,
-            conditions=conditions,
+            gates=gates,
             after=after,
         ),
         kind,
@@ -195,7 +195,7 @@ def _draw_moves(rng: random.Random, scenario: Scenario) -> None:
         if rng.random() < 0.2:
             earlier = [other for other in apps if other < guid]
             if earlier:
-                wanted = Condition("start", rng.choice(earlier), "STOPPED", rng.choice([0.0, 4.0]))
+                wanted = Gate("start", rng.choice(earlier), "STOPPED", rng.choice([0.0, 4.0]))
                 at = rng.choice([rng.uniform(0, 4), rng.uniform(0, 4), rng.uniform(10, 30)])
                 moves.append(Move(at, "condition", [guid], wanted))
         if resource.kind == "app" and rng.random() < 0.2:
@@ -215,11 +215,11 @@ def _draw_moves(rng: random.Random, scenario: Scenario) -> None:
 def _make_late(rng: random.Random, scenario: Scenario, resource: Resource) -> None:
     """Let the stop condition of a resource come only after the deployment."""
     spec = resource.spec
-    stops = [condition for condition in spec.conditions if condition.action == "stop"]
+    stops = [gate for gate in spec.gates if gate.action == "stop"]
     if not stops:
         return
-    kept = [condition for condition in spec.conditions if condition.action != "stop"]
-    resource.spec = spec._replace(conditions=kept)
+    kept = [gate for gate in spec.gates if gate.action != "stop"]
+    resource.spec = spec._replace(gates=kept)
     scenario.moves.append(Move(rng.uniform(0, 4), "condition", [spec.guid], stops[0]))
 
 

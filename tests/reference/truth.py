@@ -11,7 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from nepiq.controller.engine.store.calls import Grant
-from nepiq.controller.engine.store.records import Condition
+from nepiq.controller.engine.store.wire import encode_gate
+from nepiq.controller.model.spec import Gate
 
 from .records import Hash
 from .scenario import Move
@@ -45,7 +46,7 @@ class Truth:
         self.recorded: set[tuple[int, str]] = set()
         self.launches: Counter[tuple[int, int]] = Counter()
         self.stopped: set[tuple[int, int]] = set()
-        self.late: list[tuple[int, Condition]] = []
+        self.late: list[tuple[int, Gate]] = []
         self.delays: list[tuple[float, str]] = []
         self.launching: Grant | None = None
         self.done: float | None = None
@@ -138,18 +139,18 @@ class Truth:
         guid, action = grant.guid, grant.action
         if grant.step.count(".") == 2:
             return  # Requested: it does not wait for conditions.
-        conditions = list(self.world.scenario.resources[guid].spec.conditions)
+        conditions = list(self.world.scenario.resources[guid].spec.gates)
         conditions += [condition for whose, condition in self.late if whose == guid]
         if action == "start":
-            conditions.append(Condition("start", guid, "READY"))
+            conditions.append(Gate("start", guid, "READY"))
             self._check_barrier(guid)
         if action == "stop":
-            conditions.append(Condition("stop", guid, "STARTED"))
+            conditions.append(Gate("stop", guid, "STARTED"))
         for condition in conditions:
             if condition.action == action and not self._met(condition):
-                self.wrong("ran before its gate", f"{grant.step} {condition.encode()}")
+                self.wrong("ran before its gate", f"{grant.step} {encode_gate(condition)}")
 
-    def _met(self, condition: Condition) -> bool:
+    def _met(self, condition: Gate) -> bool:
         target = condition.target
         if (target, "FAILED") in self.recorded or (target, "RELEASED") in self.recorded:
             return True
@@ -163,7 +164,7 @@ class Truth:
         if not scenario.barrier or guid not in scenario.first:
             return
         for other in scenario.first:
-            if not self._met(Condition("start", other, "READY")):
+            if not self._met(Gate("start", other, "READY")):
                 self.wrong("barrier broken", f"{guid} before {other}")
 
 

@@ -1,4 +1,4 @@
-"""Workers as the engine's correctness depends on them: tasks, lease keeper, sweeper, watcher."""
+"""Workers as the engine's correctness depends on them: tasks, lease renewer, sweeper, watcher."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Worker(Owner):
             return answer[1]
         return answer
 
-    # -- the lease keeper, the sweeper ----------------------------------------------------------
+    # -- the lease renewer, the sweeper ----------------------------------------------------------
 
     def keep_leases(self) -> Process:
         """Renew exactly what is being executed."""

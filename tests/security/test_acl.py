@@ -17,7 +17,7 @@ from tests.security.site import Site
 from tests.stand import until
 
 from nepiq.controller import ExperimentController, ResourceAction, ResourceState, TaskStatus
-from nepiq.controller.engine.stack import connect
+from nepiq.controller.engine.backend import connect
 from nepiq.controller.errors import RedisUnreachable
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
@@ -149,7 +149,7 @@ def test_nobody_else_comes_in(site: Site) -> None:
     ):
         with pytest.raises(RedisUnreachable) as caught:
             connect(url)
-        assert "user and password belong into the URL" in str(caught.value)
+        assert "write user and password into the URL" in str(caught.value)
         assert site.password not in str(caught.value)
 
 

@@ -74,7 +74,11 @@ def test_of_another_host(stand: Stand, tmp_path: Path) -> None:
         assert ec.state(other) is ResourceState.STARTED
         assert ec.state(forger.nodes[1]) is ResourceState.STARTED
         assert ec.trace(other, "stdout") == ""
-        until(lambda: "told an end of" in stand.workers[0].text(), 10.0, "the worker says nothing")
+        until(
+            lambda: "reported an exit of" in stand.workers[0].text(),
+            10.0,
+            "the worker says nothing",
+        )
         assert ec.failures == []
         # It may say what it likes of what is on it.
         forger.tell(mine, ".")

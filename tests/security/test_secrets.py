@@ -79,7 +79,7 @@ def flower(site: Site, folder: Path) -> Iterator[str]:
     port = free_port()
     user = site.user(folder, FLOWER_UNAUTHENTICATED_API="true")
     process = user.start(
-        *(sys.executable, "-m", "celery", "-A", "nepiq.workers.watching", "flower"),
+        *(sys.executable, "-m", "celery", "-A", "nepiq.workers.flower_app", "flower"),
         *("--address=127.0.0.1", f"--port={port}"),
     )
     try:

@@ -13,10 +13,9 @@ from tests.security.certificates import Authority
 from tests.security.site import Site
 from tests.stand import until
 
-from nepiq.controller.engine.stack import broker_url
+from nepiq.controller.engine.backend import broker_url
 from nepiq.controller.errors import InvalidValue
-from nepiq.controller.settings import Settings
-from nepiq.controller.urls import shown_url
+from nepiq.controller.settings import Settings, shown_url
 
 pytestmark = [
     pytest.mark.needs("redis-server", "openssl", "flock", "setsid"),
@@ -144,7 +143,7 @@ def test_no_tls_where_redis_speaks_it(site: Site, tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEPIQ_BROKER_URL", "rediss://redis.lab/0")
     monkeypatch.setenv("NEPIQ_REDIS_CA", "/nowhere/ca.crt")
-    with pytest.raises(InvalidValue, match=r"NEPIQ_REDIS_CA='/nowhere/ca.crt' is no file"):
+    with pytest.raises(InvalidValue, match=r"NEPIQ_REDIS_CA='/nowhere/ca.crt' is not a file"):
         Settings.from_environment()
 
 
@@ -163,7 +162,7 @@ def test_the_url_counts_more_and_plain_ones_stay(
 
 def test_the_broker_is_never_reached_without_tls_by_mistake() -> None:
     # kombu, told which transport to use, would take rediss:// without options for redis://.
-    from nepiq.controller.engine.publisher import connection
+    from nepiq.controller.engine.messaging.publisher import connection
 
     for url in ("rediss://redis.lab/0", "rediss://redis.lab/0?ssl_ca_certs=ca.crt"):
         assert connection(broker_url(url)).ssl["ssl_cert_reqs"].name == "CERT_REQUIRED"

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import processes
+
 from .spaces import MARK, PATH, TestbedFailed
 
 STATE = Path("/run/nepiq-testbed")
@@ -77,13 +79,7 @@ def take(folder: Path | None) -> Claim:
 
 def bearers(mark: str) -> list[int]:
     """Processes 1 of a bed that live, and what they started without clearing its environment."""
-    wanted = f"{MARK}={mark}".encode()
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if wanted in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
-    return found
+    return processes.having(f"{MARK}={mark}\0")
 
 
 def left_by(pids: Collection[int]) -> list[str]:
@@ -119,10 +115,7 @@ def _file(number: int) -> Path:
 
 def _start_of(pid: int) -> str:
     """When a process started, in ticks since boot; empty if there is none (proc(5))."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[19]
-    except OSError:
-        return ""
+    return (processes.stat(pid) or [""] * 20)[19]
 
 
 def _clear_if_dead(path: Path) -> None:

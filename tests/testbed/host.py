@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from tests import processes
+
 from . import files
 from .spaces import HERE, HOST, PATH, Space, TestbedFailed
 from .switch import Leg, Switch
@@ -152,14 +154,7 @@ class Host:
 
     def bearers(self, mark: str) -> list[int]:
         """Processes inside whose NEPIQ_ID begins so, by the numbers that they have there."""
-        wanted = f"NEPIQ_ID={mark}".encode()
-        found = []
-        for entry in self.inside("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                environment = (entry / "environ").read_bytes().split(b"\0")
-                if any(item.startswith(wanted) for item in environment):
-                    found.append(int(entry.name))
-        return sorted(found)
+        return sorted(processes.identities(mark, root=str(self.inside("/proc"))))
 
     def log(self) -> str:
         """What its sshd logged in this boot."""

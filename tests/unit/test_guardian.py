@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-GUARDIAN = [sys.executable, "-m", "nepiq.controller.guardian"]
+GUARDIAN = [sys.executable, "-m", "nepiq.controller.services.restarter"]
 ORPHAN = """
 import os
-from nepiq.controller.guardian import die_with_parent
+from nepiq.controller.services.restarter import die_with_parent
 die_with_parent(os.getppid() + {off})
 print("goes on")
 """
@@ -18,7 +18,7 @@ print("goes on")
 
 @pytest.mark.parametrize(
     ("command", "code", "said"),
-    [([], 2, "give the command"), (["/no/such"], 127, "/no/such cannot be started")],
+    [([], 2, "give the command"), (["/no/such"], 127, "cannot start /no/such")],
 )
 def test_what_cannot_be_started(command: list[str], code: int, said: str) -> None:
     done = subprocess.run([*GUARDIAN, *command], capture_output=True, text=True, check=False)

@@ -12,12 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController, errors
-from nepiq.controller.engine.transfer import told_again
+from nepiq.controller.engine.transfer.attempts import remote_error
+from nepiq.controller.errors.text import harmless, last_lines, one_line, quoted
+from nepiq.controller.experiment.waiting import raised
 from nepiq.controller.model.attributes import Attribute
-from nepiq.controller.model.timing import seconds
+from nepiq.controller.model.durations import seconds
 from nepiq.controller.model.values import Duration, Environment, ExitCodes, Readiness, shell_words
-from nepiq.controller.text import harmless, last_lines, one_line, quoted
-from nepiq.controller.waiting import raised
 
 #: Clears the screen, renames the window, begins a line, goes back, turns the direction.
 EVIL = "\x1b[2J\x1b]0;owned\x07\nnepiq: done\r\x9b31m\x7f\u202egnp.exe\u2066\u2028x\udcff"
@@ -75,7 +75,7 @@ def test_errors_of_hosts_show_what_they_quote() -> None:
     assert len(str(ended)) < 800
     assert ended.stderr.endswith(HUGE)
     record = {"type": "CommandError", "message": EVIL, "where": EVIL, "hint": EVIL}
-    for error in (raised(record), told_again({**record, "type": "HostError"})):
+    for error in (raised(record), remote_error({**record, "type": "HostError"})):
         assert str(error) == f"{EXPECTED}: {EXPECTED} ({EXPECTED})"
     assert errors.details(ValueError(EVIL))["message"] == EXPECTED
 

@@ -13,12 +13,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController
-from nepiq.controller.engine.overview import Observer
-from nepiq.controller.engine.publisher import connection
-from nepiq.controller.engine.stack import Stack, broker_url, connect
+from nepiq.controller.engine.backend import Stack, broker_url, connect
+from nepiq.controller.engine.installation import Observer
+from nepiq.controller.engine.messaging.publisher import connection
 from nepiq.controller.errors import InvalidValue, NepiqError
-from nepiq.controller.settings import Settings
-from nepiq.controller.urls import check_url, shown_url
+from nepiq.controller.settings import Settings, check_url, shown_url
 
 #: A piece of each password, in between whatever else it has; hosts are shown in small letters.
 MARK = "zqx7"
@@ -102,8 +101,8 @@ def test_urls_without_a_password_are_shown_as_they_are(url: str) -> None:
 def test_the_hint_says_how_to_write_a_password() -> None:
     with pytest.raises(InvalidValue) as raised:
         Settings(broker_url="redis://:p@ss:w/rd#1@host")
-    assert str(raised.value).startswith("broker_url='redis://***' is no URL of Redis (")
-    assert "@ is written %40" in raised.value.hint
+    assert str(raised.value).startswith("broker_url='redis://***' is not a URL of Redis (")
+    assert "write %40 for @" in raised.value.hint
 
 
 @pytest.mark.parametrize("variable", ["NEPIQ_BROKER_URL", "NEPIQ_STATE_URL"])

@@ -9,7 +9,7 @@ import sys
 import pytest
 from celery.utils.log import ColorFormatter
 
-from nepiq.workers.logs import HarmlessFilter, JsonFormatter
+from nepiq.workers.runtime.json_logs import HarmlessFilter, JsonFormatter
 
 
 @pytest.mark.parametrize("text", ["caf\udce9", "\ud800", "grün", 'a "b"\n\t\x1b[0m'])

@@ -1,16 +1,18 @@
-"""Acting on hosts: sessions, the supervisor that runs there, and what follows its journal."""
+"""Hosts as steps act on them: attempts, the supervisor, and its journal of exits."""
 
 from __future__ import annotations
 
-from .journal import Beat, Boot, Ended, Entry, Follow, Journal, Lost, follow
-from .local import LocalSession
-from .pool import SessionPool
-from .session import Completed, Session
-from .shell import ShellHost
-from .ssh import Connection, SshSession
-from .streams import Incoming, Outgoing
+from ..sessions.local import LocalSession
+from ..sessions.pool import SessionPool
+from ..sessions.session import Completed, Session
+from ..sessions.ssh import Connection, SshSession
+from .attempt import Attempt
+from .byte_streams import Incoming, Outgoing
+from .exit_journal import Beat, Boot, Ended, Entry, Follow, Journal, Lost, follow
+from .shell_host import ShellHost
 
 __all__ = [
+    "Attempt",
     "Beat",
     "Boot",
     "Completed",

@@ -1,162 +1,105 @@
-"""Requests to the supervisor of one node that are made at the same time, in one command."""
+"""Batches of work that several threads request at the same time."""
 
 from __future__ import annotations
 
-import re
 import threading
-import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
-from ...controller.errors import HostError, NepiqError
-from ...controller.model.timing import Deadline
-from ..convoy import Convoy
-from .answers import ANSWER, misunderstood
-from .channel import Patience
-from .layout import Layout
-from .session import Session
-
-_NUMBER = re.compile(rb"[1-9][0-9]{0,3}")
-# Seconds for all of a command; whoever waits for a part of it has a deadline of his own.
-_LIMIT = 60.0
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Verb(NamedTuple):
-    """What several requests can be put together for.
+class _Load(Generic[T, R]):
+    """The request of one thread."""
 
-    Attributes:
-        words: the verb and its arguments; it reads requests from its input, and answers each by
-            a line that begins with its number.
-        most: requests in one command.
-    """
+    __slots__ = ("answer", "done", "error", "item", "leads")
 
-    words: str
-    most: int
-
-
-#: Launches are made one after the other, in about 5 ms each.
-LAUNCHES = Verb("launches", 16)
-#: What has not ended after half a second asks again, together with all that came meanwhile.
-ENDS = Verb("ends 50", 64)
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.done = threading.Event()
+        self.leads = False
+        self.answer: R | None = None
+        self.error: BaseException | None = None
 
 
-@dataclass(frozen=True)
-class Request:
-    """What one step asks for.
+class Batcher(Generic[T, R]):
+    """Carries items in loads: what comes while a load is under way goes with the next.
 
-    Attributes:
-        data: lines, as the verb reads them.
-        deadline: when the step must have ended.
-        secret: the password of the login user, a line; empty if none is needed.
-    """
-
-    data: bytes
-    deadline: Deadline
-    secret: bytes = b""
-
-
-class Reply(NamedTuple):
-    """What the supervisor answered to one request.
-
-    Attributes:
-        line: its answer; empty if it broke off before.
-        complaint: what the host wrote to standard error.
-    """
-
-    line: bytes
-    complaint: str = ""
-
-
-GONE = Reply(b"no 75 the directory of the run is gone")
-
-
-class Batcher:
-    """Puts requests of one kind to one node together.
-
-    A request goes at once; what is asked for while it is under way goes in the next command.
+    Nothing waits for others to come: a single item is carried at once. One of the threads whose
+    items wait carries them, so there is no thread of its own.
 
     Args:
-        session: a session with the host.
-        layout: where the node's directory is.
-        verb: what for.
+        carry: carries several items at once and gives the answer for each, in their order; what
+            it raises is raised for each of them.
+        most: the largest load.
     """
 
-    def __init__(self, session: Session, layout: Layout, verb: Verb) -> None:
-        self._session = weakref.ref(session)
-        self._layout, self._verb = layout, verb
-        self._convoy: Convoy[Request, Reply | NepiqError] = Convoy(self._carry, verb.most)
+    def __init__(self, carry: Callable[[Sequence[T]], Sequence[R]], most: int) -> None:
+        self._carry, self._most = carry, most
+        self._lock = threading.Lock()
+        self._waiting: deque[_Load[T, R]] = deque()
+        self._under_way = False
 
-    def serves(self, session: Session) -> bool:
-        """True if it is for this session."""
-        return self._session() is session
+    def send(self, item: T, patience: Callable[[], float | None] = lambda: None) -> R:
+        """Have an item carried, and return its answer.
 
-    def ask(self, request: Request, cancel: threading.Event | None) -> Reply:
-        """Put a request to the supervisor, together with others that wait.
-
-        Raises:
-            HostError: the host cannot be reached.
-            HostSilent: it does not answer now; it may have been done all the same.
-            DeadlineError, Cancelled: it took too long, or nobody wants it any more; it may have
-                been done all the same.
+        Args:
+            item: what to carry.
+            patience: tells how many seconds to wait before it is asked again, None for as long
+                as it takes; raises to give up. The item may then be carried all the same.
         """
-        patience = Patience(request.deadline, cancel)
-
-        def spent() -> float | None:
-            # One waits for a host that falls silent, the others come back later.
-            if (session := self._session()) is not None:
-                session.check()
-            return patience.spent()
-
-        reply = self._convoy.send(request, spent)
-        if isinstance(reply, NepiqError):
-            raise type(reply)(reply.message, hint=reply.hint)
-        return reply
-
-    def _carry(self, requests: Sequence[Request]) -> Sequence[Reply | NepiqError]:
-        session = self._session()
-        if session is None:
-            return [HostError("the session is closed")] * len(requests)
-        secret = requests[0].secret
-        command = (
-            f"{self._layout.entry} || exit 75; "
-            f"{'export NEPIQ_SECRET=1; ' if secret else ''}"
-            f'exec sh "$PWD/supervisor.sh" {self._verb.words}'
-        )
-        stdin = b"".join([secret, *(request.data for request in requests)])
-        left = max(request.deadline.remaining for request in requests)
+        load: _Load[T, R] = _Load(item)
+        with self._lock:
+            self._waiting.append(load)
+            if not self._under_way:
+                self._under_way = load.leads = True
+                load.done.set()
         try:
-            done = session.execute(
-                command, stdin=stdin, deadline=Deadline.after(min(_LIMIT, left)), most=ANSWER
-            )
-        except NepiqError as error:
-            return [error] * len(requests)
-        if done.code == 75 and not done.stdout:
-            return [GONE] * len(requests)
-        said = " | ".join(done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:])
-        answers: dict[int, Reply] = {}
-        missing: Reply | NepiqError = Reply(b"", said)
-        for line in done.stdout.removesuffix(b"\n").split(b"\n") if done.stdout else ():
-            number, _, answer = line.partition(b" ")
-            if _NUMBER.fullmatch(number) and int(number) <= len(requests):
-                answers[int(number)] = Reply(answer, said)
+            while not load.done.wait(patience()):
+                pass
+        except BaseException:
+            if self._withdraw(load):
+                self._hand_over()
+            raise
+        if load.leads:
+            self._lead(load)
+        if load.error is not None:
+            raise load.error
+        return load.answer  # type: ignore[return-value]  # there is one where there is no error
+
+    def _lead(self, own: _Load[T, R]) -> None:
+        """Carry a load with our own item in it."""
+        with self._lock:
+            loads = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        try:
+            answers = self._carry([load.item for load in loads])
+            for load, answer in zip(loads, answers, strict=True):
+                load.answer = answer
+        except BaseException as error:
+            for load in loads:
+                load.error = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for load in loads:
+                if load is not own:
+                    load.done.set()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let the first of those that wait lead."""
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].done.set()
             else:
-                missing = misunderstood(done.stdout.removesuffix(b"\n"))
-        return [answers.get(number, missing) for number in range(1, len(requests) + 1)]
+                self._under_way = False
 
-
-_batchers: weakref.WeakValueDictionary[tuple[int, str, Verb], Batcher] = (
-    weakref.WeakValueDictionary()
-)
-_lock = threading.Lock()
-
-
-def batcher(session: Session, layout: Layout, verb: Verb) -> Batcher:
-    """The batcher of a node for one kind of request, shared by all who make one now."""
-    with _lock:
-        key = (id(session), layout.root, verb)
-        made = _batchers.get(key)
-        # The number of a session that is gone may be that of another one.
-        if made is None or not made.serves(session):
-            made = _batchers[key] = Batcher(session, layout, verb)
-        return made
+    def _withdraw(self, load: _Load[T, R]) -> bool:
+        """Take an item back that is not under way; True if it was to lead."""
+        with self._lock:
+            if load in self._waiting:
+                self._waiting.remove(load)
+            return load.leads and load.answer is None and load.error is None

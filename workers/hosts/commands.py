@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from shlex import quote
 
 from ...controller.errors import InvalidValue
+from ...controller.errors.text import quoted
 from ...controller.model.host import Facts
-from ...controller.text import quoted
-from .answers import whole
+from ..sessions.answers import whole
 
 #: Linux takes 128 kB in one argument of a program (execve(2), MAX_ARG_STRLEN); this leaves room
 #: for what is put around a quoted command.
@@ -25,7 +25,7 @@ _SHORT = 2000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LOCAL = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
 _SCOPE_GLOBAL = "00"
-# Characters of what a host says of itself, as long as a path may be, and its addresses.
+# Most characters of a fact, as long as a path may be, and most addresses.
 _LONGEST, _MOST_ADDRESSES = 4096, 1000
 
 #: Prints what :func:`parse_facts` reads; needs no tool that a small system lacks.
@@ -43,7 +43,7 @@ cat /proc/net/fib_trie /proc/net/if_inet6 2>/dev/null
 
 
 def checked(command: str) -> str:
-    """A command, if a shell can be given it at all.
+    """Return a command unchanged, if a shell can be given it at all.
 
     Raises:
         InvalidValue: it holds a NUL character, which no argument and no script can.
@@ -54,7 +54,7 @@ def checked(command: str) -> str:
 
 
 def exports(env: Mapping[str, str] | None) -> str:
-    """A line of shell that sets variables; empty for none.
+    """Return a line of shell that sets variables; empty for none.
 
     Raises:
         InvalidValue: a name that is no name of a variable (POSIX 3.231), or a NUL character.
@@ -67,7 +67,7 @@ def exports(env: Mapping[str, str] | None) -> str:
 
 
 def carried(command: str, stdin: bytes) -> tuple[str, bytes]:
-    """A command and its input, as a pair that fits the limit for arguments.
+    """Return a command and its input as a pair that fits the limit for arguments.
 
     A long command travels before its input and is run from a file that has no name any more.
     """
@@ -84,15 +84,17 @@ def carried(command: str, stdin: bytes) -> tuple[str, bytes]:
 
 @dataclass(frozen=True)
 class Readiness:
-    """When a process counts as STARTED, as the supervisor tests it.
+    """The condition under which a process counts as STARTED, as the supervisor tests it.
 
     Attributes:
         kind: ``none``, ``port``, ``output`` or ``file``.
         sign: the port as /proc/net/tcp writes it, the regular expression, or the path.
+        text: as it was written.
     """
 
     kind: str
     sign: str
+    text: str
 
     @classmethod
     def parse(cls, text: str) -> Readiness:
@@ -102,12 +104,12 @@ class Readiness:
             InvalidValue: it is none of these.
         """
         if not text:
-            return cls("none", "-")
+            return cls("none", "-", text)
         kind, _, sign = text.partition(":")
         if kind == "port" and sign.isdecimal() and 0 < int(sign) < 65536:
-            return cls(kind, f"{int(sign):04X}")
+            return cls(kind, f"{int(sign):04X}", text)
         if kind in {"output", "file"} and sign and "\n" not in checked(sign):
-            return cls(kind, sign)
+            return cls(kind, sign, text)
         raise InvalidValue(
             f"startedWhen {quoted(text)}", hint="write port:N, output:REGEX or file:PATH"
         )
@@ -137,11 +139,12 @@ class Envelope:
         Raises:
             InvalidValue: what no shell can be given.
         """
-        given = {".stdin": stdin, ".env": exports(env).encode("utf-8", "surrogateescape") or None}
-        ahead = {name: data for name, data in given.items() if data and len(data) > _SHORT}
+        setting = exports(env).encode("utf-8", "surrogateescape")
+        contents = {".stdin": stdin, ".env": setting or None}
+        ahead = {name: data for name, data in contents.items() if data and len(data) > _SHORT}
         head = [
             b"-" if data is None or name in ahead else base64.b64encode(data)
-            for name, data in given.items()
+            for name, data in contents.items()
         ]
         mark = f"#{secrets.token_hex(16)}"
         text = f"{checked(command)}{mark}\n".encode("utf-8", "surrogateescape")
@@ -152,7 +155,7 @@ class Envelope:
 
 
 def parse_facts(text: str, host_key: str = "") -> Facts:
-    """Read what :data:`FACTS` printed. Link-local addresses are left out with the loopback.
+    """Read the output of :data:`FACTS`. Link-local addresses are left out with the loopback.
 
     Args:
         text: what was printed.
@@ -162,8 +165,8 @@ def parse_facts(text: str, host_key: str = "") -> Facts:
         ValueError: it is something else.
     """
     hostname, kernel, release, boot_id, cpus, user, home, os, *network = text.split("\n")
-    said = (hostname, kernel, release, boot_id, user, home, os)
-    if max(map(len, said)) > _LONGEST or not boot_id or not home.startswith("/"):
+    facts = (hostname, kernel, release, boot_id, user, home, os)
+    if max(map(len, facts)) > _LONGEST or not boot_id or not home.startswith("/"):
         raise ValueError("these are no facts of a host")
     addresses = dict.fromkeys(
         address for address in _LOCAL.findall("\n".join(network)) if not address.startswith("127.")

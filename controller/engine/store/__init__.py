@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from .calls import Due, Early, Grant, Outcome, Reply, WatchGrant
-from .records import Condition, ResourceRecord, ResourceSpec, RunRecord, Snapshot, StepRecord
+from .records import ResourceRecord, RunRecord, Snapshot, StepRecord
 from .store import RunStore
 from .timing import Timing
 
 __all__ = [
-    "Condition",
     "Due",
     "Early",
     "Grant",
     "Outcome",
     "Reply",
     "ResourceRecord",
-    "ResourceSpec",
     "RunRecord",
     "RunStore",
     "Snapshot",

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...model.spec import Gate
 from .forms import loads
 from .keys import RunKeys
-from .records import Condition, ResourceRecord, RunRecord, StepRecord
+from .records import ResourceRecord, RunRecord, StepRecord
+from .wire import decode_gate
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -152,10 +154,10 @@ class RunReads:
             _step(step, json.loads(text)) for step, text in zip(ids, texts, strict=True) if text
         ]
 
-    def conditions(self, guid: int) -> list[Condition]:
+    def conditions(self, guid: int) -> list[Gate]:
         """What the steps of a resource manager wait for, met or not."""
         raw = self.redis.smembers(self.keys.of("cond", guid))
-        return sorted(Condition.decode(item.decode()) for item in raw)
+        return sorted(decode_gate(item.decode()) for item in raw)
 
     def users(self, guid: int) -> list[int]:
         """Guids that live on a resource manager."""

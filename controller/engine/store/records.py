@@ -1,90 +1,12 @@
-"""A run, its resource managers, their steps and conditions, as they are stored.
-
-What is made by the thousand at a time is a named tuple, the rest are frozen dataclasses.
-"""
+"""A run, its resource managers and their steps, as they are read from Redis."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
-from .forms import seconds, step_action, step_guid
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
-
-
-class Condition(NamedTuple):
-    """Something that a step waits for.
-
-    Attributes:
-        action: which step of the resource manager waits: deploy, start or stop.
-        target: guid of the resource manager that must reach the milestone.
-        milestone: the state that it must have reached.
-        offset: seconds to wait from then on.
-        need: True for a strict one, which fails the waiting resource manager when the target
-            has FAILED or been RELEASED, although its milestones count as reached then.
-    """
-
-    action: str
-    target: int
-    milestone: str
-    offset: float = 0.0
-    need: bool = False
-
-    def encode(self) -> str:
-        """The form in which it is stored: ``start|3|READY|0.5|c``."""
-        kind = "n" if self.need else "c"
-        return f"{self.action}|{self.target}|{self.milestone}|{seconds(self.offset)}|{kind}"
-
-    @classmethod
-    def decode(cls, text: str) -> Condition:
-        """The opposite of :meth:`encode`."""
-        action, target, milestone, offset, kind = text.split("|")
-        return cls(action, int(target), milestone, float(offset), kind == "n")
-
-
-class ResourceSpec(NamedTuple):
-    """A resource manager as it is uploaded.
-
-    Attributes:
-        guid: its id in the run.
-        rtype: its type.
-        label: its name in the run.
-        queue: the queue that its steps go to.
-        critical: its failure ends the experiment.
-        batch: its steps do no I/O, so that many can travel in one message.
-        idle: the actions whose steps have nothing to do, and so do no I/O either.
-        host: guid of the host that its hooks act on (its own if it is a host), or None.
-        peers: guids by connection name.
-        attributes: values that differ from the default; they must survive JSON.
-        conditions: what its steps wait for, conditions and needs.
-        after: guids it lives on; it is released before them.
-        is_host: others act on the machine that it manages.
-        local: that machine is the one its worker runs on.
-        site: the site of that machine.
-        limit: how many steps may do I/O on that machine at once; None for any number.
-        home: what chooses the worker that its steps go to first; empty for any.
-    """
-
-    guid: int
-    rtype: str
-    label: str
-    queue: str = "nepiq"
-    critical: bool = True
-    batch: bool = False
-    idle: Sequence[str] = ()
-    host: int | None = None
-    peers: Mapping[str, Sequence[int]] = _EMPTY
-    attributes: Mapping[str, Any] = _EMPTY
-    conditions: Sequence[Condition] = ()
-    after: Sequence[int] = ()
-    is_host: bool = False
-    local: bool = False
-    site: str = ""
-    limit: int | None = None
-    home: str = ""
+from .forms import step_action, step_guid
 
 
 @dataclass(frozen=True, slots=True)

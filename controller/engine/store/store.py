@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ...model.spec import Gate, ResourceSpec
 from .calls import Early, Grant, Outcome, Reply, WatchGrant
 from .forms import dumps, loads
 from .reads import RunReads
-from .records import Condition, ResourceSpec, Snapshot
+from .records import Snapshot
 from .scripts import Argument, evaluate, evaluate_each
 from .timing import Timing
 from .wire import (
     detail_arguments,
+    gate_fields,
     grant_of,
     outcome_arguments,
     pairs,
@@ -103,10 +105,9 @@ class RunStore(RunReads):
         """
         return self._act("deploy", order, "" if group is None else group, ranges(guids))
 
-    def condition(self, guid: int, condition: Condition) -> Reply:
-        """Let a step of a resource manager wait for one thing more."""
-        action, target, milestone, offset, _ = condition.encode().split("|")
-        return self._act("condition", guid, action, target, milestone, offset)
+    def condition(self, guid: int, gate: Gate) -> Reply:
+        """Let a step of a resource manager wait for one thing more, which is no need."""
+        return self._act("condition", guid, *gate_fields(gate)[:-1])
 
     def request(self, order: str, guid: int, action: str, args: Sequence[Any] = ()) -> Reply:
         """Ask for a start, a stop or a set now; ``detail`` of the reply is the step.

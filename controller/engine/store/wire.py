@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ...model.spec import Gate, ResourceSpec
 from .calls import Due, Early, Grant, Outcome, Reply
-from .forms import dumps, loads
-from .records import ResourceSpec
+from .forms import dumps, loads, seconds
 from .scripts import Argument
 
 
@@ -58,12 +58,29 @@ def spec_arguments(nonce: str, spec: ResourceSpec) -> list[Argument]:
         if spec.home:
             record["home"] = spec.home
     arguments: list[Argument] = [spec.guid, dumps(record)]
-    if not (spec.attributes or spec.conditions or spec.after):
+    if not (spec.attributes or spec.gates or spec.after):
         return [*arguments, 0, 0, 0]
     attributes = pairs(spec.attributes)
-    arguments += [len(attributes), *attributes, len(spec.conditions)]
-    arguments += [condition.encode() for condition in spec.conditions]
+    arguments += [len(attributes), *attributes, len(spec.gates)]
+    arguments += [encode_gate(gate) for gate in spec.gates]
     return [*arguments, len(spec.after), *spec.after]
+
+
+def gate_fields(gate: Gate) -> list[Argument]:
+    """What a step waits for, as scripts receive it: action, target, milestone, offset, kind."""
+    kind = "n" if gate.need else "c"
+    return [gate.action, gate.target, gate.milestone, seconds(gate.offset), kind]
+
+
+def encode_gate(gate: Gate) -> str:
+    """The form in which a gate is stored: ``start|3|READY|0.5|c``."""
+    return "|".join(map(str, gate_fields(gate)))
+
+
+def decode_gate(text: str) -> Gate:
+    """The opposite of :func:`encode_gate`."""
+    action, target, milestone, offset, kind = text.split("|")
+    return Gate(action, int(target), milestone, float(offset), kind == "n")
 
 
 def pairs(attributes: Mapping[str, Any]) -> list[Argument]:

@@ -1,1 +1,1 @@
-"""What ran when, as a page of HTML that needs nothing else."""
+"""Timeline of a run as a self-contained HTML page."""

@@ -1,27 +1,27 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const at = (id) => document.getElementById(id);
+  const byId = (id) => document.getElementById(id);
   const ROW = 24, BAR = 14, AXIS = 28;
-  const SIGNS = ["", "×", "?", "»"], ENDS = ["", "failed", "its worker was lost", "to be repeated"];
+  const SIGNS = ["", "×", "?", "»"], ENDS = ["", "failed", "its worker was lost", "to be retried"];
   const [HOW_WAIT, HOW_RUN] = [data.kinds.indexOf("wait"), data.kinds.indexOf("run")];
   const end = Math.max(data.end, 0.001);
-  const chart = at("chart"), rowsAt = at("rows"), tip = at("tip");
+  const chart = byId("chart"), rowsAt = byId("rows"), tip = byId("tip");
 
-  // Whatever a label or an error holds, it is text.
+  // Labels and errors are text, never markup.
   const esc = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
   const seconds = (t) => `${Math.abs(t) < 10 ? t.toFixed(3) : t.toFixed(2)} s`;
   const span = (t) => (t < 0.9995 ? `${(t * 1000).toFixed(t < 0.00995 ? 1 : 0)} ms` : `${t.toPrecision(3) * 1} s`);
 
-  // -- what is shown ---------------------------------------------------------------------------
+  // -- visible rows ----------------------------------------------------------------------------
 
-  const barsOf = data.rows.map(() => []), marksOf = data.rows.map(() => []), guests = data.rows.map(() => []);
+  const barsOf = data.rows.map(() => []), marksOf = data.rows.map(() => []), children = data.rows.map(() => []);
   data.bars.forEach((bar, i) => barsOf[bar[0]].push(i));
   data.marks.forEach((mark) => marksOf[mark[0]].push(mark));
-  data.rows.forEach((row, i) => { if (row[3] >= 0) guests[row[3]].push(i); });
+  data.rows.forEach((row, i) => { if (row[3] >= 0) children[row[3]].push(i); });
   const folded = new Set();
   const view = { from: 0, span: end };
-  let shown = [], placeOf = new Map(), chosen = { row: -1, bar: -1 }, printing = false, planned = 0;
+  let visible = [], placeOf = new Map(), selected = { row: -1, bar: -1 }, printing = false, frame = 0;
 
   function fit() {
     view.from = -end * 0.01;
@@ -35,20 +35,20 @@
     return words.every((word) => text.includes(word)) && (!only || trouble());
   }
 
-  function choose() {
-    const words = at("filter").value.toLowerCase().split(/\s+/).filter(Boolean), only = at("only").checked;
+  function applyFilter() {
+    const words = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean), only = byId("only").checked;
     const fits = data.rows.map((_, i) => matches(i, words, only));
-    shown = [];
+    visible = [];
     data.rows.forEach((row, i) => {
       const host = row[3];
       if (host >= 0 && folded.has(host)) return;
-      if (fits[i] || guests[i].some((guest) => fits[guest])) shown.push(i);
+      if (fits[i] || children[i].some((child) => fits[child])) visible.push(i);
     });
-    placeOf = new Map(shown.map((row, place) => [row, place]));
-    plan();
+    placeOf = new Map(visible.map((row, place) => [row, place]));
+    scheduleDraw();
   }
 
-  // -- drawing: only the rows in sight ---------------------------------------------------------
+  // -- drawing of the rows in the viewport -----------------------------------------------------
 
   const measure = document.createElement("canvas").getContext("2d");
   function cut(text, room, bold) {
@@ -69,22 +69,22 @@
   const timeAt = (px) => view.from + (px - margin()) / scale();
 
   function step() {
-    const wanted = view.span / Math.max(2, (wide() - margin()) / 90);
-    const power = 10 ** Math.floor(Math.log10(wanted));
-    return [1, 2, 5, 10].map((f) => f * power).find((s) => s >= wanted * 0.999);
+    const interval = view.span / Math.max(2, (wide() - margin()) / 90);
+    const power = 10 ** Math.floor(Math.log10(interval));
+    return [1, 2, 5, 10].map((f) => f * power).find((s) => s >= interval * 0.999);
   }
 
   function ticks() {
-    const every = step(), digits = Math.max(0, -Math.floor(Math.log10(every) + 1e-9)), found = [];
+    const every = step(), digits = Math.max(0, -Math.floor(Math.log10(every) + 1e-9)), positions = [];
     for (let n = Math.ceil(view.from / every); n * every <= view.from + view.span; n++) {
-      if (n >= 0) found.push([x(n * every), `${(n * every).toFixed(digits)} s`]);
+      if (n >= 0) positions.push([x(n * every), `${(n * every).toFixed(digits)} s`]);
     }
-    return found;
+    return positions;
   }
 
   function drawAxis() {
     const marks = ticks().filter(([px]) => px >= margin() - 1);
-    at("axis").innerHTML = `<svg width="${wide()}" height="${AXIS}" aria-hidden="true">` +
+    byId("axis").innerHTML = `<svg width="${wide()}" height="${AXIS}" aria-hidden="true">` +
       `<text class="faint" x="14" y="18">resource</text>` +
       marks.map(([px, text]) => `<line class="grid" x1="${px}" x2="${px}" y1="22" y2="28"/>` +
         `<text class="faint" x="${px}" y="18" text-anchor="${px < margin() + 20 ? "start" : "middle"}">${text}</text>`
@@ -115,7 +115,7 @@
     let last = "";
     for (const i of barsOf[row]) {
       const bar = data.bars[i];
-      // Of many that fall onto one pixel one is enough.
+      // Of bars that fall on the same pixel, one is drawn.
       const pixel = `${bar[1]} ${Math.round(x(bar[2]) * 1.5)} ${Math.round(x(bar[3] === null ? end : bar[3]) * 1.5)} ${bar[7]}`;
       if (pixel === last) continue;
       last = pixel;
@@ -132,22 +132,22 @@
   }
 
   function drawRow(place, top) {
-    const row = shown[place], [, label, , host, state] = data.rows[row], m = margin();
-    const head = host < 0 && guests[row].length > 0;
+    const row = visible[place], [, label, , host, state] = data.rows[row], m = margin();
+    const head = host < 0 && children[row].length > 0;
     const indent = host >= 0 ? 30 : 14, sign = head ? (folded.has(row) ? "▸ " : "▾ ") : "";
     const room = m - indent - 14 - 7 * state.length;
-    const name = esc(cut(sign + label + (head && folded.has(row) ? ` (+${guests[row].length})` : ""), room, head));
+    const name = esc(cut(sign + label + (head && folded.has(row) ? ` (+${children[row].length})` : ""), room, head));
     return (head ? `<rect class="band" y="${top}" width="${wide()}" height="${ROW}"/>` : "") +
-      (chosen.row === row ? `<rect class="line" y="${top}" width="${wide()}" height="${ROW}"/>` : "") +
+      (selected.row === row ? `<rect class="line" y="${top}" width="${wide()}" height="${ROW}"/>` : "") +
       `<g class="${head ? "fold" : ""}" data-row="${row}"><rect y="${top}" width="${m - 8}" height="${ROW}" fill="transparent"/>` +
       `<text class="${head ? "host" : ""}" x="${indent}" y="${top + 16}">${name}</text>` +
       `<text class="faint state ${esc(state)}" x="${m - 12}" y="${top + 16}" text-anchor="end">${esc(state)}</text></g>`;
   }
 
   function drawChosen(first, last) {
-    const place = placeOf.get(chosen.row);
-    if (chosen.bar < 0 || place === undefined || place < first || place > last) return "";
-    const bar = data.bars[chosen.bar], left = Math.max(margin() - 4, x(bar[2]));
+    const place = placeOf.get(selected.row);
+    if (selected.bar < 0 || place === undefined || place < first || place > last) return "";
+    const bar = data.bars[selected.bar], left = Math.max(margin() - 4, x(bar[2]));
     const right = Math.min(wide() + 4, x(bar[3] === null ? end : bar[3]));
     return `<rect class="chosen" x="${left - 2.5}" y="${(place - first) * ROW + 2.5}" width="${Math.max(2.5, right - left) + 5}" ` +
       `height="${BAR + 5}" rx="4"/>`;
@@ -158,7 +158,7 @@
     const lines = [], bars = [];
     for (let place = first; place <= last; place++) {
       lines.push(drawRow(place, (place - first) * ROW));
-      bars.push(drawBars(shown[place], (place - first) * ROW));
+      bars.push(drawBars(visible[place], (place - first) * ROW));
     }
     const grid = ticks().filter(([px]) => px >= m).map(([px]) => `<line class="grid" x1="${px}" x2="${px}" y2="${height}"/>`);
     return `<svg width="${wide()}" height="${height}" style="top:${first * ROW}px" role="img" aria-label="${last - first + 1} rows">` +
@@ -169,54 +169,54 @@
   }
 
   function draw() {
-    planned = 0;
+    frame = 0;
     drawAxis();
-    rowsAt.style.height = `${shown.length * ROW}px`;
+    rowsAt.style.height = `${visible.length * ROW}px`;
     if (printing) {
       const blocks = [];
-      for (let first = 0; first < shown.length; first += 30) blocks.push(drawBlock(first, Math.min(first + 29, shown.length - 1)));
+      for (let first = 0; first < visible.length; first += 30) blocks.push(drawBlock(first, Math.min(first + 29, visible.length - 1)));
       rowsAt.innerHTML = blocks.join("");
       return;
     }
     const first = Math.max(0, Math.floor((chart.scrollTop - AXIS) / ROW) - 4);
-    const last = Math.min(shown.length - 1, first + Math.ceil(chart.clientHeight / ROW) + 8);
+    const last = Math.min(visible.length - 1, first + Math.ceil(chart.clientHeight / ROW) + 8);
     rowsAt.innerHTML = last < first ? "" : drawBlock(first, last);
   }
 
-  function plan() {
-    if (!planned) planned = requestAnimationFrame(draw);
+  function scheduleDraw() {
+    if (!frame) frame = requestAnimationFrame(draw);
   }
 
-  // -- what is told of a bar -------------------------------------------------------------------
+  // -- text of bars and rows -------------------------------------------------------------------
 
-  function told(i) {
+  function barText(i) {
     const [row, kind, begin, stop, attempt, outcome, worker, how, text] = data.bars[i];
-    const took = stop === null ? "goes on" : `to ${seconds(stop)}, ${span(stop - begin)}`;
-    const tried = attempt > 0 && kind !== HOW_WAIT ? `, attempt ${attempt}` : "";
-    const head = `<b>${esc(data.rows[row][1])}</b>: ${esc(data.kinds[kind])}${tried}`;
+    const duration = stop === null ? ", not ended" : ` to ${seconds(stop)}, ${span(stop - begin)}`;
+    const attemptText = attempt > 0 && kind !== HOW_WAIT ? `, attempt ${attempt}` : "";
+    const head = `<b>${esc(data.rows[row][1])}</b>: ${esc(data.kinds[kind])}${attemptText}`;
     const ending = how ? ` <b class="bad">${esc(ENDS[how])}</b>` : outcome ? `, ${esc(outcome)}` : "";
     const by = worker < 0 ? "" : `, by ${esc(data.workers[worker])}`;
-    return { line: `${head}${ending}<br>from ${seconds(begin)} ${took}${by}`, text: text < 0 ? "" : data.texts[text] };
+    return { line: `${head}${ending}<br>from ${seconds(begin)}${duration}${by}`, text: text < 0 ? "" : data.texts[text] };
   }
 
-  function toldRow(i) {
+  function rowText(i) {
     const [guid, label, type, host, state, note] = data.rows[i];
     const where = host < 0 ? "" : ` on ${esc(data.rows[host][1])}`;
     return { line: `<b>${esc(label)}</b>: ${esc(type)}, guid ${guid}${where}${state ? `, ${esc(state)}` : ""}`, text: note };
   }
 
   function showDetail() {
-    const { row, bar } = chosen;
+    const { row, bar } = selected;
     if (row < 0) {
-      at("detail").innerHTML = `<p style="color:var(--faint)">Choose a bar to see what it was: click it, or use the arrow keys.</p>`;
+      byId("detail").innerHTML = `<p style="color:var(--faint)">Select a bar to see its details: click it, or use the arrow keys.</p>`;
       return;
     }
-    const { line, text } = bar < 0 ? toldRow(row) : told(bar);
-    at("detail").innerHTML = `<p>${line}</p>${text ? `<pre>${esc(text)}</pre>` : ""}`;
+    const { line, text } = bar < 0 ? rowText(row) : barText(bar);
+    byId("detail").innerHTML = `<p>${line}</p>${text ? `<pre>${esc(text)}</pre>` : ""}`;
   }
 
   function select(row, bar, reveal) {
-    chosen = { row, bar };
+    selected = { row, bar };
     if (reveal && row >= 0) {
       const top = (placeOf.get(row) ?? 0) * ROW;
       if (top < chart.scrollTop + ROW) chart.scrollTop = top - ROW;
@@ -228,41 +228,41 @@
       }
     }
     showDetail();
-    plan();
+    scheduleDraw();
   }
 
-  // -- looking around --------------------------------------------------------------------------
+  // -- zoom, pan and selection -----------------------------------------------------------------
 
   function zoom(factor, around) {
     const t = around ?? view.from + view.span / 2;
-    const wanted = Math.min(end * 1.2, Math.max(end * 1e-6, 1e-4, view.span * factor));
-    view.from = t - (t - view.from) * (wanted / view.span);
-    view.span = wanted;
-    hold();
+    const width = Math.min(end * 1.2, Math.max(end * 1e-6, 1e-4, view.span * factor));
+    view.from = t - (t - view.from) * (width / view.span);
+    view.span = width;
+    clampView();
   }
 
   function pan(by) {
     view.from += by;
-    hold();
+    clampView();
   }
 
-  function hold() {
+  function clampView() {
     const rest = view.span * 0.9;
     view.from = Math.min(Math.max(view.from, -rest), end - view.span + rest);
-    plan();
+    scheduleDraw();
   }
 
   function fold(row) {
-    if (!guests[row].length) return;
+    if (!children[row].length) return;
     if (!folded.delete(row)) folded.add(row);
-    choose();
+    applyFilter();
   }
 
   function move(by) {
-    if (!shown.length) return;
-    const place = placeOf.get(chosen.row);
-    const next = shown[place === undefined ? 0 : Math.min(shown.length - 1, Math.max(0, place + by))];
-    const t = chosen.bar < 0 ? view.from : data.bars[chosen.bar][2];
+    if (!visible.length) return;
+    const place = placeOf.get(selected.row);
+    const next = visible[place === undefined ? 0 : Math.min(visible.length - 1, Math.max(0, place + by))];
+    const t = selected.bar < 0 ? view.from : data.bars[selected.bar][2];
     let best = -1;
     for (const i of barsOf[next]) {
       if (best < 0 || Math.abs(data.bars[i][2] - t) < Math.abs(data.bars[best][2] - t)) best = i;
@@ -271,25 +271,25 @@
   }
 
   function along(by) {
-    if (!placeOf.has(chosen.row)) return move(0);
-    const bars = barsOf[chosen.row], place = bars.indexOf(chosen.bar);
-    if (bars.length) select(chosen.row, bars[Math.min(bars.length - 1, Math.max(0, place + by))], true);
+    if (!placeOf.has(selected.row)) return move(0);
+    const bars = barsOf[selected.row], place = bars.indexOf(selected.bar);
+    if (bars.length) select(selected.row, bars[Math.min(bars.length - 1, Math.max(0, place + by))], true);
     return undefined;
   }
 
   const KEYS = {
     ArrowDown: () => move(1), ArrowUp: () => move(-1),
     PageDown: () => move(Math.floor(chart.clientHeight / ROW) - 2), PageUp: () => move(2 - Math.floor(chart.clientHeight / ROW)),
-    Home: () => move(-shown.length), End: () => move(shown.length),
+    Home: () => move(-visible.length), End: () => move(visible.length),
     ArrowRight: (e) => (e.shiftKey ? pan(view.span / 8) : along(1)), ArrowLeft: (e) => (e.shiftKey ? pan(-view.span / 8) : along(-1)),
     "+": () => zoom(1 / 1.5, middle()), "=": () => zoom(1 / 1.5, middle()), "-": () => zoom(1.5, middle()),
-    0: () => { fit(); plan(); }, Enter: () => { if (chosen.row >= 0) fold(chosen.row); },
-    Escape: () => select(-1, -1, false), "/": () => at("filter").focus(),
+    0: () => { fit(); scheduleDraw(); }, Enter: () => { if (selected.row >= 0) fold(selected.row); },
+    Escape: () => select(-1, -1, false), "/": () => byId("filter").focus(),
   };
 
   function middle() {
-    if (chosen.bar < 0) return undefined;
-    const [, , begin, stop] = data.bars[chosen.bar], t = (begin + (stop === null ? end : stop)) / 2;
+    if (selected.bar < 0) return undefined;
+    const [, , begin, stop] = data.bars[selected.bar], t = (begin + (stop === null ? end : stop)) / 2;
     return t > view.from && t < view.from + view.span ? t : undefined;
   }
 
@@ -299,7 +299,7 @@
     e.preventDefault();
     act(e);
   });
-  chart.addEventListener("scroll", plan, { passive: true });
+  chart.addEventListener("scroll", scheduleDraw, { passive: true });
   chart.addEventListener("wheel", (e) => {
     const sideways = e.shiftKey ? e.deltaY || e.deltaX : e.deltaX;
     if (e.ctrlKey || e.metaKey) zoom(Math.exp(Math.max(-60, Math.min(60, e.deltaY)) * 0.008), timeAt(e.clientX - chart.getBoundingClientRect().left));
@@ -319,13 +319,13 @@
       if (drag.moved) {
         panned = true;
         view.from = drag.from - (e.clientX - drag.x) / scale();
-        hold();
+        clampView();
       }
     }
     const bar = e.target.closest?.("[data-i]"), row = e.target.closest?.("[data-row]");
     tip.hidden = Boolean(drag?.moved) || !(bar || row);
     if (tip.hidden) return;
-    const { line, text } = bar ? told(Number(bar.dataset.i)) : toldRow(Number(row.dataset.row));
+    const { line, text } = bar ? barText(Number(bar.dataset.i)) : rowText(Number(row.dataset.row));
     tip.innerHTML = `${line}${text ? `\n${esc(text)}` : ""}`;
     const box = tip.getBoundingClientRect();
     tip.style.left = `${Math.max(4, Math.min(e.clientX + 14, window.innerWidth - box.width - 8))}px`;
@@ -347,44 +347,44 @@
     const t = timeAt(e.clientX - chart.getBoundingClientRect().left);
     if (t >= view.from) zoom(0.4, t);
   });
-  at("in").onclick = () => zoom(1 / 1.5, middle());
-  at("out").onclick = () => zoom(1.5, middle());
-  at("fit").onclick = () => { fit(); plan(); };
-  at("filter").oninput = at("only").onchange = () => { chart.scrollTop = 0; choose(); };
-  new ResizeObserver(plan).observe(chart);
+  byId("in").onclick = () => zoom(1 / 1.5, middle());
+  byId("out").onclick = () => zoom(1.5, middle());
+  byId("fit").onclick = () => { fit(); scheduleDraw(); };
+  byId("filter").oninput = byId("only").onchange = () => { chart.scrollTop = 0; applyFilter(); };
+  new ResizeObserver(scheduleDraw).observe(chart);
   window.addEventListener("beforeprint", () => { printing = true; draw(); });
-  window.addEventListener("afterprint", () => { printing = false; plan(); });
+  window.addEventListener("afterprint", () => { printing = false; scheduleDraw(); });
 
-  // -- what stands above -----------------------------------------------------------------------
+  // -- header ----------------------------------------------------------------------------------
 
   function about() {
     const counts = new Map();
     data.rows.forEach((row) => row[4] && counts.set(row[4], (counts.get(row[4]) || 0) + 1));
     const states = [...counts].sort((a, b) => b[1] - a[1]).map(([state, n]) => `${n} ${state}`);
     const when = data.begin ? new Date(data.begin * 1000).toLocaleString() : "";
-    return [data.run_id && `run ${data.run_id}`, data.phase, when && `begun ${when}`, data.begin && span(data.end),
+    return [data.run_id && `run ${data.run_id}`, data.phase, when && `started ${when}`, data.begin && span(data.end),
       `${data.rows.length} resources`, ...states].filter(Boolean).join(" · ");
   }
 
   function trouble() {
-    const found = [];
-    data.bars.forEach((bar, i) => { if (bar[7] === 1 || bar[7] === 2) found.push(i); });
-    if (!found.length) return;
+    const failures = [];
+    data.bars.forEach((bar, i) => { if (bar[7] === 1 || bar[7] === 2) failures.push(i); });
+    if (!failures.length) return;
     const when = (i) => data.bars[i][3] ?? end;
-    found.sort((a, b) => when(a) - when(b));
-    const box = at("trouble"), list = box.querySelector("ul");
+    failures.sort((a, b) => when(a) - when(b));
+    const box = byId("trouble"), list = box.querySelector("ul");
     box.hidden = false;
-    box.open = found.length <= 4;
-    box.querySelector("summary").textContent = `${found.length} failed or lost`;
-    for (const i of found.slice(0, 500)) {
+    box.open = failures.length <= 4;
+    box.querySelector("summary").textContent = `${failures.length} failed or lost`;
+    for (const i of failures.slice(0, 500)) {
       const bar = data.bars[i], button = document.createElement("button");
       button.type = "button";
       button.textContent = `${seconds(when(i))}  ${data.rows[bar[0]][1]}: ${data.kinds[bar[1]]} ${ENDS[bar[7]]}` +
         (bar[8] < 0 ? "" : `: ${data.texts[bar[8]].split("\n")[0]}`);
       button.onclick = () => {
         folded.delete(data.rows[bar[0]][3]);
-        at("filter").value = "";
-        choose();
+        byId("filter").value = "";
+        applyFilter();
         select(bar[0], i, true);
         chart.focus();
       };
@@ -397,15 +397,15 @@
       `<pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><line class="hatch" y2="5"/></pattern></defs>` +
       `<rect class="${kind}" y="1" width="18" height="10" rx="2"/></svg>${kind}</li>`);
     const ends = [1, 2, 3].map((how) => `<li><svg width="13" height="13" aria-hidden="true"><circle class="end${how}" cx="6.5" cy="6.5" r="6.5"/>` +
-      `<text class="sign" x="6.5" y="10.5">${SIGNS[how]}</text></svg>${["", "failed", "lost", "repeated"][how]}</li>`);
-    at("legend").innerHTML = kinds.join("") + ends.join("");
+      `<text class="sign" x="6.5" y="10.5">${SIGNS[how]}</text></svg>${["", "failed", "lost", "retried"][how]}</li>`);
+    byId("legend").innerHTML = kinds.join("") + ends.join("");
   }
 
-  at("name").textContent = data.name;
-  at("about").textContent = about();
+  byId("name").textContent = data.name;
+  byId("about").textContent = about();
   trouble();
   legend();
   fit();
-  choose();
+  applyFilter();
   showDetail();
 })();

@@ -1,4 +1,4 @@
-"""The page itself: one file of HTML with its style, its script and its data."""
+"""The HTML page of a timeline: one file that contains its style, script and data."""
 
 from __future__ import annotations
 
@@ -9,71 +9,70 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...text import harmless
+from ...errors.text import harmless
 from ..files import write
 from ..history import history
-from .story import KINDS, Story
-from .story import story as told
+from .story import KINDS, PageData, page_data
 
 if TYPE_CHECKING:
     from ...engine import Run
 
 
-def story(run: Run | None, name: str) -> Story:
-    """What happened in a run; nothing if there is none.
+def story(run: Run | None, name: str) -> PageData:
+    """Return the data of the page of a run.
 
     Args:
-        run: the run.
+        run: the run; None gives an empty page.
         name: name of the experiment.
     """
     if run is None:
-        return Story(name)
+        return PageData(name)
     store = run.store
-    return told(name, run.run_id, store.meta(), run.records(), list(history(run)), store.now())
+    return page_data(name, run.run_id, store.meta(), run.records(), list(history(run)), store.now())
 
 
-def save(what: Story, path: str | os.PathLike[str]) -> str:
+def save(data: PageData, path: str | os.PathLike[str]) -> str:
     """Write a page; return its absolute path.
 
     Args:
-        what: what it tells.
-        path: the file, or a directory for ``<experiment>.html``.
+        data: the data of the page.
+        path: the file, or a directory for ``<experiment>.html`` in it.
 
     Raises:
         FileMissing: the file cannot be written.
     """
-    place = Path(path)
-    folder = place.is_dir() or str(path).endswith(("/", os.sep))
-    return write(place / f"{what.name}.html" if folder else place, page(what).encode())
+    file = Path(path)
+    is_directory = file.is_dir() or str(path).endswith(("/", os.sep))
+    return write(file / f"{data.name}.html" if is_directory else file, page(data).encode())
 
 
-def page(what: Story) -> str:
-    """The page as text."""
+def page(data: PageData) -> str:
+    """Return the page as text."""
     parts = {
-        "title": escape(harmless(f"{what.name} · {what.run_id}" if what.run_id else what.name)),
+        "title": escape(harmless(f"{data.name} · {data.run_id}" if data.run_id else data.name)),
         "style": _part("page.css"),
         "script": _part("page.js"),
-        "data": embedded({**asdict(what), "kinds": KINDS}),
+        "data": embedded({**asdict(data), "kinds": KINDS}),
     }
     text = _part("page.html")
     for name in ("title", "style", "script", "data"):
-        before, mark, after = text.partition(f"<!--{name}-->")
-        if not mark:
-            raise AssertionError(f"page.html has no place for {name}")
+        before, placeholder, after = text.partition(f"<!--{name}-->")
+        if not placeholder:
+            raise AssertionError(f"page.html has no placeholder for {name}")
         text = before + parts[name] + after
     return text
 
 
 def embedded(data: object) -> str:
-    """JSON that can stand in a script element: nothing in it is taken for markup."""
+    """Return JSON for a script element, with all characters escaped that could end the element."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return _sound(text)
+    return _encodable(text)
 
 
-def _sound(text: str) -> str:
-    """The text without what could not be written, such as half of a pair of surrogates."""
+def _encodable(text: str) -> str:
+    """Return text with characters escaped that UTF-8 cannot encode, such as lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

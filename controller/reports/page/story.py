@@ -1,4 +1,4 @@
-"""What happened in a run, as the rows and bars of a page."""
+"""The data of a timeline page: rows, bars and marks of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...text import harmless
+from ...errors.text import harmless
 from ..tables import note
 from ..timeline import Span, last_states, spans
 
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
     from ...engine import Event
     from ...engine.store.records import ResourceRecord, RunRecord
 
-#: Kinds of bars, in the order of the page's legend; a wait is what lies between two attempts.
+#: Kinds of bars, in the order of the legend; a wait is the time between two attempts.
 KINDS = ("deploy", "start", "run", "stop", "set", "release", "wait")
 
 #: How bars end.
-FINE, FAILED, LOST, AGAIN = range(4)
-_ENDS = {"FAILED": FAILED, "lost": LOST, "again": AGAIN}
+FINE, FAILED, LOST, RETRIED = range(4)
+_ENDS = {"FAILED": FAILED, "lost": LOST, "again": RETRIED}
 _STATES = ("DISCOVERED", "RESERVED", "PROVISIONED", "READY", "STARTED", "STOPPED", "FINISHED")
 _MARKS = (*_STATES, "FAILED", "RELEASED")
-_LONGEST = 4000
+_MAX_TEXT = 4000
 
 
 @dataclass
-class Story:
-    """What a page tells.
+class PageData:
+    """The data of a page, which its script reads as JSON.
 
     Attributes:
         name: name of the experiment.
-        run_id: the run; empty if there is none.
-        phase: its phase.
-        begin: its first event, seconds since the epoch.
-        end: its last, or now if it goes on; seconds after ``begin``.
-        over: nothing will happen any more.
-        rows: ``[guid, label, type, row of the host or -1, state, note]`` of each resource, those
-            of a host right after it.
-        bars: ``[row, kind, begin, end or null, attempt, outcome, worker, how, text]``: kind as a
-            number into :data:`KINDS`, times in seconds after ``begin``, worker and text as
-            numbers into the lists of these or -1.
-        marks: ``[row, time, state]`` of resources whose steps had nothing to do.
+        run_id: the run; empty without a run.
+        phase: the phase of the run.
+        begin: time of the first event, in seconds since the epoch.
+        end: time of the last event, or now if the run is not released; in seconds after ``begin``.
+        over: True if the run is released.
+        rows: ``[guid, label, type, row of the host or -1, state, note]`` of each resource; each
+            host is followed by the resources that act on it.
+        bars: ``[row, kind, begin, end or null, attempt, outcome, worker, how, text]``: kind is an
+            index into :data:`KINDS`, times are in seconds after ``begin``, how is an end such as
+            :data:`FAILED`, worker and text are indices into these lists or -1.
+        marks: ``[row, time, state]`` of resources without bars.
         workers: names of workers.
         texts: errors and notes.
     """
@@ -59,94 +59,96 @@ class Story:
     texts: list[str] = field(default_factory=list)
 
 
-def story(
+def page_data(
     name: str,
     run_id: str,
     meta: RunRecord | None,
     records: Sequence[ResourceRecord],
     events: Sequence[Event],
     now: float,
-) -> Story:
-    """Tell what happened in a run.
+) -> PageData:
+    """Return the data of the page of a run.
 
     Args:
         name: name of the experiment.
         run_id: the run.
-        meta: its record.
+        meta: the record of the run; None if Redis has none.
         records: its resources.
         events: its history.
-        now: the present, by the clock that gave the events their times.
+        now: the present time, by the clock of the events.
     """
-    made = Story(name, run_id, meta.phase if meta else "GONE")
-    made.over = meta is None or meta.phase == "RELEASED"
+    data = PageData(name, run_id, meta.phase if meta else "GONE")
+    data.over = meta is None or meta.phase == "RELEASED"
     if events:
-        made.begin = min(event.time for event in events)
+        data.begin = min(event.time for event in events)
         last = max(event.time for event in events)
-        made.end = round((last if made.over else max(last, now)) - made.begin, 4)
+        data.end = round((last if data.over else max(last, now)) - data.begin, 4)
     elif meta is not None:
-        made.begin = meta.created
-    row_of = _rows(made, records, last_states(events))
-    _bars(made, row_of, events)
-    return made
+        data.begin = meta.created
+    row_of = _add_rows(data, records, last_states(events))
+    _add_bars(data, row_of, events)
+    return data
 
 
 def ordered(records: Iterable[ResourceRecord]) -> list[ResourceRecord]:
-    """Each host, then what acts on it; last what acts on none."""
-    known = sorted(records, key=lambda record: record.guid)
-    hosts = [record.guid for record in known if record.is_host]
-    place = {guid: number for number, guid in enumerate(hosts)}
+    """Sort by host: each host before the resources that act on it, those without a host last."""
+    by_guid = sorted(records, key=lambda record: record.guid)
+    hosts = [record.guid for record in by_guid if record.is_host]
+    rank_of = {guid: rank for rank, guid in enumerate(hosts)}
 
     def key(record: ResourceRecord) -> tuple[int, bool, int]:
         host = record.guid if record.is_host else record.host
-        at = len(hosts) if host is None else place.get(host, len(hosts))
-        return at, not record.is_host, record.guid
+        rank = len(hosts) if host is None else rank_of.get(host, len(hosts))
+        return rank, not record.is_host, record.guid
 
-    return sorted(known, key=key)
+    return sorted(by_guid, key=key)
 
 
-def _rows(
-    made: Story, records: Sequence[ResourceRecord], ends: Mapping[int, str]
+def _add_rows(
+    data: PageData, records: Sequence[ResourceRecord], ends: Mapping[int, str]
 ) -> dict[int, int]:
-    some = ordered(records)
-    row_of = {record.guid: row for row, record in enumerate(some)}
-    for record in some:
+    sequence = ordered(records)
+    row_of = {record.guid: row for row, record in enumerate(sequence)}
+    for record in sequence:
         host = -1 if record.is_host or record.host is None else row_of.get(record.host, -1)
         state = ends.get(record.guid, record.state)
-        told = note(record.error, record.attributes)
-        made.rows.append([record.guid, record.label, record.rtype, host, state, told])
+        remark = note(record.error, record.attributes)
+        data.rows.append([record.guid, record.label, record.rtype, host, state, remark])
     return row_of
 
 
-def _bars(made: Story, row_of: Mapping[int, int], events: Sequence[Event]) -> None:
-    workers = _Numbers(made.workers)
-    texts = _Numbers(made.texts)
-    told = spans(events)
+def _add_bars(data: PageData, row_of: Mapping[int, int], events: Sequence[Event]) -> None:
+    workers = _Index(data.workers)
+    texts = _Index(data.texts)
+    spans_of = spans(events)
     for guid, row in row_of.items():
-        for span in with_waits(told.get(guid, ())):
-            made.bars.append(
+        for span in with_waits(spans_of.get(guid, ())):
+            data.bars.append(
                 [
                     row,
                     KINDS.index(span.kind),
-                    round(span.begin - made.begin, 4),
-                    None if span.end is None else round(span.end - made.begin, 4),
+                    round(span.begin - data.begin, 4),
+                    None if span.end is None else round(span.end - data.begin, 4),
                     span.attempt,
                     span.outcome,
                     workers.of(span.worker),
                     _ENDS.get(span.outcome, FINE),
-                    texts.of(in_words(span.info)),
+                    texts.of(info_text(span.info)),
                 ]
             )
-    barred = {bar[0] for bar in made.bars}
+    rows_with_bars = {bar[0] for bar in data.bars}
     for event in events:
-        at = row_of.get(event.guid)
-        if at is not None and at not in barred and event.what in _MARKS:
-            made.marks.append([at, round(event.time - made.begin, 4), event.what])
+        event_row = row_of.get(event.guid)
+        if event_row is None or event_row in rows_with_bars:
+            continue
+        if event.what in _MARKS:
+            data.marks.append([event_row, round(event.time - data.begin, 4), event.what])
 
 
-def with_waits(some: Iterable[Span]) -> Iterator[Span]:
-    """The spans of a resource with those between the attempts of a step that was repeated."""
+def with_waits(resource_spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield the spans of a resource, and a wait between the attempts of a retried step."""
     pending: dict[str, Span] = {}
-    for span in sorted(some, key=lambda span: span.begin):
+    for span in sorted(resource_spans, key=lambda span: span.begin):
         before = pending.pop(span.kind, None)
         if before is not None and before.end is not None and span.begin > before.end:
             yield _wait(before, span.begin)
@@ -159,34 +161,34 @@ def with_waits(some: Iterable[Span]) -> Iterator[Span]:
 
 def _wait(before: Span, end: float | None) -> Span:
     begin = before.begin if before.end is None else before.end
-    why = "its worker was lost" if before.outcome == "lost" else "put back"
+    why = "its worker was lost" if before.outcome == "lost" else "retried"
     return Span(
         before.guid, "wait", begin, end, before.attempt, f"{before.kind}: {why}", "", before.info
     )
 
 
-class _Numbers:
-    """Texts that are named by their number."""
+class _Index:
+    """Indices of texts in a list without duplicates; an empty text has index -1."""
 
     def __init__(self, texts: list[str]) -> None:
         self._texts = texts
-        self._known: dict[str, int] = {"": -1}
+        self._indices: dict[str, int] = {"": -1}
 
     def of(self, text: str) -> int:
         text = harmless(text)
-        if text not in self._known:
-            self._known[text] = len(self._texts)
+        if text not in self._indices:
+            self._indices[text] = len(self._texts)
             self._texts.append(text)
-        return self._known[text]
+        return self._indices[text]
 
 
-def in_words(info: Mapping[str, Any] | None) -> str:
-    """An error, an exit or a note as it is read, cut if it is very long."""
+def info_text(info: Mapping[str, Any] | None) -> str:
+    """Return the info of an event (an error, an exit or a note) as text, truncated if very long."""
     if not info:
         return ""
-    first = str(info.get("message") or "")
+    message = str(info.get("message") or "")
     kind = str(info.get("type") or "")
-    lines = [f"{kind}: {first}" if kind and first else first or kind]
+    lines = [f"{kind}: {message}" if kind and message else message or kind]
     lines += [f"{info[name]}" for name in ("where", "hint") if info.get(name)]
     lines += [
         f"{name}: {value}"
@@ -194,4 +196,4 @@ def in_words(info: Mapping[str, Any] | None) -> str:
         if name not in ("type", "message", "where", "hint") and value not in (None, "", [], {})
     ]
     text = "\n".join(line for line in lines if line)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

@@ -1,1 +1,1 @@
-"""What a deployment would do, found out without doing it."""
+"""Plans of deployments, made without executing them."""

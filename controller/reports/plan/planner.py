@@ -1,7 +1,7 @@
-"""What a deployment would do: its hooks are rehearsed against hosts that only take notes.
+"""Plans of deployments: hooks run against simulated hosts that record commands.
 
-No machine is touched. Commands that look at a machine get no answer, so that what a hook does
-with one is not in the plan.
+No machine is contacted. Commands that only read get an empty answer, so actions of a hook that
+depend on an answer are not in the plan.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...description.conditions import Condition
+from ...description.description import Description
 from ...errors import FencedError
-from ...fakes import Call, FakeHost
 from ...model.actions import perform
-from ...model.conditions import Condition
-from ...model.description import Description
+from ...model.durations import Deadline
 from ...model.host import NO_HOST, Context
 from ...model.lifecycle import Action
 from ...model.login import Login
 from ...model.resource import ResourceManager
-from ...model.timing import Deadline
+from ...testing.fakes import Call, FakeHost
 from ..words import duration, some
 
-#: What stands for the id of a run that does not exist yet.
+#: Placeholder for the id of the run.
 RUN = "RUN"
 _ACTIONS = (Action.DEPLOY, Action.START, Action.STOP, Action.RELEASE)
 
-# What hooks log is about a machine that was not there.
-_log = logging.getLogger("nepiq.rehearsal")
+# Log messages of hooks are dropped: they describe a simulated machine.
+_log = logging.getLogger("nepiq.dry_run")
 _log.addHandler(logging.NullHandler())
 _log.propagate = False
 
@@ -39,9 +39,9 @@ class PlannedStep:
 
     Attributes:
         action: ``deploy``, ``start``, ``stop`` or ``release``.
-        when: the conditions that it waits for, in words.
-        calls: what is asked of the host, in order.
-        open: why more may follow that is not known here; may be empty.
+        when: its conditions as text.
+        calls: the calls to the host, in order.
+        open: why more calls, which cannot be planned, may follow; may be empty.
     """
 
     action: str
@@ -52,16 +52,17 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class PlannedResource:
-    """One resource.
+    """A resource with its planned steps.
 
     Attributes:
-        guid: its number.
-        label: its name.
-        rtype: its type.
-        where: the machine and who reaches it, or the label of the host; may be empty.
-        is_host: others may act on it.
-        host: guid of the host that it acts on; its own for a host, None if there is none.
-        steps: its steps; those that have nothing to do and wait for nothing are left out.
+        guid: the guid.
+        label: the label.
+        rtype: the type.
+        where: for a host, its machine and the site of its workers; else the label of its host,
+            or empty.
+        is_host: True if other resources may act on it.
+        host: guid of the host that it acts on; its own guid for a host; None without a host.
+        steps: its steps, without those that have neither calls nor conditions.
     """
 
     guid: int
@@ -75,12 +76,12 @@ class PlannedResource:
 
 @dataclass(frozen=True)
 class PlannedDeployment:
-    """What one ``deploy()`` would do.
+    """The plan of one ``deploy()``.
 
     Attributes:
         exp_id: name of the experiment.
-        together: nothing starts before all are READY.
-        resources: the resources, those of a host right after it.
+        together: True if no resource starts before all are READY.
+        resources: the resources; each host is followed by the resources that act on it.
     """
 
     exp_id: str
@@ -89,7 +90,7 @@ class PlannedDeployment:
 
 
 class Planner:
-    """Plans the deployments of one experiment, one after the other.
+    """A planner of successive deployments of one experiment.
 
     Args:
         description: the experiment.
@@ -106,77 +107,77 @@ class Planner:
         """Plan a deployment.
 
         Args:
-            guids: which resources; all that were not planned before by default.
-            together: nothing starts before all are READY.
+            guids: the resources; by default all that are not planned yet.
+            together: True if no resource starts before all are READY.
 
         Raises:
-            InvalidValue: something required is missing.
-            ConditionCycle: conditions wait for each other.
+            InvalidValue: a required attribute or connection is missing.
+            ConditionCycle: conditions form a cycle.
         """
         scratch = Description(self._description.exp_id)
         scratch.adopt(self._description)
         for guid, attributes in self._reported.items():
             scratch.note(guid, attributes)
-        chosen = [
+        selected = [
             guid
             for guid in (scratch if guids is None else guids)
             if guid not in self._planned and guid in scratch
         ]
-        scratch.check(chosen, {"of this deploy": chosen} if together else {})
-        made = {guid: self._resource(scratch, guid) for guid in _in_order(scratch, chosen)}
-        self._planned.update(chosen)
-        ordered = [made[guid] for guid in _by_host(scratch, chosen)]
+        scratch.check(selected, {"of this deploy": selected} if together else {})
+        plans = {guid: self._resource(scratch, guid) for guid in _by_dependency(scratch, selected)}
+        self._planned.update(selected)
+        ordered = [plans[guid] for guid in _by_host(scratch, selected)]
         return PlannedDeployment(scratch.exp_id, together, ordered)
 
     def _resource(self, scratch: Description, guid: int) -> PlannedResource:
         item, host = scratch.resource(guid), scratch.host_of(guid)
         rm = scratch.instance(guid, RUN)
-        waits = {action: [c for c in item.conds if c.action is action] for action in _ACTIONS}
+        conditions = {action: [c for c in item.conds if c.action is action] for action in _ACTIONS}
         steps = []
         for action in _ACTIONS:
-            if action is Action.STOP and not waits[action]:
-                continue  # Nothing stops it but the release, which ends what runs.
-            calls, left = self._rehearse(scratch, guid, host, action)
-            when = list(_in_words(scratch, waits[action]))
-            if calls or left or when:
-                steps.append(PlannedStep(action.value, when, calls, left))
+            if action is Action.STOP and not conditions[action]:
+                continue  # Without a condition, only the release stops it.
+            calls, reason = self._simulate(scratch, guid, host, action)
+            when = list(_condition_texts(scratch, conditions[action]))
+            if calls or reason or when:
+                steps.append(PlannedStep(action.value, when, calls, reason))
         if item.cls.provides_host:
-            where = _place(rm)
+            where = _machine(rm)
         else:
             where = "" if host is None else scratch.label(host)
         return PlannedResource(
             guid, item.label, item.cls.rtype, where, item.cls.provides_host, host, steps
         )
 
-    def _rehearse(
+    def _simulate(
         self, scratch: Description, guid: int, host: int | None, action: Action
     ) -> tuple[list[Call], str]:
-        """Call the hooks of an action once; what they asked, and why there may be more."""
+        """Call the hooks of an action once; return their calls, and why more may follow."""
         rm, fake = scratch.instance(guid, RUN), FakeHost()
         if host is not None:
             home = scratch.resource(host).attrs.get("home") or "~"
             fake.run_dir = f"{home.rstrip('/')}/.nepiq/{RUN}/{host}/{guid}/1"
         deadline = Deadline.after(rm.deadline_for(action), clock=fake.clock)
         context = Context(fake if host is not None else NO_HOST, rm.peers, 1, deadline, _log)
-        left = ""
+        reason = ""
         try:
             outcome = perform(rm, action, context)
         except FencedError as error:
-            left = str(error)
+            reason = str(error)
         else:
             if outcome.error is not None:
-                left = f"{outcome.hook} wants an answer: {outcome.error}"
+                reason = f"{outcome.hook} needs an answer: {outcome.error}"
             elif outcome.later is not None:
-                left = f"{outcome.hook} comes back after {duration(outcome.later)}"
+                reason = f"{outcome.hook} runs again after {duration(outcome.later)}"
         changes = rm.changes()
         scratch.note(guid, changes)
         self._reported.setdefault(guid, {}).update(changes)
-        return fake.calls, left
+        return fake.calls, reason
 
 
-def _in_order(scratch: Description, chosen: Iterable[int]) -> Iterator[int]:
-    """Each resource after those whose deployment its own waits for."""
-    wanted, seen = set(chosen), set()
+def _by_dependency(scratch: Description, guids: Iterable[int]) -> Iterator[int]:
+    """Yield each resource after those whose deployment it waits for."""
+    selected, seen = set(guids), set()
 
     def visit(guid: int) -> Iterator[int]:
         if guid in seen:
@@ -184,40 +185,40 @@ def _in_order(scratch: Description, chosen: Iterable[int]) -> Iterator[int]:
         seen.add(guid)
         for peer in scratch.resource(guid).awaited():
             yield from visit(peer)
-        if guid in wanted:
+        if guid in selected:
             yield guid
 
-    for guid in sorted(wanted):
+    for guid in sorted(selected):
         yield from visit(guid)
 
 
-def _by_host(scratch: Description, chosen: Sequence[int]) -> list[int]:
-    """Each host, then what acts on it; last what acts on none."""
+def _by_host(scratch: Description, guids: Sequence[int]) -> list[int]:
+    """Sort by host: each host before the resources that act on it, those without a host last."""
 
     def key(guid: int) -> tuple[float, bool, int]:
         host = scratch.host_of(guid)
         return float("inf") if host is None else host, guid != host, guid
 
-    return sorted(chosen, key=key)
+    return sorted(guids, key=key)
 
 
-def _place(rm: ResourceManager) -> str:
-    """A machine and who reaches it."""
-    place = rm.placement()
-    if place.local:
-        return f"localhost, the worker machine of site {place.site}"
+def _machine(rm: ResourceManager) -> str:
+    """Return the machine of a host, its jump hosts and the site of its workers."""
+    placement = rm.placement()
+    if placement.local:
+        return f"localhost, the worker machine of site {placement.site}"
     hops: list[Login] = [rm.login()]
-    while (before := hops[-1].gateway) is not None:
-        hops.append(before)
-    way = " via ".join(str(hop) for hop in hops)
-    return f"{way}, by the workers of site {place.site}"
+    while (gateway := hops[-1].gateway) is not None:
+        hops.append(gateway)
+    route = " via ".join(str(hop) for hop in hops)
+    return f"{route}, by the workers of site {placement.site}"
 
 
-def _in_words(scratch: Description, conditions: Iterable[Condition]) -> Iterator[str]:
-    together: dict[tuple[str, float], list[str]] = {}
+def _condition_texts(scratch: Description, conditions: Iterable[Condition]) -> Iterator[str]:
+    groups: dict[tuple[str, float], list[str]] = {}
     for condition in conditions:
         key = (condition.milestone.name, condition.offset)
-        together.setdefault(key, []).append(scratch.label(condition.target))
-    for (milestone, offset), labels in together.items():
-        later = f" + {duration(offset)}" if offset else ""
-        yield f"{some(labels, 6)} {milestone}{later}"
+        groups.setdefault(key, []).append(scratch.label(condition.target))
+    for (milestone, offset), labels in groups.items():
+        delay = f" + {duration(offset)}" if offset else ""
+        yield f"{some(labels, 6)} {milestone}{delay}"

@@ -1,3 +1,3 @@
-"""Linux machines and what runs on them."""
+"""Linux machines and the applications on them."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """linux::Application: a command on a Linux machine."""
-# ruff: noqa: N815 - attributes bear the names that NEPI's scripts use
+# ruff: noqa: N815 - attributes have the names that NEPI's scripts use
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .tags import resolve
 class Application(ResourceManager, rtype="linux::Application"):
     """A command on a host, run by sh in a directory of its own.
 
-    It is STARTED as soon as it runs, or as ``startedWhen`` says, and FINISHED when it has
-    exited with one of ``okExitCodes``; another code makes it FAILED. An application without a
-    command is FINISHED at its start.
+    It is STARTED as soon as it runs, or when ``startedWhen`` is met, FINISHED when it exits with
+    one of ``okExitCodes``, and FAILED for another code. An application without a command is
+    FINISHED at its start.
     """
 
     command = Attribute(str, help="The command, text for sh.", flags=Flag.DESIGN)
@@ -40,63 +40,61 @@ class Application(ResourceManager, rtype="linux::Application"):
     )
     stdin = Attribute(str, help="Text for its standard input.", flags=Flag.DESIGN)
     okExitCodes = Attribute(
-        ExitCodes, 0, help='Exit codes that are fine: 0, "0,3" or "any".', flags=Flag.DESIGN
+        ExitCodes, 0, help='Exit codes of success: 0, "0,3" or "any".', flags=Flag.DESIGN
     )
     startedWhen = Attribute(
         Readiness,
         "",
-        help="When it serves: port:N, output:REGEX or file:PATH; as soon as it runs if empty.",
+        help="Readiness probe: port:N, output:REGEX or file:PATH; empty: ready when it runs.",
         flags=Flag.DESIGN,
     )
-    startTimeout = Attribute(
-        Duration, "30s", help="Time it may take until startedWhen is met.", flags=Flag.DESIGN
-    )
+    startTimeout = Attribute(Duration, "30s", help="Time limit of startedWhen.", flags=Flag.DESIGN)
     sudo = Attribute(
-        bool, False, help="Run the command as root, by sudo on the machine.", flags=Flag.DESIGN
+        bool, False, help="Run the command as root, by sudo on the host.", flags=Flag.DESIGN
     )
     unbuffered = Attribute(
         bool,
         False,
-        help="Have what it prints seen at once, by trace and logs: programs that write to a file "
-        "keep it back, some until they end. Sets PYTHONUNBUFFERED=1, and runs the command by "
-        "stdbuf(1) -oL -eL if the machine has that.",
+        help="Write each line of output at once, for trace and logs; by default most programs "
+        "buffer output to a file. Sets PYTHONUNBUFFERED=1, and runs the command by "
+        "stdbuf(1) -oL -eL if the host has that.",
         flags=Flag.DESIGN,
     )
     depends = Attribute(
         Packages,
         "",
-        help="Packages that it needs; those that are missing are installed as root.",
+        help="Packages that it needs; missing ones are installed as root.",
         flags=Flag.DESIGN,
     )
     tearDown = Attribute(
         str,
-        help="A command that undoes what it did, run when it is released; as root with sudo.",
+        help="A command that cleans up, run at its release; as root with sudo.",
         flags=Flag.DESIGN,
     )
     splitStderr = Attribute(
-        bool, True, help="Of no effect, for NEPI's scripts: stdout and stderr are always two."
+        bool, True, help="No effect, for NEPI's scripts: stdout and stderr are always separate."
     )
-    exitCode = Attribute(int, help="How it ended, once it has.", flags=Flag.NO_WRITE)
+    exitCode = Attribute(int, help="Its exit code, after its end.", flags=Flag.NO_WRITE)
 
-    stdout = Trace(help="What it wrote to its standard output.")
-    stderr = Trace(help="What it wrote to its standard error.")
-    exitcode = Trace(help="How it ended, a number and a newline.", attribute="exitCode")
+    stdout = Trace(help="Its standard output.")
+    stderr = Trace(help="Its standard error.")
+    exitcode = Trace(help="Its exit code, a number and a newline.", attribute="exitCode")
 
-    node = Connection(Node, required=True, help="The machine it runs on.")
+    node = Connection(Node, required=True, help="The machine that it runs on.")
 
     called_for = {"do_deploy": ("depends",)}
 
     def deadline_for(self, action: Action) -> float:
-        """A start may take ``startTimeout`` longer than usual."""
-        usual = super().deadline_for(action)
-        return usual + self.startTimeout if action is Action.START else usual
+        """Return the time limit of a step, for a start longer by ``startTimeout``."""
+        limit = super().deadline_for(action)
+        return limit + self.startTimeout if action is Action.START else limit
 
     def do_deploy(self, context: Context) -> None:
-        """Install what it depends on."""
+        """Install the packages in ``depends``."""
         install(context, self.depends)
 
     def do_start(self, context: Context) -> Launch:
-        """Launch the command, once for each start."""
+        """Launch the command, once per start of the resource."""
         if not self.command:
             return Launch(exit=Exit(0, "FINISHED"))
         command, env = resolve(self.command, {**self.node.env, **self.env})
@@ -113,11 +111,11 @@ class Application(ResourceManager, rtype="linux::Application"):
         )
 
     def do_stop(self, context: Context) -> None:
-        """End the command and what it started."""
+        """End the command and its child processes."""
         context.host.end()
 
     def do_release(self, context: Context) -> None:
-        """End what still runs, tear down and, with ``hardRelease``, remove its files."""
+        """End its processes, run ``tearDown`` and, with ``hardRelease``, remove its files."""
         context.host.clear()
         try:
             if self.tearDown:

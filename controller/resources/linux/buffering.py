@@ -1,4 +1,4 @@
-"""Commands whose output is seen as it is printed."""
+"""Commands with line-buffered output."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ import shlex
 
 from ...errors import InvalidValue
 
-_LONGEST = 100_000  # Linux takes 128 kB in one argument (execve(2))
+_MAX_BYTES = 100_000  # Linux limits one argument to 128 kB (execve(2))
 
-_TOLD = (
-    "nepiq: this host lacks stdbuf, of GNU coreutils: with unbuffered=True only Python prints at "
-    "once here"
+_WARNING = (
+    "nepiq: this host lacks stdbuf (GNU coreutils): unbuffered=True has an effect on Python only"
 )
 
 
 def unbuffered(command: str) -> str:
-    """Have the programs that a command starts write out each line at once.
+    """Return a command whose programs write each line of output at once.
 
-    Where the host has no stdbuf(1) the command runs without it, and its stderr says so.
+    If the host has no stdbuf(1), the command runs without it and stderr gets a warning.
 
     Args:
         command: text for sh.
 
     Raises:
-        InvalidValue: it is too long to be handed on.
+        InvalidValue: the command is too long for an argument.
     """
-    quoted = shlex.quote(command)
-    if len(quoted.encode("utf-8", "surrogateescape")) > _LONGEST:
+    argument = shlex.quote(command)
+    if len(argument.encode("utf-8", "surrogateescape")) > _MAX_BYTES:
         raise InvalidValue(
-            f"a command of over {_LONGEST} bytes cannot be unbuffered",
-            hint="bring it to the host as a file, by ec.upload, and run that",
+            f"a command of over {_MAX_BYTES} bytes cannot be unbuffered",
+            hint="upload it to the host as a file, by ec.upload, and run that",
         )
     return (
-        f"set -- sh -c {quoted}\n"
+        f"set -- sh -c {argument}\n"
         'if command -v stdbuf >/dev/null; then set -- stdbuf -oL -eL "$@"; '
-        f"else echo {shlex.quote(_TOLD)} >&2; fi\n"
+        f"else echo {shlex.quote(_WARNING)} >&2; fi\n"
         'exec "$@"'
     )

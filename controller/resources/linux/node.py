@@ -1,5 +1,5 @@
 """linux::Node: a Linux machine."""
-# ruff: noqa: N815 - attributes bear the names that NEPI's scripts use
+# ruff: noqa: N815 - attributes have the names that NEPI's scripts use
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class HostName(str):
 
     @classmethod
     def parse(cls, value: Any) -> HostName:
-        """Accept a name or address."""
-        said = value if isinstance(value, str) else ""
-        if not said or said.startswith("-") or any(c.isspace() or c in "@,/\0" for c in said):
-            raise InvalidValue("must be a host's name or address", hint="the user is username=")
-        return cls(said)
+        """Return a name or address."""
+        name = value if isinstance(value, str) else ""
+        if not name or name.startswith("-") or any(c.isspace() or c in "@,/\0" for c in name):
+            raise InvalidValue("must be a host's name or address", hint="set the user by username=")
+        return cls(name)
 
 
 class Gateway(str):
-    """Machines to go through, as ``user@host:port``, several with commas between, or ``none``."""
+    """Jump hosts, as ``user@host:port``, separated by commas, or ``none``."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, value: Any) -> Gateway:
-        """Accept what ProxyJump of ssh_config(5) takes."""
+        """Return jump hosts in the form of ProxyJump in ssh_config(5)."""
         if not isinstance(value, str):
             raise InvalidValue("must be text, as user@host:port")
         if value not in {"", "none"}:
@@ -57,11 +57,11 @@ class Gateway(str):
 class Node(ResourceManager, rtype="linux::Node"):
     """A Linux machine that applications run on, reached by SSH.
 
-    ``localhost`` is the worker machine itself and needs no login, unless a port is given. What
-    is not given here, the ssh_config(5) of the worker machine says.
+    ``localhost`` without a port is the worker machine itself and needs no login. The
+    ssh_config(5) of the worker machine applies to attributes that are not set.
 
-    Its deployment makes a directory for the run; its release ends everything that the run left
-    there. Between the two it is STARTED and does nothing by itself.
+    Its deployment creates a directory for the run; its release ends all processes of the run.
+    Its start and stop do nothing.
     """
 
     provides_host = True
@@ -69,7 +69,7 @@ class Node(ResourceManager, rtype="linux::Node"):
     hostname = Attribute(
         HostName, "localhost", help="Name or address of the machine.", flags=Flag.DESIGN
     )
-    username = Attribute(str, help="The user who logs in.", flags=Flag.DESIGN)
+    username = Attribute(str, help="The login user.", flags=Flag.DESIGN)
     port = Attribute(int, help="Port of its SSH server.", range=(1, 65535), flags=Flag.DESIGN)
     identity = Attribute(
         str,
@@ -79,23 +79,23 @@ class Node(ResourceManager, rtype="linux::Node"):
     gateway = Attribute(
         Gateway,
         "",
-        help="The machine to go through, as user@host:port, several with commas between; "
-        "none to go straight, whatever ssh_config says.",
+        help="Jump hosts, as user@host:port, separated by commas; none to connect directly, "
+        "even if ssh_config names one.",
         flags=Flag.DESIGN,
     )
-    gatewayUser = Attribute(str, help="The user who logs in to the gateway.", flags=Flag.DESIGN)
+    gatewayUser = Attribute(str, help="The login user on the gateway.", flags=Flag.DESIGN)
     gatewayPort = Attribute(
         int, help="Port of the gateway's SSH server.", range=(1, 65535), flags=Flag.DESIGN
     )
     gatewayIdentity = Attribute(
         str,
-        help="Path of the private key for the gateway; that of the node if not given.",
+        help="Path of the private key for the gateway; by default that of the node.",
         flags=Flag.CREDENTIAL,
     )
     serverKey = Attribute(
         str,
-        help="Its public key, as ssh-ed25519 AAAA...; known_hosts is not looked at then. "
-        "Once it is deployed: the key that it proved to have.",
+        help="Its public key, as ssh-ed25519 AAAA...; known_hosts is not read then. "
+        "After the deployment: its verified key.",
         flags=Flag.DESIGN,
     )
     strictHostKeyChecking = Attribute(
@@ -106,77 +106,75 @@ class Node(ResourceManager, rtype="linux::Node"):
         flags=Flag.DESIGN,
     )
     connectTimeout = Attribute(
-        Duration, "10s", help="Time that connecting to it may take.", flags=Flag.DESIGN
+        Duration, "10s", help="Time limit of the connection.", flags=Flag.DESIGN
     )
     bootTimeout = Attribute(
-        Duration, "0s", help="Time to wait for it if it is still booting.", flags=Flag.DESIGN
+        Duration, "0s", help="Time to wait for it while it boots.", flags=Flag.DESIGN
     )
     site = Attribute(
         Name, "default", help="The site whose workers can reach it.", flags=Flag.DESIGN
     )
     home = Attribute(
         AbsolutePath,
-        help="Directory in which .nepiq is made; the login user's home if not given.",
+        help="Directory in which .nepiq is created; by default the login user's home.",
         flags=Flag.DESIGN,
     )
     homeAccess = Attribute(
         str,
         "private",
         allowed=tuple(_MODES),
-        help="Who else may look into .nepiq on it: nobody (private), the user's group, everyone.",
+        help="Read access to .nepiq on it: only the user (private), the user's group, everyone.",
         flags=Flag.DESIGN,
     )
     env = Attribute(
-        Environment, "", help="Variables for all that runs on it, as A=1 B=2.", flags=Flag.DESIGN
+        Environment, "", help="Variables for all applications on it, as A=1 B=2.", flags=Flag.DESIGN
     )
     sudoPassword = Attribute(
         SecretReference,
-        help="Where the worker machine finds the password for sudo: env:NAME or file:PATH.",
+        help="The place of the sudo password on the worker machine: env:NAME or file:PATH.",
         flags=Flag.CREDENTIAL,
     )
     maxSteps = Attribute(
         int,
         8,
-        help="Steps that may act on it at one time; of stops and releases, which go together, "
-        "eight times as many.",
+        help="Number of steps that may act on it at the same time; eight times as many stops "
+        "and releases, which run in batches.",
         range=(1, 1000),
         flags=Flag.DESIGN,
     )
     cleanExperiment = Attribute(
-        bool, False, help="First remove what earlier runs of the experiment left on it."
+        bool, False, help="First remove the files of earlier runs of the experiment."
     )
     cleanProcesses = Attribute(
-        bool, False, help="First end what earlier runs of the experiment left running on it."
+        bool, False, help="First end the processes of earlier runs of the experiment."
     )
 
     cleanHome = Attribute(
-        bool, False, help="First remove what earlier runs of any experiment left on it."
+        bool, False, help="First remove the files of earlier runs of all experiments."
     )
     cleanProcessesAfter = Attribute(
         bool,
         True,
-        help="Of no effect, for NEPI's scripts: a release ends what its run started, and no more.",
+        help="No effect, for NEPI's scripts: a release ends exactly the processes of its run.",
     )
-    tearDown = Attribute(
-        str, help="A command that is run on it when it is released.", flags=Flag.DESIGN
-    )
+    tearDown = Attribute(str, help="A command that is run at its release.", flags=Flag.DESIGN)
 
     os = Attribute(str, help="Its operating system, as reported.", flags=Flag.NO_WRITE)
     system = Attribute(str, help="Its kernel, as reported.", flags=Flag.NO_WRITE)
     cpus = Attribute(int, help="Its processors, as reported.", flags=Flag.NO_WRITE)
     user = Attribute(str, help="The login user, as reported.", flags=Flag.NO_WRITE)
     addresses = Attribute(
-        str, help="Its IP addresses without loopback, blanks between.", flags=Flag.NO_WRITE
+        str, help="Its IP addresses without loopback, space-separated.", flags=Flag.NO_WRITE
     )
 
     def placement(self) -> Placement:
-        """Reached from its site; localhost without a port is the worker machine itself."""
+        """Return its placement; localhost without a port is the worker machine itself."""
         local = self.hostname in _LOCAL and self.port is None
         home = "" if local else str(Login(self.hostname, self.username, self.port))
         return Placement(self.site, local=local, limit=self.maxSteps, home=home)
 
     def login(self) -> Login:
-        """How it is logged in to, as far as its attributes say."""
+        """Return the SSH login that its attributes describe."""
         return Login(
             hostname=self.hostname,
             username=self.username,
@@ -206,21 +204,21 @@ class Node(ResourceManager, rtype="linux::Node"):
 
     @property
     def home_mode(self) -> int:
-        """Permissions of ``.nepiq`` on it."""
+        """Permissions of its directory ``.nepiq``."""
         return _MODES[self.homeAccess]
 
     def patience(self) -> float:
-        """Its deployment waits so long for it to answer."""
+        """Return ``bootTimeout``."""
         return self.bootTimeout
 
     def deadline_for(self, action: Action) -> float:
-        """A deployment may take ``bootTimeout`` longer than usual."""
-        usual = super().deadline_for(action)
+        """Return the time limit of a step, for a deployment longer by ``bootTimeout``."""
+        limit = super().deadline_for(action)
         deploying = action in (Action.DEPLOY, Action.DISCOVER, Action.PROVISION)
-        return usual + self.bootTimeout if deploying else usual
+        return limit + self.bootTimeout if deploying else limit
 
     def do_deploy(self, context: Context) -> None:
-        """Make the run's directory and note what the machine says of itself."""
+        """Create the run's directory and store the facts that the machine reports."""
         host = context.host
         host.prepare(
             clean_experiment=self.cleanExperiment,
@@ -237,12 +235,12 @@ class Node(ResourceManager, rtype="linux::Node"):
         self.addresses = " ".join(facts.addresses)
 
     def do_release(self, context: Context) -> None:
-        """Tear down, end what the run left running; with ``hardRelease`` remove its directory."""
+        """Run ``tearDown``, end all processes of the run; with ``hardRelease`` remove its files."""
         try:
             if self.tearDown:
                 context.host.run(self.tearDown)
         except FencedError:
-            # An earlier attempt has come to the end; or else dismantle() raises it again.
-            context.log.info("the run has ended here already")
+            # An earlier attempt has finished the release, or else dismantle() raises it again.
+            context.log.info("an earlier attempt has released the run on this host")
         finally:
             context.host.dismantle(remove=self.hardRelease)

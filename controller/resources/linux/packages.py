@@ -1,4 +1,4 @@
-"""The packages that an application depends on, installed where they are missing."""
+"""Installation of the packages that an application depends on."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from typing import Any
 
 from ...errors import CommandError, HostError, InvalidValue
+from ...errors.text import last_lines
 from ...model import Context
-from ...text import last_lines
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:-]*", re.ASCII)
 
-# Prints the package manager, and which of its arguments it misses. What another package provides
-# is there (netcat, of netcat-openbsd); what was removed but for its configuration is not, though
-# dpkg -s knows it.
+# Prints the package manager, and which of the arguments are not installed. A virtual package counts
+# as installed (netcat, provided by netcat-openbsd); a removed package whose configuration remains
+# does not, although dpkg -s lists it.
 _MISSING = r"""
 if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
     manager=apt-get
@@ -34,7 +34,7 @@ echo "$manager"
 for package; do have "$package" || echo "$package"; done
 """
 
-# apt-get tells of a package that is not in its lists, which may be missing or old, by code 100.
+# apt-get exits with 100 if a package is not in its lists, which may be missing or outdated.
 _INSTALL = {
     "apt-get": (
         "install='apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 install'; "
@@ -46,13 +46,13 @@ _INSTALL = {
 
 
 class Packages(tuple[str, ...]):
-    """Names of packages, with blanks or commas between, or as a list."""
+    """Names of packages, separated by blanks, commas or semicolons, or as a list."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, value: Any) -> Packages:
-        """Accept names as package managers have them, and nothing that they take as an option."""
+        """Return names in the form of package managers, which cannot be taken for options."""
         names = re.split(r"[,;\s]+", value) if isinstance(value, str) else value
         if not isinstance(names, list) or not all(map(_acceptable, names)):
             raise InvalidValue('must be names of packages, as "iperf3 netcat-openbsd"')
@@ -64,19 +64,19 @@ def _acceptable(name: object) -> bool:
 
 
 def install(context: Context, packages: Packages) -> None:
-    """Install those of the packages that the host lacks, as root.
+    """Install the packages that are missing on the host, as root.
 
-    One command looks; only if something is missing, another installs it, by apt-get, dnf or yum.
+    One command checks them; a second one, by apt-get, dnf or yum, runs only if some are missing.
 
     Raises:
-        HostError: they cannot be installed, or the host has no package manager that is known.
+        HostError: they cannot be installed, or the host has no supported package manager.
     """
-    asked = f"set -- {' '.join(packages)}\n{_MISSING}"
-    manager, *missing = context.host.run(asked, mutates=False).text.split() or [""]
+    check = f"set -- {' '.join(packages)}\n{_MISSING}"
+    manager, *missing = context.host.run(check, mutates=False).text.split() or [""]
     if manager == "none":
         raise HostError(
-            f"there is neither apt-get nor rpm to tell whether {' '.join(packages)} is installed",
-            hint="install it by hand and take it out of depends",
+            f"cannot check that {' '.join(packages)} is installed: neither apt-get nor rpm found",
+            hint="install it by hand and remove it from depends",
         )
     if not missing:
         return
@@ -86,8 +86,8 @@ def install(context: Context, packages: Packages) -> None:
     try:
         context.host.run(command, env={"DEBIAN_FRONTEND": "noninteractive"}, cwd="/", sudo=True)
     except CommandError as error:
-        said = last_lines(error.stderr)
+        output = last_lines(error.stderr)
         raise HostError(
-            f"{manager} cannot install {names} (exit code {error.code}): {said}",
+            f"{manager} cannot install {names} (exit code {error.code}): {output}",
             hint="install it on the host by hand, or correct depends",
         ) from error

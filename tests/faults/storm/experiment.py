@@ -144,7 +144,8 @@ def _order(run: Run, described: Described) -> Iterator[str]:
         one, two = records[guid].milestones, records[target].milestones
         started, reached = one.get("STARTED"), two.get(milestone)
         # A release or a failure stands for all that did not come; see docs/engine.md.
-        if started is None or reached is None or started == one.get("RELEASED"):
+        stand_in = (one.get("RELEASED"), one.get("FAILED"))
+        if started is None or reached is None or started in stand_in:
             continue
         if started < reached + offset - SLACK:
             early = reached + offset - started

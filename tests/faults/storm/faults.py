@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from tests.testbed import Host
 
-from nepiq.controller.engine.broker import make_app
-from nepiq.controller.engine.stack import broker_url, connect
+from nepiq.controller.engine.backend import broker_url, connect
+from nepiq.controller.engine.messaging.celery_app import make_app
 
 from .site import Site, WorkerMachine, wait
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tests.testbed import Host, Testbed
 
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.login import Login
-from nepiq.controller.model.timing import Deadline
-from nepiq.workers.hosts import SessionPool, ShellHost
-from nepiq.workers.hosts.ssh import Connection, SshSession
-from nepiq.workers.hosts.ssh.wire import Wire
+from nepiq.workers.hosts import Attempt, SessionPool, ShellHost
+from nepiq.workers.sessions.ssh import Connection, SshSession
+from nepiq.workers.sessions.ssh.transport import Wire
 
 from .rig import until
 
@@ -51,15 +51,17 @@ class Remote:
     def shell(self, login: Login | None = None, timeout: float = 20.0, home: str = "") -> ShellHost:
         """The host as the deployment of a node sees it."""
         return ShellHost(
-            self.session(login, home),
-            run_id=f"run-{secrets.token_hex(6)}",
-            exp_id="exp",
-            node=1,
-            guid=1,
-            occasion=1,
-            token=1_763_789_000_000_000,
-            deadline=Deadline.after(timeout),
-            where="node-1",
+            Attempt(
+                self.session(login, home),
+                run_id=f"run-{secrets.token_hex(6)}",
+                exp_id="exp",
+                node=1,
+                guid=1,
+                occasion=1,
+                token=1_763_789_000_000_000,
+                deadline=Deadline.after(timeout),
+                where="node-1",
+            )
         )
 
     def login(self, **attributes: object) -> Login:

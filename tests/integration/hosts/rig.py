@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nepiq.controller.model.timing import Deadline
+from tests import processes
+
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.values import SecretReference
-from nepiq.workers.hosts import LocalSession, Session, ShellHost
+from nepiq.workers.hosts import Attempt, LocalSession, Session, ShellHost
 
 
 class Rig:
@@ -55,17 +56,19 @@ class Rig:
         run_id = run_id or self.run_id
         self._runs.add((run_id, node))
         return ShellHost(
-            self.session,
-            run_id=run_id,
-            exp_id=exp_id,
-            node=node,
-            guid=guid,
-            occasion=occasion,
-            token=token or self.token(),
-            deadline=Deadline.after(timeout),
-            cancel=cancel,
-            where=f"app-{guid}",
-            sudo_password=self.sudo_password,
+            Attempt(
+                self.session,
+                run_id=run_id,
+                exp_id=exp_id,
+                node=node,
+                guid=guid,
+                occasion=occasion,
+                token=token or self.token(),
+                deadline=Deadline.after(timeout),
+                cancel=cancel,
+                where=f"app-{guid}",
+                sudo_password=self.sudo_password,
+            )
         )
 
     def token(self) -> int:
@@ -93,18 +96,7 @@ class Rig:
     def bearers(self, run_id: str = "") -> dict[int, str]:
         """Identity by pid, of all processes that bear one of our runs."""
         runs = [run_id] if run_id else [run for run, _ in self._runs]
-        found = {}
-        for path in Path("/proc").iterdir():
-            if not path.name.isdecimal():
-                continue
-            try:
-                entries = (path / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            for entry in entries:
-                if any(entry.startswith(f"NEPIQ_ID={run}.".encode()) for run in runs):
-                    found[int(path.name)] = entry.decode().removeprefix("NEPIQ_ID=")
-        return found
+        return processes.identities(*(f"{run}." for run in runs))
 
     def supervisors(self) -> list[int]:
         """Pids of the living supervisors, without what they have forked."""
@@ -134,16 +126,7 @@ def _session_of(pid: int) -> int:
 
 def commands_below(home: Path) -> list[str]:
     """Command lines of living processes that name a file below a directory."""
-    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in listing.stdout.splitlines() if str(home) in line]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process lives; one that nobody has collected yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except OSError:
-        return False
+    return [line for pid in processes.pids() if str(home) in (line := processes.command(pid))]
 
 
 def until(true: Callable[[], object], timeout: float = 10.0) -> None:

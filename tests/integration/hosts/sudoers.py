@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.host import LineChannel
-from nepiq.controller.model.timing import Deadline
 from nepiq.controller.model.values import SecretReference
 from nepiq.workers.hosts import LocalSession
-from nepiq.workers.hosts.answers import OUTPUT
-from nepiq.workers.hosts.session import Completed
+from nepiq.workers.sessions.answers import OUTPUT
+from nepiq.workers.sessions.session import Completed
 
 from .rig import Rig
 

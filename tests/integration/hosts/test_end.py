@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.processes import alive
 
 from nepiq.controller.errors import DeadlineError, FencedError
 from nepiq.controller.model.host import Exit
 
-from .rig import Rig, alive, until
+from .rig import Rig, until
 
 
 def how_it_ended(rig: Rig, guid: int = 5) -> Exit:
@@ -179,7 +180,7 @@ def test_clear_ends_all_of_one_resource(rig: Rig) -> None:
 
 def test_two_releases_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt that was taken for dead and the next one do not end each other."""
-    monkeypatch.setattr("nepiq.workers.hosts.shell.GRACE", 0.5)
+    monkeypatch.setattr("nepiq.workers.hosts.shell_host.GRACE", 0.5)
     rig.host(5).supervise("trap '' TERM; echo up; while :; do sleep 0.05; done")
     until((rig.run_dir(5) / "stdout").read_text)
     token = rig.token()
@@ -198,7 +199,7 @@ def test_two_releases_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None
 def test_dismantle_leaves_nothing(
     rig: Rig, bystanders: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nepiq.workers.hosts.shell.GRACE", 0.5)
+    monkeypatch.setattr("nepiq.workers.hosts.shell_host.GRACE", 0.5)
     for guid in (5, 6):
         rig.host(guid).supervise("setsid sh -c 'setsid sleep 60 & exec sleep 60' & exec sleep 60")
     rig.host(7).run("(sleep 60; touch x) >/dev/null 2>&1 &")

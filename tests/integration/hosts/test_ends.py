@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.processes import alive
 
 from nepiq.controller.errors import DeadlineError, FencedError, HostError
-from nepiq.controller.model.timing import Deadline
+from nepiq.controller.model.durations import Deadline
 from nepiq.workers.hosts import Session
 
-from .rig import Rig, alive, commands_below, until
+from .rig import Rig, commands_below, until
 from .sudoers import PASSWORD, RigOf
 
 IGNORANT = "trap '' TERM; echo up; while :; do sleep 0.05; done"
@@ -53,8 +54,10 @@ def ask(rig: Rig, *lines: str, turn: int = 3000, secret: str = "") -> dict[int, 
     """What the verb answers to each of these, by its number."""
     host = rig.host(1)
     stdin = "".join(f"{line}\n" for line in lines).encode()
-    command = host._command("ends", turn, bearing=False, secret=secret.encode())
-    done = rig.session.execute(command, stdin=secret.encode() + stdin, deadline=host.deadline)
+    command = host.attempt.command("ends", turn, bearing=False, secret=secret.encode())
+    done = rig.session.execute(
+        command, stdin=secret.encode() + stdin, deadline=host.attempt.deadline
+    )
     assert secret or done.stderr == b""  # sudo lectures
     answers = [line.partition(" ") for line in done.stdout.decode().splitlines()]
     assert len({number for number, _, _ in answers}) == len(answers) == len(lines)
@@ -119,7 +122,9 @@ def test_who_is_refused_is_refused_alone(rig: Rig) -> None:
     host = rig.host(1)
     lines = [f"{guid} - {old} 500 new" for guid in (5, 6, 8, 7)]
     done = rig.session.execute(
-        host._command("ends", 500), stdin="\n".join([*lines, ""]).encode(), deadline=host.deadline
+        host.attempt.command("ends", 500),
+        stdin="\n".join([*lines, ""]).encode(),
+        deadline=host.attempt.deadline,
     )
     said = dict(line.split(" ", 1) for line in done.stdout.decode().splitlines())
     assert said.pop("2").startswith("no 75 a newer attempt has acted")
@@ -133,9 +138,9 @@ def test_a_directory_that_cannot_be_written_harms_no_other(rig: Rig) -> None:
     token = rig.token()
     host = rig.host(1)
     done = rig.session.execute(
-        host._command("ends", 500),
+        host.attempt.command("ends", 500),
         stdin=f"5 - {token} 500 new\n6 - {token} 500 new\n".encode(),
-        deadline=host.deadline,
+        deadline=host.attempt.deadline,
     )
     assert sorted(done.stdout.splitlines()) == [b"1 ok", b"2 ok"]
     assert rig.bearers() == {}

@@ -8,6 +8,7 @@ import pytest
 
 from nepiq.controller.errors import FencedError, InvalidValue
 from nepiq.controller.model.host import Host
+from nepiq.workers.hosts import Attempt
 
 from .rig import Rig, until
 
@@ -40,7 +41,9 @@ def test_the_fence_is_of_one_resource(rig: Rig) -> None:
     older = rig.host(5)
     rig.host(6).run("true")
     rig.host(55).run("true")
-    older.run("true")
+    assert older.run("echo acted").text == "acted"
+    with pytest.raises(FencedError):  # it did have a fence of its own
+        rig.host(5, token=1).run("true")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_a_build_that_had_passed_is_ended_by_clear(rig: Rig) -> None:
 @pytest.mark.parametrize("run_id", ["", "a/b", "..", ".x", "a b", "ended", "a.1", "-x", "a\n"])
 def test_run_ids_that_cannot_be_used(rig: Rig, run_id: str) -> None:
     with pytest.raises(InvalidValue):
-        type(rig.host(5))(
+        Attempt(
             rig.session,
             run_id=run_id,
             exp_id="e",
@@ -112,5 +115,5 @@ def test_run_ids_that_cannot_be_used(rig: Rig, run_id: str) -> None:
             guid=5,
             occasion=1,
             token=1,
-            deadline=rig.host(5).deadline,
+            deadline=rig.host(5).attempt.deadline,
         )

@@ -96,10 +96,10 @@ def test_read_a_part(rig: Rig, offset: int, length: int | None) -> None:
 def test_a_write_that_is_cut_changes_nothing(rig: Rig) -> None:
     host = rig.host(5)
     host.write("file", b"before")
-    asked = host._command("write", 5, 1, host.token, "file", "644", 100)
-    done = rig.session.execute(asked, stdin=b"x" * 99, deadline=host.deadline)
+    asked = host.attempt.command("write", 5, 1, host.attempt.token, "file", "644", 100)
+    done = rig.session.execute(asked, stdin=b"x" * 99, deadline=host.attempt.deadline)
     with pytest.raises(HostError, match="did not arrive whole"):
-        host._answer(done)
+        host.attempt.answer(done)
     assert host.read("file") == b"before"
 
 
@@ -126,7 +126,7 @@ def test_what_cannot_be_read_or_written(rig: Rig) -> None:
 
 
 def test_put_and_get(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nepiq.workers.hosts.shell.BLOCK", 1000)
+    monkeypatch.setattr("nepiq.workers.hosts.shell_host.BLOCK", 1000)
     source, target = tmp_path / "source", tmp_path / "target"
     for size in (0, 999, 1000, 1001, 5120):
         source.write_bytes(BYTES[:size])

@@ -37,7 +37,7 @@ def rig(tmp_path: Path, need: Need) -> Iterator[Rig]:
 
 @pytest.fixture
 def tended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tended]:
-    monkeypatch.setattr("nepiq.workers.hosts.journal.PERIOD", 0.3)
+    monkeypatch.setattr("nepiq.workers.hosts.exit_journal.PERIOD", 0.3)
     made = Tended(rig)
     yield made
     made.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.processes import alive
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.workers.hosts import (
@@ -26,7 +27,7 @@ from nepiq.workers.hosts import (
     follow,
 )
 
-from .rig import Rig, alive, commands_below, until
+from .rig import Rig, commands_below, until
 
 Watch = Callable[..., "Watcher"]
 
@@ -159,6 +160,9 @@ def test_an_offset_that_means_nothing(
     until(rig.journal)
     watcher = watch(known[0] or journal_id(rig), known[1])
     until(lambda: len(watcher.exits) == 1)
+    (ended,) = watcher.exits
+    assert (ended.guid, ended.exit.code, ended.exit.outcome) == (5, 0, "FINISHED")
+    assert ended.offset == size(rig)
 
 
 def test_two_at_once(rig: Rig, watch: Watch) -> None:
@@ -186,7 +190,7 @@ def test_an_exit_that_the_journal_missed(rig: Rig, watch: Watch) -> None:
 
 
 def test_supervisor_killed(rig: Rig, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nepiq.workers.hosts.journal.PERIOD", 0.4)
+    monkeypatch.setattr("nepiq.workers.hosts.exit_journal.PERIOD", 0.4)
     rig.host(5).supervise("exec sleep 60")
     rig.host(6).supervise("exec sleep 60")
     watcher = watch()
@@ -268,7 +272,7 @@ def members(group: int) -> list[int]:
 
 
 def test_a_directory_that_is_gone(rig: Rig, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nepiq.workers.hosts.journal.PERIOD", 0.4)
+    monkeypatch.setattr("nepiq.workers.hosts.exit_journal.PERIOD", 0.4)
     watcher = watch(node=2)
     until(lambda: watcher.error)
     assert isinstance(watcher.error, FencedError)

@@ -345,13 +345,17 @@ def test_supervisor_killed(rig: Rig) -> None:
 def test_a_cut_connection_launches_nothing(rig: Rig) -> None:
     """Whatever part of the input arrives, a command runs whole or not at all."""
     host = rig.host(5)
-    command = host._command("launch", 5, 1, host.token, "0", "none", "-", 3000, "#mark")
+    command = host.attempt.command(
+        "launch", 5, 1, host.attempt.token, "0", "none", "-", 3000, "#mark"
+    )
     whole = b"-\n-\n\necho whole >>ran\ntrue#mark\n"
     for size in range(len(whole) - 1):
-        done = rig.session.execute(command, stdin=whole[:size], deadline=host.deadline)
+        done = rig.session.execute(command, stdin=whole[:size], deadline=host.attempt.deadline)
         assert done.stdout.startswith(b"no 65 "), size
     assert not rig.run_dir(5).joinpath(".started").exists()
-    assert host._judge(rig.session.execute(command, stdin=whole, deadline=host.deadline).stdout)
+    assert host.attempt.judge(
+        rig.session.execute(command, stdin=whole, deadline=host.attempt.deadline).stdout
+    )
     until((rig.run_dir(5) / ".told").exists)
     assert rig.run_dir(5).joinpath("ran").read_text() == "whole\n"
 

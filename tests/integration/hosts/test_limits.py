@@ -11,10 +11,10 @@ from typing import cast
 import pytest
 
 from nepiq.controller.errors import AnswerError, Cancelled, DeadlineError, HostError
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.login import Login
-from nepiq.controller.model.timing import Deadline
 from nepiq.workers.hosts import LocalSession, Session, SessionPool, SshSession
-from nepiq.workers.hosts import awake as running
+from nepiq.workers.sessions import running_time as running
 
 from .remote import Remote
 

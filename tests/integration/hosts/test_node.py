@@ -10,7 +10,7 @@ import pytest
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.controller.model import Placement
-from nepiq.workers.hosts import LocalSession, SessionPool, ShellHost
+from nepiq.workers.hosts import Attempt, LocalSession, SessionPool, ShellHost
 
 from .rig import Rig, until
 
@@ -37,14 +37,16 @@ def test_run_dir(rig: Rig) -> None:
     session = LocalSession()
     host = rig.host(5)
     at_home = ShellHost(
-        session,
-        run_id="r",
-        exp_id="e",
-        node=1,
-        guid=2,
-        occasion=3,
-        token=4,
-        deadline=host.deadline,
+        Attempt(
+            session,
+            run_id="r",
+            exp_id="e",
+            node=1,
+            guid=2,
+            occasion=3,
+            token=4,
+            deadline=host.attempt.deadline,
+        )
     )
     assert at_home.run_dir == f"{os.environ['HOME']}/.nepiq/r/1/2/3"
 
@@ -146,15 +148,17 @@ def test_a_host_that_lacks_something(rig: Rig, tmp_path: Path) -> None:
     session = LocalSession(home=str(home), env={"PATH": str(tools)})
     host = rig.host(1)
     poor = ShellHost(
-        session,
-        run_id=rig.run_id,
-        exp_id="e",
-        node=1,
-        guid=1,
-        occasion=1,
-        token=1,
-        deadline=host.deadline,
-        where="node",
+        Attempt(
+            session,
+            run_id=rig.run_id,
+            exp_id="e",
+            node=1,
+            guid=1,
+            occasion=1,
+            token=1,
+            deadline=host.attempt.deadline,
+            where="node",
+        )
     )
     with pytest.raises(HostError, match=r"node: this host lacks: flock setsid base64 grep"):
         poor.prepare()

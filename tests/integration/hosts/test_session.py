@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from tests.processes import alive
 
 from nepiq.controller.errors import Cancelled, DeadlineError, HostError
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.host import LineChannel
-from nepiq.controller.model.timing import Deadline
 from nepiq.workers.hosts import LocalSession, Session
 
 from .remote import Remote
-from .rig import alive, until
+from .rig import until
 
 MEGABYTES = 10 << 20
 

@@ -11,10 +11,10 @@ from tests.testbed import Host, Testbed
 from tests.testbed.files import Key
 
 from nepiq.controller.errors import HostError, HostUnreachable
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.login import Login
-from nepiq.controller.model.timing import Deadline
 from nepiq.controller.resources.linux.node import Node
-from nepiq.workers.hosts.ssh import SshSession
+from nepiq.workers.sessions.ssh import SshSession
 
 from .remote import MACHINE, Remote, own_bed, wires
 from .rig import until
@@ -171,7 +171,7 @@ def test_a_host_that_falls_silent_behind_its_gateway(
     remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TCP ends at the gateway, so the host itself is asked for signs of life."""
-    monkeypatch.setattr("nepiq.workers.hosts.ssh.wire.KEEPALIVE", 0.7)
+    monkeypatch.setattr("nepiq.workers.sessions.ssh.transport.KEEPALIVE", 0.7)
     session = remote.session(Login("private-1"))
     channel = session.open("cat")
     threading.Event().wait(2.5)  # longer than it may say nothing: it answers, so it stays

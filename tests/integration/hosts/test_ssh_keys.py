@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from nepiq.controller.errors import LoginRefused
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.login import Login
-from nepiq.controller.model.timing import Deadline
-from nepiq.workers.hosts.ssh import SshSession
+from nepiq.workers.sessions.ssh import SshSession
 
 from .keys import agent, certify, let_in, make_key
 from .remote import Remote, own_bed

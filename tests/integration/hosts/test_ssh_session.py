@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from nepiq.controller.errors import DeadlineError, HostError, HostUnreachable
+from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.login import Login
-from nepiq.controller.model.timing import Deadline
-from nepiq.workers.hosts.ssh import SshSession
-from nepiq.workers.hosts.ssh.wire import ChannelMessage, Wire
+from nepiq.workers.sessions.ssh import SshSession
+from nepiq.workers.sessions.ssh.transport import ChannelMessage, Wire
 
 from .remote import Remote, own_bed, wires
 from .rig import until

@@ -12,12 +12,13 @@ from shlex import quote
 
 import pytest
 from tests.conftest import Need
+from tests.processes import alive
 
 from nepiq.controller.errors import CommandError, StartTimeout
 from nepiq.controller.model.host import Exit
 from nepiq.workers.hosts import LocalSession
 
-from .rig import Rig, alive, until
+from .rig import Rig, until
 from .sudoers import PASSWORD, RigOf, Sudoers, without_sudo
 
 pytestmark = pytest.mark.needs("sudo", "unshare", "nsenter", "setpriv", "mount")

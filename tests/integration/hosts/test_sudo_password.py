@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from tests import processes
 
 from nepiq.controller.errors import HostError
 from nepiq.controller.model.host import Exit
@@ -114,12 +114,11 @@ class Spy(threading.Thread):
     def run(self) -> None:
         while not self._over.is_set():
             self.looks += 1
-            for path in Path("/proc").glob("[0-9]*"):
+            for pid in processes.pids():
                 for name in ("cmdline", "environ"):
-                    with contextlib.suppress(OSError):
-                        content = (path / name).read_bytes()
-                        if PASSWORD.encode() in content:
-                            self.found.append(f"{path}/{name}: {content[:200]!r}")
+                    content = processes.read(pid, name)
+                    if PASSWORD.encode() in content:
+                        self.found.append(f"{pid} {name}: {content[:200]!r}")
 
     def stop(self) -> None:
         self._over.set()

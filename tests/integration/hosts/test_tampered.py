@@ -50,7 +50,7 @@ FILES = {
 }
 
 #: Waits for the test in a place that is not nepiq's, and leaves its group in part.
-APPLICATION = "sleep 600 & echo up; until [ -e '{go}' ]; do sleep 0.02; done; kill $!; wait; exit 3"
+APPLICATION = "sleep 600 & echo up; read -r go <'{go}'; kill $!; wait; exit 3"
 
 
 def removed(path: Path) -> None:
@@ -95,15 +95,17 @@ def rig(rig_of: RigOf) -> Rig:
 @pytest.fixture
 def tended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tended]:
     """What the worker's watch of the node hears."""
-    monkeypatch.setattr("nepiq.workers.hosts.journal.PERIOD", 0.3)
+    monkeypatch.setattr("nepiq.workers.hosts.exit_journal.PERIOD", 0.3)
     made = Tended(rig)
     yield made
     made.close()
 
 
 def started(rig: Rig, guid: int = 5) -> Path:
-    """An application that runs; the file at which it ends by itself with code 3."""
+    """An application that runs; the pipe at a line from which it ends by itself with code 3."""
     go = rig.home / f"go-{guid}"
+    os.mkfifo(go)
+    os.chown(go, USERS[USER], USERS[USER])
     rig.host(guid).supervise(APPLICATION.format(go=go))
     until(lambda: (rig.run_dir(guid) / "stdout").read_text() == "up\n")
     until((rig.run_dir(guid) / ".group").read_text)
@@ -151,7 +153,7 @@ def test_it_ends_by_itself(
     if (way, name) == (replaced, "base"):
         pytest.skip("what is called .nepiq and is no directory is not removed")
     tamper(rig, way, name)
-    go.touch()
+    go.write_text("go\n")
     expect_end(tended, "FAILED", 3)
     release(rig)
 

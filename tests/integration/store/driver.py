@@ -12,17 +12,16 @@ from redis import Redis
 from tests.integration.store.dump import KINDS, dump, without_times
 
 from nepiq.controller.engine.store import (
-    Condition,
     Due,
     Early,
     Grant,
     Outcome,
     Reply,
-    ResourceSpec,
     RunStore,
     Timing,
 )
 from nepiq.controller.engine.store.scripts import Argument
+from nepiq.controller.model.spec import Gate, ResourceSpec
 
 TIME = re.compile(r"\d{10}\.\d{6}")
 
@@ -103,7 +102,7 @@ class Driver:
     def condition(
         self, guid: int, action: str, target: int, milestone: str, offset: float = 0.0
     ) -> Reply:
-        wanted = Condition(action, target, milestone, offset)
+        wanted = Gate(action, target, milestone, offset)
         return self.settle(self.store.condition(guid, wanted))
 
     def request(self, guid: int, action: str, *args: Any) -> Reply:
@@ -217,10 +216,10 @@ def _moved(text: bytes, seconds: float) -> str:
     return json.dumps(fields, separators=(",", ":"))
 
 
-def spec(guid: int, *conditions: Condition, **fields: Any) -> ResourceSpec:
+def spec(guid: int, *gates: Gate, **fields: Any) -> ResourceSpec:
     """A resource manager without I/O, unless said otherwise."""
     given: Mapping[str, Any] = {"rtype": "nepiq::Null", "label": f"r-{guid}", "batch": True}
-    return ResourceSpec(guid, conditions=conditions, **{**given, **fields})
+    return ResourceSpec(guid, gates=gates, **{**given, **fields})
 
 
 def node(guid: int, **fields: Any) -> ResourceSpec:
@@ -229,8 +228,8 @@ def node(guid: int, **fields: Any) -> ResourceSpec:
     return spec(guid, **{**given, "queue": "nepiq.default", **fields})
 
 
-def app(guid: int, host: int, *conditions: Condition, **fields: Any) -> ResourceSpec:
+def app(guid: int, host: int, *gates: Gate, **fields: Any) -> ResourceSpec:
     """What does I/O on a host, needs it READY and lives on it."""
-    need = Condition("deploy", host, "READY", need=True)
+    need = Gate("deploy", host, "READY", need=True)
     given = {"batch": False, "host": host, "after": (host,), "queue": "nepiq.default"}
-    return spec(guid, need, *conditions, **{**given, **fields})
+    return spec(guid, need, *gates, **{**given, **fields})

@@ -8,7 +8,8 @@ from tests.integration.store.conftest import MakeDriver
 from tests.integration.store.driver import Driver, app, node, spec
 from tests.integration.store.dump import dump
 
-from nepiq.controller.engine.store import Condition, RunStore
+from nepiq.controller.engine.store import RunStore
+from nepiq.controller.model.spec import Gate
 
 
 def test_a_run_is_created_once(driver: Driver) -> None:
@@ -27,7 +28,7 @@ def test_without_a_run_every_script_answers_gone_and_writes_nothing(redis_client
     assert store.reserve(1, "n") == ("GONE", 0)
     assert store.upload("n", [spec(1)]) == "GONE"
     assert store.deploy("d", "new", [1]).status == "GONE"
-    assert store.condition(1, Condition("start", 1, "READY")).status == "GONE"
+    assert store.condition(1, Gate("start", 1, "READY")).status == "GONE"
     assert store.request("q", 1, "start").status == "GONE"
     assert store.claim(["1.deploy"], "n", "w", "m")[0].status == "GONE"
     assert store.claim(["1.deploy"], "n", "w", "m")[1] == [None]
@@ -97,7 +98,7 @@ def test_what_is_uploaded_can_be_read(driver: Driver) -> None:
         app(
             2,
             1,
-            Condition("start", 1, "STARTED", 0.5),
+            Gate("start", 1, "STARTED", 0.5),
             critical=False,
             attributes=attributes,
             peers={"node": [1]},
@@ -111,8 +112,8 @@ def test_what_is_uploaded_can_be_read(driver: Driver) -> None:
     assert found.peers == {"node": [1]}
     assert (found.occ, found.token, found.running, found.milestones) == (1, 0, "", {})
     assert driver.store.conditions(2) == [
-        Condition("deploy", 1, "READY", 0.0, True),
-        Condition("start", 1, "STARTED", 0.5),
+        Gate("deploy", 1, "READY", 0.0, True),
+        Gate("start", 1, "STARTED", 0.5),
     ]
     assert driver.store.users(1) == [2]
     assert driver.store.record(3) is None
@@ -228,7 +229,7 @@ class TestConditions:
         assert (reply.status, reply.detail) == ("TOOLATE", "done")
 
     def test_on_one_that_is_uploaded_later(self, driver: Driver) -> None:
-        driver.upload(spec(2, Condition("start", 1, "STARTED")))
+        driver.upload(spec(2, Gate("start", 1, "STARTED")))
         driver.deploy([2])
         driver.run()
         assert driver.store.record(1) is None
@@ -267,7 +268,7 @@ class TestConditions:
         driver.exited(1, "FINISHED")
         assert driver.condition(1, "stop", 2, "STARTED").ok
         assert driver.status("1.stop") == ""
-        assert driver.store.conditions(1) == [Condition("stop", 2, "STARTED")]
+        assert driver.store.conditions(1) == [Gate("stop", 2, "STARTED")]
 
     def test_on_something_unknown(self, driver: Driver) -> None:
         driver.bare(1)
@@ -295,7 +296,7 @@ class TestRequests:
         assert driver.request(99, "start").status == "UNKNOWN"
 
     def test_a_start_does_not_wait_for_its_gates(self, driver: Driver) -> None:
-        driver.upload(spec(1, Condition("start", 2, "STARTED")), spec(2))
+        driver.upload(spec(1, Gate("start", 2, "STARTED")), spec(2))
         driver.deploy([1])
         driver.run()
         assert driver.status("1.start") == "waiting"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from nepiq.controller.engine.store import Condition, Timing
+from nepiq.controller.engine.store import Timing
 from nepiq.controller.engine.store.forms import seconds, step_action, step_guid
 from nepiq.controller.engine.store.scripts import script
-from nepiq.controller.engine.store.wire import ranges
+from nepiq.controller.engine.store.wire import decode_gate, encode_gate, ranges
+from nepiq.controller.model.spec import Gate
 
 
 @pytest.mark.parametrize(
@@ -34,9 +35,9 @@ def test_durations(value: float, text: str) -> None:
 
 @pytest.mark.parametrize("need", [True, False])
 def test_conditions(need: bool) -> None:
-    condition = Condition("start", 12, "READY", 2.25, need)
-    assert condition.encode() == f"start|12|READY|2.25|{'n' if need else 'c'}"
-    assert Condition.decode(condition.encode()) == condition
+    condition = Gate("start", 12, "READY", 2.25, need)
+    assert encode_gate(condition) == f"start|12|READY|2.25|{'n' if need else 'c'}"
+    assert decode_gate(encode_gate(condition)) == condition
 
 
 def test_steps() -> None:

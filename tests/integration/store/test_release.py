@@ -7,7 +7,8 @@ from tests.integration.store.conftest import MakeDriver
 from tests.integration.store.driver import Driver, app, node, spec
 from tests.integration.store.dump import dump
 
-from nepiq.controller.engine.store import Condition, Outcome
+from nepiq.controller.engine.store import Outcome
+from nepiq.controller.model.spec import Gate
 
 
 def test_hosts_come_after_what_lives_on_them(driver: Driver) -> None:
@@ -111,7 +112,7 @@ def test_in_part_with_what_lives_on_it(driver: Driver) -> None:
 
 
 def test_in_part_opens_what_waits_for_it(driver: Driver) -> None:
-    driver.upload(spec(1), spec(2, Condition("start", 1, "RELEASED")))
+    driver.upload(spec(1), spec(2, Gate("start", 1, "RELEASED")))
     driver.deploy([1, 2])
     driver.run()
     assert driver.status("2.start") == "waiting"
@@ -132,7 +133,7 @@ def test_while_a_deployment_is_being_armed(driver: Driver) -> None:
 
 
 def test_stop_steps_run_after_a_failure_but_not_in_release(driver: Driver) -> None:
-    driver.upload(spec(1), spec(2, Condition("stop", 2, "STARTED")))
+    driver.upload(spec(1), spec(2, Gate("stop", 2, "STARTED")))
     driver.deploy([1, 2], None)
     for step in ("1.deploy", "2.deploy", "2.start"):
         driver.do(step)
@@ -146,7 +147,7 @@ def test_stop_steps_run_after_a_failure_but_not_in_release(driver: Driver) -> No
 class TestExpiry:
     def test_it_leaves_no_key(self, driver: Driver, redis_client: Redis) -> None:
         driver.upload(node(1, limit=1), app(2, 1), app(3, 1, attributes={"a": 1}))
-        driver.upload(spec(4, Condition("start", 2, "FINISHED")), *map(spec, range(5, 9)))
+        driver.upload(spec(4, Gate("start", 2, "FINISHED")), *map(spec, range(5, 9)))
         driver.deploy(range(1, 9))
         driver.run()
         driver.request(3, "set", "a", 2)

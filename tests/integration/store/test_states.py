@@ -6,7 +6,7 @@ import pytest
 from tests.integration.store.conftest import MakeDriver
 from tests.integration.store.driver import Driver, app, node, spec
 
-from nepiq.controller.engine.store import Condition
+from nepiq.controller.model.spec import Gate
 
 
 class TestBarrier:
@@ -98,7 +98,7 @@ class TestBarrier:
 class TestTimes:
     def test_a_milestone_is_as_old_as_the_host_says(self, make_driver: MakeDriver) -> None:
         driver = make_driver()
-        driver.upload(spec(1), spec(2, Condition("start", 1, "FINISHED", 10)))
+        driver.upload(spec(1), spec(2, Gate("start", 1, "FINISHED", 10)))
         driver.deploy([1, 2])
         driver.run()
         driver.exited(1, "FINISHED", age=0.004)
@@ -124,7 +124,7 @@ class TestTimes:
         driver.upload(
             spec(1),
             spec(2),
-            spec(3, Condition("start", 1, "STARTED", 12), Condition("start", 2, "STARTED", 3)),
+            spec(3, Gate("start", 1, "STARTED", 12), Gate("start", 2, "STARTED", 3)),
         )
         driver.deploy([1, 2, 3], None)
         for step in ("1.deploy", "2.deploy", "1.start", "2.start", "3.deploy"):
@@ -135,7 +135,7 @@ class TestTimes:
         wanted = ("DISCOVERED", "PROVISIONED", "STARTED", "STOPPED", "FINISHED")
         driver.upload(
             spec(1),
-            *(spec(2 + i, Condition("deploy", 1, name)) for i, name in enumerate(wanted)),
+            *(spec(2 + i, Gate("deploy", 1, name)) for i, name in enumerate(wanted)),
         )
         driver.deploy([1], None)
         driver.deploy(range(2, 7), None)
@@ -204,7 +204,7 @@ class TestExit:
         assert driver.phase() == "RELEASED"
 
     def test_voids_what_will_not_run(self, driver: Driver) -> None:
-        driver.upload(spec(1, Condition("stop", 1, "STARTED", 1000)))
+        driver.upload(spec(1, Gate("stop", 1, "STARTED", 1000)))
         driver.deploy([1])
         driver.run()
         assert driver.status("1.stop") == "due"
@@ -218,9 +218,9 @@ class TestFailure:
     def test_a_critical_one_ends_the_run_and_takes_along_what_waits(self, driver: Driver) -> None:
         driver.upload(
             spec(1, label="server"),
-            spec(2, Condition("start", 1, "STARTED"), label="client"),
-            spec(3, Condition("deploy", 2, "FINISHED"), label="report"),
-            spec(4, Condition("stop", 1, "FINISHED"), label="monitor"),
+            spec(2, Gate("start", 1, "STARTED"), label="client"),
+            spec(3, Gate("deploy", 2, "FINISHED"), label="report"),
+            spec(4, Gate("stop", 1, "FINISHED"), label="monitor"),
         )
         driver.deploy([1, 2, 3, 4], None)
         for step in ("1.deploy", "2.deploy", "4.deploy", "4.start"):
@@ -246,7 +246,7 @@ class TestFailure:
         assert driver.live_steps() == {}
 
     def test_a_condition_may_await_a_failure(self, driver: Driver) -> None:
-        driver.upload(spec(1, critical=False), spec(2, Condition("start", 1, "FAILED")))
+        driver.upload(spec(1, critical=False), spec(2, Gate("start", 1, "FAILED")))
         driver.deploy([1, 2])
         driver.do("1.deploy", "failed")
         driver.run()
@@ -255,7 +255,7 @@ class TestFailure:
     def test_a_dispensable_one_counts_as_reached(self, driver: Driver) -> None:
         driver.upload(
             spec(1, critical=False),
-            *(spec(guid, Condition("start", 1, "FINISHED")) for guid in range(2, 9)),
+            *(spec(guid, Gate("start", 1, "FINISHED")) for guid in range(2, 9)),
         )
         driver.deploy(range(1, 9), None)
         driver.do("1.deploy", "failed", info={"message": "x"})
@@ -265,7 +265,7 @@ class TestFailure:
 
     def test_but_not_for_what_needs_it(self, driver: Driver) -> None:
         driver.upload(
-            node(1, critical=False), app(2, 1), app(3, 1), spec(4, Condition("start", 2, "STARTED"))
+            node(1, critical=False), app(2, 1), app(3, 1), spec(4, Gate("start", 2, "STARTED"))
         )
         driver.deploy([1, 2, 3, 4])
         driver.do("1.deploy", "failed", info={"message": "x"})

@@ -6,7 +6,8 @@ import pytest
 from tests.integration.store.conftest import MakeDriver
 from tests.integration.store.driver import Driver, app, node, spec
 
-from nepiq.controller.engine.store import Condition, Early, Grant, Outcome
+from nepiq.controller.engine.store import Early, Grant, Outcome
+from nepiq.controller.model.spec import Gate
 
 
 class TestClaim:
@@ -48,13 +49,13 @@ class TestClaim:
         assert grant.tries == 5
 
     def test_nothing_to_do(self, driver: Driver) -> None:
-        driver.upload(spec(1, Condition("start", 2, "STARTED")), spec(2))
+        driver.upload(spec(1, Gate("start", 2, "STARTED")), spec(2))
         driver.deploy([1])
         driver.do("1.deploy")
         assert driver.answers("1.deploy", "1.start", "2.deploy", "9.start", "x") == [None] * 5
 
     def test_too_early(self, driver: Driver) -> None:
-        driver.upload(spec(1), spec(2, Condition("deploy", 1, "STARTED", 25)))
+        driver.upload(spec(1), spec(2, Gate("deploy", 1, "STARTED", 25)))
         driver.deploy([1])
         driver.run()
         driver.deploy([2])
@@ -65,7 +66,7 @@ class TestClaim:
 
     def test_far_ahead_the_sweeper_hands_out(self, make_driver: MakeDriver) -> None:
         driver = make_driver()
-        driver.upload(spec(1), spec(2, Condition("deploy", 1, "STARTED", 100)))
+        driver.upload(spec(1), spec(2, Gate("deploy", 1, "STARTED", 100)))
         driver.deploy([1])
         driver.run()
         driver.deploy([2])
@@ -255,7 +256,7 @@ class TestRenew:
 
 class TestProgress:
     def test_milestones_on_the_way(self, driver: Driver) -> None:
-        driver.upload(spec(1), spec(2, Condition("deploy", 1, "DISCOVERED")))
+        driver.upload(spec(1), spec(2, Gate("deploy", 1, "DISCOVERED")))
         driver.deploy([1, 2])
         grant = driver.claim("1.deploy")
         reply = driver.store.progress(grant.step, grant.token, "RESERVED", 0.0, {"ip": "10.0.0.1"})

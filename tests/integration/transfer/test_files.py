@@ -11,8 +11,8 @@ import pytest
 from tests.integration.transfer.conftest import Site
 from tests.stand import until
 
-from nepiq.controller import exchange
-from nepiq.controller.engine import Run, transfer, window
+from nepiq.controller.engine import Run
+from nepiq.controller.engine.transfer import attempts, flow_control
 from nepiq.controller.errors import (
     FileMissing,
     HostError,
@@ -22,6 +22,7 @@ from nepiq.controller.errors import (
     TransferSilent,
     UploadFailed,
 )
+from nepiq.controller.experiment import files
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
@@ -118,7 +119,7 @@ def test_one_of_two_hosts_cannot_take_it(site: Site, source: Path) -> None:
         site.ec.upload("n1", source, "blocked/it")
 
 
-def at(limit: int, act: Callable[[], None]) -> tuple[exchange.Progress, list[int]]:
+def at(limit: int, act: Callable[[], None]) -> tuple[files.Progress, list[int]]:
     """Something to do once that much is through, and the counts that are told."""
     counts: list[int] = []
 
@@ -133,30 +134,30 @@ def at(limit: int, act: Callable[[], None]) -> tuple[exchange.Progress, list[int
 def test_a_worker_is_killed_in_an_upload(
     site: Site, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "SILENCE", 5.0)
+    monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     progress, counts = at(SIZE // 2, lambda: replace_worker(site))
-    exchange.upload(run_of(site), site.nodes, source, "it", progress)
+    files.upload(run_of(site), site.nodes, source, "it", progress)
     for number, node in enumerate(site.nodes):
         assert (site.run_dir(node, number) / "it").read_bytes() == source.read_bytes()
         assert [path.name for path in site.run_dir(node, number).iterdir()] == ["it"]
     # It went on where it was: what was under way is all that went twice.
     assert sum(counts[n] - counts[n - 1] < 0 for n in range(1, len(counts))) <= 1
-    assert len(counts) * MIB <= SIZE + 2 * window.WINDOW * MIB
+    assert len(counts) * MIB <= SIZE + 2 * flow_control.WINDOW * MIB
 
 
 def test_a_worker_is_killed_in_a_download(
     site: Site, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "SILENCE", 5.0)
+    monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     site.ec.upload("n0", source, "it")
     redis = site.stand.stack().redis
     before = int(redis.info("stats")["total_net_input_bytes"])  # type: ignore[index]
     progress, counts = at(SIZE // 2, lambda: replace_worker(site))
-    exchange.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
+    files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
     assert counts == sorted(counts)
     sent = int(redis.info("stats")["total_net_input_bytes"]) - before  # type: ignore[index]
-    assert sent <= SIZE + 2 * window.WINDOW * MIB
+    assert sent <= SIZE + 2 * flow_control.WINDOW * MIB
 
 
 def replace_worker(site: Site) -> None:
@@ -180,27 +181,69 @@ def test_connections_to_redis_are_killed(
             killed += int(redis.client_kill_filter(_type="normal", skipme=True))  # type: ignore[arg-type]
 
     if upload:
-        exchange.upload(run_of(site), site.nodes, source, "it", progress)
+        files.upload(run_of(site), site.nodes, source, "it", progress)
     else:
-        exchange.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
+        files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
         assert (tmp_path / "back").read_bytes() == source.read_bytes()
     assert (site.run_dir(site.nodes[0]) / "it").read_bytes() == source.read_bytes()
     assert killed > 0
 
 
+@pytest.mark.parametrize("upload", [True, False])
+def test_redis_is_killed_and_restarted(
+    site: Site, source: Path, tmp_path: Path, upload: bool
+) -> None:
+    if not upload:
+        site.ec.upload("n0", source, "it")
+
+    def restart() -> None:
+        site.stand.stop_redis(9)
+        site.stand.start_redis()
+
+    progress, counts = at(SIZE // 2, restart)
+    if upload:
+        files.upload(run_of(site), site.nodes, source, "it", progress)
+        assert (site.run_dir(site.nodes[1], 1) / "it").read_bytes() == source.read_bytes()
+    else:
+        files.download(run_of(site), site.nodes[0], "it", tmp_path / "it", progress)
+        assert (tmp_path / "it").read_bytes() == source.read_bytes()
+    assert len(counts) == SIZE // MIB, "it was not begun again"
+
+
+@pytest.mark.parametrize("upload", [True, False])
+def test_redis_loses_messages(site: Site, source: Path, tmp_path: Path, upload: bool) -> None:
+    redis = site.stand.stack().redis
+    if not upload:
+        site.ec.upload("n0", source, "it")
+
+    def lose() -> None:
+        for key in redis.keys("nepiq:*:blocks"):  # type: ignore[union-attr]
+            redis.delete(key)
+
+    progress, counts = at(SIZE // 2, lose)
+    if upload:
+        files.upload(run_of(site), site.nodes, source, "it", progress)
+        assert (site.run_dir(site.nodes[1], 1) / "it").read_bytes() == source.read_bytes()
+    else:
+        files.download(run_of(site), site.nodes[0], "it", tmp_path / "it", progress)
+        assert (tmp_path / "it").read_bytes() == source.read_bytes()
+    assert len(counts) * MIB <= SIZE + 2 * flow_control.WINDOW * MIB, "it was not resumed"
+
+
 def test_a_client_that_dies_is_noticed_and_its_part_goes(site: Site, source: Path) -> None:
     script = site.stand.script(
         "import os\n"
-        "from nepiq.controller import ExperimentController, exchange\n"
+        "from nepiq.controller import ExperimentController\n"
+        "from nepiq.controller.experiment import files\n"
         f"ec = ExperimentController.attach({site.ec.run_id!r})\n"
         "def die(count, total):\n"
         "    if count > total / 2: os.kill(os.getpid(), 9)\n"
-        f"exchange.upload(ec._live.link.run, {site.nodes!r}, {str(source)!r}, 'it', die)\n"
+        f"files.upload(ec._replica.link.run, {site.nodes!r}, {str(source)!r}, 'it', die)\n"
     )
     said = script.communicate(timeout=60.0)
     assert script.returncode == -9, said
     worker = site.stand.workers[0]
-    until(lambda: "the client gave no sign of life" in worker.text(), 30.0, "nobody noticed")
+    until(lambda: "the client sent no heartbeat for" in worker.text(), 30.0, "nobody noticed")
     folder = site.run_dir(site.nodes[0])
     assert [path.suffix for path in folder.iterdir()] == [".part"]
     site.ec.upload("n0", source, "it")
@@ -210,7 +253,7 @@ def test_a_client_that_dies_is_noticed_and_its_part_goes(site: Site, source: Pat
 def test_a_file_that_changes_while_it_is_sent(site: Site, source: Path) -> None:
     progress, _ = at(SIZE // 2, lambda: os.truncate(source, SIZE // 2))
     with pytest.raises(HostError, match="source changed while it was read"):
-        exchange.upload(run_of(site), site.nodes, source, "it", progress)
+        files.upload(run_of(site), site.nodes, source, "it", progress)
     folder = site.run_dir(site.nodes[0])
     until(lambda: not list(folder.iterdir()), 30.0, "a part was left")
 
@@ -224,7 +267,7 @@ def test_a_file_that_changes_while_it_is_fetched(site: Site, source: Path, tmp_p
 
     progress, _ = at(SIZE // 2, change)
     with pytest.raises(HostError, match="it arrived other than it was sent"):
-        exchange.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
+        files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
     assert not list(tmp_path.glob("back*"))
 
 
@@ -241,11 +284,11 @@ def test_a_download_that_was_broken_off_is_gone_on_with(
 
     stop, _ = at(SIZE // 2, break_off)
     with pytest.raises(BrokenOff):
-        exchange.download(run_of(site), site.nodes[0], "it", tmp_path / "back", stop)
+        files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", stop)
     (part,) = tmp_path.glob("back.*.part")
     had = part.stat().st_size
     progress, counts = at(SIZE + 1, lambda: None)
-    exchange.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
+    files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
     assert counts[0] > had >= SIZE // 2
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
     # A part that is of something else is begun anew.
@@ -256,11 +299,11 @@ def test_a_download_that_was_broken_off_is_gone_on_with(
 
 
 def test_nobody_serves_the_site(site: Site, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(window, "PATIENCE", 1.0)
-    monkeypatch.setattr(transfer, "TRIES", 1)
+    monkeypatch.setattr(flow_control, "PATIENCE", 1.0)
+    monkeypatch.setattr(attempts, "TRIES", 1)
     site.stand.workers[0].signal(19)
     try:
-        with pytest.raises(TransferSilent, match=r"the worker did not take it up for 1 s .*nepiq"):
+        with pytest.raises(TransferSilent, match=r"did not start the transfer within 1 s .*nepiq"):
             site.ec.upload("n0", source, "it")
     finally:
         site.stand.workers[0].signal(18)

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 import pytest
 from tests.integration.transfer.conftest import Site
 
-from nepiq.controller.engine import window
+from nepiq.controller.engine.transfer import flow_control
 from nepiq.controller.errors import AnswerError, NotAllowed
-from nepiq.controller.logs import Frames, LogLine
+from nepiq.controller.experiment.logs import Frames, LogLine
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
@@ -67,7 +67,7 @@ def test_much_of_several(site: Site) -> None:
 
 
 def test_a_worker_is_killed_while_they_come(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(window, "SILENCE", 5.0)
+    monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     count = 600
     site.app(f"for n in $(seq {count}); do echo $n; sleep 0.01; done", label="app")
     site.ec.deploy()

@@ -13,9 +13,9 @@ from tests.integration.transfer.test_kinds import make_socket
 from tests.stand import until
 from tests.trees import seen
 
-from nepiq.controller import exchange
-from nepiq.controller.engine import window
+from nepiq.controller.engine.transfer import flow_control
 from nepiq.controller.errors import FileMissing, HostError, InvalidValue, TraceNotFound
+from nepiq.controller.experiment import files
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid", "tar"), pytest.mark.timeout(120)]
 
@@ -148,7 +148,7 @@ def test_links_out_and_odd_kinds_are_told(
     site.ec.download("n0", "source", tmp_path / "back")
     assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["in", "it"]
     assert str((tmp_path / "back" / "in").readlink()) == "it"
-    for told in ("out: a link that leads out", "pipe: no regular file", "sockets: 1"):
+    for told in ("out: a link that leads out", "pipe: not a regular file", "sockets: 1"):
         assert told in caplog.text
 
 
@@ -169,7 +169,7 @@ def test_what_is_refused(site: Site, tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="file is no directory"):
         site.ec.upload("n0", source, "file")
     (tmp_path / "text").write_text("")
-    with pytest.raises(InvalidValue, match="text is no directory"):
+    with pytest.raises(InvalidValue, match="text is not a directory"):
         site.ec.download("n0", "dir", tmp_path / "text")
     with pytest.raises(FileMissing, match="cannot write"):
         site.ec.download("n0", "dir", tmp_path / "no" / "where")
@@ -209,37 +209,37 @@ def large(top: Path) -> Path:
 def test_a_worker_is_killed_on_the_way_there(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "SILENCE", 5.0)
+    monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     source = large(tmp_path / "source")
     progress, counts = at(SIZE // 2, lambda: replace_worker(site))
-    exchange.upload(run_of(site), site.nodes, source, "it", progress)
+    files.upload(run_of(site), site.nodes, source, "it", progress)
     for number, node in enumerate(site.nodes):
         assert seen(site.run_dir(node, number) / "it") == seen(source)
         assert [path.name for path in site.run_dir(node, number).iterdir()] == ["it"]
     # It went on where it was.
-    assert len(counts) * MIB <= SIZE + 2 * window.WINDOW * MIB
+    assert len(counts) * MIB <= SIZE + 2 * flow_control.WINDOW * MIB
 
 
 def test_a_worker_is_killed_on_the_way_back(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "SILENCE", 5.0)
+    monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     source = large(tmp_path / "source")
     site.ec.upload("n0", source, "it")
     redis = site.stand.stack().redis
     before = int(redis.info("stats")["total_net_input_bytes"])  # type: ignore[index]
     progress, counts = at(SIZE // 2, lambda: replace_worker(site))
-    exchange.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
+    files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
     assert seen(tmp_path / "back") == seen(source)
     assert counts == sorted(counts)
     sent = int(redis.info("stats")["total_net_input_bytes"]) - before  # type: ignore[index]
-    assert sent <= SIZE + 2 * window.WINDOW * MIB
+    assert sent <= SIZE + 2 * flow_control.WINDOW * MIB
 
 
 def test_what_came_has_changed_when_the_next_worker_goes_on(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "SILENCE", 5.0)
+    monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     site.ec.upload("n0", large(tmp_path / "source"), "it")
 
     def change() -> None:
@@ -249,7 +249,7 @@ def test_what_came_has_changed_when_the_next_worker_goes_on(
 
     progress, _ = at(SIZE // 2, change)
     with pytest.raises(HostError, match=r"it changed while it was read \(fetch it again"):
-        exchange.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
+        files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
     assert not list(tmp_path.glob("back*"))
     assert not list(tmp_path.rglob("*.part"))
 
@@ -259,7 +259,7 @@ def test_a_file_that_changes_on_the_way_there(site: Site, tmp_path: Path) -> Non
     last = sorted(source.iterdir())[-1]
     progress, _ = at(SIZE // 2, lambda: os.truncate(last, 5))
     with pytest.raises(HostError, match="changed while it was read"):
-        exchange.upload(run_of(site), site.nodes, source, "it", progress)
+        files.upload(run_of(site), site.nodes, source, "it", progress)
     until(lambda: not list(site.run_dir(site.nodes[0]).iterdir()), 30.0, "something of it was left")
 
 

@@ -21,5 +21,5 @@ def test_a_step_that_goes_on_keeps_no_worker_whose_redis_is_away(stand: Stand) -
     stand.stop_redis(signal.SIGKILL)
     worker.signal(signal.SIGTERM)
     assert worker.ended(25.0) == 0
-    assert "cannot say farewell" in worker.text()
+    assert "cannot unregister this worker" in worker.text()
     stand.start_redis()

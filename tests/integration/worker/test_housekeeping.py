@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 from tests.stand import Stand
 
-from nepiq.controller.engine import queues
-from nepiq.controller.engine.overview import Observer
+from nepiq.controller.engine.installation import Observer
+from nepiq.controller.engine.messaging import queues
 from nepiq.controller.engine.store import keys
-from nepiq.workers.runtime import Runtime
-from nepiq.workers.sweeper import Sweeper
+from nepiq.workers.runtime.context import Runtime
+from nepiq.workers.upkeep.sweeper import Sweeper
 
 pytestmark = pytest.mark.needs("redis-server")
 

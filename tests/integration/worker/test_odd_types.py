@@ -6,7 +6,7 @@ import pytest
 from tests.integration.worker import kinds  # noqa: F401 - the types must be known here too
 from tests.stand import Stand, until
 
-from nepiq.controller.reports.overdue import overdue
+from nepiq.controller.monitoring.overdue import overdue
 
 pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.timeout(60)]
 

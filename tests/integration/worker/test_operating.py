@@ -12,7 +12,7 @@ from tests.stand import Stand, until
 
 from nepiq.controller.engine.store import keys
 from nepiq.controller.errors import NotAllowed, UnknownRun
-from nepiq.controller.reports.overdue import overdue
+from nepiq.controller.monitoring.overdue import overdue
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(60)]
 
@@ -40,18 +40,18 @@ def test_what_is_late_and_why(stand: Stand) -> None:
     ec.deploy([null], wait_all_ready=False)
     # It takes a minute until somebody is told, and a start may take one; we ask sooner.
     found = {(item.about, item.label): item.why for item in overdue(run, slack=-600.0)}
-    assert "is being carried out by w0@here" in found["step", "slow"]
-    assert "a worker of queue nepiq takes it next" in found["step", "null"]
+    assert "is executed by w0@here" in found["step", "slow"]
+    assert "a worker of queue nepiq will claim it next" in found["step", "null"]
     store = run.store
     store.redis.zadd(store.keys.of("watch"), {node: time.time() - 20})
     stand.stack().redis.zrem(keys.BEATS, "pretended", "w0@here")
     found = {(item.about, item.label): item.why for item in overdue(run, slack=-600.0)}
-    assert "nobody follows what ends on it" in found["journal", "laptop"]
+    assert "no worker follows its journal" in found["journal", "laptop"]
     assert "no worker serves queue nepiq" in found["step", "null"]
     ec.detach()
     run.release()
     found = {(item.about, item.label): item.why for item in overdue(run, slack=-600.0)}
-    assert "its release makes no progress" in found["release", ""]
+    assert "its release has made no progress" in found["release", ""]
     stand.start_worker()
     until(lambda: run.snapshot().phase == "RELEASED", 40.0, "not released")
     assert overdue(run, slack=-600.0) == []

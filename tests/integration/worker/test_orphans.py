@@ -7,8 +7,8 @@ import json
 import pytest
 from tests.stand import Stand, until
 
-from nepiq.controller.engine import queues
-from nepiq.controller.engine.stack import connect
+from nepiq.controller.engine.backend import connect
+from nepiq.controller.engine.messaging import queues
 from nepiq.controller.engine.store import keys
 
 pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.timeout(60)]
@@ -26,7 +26,7 @@ def test_messages_of_a_worker_that_is_gone(stand: Stand) -> None:
         redis.zadd(keys.BEATS, {"gone@there": redis.time()[0] - 60})
         worker = stand.start_worker()
         until(lambda: not broker.exists(queues.PREFIX + OWN), 10.0, "they stay there")
-        handed = "2 messages of workers that have gone are handed over"
+        handed = "handed over 2 messages of workers that have gone"
         until(lambda: handed in worker.text(), 20.0, "nothing is said")
         # The others take them; these are none of ours.
         until(lambda: worker.text().count("dropped a message") == 2, 10.0, "nobody took them")

@@ -9,14 +9,14 @@ from typing import Any
 from tests.reference.model import Model
 
 from nepiq.controller.engine.store.calls import Due, Early, Grant, Outcome, Reply
-from nepiq.controller.engine.store.records import Condition, ResourceSpec
 from nepiq.controller.engine.store.timing import Timing
+from nepiq.controller.model.spec import Gate, ResourceSpec
 
 
-def null(guid: int, *conditions: Condition, **fields: Any) -> ResourceSpec:
+def null(guid: int, *gates: Gate, **fields: Any) -> ResourceSpec:
     """A resource that does no I/O."""
     fields.setdefault("batch", True)
-    return ResourceSpec(guid, "nepiq::Null", f"null-{guid}", conditions=conditions, **fields)
+    return ResourceSpec(guid, "nepiq::Null", f"null-{guid}", gates=gates, **fields)
 
 
 def node(guid: int, **fields: Any) -> ResourceSpec:
@@ -28,16 +28,16 @@ def node(guid: int, **fields: Any) -> ResourceSpec:
     )
 
 
-def app(guid: int, host: int, *conditions: Condition, **fields: Any) -> ResourceSpec:
+def app(guid: int, host: int, *gates: Gate, **fields: Any) -> ResourceSpec:
     """An application, which needs its host READY and is released before it."""
-    need = Condition("deploy", host, "READY", 0.0, need=True)
+    need = Gate("deploy", host, "READY", 0.0, need=True)
     return ResourceSpec(
         guid,
         "linux::Application",
         f"app-{guid}",
         queue="nepiq.default",
         host=host,
-        conditions=(need, *conditions),
+        gates=(need, *gates),
         after=(host, *fields.pop("after", ())),
         **fields,
     )

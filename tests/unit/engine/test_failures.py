@@ -7,11 +7,11 @@ import json
 import pytest
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.engine.store.records import Condition
+from nepiq.controller.model.spec import Gate
 
 
-def need(target: int, action: str = "deploy") -> Condition:
-    return Condition(action, target, "READY", 0.0, need=True)
+def need(target: int, action: str = "deploy") -> Gate:
+    return Gate(action, target, "READY", 0.0, need=True)
 
 
 def test_a_critical_failure_ends_the_experiment_and_says_why() -> None:
@@ -47,7 +47,7 @@ def test_stops_still_run_after_a_critical_failure() -> None:
 
 @pytest.mark.parametrize("limit", [1, 3, 500])
 def test_a_critical_failure_fails_what_waited_and_what_waited_for_that(limit: int) -> None:
-    chain = [null(guid, Condition("start", guid - 1, "STARTED")) for guid in range(2, 8)]
+    chain = [null(guid, Gate("start", guid - 1, "STARTED")) for guid in range(2, 8)]
     bench = Bench(null(1), *chain, limit=limit)
     bench.deploy(group=None)
     for guid in range(1, 8):
@@ -59,21 +59,21 @@ def test_a_critical_failure_fails_what_waited_and_what_waited_for_that(limit: in
 
 
 def test_who_is_made_to_wait_for_what_has_failed_critically_fails_too() -> None:
-    bench = Bench(null(1), null(2, Condition("start", 3, "STARTED")), null(3), null(4))
+    bench = Bench(null(1), null(2, Gate("start", 3, "STARTED")), null(3), null(4))
     bench.deploy(1, 2, 4, group=None)
     bench.do("2.deploy")
     bench.start(4)
     bench.do("1.deploy", "failed")
     assert bench.states(2, 4) == ["READY", "STARTED"]
-    bench.call("condition", 2, Condition("start", 1, "STARTED"))
-    bench.call("condition", 4, Condition("stop", 1, "FINISHED"))
+    bench.call("condition", 2, Gate("start", 1, "STARTED"))
+    bench.call("condition", 4, Gate("stop", 1, "FINISHED"))
     assert bench.states(2, 4) == ["FAILED", "STARTED"]
     assert "needs null-1 STARTED, which failed" in bench.error(2)
     assert bench.status("4.stop") == "void"
 
 
 def test_a_stop_that_waited_for_a_critical_failure_is_void() -> None:
-    bench = Bench(null(1), null(2, Condition("stop", 1, "STARTED")))
+    bench = Bench(null(1), null(2, Gate("stop", 1, "STARTED")))
     bench.deploy(group=None)
     bench.start(2)
     bench.do("1.deploy", "failed")
@@ -82,7 +82,7 @@ def test_a_stop_that_waited_for_a_critical_failure_is_void() -> None:
 
 
 def test_who_waits_for_a_failure_starts_when_it_happens() -> None:
-    bench = Bench(null(1, critical=False), null(2, Condition("start", 1, "FAILED")))
+    bench = Bench(null(1, critical=False), null(2, Gate("start", 1, "FAILED")))
     bench.deploy()
     bench.do("2.deploy")
     assert bench.status("2.start") == "waiting"
@@ -91,7 +91,7 @@ def test_who_waits_for_a_failure_starts_when_it_happens() -> None:
 
 
 def test_a_failure_of_the_dispensable_counts_as_reached() -> None:
-    bench = Bench(null(1, critical=False), null(2, Condition("start", 1, "FINISHED", 3)))
+    bench = Bench(null(1, critical=False), null(2, Gate("start", 1, "FINISHED", 3)))
     bench.deploy()
     bench.do("2.deploy")
     bench.handed_out()

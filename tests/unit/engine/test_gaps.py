@@ -10,7 +10,7 @@ from tests.reference.simulator import simulate
 from tests.unit.engine.bench import Bench, app, node, null
 
 from nepiq.controller.engine.store.calls import Grant
-from nepiq.controller.engine.store.records import Condition
+from nepiq.controller.model.spec import Gate
 
 # -- a partial release against an open or a closed barrier --------------------------------------
 #
@@ -85,7 +85,7 @@ def test_a_condition_just_after_the_claim_is_refused() -> None:
     bench.do("1.deploy")
     bench.do("2.deploy")
     bench.take("2.start")
-    reply = bench.call("condition", 2, Condition("start", 1, "STARTED"))
+    reply = bench.call("condition", 2, Gate("start", 1, "STARTED"))
     assert (reply.status, reply.detail) == ("TOOLATE", "claimed")
 
 
@@ -98,7 +98,7 @@ def test_a_condition_on_a_step_whose_worker_was_lost_is_refused() -> None:
     bench.wait(13)
     bench.sweep()
     assert bench.status("2.start") == "due"
-    reply = bench.call("condition", 2, Condition("start", 1, "STARTED"))
+    reply = bench.call("condition", 2, Gate("start", 1, "STARTED"))
     assert (reply.status, reply.detail) == ("TOOLATE", "due")
 
 
@@ -107,7 +107,7 @@ def test_a_condition_just_before_the_claim_holds_it_off() -> None:
     bench.deploy()
     bench.do("1.deploy")
     bench.do("2.deploy")
-    assert bench.call("condition", 2, Condition("start", 1, "STARTED")).status == "OK"
+    assert bench.call("condition", 2, Gate("start", 1, "STARTED")).status == "OK"
     assert bench.claim("2.start") is None
     bench.do("1.start")
     assert isinstance(bench.claim("2.start"), Grant)

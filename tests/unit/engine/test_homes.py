@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 from redis import ConnectionError as NoConnection
 
-from nepiq.controller.engine import homes
-from nepiq.controller.engine.homes import AT_HOME, Homes
-from nepiq.controller.engine.presence import WorkerInfo
+from nepiq.controller.engine.membership import WorkerInfo
+from nepiq.controller.engine.messaging import affinity
+from nepiq.controller.engine.messaging.affinity import PREFERRED_ATTEMPTS, Affinity
 
 SITE = "nepiq.default"
 HOSTS = [f"{SITE}@lab@host-{n}:22" for n in range(600)]
@@ -23,7 +23,7 @@ def worker(name: str, *, own: bool = True, seen: float = 0.0, draining: bool = F
 
 def among(*workers: WorkerInfo) -> dict[str, str]:
     """The home of each host."""
-    known = Homes(lambda: workers)
+    known = Affinity(lambda: workers)
     return {host: known.worker(host) for host in HOSTS}
 
 
@@ -64,17 +64,17 @@ def test_who_cannot_be_a_home(other: WorkerInfo) -> None:
 
 
 def test_a_worker_that_is_alone_serves_what_all_serve() -> None:
-    known = Homes(lambda: [worker("a")])
+    known = Affinity(lambda: [worker("a")])
     assert known.worker(HOSTS[0]) == ""
     assert known.queue(HOSTS[0]) == SITE
 
 
 def test_where_steps_go() -> None:
-    known = Homes(lambda: [worker("a"), worker("b")])
+    known = Affinity(lambda: [worker("a"), worker("b")])
     home = known.worker(HOSTS[0])
     assert known.queue(HOSTS[0]) == f"{SITE}@{home}"
-    assert known.queue(HOSTS[0], AT_HOME) == f"{SITE}@{home}"
-    assert known.queue(HOSTS[0], AT_HOME + 1) == SITE, "others try"
+    assert known.queue(HOSTS[0], PREFERRED_ATTEMPTS) == f"{SITE}@{home}"
+    assert known.queue(HOSTS[0], PREFERRED_ATTEMPTS + 1) == SITE, "others try"
     assert known.queue(SITE) == SITE
     assert known.queue("nepiq.m.here") == "nepiq.m.here"
     # What came too early to a worker goes back to it.
@@ -84,9 +84,9 @@ def test_where_steps_go() -> None:
 def test_what_a_slow_thread_finds_is_not_kept_when_others_serve(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(homes, "_KEPT", 0.0)
+    monkeypatch.setattr(affinity, "_CACHE_SECONDS", 0.0)
     serving = [worker("a"), worker("b")]
-    known, weight = Homes(lambda: serving), homes._weight
+    known, weight = Affinity(lambda: serving), affinity._weight
 
     def slow(host: str, name: str) -> bytes:
         if len(serving) == 2:  # while this thread chooses, another one learns of others
@@ -94,13 +94,13 @@ def test_what_a_slow_thread_finds_is_not_kept_when_others_serve(
             known.worker("nepiq.default@another")
         return weight(host, name)
 
-    monkeypatch.setattr(homes, "_weight", slow)
+    monkeypatch.setattr(affinity, "_weight", slow)
     assert known.worker(HOSTS[0]) in {"a", "b"}
     assert known.worker(HOSTS[0]) in {"c", "d", "e"}
 
 
 def test_no_redis_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(homes, "_KEPT", 0.0)
+    monkeypatch.setattr(affinity, "_CACHE_SECONDS", 0.0)
     answers: list[Sequence[WorkerInfo] | Exception] = [
         [worker("a"), worker("b")],
         NoConnection("gone"),
@@ -113,7 +113,7 @@ def test_no_redis_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
             raise answer
         return answer
 
-    known = Homes(ask)
+    known = Affinity(ask)
     found = known.worker(HOSTS[0])
     assert found
     assert known.worker(HOSTS[0]) == ""

@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from nepiq.controller.engine import queues
-from nepiq.controller.engine.broker import make_app
-from nepiq.controller.engine.publisher import BATCH, MOST_APART, MOST_ENDS, messages, task_message
+from nepiq.controller.engine.messaging import queues
+from nepiq.controller.engine.messaging.celery_app import make_app
+from nepiq.controller.engine.messaging.publisher import (
+    BATCH,
+    MOST_ENDS,
+    MOST_PARALLEL,
+    messages,
+    task_message,
+)
 from nepiq.controller.engine.store.calls import Due
 
 MOMENT = datetime(2026, 11, 24, 12, 0, tzinfo=timezone.utc)
@@ -70,7 +76,7 @@ def test_few_steps_with_io_travel_alone() -> None:
 
 def test_many_steps_with_io_share_messages() -> None:
     found = list(messages("run", due(400), shared))
-    assert {len(args[1]) for _, _, args, _, _ in found} == {MOST_APART}
+    assert {len(args[1]) for _, _, args, _, _ in found} == {MOST_PARALLEL}
     assert all(args[2] is True for _, _, args, _, _ in found)
     assert sum(sizes(due(50))) == 50
 

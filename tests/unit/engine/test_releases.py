@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.engine.store.records import Condition
+from nepiq.controller.model.spec import Gate
 
 
 def running() -> Bench:
@@ -98,7 +98,7 @@ def test_an_exit_that_a_release_brought_about_is_no_failure() -> None:
 
 
 def test_the_run_has_ended_when_nothing_is_left_to_do() -> None:
-    waiting = [null(guid, Condition("start", 1, "STARTED")) for guid in range(2, 6)]
+    waiting = [null(guid, Gate("start", 1, "STARTED")) for guid in range(2, 6)]
     bench = Bench(null(1), *waiting, limit=1)
     bench.deploy()
     bench.take("1.deploy")

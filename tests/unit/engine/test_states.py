@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.engine.bench import Bench, null
 
-from nepiq.controller.engine.store.records import Condition
+from nepiq.controller.model.spec import Gate
 
 
 def started(**fields: object) -> Bench:
@@ -34,7 +34,7 @@ def test_a_deploy_goes_through_its_milestones_and_resumes_after_the_last() -> No
 
 
 def test_a_milestone_is_as_old_as_the_host_says() -> None:
-    bench = Bench(null(1), null(2, Condition("start", 1, "STARTED", 5)))
+    bench = Bench(null(1), null(2, Gate("start", 1, "STARTED", 5)))
     bench.deploy()
     bench.do("1.deploy")
     bench.do("2.deploy")
@@ -150,7 +150,7 @@ def test_a_failing_restart_fails_the_resource() -> None:
 
 
 def test_who_waited_for_the_first_occasion_has_seen_it() -> None:
-    others = [null(guid, Condition("start", 1, "FINISHED")) for guid in range(2, 7)]
+    others = [null(guid, Gate("start", 1, "FINISHED")) for guid in range(2, 7)]
     bench = Bench(null(1), *others, limit=2)
     bench.deploy()
     for guid in range(1, 7):
@@ -163,7 +163,7 @@ def test_who_waited_for_the_first_occasion_has_seen_it() -> None:
 
 
 def test_a_requested_start_takes_the_place_of_the_one_that_waits() -> None:
-    bench = Bench(null(1), null(2, Condition("start", 1, "STARTED")), null(3))
+    bench = Bench(null(1), null(2, Gate("start", 1, "STARTED")), null(3))
     bench.deploy()
     bench.do("1.deploy")
     bench.do("2.deploy")
@@ -182,7 +182,7 @@ def test_a_start_under_way_is_the_answer_to_a_request_for_one() -> None:
 
 
 def test_a_requested_stop_takes_the_place_of_the_one_that_is_to_be_tried_again() -> None:
-    bench = Bench(null(1, Condition("stop", 1, "STARTED")))
+    bench = Bench(null(1, Gate("stop", 1, "STARTED")))
     bench.deploy()
     bench.start(1)
     token = bench.take("1.stop")
@@ -196,7 +196,7 @@ def test_a_requested_stop_takes_the_place_of_the_one_that_is_to_be_tried_again()
 
 @pytest.mark.parametrize("action", ["start", "stop"])
 def test_what_was_requested_and_has_not_begun_answers_a_second_request(action: str) -> None:
-    bench = Bench(null(1, Condition("start", 2, "STARTED")), null(2))
+    bench = Bench(null(1, Gate("start", 2, "STARTED")), null(2))
     bench.deploy()
     bench.do("1.deploy")
     bench.do("2.deploy")

@@ -6,11 +6,11 @@ import pytest
 from tests.unit.engine.bench import Bench, app, node, null
 
 from nepiq.controller.engine.store.calls import Early, Grant
-from nepiq.controller.engine.store.records import Condition
+from nepiq.controller.model.spec import Gate
 
 
-def after(target: int, milestone: str = "STARTED", offset: float = 0.0) -> Condition:
-    return Condition("start", target, milestone, offset)
+def after(target: int, milestone: str = "STARTED", offset: float = 0.0) -> Gate:
+    return Gate("start", target, milestone, offset)
 
 
 # -- gates ---------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def test_a_condition_on_finished_is_met_by_stopped_too() -> None:
 
 
 def test_milestones_that_a_state_implies_are_reached_with_it() -> None:
-    bench = Bench(null(1), null(2, Condition("deploy", 1, "RESERVED")))
+    bench = Bench(null(1), null(2, Gate("deploy", 1, "RESERVED")))
     bench.deploy(group=None)
     bench.do("1.deploy")
     assert bench.status("2.deploy") == "due"
@@ -137,7 +137,7 @@ def test_a_deployment_repeated_changes_nothing() -> None:
 # -- late conditions -----------------------------------------------------------------------------
 
 
-def late(bench: Bench, guid: int, condition: Condition) -> str:
+def late(bench: Bench, guid: int, condition: Gate) -> str:
     reply = bench.call("condition", guid, condition)
     return f"{reply.status}:{reply.detail}".rstrip(":")
 
@@ -179,7 +179,7 @@ def test_a_condition_is_too_late_once_its_step_was_claimed() -> None:
     bench = Bench(null(1), null(2))
     bench.deploy()
     token = bench.take("2.deploy")
-    wanted = Condition("deploy", 1, "READY")
+    wanted = Gate("deploy", 1, "READY")
     assert late(bench, 2, wanted) == "TOOLATE:claimed"
     bench.call("again", "2.deploy", token, 1.0)
     assert late(bench, 2, wanted) == "TOOLATE:due"
@@ -191,16 +191,16 @@ def test_a_condition_is_too_late_once_its_step_was_claimed() -> None:
 def test_a_condition_repeated_is_never_too_late() -> None:
     bench = Bench(null(1), null(2))
     bench.deploy()
-    assert late(bench, 2, Condition("deploy", 2, "FAILED")) == "OK"
+    assert late(bench, 2, Gate("deploy", 2, "FAILED")) == "OK"
     bench.do("1.deploy")
-    assert late(bench, 2, Condition("deploy", 2, "FAILED")) == "OK"
+    assert late(bench, 2, Gate("deploy", 2, "FAILED")) == "OK"
 
 
 def test_a_stop_condition_on_a_deployed_resource_makes_the_stop_step() -> None:
     bench = Bench(null(1))
     bench.deploy()
     bench.start(1)
-    assert late(bench, 1, Condition("stop", 1, "STARTED", 10)) == "OK"
+    assert late(bench, 1, Gate("stop", 1, "STARTED", 10)) == "OK"
     bench.wait(10)
     bench.do("1.stop")
     assert bench.state(1) == "STOPPED"
@@ -211,7 +211,7 @@ def test_a_stop_condition_on_what_has_ended_is_only_noted() -> None:
     bench.deploy()
     bench.do("1.deploy")
     bench.do("1.start", "FINISHED")
-    assert late(bench, 1, Condition("stop", 1, "STARTED")) == "OK"
+    assert late(bench, 1, Gate("stop", 1, "STARTED")) == "OK"
     assert not bench.live_steps()
 
 

@@ -11,14 +11,14 @@ from rich.live import Live
 from rich.text import Text
 
 from nepiq.controller.cli.console import (
-    complain,
     make_console,
+    print_error,
     print_json,
+    print_line,
+    print_message,
     resource_table,
-    say,
     simple_table,
     state_text,
-    tell,
 )
 from nepiq.controller.errors import HostError
 from nepiq.controller.reports.tables import Row
@@ -79,9 +79,9 @@ def test_control_characters_are_shown_as_text(
 
 
 def test_what_is_said_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    say(f"a\n{EVIL}")
-    tell(f"a\n{EVIL}")
-    complain(HostError(EVIL))
+    print_message(f"a\n{EVIL}")
+    print_line(f"a\n{EVIL}")
+    print_error(HostError(EVIL))
     print_json({EVIL: [EVIL]})
     out, err = capsys.readouterr()
     assert err == f"a\\n{SHOWN}\nnepiq: {SHOWN}\n"

@@ -98,10 +98,14 @@ def test_a_failed_connection_registers_nothing(ec: ExperimentController) -> None
 
 
 def test_connected_to_takes_one_or_several(ec: ExperimentController) -> None:
-    ec.register_resource("linux::Node", label="n")
-    ec.register_resource("linux::Application", connectedTo="n", command="true")
-    ec.register_resource("linux::Application", connectedTo=["n"], command="true")
-    ec.register_connection("n", ec.register_resource("linux::Application"))
+    node = ec.register_resource("linux::Node", label="n")
+    one = ec.register_resource("linux::Application", connectedTo="n", command="true")
+    listed = ec.register_resource("linux::Application", connectedTo=["n"], command="true")
+    later = ec.register_resource("linux::Application")
+    ec.register_connection("n", later)
+    for app in (one, listed, later):
+        assert ec.connections(app) == [node]
+    assert ec.connections(node) == [one, listed, later]
 
 
 def test_attributes_are_read_and_set(ec: ExperimentController) -> None:

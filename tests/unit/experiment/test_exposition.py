@@ -6,9 +6,9 @@ import threading
 
 from prometheus_client import generate_latest
 
-from nepiq.controller.engine.overview import Overview, RedisFacts
+from nepiq.controller.engine.installation import Overview, RedisFacts
 from nepiq.controller.errors import RedisUnreachable
-from nepiq.controller.reports.exposition import registry
+from nepiq.controller.monitoring.prometheus import registry
 
 
 def test_who_asks_at_the_same_time_is_answered_one_after_the_other() -> None:

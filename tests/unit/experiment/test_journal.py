@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller import CampaignError
-from nepiq.controller.journal import FAILED, FINISHED, INTERRUPTED, NAME, Journal, RunRecord
+from nepiq.controller.campaign.journal import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    NAME,
+    Journal,
+    RunRecord,
+)
 
 HEAD = {"a": "1", "b": "2"}
 
@@ -72,7 +79,7 @@ def test_runs_of_another_experiment_are_not_mixed(tmp_path: Path) -> None:
     filled(tmp_path)
     with pytest.raises(CampaignError, match="runs of experiment 'exp', not 'other'"):
         Journal(tmp_path, "other", HEAD)
-    with pytest.raises(CampaignError, match="changed are b, c"):
+    with pytest.raises(CampaignError, match="changed: b, c"):
         Journal(tmp_path, "exp", {"a": "1", "c": "2"})
     opened(tmp_path).close()
 
@@ -80,13 +87,13 @@ def test_runs_of_another_experiment_are_not_mixed(tmp_path: Path) -> None:
 def test_what_is_no_journal_says_so(tmp_path: Path) -> None:
     path = tmp_path / NAME
     path.write_text('{"campaign": 7}\n')
-    with pytest.raises(CampaignError, match="no journal of a campaign, or of another version"):
+    with pytest.raises(CampaignError, match="not a campaign journal of version 1"):
         opened(tmp_path)
     path.unlink()
     filled(tmp_path)
     with path.open("a") as file:
         file.write("something else\n")
-    with pytest.raises(CampaignError, match=r"line 11 of the journal cannot be read"):
+    with pytest.raises(CampaignError, match=r"line 11 of the journal is invalid"):
         opened(tmp_path)
 
 

@@ -109,16 +109,16 @@ def test_what_reading_refuses(tmp_path: Path) -> None:
 
 
 def test_what_writing_refuses(ec: ExperimentController, tmp_path: Path) -> None:
-    with pytest.raises(InvalidValue, match="format 'xml' is not written"):
+    with pytest.raises(InvalidValue, match="format 'xml' cannot be written"):
         ec.serialize("xml")
-    with pytest.raises(InvalidValue, match="is not written"):
+    with pytest.raises(InvalidValue, match="cannot be written"):
         ec.save(tmp_path / "kept.xml")
     with pytest.raises(InvalidValue, match=r"suffix '\.txt'"):
         ec.save(tmp_path / "kept.txt")
     with pytest.raises(InvalidValue, match="cannot be written: no such file"):
         ec.save(tmp_path / "none" / "kept.yaml")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidValue, match="cannot be made"):
+    with pytest.raises(InvalidValue, match="cannot be created"):
         ec.save(tmp_path / "file" / "kept")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -127,5 +127,5 @@ def test_what_nepi_saved_is_loaded_with_warnings(caplog: pytest.LogCaptureFixtur
     saved = Path(__file__).parents[1] / "model" / "nepi" / "ping.xml"
     assert load(saved).resources == [1, 2, 7]
     assert [record.message for record in caplog.records] == [
-        f"{saved}:8:9: attribute 'ip' has no meaning any more"
+        f"{saved}:8:9: attribute 'ip' is obsolete and ignored"
     ]

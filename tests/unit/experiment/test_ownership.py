@@ -11,7 +11,7 @@ import pytest
 
 HEAD = """
 import os, signal, sys, threading, time
-from nepiq.controller import ownership
+from nepiq.controller.experiment import ownership
 class Owner: pass
 owner = Owner()
 def release():
@@ -82,7 +82,7 @@ def test_a_handler_of_the_script_is_kept() -> None:
     code = '''
     import os, signal
     signal.signal(signal.SIGTERM, lambda *_: print("mine", flush=True))
-    from nepiq.controller import ownership
+    from nepiq.controller.experiment import ownership
     ownership.hold(ownership, lambda: None)
     os.kill(os.getpid(), signal.SIGTERM)
     '''

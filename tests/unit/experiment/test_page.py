@@ -13,7 +13,7 @@ from nepiq.controller import ExperimentController
 from nepiq.controller.engine import Event
 from nepiq.controller.engine.store.records import ResourceRecord
 from nepiq.controller.reports.page.page import page
-from nepiq.controller.reports.page.story import KINDS, Story, in_words, story
+from nepiq.controller.reports.page.story import KINDS, PageData, info_text, page_data
 
 EVIL = "</script><script>alert('x')</script><!-- \" ' & \u2028 \ud800 \u202e <!--data-->"
 SHOWN = EVIL
@@ -68,8 +68,8 @@ HISTORY = [
 ]
 
 
-def told(events: list[Event], *records: ResourceRecord) -> Story:
-    return story("x", "run1", None, records, events, 200.0)
+def told(events: list[Event], *records: ResourceRecord) -> PageData:
+    return page_data("x", "run1", None, records, events, 200.0)
 
 
 class Elements(HTMLParser):
@@ -102,7 +102,7 @@ def test_each_attempt_is_a_bar_with_the_waits_between() -> None:
     bars = told(HISTORY, record(2, "app")).bars
     assert [(KINDS[bar[1]], *bar[2:6]) for bar in bars] == [
         ("start", 0, 1, 1, "again"),
-        ("wait", 1, 3, 1, "start: put back"),
+        ("wait", 1, 3, 1, "start: retried"),
         ("start", 3, 4, 2, "lost"),
         ("wait", 4, 6, 2, "start: its worker was lost"),
         ("start", 6, 7, 3, "STARTED"),
@@ -205,4 +205,4 @@ def test_without_a_run_there_is_a_page_and_no_text(tmp_path: Path) -> None:
     ],
 )
 def test_infos_in_words(info: dict[str, Any] | None, text: str) -> None:
-    assert in_words(info) == text
+    assert info_text(info) == text

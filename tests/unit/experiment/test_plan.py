@@ -13,7 +13,7 @@ from nepiq.controller import (
     Later,
     ResourceManager,
 )
-from nepiq.controller.model.description import Description
+from nepiq.controller.description.description import Description
 from nepiq.controller.reports.plan.planner import PlannedResource, Planner
 from nepiq.controller.reports.plan.text import text
 from nepiq.controller.resources.linux.node import Node
@@ -92,15 +92,15 @@ def test_hooks_that_want_answers(described: Description) -> None:
     plan = planned(described)
     deploy, start = plan["router"].steps
     assert [call.verb for call in deploy.calls] == ["write", "run"]
-    assert deploy.open.startswith("do_deploy wants an answer: invalid literal for int()")
+    assert deploy.open.startswith("do_deploy needs an answer: invalid literal for int()")
     assert start.calls[0].command == "start ~/.nepiq/RUN/2/4/1"
-    assert start.open == "do_start comes back after 2 s"
+    assert start.open == "do_start runs again after 2 s"
     (used,) = plan["user"].steps
     assert used.calls[0].command == "use chosen"
     told = text(Planner(described).plan())
     assert "deploy   write config, 5 B\n" in told
-    assert "(only looks; the rest depends on the answer)" in told
-    assert "(more may follow: do_start comes back after 2 s)" in told
+    assert "(read-only; further steps depend on the answer)" in told
+    assert "(more may follow: do_start runs again after 2 s)" in told
     assert described.get("router", "name") == "r"
 
 
@@ -126,7 +126,7 @@ def test_long_looks_are_shortened(described: Description) -> None:
     described.set("app", "depends", "iperf3")
     told = text(Planner(described).plan())
     assert "deploy   $ set -- iperf3\n" in told
-    assert "more lines, which --json has" in told
+    assert "more lines, see --json" in told
 
 
 def test_what_deploy_would_refuse(described: Description) -> None:

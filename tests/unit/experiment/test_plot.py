@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController, InvalidValue, PFormats, errors
-from nepiq.controller.reports.plot.dot import dot
-from nepiq.controller.reports.plot.graph import Arrow, Graph, Vertex
-from nepiq.controller.reports.plot.grouping import FEW, grouped
-from nepiq.controller.reports.plot.layout import Box, layout
-from nepiq.controller.reports.plot.svg import svg
+from nepiq.controller.reports.graph import picture
+from nepiq.controller.reports.graph.coordinates import Box, layout
+from nepiq.controller.reports.graph.dot import dot
+from nepiq.controller.reports.graph.grouping import FEW, grouped
+from nepiq.controller.reports.graph.model import Arrow, Graph, Vertex
+from nepiq.controller.reports.graph.svg import svg
 
 APP = "linux::Application"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -200,7 +201,11 @@ def test_few_are_drawn_one_by_one() -> None:
 def test_a_long_chain_is_drawn_too() -> None:
     graph = Graph("chain", {g: Vertex(g, f"r{g}", APP) for g in range(1, 200)})
     graph.arrows = [Arrow(g, "START", g - 1, "FINISHED") for g in range(2, 200)]
-    ET.fromstring(svg(grouped(graph)))
+    drawn = svg(graph)
+    assert [f"r{g}" for g in range(1, 200) if f">r{g}<" not in drawn] == []
+    fewer = grouped(graph).vertices.values()
+    assert sum(vertex.count for vertex in fewer) == 199
+    assert {vertex.label for vertex in fewer} <= set(texts(svg(grouped(graph))))
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -240,3 +245,26 @@ def test_png_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_no_id_is_used_twice() -> None:
     ids = re.findall(r' id="([^"]+)"', svg(experiment().graph()))
     assert len(ids) == len(set(ids))
+
+
+def test_a_picture_of_very_much_is_drawn_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ec = experiment()
+    whole = png_size(Path(ec.plot(tmp_path / "a.png")))
+    monkeypatch.setattr(picture, "_MOST_PIXELS", whole[0] * whole[1] / 4)
+    small = png_size(Path(ec.plot(tmp_path / "b.png")))
+    assert all(abs(2 * half - full) <= 2 for half, full in zip(small, whole, strict=True))
+
+
+def png_size(file: Path) -> tuple[int, int]:
+    data = file.read_bytes()
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def test_circles_are_drawn_too() -> None:
+    graph = Graph("circles", {g: Vertex(g, f"r{g}", APP) for g in range(1, 7)})
+    graph.arrows = [
+        Arrow(g + a, "START", g + b, "STARTED") for g in (1, 3, 5) for a, b in ((0, 1), (1, 0))
+    ]
+    assert len(layout(graph).lines) == 6

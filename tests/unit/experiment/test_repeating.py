@@ -86,8 +86,8 @@ def test_shapes_by_name(topo_type: str, nodes: int, edges: int) -> None:
     [
         ({"topo_type": "ring", "node_count": 3}, "no topology of type 'ring'"),
         ({"topo_type": "tree"}, "needs node_count="),
-        ({"topo_type": "tree", "topology": nx.Graph()}, "either topology= or topo_type="),
-        ({"add_node_callback": add_node}, "no topology"),
+        ({"topo_type": "tree", "topology": nx.Graph()}, "exclude each other"),
+        ({"add_node_callback": add_node}, "need a topology"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:

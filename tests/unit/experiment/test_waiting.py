@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import redis
 
-from nepiq.controller import errors, waiting
+from nepiq.controller import errors
+from nepiq.controller.experiment import waiting
 
 from .fake_run import FakeRun
 

@@ -11,13 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller.errors import AnswerError, NepiqError
-from nepiq.controller.logs import Frames
-from nepiq.controller.model.timing import Deadline
-from nepiq.workers.hosts import Completed, Ended, Entry, Follow, Lost, ShellHost
-from nepiq.workers.hosts.answers import OUTPUT, shown
-from nepiq.workers.hosts.channel import LineReader, Patience
-from nepiq.workers.hosts.journal import ExitLine
-from nepiq.workers.hosts.layout import Layout
+from nepiq.controller.experiment.logs import Frames
+from nepiq.controller.model.durations import Deadline
+from nepiq.workers.hosts import Attempt, Completed, Ended, Entry, Follow, Lost, ShellHost
+from nepiq.workers.hosts.exit_journal import ExitLine
+from nepiq.workers.hosts.paths import Layout
+from nepiq.workers.sessions.answers import OUTPUT, shown
+from nepiq.workers.sessions.channel import LineReader, Patience
 
 JOURNAL = "0b7c2f1e-6a35-4a3b-9d2c-5a5a0d5a8a11"
 LINE = f"exit {JOURNAL} 5 1 3 FAILED 123.45 {JOURNAL} =6f75740a ~ZXJy ."
@@ -135,15 +135,17 @@ class Session:
 def host(data: bytes) -> ShellHost:
     """A host that says so."""
     return ShellHost(
-        Session(data),
-        run_id="r",
-        exp_id="e",
-        node=1,
-        guid=5,
-        occasion=1,
-        token=7,
-        deadline=Deadline.after(60.0),
-        where="app",
+        Attempt(
+            Session(data),
+            run_id="r",
+            exp_id="e",
+            node=1,
+            guid=5,
+            occasion=1,
+            token=7,
+            deadline=Deadline.after(60.0),
+            where="app",
+        )
     )
 
 

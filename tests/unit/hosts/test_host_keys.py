@@ -12,8 +12,8 @@ import pytest
 
 from nepiq.controller.errors import HostKeyError
 from nepiq.controller.model.login import Login
-from nepiq.workers.hosts.ssh.config import resolve
-from nepiq.workers.hosts.ssh.hostkeys import KnownKeys
+from nepiq.workers.sessions.ssh.known_hosts import KnownKeys
+from nepiq.workers.sessions.ssh.target import resolve
 
 RSA, OTHER_RSA = paramiko.RSAKey.generate(1024), paramiko.RSAKey.generate(1024)
 ECDSA = paramiko.ECDSAKey.generate()
@@ -158,7 +158,10 @@ def test_broken_lines_hide_nothing(desk: Desk) -> None:
     broken += ["h ssh-rsa not!base64\n", "@\n", "h 1024 35 1234567\n"]
     text = "".join([*broken, line("h", RSA)]).encode("utf-8", "surrogateescape")
     desk.file.write_bytes(text)
-    KnownKeys(resolve(Login("h"), str(desk.config)), "lab-1").check(RSA)
+    known = KnownKeys(resolve(Login("h"), str(desk.config)), "lab-1")
+    known.check(RSA)
+    with pytest.raises(HostKeyError, match="has another key than is known for it"):
+        known.check(OTHER_RSA)
 
 
 def test_a_changed_file_is_read_again(desk: Desk) -> None:

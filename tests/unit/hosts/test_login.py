@@ -45,7 +45,7 @@ def test_parse(text: str, login: Login) -> None:
     ],
 )
 def test_what_is_no_machine(text: str) -> None:
-    with pytest.raises(InvalidValue, match="is no machine"):
+    with pytest.raises(InvalidValue, match="is not a machine"):
         Login.parse(text)
 
 

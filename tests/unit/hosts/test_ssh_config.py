@@ -14,7 +14,7 @@ from tests.conftest import Need
 
 from nepiq.controller.errors import HostError
 from nepiq.controller.model.login import Login
-from nepiq.workers.hosts.ssh.config import resolve
+from nepiq.workers.sessions.ssh.target import resolve
 
 ROOT = Path(__file__).parents[3]
 

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nepiq.controller.model import (
-    Attribute,
-    Connection,
-    Description,
-    Flag,
-    ResourceManager,
-)
+from nepiq.controller.description.description import Description
+from nepiq.controller.model import Attribute, Connection, Flag, ResourceManager
 
 
 class Switch(ResourceManager, rtype="test.description::Switch"):

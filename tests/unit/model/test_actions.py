@@ -257,7 +257,7 @@ def test_a_set_whose_hook_raises_leaves_state_and_value(script: Script) -> None:
 
 
 def test_no_host() -> None:
-    with pytest.raises(NoHostError, match=r"host\.run cannot be used .*connect it to a node"):
+    with pytest.raises(NoHostError, match=r"host\.run cannot be used, .*connect it to a node"):
         NO_HOST.run("true")
     with pytest.raises(NoHostError):
         _ = context().run_dir

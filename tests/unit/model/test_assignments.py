@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nepiq.controller.errors import (
-    InvalidValue,
-    NotAllowed,
-    UnknownAttribute,
-)
-from nepiq.controller.model import (
-    Action,
-    Description,
-)
+from nepiq.controller.description.description import Description
+from nepiq.controller.errors import InvalidValue, NotAllowed, UnknownAttribute
+from nepiq.controller.model import Action
 
 START, STOP = Action.START, Action.STOP
 
@@ -28,10 +22,10 @@ def test_get_and_set(d: Description) -> None:
     assert d.get(app, "startTimeout") == "1m"
     assert d.get(app, "stdin") == ""
     assert d.set(app, "stdin", "x") == "x"
-    assert d.spec(app)["attrs"] == {"command": "ls", "startTimeout": "1m", "stdin": "x"}
+    assert d.spec(app).attributes == {"command": "ls", "startTimeout": "1m", "stdin": "x"}
     d.set(app, "startTimeout", None)
     d.set(app, "stdin", "")
-    assert d.spec(app)["attrs"] == {"command": "ls"}
+    assert d.spec(app).attributes == {"command": "ls"}
     with pytest.raises(UnknownAttribute):
         d.get(app, "comand")
     with pytest.raises(InvalidValue):

@@ -170,7 +170,7 @@ def test_flags() -> None:
 
 @pytest.mark.parametrize("kind", [list, object])
 def test_kinds_must_be_known(kind: Any) -> None:
-    with pytest.raises(TypeError, match="no kind of attribute"):
+    with pytest.raises(TypeError, match="not a kind of attribute"):
         Attribute(kind, help="")
 
 

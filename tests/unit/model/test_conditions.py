@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nepiq.controller.description.conditions import Condition, Gates, check_cycles
 from nepiq.controller.errors import ConditionCycle
-from nepiq.controller.model import Action, Condition, State
-from nepiq.controller.model.conditions import Gates, check_cycles
+from nepiq.controller.model import Action, State
 
 A, B, C = 1, 2, 3
 START, STOP, DEPLOY = Action.START, Action.STOP, Action.DEPLOY

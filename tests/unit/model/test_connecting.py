@@ -5,14 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.unit.model.kinds import null
 
-from nepiq.controller.errors import (
-    NotAllowed,
-    UnknownResource,
-)
-from nepiq.controller.model import (
-    Action,
-    Description,
-)
+from nepiq.controller.description.description import Description
+from nepiq.controller.errors import NotAllowed, UnknownResource
+from nepiq.controller.model import Action
 
 START, STOP = Action.START, Action.STOP
 
@@ -26,8 +21,8 @@ def test_connecting_finds_the_side_that_declares_it(d: Description) -> None:
     node, app = d.add("linux::Node"), d.add("linux::Application")
     d.connect(node, app)
     d.connect(app, node)
-    assert d.spec(app)["peers"] == {"node": [node]}
-    assert d.spec(node)["peers"] == {}
+    assert d.spec(app).peers == {"node": [node]}
+    assert d.spec(node).peers == {}
     assert d.connected(node) == [app]
     assert d.connected(app) == [node]
 
@@ -35,16 +30,16 @@ def test_connecting_finds_the_side_that_declares_it(d: Description) -> None:
 def test_derived_classes_fit(d: Description) -> None:
     switch, port = d.add("test.description::Switch"), d.add("test.description::FastPort")
     d.connect(switch, port)
-    assert d.spec(port)["peers"] == {"switch": [switch]}
-    assert d.spec(switch)["peers"] == {"ports": [port]}
+    assert d.spec(port).peers == {"switch": [switch]}
+    assert d.spec(switch).peers == {"ports": [port]}
 
 
 def test_a_second_connection_is_refused_on_both_sides(d: Description) -> None:
     one, two = (d.add("test.description::Switch") for _ in range(2))
     port = d.add("test.description::FastPort", switch=one)
-    with pytest.raises(NotAllowed, match="fastport-3: connection 'switch' holds one"):
+    with pytest.raises(NotAllowed, match="fastport-3: connection 'switch' already has its only"):
         d.connect(two, port)
-    assert d.spec(two)["peers"] == {}
+    assert d.spec(two).peers == {}
 
 
 def test_what_does_not_fit_is_refused(d: Description) -> None:
@@ -62,24 +57,24 @@ def test_what_does_not_fit_is_refused(d: Description) -> None:
 def test_connections_by_name(d: Description) -> None:
     one, two = (d.add("test.description::FastPort", label=name) for name in ("one", "two"))
     cable = d.add("test.description::Cable", right="one", left=two)
-    assert d.spec(cable)["peers"] == {"left": [two], "right": [one]}
+    assert d.spec(cable).peers == {"left": [two], "right": [one]}
     loose = d.add("test.description::Cable", right=two)
-    assert d.spec(loose)["peers"] == {"right": [two]}
+    assert d.spec(loose).peers == {"right": [two]}
     d.connect(loose, one)
-    assert d.spec(loose)["peers"] == {"right": [two], "left": [one]}
+    assert d.spec(loose).peers == {"right": [two], "left": [one]}
     switch = d.add("test.description::Switch", ports=["one", "two"])
-    assert d.spec(switch)["peers"] == {"ports": [one, two]}
-    with pytest.raises(NotAllowed, match="'left' takes no nepiq::Null"):
+    assert d.spec(switch).peers == {"ports": [one, two]}
+    with pytest.raises(NotAllowed, match="'left' does not accept nepiq::Null"):
         d.add("test.description::Cable", left=null(d))
 
 
 def test_equals_know_each_other_and_a_child_its_parent(d: Description) -> None:
     a, b = (d.add("test.description::Peer") for _ in range(2))
     d.connect(a, b)
-    assert (d.spec(a)["peers"], d.spec(b)["peers"]) == ({"other": [b]}, {"other": [a]})
+    assert (d.spec(a).peers, d.spec(b).peers) == ({"other": [b]}, {"other": [a]})
     child, parent = (d.add("test.description::Child") for _ in range(2))
     d.connect(child, parent)
-    assert (d.spec(child)["peers"], d.spec(parent)["peers"]) == ({"parent": [parent]}, {})
+    assert (d.spec(child).peers, d.spec(parent).peers) == ({"parent": [parent]}, {})
     d.check()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -11,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.model.kinds import null
 
+from nepiq.controller.description.conditions import Condition
+from nepiq.controller.description.description import Description
 from nepiq.controller.errors import (
     ConditionCycle,
     InvalidValue,
@@ -19,12 +20,8 @@ from nepiq.controller.errors import (
     UnknownResource,
     UnknownType,
 )
-from nepiq.controller.model import (
-    Action,
-    Condition,
-    Description,
-    State,
-)
+from nepiq.controller.model import Action, State
+from nepiq.controller.model.spec import Gate, ResourceSpec
 
 START, STOP = Action.START, Action.STOP
 
@@ -132,7 +129,7 @@ def test_removing(d: Description) -> None:
     assert d.condition(b, START, node, State.STARTED)
     d.remove("node-1")
     assert d.host_of(b) is None
-    assert d.spec(b)["peers"] == {}
+    assert d.spec(b).peers == {}
     with pytest.raises(UnknownResource):
         d.remove(a)
 
@@ -155,7 +152,7 @@ def test_all_pairs_without_repetition(d: Description) -> None:
     assert d.condition([a, b], START, c, State.STARTED, "5s") == []
     assert len(d.condition(a, START, c, State.STARTED)) == 1
     assert len(d.conditions()) == 3
-    assert d.spec(a)["conds"] == [["start", c, "STARTED", 5.0], ["start", c, "STARTED", 0.0]]
+    assert d.spec(a).gates == [Gate("start", c, "STARTED", 5.0), Gate("start", c, "STARTED", 0.0)]
 
 
 def test_withdrawing(d: Description) -> None:
@@ -245,79 +242,80 @@ def test_circles_through_groups_and_connections(d: Description) -> None:
 
 def test_spec_of_a_resource_without_host(d: Description) -> None:
     guid = null(d, critical=False)
-    assert d.spec(guid) == {
-        "g": 1,
-        "rtype": "nepiq::Null",
-        "label": "null-1",
-        "attrs": {"critical": False},
-        "critical": False,
-        "batch": True,
-        "idle": ["deploy", "start", "stop", "set", "release"],
-        "queue": "nepiq",
-        "host": None,
-        "peers": {},
-        "needs": [],
-        "after": [],
-        "conds": [],
-    }
+    assert d.spec(guid) == ResourceSpec(
+        guid=1,
+        rtype="nepiq::Null",
+        label="null-1",
+        attributes={"critical": False},
+        critical=False,
+        batch=True,
+        idle=["deploy", "start", "stop", "set", "release"],
+        queue="nepiq",
+        host=None,
+        peers={},
+        gates=[],
+        after=[],
+    )
 
 
 def test_what_is_idle_depends_on_what_was_given(d: Description) -> None:
     node = d.add("LinuxNode")
     app = d.add("linux::Application", command="ls", node=node)
-    assert d.spec(app)["idle"] == ["deploy", "set"]
+    assert d.spec(app).idle == ["deploy", "set"]
     # What the engine is told of before it is deployed may still be given something.
-    assert d.spec(app, settled=False)["idle"] == ["set"]
+    assert d.spec(app, settled=False).idle == ["set"]
     d.set(app, "depends", "netcat")
-    assert d.spec(app)["idle"] == ["set"]
+    assert d.spec(app).idle == ["set"]
 
 
 def test_spec_of_a_host_and_what_acts_on_it(d: Description) -> None:
     node = d.add("LinuxNode", site="lab", maxSteps=3)
     app = d.add("linux::Application", command="ls", node=node)
     d.condition(app, STOP, app, State.STARTED, "20s")
-    assert d.spec(node) == {
-        "g": node,
-        "rtype": "linux::Node",
-        "label": "node-1",
-        "attrs": {"site": "lab", "maxSteps": 3},
-        "critical": True,
-        "batch": False,
-        "idle": ["start", "stop", "set"],
-        "queue": "nepiq.lab",
-        "host": node,
-        "peers": {},
-        "needs": [],
-        "after": [],
-        "conds": [],
-        "local": True,
-        "site": "lab",
-        "limit": 3,
-    }
-    assert d.spec(app) == {
-        "g": app,
-        "rtype": "linux::Application",
-        "label": "application-2",
-        "attrs": {"command": "ls"},
-        "critical": True,
-        "batch": False,
-        "idle": ["deploy", "set"],
-        "queue": "nepiq.lab",
-        "host": node,
-        "peers": {"node": [node]},
-        "needs": [["deploy", node, "READY"]],
-        "after": [node],
-        "conds": [["stop", app, "STARTED", 20.0]],
-    }
+    assert d.spec(node) == ResourceSpec(
+        guid=node,
+        rtype="linux::Node",
+        label="node-1",
+        attributes={"site": "lab", "maxSteps": 3},
+        critical=True,
+        batch=False,
+        idle=["start", "stop", "set"],
+        queue="nepiq.lab",
+        host=node,
+        peers={},
+        gates=[],
+        after=[],
+        is_host=True,
+        local=True,
+        site="lab",
+        limit=3,
+    )
+    assert d.spec(app) == ResourceSpec(
+        guid=app,
+        rtype="linux::Application",
+        label="application-2",
+        attributes={"command": "ls"},
+        critical=True,
+        batch=False,
+        idle=["deploy", "set"],
+        queue="nepiq.lab",
+        host=node,
+        peers={"node": [node]},
+        gates=[
+            Gate("deploy", node, "READY", need=True),
+            Gate("stop", app, "STARTED", 20.0),
+        ],
+        after=[node],
+    )
 
 
 def test_what_does_not_wait_makes_no_gates(d: Description) -> None:
     node = d.add("linux::Node")
     switch = d.add("test.description::Switch")
     port = d.add("test.description::FastPort", node=node, switch=switch)
-    assert d.spec(port)["after"] == [node]
-    assert d.spec(switch)["needs"] == []
-    assert d.spec(switch)["queue"] == "nepiq"
+    assert d.spec(port).after == [node]
+    assert d.spec(switch).gates == []
+    assert d.spec(switch).queue == "nepiq"
 
 
 def test_a_description_can_be_made_again_from_its_specs(d: Description) -> None:
@@ -326,7 +324,7 @@ def test_a_description_can_be_made_again_from_its_specs(d: Description) -> None:
     d.condition(apps[0], START, apps[1], State.STARTED, "1s")
     again = Description("test")
     for guid in reversed(list(d)):
-        again.restore(json.loads(json.dumps(d.spec(guid))))
+        again.restore(d.spec(guid))
     assert {guid: again.spec(guid) for guid in again} == {guid: d.spec(guid) for guid in d}
     assert again.host_of(apps[0]) == node
     assert null(again) == 4
@@ -337,7 +335,7 @@ def test_a_description_can_be_made_again_from_its_specs(d: Description) -> None:
 def test_committed_values_are_noted(d: Description) -> None:
     app = d.add("linux::Application", stdin="x")
     d.note(app, {"exitCode": 3, "stdin": None})
-    assert d.spec(app)["attrs"] == {"exitCode": 3}
+    assert d.spec(app).attributes == {"exitCode": 3}
 
 
 def test_the_time_grows_with_the_number_of_resources() -> None:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nepiq.controller.description.description import Description
+from nepiq.controller.description.files.reader import Draft
+from nepiq.controller.description.files.schema import json_schema
+from nepiq.controller.description.files.writer import write
 from nepiq.controller.errors import InvalidValue, NotAllowed
 from nepiq.controller.model import Attribute, Connection, ResourceManager, registry
 from nepiq.controller.model.attributes import Flag
-from nepiq.controller.model.description import Description
-from nepiq.controller.model.document.reading import Draft
-from nepiq.controller.model.document.schema import json_schema
-from nepiq.controller.model.document.writing import write
 
 FORMATS = ("yaml", "json")
 
@@ -30,12 +30,10 @@ def read(text: str, form: str = "yaml", *, complete: bool = False) -> Descriptio
 def content(description: Description) -> dict[str, Any]:
     """Everything that a description holds; the order of conditions means nothing."""
     specs = [description.spec(guid) for guid in description]
-    for spec in specs:
-        spec["conds"].sort()
     return {
         "exp_id": description.exp_id,
         "globals": description.all_globals(),
-        "resources": specs,
+        "resources": [spec._replace(gates=sorted(spec.gates)) for spec in specs],
         "conditions": sorted(map(str, description.conditions())),
     }
 
@@ -313,7 +311,7 @@ def test_words_of_older_yaml_are_text() -> None:
 
 
 def test_text_that_no_file_can_hold_is_refused() -> None:
-    with pytest.raises(InvalidValue, match="text that UTF-8 can write"):
+    with pytest.raises(InvalidValue, match="text that UTF-8 can encode"):
         Description().add("linux::Application", command="\ud800")
 
 

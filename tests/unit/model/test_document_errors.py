@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from nepiq.controller.description.description import Description
+from nepiq.controller.description.files.reader import Draft
 from nepiq.controller.errors import DescriptionError, DocumentError
-from nepiq.controller.model.description import Description
-from nepiq.controller.model.document.reading import Draft
 
 
 def errors(text: str | bytes, form: str = "yaml", *, complete: bool = True) -> list[str]:
@@ -67,20 +67,20 @@ def test_json_has_lines_and_columns_too() -> None:
 HEAD = "nepiq: 1\nresources:\n"
 A, B = "  a: {type: nepiq::Null}\n", "  b: {type: nepiq::Null}\n"
 SINGLE = {
-    "no version": ("resources: {}", "1:1: 'nepiq' is missing (it begins with 'nepiq: 1')"),
+    "no version": ("resources: {}", "1:1: 'nepiq' is missing (begin it with 'nepiq: 1')"),
     "another version": (
         "nepiq: 2",
-        "1:8: version 2 of descriptions is not known (this nepiq reads version 1)",
+        "1:8: version 2 of descriptions is not supported (this nepiq reads version 1)",
     ),
-    "empty": ("", "1:1: this is no description (it begins with 'nepiq: 1')"),
-    "a list": ("- a", "1:1: this is no description (it begins with 'nepiq: 1')"),
+    "empty": ("", "1:1: not a description (begin it with 'nepiq: 1')"),
+    "a list": ("- a", "1:1: not a description (begin it with 'nepiq: 1')"),
     "unknown key": (
         HEAD + A + "globels: {}",
         "4:1: unknown key 'globels' (did you mean 'globals'?)",
     ),
     "a key twice": (
         HEAD + A + A,
-        "4:3: 'a' is here twice, first in line 3 (remove one of them)",
+        "4:3: duplicate key 'a', first in line 3 (remove one of them)",
     ),
     "no type": (HEAD + A + "  b: {critical: true}", "4:3: 'type' is missing"),
     "bad label": (
@@ -106,7 +106,7 @@ SINGLE = {
     ),
     "connection to the wrong type": (
         HEAD + A + "  b: {type: linux::Application, node: a}",
-        "4:39: connection 'node' takes no nepiq::Null "
+        "4:39: connection 'node' does not accept nepiq::Null "
         "(linux::Application can be connected to linux::Node)",
     ),
     "connectedTo the wrong type": (
@@ -120,12 +120,12 @@ SINGLE = {
     ),
     "no label": (
         HEAD + "  a: {type: linux::Application, node: 1.5}",
-        "3:39: 1.5 is no label (name a resource)",
+        "3:39: 1.5 is not a label (name a resource)",
     ),
     "bad delay": (
         HEAD + A + "  b: {type: nepiq::Null, start: {after: a, state: READY, delay: soon}}",
         "4:65: 'soon' is not a duration "
-        "(write for instance '500ms', '2s', '2.5m', '1h30m' or a number of seconds)",
+        "(write, for example, '500ms', '2s', '2.5m', '1h30m' or a number of seconds)",
     ),
     "waiting for NEW": (
         HEAD + A + "  b: {type: nepiq::Null, start: [{after: a, state: NEW}]}",
@@ -153,24 +153,25 @@ SINGLE = {
     ),
     "text with a colon": (
         HEAD + "  a:\n    type: linux::Node\n    tearDown: echo a: b",
-        "5:21: no valid YAML: mapping values are not allowed in this context "
-        "(put text that holds ': ' in quotes, or write it below '|')",
+        "5:21: invalid YAML: mapping values are not allowed in this context "
+        "(put text with ': ' in quotes, or write it below '|')",
     ),
     "an object": (
         HEAD + "  a: !!python/object/apply:os.system ['true']",
-        "3:6: the tag tag:yaml.org,2002:python/object/apply:os.system is not read (leave it out)",
+        "3:6: the tag tag:yaml.org,2002:python/object/apply:os.system is not supported "
+        "(leave it out)",
     ),
     "an alias": (
         HEAD + "  a: &a {type: nepiq::Null}\n  b: *a",
-        "4:6: aliases are not read (write it out, or use 'globals')",
+        "4:6: aliases are not supported (write it out, or use 'globals')",
     ),
     "two documents": (
         HEAD + A + "---\na: b",
         "4:1: a second document (use one file for each)",
     ),
     "too deep": ("[" * 100_000, "1:41: nested deeper than 40 levels"),
-    "not UTF-8": (b"nepiq: 1\nexp_id: \xff", "2:9: this is not UTF-8 (save the file as UTF-8)"),
-    "control characters": ("nepiq: 1\0", "1:9: no valid YAML: control characters are not allowed"),
+    "not UTF-8": (b"nepiq: 1\nexp_id: \xff", "2:9: not UTF-8 (save the file as UTF-8)"),
+    "control characters": ("nepiq: 1\0", "1:9: invalid YAML: control characters are not allowed"),
 }
 
 
@@ -185,11 +186,11 @@ def test_a_single_mistake(case: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"nepiq": 1,\n}', "2:1: no valid JSON: "),
+        ('{"nepiq": 1,\n}', "2:1: invalid JSON: "),
         ("[" * 100_000, "1:41: nested deeper than 40 levels"),
         ('{"nepiq": 1, "a": ' + "[" * 60 + "]" * 60 + "}", "1:58: nested deeper than 40 levels"),
-        ('{"nepiq": 1, "nepiq": 1}', "1:14: 'nepiq' is here twice, first in line 1 "),
-        ('{"nepiq": ' + "1" * 5000 + "}", "1:11: a number of more than 4000 digits is not read"),
+        ('{"nepiq": 1, "nepiq": 1}', "1:14: duplicate key 'nepiq', first in line 1 "),
+        ('{"nepiq": ' + "1" * 5000 + "}", "1:11: a number has more than 4000 digits"),
     ],
     ids=["cut off", "much too deep", "too deep", "twice", "a number without end"],
 )

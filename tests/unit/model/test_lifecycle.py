@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nepiq.controller.errors import IllegalMove, InvalidValue
 from nepiq.controller.model import Action, ResourceAction, ResourceState, State
-from nepiq.controller.model.lifecycle import ENDED, IMPLIES, MOVES, advance, implied, opens
+from nepiq.controller.model.lifecycle import ENDED, IMPLIES, MOVES, advance, implied
 
 
 @pytest.mark.parametrize("compare", [operator.lt, operator.le, operator.gt, operator.ge])
@@ -87,9 +87,4 @@ def test_only_a_failure_that_is_not_critical_lets_others_go_on() -> None:
     assert implied(State.FAILED) == (State.FAILED,)
     assert {*IMPLIES[State.FINISHED], State.FAILED} == set(implied(State.FAILED, critical=False))
     assert State.RELEASED not in implied(State.FAILED, critical=False)
-
-
-def test_a_gate_on_failed_opens_with_released_too() -> None:
-    assert State.FAILED in opens(State.RELEASED)
     assert State.FAILED not in implied(State.RELEASED)
-    assert State.FAILED not in opens(State.FINISHED)

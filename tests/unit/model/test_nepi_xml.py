@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from nepiq.controller.description.description import Description
+from nepiq.controller.description.files.reader import Draft
+from nepiq.controller.description.files.writer import write
 from nepiq.controller.errors import DocumentError
-from nepiq.controller.model.description import Description
-from nepiq.controller.model.document.reading import Draft
-from nepiq.controller.model.document.writing import write
 
 SAVED = Path(__file__).parent / "nepi" / "ping.xml"
 
@@ -28,7 +28,7 @@ def test_an_experiment_of_nepi() -> None:
     made, source = Description(), draft(SAVED.read_bytes())
     source.fill(made, complete=True)
     assert made.exp_id == "ping"
-    assert [(guid, made.label(guid), made.spec(guid)["rtype"]) for guid in made] == [
+    assert [(guid, made.label(guid), made.spec(guid).rtype) for guid in made] == [
         (1, "node-1", "linux::Node"),
         (2, "application-2", "linux::Application"),
         (7, "application-7", "linux::Application"),
@@ -44,7 +44,7 @@ def test_an_experiment_of_nepi() -> None:
         (7, "deploy", 2, "READY", 0.0),
         (7, "start", 2, "STARTED", 0.0),
     ]
-    assert source.warnings == ["old.xml:8:9: attribute 'ip' has no meaning any more"]
+    assert source.warnings == ["old.xml:8:9: attribute 'ip' is obsolete and ignored"]
 
 
 def test_it_is_the_same_as_yaml() -> None:
@@ -78,10 +78,10 @@ def test_everything_that_is_wrong_is_told() -> None:
         "old.xml:4:2: unknown attribute 'sources'",
         "old.xml:5:2: sudo cannot be 'perhaps': it must be True or False",
         "old.xml:6:15: unknown resource '9'",
-        "old.xml:7:14: \"__import__('os').abort()\" is no group of guids",
+        "old.xml:7:14: \"__import__('os').abort()\" is not a group of guids",
         "old.xml:8:2: there is no action '4'",
         "old.xml:9:2: there is no state '15'",
-        "old.xml:11:1: guid 2 is there twice",
+        "old.xml:11:1: duplicate guid 2",
         "old.xml:12:1: a guid is missing",
     ]
 
@@ -89,17 +89,17 @@ def test_everything_that_is_wrong_is_told() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("<experiment>", "1:13: no valid XML: no element found"),
-        ("", "1:1: no valid XML: no element found"),
-        ("<html/>", "1:1: this is no experiment of NEPI"),
+        ("<experiment>", "1:13: invalid XML: no element found"),
+        ("", "1:1: invalid XML: no element found"),
+        ("<html/>", "1:1: not an experiment of NEPI"),
         ("<a>" * 50, "1:121: nested deeper than 40 levels"),
         (
             '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><experiment>&a;</experiment>',
-            "1:13: a document type is not read (NEPI writes none: remove it)",
+            "1:13: a document type is not supported (remove it)",
         ),
         (
             '<?xml version="1.0" encoding="klingon"?><experiment/>',
-            "1:31: no valid XML: unknown encoding: klingon",
+            "1:31: invalid XML: unknown encoding: klingon",
         ),
     ],
 )

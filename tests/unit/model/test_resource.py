@@ -104,7 +104,7 @@ def test_hooks_that_have_work_for_some_only() -> None:
 
 @pytest.mark.parametrize("entry", [{"do_deploy": ("powr",)}, {"do_cook": ("power",)}])
 def test_hooks_called_for_what_is_not_there(entry: dict[str, tuple[str, ...]]) -> None:
-    with pytest.raises(TypeError, match=r"called_for names (powr|do_cook)"):
+    with pytest.raises(TypeError, match=r"unknown names in called_for: (powr|do_cook)"):
         type("Oven", (ResourceManager,), {"power": Attribute(str, help="x"), "called_for": entry})
 
 
@@ -152,9 +152,9 @@ def test_peers_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        ({"__init__": lambda self: None}, "loaded, not made"),
-        ({"do_strat": lambda self, context: None}, "do_strat is no hook"),
-        ({"retries": {"start": Retry(1, 1)}}, "start is no hook"),
+        ({"__init__": lambda self: None}, "__init__ is not allowed"),
+        ({"do_strat": lambda self, context: None}, "do_strat is not a hook"),
+        ({"retries": {"start": Retry(1, 1)}}, "start is not a hook"),
         ({"label": Attribute(str, help="")}, "the name 'label' cannot be declared"),
         ({"load": Trace(help="")}, "the name 'load' cannot be declared"),
         ({"attributes": Connection("x")}, "the name 'attributes' cannot be declared"),

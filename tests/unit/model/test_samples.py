@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nepiq.controller.model.samples import converged, interval
+from nepiq.controller.campaign.statistics import converged, interval
 
 NEPI = [10, 10, 10, 10, 12, 10, 12, 10, 10, 11]
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nepiq.controller.errors import InvalidValue
 from nepiq.controller.model import Deadline, seconds
+from nepiq.controller.model.durations import Backoff
 from nepiq.controller.testing import FakeClock
 
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6}
@@ -92,3 +93,15 @@ def test_sooner_takes_the_earlier() -> None:
     assert deadline.sooner(None) is deadline
     assert deadline.sooner("20s") is deadline
     assert deadline.sooner(3).remaining == 3.0
+
+
+def test_pauses_grow_up_to_a_limit() -> None:
+    pauses = Backoff(0.5, 5.0)
+    assert [pauses.pause(failures) for failures in range(7)] == [0.0, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    assert Backoff(1.0, factor=3.0).pause(3) == 9.0
+
+
+def test_pauses_after_very_many_failures() -> None:
+    assert Backoff(0.1, 5.0).pause(5000) == 5.0
+    assert Backoff(0.0).pause(5000) == 0.0
+    assert Backoff(1.0).pause(5000) == math.inf

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nepiq.controller.description.description import Description
 from nepiq.controller.errors import (
     CommandError,
     FencedError,
@@ -14,7 +15,7 @@ from nepiq.controller.errors import (
     NotAllowed,
     StartTimeout,
 )
-from nepiq.controller.model import Action, Description, Exit, Login, State
+from nepiq.controller.model import Action, Exit, Login, State
 from nepiq.controller.resources.linux.application import Application
 from nepiq.controller.resources.linux.node import Node
 from nepiq.controller.resources.linux.tags import resolve

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from nepiq.controller.description.description import Description
 from nepiq.controller.errors import DeadlineError
-from nepiq.controller.model import (
-    NO_HOST,
-    Action,
-    Context,
-    Deadline,
-    Description,
-    State,
-    perform,
-    registry,
-)
+from nepiq.controller.model import NO_HOST, Action, Context, Deadline, State, perform, registry
 from nepiq.controller.testing import Harness
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import re
 import subprocess
@@ -45,8 +47,27 @@ def test_the_entry_point_names_the_class() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n", 1)[0][:40])
 def test_the_page_shows_python(block: str) -> None:
-    code = re.sub(r"\A# examples/.*\n", "", block)
-    compile(textwrap.dedent(code), str(PAGE), "exec")
+    tree = ast.parse(textwrap.dedent(re.sub(r"\A# examples/.*\n", "", block)), str(PAGE))
+    for imported in ast.walk(tree):
+        if isinstance(imported, ast.ImportFrom):
+            module = importlib.import_module(imported.module or "")
+            assert [name.name for name in imported.names if not hasattr(module, name.name)] == []
+
+
+def test_what_the_page_registers_is_accepted() -> None:
+    (block,) = (block for block in BLOCKS if "ec.register_resource" in block)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import acme_shaper\n{block}\nprint(ec.connections(shaper) == [node])",
+        ],
+        env={**os.environ, "PYTHONPATH": f"{ROOT / '.typing'}:{PLUGIN / 'src'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"
 
 
 def test_the_page_shows_the_example_as_it_is() -> None:
@@ -63,9 +84,10 @@ def test_the_page_shows_the_example_as_it_is() -> None:
 
 
 def test_the_page_mentions_every_public_name() -> None:
-    from nepiq.controller import model, testing
+    from nepiq.controller import model
+    from nepiq.controller.testing import harness
 
     text = PAGE.read_text()
     internal = {"Condition", "Description", "Outcome", "perform", "ResourceAction", "ResourceState"}
-    names = {*model.__all__, *testing.__all__} - internal
+    names = {*model.__all__, *harness.__all__} - internal
     assert sorted(name for name in names if not re.search(rf"\b{name}\b", text)) == []

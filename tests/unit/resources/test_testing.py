@@ -169,7 +169,7 @@ def test_odd_harnesses() -> None:
         Harness(Probe)
     with pytest.raises(UnknownAttribute):
         Harness(Probe, node=node, moed="x")
-    with pytest.raises(NotAllowed, match=r"'node' takes no test.testing::Lonely"):
+    with pytest.raises(NotAllowed, match=r"'node' does not accept test.testing::Lonely"):
         Harness(Probe, node=Harness(Lonely))
     with pytest.raises(UnknownType):
         Harness("test.testing::Prob")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from ...room import UNREFUSED, is_full
+from ...redis_memory import UNREFUSED, is_full
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -1,0 +1,1 @@
+"""One experiment as data: its resources, connections and conditions."""

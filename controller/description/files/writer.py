@@ -1,0 +1,115 @@
+"""Writer of description files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from ...errors import InvalidValue
+from ...errors.text import quoted
+from ...model.attributes import Flag
+from ...model.durations import seconds
+from ...model.resource import ResourceManager
+from ..conditions import Condition
+from ..description import Description
+from ..resource import Resource
+from . import json_format, yaml_format
+from .schema import RESERVED, VERSION
+
+_FORMATS = {"yaml": yaml_format.dump, "json": json_format.dump}
+_NOT_WRITTEN = Flag.NO_WRITE | Flag.GLOBAL
+_CONDITIONAL = ("deploy", "start", "stop")
+
+
+def write(description: Description, format: str) -> str:  # noqa: A002 - as in save
+    """Return a description as text; the text of equal descriptions is equal.
+
+    Args:
+        description: the description.
+        format: ``yaml`` or ``json``.
+
+    Raises:
+        InvalidValue: the format cannot be written.
+    """
+    dump = _FORMATS.get(format)
+    if dump is None:
+        raise InvalidValue(f"format {quoted(format)} cannot be written", hint="use yaml or json")
+    return dump(_document(description))
+
+
+def _document(description: Description) -> dict[str, Any]:
+    global_values = description.all_globals()
+    data: dict[str, Any] = {"nepiq": VERSION, "exp_id": description.exp_id}
+    if global_values:
+        data["globals"] = global_values
+    resources = data["resources"] = {}
+    next_guid = 1
+    for item in description.resources():
+        if item.cls.internal:
+            continue
+        defaults = global_values.get(item.cls.rtype, {})
+        resources[item.label] = _resource(description, item, defaults, next_guid)
+        next_guid = max(next_guid, item.guid + 1)
+    return data
+
+
+def _resource(
+    description: Description, item: Resource, defaults: dict[str, Any], next_guid: int
+) -> dict[str, Any]:
+    data: dict[str, Any] = {"type": item.cls.rtype}
+    # The reader numbers resources in the same way, so only a different guid is written.
+    if item.guid != next_guid:
+        data["guid"] = item.guid
+    nested: dict[str, dict[str, Any]] = {"attributes": {}, "connections": {}}
+    for name in [*item.cls.connections, *sorted(item.peers.keys() - item.cls.connections.keys())]:
+        labels = [description.label(guid) for guid in item.peers.get(name, ())]
+        if labels:
+            parent = nested["connections"] if name in RESERVED else data
+            parent[name] = labels[0] if len(labels) == 1 else labels
+    for name, value in _attributes(item, defaults):
+        (nested["attributes"] if name in RESERVED else data)[name] = value
+    data.update((name, values) for name, values in nested.items() if values)
+    for action in _CONDITIONAL:
+        conditions = [cond for cond in item.conds if cond.action.value == action]
+        entries = [
+            _condition(description, list(group))
+            for _, group in groupby(conditions, key=lambda cond: (cond.milestone.name, cond.offset))
+        ]
+        if entries:
+            data[action] = entries[0] if len(entries) == 1 else entries
+    return data
+
+
+def _attributes(item: Resource, defaults: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes that differ from their default, the type's own first."""
+    attributes = item.cls.attributes
+    common = ResourceManager.attributes or {}
+    own = [name for name in attributes if name not in common]
+    rest = [name for name in attributes if name in common]
+    for name in [*own, *rest, *sorted(item.attrs.keys() - attributes.keys())]:
+        attribute = attributes.get(name)
+        default = None if attribute is None else attribute.default
+        if attribute is not None and attribute.flags & _NOT_WRITTEN:
+            continue
+        value = item.attrs.get(name, default)
+        if value != defaults.get(name, default):
+            yield name, value
+
+
+def _condition(description: Description, group: Sequence[Condition]) -> dict[str, Any]:
+    labels = [description.label(cond.target) for cond in group]
+    data = yaml_format.Line(
+        after=labels[0] if len(labels) == 1 else labels, state=group[0].milestone.name
+    )
+    if group[0].offset:
+        data["delay"] = _delay(group[0].offset)
+    return data
+
+
+def _delay(offset: float) -> str | float:
+    """Return a duration that is parsed as exactly this number of seconds."""
+    for text in (f"{offset:.0f}s", f"{offset * 1e3:.0f}ms"):
+        if seconds(text) == offset:
+            return text
+    return offset

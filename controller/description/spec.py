@@ -1,0 +1,68 @@
+"""Specs: the resources of a description in the form in which they are uploaded."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from weakref import WeakKeyDictionary
+
+from ..model.lifecycle import Action
+from ..model.resource import Placement, ResourceManager
+from ..model.spec import Gate, ResourceSpec
+from .resource import Resource
+
+#: The queue of steps that act on no host; every worker serves it.
+QUEUE = "nepiq"
+
+
+# Those that are asked for by themselves are rare, so that nobody need know beforehand.
+_USUAL = [action for action in Action if action not in (Action.DISCOVER, Action.PROVISION)]
+
+_Given = frozenset[str] | None
+_IDLE: WeakKeyDictionary[type[ResourceManager], dict[_Given, list[str]]] = WeakKeyDictionary()
+
+
+def _idle(cls: type[ResourceManager], given: Container[str] | None) -> list[str]:
+    """The actions that a class has no hook for, or none with work for what was given."""
+    known = _IDLE.setdefault(cls, {})
+    key = None if given is None else frozenset(name for name in cls.narrowing if name in given)
+    if key not in known:
+        known[key] = [action.value for action in _USUAL if not cls.hooks_for(action, key)]
+    return known[key]
+
+
+def make_spec(
+    resource: Resource, host: int | None, placement: Placement | None, *, settled: bool = True
+) -> ResourceSpec:
+    """Return a resource as the engine stores it.
+
+    Args:
+        resource: the resource.
+        host: guid of the host it acts on, or None.
+        placement: where that host is reached from; None without a host.
+        settled: False if it is not deployed yet, so that attributes may still be given for
+            which a hook will have work.
+    """
+    cls = resource.cls
+    awaited = resource.awaited()
+    spec = ResourceSpec(
+        resource.guid,
+        cls.rtype,
+        resource.label,
+        queue=QUEUE if placement is None else queue_of(placement.site),
+        critical=resource.attrs.get("critical", cls.attributes["critical"].default),
+        batch=not cls.does_io,
+        idle=_idle(cls, resource.attrs if settled else None),
+        host=host,
+        peers={name: list(guids) for name, guids in resource.peers.items() if guids},
+        attributes=dict(resource.attrs),
+        gates=[Gate("deploy", guid, "READY", need=True) for guid in awaited] + resource.gates(),
+        after=awaited,
+    )
+    if placement is None or host != resource.guid:
+        return spec
+    return spec._replace(is_host=True, **placement._asdict())
+
+
+def queue_of(site: str) -> str:
+    """The queue of the steps that act on a site's hosts."""
+    return f"{QUEUE}.{site}"

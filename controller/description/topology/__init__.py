@@ -1,0 +1,1 @@
+"""Topologies: graphs of networks, with addresses and options."""

@@ -1,0 +1,147 @@
+"""Connection of resources: choice of the connections that accept a peer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from ..errors import NotAllowed
+from ..errors.text import quoted
+from ..model import registry
+from ..model.connections import ANY
+from ..model.resource import ResourceManager
+from .resource import Resource
+
+
+def wire(one: Resource, two: Resource, name: str | None = None) -> None:
+    """Connect two resources, on each side that declares a connection for the other.
+
+    If both sides would wait for each other, only ``one`` is connected to ``two``, because
+    otherwise neither could be deployed. A second call with the same resources changes nothing.
+
+    Args:
+        one: one resource.
+        two: the other resource.
+        name: the connection of ``one`` to use; by default the first free one that fits.
+
+    Raises:
+        NotAllowed: both are the same, or no connection fits and is free.
+    """
+    if one is two:
+        raise NotAllowed("a resource cannot be connected to itself", where=one.label)
+    if one.linked(two) or two.linked(one):
+        return
+    slot, back = _free_slot(one, two, name), _free_slot(two, one)
+    if slot is None and back is None:
+        raise NotAllowed(
+            f"{one.label} ({one.cls.rtype}) and {two.label} ({two.cls.rtype}) "
+            "have no connection for each other",
+            hint=_offers(one.cls, two.cls),
+        )
+    if slot in one.cls.waiting and back in two.cls.waiting:
+        back = None
+    if slot is not None:
+        one.peers.setdefault(slot, []).append(two.guid)
+    if back is not None:
+        two.peers.setdefault(back, []).append(one.guid)
+
+
+#: A resource, the name of its connection, and the peer.
+NamedLink = tuple[Resource, str, Resource]
+
+
+def wire_named(
+    links: Iterable[NamedLink], resource: Callable[[int], Resource]
+) -> Iterator[tuple[tuple[int, str, int], NotAllowed]]:
+    """Connect many resources by named connections, with the result of :func:`wire`.
+
+    Connections named on both sides are made as they are, in this order; one that is named on
+    one side only is also made on the other side if that declares a connection for it.
+
+    Args:
+        links: all named connections.
+        resource: function that returns the resource of a guid.
+
+    Yields:
+        Each link that cannot be made, as guid, connection and guid, with the error.
+    """
+    connected: list[tuple[int, str, int]] = []
+    for one, name, two in links:
+        key = (one.guid, name, two.guid)
+        try:
+            _attach(one, name, two)
+        except NotAllowed as error:
+            yield key, error
+        else:
+            connected.append(key)
+    for key in connected:
+        one, name, two = resource(key[0]), key[1], resource(key[2])
+        if two.linked(one):
+            continue
+        waits = name in one.cls.waiting
+        try:
+            if waits and any(
+                back in two.cls.waiting for back in fitting_connections(two.cls, one.cls)
+            ):
+                continue
+            back = _free_slot(two, one)
+        except NotAllowed as error:
+            yield key, error
+        else:
+            if back is not None:
+                two.peers.setdefault(back, []).append(one.guid)
+
+
+def _attach(one: Resource, name: str, two: Resource) -> None:
+    """Connect one side of two resources."""
+    if one is two:
+        raise NotAllowed("a resource cannot be connected to itself", where=one.label)
+    if two.guid in one.peers.get(name, ()):
+        return
+    if one.linked(two):
+        raise NotAllowed(f"{two.label} is already connected", where=one.label)
+    one.peers.setdefault(_free_slot(one, two, name) or name, []).append(two.guid)
+
+
+def fitting_connections(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str]:
+    """Return the names of the connections of ``cls`` that accept ``peer``, as declared.
+
+    A connection accepts the class of its rtype and derived classes.
+    """
+    lineage = {vars(base).get("rtype") for base in peer.__mro__}
+    return [
+        name
+        for name, slot in cls.connections.items()
+        if slot.rtype == ANY or registry.canonical(slot.rtype) in lineage
+    ]
+
+
+def _free_slot(one: Resource, other: Resource, choice: str | None = None) -> str | None:
+    """Return the first free connection of ``one`` for ``other``; None if no connection fits."""
+    names = fitting_connections(one.cls, other.cls)
+    if choice is not None:
+        if choice not in names:
+            raise NotAllowed(
+                f"connection {quoted(choice)} does not accept {other.cls.rtype}",
+                where=one.label,
+                hint=_offers(one.cls),
+            )
+        names = [choice]
+    for name in names:
+        if one.cls.connections[name].many or not one.peers.get(name):
+            return name
+    if names:
+        raise NotAllowed(
+            f"connection {quoted(names[0])} already has its only {other.cls.rtype}",
+            where=one.label,
+            hint="register another resource for the second connection",
+        )
+    return None
+
+
+def _offers(*classes: type[ResourceManager]) -> str:
+    texts = [
+        f"{cls.rtype} can be connected to {'anything' if slot.rtype == ANY else slot.rtype}"
+        for cls in dict.fromkeys(classes)
+        for slot in cls.connections.values()
+    ]
+    return "; ".join(texts) or "neither can be connected to anything"

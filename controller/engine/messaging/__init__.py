@@ -1,0 +1,1 @@
+"""Messages to workers: the Celery application, queues, and preferred workers of hosts."""

@@ -1,0 +1,1 @@
+"""Transfers of bytes between a client and hosts, through Redis."""

@@ -1,0 +1,1 @@
+"""ExperimentController and the parts that it delegates to."""

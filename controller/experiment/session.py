@@ -1,0 +1,391 @@
+"""A client's session with its run: changes the description, uploads it, acts and waits."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..description.roster import Targets
+from ..engine.redis_errors import contact
+from ..errors import InvalidValue, NepiqError, NotAllowed, NoWorker
+from ..model.durations import seconds
+from ..model.lifecycle import Action, State
+from ..model.spec import ResourceSpec
+from . import waiting
+from .announcement import announced
+from .link import Link
+from .replica import Replica
+
+if TYPE_CHECKING:
+    from ..description.conditions import Condition
+
+log = logging.getLogger("nepiq.experiment")
+
+_T = TypeVar("_T")
+#: The resources to upload, and those to act on.
+_Prepared = tuple[dict[int, ResourceSpec], list[ResourceSpec]]
+
+
+class RunSession:
+    """Changes a description and its run.
+
+    Args:
+        replica: the run, as far as this client knows it.
+        quiet: do not log the failure that ends a wait.
+
+    Attributes:
+        replica, quiet: as given.
+    """
+
+    def __init__(self, replica: Replica, *, quiet: bool) -> None:
+        self.replica = replica
+        self.quiet = quiet
+        self._description = replica.description
+        self._logged = False
+
+    # -- describing ---------------------------------------------------------------------------
+
+    def register(
+        self,
+        rtype: str,
+        guid: int | None,
+        label: str | None,
+        peers: Targets | None,
+        attributes: Mapping[str, Any],
+    ) -> int:
+        """Add a resource to the description and connect it; return its guid."""
+        numbers = [] if peers is None else self.replica.resolve(peers)
+        with self.replica.turn:
+            made = self._description.add(rtype, guid, label, **attributes)
+            try:
+                for peer in numbers:
+                    self._description.connect(made, peer)
+            except NepiqError:
+                self._description.remove(made)
+                raise
+        return made
+
+    def connect(self, one: int, two: int) -> None:
+        """Connect two resources.
+
+        Raises:
+            NotAllowed: the one that records the connection has been deployed already.
+        """
+        with self.replica.turn, self._description.lock:
+            items = [self._description.resource(guid) for guid in (one, two)]
+            before = [{name: list(guids) for name, guids in item.peers.items()} for item in items]
+            self._description.connect(one, two)
+            changed = [i for i, peers in zip(items, before, strict=True) if i.peers != peers]
+            if changed and all(item.guid in self.replica.uploaded for item in changed):
+                for item, peers in zip(items, before, strict=True):
+                    item.peers = peers
+                raise NotAllowed(
+                    "it is deployed, so it cannot be connected any more", where=changed[0].label
+                )
+
+    def remove(self, guid: int) -> None:
+        """Remove a resource from the description.
+
+        Raises:
+            NotAllowed: it is in the run already.
+        """
+        with self.replica.turn:
+            if guid in self.replica.uploaded:
+                raise NotAllowed(
+                    "it is in the run, so it cannot be removed",
+                    where=self._description.label(guid),
+                    hint="release it instead",
+                )
+            self._description.remove(guid)
+
+    def register_condition(
+        self,
+        guids: Targets,
+        action: Action | str,
+        targets: Targets,
+        state: State | str,
+        time: str | float | None,
+    ) -> None:
+        """Add conditions to the description, and to the run for resources that are in it."""
+        waiting_guids, targets = self.replica.resolve(guids), self.replica.resolve(targets)
+        with self.replica.turn:
+            made = self._description.condition(waiting_guids, action, targets, state, time)
+            try:
+                self._add_late([one for one in made if one.guid in self.replica.uploaded])
+            except NepiqError:
+                self._description.withdraw(made)
+                raise
+
+    def _add_late(self, late: Sequence[Condition]) -> None:
+        """Add conditions of resources that are in the run, in a turn."""
+        link = self.replica.link
+        if not late or link is None:
+            return
+        self._check([], self.replica.closed_groups())
+        with contact():
+            self._upload(link, self._closure(condition.target for condition in late))
+            for guid, action, target, milestone, offset in late:
+                link.run.condition(guid, action.value, target, milestone.value, offset)
+
+    # -- acting -------------------------------------------------------------------------------
+
+    def deploy(self, targets: Targets | None, group: int | str | None) -> int | None:
+        """Check, upload and deploy resources that are not deployed yet.
+
+        Args:
+            targets: the resources, all by default.
+            group: the group to join; ``new`` for a new one, None for no group.
+
+        Returns:
+            Their group; None if there is none, or if all are deployed already.
+        """
+        replica = self.replica
+        guids = replica.resources() if targets is None else replica.resolve(targets)
+        guids = [guid for guid in guids if guid not in replica.deployed]
+        if not guids:
+            return None
+
+        def prepare() -> _Prepared:
+            replica.catch_up()
+            name = "of this deploy" if group == "new" else str(group)
+            groups = replica.closed_groups()
+            if group is not None:
+                groups[name] = [*groups.get(name, ()), *guids]
+            self._check(guids, groups)
+            specs = self._closure(guids, deployed=frozenset(guids))
+            chosen = [specs.get(guid) or self._description.spec(guid) for guid in guids]
+            return specs, chosen
+
+        def deploy(link: Link, chosen: Sequence[ResourceSpec]) -> int | None:
+            joined = link.run.deploy(guids, group)
+            self._mark_deployed(guids)
+            self._warn_of_absent(chosen)
+            return joined
+
+        return self._send(prepare, deploy)
+
+    def deploy_alone(self, guid: int) -> None:
+        """Deploy one resource outside of any group, without the checks of deploy()."""
+
+        def prepare() -> _Prepared:
+            specs = self._closure([guid], deployed=frozenset([guid]))
+            return specs, [specs.get(guid) or self._description.spec(guid)]
+
+        def deploy(link: Link, _: Sequence[ResourceSpec]) -> None:
+            link.run.deploy([guid], None)
+            self._mark_deployed([guid])
+
+        self._send(prepare, deploy)
+
+    def _mark_deployed(self, guids: Iterable[int]) -> None:
+        with self._description.lock:
+            self.replica.deployed.update(guids)
+
+    def set(self, guid: int, name: str, value: Any) -> None:
+        """Set an attribute, in the run too if the resource is in it."""
+        replica = self.replica
+        with replica.turn:
+            item = self._description.resource(guid)
+            deployed = guid in replica.deployed
+            stored = self._description.checked(guid, name, value, deployed=deployed)
+            if replica.link is None or guid not in replica.uploaded:
+                self._description.note(guid, {name: stored})
+                return
+        link = replica.opened()
+        link.act(guid, item.label, "set", [name, stored])
+        if link.patient:
+            # Another thread may have set it since.
+            replica.refresh(guid)
+        else:
+            self._description.note(guid, {name: stored})
+
+    def act(self, guid: int, action: str) -> None:
+        """Have one resource carry out an action now; return when it has, raise what it raised."""
+        self.replica.required(guid).act(guid, self._description.label(guid), action)
+
+    def act_early(self, guid: int, action: str) -> None:
+        """Act on a resource that need not be deployed, as :meth:`act`.
+
+        Raises:
+            NotAllowed: a resource that it lives on is not READY, or its state does not allow it.
+        """
+        item = self._description.resource(guid)
+        for peer in item.awaited():
+            if not self.replica.reached(peer, State.READY):
+                raise NotAllowed(
+                    f"cannot {action}: {self._description.label(peer)} is not READY",
+                    where=item.label,
+                    hint="deploy that first, and wait_deployed() for it",
+                )
+
+        def prepare() -> _Prepared:
+            return self._closure([guid]), [self._description.spec(guid)]
+
+        self._send(prepare, lambda link, _: None)
+        self.replica.opened().act(guid, item.label, action)
+
+    def start_with_conditions(self, guid: int) -> None:
+        """Start a resource again that has ended, when its conditions hold; return at once."""
+        if self.replica.state(guid) in (State.STOPPED, State.FINISHED):
+            self.replica.required(guid).request(guid, "start")
+
+    def stop_with_conditions(self, guid: int) -> None:
+        """Stop a resource now if it has no STOP condition; return at once."""
+        conditions = self._description.resource(guid).conds
+        if not any(condition.action is Action.STOP for condition in conditions):
+            self.replica.required(guid).request(guid, "stop")
+
+    @contextlib.contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """Within this, start, stop, set and release of this thread return once recorded."""
+        with self.replica.open().hasty():
+            yield
+
+    def release(self, guids: Sequence[int] | None, timeout: float | None = None) -> None:
+        """Release resources, all for None, and wait for it."""
+        link = self.replica.link
+        if link is None:
+            return
+        uploaded = self.replica.uploaded
+        chosen = None if guids is None else [guid for guid in guids if guid in uploaded]
+        if chosen != []:
+            link.release(chosen, timeout)
+
+    # -- waiting ------------------------------------------------------------------------------
+
+    def wait(
+        self, targets: Targets | None, goal: waiting.Goal, timeout: str | float | None
+    ) -> bool:
+        """Wait until resources fulfil a goal; log the failure of the experiment the first time.
+
+        Args:
+            targets: the resources; by default all deployed ones, without hosts if they are to end.
+            goal: what to wait for.
+            timeout: the longest time to wait; None for no limit.
+
+        Returns:
+            False if the experiment failed.
+
+        Raises:
+            NotAllowed: one of them has not been deployed, so that it never would.
+        """
+        replica = self.replica
+        if targets is not None:
+            guids = replica.resolve(targets)
+        elif goal is waiting.FINISHED:
+            guids = replica.deployed_but_hosts()
+        else:
+            guids = replica.all_deployed()
+        if goal is waiting.RELEASED:
+            guids = [guid for guid in guids if guid in replica.uploaded]
+        else:
+            replica.require_deployed(guids)
+        link = replica.link
+        limit = None if timeout is None else seconds(timeout)
+        done = link is None or link.wait(guids, goal, limit)
+        if not done and not (self.quiet or announced()) and self._first_failure():
+            log.error("%s", replica.failed())
+        return done
+
+    def _first_failure(self) -> bool:
+        """Return True for the first thread that calls it."""
+        with self._description.lock:
+            first, self._logged = not self._logged, True
+            return first
+
+    # -- uploading ----------------------------------------------------------------------------
+
+    def _send(
+        self,
+        prepare: Callable[[], _Prepared],
+        act: Callable[[Link, Sequence[ResourceSpec]], _T],
+    ) -> _T:
+        """Upload resources and act on the run, in one turn in which all of it is prepared.
+
+        The run and its workers may take long to start; a turn is never held meanwhile.
+
+        Args:
+            prepare: checks, and returns the resources to upload and those to act on.
+            act: acts on these.
+        """
+        prepared: _Prepared | None = None
+        end, number = None, 0
+        while True:
+            with self.replica.turn as now:
+                # Other threads may have changed something since.
+                if prepared is None or now != number + 1:
+                    prepared = prepare()
+                specs, chosen = prepared
+                number, link = now, self.replica.link
+                queues = {spec.queue for spec in chosen}
+                if link is not None and self._served(link, queues):
+                    with contact():
+                        self._upload(link, specs)
+                        return act(link, chosen)
+            if link is None:
+                self.replica.open()
+                continue
+            limit = link.access.settings.worker_timeout
+            end = time.monotonic() + limit if end is None else end
+            with contact():
+                link.access.require_workers(link.run, queues, max(0.0, end - time.monotonic()))
+
+    def _served(self, link: Link, queues: Collection[str]) -> bool:
+        """Return True if live workers serve all of these now."""
+        try:
+            with contact():
+                link.access.require_workers(link.run, queues)
+        except NoWorker:
+            return False
+        return True
+
+    def _closure(
+        self, guids: Iterable[int], deployed: Collection[int] = frozenset()
+    ) -> dict[int, ResourceSpec]:
+        """Return what must be written for these: they, their peers, and those they wait for.
+
+        Attributes of those that are not deployed now may still be set.
+        """
+        specs: dict[int, ResourceSpec] = {}
+        front = list(guids)
+        while front:
+            guid = front.pop()
+            if guid in specs or guid in self.replica.uploaded:
+                continue
+            specs[guid] = spec = self._description.spec(guid, settled=guid in deployed)
+            front += [peer for peers in spec.peers.values() for peer in peers]
+            front += [gate.target for gate in spec.gates]
+        return specs
+
+    def _upload(self, link: Link, specs: dict[int, ResourceSpec]) -> None:
+        taken = self.replica.taken
+        for spec in specs.values():
+            if spec.label in taken:
+                raise InvalidValue(
+                    f"label {spec.label!r} was given to guid {taken[spec.label]} by another client",
+                    hint="register it under another label, and deploy the resources by name",
+                )
+        if specs:
+            link.run.upload([specs[guid] for guid in sorted(specs)], self.replica.nonce)
+            self.replica.uploaded |= specs.keys()
+
+    def _check(self, guids: Sequence[int], groups: dict[str, list[int]]) -> None:
+        """Refuse what can never happen, given what has happened already."""
+        states: dict[int, State] = {}
+        replica = self.replica
+        if replica.link is not None and replica.uploaded:
+            replica.recall_conditions()
+            with contact():
+                snapshot = replica.link.run.snapshot(sorted(replica.uploaded))
+            states = {guid: State(state) for guid, state in snapshot.states.items()}
+        self._description.check(guids, groups, states)
+
+    def _warn_of_absent(self, specs: Iterable[ResourceSpec]) -> None:
+        label = self._description.label
+        for spec in specs:
+            for gate in spec.gates:
+                if gate.need and gate.target not in self.replica.deployed:
+                    log.warning("%s waits until %s is deployed", spec.label, label(gate.target))

@@ -1,0 +1,1 @@
+"""Monitoring of an installation: metrics and overdue work."""

@@ -1,0 +1,1 @@
+"""Resource types of nepiq itself: Null, Sleep, Callback, Clock and Collector."""

@@ -1,0 +1,40 @@
+"""The supervisor, joined from its parts."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.conftest import Need
+
+from nepiq.workers.hosts import supervisor
+
+FOLDER = Path(supervisor.__file__).parent
+#: Linux refuses a longer variable of an environment (execve(2), MAX_ARG_STRLEN), by which it
+#: reaches a host whose disk is full.
+LONGEST = 128 * 1024
+
+
+def test_every_part_is_joined_once() -> None:
+    assert sorted(supervisor.PARTS) == sorted(path.stem for path in FOLDER.glob("*.sh"))
+    text = supervisor.script()
+    for part in supervisor.PARTS:
+        assert text.count((FOLDER / f"{part}.sh").read_bytes().rstrip(b"\n")) == 1
+
+
+def test_it_can_travel_in_a_variable() -> None:
+    text = supervisor.script()
+    assert text.isascii()
+    assert len(b"NEPIQ_SCRIPT=" + text) < LONGEST
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_shells_read_it(need: Need, shell: str) -> None:
+    program = shutil.which(shell)
+    need(shell, program, "not on PATH")
+    done = subprocess.run(
+        [str(program), "-n"], input=supervisor.script(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

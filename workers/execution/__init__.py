@@ -1,0 +1,1 @@
+"""Execution of steps: from a Celery message to the outcome of a hook."""

@@ -1,0 +1,399 @@
+"""Execution of steps: claim, load, call the hook, commit.
+
+Steps without I/O arrive in batches: one claim, their hooks one after the other, one commit. A step
+with I/O arrives alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ...controller import errors
+from ...controller.engine.run import Run
+from ...controller.engine.store.calls import Due, Early, Grant, Outcome
+from ...controller.model import actions
+from ...controller.model.durations import Backoff, Deadline
+from ...controller.model.host import NO_HOST, Context, Host, Launch
+from ...controller.model.lifecycle import Action, State
+from ...controller.model.resource import ResourceManager
+from ..hosts import Attempt, ShellHost
+from ..runtime import fault_injection, json_logs
+from ..runtime.context import Runtime
+from ..runtime.leases import SLOW_HOOK, Lease
+from ..sessions.session import PAUSE
+from . import callbacks, exits, loading
+from .attempts import AttemptSummary
+
+log = logging.getLogger("nepiq.steps")
+
+WORTH_WAITING = 0.3
+"""Seconds that a step may arrive early and still be waited for by the thread that holds it."""
+
+RETRIES = Backoff(0.25, 4.0)
+"""Seconds until a step whose host does not answer is retried."""
+
+
+def carry_out(
+    runtime: Runtime, run_id: str, steps: Sequence[str], queue: str, parallel: bool = False
+) -> str:
+    """Claim steps of a run and carry out those that were granted.
+
+    Args:
+        runtime: of this worker.
+        run_id: the run.
+        steps: requested by a message; those that are done, claimed or cancelled are skipped.
+        queue: queue of the message; steps that are not due yet return to it.
+        parallel: True if each step does I/O, so that none may wait for another.
+
+    Returns:
+        A summary of the outcomes, for people.
+    """
+    run = runtime.run(run_id)
+    if runtime.paused:
+        # Received before the pause took effect; the sweeper sends the step again.
+        return "the clock of this machine is wrong"
+    nonce = secrets.token_hex(6)
+    requested_at = time.monotonic()
+    answers = run.claim(steps, nonce, runtime.name, runtime.machine)
+    granted = [answer for answer in answers if isinstance(answer, Grant)]
+    runtime.metrics.claimed(granted)
+    summary = AttemptSummary(runtime.metrics)
+    if parallel:
+        _spread(runtime, run, granted, summary, requested_at)
+    elif granted:
+        _execute(runtime, run, granted, summary, requested_at)
+    early = [answer for answer in answers if isinstance(answer, Early)]
+    if early:
+        return _requeue(runtime, run, early, queue, parallel)
+    return str(summary)
+
+
+def _spread(
+    runtime: Runtime,
+    run: Run,
+    grants: Sequence[Grant],
+    summary: AttemptSummary,
+    requested_at: float,
+) -> None:
+    """Carry out steps in parallel, one thread each."""
+    threads = [
+        threading.Thread(
+            target=_execute, args=(runtime, run, [grant], summary, requested_at), daemon=True
+        )
+        for grant in grants[1:]
+    ]
+    for thread in threads:
+        thread.start()
+    if grants:
+        _execute(runtime, run, grants[:1], summary, requested_at)
+    for thread in threads:
+        thread.join()
+
+
+def _requeue(runtime: Runtime, run: Run, early: Sequence[Early], queue: str, parallel: bool) -> str:
+    """Wait for steps that are not due yet (this machine's clock is ahead), or requeue them."""
+    wait = max(item.seconds for item in early)
+    steps = [item.step for item in early]
+    if wait <= WORTH_WAITING:
+        time.sleep(wait)
+        return carry_out(runtime, run.run_id, steps, queue, parallel)
+    batch = len(steps) > 1 and not parallel
+    due = [Due(item.step, item.seconds, queue, batch, item.step) for item in early]
+    runtime.stack.publisher.submit(run.run_id, due)
+    return f"too early by {wait:.3f} s"
+
+
+def _execute(
+    runtime: Runtime,
+    run: Run,
+    grants: Sequence[Grant],
+    summary: AttemptSummary,
+    requested_at: float,
+) -> None:
+    with runtime.lease_renewer.holding(run, grants, requested_at) as leases:
+        if len(grants) == 1:
+            fault_injection.point("claimed", grants[0].label)
+            outcome = _Step(runtime, run, grants[0], leases[0], summary).outcome()
+            fault_injection.point("acted", grants[0].label)
+            if outcome is not None:
+                summary.committed(grants[0], outcome.kind, runtime.commit(run, outcome))
+                _wake_watcher(runtime, grants[0], outcome)
+        else:
+            _Batch(runtime, run, list(zip(grants, leases, strict=True)), summary).work()
+
+
+def _wake_watcher(runtime: Runtime, grant: Grant, outcome: Outcome) -> None:
+    deployed_host = grant.action == "deploy" and grant.host == grant.guid
+    if deployed_host and outcome.kind == "ok" and runtime.watcher is not None:
+        runtime.watcher.poke()
+
+
+class _Batch:
+    """Several claimed steps without I/O.
+
+    If a hook hangs, the thread of the lease renewer requeues the steps that wait behind it and
+    commits those that are done.
+    """
+
+    def __init__(
+        self, runtime: Runtime, run: Run, items: list[tuple[Grant, Lease]], summary: AttemptSummary
+    ) -> None:
+        self._runtime = runtime
+        self._run = run
+        self._summary = summary
+        self._waiting = items[::-1]
+        self._done: list[tuple[Grant, Lease, Outcome]] = []
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+
+    def work(self) -> None:
+        """Carry out the steps one after the other and commit them together."""
+        with self._runtime.lease_renewer.timer(SLOW_HOOK, self._check):
+            while True:
+                with self._lock:
+                    if not self._waiting:
+                        break
+                    grant, lease = self._waiting.pop()
+                    self._began = time.monotonic()
+                outcome = _Step(self._runtime, self._run, grant, lease, self._summary).outcome()
+                if outcome is not None:
+                    with self._lock:
+                        self._done.append((grant, lease, outcome))
+        self._commit()
+
+    def _commit(self) -> None:
+        with self._lock:
+            done, self._done = self._done, []
+        if done:
+            statuses = self._run.commit([outcome for _, _, outcome in done])
+            self._runtime.lease_renewer.drop([lease for _, lease, _ in done])
+            for (grant, _, outcome), status in zip(done, statuses, strict=True):
+                self._summary.committed(grant, outcome.kind, status)
+
+    def _check(self) -> float | None:
+        slow = time.monotonic() - self._began
+        if slow < SLOW_HOOK:
+            # The batch is long, not stuck: check again when the present hook would be slow.
+            return SLOW_HOOK - slow
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for grant, _ in waiting:
+            self._run.again(grant.step, grant.token, 0.0, "later")
+            self._summary.ended(grant, "again")
+        self._runtime.lease_renewer.drop([lease for _, lease in waiting])
+        self._commit()
+        return None
+
+
+@dataclass
+class _Step:
+    """One claimed step."""
+
+    runtime: Runtime
+    run: Run
+    grant: Grant
+    lease: Lease
+    summary: AttemptSummary
+    location: str = ""
+
+    def outcome(self) -> Outcome | None:
+        """Carry out the step; return None if it was requeued or the claim was lost."""
+        with json_logs.within(
+            json_logs.step_fields(self.run.run_id, self.grant, self.runtime.name)
+        ):
+            return self._outcome()
+
+    def _outcome(self) -> Outcome | None:
+        if not self.lease.valid:
+            self.summary.ended(self.grant, "lost")
+            return None
+        try:
+            rm = loading.resource(self.run, self.grant)
+            done = self._act(rm)
+        except Exception as error:  # noqa: BLE001 - a class may raise anything outside of its hooks
+            # A FencedError is recorded only if the run has ended on that host; if the claim was
+            # lost, the commit is refused.
+            return self._failed(error, {})
+        if isinstance(done.error, errors.HostUnreachable) and done.later is None:
+            done = replace(done, later=self._retry_delay(rm, done.error))
+        if done.later is not None:
+            self._requeue(done, rm.changes())
+            return None
+        if done.error is not None:
+            return self._failed(done.error, rm.changes())
+        return self._done(rm, done.launch)
+
+    def _act(self, rm: ResourceManager) -> actions.Outcome:
+        grant, action = self.grant, Action(self.grant.action)
+        deadline = Deadline.after(self._time_left(rm.deadline_for(action)))
+        host = self._host(rm, deadline)
+        if isinstance(host, ShellHost):
+            # A thread that waited for an unresponsive host would be missing for other steps.
+            try:
+                host.attempt.session.check()
+            except errors.HostSilent as error:
+                return actions.Outcome(error=error)
+        context = Context(
+            host=host,
+            peers=rm.peers,
+            attempt=grant.tries,
+            deadline=deadline,
+            log=self._logger(),
+            call=partial(callbacks.call, self.runtime.settings, self.run.run_id),
+        )
+        name, value = grant.args if action is Action.SET else ("", None)
+        return actions.perform(
+            rm,
+            action,
+            context,
+            progress=partial(self._progress, rm),
+            resume_after=State(grant.state),
+            name=name,
+            value=value,
+            failures=grant.retried,
+        )
+
+    def _time_left(self, allowed: float) -> float:
+        # The deadline covers all attempts of a step; `began` is Redis' time, exact to a second.
+        if self.grant.tries == 1:
+            return allowed
+        remaining = allowed - max(0.0, self.runtime.now() - self.grant.began)
+        if remaining <= 0:
+            raise errors.DeadlineError(
+                f"not done within {allowed:g} s, in {self.grant.tries - 1} attempts",
+                where=self._where(),
+            )
+        return remaining
+
+    def _host(self, rm: ResourceManager, deadline: Deadline) -> Host:
+        grant = self.grant
+        if grant.host is None or not rm.hooks(Action(grant.action)):
+            return NO_HOST
+        record = self.run.record(grant.host)
+        node = loading.resource(self.run, record)
+        route = f"{record.queue}@{record.home}" if record.home and not record.local else ""
+        if self.runtime.remnants is not None:
+            self.runtime.remnants.note(self.run.run_id, grant.host, node, route)
+        self.location = f"{grant.label} on {node.label}"
+        return ShellHost(
+            Attempt(
+                self.runtime.sessions.session(node),
+                run_id=self.run.run_id,
+                exp_id=self.run.exp_id,
+                node=grant.host,
+                guid=grant.guid,
+                occasion=grant.occ,
+                token=grant.token,
+                deadline=deadline,
+                cancel=self.lease.cancel,
+                where=self._where(),
+                sudo_password=getattr(node, "sudoPassword", None),
+            )
+        )
+
+    def _progress(self, rm: ResourceManager, state: State) -> None:
+        if self.lease.cancelled:
+            raise errors.FencedError("the step was cancelled", where=self._where())
+        grant = self.grant
+        if not self.run.progress(grant.step, grant.token, state.name, 0.0, rm.changes()):
+            raise errors.FencedError("the claim was lost", where=self._where())
+
+    def _retry_delay(self, rm: ResourceManager, error: errors.HostUnreachable) -> float | None:
+        """Return the seconds until a step with an unreachable host is retried; None to give up.
+
+        A step on a host that was reached before is retried until the step's deadline. A host that
+        was never reached is retried for its boot time when it is deployed, and not at all when it
+        is released, since there is nothing to undo.
+        """
+        grant, action = self.grant, Action(self.grant.action)
+        limit = rm.deadline_for(action)
+        deploying = action in (Action.DEPLOY, Action.DISCOVER, Action.PROVISION)
+        if deploying and grant.host == grant.guid:
+            limit = rm.patience()
+            if not self._tried_since_start(error):  # leave time for one connection attempt
+                limit = max(limit, rm.login().connect_timeout + PAUSE)
+        elif action is Action.RELEASE and grant.host is not None:
+            reached = self.run.record(grant.host).milestones
+            # A host that is not critical counts as READY from the moment in which it FAILED.
+            ready, failed = (reached.get(name, math.inf) for name in ("READY", "FAILED"))
+            limit = limit if ready < failed else 0.0
+        remaining = limit - max(0.0, self.runtime.now() - grant.began)
+        if remaining <= 0 or self.lease.cancelled:
+            return None
+        return min(RETRIES.pause(grant.tries), remaining)
+
+    def _tried_since_start(self, error: errors.HostUnreachable) -> bool:
+        """Return whether the host was tried since this step began; older failures are outdated."""
+        if isinstance(error, errors.HostSilent):
+            return False
+        ago = 0.0 if error.tried is None else time.monotonic() - error.tried
+        return ago <= max(0.0, self.runtime.now() - self.grant.began)
+
+    def _requeue(self, done: actions.Outcome, changes: Mapping[str, Any]) -> None:
+        grant = self.grant
+        kind, error_info, label = "later", None, "again"
+        if done.error is not None:
+            error_info = self._error_info(done.error)
+            # Waiting for a host does not count as one of the retries that the class allows.
+            kind = "silent" if isinstance(done.error, errors.HostUnreachable) else "retry"
+            label = kind
+        accepted = self.run.again(
+            grant.step, grant.token, done.later or 0.0, kind, error_info, changes
+        )
+        self.summary.ended(grant, label if accepted else "stale")
+
+    def _done(self, rm: ResourceManager, launch: Launch | None) -> Outcome:
+        grant, changes = self.grant, rm.changes()
+        if launch is None:
+            return Outcome(grant.step, grant.token, "ok", attrs=changes)
+        if launch.exit is None:
+            return Outcome(grant.step, grant.token, "ok", age=launch.age, attrs=changes)
+        process_exit = launch.exit
+        return Outcome(
+            grant.step,
+            grant.token,
+            process_exit.outcome,
+            age=launch.age,
+            attrs={**changes, **exits.attributes(grant.rtype, process_exit)},
+            info=exits.info(process_exit, self.location),
+            outputs=process_exit.outputs,
+            end_age=process_exit.age,
+        )
+
+    def _failed(self, error: BaseException, changes: Mapping[str, Any]) -> Outcome:
+        grant = self.grant
+        error_info = self._error_info(error)
+        stopped = isinstance(error, errors.Cancelled) or self.lease.cancelled
+        kind = "cancelled" if stopped and grant.action != "release" else "failed"
+        return Outcome(grant.step, grant.token, kind, attrs=changes, info=error_info)
+
+    def _error_info(self, error: BaseException) -> dict[str, Any]:
+        expected = isinstance(error, errors.NepiqError)
+        log.warning(
+            "%s: %s",
+            self._where(),
+            error if expected else repr(error),
+            exc_info=None if expected else error,
+            extra={"action": "step_failed", "step": self.grant.step},
+        )
+        error_info = errors.details(error)
+        error_info["where"] = error_info["where"] or self._where()
+        return error_info
+
+    def _where(self) -> str:
+        return (
+            f"{self.location or self.grant.label}, {self.grant.action}, attempt {self.grant.tries}"
+        )
+
+    def _logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        # Fields of the adapter, since a hook may log in threads of its own.
+        fields = json_logs.step_fields(self.run.run_id, self.grant, self.runtime.name)
+        return logging.LoggerAdapter(log, {**fields, "about": fields, "action": None})

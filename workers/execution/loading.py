@@ -1,0 +1,33 @@
+"""Resource managers created from their records, anew for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ...controller.engine.run import Run
+from ...controller.engine.store.calls import Grant
+from ...controller.engine.store.records import ResourceRecord
+from ...controller.model import registry
+from ...controller.model.resource import ResourceManager
+
+Peers = Mapping[str, Callable[[], Sequence[ResourceManager]]]
+
+
+def resource(run: Run, record: ResourceRecord | Grant) -> ResourceManager:
+    """Return the resource manager of a record or claimed step; its peers are loaded when used."""
+    return registry.find_on_worker(record.rtype).load(
+        guid=record.guid,
+        label=record.label,
+        run_id=run.run_id,
+        exp_id=run.exp_id,
+        occasion=record.occ,
+        attributes=record.attributes,
+        peers=_peers(run, record.peers),
+    )
+
+
+def _peers(run: Run, guids: Mapping[str, Sequence[int]]) -> Peers:
+    def loader(peer_guids: Sequence[int]) -> Callable[[], Sequence[ResourceManager]]:
+        return lambda: [resource(run, record) for record in run.records(peer_guids)]
+
+    return {name: loader(peer_guids) for name, peer_guids in guids.items()}

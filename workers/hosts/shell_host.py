@@ -1,0 +1,379 @@
+"""A host on which one step of one resource manager acts, over any session."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from shlex import quote
+
+from ...controller.engine.transfer.regular_files import open_to_read
+from ...controller.errors import CommandError, FileMissing
+from ...controller.model.host import Facts, Launch, LineChannel, Result
+from ..sessions.answers import LINE, misunderstood
+from ..sessions.session import Channel, Session
+from . import byte_streams, directories
+from .attempt import MISSING, Attempt
+from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
+from .paths import is_own
+from .processes import Processes
+
+#: Bytes that a file of the worker machine is read in at a time.
+BLOCK = 1 << 20
+#: Seconds without data from the host after which a stream of bytes counts as lost.
+SILENCE = 60.0
+#: Seconds between TERM and KILL where a resource manager is released.
+GRACE = 5.0
+
+CHANGED = "it was changed while it was read; fetch it again"
+
+_facts: weakref.WeakKeyDictionary[Session, Facts] = weakref.WeakKeyDictionary()
+_facts_lock = threading.Lock()
+
+
+class ShellHost:
+    """The :class:`~nepiq.controller.model.host.Host` protocol by shell commands in a session.
+
+    Every change goes through ``supervisor.sh`` on the host, which holds the fence.
+
+    Attributes:
+        attempt: the attempt of a step that acts on it.
+    """
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self._processes = Processes(attempt)
+
+    @cached_property
+    def run_dir(self) -> str:
+        """Absolute run directory of this start of the resource on the host."""
+        attempt = self.attempt
+        home = (attempt.session.home or self.facts.home).rstrip("/")
+        path = (attempt.run_id, attempt.node, attempt.guid, attempt.occasion)
+        return "/".join([home, ".nepiq", *map(str, path)])
+
+    @property
+    def facts(self) -> Facts:
+        """The facts of the host, as of the last deployment of a node over this session."""
+        with _facts_lock:
+            facts = _facts.get(self.attempt.session)
+        return facts or self._learn(self.attempt.look(FACTS, "ask the host what it is"))
+
+    def _learn(self, output: bytes) -> Facts:
+        try:
+            facts = parse_facts(output.decode("utf-8", "replace"), self.attempt.session.host_key)
+        except ValueError as error:
+            raise misunderstood(output, self.attempt.where) from error
+        with _facts_lock:
+            _facts[self.attempt.session] = facts
+        return facts
+
+    def run(
+        self,
+        command: str,
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        timeout: float | None = None,
+        check: bool = True,
+        mutates: bool = True,
+        sudo: bool = False,
+    ) -> Result:
+        """Run a shell command to its end; see :meth:`Host.run`.
+
+        Raises:
+            CommandError: it exited with another code than 0 and ``check`` is true.
+        """
+        text, data = carried(_script(command, env, cwd), stdin)
+        if sudo:
+            secret = self.attempt.secret.line()
+            passed = (
+                self.attempt.guid,
+                self.attempt.occasion,
+                self.attempt.token if mutates else "-",
+            )
+            asked = self.attempt.command("run_root", *passed, text, secret=secret)
+            data = secret + secret + b"\n" + data if secret else data
+        elif mutates:
+            asked = self.attempt.command("run", *self.attempt.start, text)
+        else:
+            asked = f"cd {self.attempt.directory} 2>/dev/null || cd; {text}"
+        done = self.attempt.execute(asked, data, timeout=timeout)
+        stdout = self.attempt.agreed(done) if mutates or sudo else done.stdout
+        if check and done.code:
+            complaint = done.stderr.decode("utf-8", "replace")
+            raise CommandError(command, done.code, complaint, where=self.attempt.where)
+        return Result(done.code, stdout, done.stderr)
+
+    def supervise(
+        self,
+        command: str,
+        *,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        ok_exit_codes: Sequence[int] | None = (0,),
+        started_when: str = "",
+        start_timeout: float = 30.0,
+        sudo: bool = False,
+    ) -> Launch:
+        """Start a long-lived command, once per occasion; see :meth:`Host.supervise`.
+
+        A process that ends before it serves counts by its exit, also with a code that is fine.
+
+        Raises:
+            StartTimeout: it did not begin to serve in time; it has been ended.
+        """
+        ready = Readiness.parse(started_when)
+        envelope = Envelope.of(command, stdin, env)
+        for name, data in envelope.ahead.items():
+            self.write(name, data, mode=0o600)
+        codes = "any" if ok_exit_codes is None else ",".join(str(int(n)) for n in ok_exit_codes)
+        return self._processes.launch(
+            envelope, codes or "none", ready, start_timeout=start_timeout, sudo=sudo
+        )
+
+    def end(self, *, grace: float = 10.0) -> None:
+        """End the supervised process of this occasion; see :meth:`Host.end`."""
+        self._processes.end(str(self.attempt.occasion), grace)
+
+    def clear(self) -> None:
+        """End whatever this resource manager left running; see :meth:`Host.clear`."""
+        self._processes.end("-", GRACE)
+
+    def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """Read a file; see :meth:`Host.read`.
+
+        Raises:
+            FileMissing: there is no such file.
+        """
+        file = self.attempt.file(path)
+        body = "exec cat" if offset == 0 else f"tail -c +{int(offset) + 1}"
+        body = body if length is None else f"{body.removeprefix('exec ')} | head -c {int(length)}"
+        return self.attempt.look(
+            f"[ -e {file} ] || exit {MISSING}; "
+            f"[ ! -p {file} ] || {{ echo 'it is a FIFO' >&2; exit 1; }}; "
+            f"exec <{file} || exit; {body}",
+            f"read {path}",
+        )
+
+    def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """Write a file whole; see :meth:`Host.write`. Directories on its way are made."""
+        self.attempt.change("write", *self.attempt.start, path, f"{mode:o}", len(data), stdin=data)
+
+    def put(self, source: str, path: str, *, mode: int = 0o644) -> None:
+        """Copy a file of the worker machine to the host, over one channel.
+
+        Raises:
+            FileMissing: the worker machine cannot read it.
+            HostError: the host cannot keep it, or it changed on the way.
+        """
+        with self._on_worker(source), open_to_read(Path(source)) as file:
+            digest = hashlib.sha256()
+            length = os.fstat(file.fileno()).st_size
+            with self.receive(path, mode=mode, length=length) as stream:
+                while block := file.read(BLOCK):
+                    digest.update(block)
+                    stream.write(block)
+                stream.finish(digest.hexdigest())
+
+    def get(self, path: str, target: str) -> None:
+        """Copy a file of the host to the worker machine, over one channel.
+
+        Raises:
+            FileMissing: there is no such file, or the worker machine cannot write its copy.
+            HostError: it changed while it was read.
+        """
+        goal = Path(target)
+        part = goal.with_name(f".{goal.name}.{secrets.token_hex(4)}.part")
+        with self._on_worker(target):
+            try:
+                with part.open("xb") as file, self.send(path) as stream:
+                    digest = hashlib.sha256()
+                    for block in stream:
+                        digest.update(block)
+                        file.write(block)
+                if stream.sha256 not in ("", digest.hexdigest()):
+                    raise self.attempt.error(f"{path} arrived other than it was sent", hint=CHANGED)
+                part.replace(goal)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+
+    def receive(
+        self, path: str, *, length: int, mode: int | None = 0o644, transfer: str = ""
+    ) -> byte_streams.Incoming:
+        """Open a stream for the bytes of a file, which gets its name when all are there.
+
+        Args:
+            path: where to; relative to the run directory, which is made, or absolute.
+            length: how many bytes it has.
+            mode: its permissions; None for an archive of what the directory ``path`` is to hold.
+            transfer: names what may be continued by another call; made up if empty.
+
+        Raises:
+            FencedError: a newer attempt has acted, or the run has ended on this host.
+            HostError: the host cannot make the file; says why.
+        """
+        name = transfer or secrets.token_hex(8)
+        form = (path, "tree" if mode is None else f"{mode:o}", length, name)
+        talk = self._channel(self.attempt.command("receive", *self.attempt.start, *form))
+        return byte_streams.Incoming(talk, lambda: self.attempt.finish("forget", name))
+
+    def send(
+        self, path: str, *, offset: int = 0, length: int | None = None, since: int | None = None
+    ) -> byte_streams.Outgoing:
+        """Open a stream of the bytes of a file; this changes nothing on the host.
+
+        Args:
+            path: which; relative to the run directory, or absolute.
+            offset: first byte.
+            length: how many bytes; those that are there at this moment if None.
+            since: where the checksum begins that the host makes; at ``offset`` if None.
+
+        Raises:
+            FileMissing: there is no such file.
+        """
+        start = offset if since is None else since
+        asked = byte_streams.outgoing(self.attempt.file(path), offset, length, start)
+        return byte_streams.Outgoing(self._channel(asked), path, length)
+
+    def gather(self, path: str, *, offset: int = 0, listing: bool = False) -> directories.Tree:
+        """Open a stream of a directory, or of what matches a pattern; this changes nothing.
+
+        Args:
+            path: which; relative to the run directory.
+            offset: how many bytes of the archive are known.
+            listing: a list of what it holds instead.
+
+        Raises:
+            FileMissing: there is nothing of this name.
+        """
+        asked = (
+            directories.listing(self.attempt.directory, path)
+            if listing
+            else directories.packing(self.attempt.directory, path, offset)
+        )
+        return directories.Tree(self._channel(asked), path, 0 if listing else offset)
+
+    def follow(self, files: Sequence[tuple[str, int]]) -> Channel:
+        """Open a channel that prints what files of run directories have, and what they get.
+
+        Args:
+            files: each ``<guid>/<occasion>/<name>`` and how much of it is known. What is printed
+                is written at ``follow`` in ``supervisor.sh``.
+        """
+        words = [word for item in files for word in item]
+        return self._channel(self.attempt.command("follow", *words, bearing=False)).channel
+
+    def listdir(self, path: str = ".") -> Sequence[str]:
+        """Names in a directory; see :meth:`Host.listdir`.
+
+        What the supervisor keeps in the run directory is left out.
+
+        Raises:
+            FileMissing: there is no such directory.
+        """
+        body = (
+            f"cd {self.attempt.file(path)} 2>/dev/null || exit {MISSING}; for name in .* *; do "
+            '[ ! -e "$name" ] && [ ! -L "$name" ] || printf "%s\\0" "$name"; done'
+        )
+        output = self.attempt.look(body, f"list {path}").decode("utf-8", "surrogateescape")
+        names = set(output.split("\0")) - {"", ".", ".."}
+        return sorted(name for name in names if not is_own(name))
+
+    def open(self, command: str) -> LineChannel:
+        """Start a program and talk with it line by line; see :meth:`Host.open`."""
+        asked = self.attempt.command("run", *self.attempt.start, _script(command, None, None))
+        with self.attempt.placed():
+            channel = self.attempt.session.open(
+                asked, deadline=self.attempt.deadline, cancel=self.attempt.cancel
+            )
+            try:
+                answer = self.attempt.judge(
+                    next(channel.lines(LINE), b""), complaint=channel.complaint
+                )
+                if answer != "ok":
+                    raise misunderstood(answer, self.attempt.where)
+            except BaseException:
+                channel.close()
+                raise
+        return channel
+
+    def prepare(
+        self,
+        *,
+        clean_experiment: bool = False,
+        clean_processes: bool = False,
+        clean_home: bool = False,
+        mode: int = 0o700,
+    ) -> None:
+        """Make this run's directory on the host; see :meth:`Host.prepare`.
+
+        Raises:
+            FencedError: the run has been released meanwhile.
+        """
+        # 2: of every experiment.
+        cleaned = (2 if clean_home else int(clean_experiment), int(clean_processes))
+        how = (self.attempt.token, self.attempt.exp_id, *cleaned, f"{mode:o}")
+        self._learn(self.attempt.upload("prepare", *how, bearing=True, then=FACTS))
+
+    def restore(self, *, mode: int = 0o700) -> None:
+        """Repair the node's directory, of which files are missing while the run goes on.
+
+        Args:
+            mode: permissions of ``.nepiq``, if that has to be made.
+
+        Raises:
+            FencedError: the run has ended on this host.
+        """
+        # It bears no mark: while it holds the lock of .nepiq, a release waits for it.
+        self.attempt.upload(
+            "restore", self.attempt.token, self.attempt.exp_id, f"{mode:o}", bearing=False
+        )
+
+    def dismantle(self, *, remove: bool = False) -> None:
+        """End everything of the run on this host and forbid more; see :meth:`Host.dismantle`."""
+        self.attempt.upload(
+            "dismantle", self.attempt.token, round(GRACE * 100), int(remove), bearing=False
+        )
+
+    def tidy(self, marks: Sequence[str] = ()) -> None:
+        """End the processes of a dead run, remove its directory, and refuse later attempts.
+
+        Args:
+            marks: the NEPIQ_ID of processes that belong to it, also to none of its directories.
+
+        Raises:
+            HostError: something of it cannot be ended or removed.
+        """
+        self.attempt.upload("tidy", self.attempt.token, *marks, bearing=False)
+
+    def _channel(self, command: str) -> byte_streams.Judged:
+        with self.attempt.placed():
+            channel = self.attempt.session.open(
+                command, deadline=self.attempt.deadline, cancel=self.attempt.cancel, silence=SILENCE
+            )
+        return byte_streams.Judged(
+            channel, self.attempt.judge, self.attempt.placed, self.attempt.where
+        )
+
+    @contextlib.contextmanager
+    def _on_worker(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FileMissing(
+                f"{path} on the worker machine: {error.strerror}", where=self.attempt.where
+            ) from error
+
+
+def _script(command: str, env: Mapping[str, str] | None, cwd: str | None) -> str:
+    place = "" if cwd is None else f"cd -- {quote(cwd)} || exit\n"
+    return f"{exports(env)}{place}{checked(command)}"

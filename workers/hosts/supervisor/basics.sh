@@ -1,0 +1,108 @@
+#!/bin/sh
+# The supervisor of one node in one run: whatever must be atomic on a host, such as the fence,
+# launches, ends and the journal. POSIX sh on Linux. This is the first of the parts that are joined
+# into one script; a shell reads a script only as far as it runs it, so the verbs that run for every
+# command come first.
+#
+#   sh DIR/supervisor.sh VERB ARGUMENT...      DIR is the directory of one node in one run
+#   NEPIQ_SCRIPT=TEXT sh -c 'eval "$NEPIQ_SCRIPT"' BASE VERB RUN NODE ARGUMENT...
+#       the same without a file, for prepare, restore, dismantle, tidy and ends; BASE is .nepiq
+#
+#   .nepiq/lock  able                          what a host needs was found in this boot
+#   .nepiq/ended/<run>-<node>                  a run that has ended here; outlives its files
+#   .nepiq/<run>/<node>/  boot exp journal supervisor.sh
+#       fence/<guid>      the highest token seen, locked while a command is let through; then a line
+#                         for each start, in case its directory is removed
+#       <guid>/.root      something of this resource was run as root
+#       <guid>/<occ>/     run directory of one start: stdout stderr, the user's files, and
+#           .lock         held by the living supervisor
+#           .started      its boot id, pid, start time and the moment, written before the command
+#           .group        pid and start time of the command, leader of its process group
+#           .serving      the moment when started_when was met; .waiting is held while it is tested
+#           .stop         somebody ends it; .overdue: it did not serve in time
+#           .exit         how it ended: the truth; .told: the journal has it
+#           .command .env .stdin            what it was started with, where that was given
+#           .sudo         what sudo said, where it was started as root
+#
+# Moments are seconds since boot (/proc/uptime), start times clock ticks (proc(5)). The first line
+# on stdout is the answer: what the verb says below, "ok", or "no CODE REASON" with a code of
+# sysexits.h: 64 usage, 65 it did not arrive whole, 69 something is missing here, 73 a file cannot be
+# made, 74 it cannot be written, 75 refused, 77 sudo wants another password. With NEPIQ_SECRET the
+# first line on stdin is the password.
+set -u
+nl='
+'
+
+fail() {
+    printf 'no %s %s\n' "$1" "$2"
+    exit "$1"
+}
+
+rights='' whole='' unlisted='' mode=700
+script=${NEPIQ_SCRIPT-}
+unset NEPIQ_SCRIPT
+case ${1-} in
+prepare | restore | dismantle | tidy) root=$0/$2/$3 ;;
+subdue | abate | clean) root=$2 ;;
+launch | launches | supervise | begin | ends | run | run_root | write | receive | forget | watch | hear | follow)
+    root=${0%/*}
+    if [ -n "$script" ]; then
+        verb=$1 root=$0/$2/$3
+        shift 3
+        set -- "$verb" "$@"
+    fi
+    ;;
+*) fail 64 "unknown verb ${1-}" ;;
+esac
+node=${root##*/} base=${root%/*}
+run=${base##*/} base=${base%/*}
+ended=$base/ended/$run-$node
+# A variable that came with the environment would be handed on in it.
+unset secret
+secret=''
+if [ -n "${NEPIQ_SECRET-}" ]; then
+    unset NEPIQ_SECRET
+    IFS= read -r secret || fail 65 "no password came"
+fi
+read -r boot_id </proc/sys/kernel/random/boot_id
+
+clock() { read -r now _ </proc/uptime; }
+
+# The moment in hundredths, as an integer, in $cs.
+hundredths() {
+    clock
+    cs=$((${now%.*} * 100 + 1${now#*.} - 100))
+}
+
+# put FILE LINE: a whole line under the name FILE, or nothing.
+put() { printf '%s\n' "$2" >"$1.t" && mv -f "$1.t" "$1"; }
+
+# note FILE LINE: the same by one write, which a kill leaves empty: that is as good as nothing.
+note() { printf '%s\n' "$2" >"$1"; }
+
+# inspect PID: its state, process group and start time in $state $group $born; false if it is dead.
+inspect() {
+    state=X group='' born=''
+    { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    # shellcheck disable=SC2086 # the fields after the name, which may hold blanks itself
+    set -- ${stat##*) }
+    state=$1 group=${3:-} born=${20:-}
+    case $state in [ZX]) return 1 ;; esac
+}
+
+### The start of a supervised command, in its run directory
+
+# begin COMMAND [INPUT]: become the command, leader of a session and group of its own. First on
+# record, then the look at .stop: whoever ends it does these in the other order, so one sees the
+# other. With INPUT it opens its streams itself: sudo has used those that it inherits.
+begin() {
+    inspect $$
+    printf '%s %s\n' $$ "$born" >.group
+    [ ! -e .stop ] && [ ! -e "$ended" ] || exit 143
+    [ -z "${2-}" ] || exec <"$2" >>stdout 2>>stderr
+    # shellcheck source=/dev/null
+    [ ! -e .env ] || . ./.env
+    exec sh -c "$1"
+}
+
+[ "$1" != begin ] || "$@"

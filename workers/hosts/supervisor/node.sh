@@ -1,0 +1,90 @@
+### The directory of the node: making it, and making it anew
+
+# prepare RUN NODE TOKEN EXP FILES PROCESSES MODE: make its directory. FILES and PROCESSES are 1 to
+# remove and end what earlier runs of the experiment EXP left; FILES is 2 for those of all
+# experiments. MODE is that of .nepiq, and says who else may look into it.
+prepare() {
+    mode=$7
+    places_of_runs || exit
+    need flock setsid base64 grep tail head find wc od mkdir mv rm chmod sleep cat dd stat tr cut
+    chmod "$mode" "$base" 2>/dev/null # it may be somebody else's
+    folder ended || exit
+    sole lock
+    exec 5>>lock
+    flock 5 || fail 69 "cannot lock $base/lock"
+    for mark in ended/*; do
+        [ ! -e "$mark" ] || find ended -type f -mtime +30 -exec rm -f {} +
+        break
+    done
+    [ ! -e "$ended" ] || fail 75 "the run has ended here"
+    rm -f "$ended.cleaned"
+    places fence || exit
+    fence "$node" "$3"
+    furnish "$4" || exit
+    exec 8>&- 5>&-
+    [ "$5$6" != 00 ] || {
+        echo ok
+        return
+    }
+    for mark in "$base"/*/*/exp; do
+        read -r name <"$mark"
+        earlier=${mark%/exp}
+        [ "${earlier%/*}" != "$base/$run" ] || continue
+        if [ "$name" = "$4" ]; then
+            clean "$earlier" "$5" "$6"
+        elif [ "$5" = 2 ]; then
+            clean "$earlier" 2 0
+        fi
+    done
+    [ "$5" != 2 ] || rm -rf "$base/.usr" || fail 69 "cannot remove all of $base/.usr"
+    echo ok
+}
+
+# restore RUN NODE TOKEN EXP MODE: make anew what somebody has removed from the directory of a node.
+restore() {
+    mode=$5
+    places_of_runs || exit
+    sole lock
+    exec 5>>lock
+    flock 5 || fail 69 "cannot lock $base/lock"
+    [ ! -e "$ended" ] || fail 75 "the run has ended here"
+    [ ! -e "$ended.cleaned" ] || fail 75 "a later run has removed the directory of the run"
+    places fence && furnish "$4" || exit
+    echo ok
+}
+
+# places_of_runs: .nepiq is there, and we are in it. What we make is closed to whom MODE closes it.
+places_of_runs() {
+    case $mode in *00) umask 077 ;; *0) umask 027 ;; esac
+    ground && cd "$base"
+}
+
+# furnish EXP: what lies in the directory of a node, where it is not there as it should be.
+furnish() {
+    for name in supervisor.sh supervisor.sh.t boot exp journal; do sole "$root/$name"; done
+    printf '%s\n' "$script" | cat >"$root/supervisor.sh.t" &&
+        mv -f "$root/supervisor.sh.t" "$root/supervisor.sh" || return
+    [ -s "$root/boot" ] || note "$root/boot" "$boot_id" || return
+    note "$root/exp" "$1" || return
+    name='' journal=''
+    [ ! -s "$root/journal" ] || read -r name journal <"$root/journal"
+    [ "$name" != journal ] || [ -z "$journal" ] || return 0
+    read -r journal </proc/sys/kernel/random/uuid
+    note "$root/journal" "journal $journal" || return
+    rm -rf "$root"/[0-9]*/[0-9]*/.told # a journal of another name tells every exit
+}
+
+need() {
+    missing=''
+    for tool; do command -v "$tool" >/dev/null || missing="$missing $tool"; done
+    [ -z "$missing" ] || fail 69 "this host lacks:$missing"
+    [ -r /proc/self/environ ] || fail 69 "this host has no /proc"
+    # What takes processes to find out is looked at once a boot.
+    able=''
+    sole able
+    { read -r able <able; } 2>/dev/null
+    [ "$able" != "$boot_id" ] || return 0
+    printf 'a=b\0' | grep -zxqF a=b || fail 69 "grep of this host lacks the option -z"
+    setsid -f true 2>/dev/null || fail 69 "setsid of this host lacks the option -f: install util-linux"
+    note able "$boot_id"
+}

@@ -1,0 +1,172 @@
+### The supervisor of one command, and the record of its exit
+#
+# .exit holds the truth, a line in the journal announces it.
+
+# populated GROUP: has it a member that lives? (Nobody may be there to reap the dead ones. Users
+# may not signal what has root's $rights.)
+populated() {
+    [ -n "$1" ] && { [ -n "$rights" ] || kill -s 0 -- "-$1" 2>/dev/null; } &&
+        LC_ALL=C grep -qsE "\) [^ZX] [0-9]+ $1 " /proc/[0-9]*/stat
+}
+
+# conclude CODE OUTCOME: CODE is - where nobody saw it. False if it is not on record.
+conclude() {
+    clock
+    code=$1 outcome=$2 moment=$now boot=$boot_id rung='' called=' '
+    compose
+    record
+}
+
+# record: write .exit and ring. A command may have removed or moved its directory: then in a new one.
+record() {
+    if { [ . -ef "$root/$guid/$occ" ] && [ -w . ]; } ||
+        { places "$guid/$occ" && cd "$root/$guid/$occ"; }; then
+        sole .exit
+        note .exit "$code $outcome $moment $boot"
+    fi
+    [ -n "$rung" ] || ring || call
+    recorded .
+} 2>/dev/null
+
+# The bell: one line in the journal, by one write. After .exit, so that no kill loses an exit.
+ring() {
+    [ -f "$root/journal" ] && printf '%s\n' "$line" >>"$root/journal" || return
+    rung=1
+    true >.told || return 0
+}
+
+# call: tell the watches that live by their pipe, since no file can be written.
+call() {
+    for item in $(LC_ALL=C grep -lszxF "NEPIQ_WATCH=$run.$node" /proc/[0-9]*/environ); do
+        case $called in *" $item "*) continue ;; esac
+        ! printf '%s\n' "$line" |
+            dd of="${item%environ}fd/0" bs=4096 oflag=nonblock conv=notrunc status=none ||
+            called="$called$item "
+    done 2>/dev/null
+}
+
+# tell: ring for an exit that is on record.
+tell() {
+    read -r code outcome moment boot <.exit
+    compose
+    ring 2>/dev/null
+}
+
+# recorded DIR: is the exit of this occasion on record?
+recorded() { [ -f "$1/.exit" ] && [ -s "$1/.exit" ]; }
+
+# The line of this exit in $line, less than 4000 bytes. Outputs that are small travel with it: "." is
+# an empty one, "=..." one in hexadecimal digits, "..." in base64, "-" one that stays on the host,
+# "~..." the end of a large stderr in base64.
+compose() {
+    { read -r _ journal <"$root/journal"; } 2>/dev/null || journal=-
+    out=. err=.
+    if [ ! -s stderr ] && [ -s stdout ] && digits stdout; then # most are such, and it is cheap
+        out="=$text"
+    elif [ -s stdout ] || [ -s stderr ]; then
+        [ -e stdout ] || true >stdout
+        [ -e stderr ] || true >stderr
+        # shellcheck disable=SC2046
+        set -- $(wc -c stdout stderr)
+        most_out=2700 most_err=2700
+        [ "$(($1 + $3))" -le 2700 ] || most_out=1500 most_err=1000
+        [ "$1" -eq 0 ] || out=-
+        [ "$1" -eq 0 ] || [ "$1" -gt "$most_out" ] || out=$(base64 -w 0 stdout)
+        [ "$3" -eq 0 ] || [ "$3" -gt "$most_err" ] || err=$(base64 -w 0 stderr)
+        [ "$3" -le "$most_err" ] || err="~$(tail -c 1000 stderr | base64 -w 0)"
+        # They may have grown meanwhile, if something of the command runs on in the background.
+        [ "${#out}" -le 3600 ] || out=-
+        [ "${#err}" -le 3600 ] || err=-
+    fi
+    line="exit $journal $guid $occ $code $outcome $moment $boot $out $err ."
+}
+
+# digits FILE: its bytes in $text, if they are at most 1300.
+digits() {
+    # shellcheck disable=SC2046
+    set -- $(od -An -v -tx1 -N1301 "$1")
+    [ $# -le 1300 ] || return 1
+    IFS=''
+    text="$*"
+    unset IFS
+}
+
+# What launch answers, from what is on record; nothing if its supervisor was killed.
+report() {
+    clock
+    if recorded .; then
+        read -r code outcome moment boot <.exit
+        compose
+        printf 'ended %s %s %s %s\n' "$adopted" "$now" "$boot_id" "$line"
+    elif [ "$kind" = none ]; then
+        { read -r _ _ _ moment <.started; } 2>/dev/null || moment=$now
+        printf 'running %s %s %s\n' "$adopted" "$moment" "$now"
+    elif [ -e .serving ]; then
+        read -r moment <.serving
+        printf 'running %s %s %s\n' "$adopted" "$moment" "$now"
+    fi
+}
+
+# supervise GUID OCC OK KIND SIGN LIMIT COMMAND RIGHTS: holds the locks 8 (fence) and 9 (.lock).
+supervise() {
+    guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 rights=$8 adopted=0 leader='' stopped=''
+    inspect $$
+    clock
+    true >>stdout 2>>stderr
+    note .started "$boot_id $$ $born $now" ||
+        fail 74 "cannot write in $PWD: $(obstacle)"
+    echo "$occ" 2>/dev/null >>"$root/fence/$guid" # behind the token
+    exec 8>&-
+    trap stopped=1 USR1 # how to stop where no file can say so
+    trap '' PIPE # whoever asked may have gone
+    if [ "$kind" = none ]; then
+        report
+    else
+        exec 7>>.waiting
+        flock 7
+        (exec 9>&- && serve) &
+        exec 7>&-
+    fi
+    exec >/dev/null
+    trap - PIPE
+    input=/dev/null
+    [ ! -e .stdin ] || input=.stdin
+    if [ -z "$rights" ]; then
+        NEPIQ_ID=$run.$guid.$occ NEPIQ_NODE=$run.$node \
+            setsid sh "$root/supervisor.sh" begin "$7" <"$input" >>stdout 2>>stderr 9>&-
+    else
+        # A group apart from sudo's, which passes on each signal that it gets.
+        as_root env NEPIQ_ID="$run.$guid.$occ" NEPIQ_NODE="$run.$node" \
+            setsid sh "$root/supervisor.sh" begin "$7" "$input" 2>.sudo 9>&-
+    fi
+    code=$?
+    [ -e .group ] || [ ! -e .sudo ] || cat .sudo >>stderr
+    { read -r leader _ <.group; } 2>/dev/null
+    while { stopping || [ -e .overdue ]; } && populated "$leader"; do sleep 0.05; done
+    if stopping; then
+        outcome=STOPPED
+    elif [ -e .overdue ]; then
+        outcome=OVERDUE
+    else
+        case ,$ok, in ,any, | *",$code,"*) outcome=FINISHED ;; *) outcome=FAILED ;; esac
+    fi
+    conclude "$code" "$outcome" || keep
+}
+
+stopping() { [ -n "$stopped" ] || [ -f .stop ] || [ -f "$root/$guid/$occ/.stop" ]; }
+
+# keep: hold what cannot be recorded until it can.
+keep() {
+    until [ -e "$ended" ] || record; do sleep 1; done
+}
+
+if [ "$1" = supervise ] && [ "$5$9" = none ]; then
+    "$@"
+    exit
+fi
+
+# supervised DIR: does the supervisor of this occasion live?
+supervised() {
+    { read -r boot pid since _ <"$1/.started"; } 2>/dev/null || return 1
+    [ "$boot" = "$boot_id" ] && inspect "$pid" && [ "$born" = "$since" ]
+}

@@ -1,0 +1,1 @@
+"""Life of the Celery worker process: its boot steps and its drain."""

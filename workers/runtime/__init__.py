@@ -1,0 +1,1 @@
+"""State that all parts of a worker process share: leases, metrics, logs."""

@@ -1,0 +1,1 @@
+"""Sessions: connections on which commands run, on this machine and over SSH."""

@@ -1,0 +1,1 @@
+"""Work that a worker does without a message: sweeping, watching exits, cleaning hosts."""
