@@ -215,8 +215,10 @@ class Replica:
 
     def _restore(self, record: ResourceRecord) -> None:
         label = record.label
-        if record.guid in self._copied and record.guid in self.description:
-            # The process that it was copied from has uploaded it since.
+        own = record.by == self.nonce or record.guid in self._copied
+        if own and record.guid in self.description:
+            # Uploaded by this client, which was interrupted before it noted that; or by the
+            # process that it was copied from.
             self._note(record)
             return
         if label in self.description:

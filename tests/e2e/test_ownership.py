@@ -154,6 +154,30 @@ def test_ctrl_c_in_the_moment_in_which_the_run_is_made(installation: Installatio
     assert_released(installation, "interrupted")
 
 
+def test_ctrl_c_in_the_moment_in_which_resources_are_uploaded(installation: Installation) -> None:
+    script = installation.script(
+        """
+        import os, signal, time
+        from nepiq.controller.engine.run import Run
+
+        upload = Run.upload
+
+        def interrupted(*args):
+            upload(*args)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)  # in which Python calls the handler
+
+        Run.upload = interrupted
+        ec = ExperimentController("uploading")
+        ec.register_resource("nepiq::Null")
+        ec.deploy()
+        """
+    )
+    done = installation.python(script).ended()
+    assert done.code in (130, -2), done.err
+    assert_released(installation, "uploading")
+
+
 def test_ctrl_c_while_a_large_experiment_is_being_deployed(installation: Installation) -> None:
     script = installation.script(
         """

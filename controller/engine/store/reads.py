@@ -301,6 +301,7 @@ def _resource(guid: int, raw: dict[str, Any], attributes: Mapping[bytes, bytes])
         gone=loads(raw.get("gone")),
         silent=_number(raw.get("silent")),
         home=raw.get("home", ""),
+        by=raw.get("by", ""),
     )
 
 

@@ -82,6 +82,7 @@ class ResourceRecord:
         gone: why its machine counts as gone.
         silent: since when its machine does not answer, seconds since the epoch.
         home: what chooses the worker that steps on its machine go to first; empty for any.
+        by: the nonce of the client that uploaded it.
     """
 
     guid: int
@@ -108,6 +109,7 @@ class ResourceRecord:
     gone: dict[str, Any] | None
     silent: float | None = None
     home: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
