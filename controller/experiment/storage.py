@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..engine.redis_errors import contact
-from ..errors import NotAllowed
+from ..errors import DescriptionError, NotAllowed
 from .replica import Replica
+
+if TYPE_CHECKING:
+    from .collectors import CollectedOutput
+
+log = logging.getLogger("nepiq.experiment")
 
 COLLECTOR = "nepiq::Collector"
 """The type of resources that name outputs to bring here at a release."""
@@ -75,13 +82,10 @@ class RunStorage:
         if link is None:
             yield
             return
-        self._replica.learn()
-        collectors = self._collectors(guids)
-        if collectors:
-            from .collectors import collect, outputs_of
+        outputs = self._outputs(guids)
+        if outputs:
+            from .collectors import collect
 
-            with self._description.lock:
-                outputs = outputs_of(self._description, collectors)
             directory = Path(self.run_dir)
             with contact():
                 collect(link.run, [item for item in outputs if item.removed], directory)
@@ -93,13 +97,27 @@ class RunStorage:
         if self.persist and guids is None:
             self._save_description()
 
-    def _collectors(self, guids: Sequence[int] | None) -> list[int]:
-        """Return the Collectors among some resources, or all of them for None."""
-        return [
-            item.guid
-            for item in self._description.resources()
-            if item.cls.rtype == COLLECTOR and (guids is None or item.guid in guids)
-        ]
+    def _outputs(self, guids: Sequence[int] | None) -> list[CollectedOutput]:
+        """Return the outputs that Collectors among some resources name, of all for None.
+
+        An error is logged: it must not keep the run from being released.
+        """
+        try:
+            self._replica.learn()
+            with self._description.lock:
+                collectors = [
+                    item.guid
+                    for item in self._description.resources()
+                    if item.cls.rtype == COLLECTOR and (guids is None or item.guid in guids)
+                ]
+                if not collectors:
+                    return []
+                from .collectors import outputs_of
+
+                return outputs_of(self._description, collectors)
+        except DescriptionError as error:
+            log.warning("outputs were not collected: %s", error)
+            return []
 
     def _save_description(self) -> None:
         from ..description.files.store import save_in

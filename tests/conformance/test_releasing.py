@@ -102,3 +102,15 @@ def test_d16_nothing_is_left_waiting(make: Make, stand: Stand) -> None:
     run = stand.stack().run(ec.run_id)
     steps = [run.step(f"{guid}.{action}") for guid in (bad, early) for action in ("start", "stop")]
     assert [step and step.status for step in steps] == ["void", "void", "done", "void"]
+
+
+def test_a_guid_that_two_clients_chose_does_not_keep_the_run(make: Make, stand: Stand) -> None:
+    ec = make("chosen-twice")
+    ec.register_resource("nepiq::Null", label="first")
+    ec.deploy()
+    other = stand.owned(ExperimentController.attach(ec.run_id, settings=stand.settings))
+    other.register_resource("nepiq::Null", guid=50, label="theirs")
+    other.deploy()
+    ec.register_resource("nepiq::Null", guid=50, label="ours")
+    ec.release()
+    assert ec.phase == "RELEASED"
