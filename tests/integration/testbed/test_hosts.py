@@ -81,6 +81,8 @@ def test_it_survives_what_a_root_of_its_own_kills(testbed: Testbed) -> None:
     host = testbed.hosts[0]
     host.run("kill -KILL -1", user="root", check=False)
     assert host.up
+    # Its kernel closes what sshd listened on when sshd has been taken down.
+    host.run("while pgrep -x sshd; do sleep 0.01; done")
     assert not connects(host.address)  # sshd is gone, as it would be
     host.reboot()
     assert connects(host.address)
