@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..engine.store.records import ResourceRecord, StepRecord
 
 # A host accepts this many times more stops and releases than other steps (docs/engine.md).
-_END_FACTOR = 8
+_END_FACTOR = 64
 
 
 def why(run: Run, guid: int) -> str:

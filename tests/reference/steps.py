@@ -10,7 +10,7 @@ LIVE = ("waiting", "due", "claimed")
 _VOLATILE = ("left", "due", "nonce", "worker", "began", "sent", "lined", "cancel")
 _LONGEST_GRACE = 60.0
 _LINE_ALARM = 60.0
-_ENDS_A_PLACE = 8
+_ENDS_A_PLACE = 64
 
 
 class Steps(Records):

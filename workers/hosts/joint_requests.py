@@ -38,7 +38,7 @@ class Verb(NamedTuple):
 #: Launches are made one after the other, in about 5 ms each.
 LAUNCHES = Verb("launches", 16)
 #: What has not ended after half a second asks again, together with all that came meanwhile.
-ENDS = Verb("ends 50", 64)
+ENDS = Verb("ends 50", 512)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class Node(ResourceManager, rtype="linux::Node"):
     maxSteps = Attribute(
         int,
         8,
-        help="Number of steps that may act on it at the same time; eight times as many stops "
+        help="Number of steps that may act on it at the same time; 64 times as many stops "
         "and releases, which run in batches.",
         range=(1, 1000),
         flags=Flag.DESIGN,

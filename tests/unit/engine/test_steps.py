@@ -319,23 +319,24 @@ def test_a_place_offered_to_a_step_whose_rm_is_busy_goes_to_the_next() -> None:
 
 
 def test_ends_on_a_host_have_more_places() -> None:
-    """They go together in one command, which one that may not be claimed yet cannot do."""
-    bench = Bench(node(1, limit=1), *(app(guid, 1) for guid in range(2, 14)))
+    """64 go together in one command, which one that may not be claimed yet cannot do."""
+    ending = list(range(4, 70))
+    bench = Bench(node(1, limit=1), *(app(guid, 1) for guid in (2, 3, *ending)))
     bench.deploy()
-    for guid in range(1, 14):
+    for guid in (1, 2, 3, *ending):
         bench.do(f"{guid}.deploy")
     starting = bench.take("2.start")
     assert bench.claim("3.start") is None
-    bench.call("release", "r", [4, 5, 6, 7, 8, 9, 10, 11, 12, 13])
-    tokens = {guid: bench.take(f"{guid}.release") for guid in range(4, 11)}
-    assert bench.claim("11.release") is bench.claim("12.release") is None
+    bench.call("release", "r", ending)
+    tokens = {guid: bench.take(f"{guid}.release") for guid in ending[:63]}
+    assert bench.claim("67.release") is bench.claim("68.release") is None
     bench.handed_out()
     bench.commit("4.release", tokens[4])
     assert bench.handed_out() == []  # The start that waits is first, and has no place yet.
     bench.commit("2.start", starting)
-    for guid in range(5, 11):
+    for guid in ending[1:63]:
         bench.commit(f"{guid}.release", tokens[guid])
-    assert bench.handed_out() == ["3.start", "11.release", "12.release"]
+    assert bench.handed_out() == ["3.start", "67.release", "68.release"]
 
 
 def test_who_comes_later_lines_up_behind_those_who_wait() -> None:

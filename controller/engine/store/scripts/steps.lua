@@ -100,7 +100,7 @@ local function new_step(id)
 end
 
 -- Stops and releases of one host go together in one command, so that more of them have a place.
-local ENDS_A_PLACE = 8
+local ENDS_A_PLACE = 64
 
 local function has_place(id, host)
   local limit, action = rm(host).limit, match(id, '%.(%a+)')
