@@ -22,7 +22,9 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@echo "preparing .venv"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q -q --disable-pip-version-check \
-	  $(PINNED) -e '.[dev,embedded,topology,plot,bench]'
+	  $(PINNED) -e '.[dev,embedded,topology,plot,examples,bench]'
+	@$(BIN)/python -m pip install -q -q --disable-pip-version-check $(PINNED) --no-deps ns3 || \
+	  echo "ns-3 cannot be installed for this Python: its tests are skipped"
 	@touch $@
 
 run: $(READY) ## run the demo experiment on this machine

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -44,6 +45,12 @@ def _need(part: str, available: object, reason: str = "") -> None:
 def need() -> Need:
     """``need(part, available, reason)``: skip, or fail under CI, unless the part is available."""
     return _need
+
+
+@pytest.fixture(scope="session")
+def ns3_builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what is compiled against ns-3, so that tests need not compile it again."""
+    return tmp_path_factory.mktemp("ns3")
 
 
 def pytest_configure(config: pytest.Config) -> None:

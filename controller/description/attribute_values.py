@@ -1,4 +1,4 @@
-"""Attribute values as they are stored: those that differ from the default."""
+"""Attribute values as they are stored: as a rule, those that differ from the default."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def declared(cls: type[ResourceManager], name: str, where: str) -> Attribute[Any
 
 
 def keep(attrs: dict[str, Any], attribute: Attribute[Any], stored: Any) -> None:
-    """Put a value into ``attrs``, or take it out if it is the default."""
-    if stored is None or stored == attribute.default:
+    """Put a value into ``attrs``, or take it out if it is the default and need not be kept."""
+    if stored is None or (stored == attribute.default and not attribute.keeps_default):
         attrs.pop(attribute.name, None)
     else:
         attrs[attribute.name] = stored

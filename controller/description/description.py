@@ -370,7 +370,7 @@ class Description(Roster):
             states: where the resources are, if the experiment runs.
 
         Raises:
-            InvalidValue: required connections or attributes are missing.
+            InvalidValue: required connections or attributes are missing, or do not go together.
             ConditionCycle: conditions, connections and barriers wait for each other.
         """
         selected = [self._resources[guid] for guid in self.resolve_all(guids)]
@@ -378,9 +378,17 @@ class Description(Roster):
         if missing:
             more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
             raise InvalidValue("missing: " + ", ".join(missing[:_SHOWN]) + more)
+        for item in selected:
+            if item.cls.validate is not ResourceManager.validate:
+                self.instance(item.guid).validate({condition.action for condition in item.conds})
         needs = [(item.guid, peer) for item in self.resources() for peer in item.awaited()]
         members = {name: list(guids) for name, guids in (groups or {}).items()}
-        gates = Gates(self.conditions(), needs, members, states or {})
+        follows = [
+            Condition(item.guid, Action.START, peer, State.STARTED)
+            for item in self.resources()
+            for peer in item.followed()
+        ]
+        gates = Gates([*self.conditions(), *follows], needs, members, states or {})
         check_cycles(gates, lambda guid: self._resources[guid].label)
 
     def instance(self, target: Target, run_id: str = "") -> ResourceManager:

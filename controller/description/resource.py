@@ -76,6 +76,27 @@ class Resource:
         if name not in self.cls.traces:
             raise TraceNotFound(name, self.cls.traces, where=self.label)
 
+    def trace_switch(self, name: str) -> str:
+        """Return the attribute that lists the traces to write; empty if all are written.
+
+        Args:
+            name: the trace, or ``count:`` and a trace of which only the calls are counted.
+
+        Raises:
+            TraceNotFound: the type declares no such trace.
+        """
+        plain = name.removeprefix("count:")
+        self.require_trace(plain)
+        switch = self.cls.traces[plain].switch
+        if not switch:
+            self.require_trace(name)
+        return switch
+
+    def enabled_traces(self, switch: str) -> list[str]:
+        """Return the traces that an attribute lists."""
+        attribute = self.cls.attributes[switch]
+        return list(attribute.parse(self.attrs.get(switch)))
+
     # --- all of it
 
     def linked(self, other: Resource) -> bool:
@@ -87,6 +108,10 @@ class Resource:
         if not self.peers:
             return []
         return [guid for name in self.cls.waiting for guid in self.peers.get(name, ())]
+
+    def followed(self) -> list[int]:
+        """Guids of the peers that must be STARTED before it is started."""
+        return [guid for name in self.cls.following for guid in self.peers.get(name, ())]
 
     def missing(self) -> Iterator[str]:
         """Name the required attributes and connections that it lacks."""

@@ -44,6 +44,8 @@ def make_spec(
     """
     cls = resource.cls
     awaited = resource.awaited()
+    needs = [Gate("deploy", guid, "READY", need=True) for guid in awaited]
+    needs += [Gate("start", guid, "STARTED", need=True) for guid in resource.followed()]
     spec = ResourceSpec(
         resource.guid,
         cls.rtype,
@@ -55,7 +57,7 @@ def make_spec(
         host=host,
         peers={name: list(guids) for name, guids in resource.peers.items() if guids},
         attributes=dict(resource.attrs),
-        gates=[Gate("deploy", guid, "READY", need=True) for guid in awaited] + resource.gates(),
+        gates=needs + resource.gates(),
         after=awaited,
     )
     if placement is None or host != resource.guid:

@@ -318,21 +318,21 @@ class ExperimentController:
         return list(self._description.resource(self.find(guid)).cls.traces.values())
 
     def enable_trace(self, guid: Target, name: str) -> None:
-        """Keep a trace. All traces are kept, so this only checks the name.
+        """Keep a trace. Most traces are kept anyway; those of ns-3 objects are written on request.
 
         Raises:
             TraceNotFound: the type declares no such trace.
+            NotAllowed: it is written on request, and the resource has been deployed.
         """
-        self._description.require_trace(self.find(guid), name)
+        self._session.enable_trace(guid, name)
 
     def trace_enabled(self, guid: Target, name: str) -> bool:
-        """Return True: all traces are kept.
+        """Return whether a trace is kept: True unless it is written on request.
 
         Raises:
             TraceNotFound: the type declares no such trace.
         """
-        self._description.require_trace(self.find(guid), name)
-        return True
+        return self._session.trace_enabled(guid, name)
 
     # -- carrying out ---------------------------------------------------------------------------
 

@@ -298,7 +298,11 @@ class Replica:
         """Return the guids deployed so far of resources that end by themselves: all but hosts."""
         resource = self.description.resource
         classes = {guid: resource(guid).cls for guid in self.all_deployed()}
-        return [guid for guid, cls in classes.items() if not (cls.provides_host or cls.internal)]
+        return [
+            guid
+            for guid, cls in classes.items()
+            if not (cls.provides_host or cls.internal or cls.endless)
+        ]
 
     def required(self, guid: int) -> Link:
         """Return the link to the run that the resource is in.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..description.roster import Targets
+from ..description.roster import Target, Targets
 from ..engine.redis_errors import contact
 from ..errors import InvalidValue, NepiqError, NotAllowed, NoWorker
 from ..model.durations import seconds
@@ -201,6 +201,19 @@ class RunSession:
             replica.refresh(guid)
         else:
             self._description.note(guid, {name: stored})
+
+    def enable_trace(self, guid: Target, name: str) -> None:
+        """Have a trace written; see :meth:`ExperimentController.enable_trace`."""
+        item = self._description.resource(guid)
+        switch = item.trace_switch(name)
+        if switch and name not in (enabled := item.enabled_traces(switch)):
+            self.set(item.guid, switch, [*enabled, name])
+
+    def trace_enabled(self, guid: Target, name: str) -> bool:
+        """Return whether a trace is written."""
+        item = self._description.resource(guid)
+        switch = item.trace_switch(name)
+        return not switch or name in item.enabled_traces(switch)
 
     def act(self, guid: int, action: str) -> None:
         """Have one resource carry out an action now; return when it has, raise what it raised."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from enum import Flag as _Flag
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
 
 from ..errors import InvalidValue, NotAllowed
 from ..errors.text import quoted
@@ -66,6 +66,7 @@ class Attribute(Generic[T]):
         allowed: the possible values, or None for all.
         range: least and greatest number, each of which may be None; or None.
         required: True if a deployment without it is refused.
+        keeps_default: True if a given value that is the default is stored too.
 
     Example:
         ``delay = Attribute(Duration, "20ms", help="Delay added to each packet.")``
@@ -82,6 +83,8 @@ class Attribute(Generic[T]):
         "range",
         "required",
     )
+
+    keeps_default: ClassVar[bool] = False
 
     @overload
     def __init__(

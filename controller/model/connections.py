@@ -33,13 +33,14 @@ class Connection(Generic[T]):
         required: True if a deployment without it is refused.
         many: True if several peers can be connected.
         waits: True if it orders deployment and release; the default is ``required``.
+        follows: True if this resource starts after the peer is STARTED.
         help: its purpose.
 
     Example:
         ``node = Connection("linux::Node", required=True, help="Where the command runs.")``
     """
 
-    __slots__ = ("help", "many", "name", "required", "rtype", "waits")
+    __slots__ = ("follows", "help", "many", "name", "required", "rtype", "waits")
 
     @overload
     def __init__(
@@ -49,6 +50,7 @@ class Connection(Generic[T]):
         required: bool = False,
         many: Literal[True],
         waits: bool | None = None,
+        follows: bool = False,
         help: str = "",
     ) -> None: ...
 
@@ -60,6 +62,7 @@ class Connection(Generic[T]):
         required: Literal[True],
         many: Literal[False] = False,
         waits: bool | None = None,
+        follows: bool = False,
         help: str = "",
     ) -> None: ...
 
@@ -71,6 +74,7 @@ class Connection(Generic[T]):
         required: Literal[False] = False,
         many: Literal[False] = False,
         waits: bool | None = None,
+        follows: bool = False,
         help: str = "",
     ) -> None: ...
 
@@ -82,6 +86,7 @@ class Connection(Generic[T]):
         required: bool = False,
         many: bool = False,
         waits: bool | None = None,
+        follows: bool = False,
         help: str = "",
     ) -> None: ...
 
@@ -92,6 +97,7 @@ class Connection(Generic[T]):
         required: bool = False,
         many: bool = False,
         waits: bool | None = None,
+        follows: bool = False,
         help: str = "",  # noqa: A002 - reads as the declaration it is
     ) -> None:
         self.name = ""
@@ -101,6 +107,7 @@ class Connection(Generic[T]):
         self.required = required
         self.many = many
         self.waits = required if waits is None else waits
+        self.follows = follows
         self.help = help
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClassNotImportable, InvalidValue, UnknownType
@@ -100,11 +100,17 @@ def canonical(rtype: str) -> str:
     return _aliases.get(rtype) or _catalogue_aliases().get(rtype, rtype)
 
 
-def names() -> list[str]:
-    """Return every rtype that resources can have, sorted, without aliases and internal types."""
-    return sorted(
-        rtype for rtype in {*_classes, *_catalogue(), *_entry_points()} if not is_internal(rtype)
-    )
+def names(*, families: bool = True) -> list[str]:
+    """Return every rtype that resources can have, sorted, without aliases and internal types.
+
+    Args:
+        families: False to leave out types whose classes are made when they are used.
+    """
+    known = {*_classes, *_catalogue(), *_entry_points()}
+    if families:
+        for module in _families().values():
+            known.update(module().names())
+    return sorted(rtype for rtype in known if not is_internal(rtype))
 
 
 def is_internal(rtype: str) -> bool:
@@ -169,7 +175,16 @@ def _load(rtype: str, source: str) -> type[ResourceManager]:
 def _location_of(rtype: str) -> str:
     if rtype in _classes:
         return location(_classes[rtype])
-    return _catalogue().get(rtype) or _entry_points().get(rtype, "")
+    return _catalogue().get(rtype) or _entry_points().get(rtype) or _in_family(rtype)
+
+
+def _in_family(rtype: object) -> str:
+    """Return the location of a class that its family makes; empty if there is no such type."""
+    for prefix, module in _families().items():
+        if isinstance(rtype, str) and rtype.startswith(prefix):
+            found: str = module().location(rtype)
+            return found
+    return ""
 
 
 def _may_be_same_class(registered: str, new: str) -> bool:
@@ -193,6 +208,15 @@ def _catalogue() -> Mapping[str, str]:
 def _internal() -> Mapping[str, str]:
     internal: Mapping[str, str] = importlib.import_module(_RESOURCES).INTERNAL
     return internal
+
+
+@lru_cache(maxsize=1)
+def _families() -> Mapping[str, Callable[[], Any]]:
+    families: Mapping[str, str] = importlib.import_module(_RESOURCES).FAMILIES
+    return {
+        prefix: partial(importlib.import_module, f"{_RESOURCES}.{module}")
+        for prefix, module in families.items()
+    }
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ a machine; a hook acts only through the context that it receives::
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
@@ -83,6 +83,10 @@ class ResourceManager:
             run in batches.
         internal: True if resources of the type are not part of a description and not listed.
         provides_host: True if resources of the type are machines that other resources act on.
+        encloses: True if resources of the type consist of those that wait for them, as a simulation
+            does; pictures draw these inside it.
+        endless: True if resources of the type do not end by themselves, so that a wait for the end
+            of all resources leaves them out.
         deadlines: time limits of a step in seconds, by action; missing ones are inherited.
         retries: retry policies by hook name; a hook without one is not retried.
         called_for: by hook name, the attributes that give the hook work: it is skipped if none of
@@ -91,6 +95,7 @@ class ResourceManager:
         traces: the traces by name.
         connections: the connections by name.
         waiting: names of the connections that order deployment and release.
+        following: names of the connections whose peers are started first.
         narrowing: names of the attributes that ``called_for`` mentions.
         demanded: names of the connections and attributes that a deployment requires.
         guid: the resource's number in its run.
@@ -106,6 +111,8 @@ class ResourceManager:
     does_io: ClassVar[bool] = True
     internal: ClassVar[bool] = False
     provides_host: ClassVar[bool] = False
+    encloses: ClassVar[bool] = False
+    endless: ClassVar[bool] = False
     deadlines: ClassVar[Mapping[Action, float]] = DEADLINES
     retries: ClassVar[Mapping[str, Retry]] = {}
     called_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -113,6 +120,7 @@ class ResourceManager:
     traces: ClassVar[Mapping[str, Trace]] = {}
     connections: ClassVar[Mapping[str, Connection[Any]]] = {}
     waiting: ClassVar[tuple[str, ...]] = ()
+    following: ClassVar[tuple[str, ...]] = ()
     narrowing: ClassVar[tuple[str, ...]] = ()
     demanded: ClassVar[tuple[str, ...]] = ()
     _hooks: ClassVar[Mapping[Action, tuple[Hook, ...]]] = dict.fromkeys(Action, ())
@@ -243,6 +251,22 @@ class ResourceManager:
     def _is_set(self, name: str) -> bool:
         return self.stored(name) not in (None, self.attributes[name].default)
 
+    def validate(self, conditional: Collection[Action]) -> None:
+        """Raise an error if the resource cannot be deployed as it is described.
+
+        It is called by the client before the deployment, for what no single attribute shows.
+
+        Args:
+            conditional: the actions whose steps wait for conditions.
+
+        Raises:
+            InvalidValue: values or connections do not go together.
+        """
+
+    def outline(self) -> Sequence[str]:
+        """Return lines that the plan of a deployment shows of it beside its commands."""
+        return ()
+
     def deadline_for(self, action: Action) -> float:
         """Return the time limit of a step in seconds; override it if it depends on attributes."""
         return self.deadlines[action]
@@ -309,6 +333,7 @@ def _declare(cls: type[ResourceManager]) -> None:
     cls.traces = _of_kind(members, Trace)
     cls.connections = _of_kind(members, Connection)
     cls.waiting = tuple(name for name, slot in cls.connections.items() if slot.waits)
+    cls.following = tuple(name for name, slot in cls.connections.items() if slot.follows)
     cls.demanded = (
         *(name for name, slot in cls.connections.items() if slot.required),
         *(name for name, a in cls.attributes.items() if a.required and a.default is None),

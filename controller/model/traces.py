@@ -28,18 +28,27 @@ class Trace:
         help: its content.
         file: its path in the run directory; by default the name.
         attribute: the attribute whose value it is; empty for a file.
+        switch: the attribute that lists the traces to write, if it is written on request only.
 
     Example:
         ``capture = Trace(help="Packets seen, in pcap format.", file="capture.pcap")``
     """
 
-    __slots__ = ("attribute", "file", "help", "name")
+    __slots__ = ("attribute", "file", "help", "name", "switch")
 
-    def __init__(self, *, help: str, file: str = "", attribute: str = "") -> None:  # noqa: A002 - reads as declared
+    def __init__(
+        self,
+        *,
+        help: str,  # noqa: A002 - reads as the declaration it is
+        file: str = "",
+        attribute: str = "",
+        switch: str = "",
+    ) -> None:
         self.name = ""
         self.help = help
         self.file = file
         self.attribute = attribute
+        self.switch = switch
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

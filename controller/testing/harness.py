@@ -137,7 +137,12 @@ class Harness(Generic[R]):
         )
 
     def deploy(self) -> None:
-        """Deploy the resource, after the peers that it waits for."""
+        """Deploy the resource, after the peers that it waits for.
+
+        Raises:
+            InvalidValue: its ``validate`` refuses the description.
+        """
+        self.rm.validate(())
         for peer in self._dependencies:
             if State.READY not in peer.milestones:
                 peer.deploy()

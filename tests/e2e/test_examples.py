@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
+from tests.conformance.ns3 import required, share_builds
+from tests.conftest import Need
 from tests.e2e.installation import Installation
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
@@ -63,3 +66,42 @@ def test_the_first_example_of_the_quickstart(shared: Installation) -> None:
     path.write_text(block)
     done = shared.python(path).ended()
     assert (done.code, done.out, done.err) == (0, "hello\n\n", "")
+
+
+@pytest.fixture
+def simulated(shared: Installation, need: Need, ns3_builds: Path) -> Installation:
+    """An installation whose machine has ns-3."""
+    required(need)
+    share_builds(shared.folder / "home", ns3_builds)
+    return shared
+
+
+@pytest.mark.timeout(300)
+def test_the_distance_of_wifi(simulated: Installation, need: Need) -> None:
+    need("matplotlib", importlib.util.find_spec("matplotlib"), "the extra examples")
+    command = (sys.executable, EXAMPLES / "ns3_wifi_distance.py", simulated.folder, "10", "40")
+    done = simulated.start(*command).ended(200)
+    assert (done.code, done.out, done.err) == (0, "", "")
+    head, *rows = (simulated.folder / "distance.csv").read_text().splitlines()
+    assert head == "metres,run,mbit_per_s"
+    near, far = (
+        [float(row.split(",")[2]) for row in rows if row.startswith(f"{metres},")]
+        for metres in (10, 40)
+    )
+    assert (len(near), len(far)) == (5, 5)
+    assert max(far) < 5
+    assert min(near) > 25
+    assert len(set(near)) > 1  # seeds differ
+    assert "<svg" in (simulated.folder / "distance.svg").read_text()
+
+
+@pytest.mark.timeout(300)
+def test_the_first_simulation_of_the_page_of_ns3(simulated: Installation) -> None:
+    page = (EXAMPLES.parent / "docs" / "ns3.md").read_text()
+    block = next(part for part in page.split("```python\n") if part.startswith("from nepiq"))
+    path = simulated.folder / "two_nodes.py"
+    path.write_text(block.split("```")[0])
+    done = simulated.python(path).ended(200)
+    assert (done.code, done.err) == (0, "")
+    assert "3 packets transmitted, 3 received, 0% packet loss" in done.out
+    assert done.out.count(",0.0402752\n") == 3

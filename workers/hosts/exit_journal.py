@@ -29,6 +29,8 @@ _REASONS = {
     "gone": "neither its supervisor nor a record of its end is on the host: "
     "were they killed and removed?",
 }
+# The beginning of a line in which a shell script of a resource type reports an error.
+_OWN = "nepiq: "
 _OVERDUE = "it did not begin to serve in time and was ended"
 # The line that supervisor.sh composes: less than 4000 bytes.
 _LONGEST = 4096
@@ -166,8 +168,14 @@ def _reason(outcome: str, code: int | None, tail: str) -> str:
         return _LOST
     what = _OVERDUE if outcome == "OVERDUE" else f"exited with {code}"
     hint = exit_hint(code) if outcome == "FAILED" else ""
-    detail = f": {last_lines(tail)}" if tail else ""
+    detail = f": {_said(tail)}" if tail else ""
     return f"{what}{detail}" + (f" ({hint})" if hint else "")
+
+
+def _said(tail: str) -> str:
+    """Return the last lines; of a command that reports its own end, after ``nepiq:``, only that."""
+    last = last_lines(tail, 1)
+    return last.removeprefix(_OWN) if last.startswith(_OWN) else last_lines(tail)
 
 
 class Follow(Iterator[Entry]):

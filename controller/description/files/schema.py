@@ -204,13 +204,14 @@ def json_schema(rtypes: Iterable[str] | None = None) -> dict[str, Any]:
     """Return the JSON Schema, with the attributes and connections of resource types.
 
     Args:
-        rtypes: the types; by default all registered ones.
+        rtypes: the types; by default all registered ones, without those of ns-3's hundreds of
+            types, which ``nepiq validate`` checks.
     """
     schema = Document.model_json_schema()
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     entry = schema["$defs"]["ResourceEntry"]
     del entry["additionalProperties"]
-    names = list(registry.names() if rtypes is None else rtypes)
+    names = list(registry.names(families=False) if rtypes is None else rtypes)
     entry["properties"]["type"]["examples"] = names
     for action in _STEPS:
         field = entry["properties"][action]

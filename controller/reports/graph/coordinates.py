@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
@@ -11,12 +12,13 @@ from .routes import Net, Route, nets, routes, tracks
 
 MARGIN = 16.0
 HEAD = 30.0
-"""Height of the head of a host's box."""
+"""Height of the head of a frame's box."""
 
 PILE = 6.0
 """Distance by which the cards of several resources lie beside each other."""
 
 _PAD = 14.0
+_INSET = 8.0
 _ROW_GAP = 16.0
 _PORT = 19.0
 _TRACK = 9.0
@@ -25,7 +27,7 @@ _GUTTER = 16.0
 _STUB = 16.0
 _NARROW, _WIDE = 104.0, 190.0
 _LETTER = {"label": 7.6, "small": 6.1}
-_LONGEST = 22
+_LONGEST = 20
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Box:
     """A rectangle.
 
     Attributes:
-        vertex: what it stands for; None for the lane of what acts on no host.
+        vertex: what it stands for; None for the lane of what lies in no frame.
         x: left edge.
         y: upper edge.
         width: its width.
@@ -69,7 +71,7 @@ class Layout:
     Attributes:
         width: of everything.
         height: of everything.
-        hosts: the boxes of hosts.
+        frames: the boxes of frames.
         boxes: the boxes of resources.
         lines: conditions and connections.
         labels: where the text of each net goes: its end, and whether it begins there.
@@ -77,15 +79,19 @@ class Layout:
 
     width: float = 0.0
     height: float = 0.0
-    hosts: list[Box] = field(default_factory=list)
+    frames: list[Box] = field(default_factory=list)
     boxes: dict[int, Box] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     labels: dict[Net, tuple[float, float, bool]] = field(default_factory=dict)
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
-    """A text that fits into its box; the whole of it is shown on hover."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    """A text that fits into its box, with the number at its end; all of it is shown on hover."""
+    if len(text) <= longest:
+        return text
+    number = re.search("([-_.]| \N{MULTIPLICATION SIGN} )?\\d{1,6}$", text)
+    end = number[0] if number else ""
+    return text[: longest - 1 - len(end)] + "…" + end
 
 
 def second_line(vertex: Vertex) -> str:
@@ -139,17 +145,31 @@ class _Layouter:
         self._gutter_top: list[float] = []
         self._lane_span: list[tuple[float, float]] = []
         y = MARGIN
-        for lane, host in enumerate(self.placed.lanes):
+        around: list[int] = []
+        for lane, frame in enumerate(self.placed.lanes):
+            y = self._close(around, self.placed.depths[lane], y)
+            around.append(lane)
             y = self._lay_gutter(lane, y)
             top = y
-            y += _PAD + (HEAD - 4 if host is not None else 0.0)
+            y += _PAD + (HEAD - 4 if frame is not None else 0.0)
             for row in range(self.placed.rows[lane]):
                 self._row_top[lane, row] = y
                 y += high[lane, row] + _ROW_GAP
             y += _PAD - _ROW_GAP if self.placed.rows[lane] else 4 - _PAD
             self._lane_span.append((top, y))
+        y = self._close(around, 0, y)
         y = self._lay_gutter(len(self.placed.lanes), y)
         self.made.height = y - _GUTTER + MARGIN
+
+    def _close(self, around: list[int], depth: int, y: float) -> float:
+        """End the lanes deeper than a depth; their boxes enclose what follows them."""
+        while len(around) > depth:
+            lane = around.pop()
+            top, bottom = self._lane_span[lane]
+            if bottom < y:
+                y += _INSET
+                self._lane_span[lane] = (top, y)
+        return y
 
     def _lay_gutter(self, gutter: int, y: float) -> float:
         self._gutter_top.append(y)
@@ -208,7 +228,8 @@ class _Layouter:
         used = {channel for route in self.routes for channel in (route.first, route.last)}
         self._column: list[tuple[float, float]] = []
         self._track_left: dict[int, float] = {}
-        x = MARGIN + _PAD
+        deep = _INSET * max(self.placed.depths, default=0)
+        x = MARGIN + deep + _PAD
         for channel in range(self.placed.columns + 1):
             if channel in used or 0 < channel < self.placed.columns:
                 count = 1 + max(self._channels.get(channel, {}).values(), default=0)
@@ -217,13 +238,15 @@ class _Layouter:
             if channel < self.placed.columns:
                 self._column.append((x, widths[channel]))
                 x += widths[channel]
-        named = [_head_width(host) for host in self.placed.lanes if host is not None]
-        self.made.width = max([x + _PAD, *named]) + MARGIN
+        named = [_head_width(frame) for frame in self.placed.lanes if frame is not None]
+        self.made.width = max([x + _PAD + deep, *named]) + MARGIN
 
     def _lay_boxes(self) -> None:
-        wide = self.made.width - 2 * MARGIN
-        for host, (top, bottom) in zip(self.placed.lanes, self._lane_span, strict=True):
-            self.made.hosts.append(Box(host, MARGIN, top, wide, bottom - top))
+        spans = zip(self.placed.lanes, self.placed.depths, self._lane_span, strict=True)
+        for frame, depth, (top, bottom) in spans:
+            left = MARGIN + depth * _INSET
+            wide = self.made.width - 2 * left
+            self.made.frames.append(Box(frame, left, top, wide, bottom - top))
         for guid, cell in self.placed.cells.items():
             x, width = self._column[cell.column]
             top = self._row_top[cell.lane, cell.row]
@@ -258,8 +281,8 @@ def _width(cell: Cell) -> float:
     return min(_WIDE, max(_NARROW, label + 28, below + 22))
 
 
-def _head_width(host: Vertex) -> float:
-    told = len(host.label) + 0.8 * (len(host.rtype) + len(host.state)) + 6
+def _head_width(frame: Vertex) -> float:
+    told = len(frame.label) + 0.8 * (len(frame.rtype) + len(frame.state)) + 6
     return _LETTER["label"] * told + 2 * _PAD
 
 

@@ -1,6 +1,6 @@
 """Many alike resources become one: 50 pings of a host are ``ping x 50``.
 
-Resources are alike if they have the same type, stem of the label, state and host, and if alike
+Resources are alike if they have the same type, stem of the label, state and frame, and if alike
 resources wait for them and are waited for by them. Offsets may differ. What is alike is found
 by refining: first all of one type and name, then what differs in its neighbours is parted, until
 nothing changes.
@@ -32,7 +32,7 @@ def grouped(graph: Graph, few: int = FEW) -> Graph:
         graph: the graph.
         few: how many resources are drawn one by one.
     """
-    # Ever coarser: what is alike on one host; alike hosts too; whatever is of one name.
+    # Ever coarser: what is alike in one frame; alike frames too; whatever is of one name.
     ways: tuple[Callable[[Graph], _Classes], ...] = (
         lambda g: _refined(g, apart=True),
         lambda g: _refined(g, apart=False),
@@ -45,8 +45,8 @@ def grouped(graph: Graph, few: int = FEW) -> Graph:
     return made
 
 
-def _stem_key(vertex: Vertex, host: Any) -> tuple[Any, ...]:
-    return (vertex.rtype, _stem(vertex.label), vertex.state, vertex.is_host, host)
+def _stem_key(vertex: Vertex, frame: Any) -> tuple[Any, ...]:
+    return (vertex.rtype, _stem(vertex.label), vertex.state, vertex.is_frame, frame)
 
 
 def _stem(label: str) -> str:
@@ -55,9 +55,9 @@ def _stem(label: str) -> str:
 
 
 def _refined(graph: Graph, *, apart: bool) -> _Classes:
-    """Classes of alike resources; those of different hosts are kept apart if wanted."""
+    """Classes of alike resources; those of different frames are kept apart if wanted."""
     vertices = graph.vertices
-    keep = {guid: guid if v.is_host else v.host for guid, v in vertices.items()} if apart else {}
+    keep = {guid: guid if v.is_frame else v.frame for guid, v in vertices.items()} if apart else {}
     classes = _numbered({guid: _stem_key(v, keep.get(guid)) for guid, v in vertices.items()})
     near: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
     for arrow in graph.arrows:
@@ -67,9 +67,9 @@ def _refined(graph: Graph, *, apart: bool) -> _Classes:
         near[one].append((two, 2))
         near[two].append((one, 2))
     for guid, vertex in vertices.items():
-        if vertex.host in vertices:
-            near[guid].append((vertex.host, 3))
-            near[vertex.host].append((guid, 4))
+        if vertex.frame in vertices:
+            near[guid].append((vertex.frame, 3))
+            near[vertex.frame].append((guid, 4))
     for _ in range(_ROUNDS):
         finer = _numbered(
             {
@@ -103,8 +103,8 @@ def _merged(graph: Graph, classes: _Classes) -> Graph:
         if first[guid] == guid:
             alike = members[classes[guid]]
             whole = _crowd(alike) if len(alike) >= _ALIKE else vertex
-            host = None if whole.host is None else first.get(whole.host, whole.host)
-            made.vertices[guid] = replace(whole, host=host)
+            frame = None if whole.frame is None else first.get(whole.frame, whole.frame)
+            made.vertices[guid] = replace(whole, frame=frame)
     pairs = {(first[one], first[two]): None for one, two in graph.links}
     made.links = [(one, two) for one, two in pairs if one != two]
     made.arrows = _joined(graph.arrows, first)

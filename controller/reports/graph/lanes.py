@@ -1,12 +1,14 @@
-"""Where resources go: lanes of hosts from top to bottom, columns in order of their starts.
+"""Where resources go: lanes of frames from top to bottom, columns in order of their starts.
 
 A resource that waits for another to be deployed or started lies right of it, so that a picture
-is read from left to right. Resources of one host share its lane.
+is read from left to right. Resources of one frame, a host or a simulation, share its lane; a frame
+that lies in another one follows it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
@@ -35,30 +37,37 @@ class Places:
     """Where everything goes.
 
     Attributes:
-        lanes: the host of each lane; None for what acts on no host.
+        lanes: the frame of each lane; None for what lies in no frame.
+        depths: of each lane, how many frames its frame lies in.
         cells: the place of each resource that is drawn by itself, by guid.
         columns: how many columns there are.
         rows: how many rows each lane has.
     """
 
     lanes: list[Vertex | None]
+    depths: list[int]
     cells: dict[int, Cell]
     columns: int
     rows: list[int]
 
 
 def places(graph: Graph) -> Places:
-    """Give each resource a place; a host has one of its own only if something leads to it."""
+    """Give each resource a place; a frame has one of its own only if something leads to it."""
     wanted = _drawn(graph)
-    lanes: list[Vertex | None] = [v for v in graph.vertices.values() if v.is_host]
-    lane_of = {host.guid: lane for lane, host in enumerate(lanes) if host is not None}
+    frames = list(_frames(graph))
+    lanes: list[Vertex | None] = [frame for frame, _ in frames]
+    depths = [depth for _, depth in frames]
+    lane_of = {frame.guid: lane for lane, (frame, _) in enumerate(frames)}
     if any(_lane(vertex, lane_of) is None for vertex in wanted.values()):
         lanes.append(None)
+        depths.append(0)
     columns = _columns(graph, wanted)
     before: dict[int, list[int]] = defaultdict(list)
     for arrow in graph.arrows:
         if arrow.target in wanted and arrow.action != "STOP":
             before[arrow.guid].append(arrow.target)
+    for one, two in graph.links:
+        before[two].append(one)
     cells: dict[int, Cell] = {}
     taken: set[tuple[int, int, int]] = set()
     for guid in sorted(wanted, key=lambda guid: columns[guid]):
@@ -73,19 +82,33 @@ def places(graph: Graph) -> Places:
     rows = [0] * len(lanes)
     for cell in cells.values():
         rows[cell.lane] = max(rows[cell.lane], cell.row + 1)
-    return Places(lanes, cells, 1 + max(columns.values(), default=0), rows)
+    return Places(lanes, depths, cells, 1 + max(columns.values(), default=0), rows)
+
+
+def _frames(graph: Graph) -> Iterator[tuple[Vertex, int]]:
+    """Yield the frames with their depths, each before those that lie in it."""
+    inner: dict[int | None, list[Vertex]] = defaultdict(list)
+    for vertex in graph.vertices.values():
+        if vertex.is_frame:
+            outer = graph.vertices.get(vertex.frame) if vertex.frame is not None else None
+            inner[outer.guid if outer is not None and outer.is_frame else None].append(vertex)
+    pending = [(vertex, 0) for vertex in reversed(inner[None])]
+    while pending:
+        vertex, depth = pending.pop()
+        yield vertex, depth
+        pending += [(other, depth + 1) for other in reversed(inner[vertex.guid])]
 
 
 def _drawn(graph: Graph) -> dict[int, Vertex]:
     led = {guid for arrow in graph.arrows for guid in (arrow.guid, arrow.target)}
     led |= {guid for link in graph.links for guid in link}
-    return {g: v for g, v in graph.vertices.items() if not v.is_host or g in led}
+    return {g: v for g, v in graph.vertices.items() if not v.is_frame or g in led}
 
 
 def _lane(vertex: Vertex, lane_of: dict[int, int]) -> int | None:
-    if vertex.is_host:
+    if vertex.is_frame:
         return lane_of[vertex.guid]
-    return None if vertex.host is None else lane_of.get(vertex.host)
+    return None if vertex.frame is None else lane_of.get(vertex.frame)
 
 
 def _columns(graph: Graph, wanted: dict[int, Vertex]) -> dict[int, int]:
@@ -101,6 +124,8 @@ def _columns(graph: Graph, wanted: dict[int, Vertex]) -> dict[int, int]:
         ended = arrow.milestone in ("STOPPED", "FINISHED", "FAILED", "RELEASED")
         if arrow.target != arrow.guid:
             after[2 * arrow.target + ended].append(2 * arrow.guid + (arrow.action == "STOP"))
+    for one, two in graph.links:
+        after[2 * one].append(2 * two)
     nodes = [node for guid in wanted for node in (2 * guid, 2 * guid + 1)]
     far = dict.fromkeys(nodes, 0)
     for node in _in_order(nodes, after):

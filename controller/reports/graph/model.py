@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ...errors import ClassNotImportable, UnknownType
 from ...model import registry
 from ..tables import note
 from ..words import duration
@@ -24,8 +25,8 @@ class Vertex:
         guid: its number, or the lowest of several.
         label: its name, ``ping x 50`` for several.
         rtype: its type.
-        host: guid of the host that it acts on; None if there is none, or it is a host.
-        is_host: others may act on it.
+        frame: guid of the host, or of the simulation, that it is drawn in; None if there is none.
+        is_frame: others may be drawn in it.
         state: where it is; empty if there is no run.
         note: its error, or how it ended; may be empty.
         count: how many it stands for.
@@ -34,8 +35,8 @@ class Vertex:
     guid: int
     label: str
     rtype: str
-    host: int | None = None
-    is_host: bool = False
+    frame: int | None = None
+    is_frame: bool = False
     state: str = ""
     note: str = ""
     count: int = 1
@@ -78,7 +79,8 @@ class Graph:
     Attributes:
         name: name of the experiment.
         vertices: the resources by guid, in order of registration.
-        links: pairs of connected resources; that of a resource with its host is left out.
+        links: pairs of connected resources, the one that waits for the other last; that of a
+            resource with its frame is left out.
         arrows: the conditions.
     """
 
@@ -108,17 +110,23 @@ def described(description: Description, run: Run | None = None) -> Graph:
 
 def _describe(graph: Graph, description: Description, state: str) -> None:
     """Put what is described into a graph; what has no vertex yet is in that state."""
-    pairs: list[tuple[int, int]] = []
-    for item in description.resources():
-        if item.cls.internal:
-            continue
+    items = [item for item in description.resources() if not item.cls.internal]
+    waits = {item.guid: item.awaited() for item in items}
+    frames = {item.guid for item in items if item.cls.provides_host or item.cls.encloses}
+    for item in items:
         if item.guid not in graph.vertices:
-            is_host = item.cls.provides_host
-            host = None if is_host else description.host_of(item.guid)
             graph.vertices[item.guid] = Vertex(
-                item.guid, item.label, item.cls.rtype, host, is_host, state
+                item.guid,
+                item.label,
+                item.cls.rtype,
+                _frame_of(item.guid, waits, frames),
+                item.guid in frames,
+                state,
             )
-        pairs += [(item.guid, peer) for peers in item.peers.values() for peer in peers]
+    pairs = [(peer, guid) for guid, peers in waits.items() for peer in peers]
+    pairs += [
+        (item.guid, peer) for item in items for peers in item.peers.values() for peer in peers
+    ]
     arrows = [
         Arrow(cond.guid, cond.action.name, cond.target, cond.milestone.name, cond.offset)
         for cond in description.conditions()
@@ -134,31 +142,61 @@ def running(run: Run, name: str = "") -> Graph:
         name: name of the experiment, if it is known.
     """
     records = [record for record in run.records() if not registry.is_internal(record.rtype)]
-    graph = Graph(name or run.exp_id, {record.guid: _vertex(record) for record in records})
-    pairs = [
+    waits: dict[int, list[int]] = {record.guid: [] for record in records}
+    arrows = []
+    for record in records:
+        for item in run.store.conditions(record.guid):
+            if item.need:
+                # It comes from a connection, which is drawn as such.
+                if item.action == "deploy":
+                    waits[record.guid].append(item.target)
+            else:
+                action = item.action.upper()
+                arrows.append(Arrow(record.guid, action, item.target, item.milestone, item.offset))
+    enclosing = {rtype for rtype in {record.rtype for record in records} if _encloses(rtype)}
+    frames = {record.guid for record in records if record.is_host or record.rtype in enclosing}
+    vertices = {
+        record.guid: _vertex(record, _frame_of(record.guid, waits, frames), record.guid in frames)
+        for record in records
+    }
+    graph = Graph(name or run.exp_id, vertices)
+    pairs = [(peer, guid) for guid, peers in waits.items() for peer in peers]
+    pairs += [
         (record.guid, peer)
         for record in records
         for peers in record.peers.values()
         for peer in peers
     ]
-    arrows = [
-        Arrow(record.guid, item.action.upper(), item.target, item.milestone, item.offset)
-        for record in records
-        for item in run.store.conditions(record.guid)
-        # The others come from connections, which are drawn as such.
-        if not item.need
-    ]
     _complete(graph, pairs, arrows)
     return graph
 
 
-def _vertex(record: ResourceRecord) -> Vertex:
+def _encloses(rtype: str) -> bool:
+    try:
+        return registry.find(rtype).encloses
+    except (UnknownType, ClassNotImportable):
+        return False
+
+
+def _frame_of(guid: int, waits: Mapping[int, Sequence[int]], frames: Collection[int]) -> int | None:
+    """Return the nearest frame along what a resource waits for; None if there is none."""
+    front, seen = [guid], {guid}
+    for here in front:
+        if here in frames and here != guid:
+            return here
+        ahead = [peer for peer in waits.get(here, ()) if peer not in seen]
+        seen.update(ahead)
+        front += ahead
+    return None
+
+
+def _vertex(record: ResourceRecord, frame: int | None, is_frame: bool) -> Vertex:
     return Vertex(
         record.guid,
         record.label,
         record.rtype,
-        None if record.is_host else record.host,
-        record.is_host,
+        frame,
+        is_frame,
         record.state,
         note(record.error, record.attributes),
     )
@@ -172,7 +210,7 @@ def _complete(graph: Graph, pairs: Iterable[tuple[int, int]], arrows: Iterable[A
         if one not in known or two not in known or frozenset((one, two)) in linked:
             continue
         linked.add(frozenset((one, two)))
-        if two != known[one].host and one != known[two].host:
+        if two != known[one].frame and one != known[two].frame:
             graph.links.append((one, two))
     seen = {_key(arrow) for arrow in graph.arrows}
     for arrow in arrows:

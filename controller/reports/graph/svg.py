@@ -34,7 +34,7 @@ def svg(graph: Graph, *, dark: bool | None = None) -> str:
         f'<rect class="page" width="{width:.0f}" height="{height:.0f}" rx="8"/>',
         f'<text class="name" x="{MARGIN}" y="26">{escape(graph.name)}</text>',
         f'<g transform="translate(0 {_TITLE - 8:g})">',
-        *_hosts(made),
+        *_frames(made),
         *(_line(line) for line in made.lines),
         *_boxes(made),
         *_labels(made),
@@ -106,16 +106,16 @@ def _markers() -> str:
 # -- parts --------------------------------------------------------------------------------------
 
 
-def _hosts(made: Layout) -> Iterator[str]:
-    for box in made.hosts:
-        host = box.vertex
-        if host is None:
+def _frames(made: Layout) -> Iterator[str]:
+    for box in made.frames:
+        frame = box.vertex
+        if frame is None:
             continue
-        yield "<g>" + _tip(host) + _rect(box, f"host {_border(host)}", 9)
+        yield "<g>" + _tip(frame) + _rect(box, f"host {_border(frame)}", 9)
         x, y = box.x + 14, box.y + HEAD - 9
         yield (
-            f'<text x="{x:.1f}" y="{y:.1f}"><tspan class="label">{escape(host.label)}</tspan>'
-            f'<tspan class="faint" dx="8">{escape(host.rtype)}</tspan>{_state(host)}</text></g>'
+            f'<text x="{x:.1f}" y="{y:.1f}"><tspan class="label">{escape(frame.label)}</tspan>'
+            f'<tspan class="faint" dx="8">{escape(frame.rtype)}</tspan>{_state(frame)}</text></g>'
         )
 
 
@@ -212,7 +212,7 @@ def _labels(made: Layout) -> Iterator[str]:
 def _legend(graph: Graph, width: float) -> tuple[list[str], float]:
     """What the colours mean, and how high that is."""
     actions = [name for name in ACTIONS if any(a.action == name for a in graph.arrows)]
-    types = dict.fromkeys(v.rtype for v in graph.vertices.values() if not v.is_host)
+    types = dict.fromkeys(v.rtype for v in graph.vertices.values() if not v.is_frame)
     items = [
         (name, f'<path class="line {name}" d="M22 -4H0" marker-start="url(#{name})"/>', 28)
         for name in actions

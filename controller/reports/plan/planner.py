@@ -63,6 +63,7 @@ class PlannedResource:
         is_host: True if other resources may act on it.
         host: guid of the host that it acts on; its own guid for a host; None without a host.
         steps: its steps, without those that have neither calls nor conditions.
+        outline: what it consists of, a line each; empty for most types.
     """
 
     guid: int
@@ -72,6 +73,7 @@ class PlannedResource:
     is_host: bool
     host: int | None
     steps: list[PlannedStep]
+    outline: list[str]
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,14 @@ class Planner:
         else:
             where = "" if host is None else scratch.label(host)
         return PlannedResource(
-            guid, item.label, item.cls.rtype, where, item.cls.provides_host, host, steps
+            guid=guid,
+            label=item.label,
+            rtype=item.cls.rtype,
+            where=where,
+            is_host=item.cls.provides_host,
+            host=host,
+            steps=steps,
+            outline=list(rm.outline()),
         )
 
     def _simulate(

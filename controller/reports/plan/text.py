@@ -96,6 +96,9 @@ def text(plan: PlannedDeployment) -> str:
         head = f"{item.label} ({item.rtype})" + (f": {item.where}" if item.is_host else on)
         indent = "  " if inner else ""
         lines += ["", indent + head]
+        lines += [
+            f"{indent}  {'builds' if n == 0 else '':<8} {x}" for n, x in enumerate(item.outline)
+        ]
         for step in item.steps:
             if step.action == "release" and [call.verb for call in step.calls] == ["clear"]:
                 continue  # Every application has this release; omitted for brevity.

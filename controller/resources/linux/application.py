@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 from ...model import (
     Action,
@@ -97,7 +98,17 @@ class Application(ResourceManager, rtype="linux::Application"):
         """Launch the command, once per start of the resource."""
         if not self.command:
             return Launch(exit=Exit(0, "FINISHED"))
-        command, env = resolve(self.command, {**self.node.env, **self.env})
+        return self.launch(context, self.command, {**self.node.env, **self.env})
+
+    def launch(self, context: Context, command: str, env: Mapping[str, str]) -> Launch:
+        """Launch a command as the attributes describe, once per start of the resource.
+
+        Args:
+            context: access to the host.
+            command: text for sh.
+            env: its variables; both may mention paths such as ``${RUN_HOME}``.
+        """
+        command, env = resolve(command, env)
         if self.unbuffered:
             command, env = unbuffered(command), {"PYTHONUNBUFFERED": "1", **env}
         return context.host.supervise(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController, InvalidValue, PFormats, errors
 from nepiq.controller.reports.graph import picture
-from nepiq.controller.reports.graph.coordinates import Box, layout
+from nepiq.controller.reports.graph.coordinates import Box, layout, shortened
 from nepiq.controller.reports.graph.dot import dot
 from nepiq.controller.reports.graph.grouping import FEW, grouped
 from nepiq.controller.reports.graph.model import Arrow, Graph, Vertex
@@ -52,7 +52,7 @@ def test_a_description_becomes_a_graph_without_a_run() -> None:
         "a",
         "b",
     ]
-    assert [vertex.host for vertex in graph.vertices.values()] == [None, None, 1, 2, 2]
+    assert [vertex.frame for vertex in graph.vertices.values()] == [None, None, 1, 2, 2]
     assert graph.links == []  # what acts on a host is drawn in its box
     assert not graph.running
     assert {arrow.text for arrow in graph.arrows} == {
@@ -94,14 +94,43 @@ def test_dot_quotes_and_has_clusters() -> None:
     assert '3 -> 4 [label="START after STARTED +5 s"' in text
 
 
+def test_what_is_simulated_is_drawn_in_its_simulation() -> None:
+    ec = ExperimentController("simulated")
+    host = ec.register_resource("linux::Node")
+    simulation = ec.register_resource("linux::ns3::Simulation", connectedTo=host)
+    node = ec.register_resource("ns3::Node", connectedTo=simulation)
+    device = ec.register_resource("ns3::CsmaNetDevice", connectedTo=node)
+    channel = ec.register_resource("ns3::CsmaChannel", connectedTo=device)
+    app = ec.register_resource(APP, command="c", connectedTo=host)
+    graph = ec.graph()
+    frames = {guid: vertex.frame for guid, vertex in graph.vertices.items()}
+    inner = dict.fromkeys((node, device, channel), simulation)
+    assert frames == {host: None, simulation: host, app: host, **inner}
+    # From left to right in the order of the deployment.
+    assert graph.links == [(node, device), (device, channel)]
+    columns = {guid: box.x for guid, box in layout(graph).boxes.items()}
+    assert columns[app] == columns[node] < columns[device] < columns[channel]
+    text = dot(graph)
+    assert text.index("cluster_1 ") < text.index("cluster_2 ") < text.index("  3 [label")
+
+
+def test_a_label_that_is_too_long_keeps_its_number() -> None:
+    assert shortened("pointtopointnetdevice-17") == "pointtopointnetd…-17"
+    assert shortened(f"yanswifierrorratemodel {TIMES} 50") == f"yanswifierrorr… {TIMES} 50"
+    assert shortened("a" * 30) == "a" * 19 + "…"
+
+
 # -- nothing overlaps -----------------------------------------------------------------------------
 
 
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
-    """Up to 3 hosts and 9 resources with any conditions, circles too."""
+    """Up to 3 frames, which may lie in others, and 9 resources with any conditions."""
     hosts = draw(st.integers(0, 3))
-    graph = Graph("any", {g: Vertex(g, f"h{g}", "t::H", is_host=True) for g in range(1, hosts + 1)})
+    graph = Graph("any")
+    for guid in range(1, hosts + 1):
+        frame = draw(st.sampled_from([None, *range(1, guid)]))
+        graph.vertices[guid] = Vertex(guid, f"h{guid}", "t::H", frame, is_frame=True)
     for guid in range(10, 10 + draw(st.integers(1, 9))):
         host = draw(st.sampled_from([None, *range(1, hosts + 1)]))
         graph.vertices[guid] = Vertex(guid, f"r{guid}", APP, host)
@@ -114,6 +143,15 @@ def graphs(draw: st.DrawFn) -> Graph:
         if one != two:
             graph.links.append((one, two))
     return graph
+
+
+def inside(inner: Box, outer: Box) -> bool:
+    return (
+        outer.x <= inner.x
+        and inner.x + inner.width <= outer.x + outer.width
+        and outer.y <= inner.y
+        and inner.y + inner.height <= outer.y + outer.height
+    )
 
 
 def overlap(a: Box, b: Box) -> bool:
@@ -144,6 +182,14 @@ def test_nothing_overlaps(graph: Graph) -> None:
             for box in boxes:
                 inner = Box(None, box.x + 0.5, box.y + 0.5, box.width - 1, box.height - 1)
                 assert not overlap(way, inner), (line, box)
+    frames = {box.vertex.guid: box for box in made.frames if box.vertex is not None}
+    for box in (*boxes, *frames.values()):
+        assert box.vertex is not None
+        if box.vertex.frame is not None:
+            assert inside(box, frames[box.vertex.frame])
+    for one in frames.values():
+        for other in frames.values():
+            assert inside(one, other) or inside(other, one) or not overlap(one, other)
     ET.fromstring(svg(graph))
 
 
@@ -156,7 +202,7 @@ def crowd(hosts: int, each: int) -> Graph:
     guid = 0
     for number in range(hosts):
         host = guid = guid + 1
-        graph.vertices[host] = Vertex(host, f"n{number}", "linux::Node", is_host=True)
+        graph.vertices[host] = Vertex(host, f"n{number}", "linux::Node", is_frame=True)
         server = guid = guid + 1
         graph.vertices[server] = Vertex(server, f"iperf-{number}", APP, host)
         for which in range(each):
@@ -181,7 +227,7 @@ def test_alike_hosts_are_one_if_there_are_very_many() -> None:
         f"iperf {TIMES} 50",
         f"ping {TIMES} 200",
     ]
-    assert {vertex.host for vertex in made.vertices.values()} == {None, 1}
+    assert {vertex.frame for vertex in made.vertices.values()} == {None, 1}
 
 
 def test_what_differs_stays_apart() -> None:

@@ -58,7 +58,7 @@ def test_it_is_the_same_as_yaml() -> None:
 
 WRONG = """\
 <experiment exp_id="old"><topology><nodes><node nid="1"/></nodes></topology><rms>
-<rm guid="1" rtype="ns3::Node"/>
+<rm guid="1" rtype="omf::Node"/>
 <rm guid="2" rtype="LinuxApplication"><attributes>
  <attribute name="sources" value="a.c"/>
  <attribute name="sudo" value="perhaps"/></attributes>
@@ -74,7 +74,7 @@ WRONG = """\
 
 def test_everything_that_is_wrong_is_told() -> None:
     assert [line.split(" (")[0] for line in errors(WRONG)] == [
-        "old.xml:2:1: unknown resource type 'ns3::Node'",
+        "old.xml:2:1: unknown resource type 'omf::Node'",
         "old.xml:4:2: unknown attribute 'sources'",
         "old.xml:5:2: sudo cannot be 'perhaps': it must be True or False",
         "old.xml:6:15: unknown resource '9'",
