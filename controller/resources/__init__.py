@@ -1,4 +1,4 @@
-"""The catalogue of built-in resource types and their classes, one resource a file.
+"""The catalogue of built-in resource types and their classes.
 
 The locations are listed here so that the use of one type does not import the others.
 """

@@ -202,8 +202,6 @@ def main() -> None:
     ):
         lab.start_workers(1)
         bench = Bench(lab, rounds)
-        ours, bare = bench.median(bench.runs), bench.median(bench.bare)
-        print(ours, bare)
         print(f"deploy() to the end of a tiny simulation: {bench.median(bench.first_event):.3f} s")
         batch, each, calls, count = bench.build()
         print(f"{count} resources, one description: {batch * 1000:.0f} ms")

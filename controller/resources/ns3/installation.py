@@ -92,6 +92,12 @@ class Installation(NamedTuple):
         """Its version, as ``3.44``, or ``dev``."""
         return self.prefix.removeprefix("ns").removeprefix("3-")
 
+    @property
+    def standard(self) -> str:
+        """The option for the C++ standard that its headers are written in."""
+        older = re.fullmatch(r"3\.(\d+)", self.version)
+        return "-std=c++17" if older and int(older[1]) < 42 else "-std=c++20"
+
 
 _T = TypeVar("_T")
 _MOST_REMEMBERED = 1000

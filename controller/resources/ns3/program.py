@@ -217,7 +217,7 @@ class Program(Application, rtype="linux::ns3::Program"):
         self.version = ns3.version
         profile = self.buildProfile or ns3.suffix.removeprefix("-")
         name = "ns3-" + source.compiled[0].rpartition(".")[0]
-        options = ("-std=c++20", "-pthread", *_OPTIONS.get(profile, _OPTIONS["default"]))
+        options = (ns3.standard, "-pthread", *_OPTIONS.get(profile, _OPTIONS["default"]))
         folder = installation.build(
             context, ns3, installation.packed(source), {name: source.compiled}, options
         )

@@ -167,7 +167,7 @@ class Simulation(ResourceManager, rtype="linux::ns3::Simulation"):
             ns3,
             simulator.archive(),
             {"simulator": ["simulator.cc"], "client": ["client.cc"]},
-            _options(ns3.version),
+            (ns3.standard, "-O0", "-pthread", f'-DNEPIQ_NS3_VERSION="{ns3.version}"'),
             every_module=["simulator"],
         )
         context.host.write(_DESCRIPTION, description.write(self))
@@ -255,10 +255,6 @@ class Simulation(ResourceManager, rtype="linux::ns3::Simulation"):
             raise HostError(f"the simulation refuses: {_problem(result.stderr)}")
         answer: dict[str, str] = json.loads(result.text or "{}")
         return answer.get("value", "")
-
-
-def _options(version: str) -> tuple[str, ...]:
-    return ("-std=c++20", "-O0", "-pthread", f'-DNEPIQ_NS3_VERSION="{version}"')
 
 
 def _problem(stderr: bytes) -> str:

@@ -6,13 +6,14 @@ import re
 import shlex
 from typing import Any
 
-from ...errors import InvalidValue
+from ...errors import HostError, InvalidValue
 from ...model import Attribute, Connection, Context, Flag, Name, ResourceManager
 from ..linux.node import Node
 from .kinds import Ipv4, Mac
 
-#: A file in the run directory that says that the namespace was made for it.
-_RECORD = "made-namespace"
+#: Files in the run directory that say what was made for it.
+_NAMESPACE = "made-namespace"
+_INTERFACE = "made-interface"
 
 
 class InterfaceName(str):
@@ -58,20 +59,26 @@ class TapLink(ResourceManager, rtype="linux::ns3::TapLink"):
     simulated = Connection("ns3::FdNetDevice", help="The simulated device.")
 
     def do_deploy(self, context: Context) -> None:
-        """Make the interface, up and with its address."""
+        """Make the interface, up and with its address.
+
+        Raises:
+            HostError: there is an interface of that name already.
+        """
+        name, ip = shlex.quote(self.device), self._ip()
         if self.namespace:
             space = shlex.quote(self.namespace)
-            # The file is the record: written before the namespace is made, read at the release.
-            context.host.write(_RECORD, b"", mode=0o600) if not self._exists(context) else None
+            self._record(context, _NAMESPACE, f"ip netns pids {space}")
             context.host.run(
                 f"ip netns pids {space} >/dev/null 2>&1 || ip netns add {space}", sudo=True
             )
-        name, ip = shlex.quote(self.device), self._ip()
+        show = f"{ip} link show dev {name}"
+        if not self._record(context, _INTERFACE, show):
+            raise HostError(
+                f"the host has an interface {self.device} already",
+                hint="choose another name for device; a release would remove the interface",
+            )
         owner = shlex.quote(context.host.facts.user)
-        lines = [
-            f"{ip} link show dev {name} >/dev/null 2>&1 || "
-            f"{ip} tuntap add dev {name} mode tap user {owner}"
-        ]
+        lines = [f"{show} >/dev/null 2>&1 || {ip} tuntap add dev {name} mode tap user {owner}"]
         if self.mac:
             lines.append(f"{ip} link set dev {name} address {self.mac}")
         if self.ip:
@@ -84,19 +91,27 @@ class TapLink(ResourceManager, rtype="linux::ns3::TapLink"):
         context.host.run(" &&\n".join(lines), sudo=True)
 
     def do_release(self, context: Context) -> None:
-        """Remove the interface, and the namespace that it made."""
-        name = shlex.quote(self.device)
-        context.host.run(f"{self._ip()} link delete dev {name}", check=False, sudo=True)
+        """Remove the interface and the namespace, if it made them."""
+        self._undo(context, _INTERFACE, f"{self._ip()} link delete dev {shlex.quote(self.device)}")
         if self.namespace:
-            space, record = shlex.quote(self.namespace), shlex.quote(f"{context.run_dir}/{_RECORD}")
-            context.host.run(
-                f"[ ! -e {record} ] || ip netns delete {space}", check=False, sudo=True
-            )
+            self._undo(context, _NAMESPACE, f"ip netns delete {shlex.quote(self.namespace)}")
 
-    def _exists(self, context: Context) -> bool:
-        space = shlex.quote(self.namespace or "")
-        found = context.host.run(f"ip netns pids {space}", check=False, mutates=False, sudo=True)
-        return found.code == 0
+    def _record(self, context: Context, record: str, exists: str) -> bool:
+        """Record that this resource makes something, unless that exists; return what is recorded.
+
+        The record is written before the thing is made, so that another attempt knows it too.
+        """
+        path = shlex.quote(f"{context.run_dir}/{record}")
+        if context.host.run(f"test -e {path}", check=False, mutates=False).code == 0:
+            return True
+        if context.host.run(exists, check=False, mutates=False, sudo=True).code == 0:
+            return False
+        context.host.write(record, b"", mode=0o600)
+        return True
+
+    def _undo(self, context: Context, record: str, command: str) -> None:
+        path = shlex.quote(f"{context.run_dir}/{record}")
+        context.host.run(f"[ ! -e {path} ] || {command}", check=False, sudo=True)
 
     def _ip(self) -> str:
         return f"ip -n {shlex.quote(self.namespace)}" if self.namespace else "ip"

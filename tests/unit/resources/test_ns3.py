@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 
 from nepiq.controller.description.description import Description
-from nepiq.controller.errors import InvalidValue, NotAllowed, TraceNotFound, UnknownType
+from nepiq.controller.errors import (
+    HostError,
+    InvalidValue,
+    NotAllowed,
+    TraceNotFound,
+    UnknownType,
+)
 from nepiq.controller.model import Action, State, registry
 from nepiq.controller.model.spec import Gate
+from nepiq.controller.resources.linux.node import Node
 from nepiq.controller.resources.ns3 import catalogue, description, kinds, typeids
+from nepiq.controller.testing import Harness
 
 Line = dict[str, Any]
 
@@ -208,3 +216,28 @@ def test_what_does_not_go_together() -> None:
     with pytest.raises(NotAllowed):
         network.add("ns3::CsmaNetDevice", network.simulation)
     assert typeids.version()
+
+
+# --- links to real networks
+
+
+def test_a_tap_is_made_and_removed_by_record() -> None:
+    tap = Harness("linux::ns3::TapLink", node=Harness(Node), device="tap0", namespace="lab")
+    tap.host.answer("test -e", 1)
+    tap.host.answer("^ip netns pids lab$", 1)
+    tap.host.answer("^ip -n lab link show dev tap0$", 1)
+    tap.deploy()
+    assert {"made-namespace", "made-interface"} <= {
+        path.rpartition("/")[2] for path in tap.host.files
+    }
+    assert any("tuntap add dev tap0 mode tap user user" in c for c in tap.host.commands)
+    tap.release()
+    assert all("made-" in command for command in tap.host.commands[-2:])
+
+
+def test_an_interface_that_exists_is_not_taken() -> None:
+    tap = Harness("linux::ns3::TapLink", node=Harness(Node), device="eth0")
+    tap.host.answer("test -e", 1)
+    with pytest.raises(HostError, match="has an interface eth0 already"):
+        tap.deploy()
+    assert not any("tuntap" in command for command in tap.host.commands)

@@ -15,9 +15,12 @@
 #include "ns3/queue-item.h"
 #include "ns3/sequence-number.h"
 #include "ns3/trace-helper.h"
-#include "ns3/wifi-mpdu.h"
 #include "ns3/wifi-net-device.h"
 #include "ns3/yans-wifi-helper.h"
+#if __has_include("ns3/wifi-mpdu.h") // since 3.37
+#include "ns3/wifi-mpdu.h"
+#define NEPIQ_HAS_MPDU
+#endif
 
 #include <fstream>
 #include <functional>
@@ -67,12 +70,15 @@ inline void put(CsvFile& file, Ptr<const QueueDiscItem> item)
         file.out << ',' << item->GetSize();
 }
 
+#ifdef NEPIQ_HAS_MPDU
 inline void put(CsvFile& file, Ptr<const WifiMpdu> mpdu)
 {
     file.bytes += mpdu->GetSize();
     if (!file.counts)
         file.out << ',' << mpdu->GetSize() << ',' << mpdu->GetHeader().GetTypeString();
 }
+
+#endif
 
 inline void put(CsvFile& file, Ptr<const MobilityModel> model)
 {
@@ -159,7 +165,9 @@ inline const std::map<std::string, Signature>& signatures()
         {"ns3::Packet::TwoAddressTracedCallback",
          {"bytes,packet,from,to", &connect<Ptr<const Packet>, const Address&, const Address&>}},
         {"ns3::QueueDiscItem::TracedCallback", {"bytes", &connect<Ptr<const QueueDiscItem>>}},
+#ifdef NEPIQ_HAS_MPDU
         {"ns3::WifiMpdu::TracedCallback", {"bytes,kind", &connect<Ptr<const WifiMpdu>>}},
+#endif
         {"ns3::Mac48Address::TracedCallback", {"address", &connect<Mac48Address>}},
         {"ns3::MobilityModel::TracedCallback", {"x,y,z", &connect<Ptr<const MobilityModel>>}},
         {"ns3::Time::TracedCallback", {"seconds", &connect<Time>}},
