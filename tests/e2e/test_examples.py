@@ -77,6 +77,7 @@ def simulated(shared: Installation, need: Need, ns3_builds: Path) -> Installatio
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.xdist_group("ns3")
 def test_the_distance_of_wifi(simulated: Installation, need: Need) -> None:
     need("matplotlib", importlib.util.find_spec("matplotlib"), "the extra examples")
     command = (sys.executable, EXAMPLES / "ns3_wifi_distance.py", simulated.folder, "10", "40")
@@ -96,6 +97,7 @@ def test_the_distance_of_wifi(simulated: Installation, need: Need) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.xdist_group("ns3")
 def test_the_first_simulation_of_the_page_of_ns3(simulated: Installation) -> None:
     page = (EXAMPLES.parent / "docs" / "ns3.md").read_text()
     block = next(part for part in page.split("```python\n") if part.startswith("from nepiq"))

@@ -29,8 +29,9 @@ _REASONS = {
     "gone": "neither its supervisor nor a record of its end is on the host: "
     "were they killed and removed?",
 }
-# The beginning of a line in which a shell script of a resource type reports an error.
-_OWN = "nepiq: "
+# How a line begins in which the script or the simulator of ns-3 says why it ended; backtraces and
+# other messages may come before it.
+_OWN = ("nepiq: ns-3 aborted", "nepiq: ended because it ran for ")
 _OVERDUE = "it did not begin to serve in time and was ended"
 # The line that supervisor.sh composes: less than 4000 bytes.
 _LONGEST = 4096
@@ -173,9 +174,9 @@ def _reason(outcome: str, code: int | None, tail: str) -> str:
 
 
 def _said(tail: str) -> str:
-    """Return the last lines; of a command that reports its own end, after ``nepiq:``, only that."""
+    """Return the last lines; of a simulation that says why it ended, only that."""
     last = last_lines(tail, 1)
-    return last.removeprefix(_OWN) if last.startswith(_OWN) else last_lines(tail)
+    return last.removeprefix("nepiq: ") if last.startswith(_OWN) else last_lines(tail)
 
 
 class Follow(Iterator[Entry]):

@@ -128,7 +128,7 @@ def check(data: Any, findings: Findings) -> tuple[Document | None, set[str]]:
             details = error.errors(include_url=False, include_context=False)
         for detail in details:
             _collect(detail, findings)
-        if any(detail["loc"][0] == "nepiq" for detail in details):
+        if any(detail["loc"][:1] in ((), ("nepiq",)) for detail in details):
             break
         for detail in details:
             _remove(data, detail["loc"], failed)
@@ -137,6 +137,10 @@ def check(data: Any, findings: Findings) -> tuple[Document | None, set[str]]:
 
 def _collect(detail: ErrorDetails, findings: Findings) -> None:
     path: Path = detail["loc"]
+    if not path:  # pydantic has no place for a key that is no text for it
+        key = quoted(detail["input"])
+        findings.add(DescriptionError(f"key {key} cannot be encoded: it has a lone surrogate"), ())
+        return
     kind, name = detail["type"], next(str(step) for step in reversed(path) if step != 0)
     if kind == "missing":
         hint = _BEGIN if path == ("nepiq",) else ""

@@ -52,8 +52,8 @@ def test_exit_codes(rig: Rig) -> None:
     code, word, reason = outcome(rig, "for n in 1 2 3 4; do echo $n >&2; done; exit 3", 6)
     assert (code, word) == (3, "FAILED")
     assert reason == "exited with 3: 2 | 3 | 4"
-    own = "echo backtrace >&2; echo 'nepiq: it aborted' >&2; exit 3"
-    assert outcome(rig, own, 9)[2] == "exited with 3: it aborted"
+    own = "echo backtrace >&2; echo 'nepiq: ns-3 aborted: it' >&2; exit 3"
+    assert outcome(rig, own, 9)[2] == "exited with 3: ns-3 aborted: it"
     assert "command not found on that host" in outcome(rig, "nosuch", 7)[2]
     assert "ended by signal 9" in outcome(rig, "kill -KILL $$", 8)[2]
 

@@ -209,7 +209,8 @@ def test_many_threads_need_the_order_of_messages(
         for _ in range(20):
             hammer(remote.session(), 20, 40)
 
-    with pytest.raises(HostUnreachable):
+    # It may also lose the confirmation of a channel, which then never opens.
+    with pytest.raises((HostUnreachable, DeadlineError)):
         again_and_again()
 
 

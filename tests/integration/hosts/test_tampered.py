@@ -167,7 +167,10 @@ def test_it_is_stopped(rig: Rig, tended: Tended, way: Callable[[Path], None], na
         pytest.skip("what is called .nepiq and is no directory is not removed")
     tamper(rig, way, name)
     rig.host(5).end()
-    assert not [mark for mark in rig.bearers().values() if mark.split(".")[1:3] == ["5", "1"]]
+    # The command has ended; its supervisor, whose files are gone, does so after it.
+    until(
+        lambda: not [mark for mark in rig.bearers().values() if mark.split(".")[1:3] == ["5", "1"]],
+    )
     expect_end(tended, "STOPPED", 143)
     release(rig)
 

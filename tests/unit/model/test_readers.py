@@ -157,6 +157,12 @@ def changed(draw: st.DrawFn, form: str) -> str:
     return text
 
 
+def test_keys_that_utf8_cannot_encode() -> None:
+    (line,) = told('{"nepiq": 1, "ne\\ud800piq": 1}', "json")
+    assert "\\ud800" in line
+    assert "lone surrogate" in line
+
+
 @pytest.mark.parametrize("form", FORMS)
 @ANY
 @given(data=st.data())
