@@ -46,6 +46,5 @@ Path(FOLDER, "distance.csv").write_text("metres,run,mbit_per_s\n" + "".join(rows
 samples = [[rates[metres, run] for run in SEEDS] for metres in DISTANCES]
 margins = [2.776 * statistics.stdev(rates) / 5**0.5 for rates in samples]  # Student's t, 95 %
 plt.errorbar(DISTANCES, [statistics.fmean(rates) for rates in samples], margins, capsize=4)
-plt.xlabel("distance in m")
-plt.ylabel("received in Mbit/s, with 95 % confidence")
+plt.gca().set(xlabel="distance in m", ylabel="received in Mbit/s, with 95 % confidence")
 plt.savefig(Path(FOLDER, "distance.svg"))

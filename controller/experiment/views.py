@@ -162,9 +162,11 @@ class Views:
         records = {record.guid: record for record in answer[1]} if answer else {}
         if guid in records:
             return resource_html(records[guid], records.values())
-        item = self._description.resource(guid)
-        host = self._host_label(guid)
-        return described_html(item.guid, item.label, item.cls.rtype, host, dict(item.attrs))
+        with self._description.lock:
+            item = self._description.resource(guid)
+            host = self._host_label(guid)
+            attributes = dict(item.attrs)
+        return described_html(item.guid, item.label, item.cls.rtype, host, attributes)
 
     def _table(self) -> tuple[list[Row], str]:
         """Return the rows of a table, and a summary of the run."""
@@ -175,11 +177,12 @@ class Views:
         records = answer[1] if answer else []
         table = {row.guid: row for row in rows(records) if not registry.is_internal(row.rtype)}
         state = "NEW" if answer else ""
-        for item in self._description.resources():
-            if not item.cls.internal:
-                host = self._host_label(item.guid)
-                row = Row(item.guid, item.label, item.cls.rtype, state, None, host, "")
-                table.setdefault(item.guid, row)
+        with self._description.lock:  # so that no other thread removes one meanwhile
+            for item in self._description.resources():
+                if not item.cls.internal:
+                    host = self._host_label(item.guid)
+                    row = Row(item.guid, item.label, item.cls.rtype, state, None, host, "")
+                    table.setdefault(item.guid, row)
         if run is None:
             return list(table.values()), "not deployed"
         phase = answer[0] if answer else "Redis does not answer, so states are not known"

@@ -56,15 +56,15 @@ def simulation(ec: ExperimentController, host: int) -> int:
 def processes(stand: Stand) -> Iterator[object]:
     """Checks that no process of the simulations of a test is left."""
 
-    def running() -> list[int]:
-        found = []
+    def running() -> dict[int, bytes]:
+        found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 command = (folder / "cmdline").read_bytes()
             except OSError:
                 continue
             if command.startswith(str(stand.home).encode()) and b"/.usr/ns3/" in command:
-                found.append(int(folder.name))
+                found[int(folder.name)] = command
         return found
 
     yield running
@@ -145,8 +145,8 @@ def test_a_simulator_that_is_killed(
     ping = add_ping(ec, nodes[0], "10.0.0.2", "200s")
     ec.deploy()
     assert ec.wait_started(ping, timeout=120), ec.failures
-    for pid in processes():  # type: ignore[operator]
-        if b"simulator" in Path(f"/proc/{pid}/cmdline").read_bytes():
+    for pid, command in processes().items():  # type: ignore[operator]
+        if b"/simulator\0" in command:
             os.kill(pid, signal.SIGKILL)
     assert "signal" in reason(ec, simulation).lower()
     assert "the simulation" in reason(ec, ping)

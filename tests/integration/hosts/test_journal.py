@@ -134,7 +134,8 @@ def test_begun_late(rig: Rig, watch: Watch) -> None:
     time.sleep(0.3)  # how old they are is what is told
     watcher = watch()
     until(lambda: len(watcher.exits) == 2)
-    assert min(ended.exit.age for ended in watcher.exits) >= 0.3
+    # The host's clock counts hundredths of a second.
+    assert min(round(ended.exit.age, 2) for ended in watcher.exits) >= 0.29
 
 
 def test_resumed(rig: Rig, watch: Watch) -> None:
