@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conformance.ns3 import required, share_builds
+from tests.conftest import Need
 from tests.stand import Stand, until
 
 from nepiq.controller import ExperimentController
@@ -23,6 +26,13 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         for worker in workers:
             until(lambda worker=worker: " ready." in worker.text(), 60.0, f"no {worker.name}")  # type: ignore[misc]
         yield made
+
+
+@pytest.fixture
+def ns3(need: Need, stand: Stand, ns3_builds: Path) -> None:
+    """ns-3 and a compiler, and what was compiled for other tests."""
+    required(need)
+    share_builds(stand.home, ns3_builds)
 
 
 @pytest.fixture

@@ -19,11 +19,7 @@ from tests.conformance.ns3 import (
     add_ping,
     add_simulation,
     add_station,
-    required,
-    share_builds,
 )
-from tests.conftest import Need
-from tests.stand import Stand
 
 from nepiq.controller import ExperimentController, ResourceAction, ResourceState, TraceAttr
 from nepiq.controller.model import registry
@@ -33,16 +29,11 @@ pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid"),
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("ns3"),
+    pytest.mark.usefixtures("ns3"),
 ]
 
 TYPES = Path(typeids.__file__).with_name("types.json")
 ALL_BACK = "20 packets transmitted, 20 received, 0% packet loss"
-
-
-@pytest.fixture(autouse=True)
-def _ns3(need: Need, stand: Stand, ns3_builds: Path) -> None:
-    required(need)
-    share_builds(stand.home, ns3_builds)
 
 
 @pytest.fixture

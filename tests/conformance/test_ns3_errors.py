@@ -16,8 +16,6 @@ from tests.conformance.ns3 import (
     add_node,
     add_ping,
     add_simulation,
-    required,
-    share_builds,
 )
 from tests.conftest import Need
 from tests.stand import Stand, until
@@ -33,13 +31,8 @@ pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid"),
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("ns3"),
+    pytest.mark.usefixtures("ns3"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _ns3(need: Need, stand: Stand, ns3_builds: Path) -> None:
-    required(need)
-    share_builds(stand.home, ns3_builds)
 
 
 @pytest.fixture

@@ -20,10 +20,8 @@ from tests.conformance.ns3 import (
     add_node,
     add_simulation,
     required,
-    share_builds,
 )
 from tests.conftest import Need
-from tests.stand import Stand
 
 from nepiq.controller import ExperimentController
 
@@ -31,6 +29,7 @@ pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid"),
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("ns3"),
+    pytest.mark.usefixtures("ns3"),
 ]
 
 SOURCE = Path(__file__).parent / "programs" / "scenarios.cc"
@@ -40,12 +39,6 @@ Outcome = dict[str, bytes | str]
 
 #: The devices whose pcap files are compared, by the names that the program gives to the files.
 Files = dict[str, int]
-
-
-@pytest.fixture(autouse=True)
-def _ns3(need: Need, stand: Stand, ns3_builds: Path) -> None:
-    required(need)
-    share_builds(stand.home, ns3_builds)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import csv
 import importlib.util
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +17,8 @@ from tests.conformance.ns3 import (
     add_ping,
     add_simulation,
     add_station,
-    required,
-    share_builds,
 )
 from tests.conftest import Need
-from tests.stand import Stand
 
 from nepiq.controller import ExperimentController
 
@@ -30,13 +26,8 @@ pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid"),
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("ns3"),
+    pytest.mark.usefixtures("ns3"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _ns3(need: Need, stand: Stand, ns3_builds: Path) -> None:
-    required(need)
-    share_builds(stand.home, ns3_builds)
 
 
 @pytest.fixture

@@ -253,10 +253,6 @@ class Server
             m_builder.applications.wait(id);
             return ok;
         }
-        if (verb == "time")
-            return in_simulation([] {
-                return "{\"ok\":true,\"value\":\"" + std::to_string(Simulator::Now().GetSeconds()) + "\"}";
-            });
         throw Refused("unknown verb '" + verb + "'");
     }
 };
