@@ -281,6 +281,8 @@ def test_where_sudo_refuses_the_others_are_ended(rig_of: RigOf, password_file: s
     rig = rig_of("nepiq-asked", password=password_file)
     rig.host(5).supervise("echo up; exec sleep 60", sudo=True)
     rig.host(6).supervise("echo up; exec sleep 60")
+    for guid in (5, 6):  # what sudo has not begun by then does not begin
+        until((rig.run_dir(guid) / "stdout").read_text)
     token = rig.token()
     said = ask(rig, f"5 - {token} 500 new", f"6 - {token} 500 new")
     assert said[1].startswith("no 77 sudo asks for a password on ")
