@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from ..engine import threads
 from ..engine.redis_errors import contact
 from ..errors import NepiqError
 from ..experiment.waiting import Follower
@@ -153,7 +154,7 @@ class Display:
         self.views.append(view)
         if not self.quiet and not self._live:
             self.console.print(f"run {run.run_id}")
-        view.start()
+        threads.start(view)
 
     def on_event(self, view: RunView, event: Event) -> None:
         """Print an event of a run, unless a live table shows it."""

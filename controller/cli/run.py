@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ..engine import Stack
+from ..engine import Stack, threads
 from ..errors import InvalidValue, NepiqError
 from ..experiment.announcement import VARIABLE
 from ..settings import Settings
@@ -102,11 +102,37 @@ def _run_child(script: Path, arguments: list[str], path: Path, display: Display)
             if stream is not None
         ]
         for copy in copies:
-            copy.start()
-        code = child.wait()
+            threads.start(copy)
+        code = _wait(child)
         for copy in copies:
             copy.join()
     return code if code >= 0 else 128 - code
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Return the exit code of a process; handle each signal as it comes.
+
+    The kernel may deliver a signal to another thread, such as one of a library, and waitpid(2)
+    then goes on. So the main thread waits for a byte, which Python writes at each signal.
+    """
+    awaited, written = socket.socketpair()
+    written.setblocking(False)
+
+    def wait() -> None:
+        child.wait()
+        written.send(b"\0")
+
+    with awaited, written:
+        previous = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+        try:
+            waiter = threading.Thread(target=wait, name="nepiq-child", daemon=True)
+            threads.start(waiter)
+            while child.returncode is None:
+                awaited.recv(64)
+            waiter.join()
+        finally:
+            signal.set_wakeup_fd(previous)
+    return int(child.returncode)
 
 
 def _copy(stream: IO[bytes], console: Console) -> None:
@@ -150,7 +176,7 @@ def _announcements(display: Display) -> Iterator[Path]:
         listener.bind(str(path))
         listener.listen()
         thread = threading.Thread(target=_receive, args=(listener, display), daemon=True)
-        thread.start()
+        threads.start(thread)
         try:
             yield path
         finally:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..engine import threads
 from ..engine.redis_errors import contact
 from ..errors import ExperimentFailed, NepiqError, NotAllowed, RedisUnreachable
 from . import waiting
@@ -60,7 +61,7 @@ class Link:
                 if self._closed.wait(max(0.1, release_after / 3)):
                     return
 
-        threading.Thread(target=touch, name="nepiq-client", daemon=True).start()
+        threads.start(threading.Thread(target=touch, name="nepiq-client", daemon=True))
 
     # -- acting -------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..engine import threads
 from ..engine.redis_errors import contact
 from ..engine.transfer import client
 from ..engine.transfer.outputs import declared
@@ -260,7 +261,7 @@ class _Following:
         try:
             for record in self._records.values():
                 yield from self._update(record)
-            events.start()
+            threads.start(events)
             while self._running:
                 message = self._messages.get()
                 if isinstance(message, Exception):
@@ -303,7 +304,7 @@ class _Following:
         guids = {guid for guid in self._running if self._records[guid].host == node}
         offsets = {file: source.offset for guid in guids for file, source in self._of(guid).items()}
         feed = self._feeds[node] = _Feed(self._run, node, offsets, self._messages)
-        feed.start()
+        threads.start(feed)
 
     def _record(self, guid: int) -> ResourceRecord:
         with contact():

@@ -7,6 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..engine import threads
 from ..engine.redis_errors import contact
 from ..model import registry
 from ..model.lifecycle import State
@@ -211,7 +212,7 @@ def _ask(run: Run) -> tuple[str, list[ResourceRecord]] | None:
 
     # A lost connection is retried for half a minute: a notebook must not hang so long.
     thread = threading.Thread(target=ask, name="nepiq-table", daemon=True)
-    thread.start()
+    threads.start(thread)
     thread.join(_TABLE_SECONDS)
     return answers[0] if answers else None
 

@@ -365,6 +365,8 @@ class Daemon:
 
 def main(arguments: list[str]) -> int:
     """Listen on the socket, fork the daemon, and return."""
+    # A thread that receives no signals may have started this program.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     place = Place(Path(arguments[0]), Path(arguments[1]))
     place.make()
     # Files of the daemon and Redis are private; the worker and its applications keep the old umask.

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..engine import threads
 from ..errors import EmbeddedError
 
 # sun_path holds 108 bytes on Linux and 104 on BSD and macOS (unix(7)).
@@ -139,7 +140,7 @@ class Embedded:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="nepiq-embedded", daemon=True)
-        self._thread.start()
+        threads.start(self._thread)
 
     def failure(self) -> EmbeddedError | None:
         """Return the error if the services were stopped or do not start, or None."""

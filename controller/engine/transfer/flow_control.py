@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 
 from ... import errors
-from .. import redis_memory
+from .. import redis_memory, threads
 from ..store import keys
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Heartbeat:
 
     def __enter__(self) -> Heartbeat:
         self._redis.set(self._own, b"0", ex=_EXPIRY)
-        self._thread.start()
+        threads.start(self._thread)
         return self
 
     def __exit__(
