@@ -125,6 +125,7 @@ class Installation:
             "HOME": str(home),
             "XDG_STATE_HOME": str(self.state),
             "NEPIQ_EMBEDDED_IDLE": "60",
+            "PYTHONFAULTHANDLER": "1",  # a crash shows where, in what it wrote to stderr
             **environment,
         }
 

@@ -123,7 +123,7 @@ def test_nepiq_run_passes_signals_on(installation: Installation, number: signal.
     process.wrote("started\n")
     process.signal(number)
     done = process.ended()
-    assert done.code == 128 + number
+    assert done.code == 128 + number, done.err
     assert "Traceback" not in done.err
     assert "RELEASED" in done.err
     assert_released(installation, name)
@@ -202,7 +202,7 @@ def test_ctrl_c_while_a_large_experiment_is_being_deployed(installation: Install
     )
     process.signal(signal.SIGINT)
     done = process.ended()
-    assert done.code == 130
+    assert done.code == 130, done.err
     assert_released(installation, "large")
 
 
