@@ -34,7 +34,8 @@ class Access:
         self.settings = settings or Settings.from_environment()
         self.embedded: Embedded | None = None
         if self.settings.embedded:
-            from ..services.embedded import join
+            with uninterrupted():
+                from ..services.embedded import join
 
             home = self.settings.state_home
             self.embedded = join(home, worker=worker, imports=self.settings.imports)
