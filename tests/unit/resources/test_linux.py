@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,9 +50,31 @@ def test_a_node_prepares_its_host_and_reports_facts() -> None:
     rm = node.rm
     assert (rm.system, rm.cpus, rm.user) == ("Linux 6.1.0", 2, "user")
     assert rm.addresses == "10.0.0.1"
+    assert (rm.kernel, rm.arch, rm.memory) == ("6.1.0", "x86_64", 4 << 30)
+    assert rm.interfaces == {
+        "eth0": {
+            "state": "up",
+            "mac": "02:00:00:00:00:01",
+            "mtu": 1500,
+            "addresses": ["10.0.0.1/24"],
+        }
+    }
+    assert rm.qdiscs == "fq_codel netem pfifo_fast tbf"
+    assert rm.linkKinds == "bridge dummy veth"
+    assert (rm.clockOffset, rm.clockError) == (0.0, 0.001)
     node.start()
     assert node.state is State.STARTED
     assert len(node.host.calls) == 1
+
+
+def test_a_node_tells_unknown_from_none() -> None:
+    node = Harness(Node)
+    node.host.facts = replace(
+        node.host.facts, qdiscs=None, link_kinds=(), clock_offset=None, clock_error=None
+    )
+    node.deploy()
+    rm = node.rm
+    assert (rm.qdiscs, rm.linkKinds, rm.clockOffset) == ("unknown", "", None)
 
 
 @pytest.mark.parametrize("hard", [False, True])
