@@ -13,10 +13,10 @@ from ...controller.errors.text import last_lines
 from ...controller.model.durations import Deadline
 from ...controller.model.values import SecretReference
 from ..sessions.answers import ANSWER, OUTPUT, SAID, misunderstood
+from ..sessions.secret import Secret
 from ..sessions.session import Completed, Session
 from . import supervisor
 from .paths import Layout
-from .sudo import Secret
 
 #: Exit code of a look at a file that is not there (EX_NOINPUT of sysexits.h).
 MISSING = 66

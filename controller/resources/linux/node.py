@@ -98,6 +98,12 @@ class Node(ResourceManager, rtype="linux::Node"):
         help="Path of the private key on the worker machine; no other key is offered then.",
         flags=Flag.CREDENTIAL,
     )
+    password = Attribute(
+        SecretReference,
+        help="The place of the login user's password on the worker machine, env:NAME or file:PATH, "
+        "where no key opens it; used after identity, without which no key is offered.",
+        flags=Flag.CREDENTIAL,
+    )
     gateway = Attribute(
         Gateway,
         "",
@@ -112,6 +118,11 @@ class Node(ResourceManager, rtype="linux::Node"):
     gatewayIdentity = Attribute(
         str,
         help="Path of the private key for the gateway; by default that of the node.",
+        flags=Flag.CREDENTIAL,
+    )
+    gatewayPassword = Attribute(
+        SecretReference,
+        help="The place of the gateway user's password on the worker machine, as password.",
         flags=Flag.CREDENTIAL,
     )
     serverKey = Attribute(
@@ -231,6 +242,7 @@ class Node(ResourceManager, rtype="linux::Node"):
             username=self.username,
             port=self.port,
             identity=self.identity,
+            password=self.password or "",
             gateway=self._gateway(),
             direct=self.gateway == "none",
             server_key=self.serverKey,
@@ -248,6 +260,7 @@ class Node(ResourceManager, rtype="linux::Node"):
                 username=self.gatewayUser,
                 port=self.gatewayPort,
                 identity=self.gatewayIdentity or self.identity,
+                password=self.gatewayPassword or "",
                 accept_new=self.strictHostKeyChecking == "accept-new",
                 connect_timeout=self.connectTimeout,
             ),

@@ -131,6 +131,14 @@ def test_the_login_of_a_node() -> None:
         3.0,
     )
     assert str(inner.gateway) == "slice@outer"
+    secrets = {"password": "env:LAB", "gatewayPassword": "file:/etc/gateway"}
+    by_password = Node.load(guid=1, attributes={**given, **secrets}).login()
+    assert by_password.password == "env:LAB"
+    hop = by_password.gateway
+    while hop is not None:
+        assert hop.password == "file:/etc/gateway"
+        hop = hop.gateway
+    assert login.password == inner.password == ""
     straight = Node.load(guid=1, attributes={"hostname": "fit01", "gateway": "none"}).login()
     assert straight.direct
     assert straight.gateway is None
@@ -140,6 +148,13 @@ def test_the_login_of_a_node() -> None:
 def test_odd_names_of_hosts(text: str) -> None:
     with pytest.raises(InvalidValue, match="hostname"):
         Description().add("linux::Node", hostname=text)
+
+
+@pytest.mark.parametrize("name", ["password", "gatewayPassword", "sudoPassword"])
+def test_a_password_itself_is_refused_and_not_repeated(name: str) -> None:
+    with pytest.raises(InvalidValue, match="env:NAME or file:PATH") as caught:
+        Description().add("linux::Node", **{name: "hunter2"})
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", [",", "a,", "@a", "a:x", "a:0", "a b", "[::1", "-o"])
