@@ -189,6 +189,8 @@ def test_nothing_is_found_anywhere(testbed: Testbed, tmp_path: Path) -> None:  #
             with site.operator(0) as broker, site.operator(1) as state:
                 kept = chain(scan.records(broker), scan.records(state))
                 found = scan.leaks(secrets, kept)
+        # Deployments and releases of two nodes: one try.
+        assert testbed.hosts[HOST].log().count("Failed password for student") == 1
         # The append-only file has all that was ever written, messages of Celery among it.
         written = scan.files(watched, site._short / "data")
         places = chain(shown, outputs, written, [("worker", worker.text().encode())])
