@@ -156,11 +156,17 @@ class _Unknown(DescriptionError, KeyError):
     noun = "name"
 
     def __init__(
-        self, name: object, known: Iterable[object] = (), *, where: str = "", hint: Hint = ""
+        self,
+        name: object,
+        known: Iterable[object] = (),
+        *,
+        reason: str = "",
+        where: str = "",
+        hint: Hint = "",
     ) -> None:
         self.name = name
         super().__init__(
-            f"unknown {self.noun} {quoted(name)}",
+            f"unknown {self.noun} {quoted(name)}" + (f": {reason}" if reason else ""),
             where=where,
             hint=hint or partial(near_misses, name, known),
         )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .host import Exit as Exit
     from .host import Facts as Facts
     from .host import Host as Host
+    from .host import Interface as Interface
     from .host import Launch as Launch
     from .host import LineChannel as LineChannel
     from .host import Result as Result
@@ -51,7 +52,17 @@ _MODULES = {
     "attributes": ("Attribute", "Flag"),
     "connections": ("ANY", "Connection"),
     "hooks": ("Later", "Retry"),
-    "host": ("NO_HOST", "Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
+    "host": (
+        "NO_HOST",
+        "Context",
+        "Exit",
+        "Facts",
+        "Host",
+        "Interface",
+        "Launch",
+        "LineChannel",
+        "Result",
+    ),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
     "login": ("Login",),
     "resource": ("Placement", "ResourceManager"),

@@ -20,6 +20,9 @@ class Login:
         username: the user.
         port: the port of its SSH server.
         identity: path of a private key on the worker machine; no other key is offered then.
+        password: the place of the user's password on the worker machine, as the text of a
+            :class:`~nepiq.controller.model.SecretReference`; empty for a login by key only. It is
+            used after ``identity``; without that no key is offered.
         gateway: the jump host; ssh_config's ProxyJump if None.
         direct: True to connect without a jump host, even if ssh_config names one.
         server_key: the machine's public key, as ``ssh-ed25519 AAAA...``; known_hosts is not read
@@ -33,6 +36,7 @@ class Login:
     username: str = ""
     port: int | None = None
     identity: str = ""
+    password: str = ""
     gateway: Login | None = None
     direct: bool = False
     server_key: str = ""

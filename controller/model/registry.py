@@ -65,7 +65,8 @@ def find(rtype: str) -> type[ResourceManager]:
         rtype: the type or one of its aliases.
 
     Raises:
-        UnknownType: no class is registered for it; the hint names similar types.
+        UnknownType: no class is registered for it; the hint names similar types, or what to use
+            instead of a type of NEPI.
         ClassNotImportable: its class cannot be imported.
     """
     cls = _classes.get(rtype)
@@ -76,7 +77,7 @@ def find(rtype: str) -> type[ResourceManager]:
         return _classes[name]
     source = _location_of(name)
     if not source:
-        raise UnknownType(rtype, names())
+        raise _unknown(rtype)
     return _load(name, source)
 
 
@@ -111,6 +112,11 @@ def names(*, families: bool = True) -> list[str]:
         for module in _families().values():
             known.update(module().names())
     return sorted(rtype for rtype in known if not is_internal(rtype))
+
+
+def is_known(rtype: str) -> bool:
+    """Return whether a name or alias is registered; nothing is imported."""
+    return bool(_location_of(canonical(rtype)))
 
 
 def is_internal(rtype: str) -> bool:
@@ -149,6 +155,13 @@ def forget(rtype: str) -> None:
     _classes.pop(rtype, None)
     for alias in [alias for alias, name in _aliases.items() if name == rtype]:
         del _aliases[alias]
+
+
+def _unknown(rtype: str) -> UnknownType:
+    absence = _nepi_types().absence(rtype)
+    if absence is None:
+        return UnknownType(rtype, names())
+    return UnknownType(rtype, reason=absence.reason, hint=absence.instead)
 
 
 def _load(rtype: str, source: str) -> type[ResourceManager]:
@@ -223,6 +236,10 @@ def _families() -> Mapping[str, Callable[[], Any]]:
 def _catalogue_aliases() -> Mapping[str, str]:
     aliases: Mapping[str, str] = importlib.import_module(_RESOURCES).ALIASES
     return aliases
+
+
+def _nepi_types() -> Any:
+    return importlib.import_module(f"{_RESOURCES}.nepi_types")
 
 
 @lru_cache(maxsize=1)

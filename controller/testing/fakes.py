@@ -10,11 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CommandError, FencedError, FileMissing
-from ..model.host import Exit, Facts, Launch, Result
+from ..model.host import Exit, Facts, Interface, Launch, Result
 
 #: The answer of a fake host to a command: a Result, its standard output, its exit code, an error
 #: to raise, or a function that returns one of these.
 Answer = Result | str | bytes | int | Exception | Callable[["Call"], Any]
+
+
+#: The facts of a fake host, unless a test sets others.
+FACTS = Facts(
+    hostname="fake",
+    system="Linux 6.1.0",
+    cpus=2,
+    boot_id="boot-1",
+    home="/home/user",
+    user="user",
+    addresses=("10.0.0.1",),
+    kernel="6.1.0",
+    arch="x86_64",
+    memory=4 << 30,
+    interfaces={"eth0": Interface("up", "02:00:00:00:00:01", 1500, ("10.0.0.1/24",))},
+    qdiscs=("fq_codel", "netem", "pfifo_fast", "tbf"),
+    link_kinds=("bridge", "dummy", "veth"),
+    clock_offset=0.0,
+    clock_error=0.001,
+)
 
 
 class FakeClock:
@@ -113,7 +133,7 @@ class FakeHost:
     def __init__(self, *, clock: FakeClock | None = None) -> None:
         self.calls: list[Call] = []
         self.files: dict[str, bytes] = {}
-        self.facts = Facts("fake", "Linux 6.1.0", 2, "boot-1", "/home/user", "user", ("10.0.0.1",))
+        self.facts = FACTS
         self.run_dir = "/home/user/.nepiq/run/1/1/1"
         self.fenced = False
         self.clock = clock or FakeClock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def test_an_experiment(stand: Stand, testbed: Testbed) -> None:
         assert [ec.trace(app, "stdout") for app in apps] == [f"{host.name}\n" for host in places]
         keys = [f"{host.address} {ec.get(n, 'serverKey')}" for n, host in zip(nodes, places)]  # noqa: B905
         assert keys == [host.known_hosts_line for host in places]
+        for node, host in zip(nodes, places, strict=True):
+            assert ec.get(node, "kernel") == os.uname().release
+            card = ec.get(node, "interfaces")["eth0"]
+            assert (card["state"], card["addresses"]) == ("up", [f"{host.address}/24"])
+            assert ec.get(node, "memory") > 1 << 20
+            assert "pfifo" in ec.get(node, "qdiscs").split() or ec.get(node, "qdiscs") == "unknown"
+            # The hosts have the clock of this machine, which Redis has, too.
+            assert abs(ec.get(node, "clockOffset")) <= ec.get(node, "clockError") + 0.1
         run_id = ec.run_id
     assert [host.bearers(run_id) for host in places] == [[], []]
 

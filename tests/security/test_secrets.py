@@ -59,6 +59,7 @@ def prepared(bed: Testbed, folder: Path) -> Iterator[dict[str, str]]:
         stack.callback(host.run, "cat >/etc/ssh/authorized_keys", user="root", text=keys)
         host.run("cat >/etc/shadow", user="root", text="\n".join(lines) + "\n")
         host.run("cat >>/etc/ssh/authorized_keys", user="root", text=public)
+        host.configure(PasswordAuthentication="yes")
         short = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nq")))
         config = folder / "config"
         config.write_text(
@@ -123,6 +124,7 @@ def describe(ec: ExperimentController, folder: Path, host: str) -> dict[str, int
 
     good = node("good", sudoPassword="env:LAB_PASSWORD")
     bad = node("bad", sudoPassword="env:WRONG_PASSWORD")
+    known = node("known", identity="", password="env:LAB_PASSWORD")
     here = ec.register_resource("linux::Node", label="here")
     return {
         "root": app("root", good, "id -un; env", sudo=True),
@@ -130,6 +132,8 @@ def describe(ec: ExperimentController, folder: Path, host: str) -> dict[str, int
         "asleep": app("asleep", good, "exec sleep 300", sudo=True),
         "refused": app("refused", bad, "id -un", sudo=True),
         "locked": node("locked", identity=str(folder / "locked")),
+        "by password": app("by-password", known, "id -un; env; cat /proc/self/environ"),
+        "unknown": node("unknown", identity="", password="env:WRONG_PASSWORD"),
         "local": app("local", here, "env; cat /proc/self/environ"),
     }
 
@@ -157,14 +161,17 @@ def test_nothing_is_found_anywhere(testbed: Testbed, tmp_path: Path) -> None:  #
             )
             guids = describe(ec, secret, host)
             ec.deploy()
-            ended = [guids[label] for label in ("root", "fails", "refused", "local")]
+            ended = [guids[it] for it in ("root", "fails", "refused", "local", "by password")]
             assert ec.wait_finished(ended, timeout=60)
             assert ec.trace(guids["root"], "stdout").split()[0] == "root"
             local = ec.trace(guids["local"], "stdout")
             assert "NEPIQ_MACHINE=here" in local  # commands inherit the rest
             assert "NEPIQ_STATE_URL" not in local
             told = {failure.label: str(failure) for failure in ec.failures}
-            assert {"fails", "refused", "locked"} <= set(told)
+            assert {"fails", "refused", "locked", "unknown"} <= set(told)
+            assert "refuses the password of student" in told["unknown"]
+            assert "env:WRONG_PASSWORD" in told["unknown"]
+            assert ec.trace(guids["by password"], "stdout").split()[0] == USER
             assert "env:WRONG_PASSWORD" in told["refused"]
             assert "has a passphrase" in told["locked"]
             assert ec.wait_started(guids["asleep"], timeout=30)
@@ -182,6 +189,8 @@ def test_nothing_is_found_anywhere(testbed: Testbed, tmp_path: Path) -> None:  #
             with site.operator(0) as broker, site.operator(1) as state:
                 kept = chain(scan.records(broker), scan.records(state))
                 found = scan.leaks(secrets, kept)
+        # Deployments and releases of two nodes: one try.
+        assert testbed.hosts[HOST].log().count("Failed password for student") == 1
         # The append-only file has all that was ever written, messages of Celery among it.
         written = scan.files(watched, site._short / "data")
         places = chain(shown, outputs, written, [("worker", worker.text().encode())])

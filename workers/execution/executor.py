@@ -295,6 +295,7 @@ class _Step:
                 deadline=deadline,
                 cancel=self.lease.cancel,
                 where=self._where(),
+                ahead=self.runtime.ahead,
                 sudo_password=getattr(node, "sudoPassword", None),
             )
         )

@@ -13,10 +13,10 @@ from ...controller.errors.text import last_lines
 from ...controller.model.durations import Deadline
 from ...controller.model.values import SecretReference
 from ..sessions.answers import ANSWER, OUTPUT, SAID, misunderstood
+from ..sessions.secret import Secret
 from ..sessions.session import Completed, Session
 from . import supervisor
 from .paths import Layout
-from .sudo import Secret
 
 #: Exit code of a look at a file that is not there (EX_NOINPUT of sysexits.h).
 MISSING = 66
@@ -50,6 +50,7 @@ class Attempt:
         deadline: when the step must have ended.
         cancel: set when the step shall give up.
         where: resource, host, step and attempt, for errors.
+        ahead: seconds by which this machine's clock is ahead of that of Redis.
         sudo_password: where this machine finds the password that sudo asks for on the host.
         layout: the directories of the node.
         secret: reads the password.
@@ -66,6 +67,7 @@ class Attempt:
     deadline: Deadline
     cancel: threading.Event | None = None
     where: str = ""
+    ahead: float = 0.0
     sudo_password: SecretReference | None = None
     layout: Layout = field(init=False)
     secret: Secret = field(init=False)
@@ -176,7 +178,7 @@ class Attempt:
         asked = self.command(verb, *arguments, bearing=False, secret=secret)
         self.agreed(self.execute(asked, secret, most=ANSWER))
 
-    def upload(self, verb: str, *arguments: object, bearing: bool, then: str = ":") -> bytes:
+    def upload(self, verb: str, *arguments: object, bearing: bool) -> None:
         """Upload the supervisor and run a verb that needs no file of the run.
 
         The supervisor is held in memory there, so that it can end a run also on a full disk.
@@ -185,17 +187,21 @@ class Attempt:
             verb: what to do.
             arguments: its arguments after the run and the node, quoted here.
             bearing: as for :meth:`command`.
-            then: what a shell does when that has succeeded.
-
-        Returns:
-            What ``then`` wrote to standard output.
         """
-        return self.agreed(self.upload_unchecked(verb, *arguments, bearing=bearing, then=then))
+        self.agreed(self.upload_unchecked(verb, *arguments, bearing=bearing))
 
     def upload_unchecked(
-        self, verb: str, *arguments: object, bearing: bool, then: str = ":"
+        self, verb: str, *arguments: object, bearing: bool, first: str = "", then: str = ":"
     ) -> Completed:
-        """Do the same as :meth:`upload`, and return also what is not "ok"."""
+        """Do the same as :meth:`upload`, and return also what is not "ok".
+
+        Args:
+            verb: what to do.
+            arguments: its arguments after the run and the node, quoted here.
+            bearing: as for :meth:`command`.
+            first: what the shell does before all else.
+            then: what it does when the verb has succeeded.
+        """
         script = supervisor.script()
         words = _quoted((self.run_id, self.node, *arguments))
         secret = self.secret.line()
@@ -203,7 +209,7 @@ class Attempt:
         taken = "unset secret; IFS= read -r secret && " if secret else ""
         piped = """printf '%s\\n' "$secret" | """ if secret else ""
         done = self.execute(
-            f"{taken}NEPIQ_SCRIPT=$(cat) && "
+            f"{first}{taken}NEPIQ_SCRIPT=$(cat) && "
             # One that did not arrive whole does nothing.
             f'[ "${{#NEPIQ_SCRIPT}}" -eq {len(script)} ] && export NEPIQ_SCRIPT && '
             f"{{ {self._mark(bearing)}{_announced(secret)}{piped}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import re
 import secrets
 from collections.abc import Mapping
@@ -12,8 +11,6 @@ from shlex import quote
 
 from ...controller.errors import InvalidValue
 from ...controller.errors.text import quoted
-from ...controller.model.host import Facts
-from ..sessions.answers import whole
 
 #: Linux takes 128 kB in one argument of a program (execve(2), MAX_ARG_STRLEN); this leaves room
 #: for what is put around a quoted command.
@@ -23,23 +20,6 @@ ARGUMENT_LIMIT = 100_000
 _SHORT = 2000
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_LOCAL = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
-_SCOPE_GLOBAL = "00"
-# Most characters of a fact, as long as a path may be, and most addresses.
-_LONGEST, _MOST_ADDRESSES = 4096, 1000
-
-#: Prints what :func:`parse_facts` reads; needs no tool that a small system lacks.
-FACTS = """
-for file in hostname ostype osrelease random/boot_id; do
-    read -r line </proc/sys/kernel/$file; printf '%s\\n' "$line"
-done
-getconf _NPROCESSORS_ONLN 2>/dev/null || grep -c ^processor /proc/cpuinfo
-id -un
-printf '%s\\n' "$HOME"
-(. /etc/os-release 2>/dev/null && printf '%s\\n' "${PRETTY_NAME-}") || echo
-cat /proc/net/fib_trie /proc/net/if_inet6 2>/dev/null
-:
-"""
 
 
 def checked(command: str) -> str:
@@ -152,38 +132,3 @@ class Envelope:
         if not lines:
             head.append(b"")
         return cls(b"\n".join([*head, text]), mark, ahead, lines)
-
-
-def parse_facts(text: str, host_key: str = "") -> Facts:
-    """Read the output of :data:`FACTS`. Link-local addresses are left out with the loopback.
-
-    Args:
-        text: what was printed.
-        host_key: the SSH host key of whoever printed it.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    hostname, kernel, release, boot_id, cpus, user, home, os, *network = text.split("\n")
-    facts = (hostname, kernel, release, boot_id, user, home, os)
-    if max(map(len, facts)) > _LONGEST or not boot_id or not home.startswith("/"):
-        raise ValueError("these are no facts of a host")
-    addresses = dict.fromkeys(
-        address for address in _LOCAL.findall("\n".join(network)) if not address.startswith("127.")
-    )
-    for line in network:
-        words = line.split()
-        if len(words) == 6 and len(words[0]) == 32 and words[3] == _SCOPE_GLOBAL:
-            groups = [words[0][start : start + 4] for start in range(0, 32, 4)]
-            addresses[str(ipaddress.IPv6Address(":".join(groups)))] = None
-    return Facts(
-        hostname=hostname,
-        system=f"{kernel} {release}",
-        cpus=whole(cpus),
-        boot_id=boot_id,
-        home=home,
-        user=user,
-        addresses=tuple(addresses)[:_MOST_ADDRESSES],
-        os=os,
-        host_key=host_key,
-    )

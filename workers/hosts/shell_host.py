@@ -17,10 +17,11 @@ from ...controller.engine.transfer.regular_files import open_to_read
 from ...controller.errors import CommandError, FileMissing
 from ...controller.model.host import Facts, Launch, LineChannel, Result
 from ..sessions.answers import LINE, misunderstood
-from ..sessions.session import Channel, Session
+from ..sessions.session import Channel, Completed, Session
 from . import byte_streams, directories
+from . import facts as facts_of_host
 from .attempt import MISSING, Attempt
-from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
+from .commands import Envelope, Readiness, carried, checked, exports
 from .paths import is_own
 from .processes import Processes
 
@@ -63,11 +64,24 @@ class ShellHost:
         """The facts of the host, as of the last deployment of a node over this session."""
         with _facts_lock:
             facts = _facts.get(self.attempt.session)
-        return facts or self._learn(self.attempt.look(FACTS, "ask the host what it is"))
+        if facts is None:
+            done = self.attempt.execute(facts_of_host.CLOCK + self._facts_script)
+            facts = self._learn(done, done.stdout)
+        return facts
 
-    def _learn(self, output: bytes) -> Facts:
+    @property
+    def _facts_script(self) -> str:
+        return facts_of_host.script(self.attempt.layout.base)
+
+    def _learn(self, done: Completed, output: bytes) -> Facts:
+        attempt = self.attempt
         try:
-            facts = parse_facts(output.decode("utf-8", "replace"), self.attempt.session.host_key)
+            facts = facts_of_host.parse(
+                done,
+                output.decode("utf-8", "replace"),
+                host_key=attempt.session.host_key,
+                ahead=attempt.ahead,
+            )
         except ValueError as error:
             raise misunderstood(output, self.attempt.where) from error
         with _facts_lock:
@@ -322,7 +336,10 @@ class ShellHost:
         # 2: of every experiment.
         cleaned = (2 if clean_home else int(clean_experiment), int(clean_processes))
         how = (self.attempt.token, self.attempt.exp_id, *cleaned, f"{mode:o}")
-        self._learn(self.attempt.upload("prepare", *how, bearing=True, then=FACTS))
+        done = self.attempt.upload_unchecked(
+            "prepare", *how, bearing=True, first=facts_of_host.CLOCK, then=self._facts_script
+        )
+        self._learn(done, self.attempt.agreed(done))
 
     def restore(self, *, mode: int = 0o700) -> None:
         """Repair the node's directory, of which files are missing while the run goes on.

@@ -6,6 +6,7 @@ import os
 import pwd
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 
 from ...controller.errors import HostError
@@ -70,14 +71,16 @@ class LocalSession:
                 raise HostError("the session was closed while a command ran")
             return min(deadline.remaining, TICK)
 
+        sent = time.time()
         process = self._spawn(command)
         try:
             stdout, stderr = exchange(process, stdin, patience, most)
+            received = time.time()
         except BaseException:
             kill_group(process)
             discard(process)
             raise
-        return Completed(exit_code(process.returncode), stdout, stderr)
+        return Completed(exit_code(process.returncode), stdout, stderr, sent, received)
 
     def open(
         self,

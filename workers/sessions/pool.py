@@ -11,6 +11,7 @@ from ...controller.errors import HostError
 from ...controller.model.login import Login
 from ...controller.model.resource import Placement
 from .local import LocalSession
+from .secret import hide_references
 from .session import Session
 from .ssh import Connection, SshSession
 
@@ -76,6 +77,7 @@ class SessionPool:
                 raise HostError("the worker is going down")
             connection = self._connections.get(login) or self._proven(login)
             if connection is None:
+                hide_references(login)
                 connection = Connection(login, self._machine, self.connection, self._ssh_config)
                 self._connections[login] = connection
             return connection

@@ -39,11 +39,15 @@ class Completed:
         code: its exit code, as a POSIX shell reports it (128 + n for signal n).
         stdout: everything written to standard output.
         stderr: everything written to standard error.
+        sent, received: when the command was sent and its end received, in seconds since the
+            epoch by this machine's clock; 0 if unknown.
     """
 
     code: int
     stdout: bytes
     stderr: bytes
+    sent: float = 0.0
+    received: float = 0.0
 
 
 class Channel(LineChannel, Protocol):

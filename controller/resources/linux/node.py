@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ...errors import FencedError, InvalidValue
@@ -13,6 +15,7 @@ from ...model import (
     Context,
     Duration,
     Environment,
+    Facts,
     Flag,
     Login,
     Name,
@@ -54,6 +57,25 @@ class Gateway(str):
         return cls(value)
 
 
+class Interfaces(dict[str, Mapping[str, Any]]):
+    """The network interfaces of a machine by name.
+
+    Each is a mapping of ``state``, ``mac``, ``mtu`` and ``addresses``, as
+    :class:`~nepiq.controller.model.Interface` has them.
+    """
+
+    @classmethod
+    def parse(cls, value: Any) -> Interfaces:
+        """Return a mapping of interfaces."""
+        if not isinstance(value, Mapping):
+            raise InvalidValue("must be a mapping of interfaces by name")
+        return cls(value)
+
+
+def _words(kinds: Sequence[str] | None) -> str:
+    return "unknown" if kinds is None else " ".join(kinds)
+
+
 class Node(ResourceManager, rtype="linux::Node"):
     """A Linux machine that applications run on, reached by SSH.
 
@@ -76,6 +98,12 @@ class Node(ResourceManager, rtype="linux::Node"):
         help="Path of the private key on the worker machine; no other key is offered then.",
         flags=Flag.CREDENTIAL,
     )
+    password = Attribute(
+        SecretReference,
+        help="The place of the login user's password on the worker machine, env:NAME or file:PATH, "
+        "where no key opens it; used after identity, without which no key is offered.",
+        flags=Flag.CREDENTIAL,
+    )
     gateway = Attribute(
         Gateway,
         "",
@@ -90,6 +118,11 @@ class Node(ResourceManager, rtype="linux::Node"):
     gatewayIdentity = Attribute(
         str,
         help="Path of the private key for the gateway; by default that of the node.",
+        flags=Flag.CREDENTIAL,
+    )
+    gatewayPassword = Attribute(
+        SecretReference,
+        help="The place of the gateway user's password on the worker machine, as password.",
         flags=Flag.CREDENTIAL,
     )
     serverKey = Attribute(
@@ -160,11 +193,40 @@ class Node(ResourceManager, rtype="linux::Node"):
     tearDown = Attribute(str, help="A command that is run at its release.", flags=Flag.DESIGN)
 
     os = Attribute(str, help="Its operating system, as reported.", flags=Flag.NO_WRITE)
-    system = Attribute(str, help="Its kernel, as reported.", flags=Flag.NO_WRITE)
+    system = Attribute(str, help="Its kernel, name and release, as reported.", flags=Flag.NO_WRITE)
+    kernel = Attribute(str, help="The release of its kernel, as reported.", flags=Flag.NO_WRITE)
+    arch = Attribute(
+        str, help="Its architecture, as reported, such as x86_64.", flags=Flag.NO_WRITE
+    )
+    memory = Attribute(int, help="Its memory in bytes, as reported.", flags=Flag.NO_WRITE)
     cpus = Attribute(int, help="Its processors, as reported.", flags=Flag.NO_WRITE)
     user = Attribute(str, help="The login user, as reported.", flags=Flag.NO_WRITE)
     addresses = Attribute(
         str, help="Its IP addresses without loopback, space-separated.", flags=Flag.NO_WRITE
+    )
+    interfaces = Attribute(
+        Interfaces,
+        help="Its network interfaces by name, each with state, mac, mtu and addresses.",
+        flags=Flag.NO_WRITE,
+    )
+    qdiscs = Attribute(
+        str,
+        help="The queueing disciplines that its kernel has, space-separated, or unknown.",
+        flags=Flag.NO_WRITE,
+    )
+    linkKinds = Attribute(
+        str,
+        help="The kinds of links that its kernel can make, space-separated, or unknown.",
+        flags=Flag.NO_WRITE,
+    )
+    clockOffset = Attribute(
+        float,
+        help="Seconds by which its clock is ahead of that of Redis, at its deployment; "
+        "none if unknown.",
+        flags=Flag.NO_WRITE,
+    )
+    clockError = Attribute(
+        float, help="Greatest error of clockOffset in seconds.", flags=Flag.NO_WRITE
     )
 
     def placement(self) -> Placement:
@@ -180,6 +242,7 @@ class Node(ResourceManager, rtype="linux::Node"):
             username=self.username,
             port=self.port,
             identity=self.identity,
+            password=self.password or "",
             gateway=self._gateway(),
             direct=self.gateway == "none",
             server_key=self.serverKey,
@@ -197,6 +260,7 @@ class Node(ResourceManager, rtype="linux::Node"):
                 username=self.gatewayUser,
                 port=self.gatewayPort,
                 identity=self.gatewayIdentity or self.identity,
+                password=self.gatewayPassword or "",
                 accept_new=self.strictHostKeyChecking == "accept-new",
                 connect_timeout=self.connectTimeout,
             ),
@@ -226,13 +290,23 @@ class Node(ResourceManager, rtype="linux::Node"):
             clean_home=self.cleanHome,
             mode=self.home_mode,
         )
-        facts = host.facts
+        self._report(host.facts)
+
+    def _report(self, facts: Facts) -> None:
         self.serverKey = facts.host_key
         self.os = facts.os
         self.system = facts.system
+        self.kernel = facts.kernel
+        self.arch = facts.arch
+        self.memory = facts.memory
         self.cpus = facts.cpus
         self.user = facts.user
         self.addresses = " ".join(facts.addresses)
+        self.interfaces = Interfaces({name: asdict(it) for name, it in facts.interfaces.items()})
+        self.qdiscs = _words(facts.qdiscs)
+        self.linkKinds = _words(facts.link_kinds)
+        self.clockOffset = facts.clock_offset
+        self.clockError = facts.clock_error
 
     def do_release(self, context: Context) -> None:
         """Run ``tearDown``, end all processes of the run; with ``hardRelease`` remove its files."""

@@ -40,6 +40,7 @@ RENAMED = {
     "RedQueue": Renamed("RedQueueDisc"),
     "CoDelQueue": Renamed("CoDelQueueDisc"),
     "TcpNewReno": Renamed("TcpLinuxReno"),
+    "LrWpanNetDevice": Renamed("lrwpan::LrWpanNetDevice"),
 }
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from tests.conftest import Need
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.controller.model import Placement
-from nepiq.workers.hosts import Attempt, LocalSession, SessionPool, ShellHost
+from nepiq.workers.hosts import Attempt, LocalSession, SessionPool, ShellHost, kernel_kinds
 
 from .rig import Rig, until
 
@@ -24,6 +27,102 @@ def test_facts(rig: Rig) -> None:
     assert facts.home == os.environ["HOME"]
     assert facts.user == Path("/proc/self").owner()
     assert not [address for address in facts.addresses if address.startswith(("127.", "::1"))]
+
+
+def test_facts_of_the_machine(rig: Rig) -> None:
+    rig.prepare()
+    facts = rig.host(5).facts
+    assert facts.kernel == os.uname().release
+    assert facts.arch == os.uname().machine
+    assert facts.memory == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert set(facts.interfaces) == {name for _, name in socket.if_nameindex()}
+    lo = facts.interfaces["lo"]
+    assert "127.0.0.1/8" in lo.addresses
+    assert lo.mtu == int(Path("/sys/class/net/lo/mtu").read_text())
+    own = {text.split("/")[0] for it in facts.interfaces.values() for text in it.addresses}
+    assert set(facts.addresses) <= own
+
+
+@pytest.mark.needs("ip", "tc", "unshare")
+def test_kinds_are_those_that_can_be_used(rig: Rig, need: Need) -> None:
+    need("root, who may make a network namespace", os.geteuid() == 0)
+    rig.prepare()
+    facts = rig.host(5).facts
+    need("a kernel that reveals what it has", facts.qdiscs is not None)
+    assert facts.qdiscs is not None
+    assert facts.link_kinds is not None
+    qdiscs = [f"qdisc replace dev lo root {kind} {it}" for kind, it in kernel_kinds.QDISCS.items()]
+    links = [f"link add x{n} type {kind}" for n, kind in enumerate(kernel_kinds.LINK_KINDS)]
+    tried = tries("tc", qdiscs), tries("ip", links)
+    usable = {kind for kind, works in zip(kernel_kinds.QDISCS, tried[0], strict=True) if works}
+    assert usable == {*facts.qdiscs} & {*kernel_kinds.QDISCS}
+    usable = {kind for kind, works in zip(kernel_kinds.LINK_KINDS, tried[1], strict=True) if works}
+    assert usable == {*facts.link_kinds}
+
+
+def test_root_tries_the_kinds_where_nothing_else_reveals_them(rig: Rig, need: Need) -> None:
+    need("root, who may make a network namespace", os.geteuid() == 0)
+    rig.prepare()
+    facts = rig.host(5).facts
+    need("a kernel that reveals what it has", facts.qdiscs is not None)
+    hidden = (
+        "mount --bind /dev/null /proc/config.gz 2>/dev/null; "
+        "for place in /lib/modules /boot; do [ ! -d $place ] || mount -t tmpfs none $place; done; "
+    )
+    release = f"release={facts.kernel} modules=/lib/modules/{facts.kernel} user=root\n"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f"{hidden}{release}{kernel_kinds.SCRIPT}kernel_kinds"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == "tried"
+    found = kernel_kinds.parse(lines)
+    assert {*(found.qdiscs or ())} == {*(facts.qdiscs or ())} | {"clsact"}
+    assert found.links == facts.link_kinds
+
+
+def tries(program: str, lines: list[str]) -> list[bool]:
+    """Whether the kernel knows the kind of each line, one process of the program each."""
+    script = "ip link set lo up\n" + "".join(
+        f"{program} {line} >/dev/null 2>error; cat error; echo :\n" for line in lines
+    )
+    done = subprocess.run(
+        ["unshare", "--net", "--mount", "sh", "-c", f"mount -t tmpfs none /mnt; cd /mnt; {script}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parts = done.stdout.split(":\n")[:-1]
+    return [not kernel_kinds.UNKNOWN_KIND.search(part) for part in parts]
+
+
+def test_kinds_are_found_once_a_boot(rig: Rig) -> None:
+    rig.prepare()
+    known = rig.home / ".nepiq" / "kernel"
+    boot, _, kinds = known.read_text().partition(" ")
+    assert boot == rig.host(5).facts.boot_id
+    known.write_text(f"{boot} modules;sch_netem ;dummy ;end\n")
+    rig.prepare()
+    assert "netem" in (rig.host(5).facts.qdiscs or ())
+    assert rig.host(5).facts.link_kinds == ("dummy",)
+    for other in ("", f"{boot} modules;sch_netem", "another-boot modules;end\n"):
+        known.write_text(other)
+        rig.prepare()
+        assert known.read_text() == f"{boot} {kinds}"
+    known.unlink()
+    known.mkdir()
+    rig.prepare()
+    assert rig.host(5).facts.link_kinds != ("dummy",)
+
+
+def test_the_clock_of_this_machine(rig: Rig) -> None:
+    rig.prepare()
+    facts = rig.host(5).facts
+    assert facts.clock_offset is not None
+    assert facts.clock_error is not None
+    assert abs(facts.clock_offset) <= facts.clock_error < 5.0
 
 
 def test_facts_are_asked_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +159,7 @@ def test_prepare_again_keeps_what_there_is(rig: Rig) -> None:
     assert sorted(path.name for path in (rig.home / ".nepiq").iterdir()) == [
         "able",
         "ended",
+        "kernel",
         "lock",
         rig.run_id,
     ]

@@ -74,7 +74,7 @@ WRONG = """\
 
 def test_everything_that_is_wrong_is_told() -> None:
     assert [line.split(" (")[0] for line in errors(WRONG)] == [
-        "old.xml:2:1: unknown resource type 'omf::Node'",
+        "old.xml:2:1: unknown resource type 'omf::Node': testbeds no longer offer OMF 5.4 and 6",
         "old.xml:4:2: unknown attribute 'sources'",
         "old.xml:5:2: sudo cannot be 'perhaps': it must be True or False",
         "old.xml:6:15: unknown resource '9'",

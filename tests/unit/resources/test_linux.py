@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,9 +50,31 @@ def test_a_node_prepares_its_host_and_reports_facts() -> None:
     rm = node.rm
     assert (rm.system, rm.cpus, rm.user) == ("Linux 6.1.0", 2, "user")
     assert rm.addresses == "10.0.0.1"
+    assert (rm.kernel, rm.arch, rm.memory) == ("6.1.0", "x86_64", 4 << 30)
+    assert rm.interfaces == {
+        "eth0": {
+            "state": "up",
+            "mac": "02:00:00:00:00:01",
+            "mtu": 1500,
+            "addresses": ["10.0.0.1/24"],
+        }
+    }
+    assert rm.qdiscs == "fq_codel netem pfifo_fast tbf"
+    assert rm.linkKinds == "bridge dummy veth"
+    assert (rm.clockOffset, rm.clockError) == (0.0, 0.001)
     node.start()
     assert node.state is State.STARTED
     assert len(node.host.calls) == 1
+
+
+def test_a_node_tells_unknown_from_none() -> None:
+    node = Harness(Node)
+    node.host.facts = replace(
+        node.host.facts, qdiscs=None, link_kinds=(), clock_offset=None, clock_error=None
+    )
+    node.deploy()
+    rm = node.rm
+    assert (rm.qdiscs, rm.linkKinds, rm.clockOffset) == ("unknown", "", None)
 
 
 @pytest.mark.parametrize("hard", [False, True])
@@ -108,6 +131,14 @@ def test_the_login_of_a_node() -> None:
         3.0,
     )
     assert str(inner.gateway) == "slice@outer"
+    secrets = {"password": "env:LAB", "gatewayPassword": "file:/etc/gateway"}
+    by_password = Node.load(guid=1, attributes={**given, **secrets}).login()
+    assert by_password.password == "env:LAB"
+    hop = by_password.gateway
+    while hop is not None:
+        assert hop.password == "file:/etc/gateway"
+        hop = hop.gateway
+    assert login.password == inner.password == ""
     straight = Node.load(guid=1, attributes={"hostname": "fit01", "gateway": "none"}).login()
     assert straight.direct
     assert straight.gateway is None
@@ -117,6 +148,13 @@ def test_the_login_of_a_node() -> None:
 def test_odd_names_of_hosts(text: str) -> None:
     with pytest.raises(InvalidValue, match="hostname"):
         Description().add("linux::Node", hostname=text)
+
+
+@pytest.mark.parametrize("name", ["password", "gatewayPassword", "sudoPassword"])
+def test_a_password_itself_is_refused_and_not_repeated(name: str) -> None:
+    with pytest.raises(InvalidValue, match="env:NAME or file:PATH") as caught:
+        Description().add("linux::Node", **{name: "hunter2"})
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", [",", "a,", "@a", "a:x", "a:0", "a b", "[::1", "-o"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import time
 from typing import Any
 
 import paramiko
@@ -72,6 +73,7 @@ class SshChannel(LineReader):
         self._mark = secrets.token_hex(8)
         self._preamble: bytes | None = b""  # None once the mark has come
         self._preambled = 0  # its bytes so far
+        self._sent = 0.0  # when the command was sent
         self._closing = threading.Lock()
         self._closed = False
         self._bell = _Bell()
@@ -93,6 +95,7 @@ class SshChannel(LineReader):
         text = f"printf '%s\\n' {self._mark}$((6*7))\n{command}"
         channel.event.clear()
         channel.event_ready = False
+        self._sent = time.time()
         self._send(cMSG_CHANNEL_REQUEST, b"exec", True, text.encode("utf-8", "surrogateescape"))
         quiet = self._patience.quiet()
         while not channel.event.wait(self._patience.seconds(quiet.remaining)):
@@ -161,12 +164,13 @@ class SshChannel(LineReader):
                     break
                 self._bell.wait(self._patience.seconds())
             self._patience.check()  # also where much comes
+        received = time.time()
         stdout, stderr = collected.outputs()
         self._check_end(stderr[-_COMPLAINT:])
         code = self.code()
         if feeding is not None:
             feeding.join()
-        return Completed(code, stdout, stderr)
+        return Completed(code, stdout, stderr, self._sent, received)
 
     def write(self, data: bytes) -> None:
         """Write all of ``data``; see :meth:`Channel.write`."""

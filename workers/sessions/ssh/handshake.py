@@ -16,14 +16,14 @@ from typing import Any
 
 import paramiko
 
-from ....controller.errors import Cancelled, DeadlineError, HostError, HostUnreachable, LoginRefused
+from ....controller.errors import Cancelled, DeadlineError, HostError, HostUnreachable
 from ....controller.model.durations import Backoff, Deadline
 from ..session import TICK
 from .known_hosts import KnownKeys
 from .proxy_command import ProxySocket
 from .target import Target
 from .transport import Wire
-from .user_keys import offered
+from .user_login import TooSlow, TurnedAway, log_in
 
 # A host that acknowledges nothing for so long is lost, whether data is under way (milliseconds)
 # or not (seconds): tcp(7).
@@ -33,9 +33,6 @@ _LIVENESS = {
     "TCP_KEEPINTVL": 5,
     "TCP_KEEPCNT": 2,
 }
-# What OpenSSH lets a client try before it hangs up (sshd_config(5), MaxAuthTries), less one.
-_MOST_KEYS = 5
-
 # A server that is asked by many at once turns some away at random (MaxStartups).
 _TURNED_AWAY = Backoff(0.1)
 # Not the module's own state, which a script may have seeded for its experiment.
@@ -44,14 +41,6 @@ _SPREAD = random.SystemRandom()
 
 class Closing(Exception):
     """The connection is closed before it is made."""
-
-
-class _TooSlow(Exception):
-    """A stage of the protocol that did not come in time."""
-
-
-class _TurnedAway(Exception):
-    """The machine hung up before the login."""
 
 
 @dataclass
@@ -97,7 +86,7 @@ class Attempt:
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
         if self.limit.expired:
-            raise _TooSlow
+            raise TooSlow
 
     def wait(self, done: threading.Event, wire: Wire) -> None:
         """Wait for a stage of the protocol, or the end of the connection."""
@@ -137,7 +126,7 @@ def dial(attempt: Attempt, tunnel: Tunnel) -> Wire:
     while True:
         try:
             return _connected(attempt, tunnel, keys)
-        except _TurnedAway as error:
+        except TurnedAway as error:
             failures += 1
             pause = _TURNED_AWAY.pause(failures)
             if attempt.limit.remaining < pause:
@@ -145,7 +134,7 @@ def dial(attempt: Attempt, tunnel: Tunnel) -> Wire:
         _sleep(attempt, pause * _SPREAD.uniform(0.5, 1.5))
 
 
-def _turned_away(attempt: Attempt, error: _TurnedAway) -> HostError:
+def _turned_away(attempt: Attempt, error: TurnedAway) -> HostError:
     command = attempt.target.proxy_command
     if command:
         why, hint = f"ProxyCommand {command!r} ended", "run it by hand to see why"
@@ -160,7 +149,7 @@ def _sleep(attempt: Attempt, seconds: float) -> None:
     end = attempt.limit.sooner(seconds)
     while not end.expired:
         attempt.closing.wait(min(end.remaining, attempt.patience()))
-        with contextlib.suppress(_TooSlow):
+        with contextlib.suppress(TooSlow):
             attempt.check()
 
 
@@ -173,7 +162,7 @@ def _connected(attempt: Attempt, tunnel: Tunnel, keys: KnownKeys) -> Wire:
         raise
     try:
         _greet(wire, attempt, keys)
-        _log_in(wire, attempt)
+        log_in(wire, attempt)
     except BaseException:
         wire.close()
         raise
@@ -240,7 +229,7 @@ def _look_up(attempt: Attempt) -> list[Any]:
         except queue.Empty:
             try:
                 attempt.check()
-            except _TooSlow:
+            except TooSlow:
                 raise attempt.too_slow("the worker machine did not find its name", hint) from None
     if isinstance(result, Exception):
         reason = result.strerror if isinstance(result, OSError) else None
@@ -267,7 +256,7 @@ def _connect(sock: socket.socket, address: Any, attempt: Attempt, share: Deadlin
     while not poll.poll(math.ceil(min(attempt.patience(), share.remaining) * 1000)):
         if share.expired:
             raise TimeoutError
-        with contextlib.suppress(_TooSlow):  # its caller raises the error of that
+        with contextlib.suppress(TooSlow):  # its caller raises the error of that
             attempt.check()
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
@@ -286,49 +275,12 @@ def _greet(wire: Wire, attempt: Attempt, keys: KnownKeys) -> None:
     try:
         wire.start_client(event=done)
         attempt.wait(done, wire)
-    except _TooSlow:
+    except TooSlow:
         hint = "it accepts connections but says nothing: is it sshd, is the machine overloaded?"
         raise attempt.too_slow("no SSH greeting", hint) from None
     if not wire.is_active():
         error = wire.get_exception()
         if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
             raise HostError(f"{attempt.target} and Paramiko have no algorithm in common: {error}")
-        raise _TurnedAway(error or "")
+        raise TurnedAway(error or "")
     keys.check(wire.get_remote_server_key())
-
-
-def _log_in(wire: Wire, attempt: Attempt) -> None:
-    """Offer keys until one is taken."""
-    target = attempt.target
-    tried: list[str] = []
-    for name, key in offered(target, attempt.here):
-        if len(tried) == _MOST_KEYS:
-            break
-        tried.append(name)
-        done = threading.Event()
-        try:
-            wire.auth_publickey(target.user, key, event=done)
-            attempt.wait(done, wire)
-        except _TooSlow:
-            hint = "is the machine overloaded, or does its login wait for another service?"
-            raise attempt.too_slow("no answer to the login", hint) from None
-        except paramiko.SSHException:  # it hung up between two keys
-            break
-        if wire.is_authenticated():
-            return
-        if not wire.is_active():
-            lost = wire.get_exception()
-            if lost is not None:  # it did not say goodbye, as it does after too many keys
-                raise _TurnedAway(lost)
-            break
-    if not tried:
-        paths = ", ".join(map(str, target.identities))
-        raise LoginRefused(
-            f"there is no key to log in to {target} with {attempt.here} ({paths}; agent)",
-            hint="give the node identity=/path/of/key, or load a key into the agent of the worker",
-        )
-    raise LoginRefused(
-        f"{target} does not let {target.user} in with {', '.join(tried)} {attempt.here}",
-        hint=f"is the public key in ~{target.user}/.ssh/authorized_keys there? may the user log in?"
-        + (f" only {_MOST_KEYS} keys are tried: give identity=" if len(tried) > 1 else ""),
-    )

@@ -35,6 +35,7 @@ class Target:
         key_names: names under which known_hosts may know the machine, the proper one first.
         identities: paths of private keys, in the order they are offered.
         demanded: True if the first of these must be there.
+        password: where the user's password is; empty if there is none.
         agent: the worker's agent may be asked for the keys of these identities.
         whole_agent: True if all other keys of the agent are offered too.
         known_hosts: files with keys of machines.
@@ -50,6 +51,7 @@ class Target:
     key_names: tuple[str, ...]
     identities: tuple[Path, ...]
     demanded: bool
+    password: str
     agent: bool
     whole_agent: bool
     known_hosts: tuple[Path, ...]
@@ -98,7 +100,9 @@ def _resolve(login: Login, file: str) -> Target:
         return tuple(path for path in values if str(path) != "none")
 
     demanded = bool(login.identity)
-    kept_for_itself = demanded or one("identitiesonly").lower() in {"yes", "true"}
+    # Servers count keys in vain, and hang up before it is the turn of the password.
+    keyless = bool(login.password) and not demanded
+    kept_for_itself = demanded or keyless or one("identitiesonly").lower() in {"yes", "true"}
     gateway = _gateway(login, options, meanings)
     command = "" if gateway or login.direct else one("proxycommand")
     return Target(
@@ -109,9 +113,10 @@ def _resolve(login: Login, file: str) -> Target:
         key_names=_key_names(meanings, one("hostkeyalias")),
         identities=(Path(login.identity).expanduser(),)
         if demanded
-        else paths("identityfile", _IDENTITIES),
+        else (() if keyless else paths("identityfile", _IDENTITIES)),
         demanded=demanded,
-        agent=one("identityagent").lower() != "none",
+        password=login.password,
+        agent=not keyless and one("identityagent").lower() != "none",
         whole_agent=not kept_for_itself,
         known_hosts=paths("userknownhostsfile", _KNOWN_HOSTS)
         + paths("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS),

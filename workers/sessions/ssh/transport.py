@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -162,6 +163,38 @@ class Wire(paramiko.Transport):
         if isinstance(error, EOFError) and not str(error):
             return WireLost("the other side ended it")
         return WireLost(str(error) or type(error).__name__ if error else "it was closed")
+
+    # -- the login ----------------------------------------------------------------------------
+
+    def ask_for_methods(self, user: str, event: threading.Event) -> None:
+        """Log in with nothing, which a server answers with the methods that it accepts."""
+        self._authenticate().auth_none(user, event)
+
+    def answer_prompts(
+        self, user: str, answers: Callable[[list[str]], list[bytes]], event: threading.Event
+    ) -> None:
+        """Log in with answers to the server's prompts (RFC 4256).
+
+        Args:
+            user: the user.
+            answers: is given the prompts, and returns as many answers; called by another thread.
+            event: set when the server has decided.
+        """
+
+        def respond(_title: str, _text: str, fields: list[tuple[str, bool]]) -> list[bytes]:
+            return answers([prompt for prompt, _ in fields])
+
+        self._authenticate().auth_interactive(user, respond, event)
+
+    def _authenticate(self) -> Any:
+        handler = paramiko.auth_handler.AuthHandler(self)
+        self.auth_handler = handler
+        return handler
+
+    def forget_password(self) -> None:
+        """Drop the password that Paramiko keeps after a login."""
+        handler: Any = self.auth_handler
+        handler.password = handler.interactive_handler = None
 
     # -- opening channels ---------------------------------------------------------------------
 

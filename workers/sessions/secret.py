@@ -1,29 +1,41 @@
-"""Passwords for sudo, which stay on the worker machine."""
+"""Passwords of users on hosts, which stay on the worker machine."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from ...controller.model.login import Login
 from ...controller.model.values import SecretReference
 from ...controller.settings import machine_name
-from ..sessions.environment import hide
+from .environment import hide
 
 _LONGEST = 4096  # bytes of a line that a shell is given; no password is longer
+
+
+def hide_references(login: Login) -> None:
+    """Keep the variables that hold passwords of a login, and of its gateways, from commands."""
+    hop: Login | None = login
+    while hop is not None:
+        if hop.password:
+            Secret(SecretReference(hop.password))
+        hop = hop.gateway
 
 
 class Secret:
     """The password of a login user, read from this machine each time it is needed.
 
     It is not required until a host asks for it, so that one that cannot be read does no harm on
-    hosts that do not ask.
+    hosts that do not ask. From its creation on, commands on this machine do not inherit a variable
+    that holds it.
 
     Args:
         reference: where it is; None if there is none.
+        attribute: the attribute of a node that has the reference, for messages.
     """
 
-    def __init__(self, reference: SecretReference | None) -> None:
-        self._reference = reference
+    def __init__(self, reference: SecretReference | None, attribute: str = "sudoPassword") -> None:
+        self._reference, self._attribute = reference, attribute
         self._how, _, self._place = (reference or "").partition(":")
         self._problem = ""
         if self._how == "env":
@@ -46,9 +58,9 @@ class Secret:
     def advice(self) -> str:
         """Return a hint about a host that asks for a password, or refuses this one."""
         if self._reference is None:
-            return "give the node sudoPassword=env:NAME or file:PATH"
+            return f"give the node {self._attribute}=env:NAME or file:PATH"
         problem = self._problem or "does not hold the password of the login user"
-        return f"sudoPassword {self._reference} {problem}; correct it on {machine_name()}"
+        return f"{self._attribute} {self._reference} {problem}; correct it on {machine_name()}"
 
     def _read(self) -> bytes:
         if self._how == "env":
