@@ -296,7 +296,8 @@ class _Step:
                 cancel=self.lease.cancel,
                 where=self._where(),
                 sudo_password=getattr(node, "sudoPassword", None),
-            )
+            ),
+            self.runtime.contents.pieces,
         )
 
     def _progress(self, rm: ResourceManager, state: State) -> None:

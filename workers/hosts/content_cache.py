@@ -1,0 +1,42 @@
+"""The cache of contents on a host, filled from Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ...controller.model.contents import Content
+from .byte_streams import Incoming, Judged
+
+#: Yields the bytes of a content from an offset on.
+Pieces = Callable[[str, int], Iterator[bytes]]
+
+
+def keep(talk: Judged, content: Content, pieces: Pieces) -> bool:
+    """Have a host keep a content, over a channel to ``keep`` of the supervisor.
+
+    Args:
+        talk: the channel.
+        content: the content.
+        pieces: its bytes, as Redis has them.
+
+    Returns:
+        False while another request brings it.
+
+    Raises:
+        HostError: Redis has it no more, or the host cannot store it.
+    """
+    try:
+        answer = talk.answer()
+        if answer in ("have", "busy"):
+            return answer == "have"
+        with Incoming(talk, _nothing, answer) as stream:
+            for piece in pieces(content.sha256, stream.offset):
+                stream.write(piece)
+            stream.finish(content.sha256)
+        return True
+    finally:
+        talk.channel.close()
+
+
+def _nothing() -> None:
+    """Forget nothing: a part on the host is resumed, or removed by the release."""
