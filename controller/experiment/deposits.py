@@ -69,7 +69,7 @@ class Deposits:
         }
         for sha256, (path, content) in absent.items():
             steps = _Progress(path, content.size)
-            store.deposit(sha256, path, lambda p=path, c=content: _opened(p, c), steps)  # type: ignore[misc]
+            store.deposit(sha256, path, lambda p=path, c=content: reading(p, c), steps)  # type: ignore[misc]
 
     def _store(self, redis: Redis) -> ContentStore:
         limits = (self._settings.content_limit, self._settings.contents_limit)
@@ -147,8 +147,12 @@ def _digest(opened: Opened, progress: _Progress) -> str:
 
 
 @contextmanager
-def _opened(path: str, content: Content) -> Iterator[_Checked]:
-    """Open a content, which must be the one that was found."""
+def reading(path: str, content: Content) -> Iterator[_Checked]:
+    """Open a content, which must be the one that was found.
+
+    Raises:
+        HostError: it has been changed, at the latest with its last byte.
+    """
     source, _, _ = _source(path, _place(path))
     with _open(source) as opened:
         yield _Checked(opened, content)
