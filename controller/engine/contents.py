@@ -62,18 +62,6 @@ class ContentStore:
         """Return True if the content is there, which then stays as after a use."""
         return bool(self._redis.expire(keys.content(sha256), self._retention))
 
-    def check(self, size: int, name: str) -> None:
-        """Raise an error if a content is too large.
-
-        Raises:
-            InvalidValue: it is.
-        """
-        if size > self._largest:
-            raise InvalidValue(
-                f"{name} has {_amount(size)}, one content at most {_amount(self._largest)}",
-                hint="serve it by HTTP and give its URL with #sha256=..., or use ec.upload",
-            )
-
     def deposit(
         self,
         sha256: str,
@@ -112,14 +100,14 @@ class ContentStore:
         return True
 
     def _admit(self, part: str, size: int, name: str) -> None:
-        self.check(size, name)
+        check_size(size, name, self._largest)
         used = self.used()
         if used + size > self._most:
             raise InvalidValue(
                 f"{name} has {_amount(size)}, but Redis holds {_amount(used)} of contents "
                 f"already and may hold {_amount(self._most)}",
                 hint="free them with nepiq forget --contents, or wait: each goes "
-                f"{self._retention // 60} min after its last use",
+                f"{self._retention // 60} min after its last use. NEPIQ_CONTENTS_LIMIT is in MB",
             )
         self._redis.hset(keys.CONTENTS, part, size)
 
@@ -204,6 +192,19 @@ class ContentStore:
             if data[skip:]:
                 yield data[skip:]
             number, skip = number + 1, 0
+
+
+def check_size(size: int, name: str, most: int) -> None:
+    """Raise an error if a content is too large.
+
+    Raises:
+        InvalidValue: it is.
+    """
+    if size > most:
+        raise InvalidValue(
+            f"{name} has {_amount(size)}, one content at most {_amount(most)}",
+            hint="set NEPIQ_CONTENT_LIMIT, in MB; or serve it by HTTP, and give its URL",
+        )
 
 
 def _amount(count: int) -> str:

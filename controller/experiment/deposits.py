@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.contents import PIECE, ContentStore
+from ..engine.contents import PIECE, ContentStore, check_size
 from ..engine.transfer.regular_files import require_regular
 from ..engine.transfer.sources import OneFile, Opened, Source, Tree
 from ..errors import FileMissing
@@ -20,8 +20,6 @@ from .digests import DigestMemo, fingerprint
 from .files import log_skipped
 
 if TYPE_CHECKING:
-    from redis import Redis
-
     from ..settings import Settings
 
 log = logging.getLogger("nepiq.experiment")
@@ -36,11 +34,11 @@ class Deposits:
     """Finds and deposits contents of this machine.
 
     Args:
-        settings: limits, and where digests are remembered.
+        settings: the limit of one content, and where digests are remembered.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._limit = round(settings.content_limit * 1e6)
         self._memo = DigestMemo(settings.cache_home / "digests.json")
         self._lock = threading.Lock()
 
@@ -54,14 +52,13 @@ class Deposits:
         with self._lock:
             return {path: self._content(path) for path in dict.fromkeys(paths)}
 
-    def bring(self, redis: Redis, contents: Mapping[str, Content]) -> None:
+    def bring(self, store: ContentStore, contents: Mapping[str, Content]) -> None:
         """Deposit those contents that are not in Redis yet.
 
         Raises:
             HostError: a file has been changed meanwhile.
             InvalidValue: Redis may not hold so many bytes.
         """
-        store = self._store(redis)
         absent = {
             content.sha256: (path, content)
             for path, content in contents.items()
@@ -70,11 +67,6 @@ class Deposits:
         for sha256, (path, content) in absent.items():
             steps = _Progress(path, content.size)
             store.deposit(sha256, path, lambda p=path, c=content: reading(p, c), steps)  # type: ignore[misc]
-
-    def _store(self, redis: Redis) -> ContentStore:
-        limits = (self._settings.content_limit, self._settings.contents_limit)
-        largest, most = (round(limit * 1e6) for limit in limits)
-        return ContentStore(redis, largest=largest, most=most)
 
     def _content(self, path: str) -> Content:
         place = _place(path)
@@ -87,7 +79,7 @@ class Deposits:
             newest = max(status.st_mtime_ns, status.st_ctime_ns)
             states = fingerprint([(status.st_ino, status.st_size, status.st_mtime_ns, newest)])
         with _open(source) as opened:
-            self._store_limits().check(opened.size, path)
+            check_size(opened.size, path, self._limit)
             if kind == FILE and opened.size <= INLINE:
                 return Content.of(opened.read(opened.size), mode)
             digest = self._memo.get(place, states)
@@ -95,10 +87,6 @@ class Deposits:
                 digest = _digest(opened, _Progress(path, opened.size, "reading"))
                 self._memo.put(place, states, newest, digest)
             return Content(digest, opened.size, kind, mode)
-
-    def _store_limits(self) -> ContentStore:
-        # The limit of one content needs no Redis.
-        return self._store(None)  # type: ignore[arg-type]
 
 
 def _place(path: str) -> Path:

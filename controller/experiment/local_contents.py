@@ -54,7 +54,7 @@ class LocalContents:
 
     def _bring(self, replica: Replica, paths: Sequence[str]) -> None:
         found = self._deposits.find(paths)
-        self._deposits.bring(replica.open().access.stack.redis, found)
+        self._deposits.bring(replica.open().access.stack.contents, found)
         self._found.update(found)
 
     def added(self, replica: Replica, spec: ResourceSpec) -> ResourceSpec:

@@ -360,7 +360,7 @@ def test_an_interrupt_leaves_nothing(stand: Stand, tmp_path: Path) -> None:
     assert redis.hlen(keys.CONTENTS) == 0
     file.write_bytes(b"z" * 9_000_000)
     with pytest.raises(HostError, match="changed while it was read"):
-        deposits.bring(redis, found)
+        deposits.bring(ContentStore(redis), found)
     assert not list(redis.scan_iter(keys.content("*")))
 
 

@@ -297,7 +297,7 @@ class _Step:
                 where=self._where(),
                 sudo_password=getattr(node, "sudoPassword", None),
             ),
-            self.runtime.contents.pieces,
+            self.runtime.stack.contents.pieces,
         )
 
     def _progress(self, rm: ResourceManager, state: State) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib import metadata
 from typing import Any, Protocol
 
@@ -16,7 +16,6 @@ from redis import Redis
 
 from ...controller.engine import membership, redis_clock, redis_memory
 from ...controller.engine.backend import Stack
-from ...controller.engine.contents import ContentStore
 from ...controller.engine.messaging.queues import shared
 from ...controller.engine.protocol import PROTOCOL
 from ...controller.engine.run import Run
@@ -119,11 +118,6 @@ class Runtime:
     def redis(self) -> Redis:
         """The client of the state."""
         return self.stack.redis
-
-    @cached_property
-    def contents(self) -> ContentStore:
-        """The contents in Redis."""
-        return ContentStore(self.redis)
 
     def run(self, run_id: str) -> Run:
         """Return the run with this exact id, which need not exist; its scripts report that."""

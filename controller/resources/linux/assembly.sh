@@ -37,9 +37,18 @@ $1"
 
 # report CODE: the traces of the deployment.
 report() {
-    { each=list && parts && cat build_stdout install_stdout; } 2>/dev/null >deploy_stdout
-    { cat .fetch_stderr build_stderr install_stderr; } 2>/dev/null >deploy_stderr
+    each=list
+    {
+        parts
+        show build_stdout install_stdout
+    } 2>/dev/null >deploy_stdout
+    show .fetch_stderr build_stderr install_stderr 2>/dev/null >deploy_stderr
     echo "$1" >deploy_exitcode
+}
+
+# show FILE...: print those that have something.
+show() {
+    for file; do [ ! -s "$file" ] || cat "$file"; done
 }
 
 part() { "$each" "$@"; }
@@ -248,7 +257,7 @@ cannot make $dir"
 
 look() {
     usually
-    rm -f .fetch_stderr
+    [ ! -e .fetch_stderr ] || rm -f .fetch_stderr
     lacking='' fetches=''
     each=check && parts
     [ -z "$lacking" ] || say "todo content$lacking"

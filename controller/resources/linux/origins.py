@@ -103,7 +103,7 @@ def _parts(address: str, text: str) -> Any:
 
 def _name(address: str, text: str) -> str:
     """Return the last part of a URL's path."""
-    name = posixpath.basename(unquote(urlsplit(address).path).rstrip("/"))
+    name = unquote(posixpath.basename(urlsplit(address).path.rstrip("/")))
     if name in ("", ".", "..", ".git") or "/" in name or any(ord(sign) < 32 for sign in name):
         raise InvalidValue(f"must have URLs that end in a name, unlike {quoted(text)}")
     return name
