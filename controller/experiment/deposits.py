@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,17 @@ _TIME = 315_619_200 * 10**9  # 1980-01-02
 
 _SHOW = 2.0  # seconds between two lines about progress
 
+# One at a time in a process: experiments of a campaign that begin together need the same contents.
+_turn = threading.Lock()
+
+
+def _forked() -> None:
+    global _turn  # noqa: PLW0603 - another thread of the parent may have held it
+    _turn = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
 
 class Deposits:
     """Finds and deposits contents of this machine.
@@ -40,7 +53,6 @@ class Deposits:
     def __init__(self, settings: Settings) -> None:
         self._limit = round(settings.content_limit * 1e6)
         self._memo = DigestMemo(settings.cache_home / "digests.json")
-        self._lock = threading.Lock()
 
     def find(self, paths: Iterable[str]) -> dict[str, Content]:
         """Return the contents of files and directories, by path.
@@ -49,7 +61,7 @@ class Deposits:
             FileMissing: one of them cannot be read.
             InvalidValue: it is a FIFO, a socket or a device, or too large.
         """
-        with self._lock:
+        with _turn:
             return {path: self._content(path) for path in dict.fromkeys(paths)}
 
     def bring(self, store: ContentStore, contents: Mapping[str, Content]) -> None:
@@ -64,9 +76,10 @@ class Deposits:
             for path, content in contents.items()
             if not content.inline
         }
-        for sha256, (path, content) in absent.items():
-            steps = _Progress(path, content.size)
-            store.deposit(sha256, path, lambda p=path, c=content: reading(p, c), steps)  # type: ignore[misc]
+        for path, content in absent.values():
+            with _turn:
+                steps = _Progress(path, content.size)
+                store.deposit(content.sha256, path, partial(reading, path, content), steps)
 
     def _content(self, path: str) -> Content:
         place = _place(path)

@@ -134,13 +134,18 @@ def test_as_root(stand: Stand, testbed: Testbed, tmp_path: Path) -> None:
             build="id -u >built",
             install="cat built; id -u | tee ${SHARE}/installed",
             sudo=True,
+            hardRelease=True,
         )
         assert ec.trace(app, "stdout") == "0\n0\na b 2\n"
         mine = host.run("id -u").stdout
         assert ec.trace(app, "install_stdout") == f"{mine}0\n"
         assert ec.trace(app, "deploy_stdout").endswith(f"{mine}0\n")
+    # A release with hardRelease removes what is of the run, and not the caches.
+    usr = host.root / "lab/.nepiq/.usr"
+    assert len(list(usr.glob("build/*/ready"))) == 1
+    assert host.run("cat .nepiq/.usr/share/installed").stdout == "0\n"
     with stand.experiment("clean") as ec:
         node = ec.register_resource("linux::Node", hostname=host.name, cleanHome=True)
         ec.deploy(node)
         assert ec.wait_deployed(node, timeout=30), ec.failures
-        assert not (host.root / "lab/.nepiq/.usr").exists()
+        assert not usr.exists()

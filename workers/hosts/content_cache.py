@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ...controller.errors import HostError
 from ...controller.model.contents import Content
 from .byte_streams import Incoming, Judged
 
@@ -32,6 +33,13 @@ def keep(talk: Judged, content: Content, pieces: Pieces) -> bool:
         with Incoming(talk, _nothing, answer) as stream:
             for piece in pieces(content.sha256, stream.offset):
                 stream.write(piece)
+            if stream.offset != content.size:
+                # The host would wait for the rest.
+                raise HostError(
+                    f"Redis has {stream.offset} of {content.size} bytes of the content "
+                    f"{content.sha256[:12]}",
+                    hint="free it by nepiq forget --contents, and deploy again",
+                )
             stream.finish(content.sha256)
         return True
     finally:

@@ -146,10 +146,9 @@ class Assembly:
         for part in self.parts:
             verb = "fetch" if part.is_fetched else "carry"
             yield f"{verb} {part.description()}"
-        if self.build:
-            yield f"build once a host: {_first_line(self.build)}"
-        if self.install:
-            yield f"install: {_first_line(self.install)}"
+        for title, command in (("build once a host", self.build), ("install", self.install)):
+            for line in command.splitlines():
+                yield f"{title}: {line}"
 
     def put_together(self, context: Context, announced: str) -> Round:
         """Do the next round of it.
