@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -64,17 +64,15 @@ class Deposits:
         with _turn:
             return {path: self._content(path) for path in dict.fromkeys(paths)}
 
-    def bring(self, store: ContentStore, contents: Mapping[str, Content]) -> None:
-        """Deposit those contents that are not in Redis yet.
+    def bring(self, store: ContentStore, contents: Iterable[tuple[str, Content]]) -> None:
+        """Deposit those contents, given with their paths, that are not in Redis yet.
 
         Raises:
             HostError: a file has been changed meanwhile.
             InvalidValue: Redis may not hold so many bytes.
         """
         absent = {
-            content.sha256: (path, content)
-            for path, content in contents.items()
-            if not content.inline
+            content.sha256: (path, content) for path, content in contents if not content.inline
         }
         for path, content in absent.values():
             with _turn:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..model.contents import Content, Contents
+from ..model.contents import MOST_INLINE, Content, Contents
 from ..model.spec import ResourceSpec
 
 if TYPE_CHECKING:
@@ -50,22 +50,29 @@ class LocalContents:
             return
         with replica.turn:
             check()
-        self._bring(replica, [path for paths in named.values() for path in paths])
+        self._bring(replica, list(named.values()))
 
-    def _bring(self, replica: Replica, paths: Sequence[str]) -> None:
-        found = self._deposits.find(paths)
-        self._deposits.bring(replica.open().access.stack.contents, found)
-        self._found.update(found)
+    def _bring(self, replica: Replica, named: Sequence[Sequence[str]]) -> None:
+        """Find and deposit the contents of several resources, given by the paths of each."""
+        self._found.update(self._deposits.find(path for paths in named for path in paths))
+        contents = [item for paths in named for item in self._contents(paths).items()]
+        self._deposits.bring(replica.open().access.stack.contents, contents)
+
+    def _contents(self, paths: Sequence[str]) -> Contents:
+        """Return the contents of one resource."""
+        contents = Contents((path, self._found[path]) for path in paths)
+        if sum(content.size for content in contents.values() if content.inline) > MOST_INLINE:
+            # Hundreds of records with them would fill Redis.
+            return Contents((path, one._replace(data="")) for path, one in contents.items())
+        return contents
 
     def added(self, replica: Replica, spec: ResourceSpec) -> ResourceSpec:
         """Return the spec of a resource with the contents that it brings along."""
         paths = replica.description.local_paths([spec.guid]).get(spec.guid)
         if not paths:
             return spec
-        missing = [path for path in paths if path not in self._found]
-        if missing:  # another thread has set them since
-            self._bring(replica, missing)
-        contents = Contents((path, self._found[path]) for path in paths)
+        if any(path not in self._found for path in paths):  # another thread has set them since
+            self._bring(replica, [paths])
         attributes = replica.description.resource(spec.guid).cls.attributes
         name = next(name for name, one in attributes.items() if one.kind is Contents)
-        return spec._replace(attributes={**spec.attributes, name: contents.written()})
+        return spec._replace(attributes={**spec.attributes, name: self._contents(paths).written()})

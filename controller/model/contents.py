@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from ..errors import InvalidValue
 
-#: Bytes up to which a file travels in the record of its resource instead of Redis' contents.
-INLINE = 4096
+#: Bytes up to which a file travels in the record of its resource instead of Redis' contents; and
+#: those of all such files of a resource, more of which travel as contents.
+INLINE, MOST_INLINE = 4096, 16_384
 
 FILE, TREE = "file", "tree"
 
@@ -45,7 +46,7 @@ class Content(NamedTuple):
     @property
     def inline(self) -> bool:
         """True if the bytes travel with the record."""
-        return self.kind == FILE and self.size <= INLINE
+        return bool(self.data) or (self.kind == FILE and not self.size)
 
     @classmethod
     def of(cls, data: bytes, mode: int = 0o644) -> Content:

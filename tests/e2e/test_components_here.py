@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.e2e.installation import Installation
 from tests.stand import Stand, until
 
 from nepiq.controller import ExperimentController
@@ -272,6 +274,57 @@ def test_what_does_not_go_together(experiment: Experiment) -> None:
             ec.deploy()
 
 
+# -- places ----------------------------------------------------------------------------------------
+
+
+def test_every_place(experiment: Experiment, tmp_path: Path) -> None:
+    for name, mode in (("a tool", 0o644), ("lib.so", 0o644), ("key", 0o600), ("hello", 0o640)):
+        (tmp_path / name).write_text("#!/bin/sh\necho $0 | sed 's,.*/,,'\n")
+        (tmp_path / name).chmod(mode)
+    (tmp_path / "more/deep").mkdir(parents=True)
+    (tmp_path / "more/deep/file").write_text("deep")
+    (tmp_path / "more/link").symlink_to("deep/file")
+    (tmp_path / "more/out").symlink_to("/etc/passwd")
+    command = """
+        "${BIN}/a tool"; ${CODE}; stat -c %a ${LIB}/lib.so ${SHARE}/key "${BIN}/a tool" ${CODE}
+        cd ${SHARE}/more && cat link && ls
+    """
+    (printed,) = outputs(
+        experiment(),
+        bins=f"{tmp_path}/a tool",
+        libs=[f"{tmp_path}/lib.so"],
+        files=f"{tmp_path}/key; {tmp_path}/more/",
+        code=f"{tmp_path}/hello",
+        command=command,
+    )
+    assert printed == "a tool\ncode\n644\n600\n755\n751\ndeepdeep\nlink\n"
+    command = "${CODE}/hello; ls ${CODE}; ls ${APP_HOME}"
+    (printed,) = outputs(
+        experiment(), code=[f"{tmp_path}/hello", f"{tmp_path}/key"], command=command
+    )
+    assert printed == "hello\nhello\nkey\n1\ncode\n"
+
+
+def test_a_place_has_what_came_last(experiment: Experiment, tmp_path: Path) -> None:
+    """Under one name, a file replaces a directory and the other way round."""
+    thing = tmp_path / "thing"
+    command = "cat ${SHARE}/thing* ${SHARE}/thing/* 2>/dev/null"
+    thing.mkdir()
+    (thing / "old").write_text("a directory")
+    assert outputs(experiment(), files=str(thing), command=command, okExitCodes="any") == [
+        "a directory"
+    ]
+    (thing / "old").unlink()
+    (thing / "new").write_text("another one")
+    assert outputs(experiment(), files=str(thing), command=command, okExitCodes="any") == [
+        "another one"
+    ]
+    (thing / "new").unlink()
+    thing.rmdir()
+    thing.write_text("a file")
+    assert outputs(experiment(), files=str(thing), command=command, okExitCodes="any") == ["a file"]
+
+
 # -- contents --------------------------------------------------------------------------------------
 
 
@@ -291,6 +344,28 @@ def test_descriptions_keep_paths(experiment: Experiment, tmp_path: Path) -> None
     attached.detach()
 
 
+def test_many_small_files_travel_as_contents(
+    experiment: Experiment, tmp_path: Path, stand: Stand
+) -> None:
+    paths = [tmp_path / f"file-{number}" for number in range(8)]
+    for number, path in enumerate(paths):
+        path.write_text(f"{number} " * 1500)
+    ec = experiment()
+    files = [str(path) for path in paths]
+    assert outputs(ec, files=files, command="cat ${SHARE}/file-? | wc -c") == ["24000\n"]
+    assert not any("data" in one for one in contents_of(stand, ec).values())
+    ec = experiment()
+    assert outputs(ec, files=files[:3], command="cat ${SHARE}/file-[0-2] | wc -c") == ["9000\n"]
+    assert all("data" in one for one in contents_of(stand, ec).values())
+
+
+def contents_of(stand: Stand, ec: ExperimentController) -> dict[str, Any]:
+    """The contents in the record of the only application."""
+    records = stand.stack().run(ec.run_id).records()
+    (record,) = [one for one in records if one.rtype == "linux::Application"]
+    return dict(record.attributes["contents"])
+
+
 def test_a_file_that_is_not_there(experiment: Experiment, stand: Stand) -> None:
     ec = experiment()
     applications(ec, files="./absent")
@@ -299,9 +374,15 @@ def test_a_file_that_is_not_there(experiment: Experiment, stand: Stand) -> None:
     assert not ec._replica.known_run
 
 
-def test_limits(experiment: Experiment, tmp_path: Path, stand: Stand) -> None:
+def emptied(stand: Stand) -> Any:
+    """A Redis without contents."""
     redis = stand.stack().redis
     ContentStore(redis).forget()
+    return redis
+
+
+def test_limits(experiment: Experiment, tmp_path: Path, stand: Stand) -> None:
+    redis = emptied(stand)
     for name in ("one", "two"):
         (tmp_path / name).write_bytes(name.encode() * 1_000_000)
     ec = experiment(content_limit=1.0)
@@ -320,10 +401,27 @@ def test_limits(experiment: Experiment, tmp_path: Path, stand: Stand) -> None:
     assert not list(redis.scan_iter(keys.content("*")))
 
 
+def test_contents_are_listed_and_freed(
+    experiment: Experiment, tmp_path: Path, stand: Stand, user: Installation
+) -> None:
+    emptied(stand)
+    (tmp_path / "file").write_bytes(b"w" * 5_000_000)
+    assert outputs(experiment(), files=str(tmp_path / "file"), command="wc -c <${SHARE}/file") == [
+        "5000000\n"
+    ]
+    assert "files of applications: 5 MB" in user.nepiq("ls", "--memory").out
+    assert user.nepiq("forget", "--contents").err == "5 MB of contents are forgotten\n"
+    assert "files of applications" not in user.nepiq("ls", "--memory").out
+    assert user.nepiq("forget").code == 2
+    # The host has it still, and the next deployment brings it again.
+    command = "wc -c <${SHARE}/file"
+    assert outputs(experiment(), files=str(tmp_path / "file"), command=command) == ["5000000\n"]
+
+
 def test_a_full_redis_refuses_a_content(
     experiment: Experiment, tmp_path: Path, stand: Stand
 ) -> None:
-    redis = stand.stack().redis
+    redis = emptied(stand)
     (tmp_path / "file").write_bytes(b"x" * 20_000_000)
     ec = experiment()
     applications(ec, files=str(tmp_path / "file"))
@@ -338,7 +436,7 @@ def test_a_full_redis_refuses_a_content(
 
 
 def test_an_interrupt_leaves_nothing(stand: Stand, tmp_path: Path) -> None:
-    redis = stand.stack().redis
+    redis = emptied(stand)
     file = tmp_path / "file"
     file.write_bytes(b"y" * 9_000_000)
     deposits = Deposits(replace(stand.settings, cache_home=tmp_path / "cache"))
@@ -360,7 +458,7 @@ def test_an_interrupt_leaves_nothing(stand: Stand, tmp_path: Path) -> None:
     assert redis.hlen(keys.CONTENTS) == 0
     file.write_bytes(b"z" * 9_000_000)
     with pytest.raises(HostError, match="changed while it was read"):
-        deposits.bring(ContentStore(redis), found)
+        deposits.bring(ContentStore(redis), found.items())
     assert not list(redis.scan_iter(keys.content("*")))
 
 

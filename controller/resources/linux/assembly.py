@@ -83,7 +83,7 @@ class Part(NamedTuple):
         """Return the part that is a content of the client."""
         mode = f"{content.mode | 0o600 | (0o111 if executable else 0):o}"
         mode = _TREE if content.kind == _TREE else mode
-        how = "inline" if content.inline or content.data else "content"
+        how = "inline" if content.inline else "content"
         return cls(place, name, mode, text, how, content.sha256, content=content)
 
     @property
