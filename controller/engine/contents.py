@@ -9,14 +9,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from ..errors import HostError, InvalidValue
+import redis as redis_py
+from redis import Redis
+
+from ..errors import HostError, InvalidValue, TransferSilent
 from .redis_errors import contact
 from .store import keys
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 #: Bytes of a piece; only the last one is shorter.
 PIECE = 1 << 20
@@ -172,6 +172,7 @@ class ContentStore:
 
         Raises:
             HostError: it is not there any more.
+            TransferSilent: Redis does not answer now.
         """
         key = keys.content(sha256)
         number, skip = divmod(offset, PIECE)
@@ -179,8 +180,10 @@ class ContentStore:
             pipe = self._redis.pipeline(transaction=False)
             pipe.hget(key, number)
             pipe.expire(key, self._retention)
-            with contact():
+            try:
                 data, there = pipe.execute()
+            except (redis_py.ConnectionError, redis_py.TimeoutError) as error:
+                raise TransferSilent("Redis does not answer") from error
             if not there:
                 raise HostError(
                     f"Redis has the content {sha256[:12]} no more",

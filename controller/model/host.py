@@ -241,7 +241,7 @@ class Host(Protocol):
 
         Returns:
             The absolute path of the file, for a directory of its archive; None while another step
-            brings it, so that a hook returns Later.
+            brings it, or while Redis does not answer, so that a hook returns Later.
 
         Raises:
             HostError: Redis has it no more, or the host cannot store it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ...controller.errors import HostError
+from ...controller.errors import HostError, TransferSilent
 from ...controller.model.contents import Content
 from .byte_streams import Incoming, Judged
 
@@ -21,7 +21,7 @@ def keep(talk: Judged, content: Content, pieces: Pieces) -> bool:
         pieces: its bytes, as Redis has them.
 
     Returns:
-        False while another request brings it.
+        False while another request brings it, or Redis does not answer.
 
     Raises:
         HostError: Redis has it no more, or the host cannot store it.
@@ -42,6 +42,9 @@ def keep(talk: Judged, content: Content, pieces: Pieces) -> bool:
                 )
             stream.finish(content.sha256)
         return True
+    except TransferSilent:
+        # The part that has come stays for the next round.
+        return False
     finally:
         talk.channel.close()
 
