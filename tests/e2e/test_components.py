@@ -49,7 +49,9 @@ def tree(tmp_path: Path) -> Path:
     folder = tmp_path / "tree"
     folder.mkdir()
     (folder / "sum.c").write_text(SUM)
-    (folder / "empty").mkdir()
+    (folder / "closed").mkdir()
+    (folder / "closed/file").touch()
+    (folder / "closed").chmod(0o555)  # as Go's caches are; a plain rm does not remove it
     for number in range(8):
         (folder / f"part-{number}").write_bytes(os.urandom(SIZE // 8))
     return folder

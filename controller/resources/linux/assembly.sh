@@ -105,14 +105,17 @@ place() {
         made=$usr/part/place.$1
         exec 9>>"$usr/lock/place.$1"
         flock -w 2 9 || busy
-        ! settled "$@" || return 0
+        ! settled "$@" || {
+            exec 9>&-
+            return 0
+        }
         ;;
     esac
     said=$(put "$@" 2>&1) || {
-        rm -rf "$made"
+        discard "$made"
         broken "cannot make $goal: $said"
     }
-    rm -rf "$made"
+    discard "$made"
     read -r id </proc/sys/kernel/random/uuid
     printf '%s %s\n' "$sha.$5" "$id" >"$record"
     exec 9>&-
@@ -120,7 +123,7 @@ place() {
 
 # put PLACE NAME HOW NAME MODE DATA: make it under another name first.
 put() {
-    rm -rf "$made" && mkdir -p "$made" || return
+    discard "$made" && mkdir -p "$made" || return
     if [ "$3" = inline ]; then
         printf %s "$6" | base64 -d >"$made/new"
     elif [ "$5" = tree ]; then
@@ -138,6 +141,11 @@ put() {
     mv -T "$made/new" "$goal"
 }
 
+# discard PATH: remove it, also directories that nobody may write to.
+discard() {
+    rm -rf "$1" 2>/dev/null || { chmod -R u+rwx "$1" && rm -rf "$1"; } 2>/dev/null
+}
+
 # copy FROM TO: by reference, where the file system can.
 copy() { cp -a --reflink=auto "$1" "$2" 2>/dev/null || cp -a "$1" "$2"; }
 
@@ -151,15 +159,15 @@ fetched() {
     flock -n 9 || busy
     ! settled "$@" && ! here "$3" || return 0
     made=$usr/part/$4
-    rm -rf "$made" && mkdir -p "$made" || broken "cannot make $made"
+    discard "$made" && mkdir -p "$made" || broken "cannot make $made"
     if [ "$3" = git ]; then checkout "$6" "$7"; else download "$4" "$6" "$7"; fi
-    rm -rf "$made"
+    discard "$made"
     exec 9>&-
 }
 
 # refuse REASON: fail, and leave nothing of it.
 refuse() {
-    rm -rf "$made"
+    discard "$made"
     printf '%s\n' "$1" >>.fetch_stderr
     report 1
     say "failed here 1
@@ -248,6 +256,8 @@ errors() {
     for file; do tail -n 2 "$file" | cut -c 1-500; done
 }
 
+succeeded() { { read -r code <"$1"; } 2>/dev/null && [ "$code" = 0 ]; }
+
 usually() {
     mkdir -p "$dir" "$app/.placed" "$usr/content" "$usr/lock" "$usr/part" "$usr/url" ||
         say "failed here 1
@@ -263,14 +273,12 @@ look() {
     [ -z "$lacking" ] || say "todo content$lacking"
     [ -z "$fetches" ] || say todo fetch
     each=place && parts
-    if [ -n "$key" ] && [ ! -e build_exitcode ]; then
+    if [ -n "$key" ] && ! succeeded build_exitcode; then
         used=''
         each=identify && parts
         if ready; then deliver; elif failed_before; then tell_failure; else say todo build; fi
     fi
-    if [ "$installs" = 1 ] && ! { read -r code <install_exitcode && [ "$code" = 0 ]; } 2>/dev/null; then
-        say todo install
-    fi
+    [ "$installs" = 0 ] || succeeded install_exitcode || say todo install
     report 0
     echo done
 }
@@ -290,8 +298,8 @@ build_once() {
     flock -n 9 || busy
     ! ready && ! failed_before || say done
     find "$usr/build" -maxdepth 2 -name ready -mtime +30 |
-        while read -r old; do rm -rf "${old%/ready}"; done
-    rm -rf "$entry" && mkdir -p "$entry/run" || broken "cannot make $entry"
+        while read -r old; do discard "${old%/ready}"; done
+    discard "$entry" && mkdir -p "$entry/run" || broken "cannot make $entry"
     for name in code script; do
         [ ! -e "$app/$name" ] || copy "$app/$name" "$entry/$name" || broken "cannot copy $name"
     done
@@ -302,11 +310,11 @@ build_once() {
     before=$used used=''
     each=identify && parts
     if [ "$used" != "$before" ]; then
-        rm -rf "$entry"
+        discard "$entry"
         broken "another application has replaced a part during the build: give parts other names"
     fi
     if [ "$code" -ne 0 ]; then
-        rm -rf "$entry/run"
+        discard "$entry/run"
         printf '%s\n' "$run$used" >"$entry/failed"
         tell_failure
     fi
@@ -330,7 +338,8 @@ abandon() {
     usually
     if [ -n "$key" ] && [ -d "$entry" ] && ! [ -e "$entry/ready" ]; then
         cp "$entry/stdout" build_stdout && cp "$entry/stderr" build_stderr
-        flock -n "$usr/lock/$key" rm -rf "$entry"
+        exec 9>>"$usr/lock/$key"
+        ! flock -n 9 || discard "$entry"
     fi 2>/dev/null
     report 124
     echo done

@@ -151,5 +151,7 @@ def test_clean_home_removes_the_cache(rig: Rig) -> None:
     assert rig.host(5, pieces=Source()).keep(CONTENT) is not None
     rig.prepare(clean_experiment=True)
     assert (usr(rig) / "content" / CONTENT.sha256).exists()
+    (usr(rig) / "src/closed/below").mkdir(parents=True)
+    (usr(rig) / "src/closed").chmod(0o500)  # as Go's caches are
     rig.prepare(clean_home=True)
     assert not usr(rig).exists()

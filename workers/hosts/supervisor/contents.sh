@@ -56,11 +56,15 @@ keep() {
 # unfinished: remove what others left half done in the cache: parts, and builds that are not ready.
 unfinished() {
     for item in "$base/.usr/part"/*; do
-        [ -e "$item" ] || continue
-        flock -n "$base/.usr/lock/${item##*/}" rm -rf "$item" 2>/dev/null
+        [ ! -e "$item" ] || (flock -n 7 && discard "$item") 7>>"$base/.usr/lock/${item##*/}"
     done
     for item in "$base/.usr/build"/*; do
         [ ! -d "$item" ] || [ -e "$item/ready" ] || [ -e "$item/failed" ] ||
-            flock -n "$base/.usr/lock/${item##*/}" rm -rf "$item" 2>/dev/null
+            (flock -n 7 && discard "$item") 7>>"$base/.usr/lock/${item##*/}"
     done
+}
+
+# discard PATH: remove it, also directories that nobody may write to.
+discard() {
+    rm -rf "$1" 2>/dev/null || { chmod -R u+rwx "$1" && rm -rf "$1"; } 2>/dev/null
 }
