@@ -27,11 +27,15 @@ def machine_name() -> str:
 
 
 def _seconds(name: str, default: float) -> float:
+    return _number(name, default, "seconds")
+
+
+def _number(name: str, default: float, unit: str) -> float:
     text = os.environ.get(name, "")
     try:
         return float(text) if text else default
     except ValueError:
-        raise InvalidValue(f"{name}={quoted(text)} is not a number of seconds") from None
+        raise InvalidValue(f"{name}={quoted(text)} is not a number of {unit}") from None
 
 
 def endpoint(name: str, text: str) -> tuple[str, int]:
@@ -78,6 +82,11 @@ def _state_home() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "nepiq"
 
 
+def _cache_home() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "nepiq"
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of a client or worker.
@@ -109,12 +118,17 @@ class Settings:
         session_idle: seconds after which a worker closes an unused session with a host
             (``NEPIQ_SESSION_IDLE``).
         retention: seconds that the records of a released run are kept (``NEPIQ_RETENTION``).
+        content_limit: greatest number of megabytes of one file or directory that applications
+            bring along (``NEPIQ_CONTENT_LIMIT``).
+        contents_limit: that of all of them that are in Redis at a time
+            (``NEPIQ_CONTENTS_LIMIT``).
         ssh_config: the ssh_config file that this worker uses instead of the user's and the
             system's, like ``ssh -F`` (``NEPIQ_SSH_CONFIG``).
         metrics: ``ADDRESS:PORT`` at which a worker serves metrics to Prometheus; empty for none
             (``NEPIQ_METRICS``).
         log_format: log format of a worker, ``text`` or ``json`` (``NEPIQ_LOG_FORMAT``).
         state_home: directory for data that outlives a process (the local Redis).
+        cache_home: directory for what can be computed again.
     """
 
     broker_url: str = field(default="", repr=False)
@@ -131,10 +145,13 @@ class Settings:
     drain_timeout: float = 60.0
     session_idle: float = 600.0
     retention: float = 7 * 86400.0
+    content_limit: float = 1024.0
+    contents_limit: float = 4096.0
     ssh_config: str = ""
     metrics: str = ""
     log_format: str = "text"
     state_home: Path = field(default_factory=_state_home)
+    cache_home: Path = field(default_factory=_cache_home)
 
     def __post_init__(self) -> None:
         check_url("broker_url", self.broker_url)
@@ -182,6 +199,8 @@ class Settings:
             drain_timeout=_seconds("NEPIQ_DRAIN_TIMEOUT", 60.0),
             session_idle=_seconds("NEPIQ_SESSION_IDLE", 600.0),
             retention=_seconds("NEPIQ_RETENTION", 7 * 86400.0),
+            content_limit=_number("NEPIQ_CONTENT_LIMIT", 1024.0, "megabytes"),
+            contents_limit=_number("NEPIQ_CONTENTS_LIMIT", 4096.0, "megabytes"),
             ssh_config=os.environ.get("NEPIQ_SSH_CONFIG", ""),
             metrics=_address("NEPIQ_METRICS"),
             log_format=check_log_format(os.environ.get("NEPIQ_LOG_FORMAT") or "text"),

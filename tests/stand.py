@@ -205,6 +205,7 @@ class Stand:
         return Settings(
             broker_url=self.environment["NEPIQ_BROKER_URL"],
             state_url=self.environment["NEPIQ_STATE_URL"],
+            cache_home=self.folder / "cache",
         )
 
     def stack(self) -> Stack:

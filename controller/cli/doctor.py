@@ -133,7 +133,8 @@ def _redis(access: Access) -> Finding:
     facts = facts_of(info)
     if facts.full:
         text += f", uses {size(facts.memory)} of {size(facts.limit)} (maxmemory)"
-        fix = "free memory with nepiq forget RUN, or raise maxmemory"
+        text += f", {size(access.stack.contents.used())} of it for files of applications"
+        fix = "free memory with nepiq forget RUN or --contents, or raise maxmemory"
         return Finding("redis", ok=False, told=text, fix=fix)
     if not facts.healthy:
         fix = "check the log of Redis and the free space on its disk"

@@ -36,14 +36,11 @@ if TYPE_CHECKING:
     from ..engine.store import ResourceRecord
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RunName = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="Id of a run or a unique prefix or suffix of it, name of an experiment (its latest "
-        "run), or 'last'.",
-    ),
-]
+_RUN_HELP = (
+    "Id of a run or a unique prefix or suffix of it, name of an experiment (its latest run), or "
+    "'last'."
+)
+RunName = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
 ResourceName = Annotated[
     str, typer.Argument(metavar="RESOURCE", help="Label or guid of a resource.")
 ]
@@ -70,11 +67,13 @@ def ls(
     The phase of a run is RUNNING, FAILED (not yet released), RELEASING or RELEASED.
     """
     memory_of: dict[str, int] = {}
+    contents = 0
     with reading() as access:
         infos = access.stack.runs()
         if memory:
             runs = [access.stack.exact_run(info.run_id) for info in infos]
             memory_of = {run.run_id: run.store.memory() for run in runs}
+            contents = access.stack.contents.used()
     if as_json:
         extras = [{"memory": memory_of[info.run_id]} if memory else {} for info in infos]
         print_json([{**asdict(info), **extra} for info, extra in zip(infos, extras, strict=True)])
@@ -95,6 +94,8 @@ def ls(
             info.run_id, info.exp_id, phase, clock(info.created), live, *sizes, cause_text
         )
     Consoles().out.print(table)
+    if contents:
+        Consoles().out.print(f"files of applications: {size(contents)} (nepiq forget --contents)")
 
 
 def status(
@@ -174,9 +175,25 @@ def release(
         access.close()
 
 
-def forget(run_name: RunName) -> None:
+def forget(
+    run_name: Annotated[str, typer.Argument(metavar="[RUN]", help=_RUN_HELP)] = "",
+    contents: Annotated[
+        bool,
+        typer.Option(
+            "--contents",
+            help="Instead delete the files of applications in Redis; later deployments bring them "
+            "again.",
+        ),
+    ] = False,
+) -> None:
     """Delete the records of a released run now. Files on hosts stay; see nepiq clean."""
+    if bool(run_name) == contents:
+        raise typer.BadParameter("give either a run or --contents")
     with reading() as access:
+        if contents:
+            freed = access.stack.contents.forget()
+            sys.stderr.write(f"{size(freed)} of contents are forgotten\n")
+            return
         run = access.stack.forget(run_name)
     sys.stderr.write(f"run {run.run_id} is forgotten\n")
 

@@ -6,7 +6,7 @@ into Redis, and makes a description again from it for a program that attaches to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidValue, NotAllowed
@@ -402,6 +402,18 @@ class Description(Roster):
             attributes=item.attrs,
             peers={name: self._loader(guids, run_id) for name, guids in item.peers.items()},
         )
+
+    @locked
+    def local_paths(self, guids: Iterable[int]) -> dict[int, Sequence[str]]:
+        """Return the paths of this machine whose contents resources bring along, if they do."""
+        classes = {guid: self.resource(guid).cls for guid in guids}
+        bringing = [
+            guid
+            for guid, cls in classes.items()
+            if cls.local_paths is not ResourceManager.local_paths
+        ]
+        paths = {guid: self.instance(guid).local_paths() for guid in bringing}
+        return {guid: named for guid, named in paths.items() if named}
 
     @locked
     def spec(self, target: Target, *, settled: bool = True) -> ResourceSpec:

@@ -21,6 +21,7 @@ from .. import errors
 from ..errors.text import quoted
 from ..settings import URL_HINT, Settings, check_url, shown_url
 from . import redis_loss
+from .contents import ContentStore
 from .membership import WorkerInfo, workers
 from .messaging.affinity import Affinity
 from .protocol import agree
@@ -237,6 +238,13 @@ class Stack:
         from .messaging.publisher import Publisher
 
         return Publisher(broker_url(self.settings.broker_url), self.affinity)
+
+    @functools.cached_property
+    def contents(self) -> ContentStore:
+        """The contents on their way to hosts."""
+        limits = (self.settings.content_limit, self.settings.contents_limit)
+        largest, most = (round(limit * 1e6) for limit in limits)
+        return ContentStore(self.redis, largest=largest, most=most)
 
     @functools.cached_property
     def affinity(self) -> Affinity:

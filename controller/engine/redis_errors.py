@@ -45,7 +45,7 @@ def refusal(error: Exception) -> str:
     if isinstance(error, redis.ReadOnlyError):
         return "NEPIQ_STATE_URL and NEPIQ_BROKER_URL must name the primary, not a replica"
     if isinstance(error, redis.OutOfMemoryError) or "OOM command not allowed" in message:
-        return "free memory with nepiq forget RUN, or give Redis more memory (maxmemory)"
+        return "free memory with nepiq forget RUN or --contents, or give Redis more (maxmemory)"
     if "MISCONF" in message:
         return "Redis cannot write its file: check its log and the space on its disk"
     return ""

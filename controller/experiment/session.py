@@ -17,6 +17,7 @@ from ..model.spec import ResourceSpec
 from . import waiting
 from .announcement import announced
 from .link import Link
+from .local_contents import LocalContents
 from .replica import Replica
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class RunSession:
         self.replica = replica
         self.quiet = quiet
         self._description = replica.description
+        self._contents = LocalContents(replica.settings)
         self._logged = False
 
     # -- describing ---------------------------------------------------------------------------
@@ -148,13 +150,16 @@ class RunSession:
         if not guids:
             return None
 
-        def prepare() -> _Prepared:
+        def check() -> None:
             replica.catch_up()
             name = "of this deploy" if group == "new" else str(group)
             groups = replica.closed_groups()
             if group is not None:
                 groups[name] = [*groups.get(name, ()), *guids]
             self._check(guids, groups)
+
+        def prepare() -> _Prepared:
+            check()
             specs = self._closure(guids, deployed=frozenset(guids))
             chosen = [specs.get(guid) or self._description.spec(guid) for guid in guids]
             return specs, chosen
@@ -165,10 +170,12 @@ class RunSession:
             self._warn_of_absent(chosen)
             return joined
 
+        self._contents.bring(self.replica, guids, check)
         return self._send(prepare, deploy)
 
     def deploy_alone(self, guid: int) -> None:
         """Deploy one resource outside of any group, without the checks of deploy()."""
+        self._contents.bring(self.replica, [guid], lambda: None)
 
         def prepare() -> _Prepared:
             specs = self._closure([guid], deployed=frozenset([guid]))
@@ -368,7 +375,10 @@ class RunSession:
             guid = front.pop()
             if guid in specs or guid in self.replica.uploaded:
                 continue
-            specs[guid] = spec = self._description.spec(guid, settled=guid in deployed)
+            spec = self._description.spec(guid, settled=guid in deployed)
+            if guid in deployed:
+                spec = self._contents.added(self.replica, spec)
+            specs[guid] = spec
             front += [peer for peers in spec.peers.values() for peer in peers]
             front += [gate.target for gate in spec.gates]
         return specs

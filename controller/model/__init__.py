@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .attributes import Flag as Flag
     from .connections import ANY as ANY
     from .connections import Connection as Connection
+    from .contents import Content as Content
+    from .contents import Contents as Contents
     from .durations import Deadline as Deadline
     from .durations import seconds as seconds
     from .hooks import Later as Later
@@ -51,6 +53,7 @@ _MODULES = {
     "actions": ("Outcome", "perform"),
     "attributes": ("Attribute", "Flag"),
     "connections": ("ANY", "Connection"),
+    "contents": ("Content", "Contents"),
     "hooks": ("Later", "Retry"),
     "host": (
         "NO_HOST",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from ..errors import NoHostError, NotAllowed
 
 if TYPE_CHECKING:
+    from .contents import Content
     from .durations import Deadline
     from .resource import ResourceManager
 
@@ -267,6 +268,20 @@ class Host(Protocol):
 
     def get(self, path: str, target: str) -> None:
         """Copy a file of the host to the worker machine."""
+
+    def keep(self, content: Content) -> str | None:
+        """Have the host keep a content in its cache, which all runs of the login user share.
+
+        It travels from Redis to the host, if the host lacks it, and is compared by SHA-256 there.
+        It must not be changed on the host: copy it, or unpack it.
+
+        Returns:
+            The absolute path of the file, for a directory of its archive; None while another step
+            brings it, or while Redis does not answer, so that a hook returns Later.
+
+        Raises:
+            HostError: Redis has it no more, or the host cannot store it.
+        """
 
     def listdir(self, path: str = ".") -> Sequence[str]:
         """Return the sorted names in a directory (relative paths: from the run directory)."""

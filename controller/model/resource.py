@@ -263,6 +263,14 @@ class ResourceManager:
             InvalidValue: values or connections do not go together.
         """
 
+    def local_paths(self) -> Sequence[str]:
+        """Return the paths of the client whose contents travel with the deployment.
+
+        The client calls it before the deployment, and stores the contents in the attribute of the
+        kind :class:`~nepiq.controller.model.contents.Contents`, which the class declares.
+        """
+        return ()
+
     def outline(self) -> Sequence[str]:
         """Return lines that the plan of a deployment shows of it beside its commands."""
         return ()

@@ -44,7 +44,15 @@ def reasons(run: Run, record: ResourceRecord) -> list[str]:
         texts.append("it runs until it ends by itself or is stopped")
     elif "exitCode" in record.attributes:
         texts.append(f"it ended with exit code {record.attributes['exitCode']}")
-    return texts + [f"{step.action} {reason(run, record, step)}" for step in steps]
+    return texts + [
+        f"{step.action} {reason(run, record, step)}{_activity(record, step)}" for step in steps
+    ]
+
+
+def _activity(record: ResourceRecord, step: StepRecord) -> str:
+    """Return what a deployment under way has reported in an attribute of that name."""
+    activity = record.attributes.get("activity") if step.action == "deploy" else ""
+    return f"; it {activity}" if activity else ""
 
 
 def reason(run: Run, record: ResourceRecord, step: StepRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CommandError, FencedError, FileMissing
+from ..model.contents import Content
 from ..model.host import Exit, Facts, Interface, Launch, Result
 
 #: The answer of a fake host to a command: a Result, its standard output, its exit code, an error
@@ -259,6 +261,13 @@ class FakeHost:
     def get(self, path: str, target: str) -> None:
         """Copy a file in memory to a real one."""
         Path(target).write_bytes(self.read(path))
+
+    def keep(self, content: Content) -> str:
+        """Record the call; return the path, where the content's bytes are if they are known."""
+        self._record("keep", content.sha256, options={"size": content.size, "kind": content.kind})
+        path = f"{self.run_dir.rsplit('/', 4)[0]}/.usr/content/{content.sha256}"
+        self.files[path] = base64.b64decode(content.data)
+        return path
 
     def listdir(self, path: str = ".") -> Sequence[str]:
         """Return the names in a directory in memory."""

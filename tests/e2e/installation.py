@@ -185,7 +185,9 @@ class Installation:
     def settings(self) -> Settings:
         """Settings of a client in this process that uses this installation's stack."""
         place = embedded.Place.of(self.home)
-        return Settings(broker_url=place.broker_url, state_url=place.state_url)
+        return Settings(
+            broker_url=place.broker_url, state_url=place.state_url, cache_home=self.home / "cache"
+        )
 
     def close(self) -> None:
         """Stop everything; nothing may be left."""

@@ -80,6 +80,7 @@ class Site(Stand):
         return Settings(
             broker_url=self.environment["NEPIQ_BROKER_URL"],
             state_url=self.environment["NEPIQ_STATE_URL"],
+            cache_home=self.folder / "cache",
         )
 
     def user(self, folder: Path, **environment: str) -> Installation:

@@ -51,6 +51,7 @@ def test_it_suffices_for_workers_clients_and_monitors(site: Site, tmp_path: Path
         server = ec.register_resource(
             "linux::Application", label="server", command="echo up; exec sleep 300", **app
         )
+        app["files"] = str(source)
         client = ec.register_resource("linux::Application", label="client", command="echo 7", **app)
         ec.register_condition(client, ResourceAction.START, server, ResourceState.STARTED, "100ms")
         ec.deploy()

@@ -297,7 +297,8 @@ class _Step:
                 where=self._where(),
                 ahead=self.runtime.ahead,
                 sudo_password=getattr(node, "sudoPassword", None),
-            )
+            ),
+            self.runtime.stack.contents.pieces,
         )
 
     def _progress(self, rm: ResourceManager, state: State) -> None:

@@ -160,12 +160,12 @@ class Incoming(Stream):
         offset: how many are there; it is the next byte's place.
     """
 
-    def __init__(self, talk: Judged, forget: Callable[[], None]) -> None:
+    def __init__(self, talk: Judged, forget: Callable[[], None], answer: str = "") -> None:
         super().__init__(talk)
         self._forget = forget
         try:
             with talk.understood() as words:
-                words.append(talk.answer())
+                words.append(answer or talk.answer())
                 self.offset = whole(words[0].removeprefix("at "))
         except BaseException:
             self.close()

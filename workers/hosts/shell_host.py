@@ -15,10 +15,11 @@ from shlex import quote
 
 from ...controller.engine.transfer.regular_files import open_to_read
 from ...controller.errors import CommandError, FileMissing
+from ...controller.model.contents import Content
 from ...controller.model.host import Facts, Launch, LineChannel, Result
 from ..sessions.answers import LINE, misunderstood
 from ..sessions.session import Channel, Completed, Session
-from . import byte_streams, directories
+from . import byte_streams, content_cache, directories
 from . import facts as facts_of_host
 from .attempt import MISSING, Attempt
 from .commands import Envelope, Readiness, carried, checked, exports
@@ -43,12 +44,17 @@ class ShellHost:
 
     Every change goes through ``supervisor.sh`` on the host, which holds the fence.
 
-    Attributes:
+    Args:
         attempt: the attempt of a step that acts on it.
+        pieces: the bytes of contents; None if none are needed.
+
+    Attributes:
+        attempt: as given.
     """
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, pieces: content_cache.Pieces | None = None) -> None:
         self.attempt = attempt
+        self._pieces = pieces
         self._processes = Processes(attempt)
 
     @cached_property
@@ -285,6 +291,21 @@ class ShellHost:
         """
         words = [word for item in files for word in item]
         return self._channel(self.attempt.command("follow", *words, bearing=False)).channel
+
+    def keep(self, content: Content) -> str | None:
+        """Have the host keep a content in its cache; see :meth:`Host.keep`.
+
+        Raises:
+            HostError: there is no Redis to take it from.
+        """
+        if self._pieces is None:
+            raise self.attempt.error(f"there is no source of the content {content.sha256[:12]}")
+        words = (*self.attempt.start, content.sha256, content.size)
+        with self.attempt.placed():
+            done = content_cache.keep(
+                self._channel(self.attempt.command("keep", *words)), content, self._pieces
+            )
+        return f"{self.run_dir.rsplit('/', 4)[0]}/.usr/content/{content.sha256}" if done else None
 
     def listdir(self, path: str = ".") -> Sequence[str]:
         """Names in a directory; see :meth:`Host.listdir`.

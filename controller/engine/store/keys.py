@@ -12,6 +12,7 @@ MACHINES = "nepiq:machines"
 DRAIN = "nepiq:drain"
 DATASET = "nepiq:dataset"
 LOST = "nepiq:lost"
+CONTENTS = "nepiq:contents"
 
 
 def active(broker: str) -> str:
@@ -27,6 +28,11 @@ def protocol(broker: str) -> str:
 def sweeper(broker: str) -> str:
     """The lock of the worker that sweeps the runs of this broker."""
     return f"nepiq:sweeper:{broker}"
+
+
+def content(name: str) -> str:
+    """The pieces of a content, by its SHA-256."""
+    return f"nepiq:content:{name}"
 
 
 def prefix(run_id: str) -> str:

@@ -118,12 +118,13 @@ class _Entry:
     size: int
     mtime: int  # in nanoseconds
     target: str = ""  # of a link
+    identity: tuple[int, int] = (0, 0)  # inode, and last change in nanoseconds
 
-    def header(self) -> bytes:
-        """Return its header in an archive (pax of POSIX.1-2001)."""
+    def header(self, time: int | None) -> bytes:
+        """Return its header in an archive (pax of POSIX.1-2001), with its own time or another."""
         info = tarfile.TarInfo(f"./{self.name}")
         info.mode, info.size = stat.S_IMODE(self.mode), self.size
-        seconds, rest = divmod(self.mtime, 10**9)
+        seconds, rest = divmod(self.mtime if time is None else time, 10**9)
         info.mtime = seconds
         if rest and seconds >= 0:
             info.pax_headers = {"mtime": f"{seconds}.{rest:09d}"}
@@ -141,14 +142,17 @@ class Tree:
     Attributes:
         folder: the directory that their names are relative to.
         skipped: the files that are left out, and why.
+        time: the time of all of them in the archive, in nanoseconds since the epoch, so that it
+            depends on contents alone; None for their own.
     """
 
     folder: Path
     skipped: list[str] = field(default_factory=list)
+    time: int | None = None
     _entries: list[_Entry] = field(default_factory=list)
 
     @classmethod
-    def of(cls, folder: Path, names: Sequence[str] = ("",)) -> Tree:
+    def of(cls, folder: Path, names: Sequence[str] = ("",), *, time: int | None = None) -> Tree:
         """Scan a directory, or some names in it.
 
         Links that lead out of it, FIFOs, sockets and devices are left out.
@@ -156,7 +160,7 @@ class Tree:
         Raises:
             FileMissing: a file cannot be read.
         """
-        tree = cls(folder)
+        tree = cls(folder, time=time)
         # The next one at the end.
         stack = sorted(names, reverse=True)
         try:
@@ -187,12 +191,24 @@ class Tree:
         elif not stat.S_ISDIR(status.st_mode):
             self.skipped.append(f"{name}: {kind_of(status.st_mode)}")
             return False
-        self._entries.append(_Entry(name, status.st_mode, size, status.st_mtime_ns, target))
+        identity = (status.st_ino, status.st_ctime_ns)
+        entry = _Entry(name, status.st_mode, size, status.st_mtime_ns, target, identity)
+        self._entries.append(entry)
         return stat.S_ISDIR(status.st_mode)
 
     def open(self) -> Opened:
         """Open it as an archive; see :meth:`Source.open`."""
-        return _Archive(self.folder, self._entries)
+        return _Archive(self.folder, self._entries, self.time)
+
+    def states(self) -> Iterator[tuple[object, ...]]:
+        """Yield what changes whenever a file of it does: name, mode, size, times, inode, target."""
+        for one in self._entries:
+            yield (one.name, one.mode, one.size, one.mtime, *one.identity, one.target)
+
+    @property
+    def newest(self) -> int:
+        """The latest change of any of its files, in nanoseconds since the epoch."""
+        return max((max(one.mtime, one.identity[1]) for one in self._entries), default=0)
 
 
 def _inside(link: Path, folder: Path) -> bool:
@@ -234,13 +250,13 @@ class _Archive:
 
     mode: int | None = None
 
-    def __init__(self, folder: Path, entries: Sequence[_Entry]) -> None:
-        self._folder, self._entries = folder, entries
+    def __init__(self, folder: Path, entries: Sequence[_Entry], time: int | None) -> None:
+        self._folder, self._entries, self._time = folder, entries, time
         self._starts = []
         place = 0
         for entry in entries:
             self._starts.append(place)
-            place += len(entry.header()) + entry.size + -entry.size % tarfile.BLOCKSIZE
+            place += len(entry.header(time)) + entry.size + -entry.size % tarfile.BLOCKSIZE
         self._end = place
         self.size = place + 2 * tarfile.BLOCKSIZE
         self.seek(0)
@@ -270,7 +286,7 @@ class _Archive:
     def _from(self, place: int) -> Iterator[bytes]:
         for at in range(max(0, bisect_right(self._starts, place) - 1), len(self._entries)):
             entry, skip = self._entries[at], max(0, place - self._starts[at])
-            header = entry.header()
+            header = entry.header(self._time)
             yield header[skip:]
             yield from self._content(entry, max(0, skip - len(header)))
         yield bytes(self.size - max(place, self._end))

@@ -4,25 +4,31 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+from ...errors import InvalidValue
 from ...model import (
     Action,
     Attribute,
     Connection,
+    Contents,
     Context,
     Duration,
     Environment,
     Exit,
     ExitCodes,
     Flag,
+    Later,
     Launch,
     Readiness,
     ResourceManager,
     Trace,
 )
+from . import components
+from .assembly import Assembly
 from .buffering import unbuffered
 from .node import Node
+from .origins import Code, Origins, Script, ScriptArguments, Sources
 from .packages import Packages, install
 from .tags import resolve
 
@@ -33,9 +39,61 @@ class Application(ResourceManager, rtype="linux::Application"):
     It is STARTED as soon as it runs, or when ``startedWhen`` is met, FINISHED when it exits with
     one of ``okExitCodes``, and FAILED for another code. An application without a command is
     FINISHED at its start.
+
+    Its deployment puts it together: files and directories of the client, files that the host
+    fetches, a build (docs/applications.md).
     """
 
     command = Attribute(str, help="The command, text for sh.", flags=Flag.DESIGN)
+    script = Attribute(
+        Script,
+        "",
+        help="A script of the client that is run instead of a command, by its interpreter line.",
+        flags=Flag.DESIGN,
+    )
+    arguments = Attribute(
+        ScriptArguments,
+        "",
+        help='Arguments of the script: a list, or {"count": 3} for --count=3.',
+        flags=Flag.DESIGN,
+    )
+    sources = Attribute(
+        Sources,
+        "",
+        help="Files and directories for ${SRC}: paths of the client, URLs (with #sha256=...), or "
+        "git+https://HOST/PATH@COMMIT; a list, or separated by semicolons.",
+        flags=Flag.DESIGN,
+    )
+    files = Attribute(
+        Origins, "", help="Files and directories for ${SHARE}, as sources.", flags=Flag.DESIGN
+    )
+    libs = Attribute(
+        Origins, "", help="Files and directories for ${LIB}, as sources.", flags=Flag.DESIGN
+    )
+    bins = Attribute(
+        Origins, "", help="Executable files for ${BIN}, as sources.", flags=Flag.DESIGN
+    )
+    code = Attribute(
+        Code,
+        "",
+        help="A file for ${CODE} (${APP_HOME}/code), as sources, or its text, which has a newline; "
+        "several are put into a directory of that name.",
+        flags=Flag.DESIGN,
+    )
+    build = Attribute(
+        str,
+        help="Commands that build it in ${RUN_HOME}; run once per host for the same content.",
+        flags=Flag.DESIGN,
+    )
+    install = Attribute(
+        str,
+        help="Commands that install it, run in ${RUN_HOME} after the build, for each application; "
+        "as root with sudo.",
+        flags=Flag.DESIGN,
+    )
+    buildTimeout = Attribute(
+        Duration, "1h", help="Time limit of build, and that of install.", flags=Flag.DESIGN
+    )
     env = Attribute(
         Environment, "", help="Variables for the command, as A=1 B=2.", flags=Flag.DESIGN
     )
@@ -76,29 +134,85 @@ class Application(ResourceManager, rtype="linux::Application"):
         bool, True, help="No effect, for NEPI's scripts: stdout and stderr are always separate."
     )
     exitCode = Attribute(int, help="Its exit code, after its end.", flags=Flag.NO_WRITE)
+    activity = Attribute(
+        str, help="What its deployment does: carries, fetches, builds.", flags=Flag.NO_WRITE
+    )
+    contents = Attribute(
+        Contents,
+        "",
+        help="The contents of the client's files, as it has found them.",
+        flags=Flag.NO_WRITE | Flag.RESERVED,
+    )
 
     stdout = Trace(help="Its standard output.")
     stderr = Trace(help="Its standard error.")
     exitcode = Trace(help="Its exit code, a number and a newline.", attribute="exitCode")
 
+    deploy_stdout = Trace(help="Its parts, and what build and install printed.")
+    deploy_stderr = Trace(help="Errors of the deployment's programs.")
+    deploy_exitcode = Trace(help="0 if it was put together, a number and a newline.")
+    build_stdout = Trace(help="Standard output of build.")
+    build_stderr = Trace(help="Standard error of build.")
+    build_exitcode = Trace(help="Exit code of build, a number and a newline.")
+    install_stdout = Trace(help="Standard output of install.")
+    install_stderr = Trace(help="Standard error of install.")
+    install_exitcode = Trace(help="Exit code of install, a number and a newline.")
+
     node = Connection(Node, required=True, help="The machine that it runs on.")
 
-    called_for = {"do_deploy": ("depends",)}
+    called_for = {"do_deploy": ("depends", *components.NAMES)}
 
     def deadline_for(self, action: Action) -> float:
-        """Return the time limit of a step, for a start longer by ``startTimeout``."""
-        limit = super().deadline_for(action)
-        return limit + self.startTimeout if action is Action.START else limit
+        """Return the time limit of a step.
 
-    def do_deploy(self, context: Context) -> None:
-        """Install the packages in ``depends``."""
-        install(context, self.depends)
+        It is longer by ``startTimeout`` for a start; for a deployment by twice ``buildTimeout``
+        if there is something to build or to install, and by the time that its contents take over
+        a slow connection.
+        """
+        limit = super().deadline_for(action)
+        if action is Action.START:
+            return limit + self.startTimeout
+        return limit + components.seconds(self) if action is Action.DEPLOY else limit
+
+    def validate(self, conditional: Collection[Action]) -> None:
+        """Refuse a script beside a command, and arguments without a script."""
+        if self.script and self.command:
+            raise InvalidValue("set either command or script", where=self.label)
+        if self.arguments and not self.script:
+            raise InvalidValue("arguments belong to a script", where=self.label)
+        components.check(self)
+
+    def local_paths(self) -> Sequence[str]:
+        """Return the paths of the client that it is made of."""
+        return components.local_paths(self)
+
+    def do_deploy(self, context: Context) -> Later | None:
+        """Install the packages in ``depends``, and put the application together.
+
+        Raises:
+            HostError: something cannot be installed, carried, fetched or built.
+        """
+        if self.depends and not self.activity:
+            install(context, self.depends)
+        assembly = self.assembly()
+        if not assembly:
+            return None
+        done = assembly.put_together(context, self.activity)
+        self.activity = done.activity
+        return done.later
+
+    def assembly(self) -> Assembly:
+        """Return what it is made of."""
+        return components.assembly(self)
 
     def do_start(self, context: Context) -> Launch:
         """Launch the command, once per start of the resource."""
-        if not self.command:
+        command = self.command or components.script_command(self)
+        if not command:
             return Launch(exit=Exit(0, "FINISHED"))
-        return self.launch(context, self.command, {**self.node.env, **self.env})
+        if self.build and self.occasion > 1:
+            self.assembly().put_together_again(context)
+        return self.launch(context, command, {**self.node.env, **self.env})
 
     def launch(self, context: Context, command: str, env: Mapping[str, str]) -> Launch:
         """Launch a command as the attributes describe, once per start of the resource.

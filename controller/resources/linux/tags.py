@@ -13,6 +13,7 @@ from shlex import quote
 _PATHS = {
     "RUN_HOME": '"$PWD"',
     "APP_HOME": '"${PWD%/*}"',
+    "CODE": '"${PWD%/*}/code"',
     "NODE_HOME": '"${PWD%/*/*}"',
     "EXP_HOME": '"${PWD%/*/*/*}"',
     "SHARE": '"${PWD%/*/*/*/*}/.usr/share"',

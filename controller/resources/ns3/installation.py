@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ...errors import HostError
 from ...model import Context, Facts
+from ..linux.compiler_output import first_errors
 
 # Prints four lines: the folders of headers and libraries, the core library, and the compiler.
 _FIND = r"""
@@ -64,10 +65,6 @@ for library in {libraries}*{suffix}; do
 done
 {{ {commands}; }} 2>&1 && : >ready
 """
-
-
-# Of g++, clang++, ld and tar.
-_ERROR = re.compile(r"error|undefined reference|cannot|failed|No space left", re.IGNORECASE)
 
 
 class Installation(NamedTuple):
@@ -255,10 +252,3 @@ def packed(contents: Mapping[str, str]) -> bytes:
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     return target.getvalue()
-
-
-def first_errors(said: str) -> str:
-    """Return the first messages of a compiler or linker that are errors, on one line."""
-    lines = [line.strip() for line in said.splitlines()]
-    errors = [line for line in lines if _ERROR.search(line) and not line.startswith("collect2:")]
-    return "; ".join((errors or lines[-2:])[:3])

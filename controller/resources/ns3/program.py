@@ -12,9 +12,8 @@ from typing import Any
 
 from ...errors import HostError, InvalidValue
 from ...errors.text import last_lines, quoted
-from ...model import AbsolutePath, Action, Attribute, Context, Duration, Flag, Launch, Trace
+from ...model import AbsolutePath, Action, Attribute, Context, Duration, Flag, Later, Launch, Trace
 from ..linux.application import Application
-from ..linux.packages import install
 from . import installation, launcher, tree
 from .sources import SourceAttribute, SourceFiles
 
@@ -109,7 +108,7 @@ class Program(Application, rtype="linux::ns3::Program"):
         "the ns-3 tree ns3Home, which is built by ./ns3 build.",
         flags=Flag.DESIGN,
     )
-    arguments = Attribute(
+    arguments = Attribute(  # type: ignore[assignment] # in another form than of scripts
         Arguments,
         "",
         help='Its arguments, as {"nPackets": 3, "verbose": True}: --nPackets=3 --verbose=true.',
@@ -159,7 +158,9 @@ class Program(Application, rtype="linux::ns3::Program"):
         str, help="The version of ns-3; empty if program is a path.", flags=Flag.NO_WRITE
     )
 
-    build = Trace(help="Output of the compiler, if it had to run.", file="build.log")
+    # Its source is what is built.
+    script = code = install = None  # type: ignore[assignment]
+    build = Trace(help="Output of the compiler, if it had to run.", file="build.log")  # type: ignore[assignment]
 
     def deadline_for(self, action: Action) -> float:
         """Return the time limit of a step; the deployment may have to compile ns-3 itself."""
@@ -174,20 +175,22 @@ class Program(Application, rtype="linux::ns3::Program"):
                 f"program {self.program} is a name, which needs ns3Home", where=self.label
             )
 
-    def do_deploy(self, context: Context) -> None:
-        """Install ``depends``, find ns-3, and compile the program if it is not in the cache.
+    def do_deploy(self, context: Context) -> Later | None:
+        """Put its files in place, find ns-3, and compile the program if it is not in the cache.
 
         Raises:
             HostError: the host lacks ns-3, a compiler or the program, or the compiler failed.
         """
-        if self.depends:
-            install(context, self.depends)
+        later = super().do_deploy(context)
+        if later is not None:
+            return later
         if self.perHost != 0 and self.sudo:
             # Else the first program, as root, would make files that the user cannot open.
             folder = shlex.quote(self._slots(context))
             context.host.run(f"umask 077; mkdir -p {folder} && : >>{folder}/queue")
         words = self._from_source(context, self.source) if self.source else self._on_host(context)
         self.command = shlex.join([*words, *(f"--{n}={v}" for n, v in self.arguments.items())])
+        return None
 
     def do_start(self, context: Context) -> Launch:
         """Launch the program, which first waits for a slot of the host."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...errors import FileMissing, HostError
 from ...model import Context
-from .installation import first_errors
+from ..linux.compiler_output import first_errors
 
 _LOCK = ".lock-ns3_linux_build"
 

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.testbed import Host
 
@@ -21,6 +22,11 @@ LAYERS = 12
 #: Times of a host and of Redis are put together by ages, which a busy machine reads late.
 SLACK = 0.3
 _EFFECTS = "effects"
+#: Some applications bring a file of so many bytes, and have what is built of it.
+_CONTENT = 300_000
+_BUILD = "sleep 0.5; cp ${SHARE}/content copy"
+_WHOLE = ("ready", "failed")
+_COMPARE = "cmp -s copy ${SHARE}/content || exit 3"
 #: What some applications do to their own run directory.
 _ASTRAY = ('rm -rf "$PWD"; cd /', 'mv "$PWD" "$HOME/moved-$$"', 'rm -rf "$PWD"/.* "$PWD"/*')
 #: What a step fails of that loses its worker again and again; see docs/guarantees.md.
@@ -49,11 +55,25 @@ class Described:
 
 
 def describe(
-    ec: ExperimentController, hosts: list[Host], rng: random.Random, forecast: Forecast
+    ec: ExperimentController,
+    hosts: list[Host],
+    rng: random.Random,
+    forecast: Forecast,
+    folder: Path,
 ) -> Described:
-    """Register the experiment."""
+    """Register the experiment.
+
+    Args:
+        ec: takes it.
+        hosts: where its applications run.
+        rng: draws most of it.
+        forecast: what comes over it.
+        folder: for the file that some applications bring along.
+    """
     made = Described()
-    astray = random.Random(forecast.astray)
+    astray, parts = random.Random(forecast.astray), random.Random(f"parts of {ec.exp_id}")
+    content = folder / "content"
+    content.write_bytes(parts.randbytes(_CONTENT))
     for host in hosts:
         host.run(f"mkdir -p {_EFFECTS}")
         made.nodes[host.name] = ec.register_resource(
@@ -69,6 +89,10 @@ def describe(
         label = f"app-{number}"
         leaves = bool(forecast.astray) and not stopped and astray.random() < 0.05
         first = f"{astray.choice(_ASTRAY)}; " if leaves else ""
+        made_of: dict[str, str] = {}
+        if parts.random() < 0.1:
+            made_of = {"files": str(content), "build": _BUILD}
+            first = f"{_COMPARE}; {first}"
         guid = ec.register_resource(
             "linux::Application",
             label=label,
@@ -76,6 +100,7 @@ def describe(
             f"exec sleep {10_000 if stopped else nap}",
             connectedTo=made.nodes[host.name],
             critical=False,
+            **made_of,
         )
         (made.servers if serves else made.apps)[guid] = host.name
         if leaves:
@@ -127,6 +152,14 @@ def problems(
         if not _lost(why):
             yield f"poison: {why or 'no error'}"
     yield from _order(run, described)
+
+
+def half_done(host: Host) -> Iterator[str]:
+    """What the caches of a host have that is not whole."""
+    usr = host.root / "lab/.nepiq/.usr"
+    builds = [path for path in usr.glob("build/*") if path.is_dir()]
+    halves = [path for path in builds if not any((path / one).exists() for one in _WHOLE)]
+    yield from (f"{host.name} has half of {path}" for path in [*usr.glob("part/*"), *halves])
 
 
 def _lost(why: str) -> bool:

@@ -223,7 +223,9 @@ class Site:
     def settings(self) -> Settings:
         """What a client is given."""
         address = f"redis://{self._redis_host.address}:{_REDIS}"
-        return Settings(broker_url=f"{address}/0", state_url=f"{address}/1")
+        return Settings(
+            broker_url=f"{address}/0", state_url=f"{address}/1", cache_home=self.folder / "cache"
+        )
 
     def stack(self) -> Stack:
         """A stack that is closed with the site."""

@@ -67,7 +67,7 @@ def storm(seed: int, bed: Testbed, folder: Path, *, more: bool = True) -> Outcom
         small = site.hosts[forecast.small] if forecast.small >= 0 else None
         if small is not None:
             make_small(small)
-        described = experiment.describe(ec, list(site.hosts), rng, forecast)
+        described = experiment.describe(ec, list(site.hosts), rng, forecast, folder)
         weather = Weather(site, rng, Damage(), ec.run_id, small, threading.Event())
         try:
             _carry_out(ec, described, weather, forecast.faults, outcome)
@@ -122,6 +122,8 @@ def _judge(
     given_up = {name for name in weather.damage.odd if described.nodes[name] in failed}
     until(lambda: not _left(site, ec.run_id, given_up), 30.0, "something is left on hosts")
     outcome.problems += experiment.problems(run, described, hosts, weather.damage)
+    for name in hosts.keys() - weather.damage.odd:
+        outcome.problems += experiment.half_done(hosts[name])
     count, steps = experiment.messages(site, run)
     outcome.messages = count / max(1, steps)
     if outcome.messages > _MESSAGES:

@@ -15,6 +15,7 @@ from tests import processes
 from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.values import SecretReference
 from nepiq.workers.hosts import Attempt, LocalSession, Session, ShellHost
+from nepiq.workers.hosts.content_cache import Pieces
 
 
 class Rig:
@@ -51,6 +52,7 @@ class Rig:
         token: int = 0,
         timeout: float = 30.0,
         cancel: threading.Event | None = None,
+        pieces: Pieces | None = None,
     ) -> ShellHost:
         """The host as the next attempt of a resource sees it."""
         run_id = run_id or self.run_id
@@ -68,7 +70,8 @@ class Rig:
                 cancel=cancel,
                 where=f"app-{guid}",
                 sudo_password=self.sudo_password,
-            )
+            ),
+            pieces,
         )
 
     def token(self) -> int:

@@ -60,7 +60,7 @@ WRONG = """\
 <experiment exp_id="old"><topology><nodes><node nid="1"/></nodes></topology><rms>
 <rm guid="1" rtype="omf::Node"/>
 <rm guid="2" rtype="LinuxApplication"><attributes>
- <attribute name="sources" value="a.c"/>
+ <attribute name="forwardX11" value="a.c"/>
  <attribute name="sudo" value="perhaps"/></attributes>
  <connections><connection guid="9"/><connection guid="1"/></connections>
  <conditions><condition action="1" group="__import__('os').abort()" state="5"/>
@@ -75,7 +75,7 @@ WRONG = """\
 def test_everything_that_is_wrong_is_told() -> None:
     assert [line.split(" (")[0] for line in errors(WRONG)] == [
         "old.xml:2:1: unknown resource type 'omf::Node': testbeds no longer offer OMF 5.4 and 6",
-        "old.xml:4:2: unknown attribute 'sources'",
+        "old.xml:4:2: unknown attribute 'forwardX11'",
         "old.xml:5:2: sudo cannot be 'perhaps': it must be True or False",
         "old.xml:6:15: unknown resource '9'",
         "old.xml:7:14: \"__import__('os').abort()\" is not a group of guids",

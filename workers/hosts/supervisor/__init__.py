@@ -17,6 +17,7 @@ PARTS = (
     "ends",
     "commands",
     "transfer",
+    "contents",
     "journal",
     "logs",
     "node",

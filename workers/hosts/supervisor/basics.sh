@@ -44,7 +44,7 @@ unset NEPIQ_SCRIPT
 case ${1-} in
 prepare | restore | dismantle | tidy) root=$0/$2/$3 ;;
 subdue | abate | clean) root=$2 ;;
-launch | launches | supervise | begin | ends | run | run_root | write | receive | forget | watch | hear | follow)
+launch | launches | supervise | begin | ends | run | run_root | write | receive | keep | forget | watch | hear | follow)
     root=${0%/*}
     if [ -n "$script" ]; then
         verb=$1 root=$0/$2/$3

@@ -44,6 +44,7 @@ dismantle() {
     # Watches end by this, also those whose worker is out of reach.
     [ ! -f "$root/journal" ] || { echo over >>"$root/journal"; } 2>/dev/null
     [ ! -d "$root/transfer" ] || abandoned '' ''
+    [ ! -d "$base/.usr/part" ] || unfinished
     if [ "$5" -ne 0 ] && [ -d "$root" ]; then
         cd "$base" && $as rm -rf "$root" && rmdir "$base/$run" 2>/dev/null
     fi
@@ -82,6 +83,7 @@ tidy() {
         strike TERM
         outlast
     fi
+    [ ! -d "$base/.usr/part" ] || unfinished
     [ ! -d "$root" ] || fail 69 "cannot remove all of $root"
     [ -z "$why" ] || mark_ended || fail 74 "$said"
     echo ok

@@ -36,7 +36,8 @@ prepare() {
             clean "$earlier" 2 0
         fi
     done
-    [ "$5" != 2 ] || rm -rf "$base/.usr" || fail 69 "cannot remove all of $base/.usr"
+    [ "$5" != 2 ] || discard "$base/.usr" || (access && as_root rm -rf "$base/.usr") ||
+        fail 69 "cannot remove all of $base/.usr"
     echo ok
 }
 
