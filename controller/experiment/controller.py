@@ -982,6 +982,7 @@ class ExperimentController:
         """Keep the run when this process ends; return its id."""
         run_id = self.run_id
         self._owner.let_go()
+        self._session.detach()
         return run_id
 
     def __enter__(self) -> Self:

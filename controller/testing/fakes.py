@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import CommandError, FencedError, FileMissing
 from ..model.host import Exit, Facts, Launch, Result
+from ..model.pools import HostLease
 
 #: The answer of a fake host to a command: a Result, its standard output, its exit code, an error
 #: to raise, or a function that returns one of these.
@@ -262,6 +263,7 @@ class FakeHost:
         clean_processes: bool = False,
         clean_home: bool = False,
         mode: int = 0o700,
+        lease: HostLease | None = None,
     ) -> None:
         """Record the call."""
         options = {
@@ -269,6 +271,7 @@ class FakeHost:
             "clean_processes": clean_processes,
             "clean_home": clean_home,
             "mode": mode,
+            **({} if lease is None else {"lease": lease}),
         }
         self._record("prepare", options=options)
 

@@ -16,6 +16,7 @@ from shlex import quote
 from ...controller.engine.transfer.regular_files import open_to_read
 from ...controller.errors import CommandError, FileMissing
 from ...controller.model.host import Facts, Launch, LineChannel, Result
+from ...controller.model.pools import HostLease
 from ..sessions.answers import LINE, misunderstood
 from ..sessions.session import Channel, Session
 from . import byte_streams, directories
@@ -313,16 +314,18 @@ class ShellHost:
         clean_processes: bool = False,
         clean_home: bool = False,
         mode: int = 0o700,
+        lease: HostLease | None = None,
     ) -> None:
         """Make this run's directory on the host; see :meth:`Host.prepare`.
 
         Raises:
-            FencedError: the run has been released meanwhile.
+            FencedError: the run has been released meanwhile, or the host was leased to another.
         """
         # 2: of every experiment.
         cleaned = (2 if clean_home else int(clean_experiment), int(clean_processes))
         how = (self.attempt.token, self.attempt.exp_id, *cleaned, f"{mode:o}")
-        self._learn(self.attempt.upload("prepare", *how, bearing=True, then=FACTS))
+        leased = (0, "") if lease is None else (lease.token, lease.host)
+        self._learn(self.attempt.upload("prepare", *how, *leased, bearing=True, then=FACTS))
 
     def restore(self, *, mode: int = 0o700) -> None:
         """Repair the node's directory, of which files are missing while the run goes on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import threading
@@ -13,8 +14,10 @@ from redis.exceptions import RedisError
 from ...controller.engine import redis_memory
 from ...controller.engine.membership import WorkerInfo
 from ...controller.engine.messaging import queues
+from ...controller.engine.pools import PoolStore
 from ...controller.engine.run import Run
 from ...controller.engine.store import keys
+from ..execution.pools import wake
 from ..runtime.context import Runtime
 from ..sessions import running_time
 
@@ -49,6 +52,8 @@ class Sweeper(threading.Thread):
         self._missing: dict[str, float] = {}  # since when, in running time
         self._orphans = _Orphans(runtime)
         self._needed: set[str] = set()
+        self._pools = PoolStore(runtime.redis)
+        self._over: list[str] = []  # runs that had hosts in the last pass, and are over
 
     def run(self) -> None:
         """Sweep until :meth:`end`."""
@@ -109,8 +114,27 @@ class Sweeper(threading.Thread):
             self._runtime.redis.pexpire(self._lock_key, LOCK_MS)
         # Machines that no active run needs are not tracked.
         self._missing = {m: since for m, since in self._missing.items() if m in self._needed}
+        self._free_hosts()
         self._expire()
         self._runtime.forget_workers(GONE)
+
+    def _free_hosts(self) -> None:
+        """Give back the hosts of runs that are over, and wake the steps that are granted these.
+
+        A run that is released gives its hosts back itself; this is for one whose releases failed,
+        and for requests of late attempts.
+        """
+        holders, wakes = self._pools.sweep(self._over)
+        wake(self._runtime, wakes)
+        with self._runtime.redis.pipeline(transaction=False) as pipe:
+            for run_id in holders:
+                pipe.get(keys.RunKeys(run_id).of("meta"))
+            metas = pipe.execute()
+        self._over = [
+            run_id
+            for run_id, meta in zip(holders, metas, strict=True)
+            if meta is None or json.loads(meta)["phase"] in ("RELEASED", "EXPIRED")
+        ]
 
     def _abandon_gone_machines(self, run: Run) -> None:
         meta = run.store.meta()

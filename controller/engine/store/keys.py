@@ -12,6 +12,7 @@ MACHINES = "nepiq:machines"
 DRAIN = "nepiq:drain"
 DATASET = "nepiq:dataset"
 LOST = "nepiq:lost"
+POOLS = "nepiq:{pools}:"
 
 
 def active(broker: str) -> str:
