@@ -29,6 +29,18 @@ class HostLease(NamedTuple):
     token: int
 
 
+class Granted(NamedTuple):
+    """A request for hosts that is granted.
+
+    Attributes:
+        hosts: the lease of each resource by guid.
+        seconds: how long it waited.
+    """
+
+    hosts: Mapping[int, HostLease]
+    seconds: float
+
+
 class Queued(NamedTuple):
     """A request for hosts that is not granted yet.
 
@@ -70,7 +82,7 @@ class Pools(Protocol):
             hosts: managers of hosts by key, which need not be resources of the run.
         """
 
-    def lease(self, wants: Sequence[Want]) -> Mapping[int, HostLease] | Queued:
+    def lease(self, wants: Sequence[Want]) -> Granted | Queued:
         """Request hosts for this resource and those it represents: all of them or none.
 
         The same request again returns the same hosts. While it is queued, the step should return
@@ -78,7 +90,7 @@ class Pools(Protocol):
         request is granted.
 
         Returns:
-            The lease of each resource by guid, or how long the request has waited.
+            The leased hosts, or how long the request has waited.
 
         Raises:
             Cancelled: the hosts of this resource have been given back already.

@@ -12,7 +12,7 @@ from ...controller.engine.store.calls import Grant
 from ...controller.errors import Cancelled, HostError, NepiqError
 from ...controller.model.durations import Deadline
 from ...controller.model.host import Facts
-from ...controller.model.pools import HostLease, Queued, Want
+from ...controller.model.pools import Granted, Queued, Want
 from ...controller.model.resource import ResourceManager
 from ..hosts import Attempt, ShellHost
 from ..runtime.context import Runtime
@@ -75,7 +75,7 @@ class WorkerPools:
         except HostError as error:
             return error
 
-    def lease(self, wants: Sequence[Want]) -> Mapping[int, HostLease] | Queued:
+    def lease(self, wants: Sequence[Want]) -> Granted | Queued:
         """Request hosts for this resource and those that it represents."""
         grant = self._grant
         status, seconds, leases, wakes = self._store.request(
@@ -84,7 +84,7 @@ class WorkerPools:
         wake(self._runtime, wakes)
         if status == "CLOSED":
             raise Cancelled("its hosts have been given back", where=grant.label)
-        return leases if status == "OK" else Queued(seconds)
+        return Granted(leases, seconds) if status == "OK" else Queued(seconds)
 
     def give_back(self, request: int | None = None, guid: int | None = None) -> None:
         """Give hosts back, and wake the steps that are granted these."""

@@ -14,7 +14,7 @@ from ...model import Action, Attribute, Flag, Login, Name, ResourceManager
 from .node import LOCAL, LOGIN, Node
 
 _MOST = 10_000
-_RANGE = re.compile(r"\[([0-9,\- ]+)\]")
+_RANGE = re.compile(r"\[([^\]:]*)\]")  # an address in brackets has colons
 _SEPARATOR = re.compile(r",(?![^\[]*\])")
 _PORT = 22
 

@@ -43,6 +43,7 @@ class Reservation(ResourceManager, rtype="linux::Reservation"):
     leases = Attribute(
         LeasedHosts, {}, help="The leased hosts by node.", flags=Flag.NO_WRITE | Flag.RESERVED
     )
+    waited = Attribute(float, help="Seconds that it waited for the hosts.", flags=Flag.NO_WRITE)
 
     nodes = Connection(Node, many=True, waits=False, help="The nodes that it is for.")
 
@@ -70,6 +71,7 @@ class Reservation(ResourceManager, rtype="linux::Reservation"):
                     hint="nepiq pool ls shows the runs that have them; raise poolTimeout",
                 )
             return Later(min(REPEATED, limit - answer.seconds))
+        self.waited = answer.seconds
         self.leases = LeasedHosts(
             {
                 str(guid): LeasedHost(
@@ -79,7 +81,7 @@ class Reservation(ResourceManager, rtype="linux::Reservation"):
                     login=dict(hosts[lease.host].login),
                     labels=dict(hosts[lease.host].labels),
                 )
-                for guid, lease in answer.items()
+                for guid, lease in answer.hosts.items()
                 if lease.host in hosts
             }
         )

@@ -76,15 +76,19 @@ class Where:
             return cls("", frozenset(), lambda _: True)
         if len(value) > _LONGEST:
             raise InvalidValue(f"must have at most {_LONGEST} characters")
+        text = " ".join(value.splitlines()).rstrip()
+        indent = len(text) - len(text.lstrip())
         try:
-            tree = ast.parse(value.strip(), mode="eval")
+            tree = ast.parse(text.lstrip(), mode="eval")
         except SyntaxError as error:
-            raise _problem(error.msg, (error.offset or 1) - 1) from None
+            # Python gives the end of the text as column 0.
+            column = (error.offset or len(text) - indent + 1) + indent
+            raise _problem(error.msg, column) from None
         except (ValueError, RecursionError, MemoryError):
             raise InvalidValue("must be a simpler expression") from None
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         try:
-            term = _compiled(tree.body)
+            term = _Compiler(indent + 1).term(tree.body)
         except RecursionError:
             raise InvalidValue("must be a simpler expression") from None
         return cls(value.strip(), frozenset(names), term)
@@ -105,45 +109,56 @@ class Where:
 
 def _problem(what: str, column: int) -> InvalidValue:
     return InvalidValue(
-        f"must be an expression over labels and facts: column {column + 1}: {what}",
+        f"must be an expression over labels and facts: column {column}: {what}",
         hint="write for instance \"arch == 'x86_64' and memory >= '4GB'\"",
     )
 
 
-def _compiled(node: ast.expr) -> _Term:
-    """Return a function that evaluates an expression."""
-    if isinstance(node, ast.BoolOp):
-        terms = [_compiled(item) for item in node.values]
-        test = all if isinstance(node.op, ast.And) else any
-        return lambda values: test(bool(term(values)) for term in terms)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        inner = _compiled(node.operand)
-        return lambda values: not inner(values)
-    if isinstance(node, ast.Compare):
-        return _comparison(node)
-    if isinstance(node, ast.Name):
-        name = node.id
-        return lambda values: values.get(name)
-    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-        items = [_compiled(item) for item in node.elts]
-        return lambda values: [item(values) for item in items]
-    if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float)):
-        constant = node.value
-        return lambda _: constant
-    raise _problem(f"{ast.unparse(node)[:40]} is not possible here", node.col_offset)
+class _Compiler:
+    """Makes functions that evaluate expressions.
 
+    Args:
+        first: the column of the first character of the text.
+    """
 
-def _comparison(node: ast.Compare) -> _Term:
-    terms = [_compiled(item) for item in (node.left, *node.comparators)]
-    for op in node.ops:
-        if isinstance(op, (ast.Is, ast.IsNot)):
-            raise _problem("write == instead of is", node.col_offset)
-    steps = list(zip(node.ops, terms, terms[1:], strict=False))
+    def __init__(self, first: int) -> None:
+        self._first = first
 
-    def term(values: Values) -> bool:
-        return all(_compared(op, left(values), right(values)) for op, left, right in steps)
+    def term(self, node: ast.expr) -> _Term:
+        """Return a function that evaluates an expression."""
+        if isinstance(node, ast.BoolOp):
+            terms = [self.term(item) for item in node.values]
+            test = all if isinstance(node.op, ast.And) else any
+            return lambda values: test(bool(term(values)) for term in terms)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            inner = self.term(node.operand)
+            return lambda values: not inner(values)
+        if isinstance(node, ast.Compare):
+            return self._comparison(node)
+        if isinstance(node, ast.Name):
+            name = node.id
+            return lambda values: values.get(name)
+        if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+            items = [self.term(item) for item in node.elts]
+            return lambda values: [item(values) for item in items]
+        if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float)):
+            constant = node.value
+            return lambda _: constant
+        raise self._problem(f"{ast.unparse(node)[:40]} is not possible here", node)
 
-    return term
+    def _comparison(self, node: ast.Compare) -> _Term:
+        terms = [self.term(item) for item in (node.left, *node.comparators)]
+        if any(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops):
+            raise self._problem("write == instead of is", node)
+        steps = list(zip(node.ops, terms, terms[1:], strict=False))
+
+        def term(values: Values) -> bool:
+            return all(_compared(op, left(values), right(values)) for op, left, right in steps)
+
+        return term
+
+    def _problem(self, what: str, node: ast.expr) -> InvalidValue:
+        return _problem(what, node.col_offset + self._first)
 
 
 def _compared(op: ast.cmpop, left: Any, right: Any) -> bool:

@@ -1,4 +1,4 @@
--- most overtaken, patience, id, run, step, wants -> status, wakes, seconds that it has waited, grants
+-- most overtaken, patience, id, run, step, wants -> status, wakes, seconds that it waits or waited, grants
 local id, run, step, wants = unpack(ARGV, 3)
 local r = requests[id]
 if r and r.state == 'closed' then
@@ -26,5 +26,5 @@ return reply(r.state == 'granted' and 'OK' or 'WAITING', function()
       grants[#grants + 1] = { lease.guid, host, lease.token }
     end
   end
-  return format('%.3f', now - r.since) .. ',' .. list(grants)
+  return format('%.6f', (r.granted or now) - r.since) .. ',' .. list(grants)
 end)
