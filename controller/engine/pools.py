@@ -158,13 +158,19 @@ class PoolStore:
         name = request_id(run_id, request)
         return _wakes(self._ask("pool_release", name, run_id, "" if guid is None else guid)[1])
 
-    def sweep(self, over: Iterable[str] = ()) -> tuple[list[str], list[Wake]]:
-        """Give back all hosts of runs that are over.
+    def sweep(
+        self, over: Sequence[str] = (), halted: Sequence[str] = ()
+    ) -> tuple[list[str], list[Wake]]:
+        """Give back what runs do not need any more.
+
+        Args:
+            over: runs that have ended: all of their hosts.
+            halted: runs that start nothing any more: requests that they have not used.
 
         Returns:
             The runs that have or wait for hosts, and steps to wake.
         """
-        _, wakes, runs = self._ask("pool_sweep", *over)
+        _, wakes, runs = self._ask("pool_sweep", len(over), *over, *halted)
         return list(runs), _wakes(wakes)
 
     def allocation(self) -> Allocation:

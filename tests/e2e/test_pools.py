@@ -171,6 +171,13 @@ def test_hosts_by_labels_and_facts(
         hosts = {ec.get(guid, "hostname") for guid in facts}
         assert hosts == {"host-1", "host-3", "host-4"}
         assert len(pools.allocation().leases) == 4
+        assert re.search(r"linux::Node .*host-2:22", user.nepiq("status", ec.run_id).out)
+        doctor = user.nepiq("doctor").out
+        assert "ok  pools: 1 pool with 4 hosts, 4 leased" in doctor
+    with stand.experiment("without", quiet=True) as ec:
+        ec.register_resource("linux::Node", hostname="host-3", autoDeploy=True)
+        doctor = user.nepiq("doctor").out
+        assert f"used without a lease: host-3:22 of pool kept by run {ec.run_id}" in doctor
     shown = json.loads(user.nepiq("pool", "show", kept, "--json").out)["hosts"]
     assert all(item["facts"]["cpus"] >= 1 for item in shown)
 
@@ -254,4 +261,20 @@ def test_what_cannot_be(user: Installation, stand: Stand, pools: PoolStore, tmp_
     assert "pool lab has 3 hosts at site default, and 4 nodes need one each" in failure(4)
     assert "that fulfil wifi == 'no'" in failure(1, where="wifi == 'no'")
     assert "there is no pool 'nowhere'" in failure(1, pool="nowhere")
+    # One that fails while it waits leaves the queue, though it is not released.
+    with (
+        stand.experiment("holder", quiet=True) as holder,
+        stand.experiment("failing", quiet=True) as ec,
+    ):
+        for owner in (holder, ec):
+            owner.register_resource("linux::Pool", label="lab", hosts="host-6")
+            owner.register_resource("linux::Node", label="node", pool="lab")
+            owner.deploy()
+            until(lambda: pools.allocation().leases, 30.0, "no host was leased")
+        until(lambda: pools.allocation().queue, 30.0, "it does not wait")
+        broken = ec.register_resource("linux::Node", hostname="absent")
+        ec.deploy(broken)
+        assert not ec.wait_deployed(broken, timeout=30)
+        until(lambda: not pools.allocation().queue, 10.0, "it is still in the queue")
+        ec.release()
     assert not pools.allocation().leases

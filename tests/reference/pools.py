@@ -62,8 +62,14 @@ class PoolModel:
             self.closed[name] = run
         self._decide()
 
-    def sweep(self, over: Iterable[str]) -> set[str]:
-        """Give back the hosts of runs that are over; return the others."""
+    def sweep(self, over: Iterable[str], halted: Iterable[str] = ()) -> set[str]:
+        """Give back the hosts of runs that are over, and of halted ones what is not used yet.
+
+        Returns the runs that have or had requests.
+        """
+        for name in [name for name in self.queue if self.requests[name].run in {*halted} - {*over}]:
+            self.queue.remove(name)
+            self.closed[name] = self.requests.pop(name).run
         for run in over:
             for name in [name for name, item in self.requests.items() if item.run == run]:
                 self._drop(name, None)

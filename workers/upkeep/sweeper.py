@@ -53,7 +53,8 @@ class Sweeper(threading.Thread):
         self._orphans = _Orphans(runtime)
         self._needed: set[str] = set()
         self._pools = PoolStore(runtime.redis)
-        self._over: list[str] = []  # runs that had hosts in the last pass, and are over
+        # Runs that had requests in the last pass: those that are over, and that start nothing.
+        self._idle: tuple[list[str], list[str]] = [], []
 
     def run(self) -> None:
         """Sweep until :meth:`end`."""
@@ -119,22 +120,24 @@ class Sweeper(threading.Thread):
         self._runtime.forget_workers(GONE)
 
     def _free_hosts(self) -> None:
-        """Give back the hosts of runs that are over, and wake the steps that are granted these.
+        """Give back hosts that runs do not need any more, and wake the steps that get these.
 
-        A run that is released gives its hosts back itself; this is for one whose releases failed,
-        and for requests of late attempts.
+        A run that is released gives its hosts back itself. This is for one whose releases failed,
+        for one that has FAILED while it waited, and for requests of late attempts.
         """
-        holders, wakes = self._pools.sweep(self._over)
+        holders, wakes = self._pools.sweep(*self._idle)
         wake(self._runtime, wakes)
         with self._runtime.redis.pipeline(transaction=False) as pipe:
             for run_id in holders:
                 pipe.get(keys.RunKeys(run_id).of("meta"))
             metas = pipe.execute()
-        self._over = [
-            run_id
+        phases = {
+            run_id: "EXPIRED" if meta is None else str(json.loads(meta)["phase"])
             for run_id, meta in zip(holders, metas, strict=True)
-            if meta is None or json.loads(meta)["phase"] in ("RELEASED", "EXPIRED")
-        ]
+        }
+        over = [run_id for run_id, phase in phases.items() if phase in ("RELEASED", "EXPIRED")]
+        halted = [run_id for run_id, phase in phases.items() if phase in ("FAILED", "RELEASING")]
+        self._idle = over, halted
 
     def _abandon_gone_machines(self, run: Run) -> None:
         meta = run.store.meta()

@@ -24,6 +24,7 @@ _LIMITS = settings(
     max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 
+some_runs = st.lists(st.sampled_from(RUNS), max_size=2, unique=True)
 some_hosts = st.lists(st.sampled_from(HOSTS), min_size=1, max_size=6, unique=True)
 
 
@@ -41,7 +42,7 @@ def wishes(draw: st.DrawFn) -> list[Want]:
 calls = st.one_of(
     st.tuples(st.just("request"), st.sampled_from(RUNS), wishes()),
     st.tuples(st.just("give back"), st.sampled_from(RUNS), st.one_of(st.none(), st.integers(2, 4))),
-    st.tuples(st.just("sweep"), st.lists(st.sampled_from(RUNS), max_size=2, unique=True)),
+    st.tuples(st.just("sweep"), some_runs, some_runs),
 )
 
 
@@ -73,24 +74,31 @@ def check(store: PoolStore, model: PoolModel) -> None:
     assert len(set(by_request.values())) == len(by_request)
 
 
+def _unused(model: PoolModel, runs: list[str]) -> list[str]:
+    """Those of the runs whose requests wait; the model does not know who has received a grant."""
+    granted = {item.run for name, item in model.requests.items() if name not in model.queue}
+    return [run for run in runs if run not in granted]
+
+
 @_LIMITS
 @given(played=st.lists(calls, max_size=25), twice=st.booleans())
 def test_any_calls_as_in_the_model(redis_client: Redis, played: list[Any], twice: bool) -> None:
     store, model = fresh(redis_client), PoolModel(2)
     for name, what, *rest in played:
+        halted = _unused(model, rest[0]) if name == "sweep" else []
         for _ in range(1 + twice):  # a client whose reply was lost calls again
             if name == "request":
                 status = request(store, what, rest[0])
             elif name == "give back":
                 store.give_back(what, 1, rest[0])
             else:
-                runs, _ = store.sweep(what)
+                runs, _ = store.sweep(what, halted)
         if name == "request":
             assert status == model.request(request_id(what, 1), what, rest[0])
         elif name == "give back":
             model.give_back(request_id(what, 1), what, rest[0])
         else:
-            assert set(runs) == model.sweep(what)
+            assert set(runs) == model.sweep(what, halted)
         check(store, model)
     # However it was left: when all runs are over nothing is held, and nothing waits.
     store.sweep(RUNS)
@@ -174,6 +182,23 @@ def test_who_is_granted_is_woken_until_it_knows(redis_client: Redis) -> None:
     assert (status, wakes) == ("OK", [])
     assert {guid: lease.host for guid, lease in leases.items()} == {2: HOSTS[0]}
     assert store.sweep() == (["one", "two"], []) or store.sweep() == (["two", "one"], [])
+
+
+def test_a_run_that_has_failed_leaves_the_queue(redis_client: Redis) -> None:
+    store = fresh(redis_client)
+    assert request(store, "one", [Want([2], HOSTS[:1])]) == "OK"
+    assert request(store, "failed", [Want([2], HOSTS[:1])]) == "WAITING"
+    assert request(store, "next", [Want([2], HOSTS[:1])]) == "WAITING"
+    store.give_back("one", 1)
+    # It was granted, but its step will not run any more.
+    assert held(store, "failed") == {HOSTS[0]}
+    assert store.sweep(halted=["failed", "one"])[1] == [Wake("next", _STEP)]
+    assert held(store, "next") == {HOSTS[0]}
+    assert request(store, "failed", [Want([2], HOSTS)]) == "CLOSED"
+    # What is in use stays.
+    assert request(store, "next", [Want([2], HOSTS)]) == "OK"
+    store.sweep(halted=["next"])
+    assert held(store, "next") == {HOSTS[0]}
 
 
 def test_a_late_attempt_requests_nothing(redis_client: Redis) -> None:

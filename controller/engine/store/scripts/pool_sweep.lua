@@ -1,14 +1,16 @@
--- most overtaken, patience, runs that are over... -> status, wakes, runs that have requests
-local over = {}
-for i = 3, #ARGV do
-  over[ARGV[i]] = true
+-- most overtaken, patience, number of runs that are over, these, runs that start nothing any more...
+-- -> status, wakes, runs that have requests
+local over, halted = {}, {}
+for i = 4, #ARGV do
+  (i < 4 + ARGV[3] and over or halted)[ARGV[i]] = true
 end
 for id, r in pairs(requests) do
-  if over[r.run] then
+  local unused = r.state == 'waiting' or (r.state == 'granted' and not r.taken)
+  if over[r.run] or (halted[r.run] and unused) then
     give_back(id, '')
     unqueue(id)
     save(id)
-    requests[id] = nil
+    requests[id] = not over[r.run] and { run = r.run, state = 'closed' } or nil
   end
 end
 return reply('OK', function()
