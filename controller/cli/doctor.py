@@ -232,11 +232,12 @@ def _pools(access: Access) -> Finding:
     for info in access.stack.runs():
         if info.phase == "RELEASED":
             continue
-        for record in access.stack.exact_run(info.run_id).store.records():
+        store = access.stack.exact_run(info.run_id).store
+        for record in store.records(store.watches()):  # hosts that are deployed
             values = record.attributes
-            if record.is_host and "hostname" in values and "pool" not in values:
+            if "hostname" in values and "pool" not in values:
                 key = key_of(values["hostname"], values.get("port"))
-                if key in hosts and record.state != "RELEASED":
+                if key in hosts:
                     used[key] = info.run_id
     leased = sum(key in hosts for key in access.stack.pools.allocation().leases)
     if used:

@@ -368,6 +368,16 @@ def _declare(cls: type[ResourceManager]) -> None:
     cls.completed = tuple(
         name for name, slot in cls.connections.items() if slot.named_by or slot.together
     )
+    callers = {
+        name
+        for slot in cls.connections.values()
+        for name in (slot.named_by, *slot.together)
+        if name
+    }
+    if unknown := callers - {*cls.attributes, *cls.connections}:
+        raise TypeError(
+            f"{cls.__name__}: unknown names in connections: {', '.join(sorted(unknown))}"
+        )
     cls.demanded = (
         *(name for name, slot in cls.connections.items() if slot.required),
         *(name for name, a in cls.attributes.items() if a.required and a.default is None),

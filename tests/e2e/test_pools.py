@@ -16,6 +16,7 @@ from tests.stand import Stand, until
 from tests.testbed.bed import Testbed
 from tests.testbed.spaces import missing
 
+from nepiq.controller import InvalidValue
 from nepiq.controller.engine.pools import MOST_OVERTAKEN, PoolStore
 
 pytestmark = [
@@ -278,3 +279,21 @@ def test_what_cannot_be(user: Installation, stand: Stand, pools: PoolStore, tmp_
         until(lambda: not pools.allocation().queue, 10.0, "it is still in the queue")
         ec.release()
     assert not pools.allocation().leases
+
+
+def test_a_deployment_that_was_refused_wants_nothing(stand: Stand, pools: PoolStore) -> None:
+    with stand.experiment("refused", quiet=True) as ec:
+        ec.register_resource("linux::Pool", label="lab", hosts="host-[6-8]")
+        nodes = [ec.register_resource("linux::Node", pool="lab") for _ in range(3)]
+        ec.register_resource("linux::Application", label="incomplete", command="true")
+        with pytest.raises(InvalidValue, match="missing: connection 'node' of incomplete"):
+            ec.deploy()
+        ec.deploy(nodes[:1])
+        assert ec.wait_deployed(nodes[0], timeout=60), ec.failures
+        assert len(pools.allocation().leases) == 1
+        ec.deploy(nodes[1:])
+        assert ec.wait_deployed(nodes, timeout=60), ec.failures
+        assert {lease.guid for lease in pools.allocation().leases.values()} == set(nodes)
+        # A part is released, and given back.
+        ec.release(nodes[:1])
+        assert {lease.guid for lease in pools.allocation().leases.values()} == set(nodes[1:])

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import HostError, InvalidValue
-from ...model import Facts
-from ...model.pools import HostLease, Pools
+from ...model import Facts, HostLease, Pools
 from .where import Where
 
 #: Facts that hosts report and that expressions may name. Those that a host does not report have

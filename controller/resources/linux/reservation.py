@@ -10,8 +10,17 @@ from typing import Any
 
 from ...errors import DeadlineError, HostError, InvalidValue, NepiqError
 from ...errors.text import quoted
-from ...model import Action, Attribute, Connection, Context, Flag, Later, ResourceManager
-from ...model.pools import Queued, Want
+from ...model import (
+    Action,
+    Attribute,
+    Connection,
+    Context,
+    Flag,
+    Later,
+    Queued,
+    ResourceManager,
+    Want,
+)
 from .leased_host import FACTS, SUSPECT, LeasedHost, facts_of
 from .node import Node
 from .pool import Pool, PoolHost
