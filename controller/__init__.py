@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .errors import TooLate as TooLate
     from .errors import TraceNotFound as TraceNotFound
     from .errors import UnknownAttribute as UnknownAttribute
+    from .errors import UnknownPool as UnknownPool
     from .errors import UnknownResource as UnknownResource
     from .errors import UnknownRun as UnknownRun
     from .errors import UnknownType as UnknownType
@@ -94,6 +95,7 @@ _MODULES = {
         "StepFailed",
         "TooLate",
         "TraceNotFound",
+        "UnknownPool",
         "UnknownAttribute",
         "UnknownResource",
         "UnknownRun",

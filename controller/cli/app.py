@@ -20,6 +20,7 @@ from . import (
     monitoring,
     pictures,
     plan,
+    pool,
     results,
     run,
     runs,
@@ -73,6 +74,12 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("doctor", doctor.doctor, "nepiq doctor"),
     ("version", services.version, "nepiq version"),
 )
+_POOL_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
+    ("add", pool.add, "nepiq pool add lab hosts.yaml"),
+    ("rm", pool.rm, "nepiq pool rm lab"),
+    ("ls", pool.ls, "nepiq pool ls"),
+    ("show", pool.show, "nepiq pool show lab"),
+)
 #: Verbs that pass everything after their first argument to a script or to Celery.
 _PASS_THROUGH = {"run", "plan", "worker", "flower"}
 
@@ -90,6 +97,15 @@ def make_app() -> typer.Typer:
     for name, verb, example in _VERBS:
         settings = {"allow_interspersed_args": False} if name in _PASS_THROUGH else {}
         app.command(name, epilog=f"Example:  {example}", context_settings=settings)(verb)
+    pools = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        epilog="Example:  nepiq pool ls",
+        help="Keep pools of hosts that runs lease, and show which runs have them.",
+    )
+    for name, verb, example in _POOL_VERBS:
+        pools.command(name, epilog=f"Example:  {example}")(verb)
+    app.add_typer(pools, name="pool")
     return app
 
 

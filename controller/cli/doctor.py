@@ -84,6 +84,7 @@ def _findings() -> Iterator[Finding]:
             _workers,
             _runs,
             _hosts,
+            _pools,
         )
         for check in checks:
             try:
@@ -214,6 +215,38 @@ def _hosts(access: Access) -> Finding:
             hosts.append(item.host)
     commands = [f"nepiq clean {' '.join(hosts)} (on {name})" for name, hosts in machines.items()]
     return Finding("hosts", ok=False, told=text + some(reasons), fix="; ".join(commands))
+
+
+def _pools(access: Access) -> Finding:
+    """Check for hosts of pools that runs use without a lease."""
+    from ..resources.linux.pool import Pool, key_of
+
+    pools = access.stack.pools.all_installed()
+    hosts = {
+        entry.key: name
+        for name, raw in pools.items()
+        for entry in Pool.load(guid=0, label=name, attributes=raw).entries()
+    }
+    if not hosts:
+        return Finding("pools", ok=True, told="none is kept here")
+    used: dict[str, str] = {}
+    for info in access.stack.runs():
+        if info.phase == "RELEASED":
+            continue
+        store = access.stack.exact_run(info.run_id).store
+        for record in store.records(store.watches()):  # hosts that are deployed
+            values = record.attributes
+            if "hostname" in values and "pool" not in values:
+                key = key_of(values["hostname"], values.get("port"))
+                if key in hosts:
+                    used[key] = info.run_id
+    leased = sum(key in hosts for key in access.stack.pools.allocation().leases)
+    if used:
+        listed = [f"{key} of pool {hosts[key]} by run {run_id}" for key, run_id in used.items()]
+        fix = "give those nodes pool= instead of hostname=, so that other runs do not get the host"
+        return Finding("pools", ok=False, told=f"used without a lease: {some(listed)}", fix=fix)
+    text = f"{plural(len(pools), 'pool')} with {plural(len(hosts), 'host')}, {leased} leased"
+    return Finding("pools", ok=True, told=text)
 
 
 def _runs(access: Access) -> Finding:

@@ -22,7 +22,7 @@ from .conditions import Condition, Gates, check_cycles
 from .resource import Resource
 from .roster import Guids, Roster, Target, Targets, locked, several
 from .spec import make_spec
-from .wiring import wire
+from .wiring import complete, wire
 
 __all__ = ["Description", "Guids", "Resource", "Target", "Targets"]
 
@@ -355,6 +355,33 @@ class Description(Roster):
 
     # --- what the engine needs
 
+    def complete(self, guids: Iterable[int]) -> list[int]:
+        """Make the connections of resources that are to be deployed which no user makes.
+
+        These are connections to resources that an attribute names, and to those that act for
+        several resources together; the latter are added. A second call changes nothing.
+
+        Args:
+            guids: the resources.
+
+        Returns:
+            The resources that act for some of them.
+        """
+        if not any(self.resource(guid).cls.completed for guid in guids):
+            return []
+        self.guids.ready()
+        with self.lock:
+            items = [self.resource(guid) for guid in guids]
+            joint = complete(items, self._named, self._add_internal)
+            self._hosts.clear()
+            return joint
+
+    def _named(self, target: Target) -> Resource | None:
+        return self.resource(target) if target in self else None
+
+    def _add_internal(self, rtype: str) -> Resource:
+        return self.resource(self._add(registry.find(rtype), None, None, {}))
+
     @locked
     def check(
         self,
@@ -422,8 +449,10 @@ class Description(Roster):
         if not item.peers and not item.cls.provides_host:
             return make_spec(item, None, None, settled=settled)
         host = self.host_of(item.guid)
-        placement = None if host is None else self.instance(host).placement()
-        return make_spec(item, host, placement, settled=settled)
+        if host is None:
+            site = self.instance(item.guid).site_of_workers()
+            return make_spec(item, None, None, settled=settled, site=site)
+        return make_spec(item, host, self.instance(host).placement(), settled=settled)
 
     # --- inside
 

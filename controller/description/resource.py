@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from ..errors import TraceNotFound
-from ..model.attributes import Attribute, Flag
+from ..model.attributes import Attribute
 from ..model.resource import ResourceManager
 from ..model.spec import Gate, ResourceSpec
 from .attribute_values import declared, keep
@@ -140,13 +140,14 @@ class Resource:
 
         What the resource has reported of itself is left out.
         """
-        flags = self.cls.attributes
-        given = {k: v for k, v in self.attrs.items() if Flag.NO_WRITE not in flags[k].flags}
+        reported = self.cls.reported(self.attrs)
+        given = {k: v for k, v in self.attrs.items() if k not in reported}
+        slots = self.cls.connections
         return ResourceSpec(
             self.guid,
             self.cls.rtype,
             self.label,
-            peers=self.peers,
+            peers={k: v for k, v in self.peers.items() if not slots[k].together},
             attributes=deepcopy(given),
             gates=self.gates(),
         )

@@ -31,7 +31,12 @@ def _idle(cls: type[ResourceManager], given: Container[str] | None) -> list[str]
 
 
 def make_spec(
-    resource: Resource, host: int | None, placement: Placement | None, *, settled: bool = True
+    resource: Resource,
+    host: int | None,
+    placement: Placement | None,
+    *,
+    settled: bool = True,
+    site: str = "",
 ) -> ResourceSpec:
     """Return a resource as the engine stores it.
 
@@ -41,6 +46,7 @@ def make_spec(
         placement: where that host is reached from; None without a host.
         settled: False if it is not deployed yet, so that attributes may still be given for
             which a hook will have work.
+        site: the site whose workers carry out its steps if it acts on no host; empty for any.
     """
     cls = resource.cls
     awaited = resource.awaited()
@@ -50,7 +56,7 @@ def make_spec(
         resource.guid,
         cls.rtype,
         resource.label,
-        queue=QUEUE if placement is None else queue_of(placement.site),
+        queue=queue_of(site if placement is None else placement.site),
         critical=resource.attrs.get("critical", cls.attributes["critical"].default),
         batch=not cls.does_io,
         idle=_idle(cls, resource.attrs if settled else None),
@@ -66,5 +72,5 @@ def make_spec(
 
 
 def queue_of(site: str) -> str:
-    """The queue of the steps that act on a site's hosts."""
-    return f"{QUEUE}.{site}"
+    """The queue of the steps that act on a site's hosts; that of all workers for no site."""
+    return f"{QUEUE}.{site}" if site else QUEUE

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from ..errors import NotAllowed
 from ..errors.text import quoted
@@ -100,6 +101,57 @@ def _attach(one: Resource, name: str, two: Resource) -> None:
     if one.linked(two):
         raise NotAllowed(f"{two.label} is already connected", where=one.label)
     one.peers.setdefault(_free_slot(one, two, name) or name, []).append(two.guid)
+
+
+def complete(
+    items: Sequence[Resource],
+    named: Callable[[Any], Resource | None],
+    add: Callable[[str], Resource],
+) -> list[int]:
+    """Make the connections of resources that follow from their attributes.
+
+    Args:
+        items: resources that are deployed together.
+        named: function that returns the resource of a guid or label, if there is one.
+        add: function that adds a resource of a type.
+
+    Returns:
+        The resources that act for some of them together.
+    """
+    joint: dict[str, Resource] = {}
+    for item in items:
+        for name in item.cls.completed:
+            slot = item.cls.connections[name]
+            if slot.named_by:
+                _connect_named(item, name, named)
+            calls = (item.attrs.get(other) or item.peers.get(other) for other in slot.together)
+            if slot.together and not item.peers.get(name) and any(calls):
+                if slot.rtype not in joint:
+                    joint[slot.rtype] = add(slot.rtype)
+                wire(item, joint[slot.rtype], name)
+    for one in joint.values():
+        members = [item for item in items if item.linked(one)]
+        if not any(item.attrs.get("critical", True) for item in members):
+            one.attrs["critical"] = False
+    found = [
+        guid
+        for item in items
+        for name in item.cls.completed
+        if item.cls.connections[name].together
+        for guid in item.peers.get(name, ())
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _connect_named(item: Resource, name: str, named: Callable[[Any], Resource | None]) -> None:
+    """Connect a resource to the one that its attribute names, or name the one it has."""
+    attribute = item.cls.connections[name].named_by
+    if item.peers.get(name):
+        item.attrs.setdefault(attribute, item.peers[name][0])
+    elif attribute in item.attrs:
+        peer = named(item.attrs[attribute])
+        if peer is not None and name in fitting_connections(item.cls, peer.cls):
+            wire(item, peer, name)
 
 
 def fitting_connections(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str]:

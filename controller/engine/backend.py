@@ -24,6 +24,7 @@ from . import redis_loss
 from .contents import ContentStore
 from .membership import WorkerInfo, workers
 from .messaging.affinity import Affinity
+from .pools import PoolStore
 from .protocol import agree
 from .run import Run
 from .store import keys
@@ -250,6 +251,11 @@ class Stack:
     def affinity(self) -> Affinity:
         """The preferred workers of hosts."""
         return Affinity(self.workers)
+
+    @functools.cached_property
+    def pools(self) -> PoolStore:
+        """The pools of hosts."""
+        return PoolStore(self.redis)
 
     def create_run(self, exp_id: str, release_after: float | None = None) -> Run:
         """Create a run, whose id is the present time in UTC (20 digits).

@@ -136,9 +136,14 @@ class Run:
         self._accept(reply.status, reply.detail)
         self.settle(reply)
 
-    def touch(self) -> str:
-        """Record that a client is active; return the phase."""
-        status, phase = self.store.touch()
+    def touch(self, release_after: float | None = None) -> str:
+        """Record that a client is active; return the phase.
+
+        Args:
+            release_after: seconds without a client after which the run is released from now on,
+                ``inf`` for never; None for no change.
+        """
+        status, phase = self.store.touch(release_after)
         self._accept(status)
         return phase
 
@@ -181,6 +186,10 @@ class Run:
         )
         self.settle(reply)
         return reply.status == "OK"
+
+    def wake(self, step_id: str) -> None:
+        """Let a step that waits for something outside of the run be due now."""
+        self.settle(self.store.wake(step_id))
 
     def exited(
         self,

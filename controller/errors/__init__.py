@@ -192,6 +192,12 @@ class UnknownResource(_Unknown):
     noun = "resource"
 
 
+class UnknownPool(_Unknown):
+    """No pool of this name is kept in the installation."""
+
+    noun = "pool"
+
+
 class TraceNotFound(_Unknown):
     """The resource has no trace or file of this name."""
 

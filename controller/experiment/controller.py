@@ -92,7 +92,8 @@ class ExperimentController:
         persist: save the description into :attr:`run_dir` when the run is released.
         fm: NEPI's parameter for a failure manager; only None is accepted.
         release_after: release the run when no client was connected for this time (``"10m"`` or
-            seconds); by default it is never released without a client.
+            seconds); by default it is never released without a client, except one with leased
+            hosts: after 10 s.
         settings: where Redis is; by default read from the environment, else a private one.
         broker_url: Redis for the messages to workers; instead of ``settings``.
         state_url: Redis for the state of runs; by default that of ``broker_url``.
@@ -982,6 +983,7 @@ class ExperimentController:
         """Keep the run when this process ends; return its id."""
         run_id = self.run_id
         self._owner.let_go()
+        self._session.detach()
         return run_id
 
     def __enter__(self) -> Self:

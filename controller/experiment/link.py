@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import secrets
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -41,6 +42,7 @@ class Link:
         self._hasty = threading.local()
         self._closed = threading.Event()
         self._absent: set[str] = set()
+        self._attending = False
         self._releases: set[str] = set()  # requested by this client
 
     def close(self) -> None:
@@ -62,6 +64,21 @@ class Link:
                     return
 
         threads.start(threading.Thread(target=touch, name="nepiq-client", daemon=True))
+
+    def attend(self, release_after: float) -> None:
+        """Have the run released after so many seconds without a client; this one is there."""
+        if self._attending:
+            return
+        self._attending = True
+        with contact():
+            self.run.touch(release_after)
+        self.stay_seen(release_after)
+
+    def stop_attending(self) -> None:
+        """Take :meth:`attend` back: the run goes on without a client."""
+        if self._attending:
+            with contact():
+                self.run.touch(math.inf)
 
     # -- acting -------------------------------------------------------------------------------
 

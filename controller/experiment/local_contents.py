@@ -33,7 +33,7 @@ class LocalContents:
 
         return Deposits(self._settings)
 
-    def bring(self, replica: Replica, guids: Sequence[int], check: Callable[[], None]) -> None:
+    def bring(self, replica: Replica, guids: Sequence[int], check: Callable[[], object]) -> None:
         """Find and deposit what resources bring along, which may take long. Never in a turn.
 
         Args:

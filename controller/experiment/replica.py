@@ -52,6 +52,7 @@ class Replica:
         uploaded: guids that are in the run.
         taken: guids by label, of labels that another client has given to another resource.
         nonce: distinguishes this client from others.
+        owned: True while this client has created the run and has not been detached from it.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Replica:
         self.uploaded: set[int] = set()
         self.taken: dict[str, int] = {}
         self.nonce = secrets.token_hex(6)
+        self.owned = False
         self._created = created
         self._link: Link | None = None
         # One thread opens the run, and others wait for that; taken before a turn, never in one.
@@ -117,6 +119,7 @@ class Replica:
             # An interrupt between these would leave a run without an owner.
             run = access.stack.create_run(self.description.exp_id, self.release_after)
             self._link = link = Link(access, run)
+            self.owned = True
             self._created()
         with self.turn:
             announce(run.run_id, access.settings)
@@ -161,6 +164,7 @@ class Replica:
         """Start again in the child of a fork: as another client, which does not own the run."""
         self.turn, self._opening = Turn(self._join_again), threading.RLock()
         self.nonce = secrets.token_hex(6)
+        self.owned = False
         link, self._link = self._link, None
         if link is not None:
             self._left = link.run.run_id

@@ -149,29 +149,57 @@ class RunSession:
         guids = [guid for guid in guids if guid not in replica.deployed]
         if not guids:
             return None
+        joint: list[int] = []  # resources that act for several of them
 
-        def check() -> None:
+        def check() -> list[int]:
             replica.catch_up()
+            joint[:] = self._description.complete(guids)
+            every = [*guids, *(guid for guid in joint if guid not in replica.deployed)]
             name = "of this deploy" if group == "new" else str(group)
             groups = replica.closed_groups()
             if group is not None:
-                groups[name] = [*groups.get(name, ()), *guids]
-            self._check(guids, groups)
+                groups[name] = [*groups.get(name, ()), *every]
+            self._check(every, groups)
+            return every
 
         def prepare() -> _Prepared:
-            check()
-            specs = self._closure(guids, deployed=frozenset(guids))
-            chosen = [specs.get(guid) or self._description.spec(guid) for guid in guids]
+            every = check()
+            specs = self._closure(every, deployed=frozenset(every))
+            chosen = [specs.get(guid) or self._description.spec(guid) for guid in every]
             return specs, chosen
 
         def deploy(link: Link, chosen: Sequence[ResourceSpec]) -> int | None:
-            joined = link.run.deploy(guids, group)
-            self._mark_deployed(guids)
+            every = [spec.guid for spec in chosen]
+            self._limit_absence(link, every)
+            joined = link.run.deploy(every, group)
+            self._mark_deployed(every)
             self._warn_of_absent(chosen)
             return joined
 
-        self._contents.bring(self.replica, guids, check)
-        return self._send(prepare, deploy)
+        try:
+            self._contents.bring(self.replica, guids, check)
+            return self._send(prepare, deploy)
+        except NepiqError:
+            # A later deployment may be of other resources.
+            with replica.turn:
+                for guid in joint:
+                    if guid not in replica.uploaded and guid in self._description:
+                        self._description.remove(guid)
+            raise
+
+    def _limit_absence(self, link: Link, guids: Iterable[int]) -> None:
+        """Have the run released without a client if it has resources that require this."""
+        classes = [self._description.resource(guid).cls for guid in guids]
+        limits = [cls.unattended for cls in classes if cls.unattended is not None]
+        if limits and self.replica.owned and self.replica.release_after is None:
+            link.attend(min(limits))
+
+    def detach(self) -> None:
+        """Let the run go on without a client, unless its user has limited that."""
+        self.replica.owned = False
+        link = self.replica.link
+        if link is not None:
+            link.stop_attending()
 
     def deploy_alone(self, guid: int) -> None:
         """Deploy one resource outside of any group, without the checks of deploy()."""

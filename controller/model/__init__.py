@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from .lifecycle import ResourceState as ResourceState
     from .lifecycle import State as State
     from .login import Login as Login
+    from .pools import Granted as Granted
+    from .pools import HostLease as HostLease
+    from .pools import Pools as Pools
+    from .pools import Queued as Queued
+    from .pools import Want as Want
     from .resource import Placement as Placement
     from .resource import ResourceManager as ResourceManager
     from .traces import Trace as Trace
@@ -68,6 +73,7 @@ _MODULES = {
     ),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
     "login": ("Login",),
+    "pools": ("Granted", "HostLease", "Pools", "Queued", "Want"),
     "resource": ("Placement", "ResourceManager"),
     "durations": ("Deadline", "seconds"),
     "traces": ("Trace", "TraceAttr"),

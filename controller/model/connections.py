@@ -34,13 +34,28 @@ class Connection(Generic[T]):
         many: True if several peers can be connected.
         waits: True if it orders deployment and release; the default is ``required``.
         follows: True if this resource starts after the peer is STARTED.
+        named_by: the attribute by which users may connect, too: its value is the guid or the label
+            of the peer. A value that names no resource of the type is left to the hooks.
+        together: names of attributes and connections. Those resources of a deployment that have one
+            of them are connected to one new, internal resource of this type, which so acts for
+            all of them at once.
         help: its purpose.
 
     Example:
         ``node = Connection("linux::Node", required=True, help="Where the command runs.")``
     """
 
-    __slots__ = ("follows", "help", "many", "name", "required", "rtype", "waits")
+    __slots__ = (
+        "follows",
+        "help",
+        "many",
+        "name",
+        "named_by",
+        "required",
+        "rtype",
+        "together",
+        "waits",
+    )
 
     @overload
     def __init__(
@@ -51,6 +66,8 @@ class Connection(Generic[T]):
         many: Literal[True],
         waits: bool | None = None,
         follows: bool = False,
+        named_by: str = "",
+        together: tuple[str, ...] = (),
         help: str = "",
     ) -> None: ...
 
@@ -63,6 +80,8 @@ class Connection(Generic[T]):
         many: Literal[False] = False,
         waits: bool | None = None,
         follows: bool = False,
+        named_by: str = "",
+        together: tuple[str, ...] = (),
         help: str = "",
     ) -> None: ...
 
@@ -75,6 +94,8 @@ class Connection(Generic[T]):
         many: Literal[False] = False,
         waits: bool | None = None,
         follows: bool = False,
+        named_by: str = "",
+        together: tuple[str, ...] = (),
         help: str = "",
     ) -> None: ...
 
@@ -87,6 +108,8 @@ class Connection(Generic[T]):
         many: bool = False,
         waits: bool | None = None,
         follows: bool = False,
+        named_by: str = "",
+        together: tuple[str, ...] = (),
         help: str = "",
     ) -> None: ...
 
@@ -98,6 +121,8 @@ class Connection(Generic[T]):
         many: bool = False,
         waits: bool | None = None,
         follows: bool = False,
+        named_by: str = "",
+        together: tuple[str, ...] = (),
         help: str = "",  # noqa: A002 - reads as the declaration it is
     ) -> None:
         self.name = ""
@@ -108,6 +133,8 @@ class Connection(Generic[T]):
         self.many = many
         self.waits = required if waits is None else waits
         self.follows = follows
+        self.named_by = named_by
+        self.together = together
         self.help = help
 
     def __set_name__(self, owner: type, name: str) -> None:

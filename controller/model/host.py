@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from ..errors import NoHostError, NotAllowed
+from .pools import NO_POOLS, HostLease, Pools
 
 if TYPE_CHECKING:
     from .contents import Content
@@ -296,6 +297,7 @@ class Host(Protocol):
         clean_processes: bool = False,
         clean_home: bool = False,
         mode: int = 0o700,
+        lease: HostLease | None = None,
     ) -> None:
         """Create this run's directory on the host; only the deploy of a node calls this.
 
@@ -305,9 +307,11 @@ class Host(Protocol):
             clean_home: remove the files of earlier runs of all experiments, and shared files.
                 A run whose processes still run keeps its directory.
             mode: permissions of nepiq's directory on the host, and of the directories in it.
+            lease: the lease under which the host is used, if it is one of a pool. The processes of
+                runs that have leased it before are ended, and these runs are refused.
 
         Raises:
-            FencedError: the run has been released.
+            FencedError: the run has been released, or the host was leased to another run since.
         """
 
     def dismantle(self, *, remove: bool = False) -> None:
@@ -336,6 +340,7 @@ class Context:
         call: calls the function passed to
             :meth:`~nepiq.controller.ExperimentController.schedule`; the argument is the call as
             JSON, the result is JSON.
+        pools: the pools of hosts that runs share.
     """
 
     host: Host
@@ -344,6 +349,7 @@ class Context:
     deadline: Deadline
     log: logging.Logger | logging.LoggerAdapter[logging.Logger]
     call: Callable[[str], str] = _no_calls
+    pools: Pools = NO_POOLS
 
     @property
     def run_dir(self) -> str:

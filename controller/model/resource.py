@@ -89,6 +89,8 @@ class ResourceManager:
             of all resources leaves them out.
         deadlines: time limits of a step in seconds, by action; missing ones are inherited.
         retries: retry policies by hook name; a hook without one is not retried.
+        unattended: seconds for which a run that has such a resource goes on without a client, if
+            its user does not decide that; None for ever.
         called_for: by hook name, the attributes that give the hook work: it is skipped if none of
             them is set. The entry of a base class does not apply to a hook that is overridden.
         attributes: the attributes by name, inherited ones included.
@@ -96,6 +98,7 @@ class ResourceManager:
         connections: the connections by name.
         waiting: names of the connections that order deployment and release.
         following: names of the connections whose peers are started first.
+        completed: names of the connections that a deployment makes by itself.
         narrowing: names of the attributes that ``called_for`` mentions.
         demanded: names of the connections and attributes that a deployment requires.
         guid: the resource's number in its run.
@@ -113,6 +116,7 @@ class ResourceManager:
     provides_host: ClassVar[bool] = False
     encloses: ClassVar[bool] = False
     endless: ClassVar[bool] = False
+    unattended: ClassVar[float | None] = None
     deadlines: ClassVar[Mapping[Action, float]] = DEADLINES
     retries: ClassVar[Mapping[str, Retry]] = {}
     called_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -121,6 +125,7 @@ class ResourceManager:
     connections: ClassVar[Mapping[str, Connection[Any]]] = {}
     waiting: ClassVar[tuple[str, ...]] = ()
     following: ClassVar[tuple[str, ...]] = ()
+    completed: ClassVar[tuple[str, ...]] = ()
     narrowing: ClassVar[tuple[str, ...]] = ()
     demanded: ClassVar[tuple[str, ...]] = ()
     _hooks: ClassVar[Mapping[Action, tuple[Hook, ...]]] = dict.fromkeys(Action, ())
@@ -279,6 +284,24 @@ class ResourceManager:
         """Return the time limit of a step in seconds; override it if it depends on attributes."""
         return self.deadlines[action]
 
+    @classmethod
+    def reported(cls, stored: Mapping[str, Any]) -> Collection[str]:
+        """Return the names of those attributes that the resource itself has set.
+
+        They belong to its run: a copy of the description leaves them out.
+
+        Args:
+            stored: the stored values by name.
+        """
+        return [name for name in stored if Flag.NO_WRITE in cls.attributes[name].flags]
+
+    def site_of_workers(self) -> str:
+        """Return the site whose workers carry out its steps if it acts on no host; empty for any.
+
+        Define it for a type that itself reaches machines or services of one site.
+        """
+        return ""
+
     def placement(self) -> Placement:
         """Return which workers act on this host; classes with ``provides_host`` define it."""
         raise NotImplementedError(f"{self.rtype} is not a host")
@@ -286,6 +309,14 @@ class ResourceManager:
     def login(self) -> Login:
         """Return the SSH login of this host; host classes that are not local define it."""
         raise NotImplementedError(f"{self.rtype} has no login")
+
+    def assigned(self) -> bool:
+        """Return whether this host stands for a machine by now.
+
+        While it does not, as one that waits for a lease, a release of it and of what acts on it
+        has nothing to undo, and any other step fails.
+        """
+        return True
 
     def patience(self) -> float:
         """Return the seconds that the first deployment waits for this host to respond."""
@@ -342,6 +373,19 @@ def _declare(cls: type[ResourceManager]) -> None:
     cls.connections = _of_kind(members, Connection)
     cls.waiting = tuple(name for name, slot in cls.connections.items() if slot.waits)
     cls.following = tuple(name for name, slot in cls.connections.items() if slot.follows)
+    cls.completed = tuple(
+        name for name, slot in cls.connections.items() if slot.named_by or slot.together
+    )
+    callers = {
+        name
+        for slot in cls.connections.values()
+        for name in (slot.named_by, *slot.together)
+        if name
+    }
+    if unknown := callers - {*cls.attributes, *cls.connections}:
+        raise TypeError(
+            f"{cls.__name__}: unknown names in connections: {', '.join(sorted(unknown))}"
+        )
     cls.demanded = (
         *(name for name, slot in cls.connections.items() if slot.required),
         *(name for name, a in cls.attributes.items() if a.required and a.default is None),

@@ -25,7 +25,7 @@ class Row:
         rtype: the type.
         state: the state.
         since: seconds in this state; None for NEW.
-        host: label of the host that it acts on; empty for a host or without one.
+        host: label of the host that it acts on; of a leased host its name and port; else empty.
         note: its error, or its exit code; may be empty.
     """
 
@@ -55,6 +55,8 @@ def rows(
 def _row(record: ResourceRecord, labels: Mapping[int, str]) -> Row:
     entered = record.milestones.get(record.state)
     host = "" if record.is_host or record.host is None else labels.get(record.host, "")
+    if record.is_host:
+        host = str((record.attributes.get("lease") or {}).get("host", ""))
     return Row(
         record.guid,
         record.label,

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..errors import NoWorker
+from . import leases
 from .failures import Failure
 from .words import duration, some
 
@@ -64,6 +65,9 @@ def reason(run: Run, record: ResourceRecord, step: StepRecord) -> str:
         since = f" for {duration(max(0.0, time.time() - step.began))}" if step.began else ""
         return f"is executed by {step.worker}{since}" + _attempts(step)
     delay = (step.due or 0.0) - time.time()
+    hosts = leases.waiting(run, record.guid) if delay > 0.05 and step.action == "deploy" else ""
+    if hosts:
+        return f"waits for {hosts}"
     if delay > 0.05:
         return f"is due in {duration(delay)}" + _attempts(step)
     return "is due: " + _why_not_claimed(run, record, step) + _attempts(step)
@@ -79,7 +83,10 @@ def _closed_gates(run: Run, record: ResourceRecord, action: str) -> list[str]:
         if condition.milestone in target.milestones:
             continue
         offset = f" + {duration(condition.offset)}" if condition.offset else ""
-        if target.guid == record.guid:
+        hosts = leases.waiting(run, target.guid) if condition.need else ""
+        if hosts:
+            gates.append(hosts)
+        elif target.guid == record.guid:
             gates.append(f"its own {condition.milestone}{offset}")
         else:
             gates.append(f"{target.label} {condition.milestone}{offset} (it is {target.state})")

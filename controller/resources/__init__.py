@@ -9,6 +9,7 @@ from __future__ import annotations
 CATALOGUE = {
     "linux::Application": "linux.application:Application",
     "linux::Node": "linux.node:Node",
+    "linux::Pool": "linux.pool:Pool",
     "linux::ns3::Program": "ns3.program:Program",
     "linux::ns3::Simulation": "ns3.simulation:Simulation",
     "linux::ns3::TapLink": "ns3.tap:TapLink",
@@ -25,8 +26,9 @@ CATALOGUE = {
 #: ``names()`` and ``location(rtype)``.
 FAMILIES = {"ns3::": "ns3.catalogue"}
 
-#: Internal types of ``ec.schedule``, which users do not register by name.
+#: Internal types, which users do not register by name: of deployments and of ``ec.schedule``.
 INTERNAL = {
+    "linux::Reservation": "linux.reservation:Reservation",
     "nepiq::Callback": "nepiq.callback:Callback",
     "nepiq::Clock": "nepiq.callback:Clock",
 }

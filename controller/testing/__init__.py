@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost
+from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost, FakePools
 from .harness import Harness
 
-__all__ = ["Answer", "Call", "FakeChannel", "FakeClock", "FakeHost", "Harness"]
+__all__ = ["Answer", "Call", "FakeChannel", "FakeClock", "FakeHost", "FakePools", "Harness"]

@@ -26,9 +26,9 @@ from ..model.durations import Deadline
 from ..model.host import NO_HOST, Context, Exit, Host, Launch
 from ..model.lifecycle import Action, State, advance, implied
 from ..model.resource import ResourceManager
-from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost
+from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost, FakePools
 
-__all__ = ["Answer", "Call", "FakeChannel", "FakeClock", "FakeHost", "Harness"]
+__all__ = ["Answer", "Call", "FakeChannel", "FakeClock", "FakeHost", "FakePools", "Harness"]
 
 R = TypeVar("R", bound=ResourceManager)
 
@@ -49,6 +49,7 @@ class Harness(Generic[R]):
         guid: its number.
         label: its name.
         host: the fake host that it acts on: its own, or that of the node it is connected to.
+        pools: the pools of hosts that its hooks use; set it to share them with other resources.
         clock: the host's clock.
         state: its state.
         milestones: the time of each milestone, by the fake clock.
@@ -116,6 +117,7 @@ class Harness(Generic[R]):
         hosts = [peer.host for peer in self._dependencies if peer.acts]
         self.acts: bool = bool(host or hosts or self.cls.provides_host or self.cls.waiting)
         self.host: FakeHost = host or (hosts[0] if hosts else FakeHost())
+        self.pools = FakePools()
         self.clock = self.host.clock
         self.state = State.NEW
         self.milestones: dict[State, float] = {}
@@ -212,7 +214,7 @@ class Harness(Generic[R]):
         self._bind()
         rm = self.rm
         host: Host = self.host if self.acts else NO_HOST
-        context = Context(host, rm.peers, attempt, deadline, _log)
+        context = Context(host, rm.peers, attempt, deadline, _log, pools=self.pools)
 
         def progress(state: State) -> None:
             self.attributes |= rm.changes()

@@ -26,7 +26,7 @@ VERBS = ["run", "validate", "plan", "convert", "schema", "ls", "status", "timeli
 VERBS += ["attach", "trace", "logs", "files", "download"]
 VERBS += ["upload", "results", "release", "forget", "up", "down", "worker"]
 VERBS += ["drain", "clean", "doctor", "version"]
-VERBS += ["top", "metrics", "flower"]
+VERBS += ["top", "metrics", "flower", "pool"]
 EXPERIMENT = """
 ec = ExperimentController("shown")
 node = ec.register_resource("linux::Node", label="here")

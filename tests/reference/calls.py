@@ -5,6 +5,7 @@ A call is a method's name and its arguments; they are the same for the model and
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class Calls:
             (12, self._claim),
             (12, self._commit),
             (3, self._again),
+            (2, self._wake),
             (3, self._progress),
             (2, self._exited),
             (0 if self.calm and self.rng.random() < 0.8 else 1, self._release),
@@ -230,6 +232,10 @@ class Calls:
         kind = self.rng.choice(["later", "retry", "silent"])
         return Call("again", (step, token, self._duration(), kind, "", self._attributes()))
 
+    def _wake(self) -> Call:
+        steps = self._steps("claimed", "due", "done") or ["99.deploy"]
+        return Call("wake", (self.rng.choice(steps),))
+
     def _progress(self) -> Call:
         step, token = self._held()
         deploys = [held for held in self._steps("claimed") if action_of(held) == "deploy"]
@@ -291,7 +297,7 @@ class Calls:
     def _rare(self) -> Call:
         rng = self.rng
         rare = [
-            Call("touch", ()),
+            Call("touch", (rng.choice([None, None, math.inf, 400 * self.unit]),)),
             Call("snapshot", (self.guids or None,)),
             Call("reserve", (rng.randint(1, 4), f"v{rng.randint(1, 3)}", rng.choice([0, 20]))),
             Call("create", (rng.choice(["n1", "n2"]), "exp", None)),

@@ -354,13 +354,14 @@ class Claims(Todo):
         if host:
             self.rm(host).setdefault("silent", text(self.now))
         self.event(guid_of(step), "again", self.cause(step), note)
-        self.give_back(step, self.now + delay, waits_for_host=bool(host))
+        wait = 0.0 if "woken" in record else delay
+        self.give_back(step, self.now + wait, waits_for_host=bool(host))
         return self._reply()
 
     def give_back(self, step: str, due: float, *, waits_for_host: bool = False) -> None:
         record = self.step(step)
         self.end_claim(step, waits_for_host=waits_for_host)
         record["due"] = text(due)
-        for name in ("nonce", "worker"):
+        for name in ("nonce", "worker", "woken"):
             record.pop(name, None)
         self.make_due(step)

@@ -7,6 +7,7 @@ two against each other, and the simulator runs whole experiments on it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -230,12 +231,28 @@ class Model(Recovery):
         cause = loads(self.meta.get("cause"))
         return Snapshot(str(len(self.events)), self.meta["phase"], cause, states)
 
-    def touch(self) -> tuple[str, str]:
-        """Note that a client is there."""
+    def touch(self, release_after: float | None = None) -> tuple[str, str]:
+        """Note that a client is there; with a time, how long the run goes on without one."""
         if not self._begin():
             return "GONE", ""
         self.meta["seen"] = text(self.now)
+        if release_after == math.inf:
+            self.meta.pop("release_after", None)
+        elif release_after is not None:
+            self.meta["release_after"] = seconds(release_after)
         return "OK", self.meta["phase"]
+
+    def wake(self, step: str) -> Reply:
+        """What a step that was put back waits for has happened: it is due now."""
+        if not self._begin():
+            return Reply("GONE")
+        record = self.step(step)
+        if record.get("status") == "claimed":
+            record["woken"] = "1"
+        elif record.get("status") == "due" and number(record["due"]) > self.now:
+            record["due"] = text(self.now)
+            self.make_due(step)
+        return self._reply()
 
     # -- the exit watcher's side -------------------------------------------------------------------
 

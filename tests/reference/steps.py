@@ -7,7 +7,7 @@ from nepiq.controller.engine.store.calls import Due
 from .records import Hash, Records, action_of, guid_of, is_extra, number, text
 
 LIVE = ("waiting", "due", "claimed")
-_VOLATILE = ("left", "due", "nonce", "worker", "began", "sent", "lined", "cancel")
+_VOLATILE = ("left", "due", "nonce", "worker", "began", "sent", "lined", "cancel", "woken")
 _LONGEST_GRACE = 60.0
 _LINE_ALARM = 60.0
 _ENDS_A_PLACE = 64

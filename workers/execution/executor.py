@@ -31,6 +31,7 @@ from ..runtime.leases import SLOW_HOOK, Lease
 from ..sessions.session import PAUSE
 from . import callbacks, exits, loading
 from .attempts import AttemptSummary
+from .pools import WorkerPools
 
 log = logging.getLogger("nepiq.steps")
 
@@ -235,6 +236,10 @@ class _Step:
         grant, action = self.grant, Action(self.grant.action)
         deadline = Deadline.after(self._time_left(rm.deadline_for(action)))
         host = self._host(rm, deadline)
+        if host is None and action is Action.RELEASE:
+            return actions.Outcome(state=State.RELEASED)
+        if host is None:
+            raise errors.NotAllowed("its host has no machine yet", where=self._where())
         if isinstance(host, ShellHost):
             # A thread that waited for an unresponsive host would be missing for other steps.
             try:
@@ -248,6 +253,7 @@ class _Step:
             deadline=deadline,
             log=self._logger(),
             call=partial(callbacks.call, self.runtime.settings, self.run.run_id),
+            pools=WorkerPools(self.runtime, self.run, grant, deadline),
         )
         name, value = grant.args if action is Action.SET else ("", None)
         return actions.perform(
@@ -273,12 +279,15 @@ class _Step:
             )
         return remaining
 
-    def _host(self, rm: ResourceManager, deadline: Deadline) -> Host:
+    def _host(self, rm: ResourceManager, deadline: Deadline) -> Host | None:
+        """Return the machine that the hooks act on; None if the host has none yet."""
         grant = self.grant
         if grant.host is None or not rm.hooks(Action(grant.action)):
             return NO_HOST
         record = self.run.record(grant.host)
         node = loading.resource(self.run, record)
+        if not node.assigned():
+            return None
         route = f"{record.queue}@{record.home}" if record.home and not record.local else ""
         if self.runtime.remnants is not None:
             self.runtime.remnants.note(self.run.run_id, grant.host, node, route)

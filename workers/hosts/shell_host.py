@@ -17,6 +17,7 @@ from ...controller.engine.transfer.regular_files import open_to_read
 from ...controller.errors import CommandError, FileMissing
 from ...controller.model.contents import Content
 from ...controller.model.host import Facts, Launch, LineChannel, Result
+from ...controller.model.pools import HostLease
 from ..sessions.answers import LINE, misunderstood
 from ..sessions.session import Channel, Completed, Session
 from . import byte_streams, content_cache, directories
@@ -348,17 +349,24 @@ class ShellHost:
         clean_processes: bool = False,
         clean_home: bool = False,
         mode: int = 0o700,
+        lease: HostLease | None = None,
     ) -> None:
         """Make this run's directory on the host; see :meth:`Host.prepare`.
 
         Raises:
-            FencedError: the run has been released meanwhile.
+            FencedError: the run has been released meanwhile, or the host was leased to another.
         """
         # 2: of every experiment.
         cleaned = (2 if clean_home else int(clean_experiment), int(clean_processes))
         how = (self.attempt.token, self.attempt.exp_id, *cleaned, f"{mode:o}")
+        leased = (0, "") if lease is None else (lease.token, lease.host)
         done = self.attempt.upload_unchecked(
-            "prepare", *how, bearing=True, first=facts_of_host.CLOCK, then=self._facts_script
+            "prepare",
+            *how,
+            *leased,
+            bearing=True,
+            first=facts_of_host.CLOCK,
+            then=self._facts_script,
         )
         self._learn(done, self.attempt.agreed(done))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import threading
@@ -13,8 +14,10 @@ from redis.exceptions import RedisError
 from ...controller.engine import redis_memory
 from ...controller.engine.membership import WorkerInfo
 from ...controller.engine.messaging import queues
+from ...controller.engine.pools import PoolStore
 from ...controller.engine.run import Run
 from ...controller.engine.store import keys
+from ..execution.pools import wake
 from ..runtime.context import Runtime
 from ..sessions import running_time
 
@@ -49,6 +52,9 @@ class Sweeper(threading.Thread):
         self._missing: dict[str, float] = {}  # since when, in running time
         self._orphans = _Orphans(runtime)
         self._needed: set[str] = set()
+        self._pools = PoolStore(runtime.redis)
+        # Runs that had requests in the last pass: those that are over, and that start nothing.
+        self._idle: tuple[list[str], list[str]] = [], []
 
     def run(self) -> None:
         """Sweep until :meth:`end`."""
@@ -109,8 +115,29 @@ class Sweeper(threading.Thread):
             self._runtime.redis.pexpire(self._lock_key, LOCK_MS)
         # Machines that no active run needs are not tracked.
         self._missing = {m: since for m, since in self._missing.items() if m in self._needed}
+        self._free_hosts()
         self._expire()
         self._runtime.forget_workers(GONE)
+
+    def _free_hosts(self) -> None:
+        """Give back hosts that runs do not need any more, and wake the steps that get these.
+
+        A run that is released gives its hosts back itself. This is for one whose releases failed,
+        for one that has FAILED while it waited, and for requests of late attempts.
+        """
+        holders, wakes = self._pools.sweep(*self._idle)
+        wake(self._runtime, wakes)
+        with self._runtime.redis.pipeline(transaction=False) as pipe:
+            for run_id in holders:
+                pipe.get(keys.RunKeys(run_id).of("meta"))
+            metas = pipe.execute()
+        phases = {
+            run_id: "EXPIRED" if meta is None else str(json.loads(meta)["phase"])
+            for run_id, meta in zip(holders, metas, strict=True)
+        }
+        over = [run_id for run_id, phase in phases.items() if phase in ("RELEASED", "EXPIRED")]
+        halted = [run_id for run_id, phase in phases.items() if phase in ("FAILED", "RELEASING")]
+        self._idle = over, halted
 
     def _abandon_gone_machines(self, run: Run) -> None:
         meta = run.store.meta()

@@ -73,6 +73,15 @@ class Draft:
         text = content.decode("utf-8-sig")
         return (json_format if name == "json" else yaml_format).parse(text, self._findings)
 
+    def data(self) -> Any:
+        """Return the parsed data.
+
+        Raises:
+            DocumentError: all errors of the text.
+        """
+        self._findings.check()
+        return self._data
+
     @property
     def exp_id(self) -> str | None:
         """The name of the experiment in the file; None if it is missing or invalid."""

@@ -171,6 +171,16 @@ def draft_of(path: str | Path, format: str | None) -> Draft:  # noqa: A002 - as 
     return Draft(content, str(path), name)
 
 
+def data_of(path: str | Path) -> Any:
+    """Return the plain data in a YAML or JSON file.
+
+    Raises:
+        InvalidValue: the file cannot be read, or has another suffix.
+        DocumentError: all errors of the file.
+    """
+    return draft_of(path, None).data()
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a file atomically.
 

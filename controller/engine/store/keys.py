@@ -13,6 +13,7 @@ DRAIN = "nepiq:drain"
 DATASET = "nepiq:dataset"
 LOST = "nepiq:lost"
 CONTENTS = "nepiq:contents"
+POOLS = "nepiq:{pools}:"
 
 
 def active(broker: str) -> str:

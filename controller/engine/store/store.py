@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -149,10 +150,23 @@ class RunStore(RunReads):
         last_id, phase, cause = head or ("0-0", "GONE", "")
         return Snapshot(last_id, phase, loads(cause), states)
 
-    def touch(self) -> tuple[str, str]:
-        """Note that a client is there; status and phase."""
-        status, *phase = self._ask("touch")
+    def touch(self, release_after: float | None = None) -> tuple[str, str]:
+        """Note that a client is there; status and phase.
+
+        Args:
+            release_after: how long the run goes on without a client from now on, ``inf`` for ever;
+                None for no change.
+        """
+        after = "" if release_after is None else release_after
+        status, *phase = self._ask("touch", "never" if after == math.inf else after)
         return status, phase[0] if phase else ""
+
+    def wake(self, step: str) -> Reply:
+        """Let a step be due now that was put back until something happens elsewhere.
+
+        One that is claimed is due again at once when it is put back. All others stay as they are.
+        """
+        return self._act("wake", step)
 
     # -- the worker's side ---------------------------------------------------------------
 

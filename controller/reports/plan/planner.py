@@ -125,6 +125,7 @@ class Planner:
             for guid in (scratch if guids is None else guids)
             if guid not in self._planned and guid in scratch
         ]
+        scratch.complete(selected)
         scratch.check(selected, {"of this deploy": selected} if together else {})
         plans = {guid: self._resource(scratch, guid) for guid in _by_dependency(scratch, selected)}
         self._planned.update(selected)
@@ -216,6 +217,11 @@ def _machine(rm: ResourceManager) -> str:
     placement = rm.placement()
     if placement.local:
         return f"localhost, the worker machine of site {placement.site}"
+    if not rm.assigned():
+        pool, where = (str(getattr(rm, name, None) or "") for name in ("pool", "where"))
+        condition = f" where {where}" if where else ""
+        host = f"a host of pool {pool}{condition}" if pool else "a host"
+        return f"{host}, chosen when it is deployed, by the workers of site {placement.site}"
     hops: list[Login] = [rm.login()]
     while (gateway := hops[-1].gateway) is not None:
         hops.append(gateway)

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ...errors import FencedError, InvalidValue
+from ...errors import FencedError, HostUnreachable, InvalidValue, NotAllowed
 from ...model import (
     AbsolutePath,
     Action,
     Attribute,
+    Connection,
     Context,
     Duration,
     Environment,
@@ -23,8 +24,26 @@ from ...model import (
     ResourceManager,
     SecretReference,
 )
+from .leased_host import LeasedHost
+from .where import Where
 
-_LOCAL = ("localhost", "127.0.0.1", "::1")
+LOCAL = ("localhost", "127.0.0.1", "::1")
+#: Attributes that a pool gives to the node that leases one of its hosts.
+LOGIN = (
+    "hostname",
+    "username",
+    "port",
+    "identity",
+    "gateway",
+    "gatewayUser",
+    "gatewayPort",
+    "gatewayIdentity",
+    "serverKey",
+    "strictHostKeyChecking",
+    "connectTimeout",
+    "home",
+    "sudoPassword",
+)
 _MODES = {"private": 0o700, "group": 0o750, "everyone": 0o755}
 
 
@@ -40,6 +59,19 @@ class HostName(str):
         if not name or name.startswith("-") or any(c.isspace() or c in "@,/\0" for c in name):
             raise InvalidValue("must be a host's name or address", hint="set the user by username=")
         return cls(name)
+
+
+class PoolName(str):
+    """A pool of hosts: the guid or label of a linux::Pool, or the name of one that is kept."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> PoolName:
+        """Return the name or the guid as text."""
+        if isinstance(value, bool) or not isinstance(value, (str, int)) or not value:
+            raise InvalidValue("must be a pool: its guid, label or name")
+        return cls(value)
 
 
 class Gateway(str):
@@ -81,6 +113,8 @@ class Node(ResourceManager, rtype="linux::Node"):
 
     ``localhost`` without a port is the worker machine itself and needs no login. The
     ssh_config(5) of the worker machine applies to attributes that are not set.
+
+    With ``pool`` its deployment leases a host that no other run has; ``hostname`` is reported then.
 
     Its deployment creates a directory for the run; its release ends all processes of the run.
     Its start and stop do nothing.
@@ -192,6 +226,27 @@ class Node(ResourceManager, rtype="linux::Node"):
     )
     tearDown = Attribute(str, help="A command that is run at its release.", flags=Flag.DESIGN)
 
+    pool = Attribute(
+        PoolName,
+        help="The pool that its host is leased from: a linux::Pool, or the name of a pool that "
+        "is kept in the installation.",
+        flags=Flag.DESIGN,
+    )
+    where = Attribute(
+        Where,
+        help="Which hosts of the pool it can use: an expression over labels and facts, or a "
+        "mapping of labels to values.",
+        flags=Flag.DESIGN,
+    )
+    poolTimeout = Attribute(
+        Duration, help="Time to wait for hosts of the pool; no limit by default.", flags=Flag.DESIGN
+    )
+
+    lease = Attribute(
+        LeasedHost,
+        help="The leased host, and the number of the lease.",
+        flags=Flag.NO_WRITE | Flag.RESERVED,
+    )
     os = Attribute(str, help="Its operating system, as reported.", flags=Flag.NO_WRITE)
     system = Attribute(str, help="Its kernel, name and release, as reported.", flags=Flag.NO_WRITE)
     kernel = Attribute(str, help="The release of its kernel, as reported.", flags=Flag.NO_WRITE)
@@ -229,14 +284,76 @@ class Node(ResourceManager, rtype="linux::Node"):
         float, help="Greatest error of clockOffset in seconds.", flags=Flag.NO_WRITE
     )
 
+    inventory = Connection("linux::Pool", named_by="pool", help="The pool, if it is a resource.")
+    reservation = Connection(
+        "linux::Reservation",
+        waits=True,
+        together=("pool", "inventory"),
+        help="The request for the hosts of all nodes that are deployed together.",
+    )
+
+    def stored(self, name: str) -> Any:
+        """Return the stored value of an attribute, or that of the leased host."""
+        value = super().stored(name)
+        if value is None and name in LOGIN and self.is_pooled:
+            leased = self.leased()
+            return None if leased is None else leased.login.get(name)
+        return value
+
+    @property
+    def is_pooled(self) -> bool:
+        """True if its host is leased from a pool."""
+        return bool(super().stored("pool"))
+
+    def leased(self) -> LeasedHost | None:
+        """Return its host in a pool; None without a pool, or while none is leased."""
+        value = super().stored("lease")
+        if value is None and self.is_pooled and self.reservation is not None:
+            value = self.reservation.leases.get(str(self.guid))
+        return None if value is None else LeasedHost.parse(value)
+
+    @classmethod
+    def reported(cls, stored: Mapping[str, Any]) -> Collection[str]:
+        """Return what it has reported: of a leased host also its name and key."""
+        leased = ("hostname", "serverKey") if "lease" in stored else ()
+        return [*super().reported(stored), *leased]
+
+    def validate(self, conditional: Collection[Action]) -> None:
+        """Check that its host is given in one way."""
+        del conditional
+        if self.is_pooled and super().stored("hostname") is not None:
+            raise InvalidValue("set either hostname or pool", where=self.label)
+        if not self.is_pooled and (self.where is not None or self.poolTimeout is not None):
+            raise InvalidValue("where and poolTimeout need a pool", where=self.label)
+
+    def assigned(self) -> bool:
+        """Return False while its host is not leased."""
+        return not self.is_pooled or self.leased() is not None
+
     def placement(self) -> Placement:
         """Return its placement; localhost without a port is the worker machine itself."""
-        local = self.hostname in _LOCAL and self.port is None
+        if self.is_pooled:
+            site = self.site
+            if super().stored("site") is None and self.inventory is not None:
+                site = self.inventory.site
+            home = f"leased.{self.label}"  # its machine is not known before the deployment
+            return Placement(site, local=False, limit=self.maxSteps, home=home)
+        local = self.hostname in LOCAL and self.port is None
         home = "" if local else str(Login(self.hostname, self.username, self.port))
         return Placement(self.site, local=local, limit=self.maxSteps, home=home)
 
     def login(self) -> Login:
-        """Return the SSH login that its attributes describe."""
+        """Return the SSH login that its attributes describe.
+
+        Raises:
+            NotAllowed: its host is not leased yet.
+        """
+        if not self.assigned():
+            raise NotAllowed(
+                f"no host of pool {self.pool} is leased for it yet",
+                where=self.label,
+                hint="deploy it; nepiq why tells what it waits for",
+            )
         return Login(
             hostname=self.hostname,
             username=self.username,
@@ -283,13 +400,22 @@ class Node(ResourceManager, rtype="linux::Node"):
 
     def do_deploy(self, context: Context) -> None:
         """Create the run's directory and store the facts that the machine reports."""
-        host = context.host
-        host.prepare(
-            clean_experiment=self.cleanExperiment,
-            clean_processes=self.cleanProcesses,
-            clean_home=self.cleanHome,
-            mode=self.home_mode,
-        )
+        host, leased = context.host, self.leased()
+        try:
+            host.prepare(
+                clean_experiment=self.cleanExperiment,
+                clean_processes=self.cleanProcesses,
+                clean_home=self.cleanHome,
+                mode=self.home_mode,
+                lease=None if leased is None else leased.number,
+            )
+        except HostUnreachable:
+            if leased is not None:
+                leased.suspect(context.pools)
+            raise
+        if leased is not None:
+            self.lease, self.hostname = leased, HostName(leased.login["hostname"])
+            leased.confirm(context.pools, host.facts, self.where)
         self._report(host.facts)
 
     def _report(self, facts: Facts) -> None:
@@ -309,7 +435,10 @@ class Node(ResourceManager, rtype="linux::Node"):
         self.clockError = facts.clock_error
 
     def do_release(self, context: Context) -> None:
-        """Run ``tearDown``, end all processes of the run; with ``hardRelease`` remove its files."""
+        """Run ``tearDown``, end all processes of the run; with ``hardRelease`` remove its files.
+
+        A leased host is then given back.
+        """
         try:
             if self.tearDown:
                 context.host.run(self.tearDown)
@@ -318,3 +447,6 @@ class Node(ResourceManager, rtype="linux::Node"):
             context.log.info("an earlier attempt has released the run on this host")
         finally:
             context.host.dismantle(remove=self.hardRelease)
+        leased = self.leased()
+        if leased is not None:
+            context.pools.give_back(leased.request, self.guid)

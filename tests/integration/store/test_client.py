@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from redis import Redis
 from tests.integration.store.conftest import MakeDriver
@@ -383,3 +385,19 @@ def test_touch_notes_a_client(make_driver: MakeDriver) -> None:
     meta = driver.store.meta()
     assert meta is not None
     assert meta.seen >= meta.created
+
+
+def test_touch_limits_how_long_a_run_goes_on_alone(make_driver: MakeDriver) -> None:
+    driver = make_driver()
+
+    def limit() -> float | None:
+        meta = driver.store.meta()
+        assert meta is not None
+        return meta.release_after
+
+    assert driver.store.touch(10.0) == ("OK", "RUNNING")
+    assert limit() == 10.0
+    driver.store.touch()
+    assert limit() == 10.0
+    driver.store.touch(math.inf)
+    assert limit() is None

@@ -374,3 +374,37 @@ class TestAgain:
         assert driver.status("1.deploy") == "void"
         driver.answers("1.release")
         assert driver.status("1.release") == "claimed"
+
+
+class TestWake:
+    def test_of_one_that_was_put_back(self, driver: Driver) -> None:
+        driver.bare(1)
+        driver.deploy([1])
+        grant = driver.claim("1.deploy")
+        driver.settle(driver.store.again(grant.step, grant.token, 3600))
+        assert "1.deploy" not in driver.due
+        driver.settle(driver.store.wake("1.deploy"))
+        assert driver.due["1.deploy"].delay == 0
+        assert driver.claim("1.deploy").tries == 2
+
+    def test_of_one_that_is_about_to_be_put_back(self, driver: Driver) -> None:
+        """What it waits for happens while its hook still runs."""
+        driver.bare(1)
+        driver.deploy([1])
+        grant = driver.claim("1.deploy")
+        driver.settle(driver.store.wake("1.deploy"))
+        driver.settle(driver.store.again(grant.step, grant.token, 3600))
+        grant = driver.claim("1.deploy")
+        # That was for one round.
+        driver.due.clear()
+        driver.settle(driver.store.again(grant.step, grant.token, 3600))
+        assert "1.deploy" not in driver.due
+
+    def test_of_others(self, driver: Driver) -> None:
+        driver.bare(1)
+        assert driver.store.wake("1.deploy").ok
+        assert driver.store.step("1.deploy") is None
+        driver.deploy([1])
+        driver.commit(driver.claim("1.deploy"))
+        assert driver.store.wake("1.deploy").ok
+        assert driver.status("1.deploy") == "done"

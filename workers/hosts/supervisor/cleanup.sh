@@ -41,6 +41,7 @@ dismantle() {
     ! rooted || as=as_root
     stop_all "$4"
     dismiss
+    rm -f "$root/lease"
     # Watches end by this, also those whose worker is out of reach.
     [ ! -f "$root/journal" ] || { echo over >>"$root/journal"; } 2>/dev/null
     [ ! -d "$root/transfer" ] || abandoned '' ''

@@ -1,8 +1,9 @@
 ### The directory of the node: making it, and making it anew
 
-# prepare RUN NODE TOKEN EXP FILES PROCESSES MODE: make its directory. FILES and PROCESSES are 1 to
-# remove and end what earlier runs of the experiment EXP left; FILES is 2 for those of all
-# experiments. MODE is that of .nepiq, and says who else may look into it.
+# prepare RUN NODE TOKEN EXP FILES PROCESSES MODE LEASE HOST: make its directory. FILES and PROCESSES
+# are 1 to remove and end what earlier runs of the experiment EXP left; FILES is 2 for those of all
+# experiments. MODE is that of .nepiq, and says who else may look into it. LEASE is the number of the
+# lease under which the host is used, 0 without one, and HOST what the pool calls it.
 prepare() {
     mode=$7
     places_of_runs || exit
@@ -18,10 +19,13 @@ prepare() {
     done
     [ ! -e "$ended" ] || fail 75 "the run has ended here"
     rm -f "$ended.cleaned"
+    [ "$8" -eq 0 ] || supersede "$8" "$9"
     places fence || exit
     fence "$node" "$3"
     furnish "$4" || exit
+    [ "$8" -eq 0 ] || note "$root/lease" "$9" || exit
     exec 8>&- 5>&-
+    [ "$8" -eq 0 ] || expel "$9"
     [ "$5$6" != 00 ] || {
         echo ok
         return
@@ -39,6 +43,36 @@ prepare() {
     [ "$5" != 2 ] || discard "$base/.usr" || (access && as_root rm -rf "$base/.usr") ||
         fail 69 "cannot remove all of $base/.usr"
     echo ok
+}
+
+# supersede LEASE HOST: go on only if the host was not leased again; runs that leased it before are
+# refused from now on. In .nepiq, under its lock. Hosts that share a home have leases of their own.
+supersede() {
+    folder leases || exit
+    sole "leases/$2"
+    { read -r seen <"leases/$2"; } 2>/dev/null || seen=0
+    [ "$seen" -le "$1" ] || fail 75 "the host was leased to another run (lease $seen; this is $1)"
+    note "leases/$2" "$1" || exit
+    for mark in */*/lease; do
+        earlier=${mark%/lease}
+        ! held "$mark" "$2" || true >"ended/${earlier%/*}-${earlier##*/}" || exit
+    done
+}
+
+# held MARK HOST: another run has leased the host, as its MARK says.
+held() {
+    [ -f "$1" ] && read -r said <"$1" && [ "$said" = "$2" ] || return
+    said=${1%/*/lease}
+    [ "${said##*/}" != "$run" ]
+}
+
+# expel HOST: end what runs of those that leased the host before; their files stay.
+expel() {
+    for mark in "$base"/*/*/lease; do
+        held "$mark" "$1" || continue
+        clean "${mark%/lease}" 0 1
+        rm -f "$mark"
+    done
 }
 
 # restore RUN NODE TOKEN EXP MODE: make anew what somebody has removed from the directory of a node.

@@ -20,11 +20,13 @@ Argument = str | bytes | int | float
 # What scripts share. Those that make no step due need the records only.
 _RECORDS = ("records",)
 _ALL = ("records", "steps", "states", "work")
+# Those of pools have records of their own.
+_POOLS = ("pools",)
 _LIGHT = {"create", "reserve", "upload", "snapshot", "touch", "expire"}
 _LIGHT |= {"renew", "watch", "unwatch", "watched"}
 #: What begins something new, which a full Redis refuses. It does nothing then: a script is refused
 #: at its first write or not at all. The others are repeated so that they are not refused.
-_REFUSED = {"create", "reserve", "upload", "deploy", "condition", "request"}
+_REFUSED = {"create", "reserve", "upload", "deploy", "condition", "request", "pool_request"}
 
 
 class Script(NamedTuple):
@@ -48,7 +50,8 @@ def script(name: str, head: str = "") -> Script:
         head: what stands before it.
     """
     folder = resources.files(__package__)
-    parts = (*(_RECORDS if name in _LIGHT else _ALL), name)
+    shared = _RECORDS if name in _LIGHT else _POOLS if name.startswith("pool_") else _ALL
+    parts = (*shared, name)
     text = head + "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 

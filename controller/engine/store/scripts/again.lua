@@ -27,5 +27,5 @@ if host and not rm(host).silent then
   save(rm(host))
 end
 event('again', s._guid, now, s, note)
-give_back(s, now + delay, host)
+give_back(s, now + (s.woken and 0 or delay), host)
 return reply('OK')

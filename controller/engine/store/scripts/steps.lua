@@ -213,7 +213,7 @@ local function end_step(s, status)
   end
   give_up_offer(s)
   s.status = status
-  s.left, s.due, s.nonce, s.worker, s.began, s.sent, s.lined, s.cancel = nil
+  s.left, s.due, s.nonce, s.worker, s.began, s.sent, s.lined, s.cancel, s.woken = nil
   save(s)
   alarms[s._id] = false
   if s._n ~= '' then
@@ -232,7 +232,7 @@ end
 -- A claimed step is due again.
 local function give_back(s, time, waits_for_host)
   end_claim(s, waits_for_host)
-  s.due, s.nonce, s.worker = stamp(time), nil, nil
+  s.due, s.nonce, s.worker, s.woken = stamp(time), nil
   make_due(s)
 end
 

@@ -1,0 +1,133 @@
+"""The queue of requests for hosts as plain Python, as docs/engine.md describes it in "Pools"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from nepiq.controller.model.pools import Want
+
+
+@dataclass
+class Request:
+    """A request of a run.
+
+    Attributes:
+        run: the run.
+        wants: the hosts that its resources can use.
+        overtaken: how often later requests have taken such a host.
+    """
+
+    run: str
+    wants: Sequence[Want]
+    overtaken: int = 0
+
+
+@dataclass
+class PoolModel:
+    """The hosts that runs have or wait for.
+
+    Attributes:
+        most_overtaken: how often a request can be overtaken; then hosts are kept for it.
+        leases: request and guid by host.
+        requests: those that wait or were granted, by id.
+        queue: ids of those that wait.
+        closed: ids of those whose hosts were given back, and their runs.
+    """
+
+    most_overtaken: int
+    leases: dict[str, tuple[str, int]] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)
+    queue: list[str] = field(default_factory=list)
+    closed: dict[str, str] = field(default_factory=dict)
+
+    def request(self, name: str, run: str, wants: Sequence[Want]) -> str:
+        """Request hosts; the same request again changes only what it can use."""
+        if name in self.closed:
+            return "CLOSED"
+        if name not in self.requests:
+            self.requests[name] = Request(run, wants)
+            self.queue.append(name)
+        elif name in self.queue:
+            self.requests[name].wants = wants
+        self._decide()
+        return "WAITING" if name in self.queue else "OK"
+
+    def give_back(self, name: str, run: str, guid: int | None = None) -> None:
+        """Give back one host of a request, or all of them for good."""
+        self._drop(name, guid)
+        if guid is None:
+            self.requests.pop(name, None)
+            self.queue = [other for other in self.queue if other != name]
+            self.closed[name] = run
+        self._decide()
+
+    def sweep(self, over: Iterable[str], halted: Iterable[str] = ()) -> set[str]:
+        """Give back the hosts of runs that are over, and of halted ones what is not used yet.
+
+        Returns the runs that have or had requests.
+        """
+        for name in [name for name in self.queue if self.requests[name].run in {*halted} - {*over}]:
+            self.queue.remove(name)
+            self.closed[name] = self.requests.pop(name).run
+        for run in over:
+            for name in [name for name, item in self.requests.items() if item.run == run]:
+                self._drop(name, None)
+                del self.requests[name]
+                self.queue = [other for other in self.queue if other != name]
+            self.closed = {name: other for name, other in self.closed.items() if other != run}
+        self._decide()
+        return {item.run for item in self.requests.values()} | set(self.closed.values())
+
+    def _drop(self, name: str, guid: int | None) -> None:
+        self.leases = {
+            host: (owner, one)
+            for host, (owner, one) in self.leases.items()
+            if owner != name or (guid is not None and guid != one)
+        }
+
+    def _decide(self) -> None:
+        kept: set[str] = set()
+        ahead: list[Request] = []
+        for name in list(self.queue):
+            item = self.requests[name]
+            found = self.match(item.wants, kept)
+            if len(found) == sum(len(want.guids) for want in item.wants):
+                self.leases.update({host: (name, guid) for host, guid in found.items()})
+                self.queue.remove(name)
+                for other in ahead:
+                    if any(host in found for want in other.wants for host in want.hosts):
+                        other.overtaken += 1
+                        if other.overtaken == self.most_overtaken:
+                            kept |= self.match(other.wants, kept).keys()
+            else:
+                ahead.append(item)
+                if item.overtaken >= self.most_overtaken:
+                    kept |= found.keys()
+
+    def match(self, wants: Sequence[Want], kept: set[str]) -> dict[str, int]:
+        """Return as many pairs of a free host and a resource as possible."""
+        slots = [
+            (guid, [host for host in want.hosts if host not in self.leases and host not in kept])
+            for want in wants
+            for guid in want.guids
+        ]
+        taken: dict[str, int] = {}
+
+        def place(slot: int, seen: set[str]) -> bool:
+            hosts = slots[slot][1]
+            for host in hosts:
+                if host not in taken:
+                    taken[host] = slot
+                    return True
+            for host in hosts:
+                if host not in seen:
+                    seen.add(host)
+                    if place(taken[host], seen):
+                        taken[host] = slot
+                        return True
+            return False
+
+        for slot in range(len(slots)):
+            place(slot, set())
+        return {host: slots[slot][0] for host, slot in taken.items()}
