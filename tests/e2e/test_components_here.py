@@ -118,6 +118,23 @@ def test_the_result_of_a_build_is_there_at_each_start(experiment: Experiment) ->
     assert ec.trace(app, "stdout") == "built\n"
 
 
+def test_results_have_the_traces_that_were_written(
+    experiment: Experiment, user: Installation, tmp_path: Path
+) -> None:
+    ec = experiment()
+    built, plain = applications(ec, 2, command="true")
+    ec.set(built, "build", "echo said")
+    ec.deploy()
+    assert ec.wait_finished([built, plain], timeout=60), ec.failures
+    done = user.nepiq("results", ec.run_id, tmp_path / "results")
+    assert (done.code, "missing" in done.out + done.err) == (0, False)
+    found = {path.name: path.read_text() for path in tmp_path.glob(f"results/*-{built}/*")}
+    assert (found["build_stdout"], found["build_exitcode"]) == ("said\n", "0\n")
+    assert found["deploy_stdout"] == "said\n"
+    assert "install_stdout" not in found
+    assert not list(tmp_path.glob(f"results/*-{plain}/*_stdout"))
+
+
 def test_a_build_that_takes_too_long_is_ended(experiment: Experiment, stand: Stand) -> None:
     _, message, hint = failure(experiment(), build="echo begun; sleep 300", buildTimeout="500ms")
     assert "build did not end within 0.5 s" in message
