@@ -490,13 +490,14 @@ def test_digests_are_remembered(stand: Stand, tmp_path: Path) -> None:
     until(lambda: deposits.find([str(tree)]) and memo.exists(), 10.0, "it is not remembered")
     text = memo.read_text()
     assert deposits.find([str(tree)]) == before
-    ((states, digest),) = json.loads(text).values()
-    memo.write_text(json.dumps({str(tree): [states, "0" * 64]}))
+    ((states, digest, size),) = json.loads(text).values()
+    memo.write_text(json.dumps({str(tree): [states, "0" * 64, size]}))
     assert deposits.find([str(tree)])[str(tree)].sha256 == "0" * 64
     (tree / "file").write_text("two")
     assert deposits.find([str(tree)])[str(tree)].sha256 not in (digest, "0" * 64)
-    memo.write_text("nonsense")
-    assert deposits.find([str(tree)])[str(tree)].kind == "tree"
+    for nonsense in ("nonsense", "[]", '{"a": 3}', '{"a": ["x", "y", "z"]}'):
+        memo.write_text(nonsense)
+        assert deposits.find([str(tree)])[str(tree)].kind == "tree"
 
 
 def test_times_do_not_change_a_content(stand: Stand, tmp_path: Path) -> None:
