@@ -180,9 +180,9 @@ def test_twenty_builds_do_not_hold_up_other_hosts(experiment: Experiment, stand:
 def stand_is_tidy(stand: Stand) -> bool:
     """Return whether the cache has nothing that is half done."""
     usr = stand.home / ".nepiq/.usr"
-    builds = [path for path in (usr / "build").iterdir() if path.is_dir()]
+    builds = [path for path in (usr / "build").glob("*") if path.is_dir()]
     whole = [path for path in builds if (path / "ready").exists() or (path / "failed").exists()]
-    return builds == whole and not list((usr / "part").iterdir())
+    return builds == whole and not list((usr / "part").glob("*"))
 
 
 # -- what hosts fetch ------------------------------------------------------------------------------
