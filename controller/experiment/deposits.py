@@ -18,7 +18,7 @@ from ..engine.transfer.regular_files import require_regular
 from ..engine.transfer.sources import OneFile, Opened, Source, Tree
 from ..errors import FileMissing
 from ..model.contents import FILE, INLINE, TREE, Content
-from .digests import DigestMemo, fingerprint
+from .digests import Digest, DigestMemo, fingerprint
 from .files import log_skipped
 
 if TYPE_CHECKING:
@@ -89,15 +89,17 @@ class Deposits:
             status = place.stat()
             newest = max(status.st_mtime_ns, status.st_ctime_ns)
             states = fingerprint([(status.st_ino, status.st_size, status.st_mtime_ns, newest)])
-        with _open(source) as opened:
-            check_size(opened.size, path, self._limit)
-            if kind == FILE and opened.size <= INLINE:
-                return Content.of(opened.read(opened.size), mode)
-            digest = self._memo.get(place, states)
-            if not digest:
-                digest = _digest(opened, _Progress(path, opened.size, "reading"))
-                self._memo.put(place, states, newest, digest)
-            return Content(digest, opened.size, kind, mode)
+        digest = self._memo.get(place, states)
+        if digest is None:
+            with _open(source) as opened:
+                check_size(opened.size, path, self._limit)
+                if kind == FILE and opened.size <= INLINE:
+                    return Content.of(opened.read(opened.size), mode)
+                progress = _Progress(path, opened.size, "reading")
+                digest = Digest(_digest(opened, progress), opened.size)
+            self._memo.put(place, states, newest, digest)
+        check_size(digest.size, path, self._limit)
+        return Content(*digest, kind, mode)
 
 
 def _place(path: str) -> Path:

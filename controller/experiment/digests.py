@@ -9,13 +9,25 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Greatest number of digests that are remembered.
 _MOST = 1000
 
 #: Nanoseconds: a file that was changed so shortly before may be changed again without another time.
 _FRESH = 2 * 10**9
+
+
+class Digest(NamedTuple):
+    """A digest.
+
+    Attributes:
+        sha256: SHA-256 in hexadecimal.
+        size: how many bytes it is of.
+    """
+
+    sha256: str
+    size: int
 
 
 class DigestMemo:
@@ -31,12 +43,12 @@ class DigestMemo:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def get(self, path: Path, states: str) -> str:
-        """Return the digest of a path whose files have these states; empty if it is unknown."""
-        entry = self._read().get(str(path))
-        return entry[1] if entry is not None and entry[0] == states else ""
+    def get(self, path: Path, states: str) -> Digest | None:
+        """Return the digest of a path whose files have these states; None if it is unknown."""
+        known, sha256, size = self._read().get(str(path), ("", "", 0))
+        return Digest(sha256, size) if known == states else None
 
-    def put(self, path: Path, states: str, newest: int, digest: str) -> None:
+    def put(self, path: Path, states: str, newest: int, digest: Digest) -> None:
         """Remember a digest, unless the files have been changed a moment ago.
 
         Args:
@@ -49,7 +61,7 @@ class DigestMemo:
             return
         entries = self._read()
         entries.pop(str(path), None)
-        entries[str(path)] = [states, digest]
+        entries[str(path)] = (states, *digest)
         text = json.dumps(dict(list(entries.items())[-_MOST:]))
         part = self._file.with_name(f"{self._file.name}.{secrets.token_hex(4)}")
         with suppress(OSError):
@@ -57,18 +69,12 @@ class DigestMemo:
             part.write_text(text)
             part.replace(self._file)
 
-    def _read(self) -> dict[str, list[str]]:
+    def _read(self) -> dict[str, tuple[str, str, int]]:
         try:
             entries: Any = json.loads(self._file.read_bytes())
-        except (OSError, ValueError):
+            return {path: (str(one), str(two), int(n)) for path, (one, two, n) in entries.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
             return {}
-        if not isinstance(entries, dict):
-            return {}
-        return {path: entry for path, entry in entries.items() if _is_entry(entry)}
-
-
-def _is_entry(entry: Any) -> bool:
-    return isinstance(entry, list) and len(entry) == 2 and all(isinstance(x, str) for x in entry)
 
 
 def fingerprint(states: Iterable[tuple[object, ...]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 
@@ -29,12 +30,13 @@ class Trace:
         file: its path in the run directory; by default the name.
         attribute: the attribute whose value it is; empty for a file.
         switch: the attribute that lists the traces to write, if it is written on request only.
+        needs: attributes of which one must be set, or else it is not written; none for always.
 
     Example:
         ``capture = Trace(help="Packets seen, in pcap format.", file="capture.pcap")``
     """
 
-    __slots__ = ("attribute", "file", "help", "name", "switch")
+    __slots__ = ("attribute", "file", "help", "name", "needs", "switch")
 
     def __init__(
         self,
@@ -43,12 +45,14 @@ class Trace:
         file: str = "",
         attribute: str = "",
         switch: str = "",
+        needs: Sequence[str] = (),
     ) -> None:
         self.name = ""
         self.help = help
         self.file = file
         self.attribute = attribute
         self.switch = switch
+        self.needs = tuple(needs)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

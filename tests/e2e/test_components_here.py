@@ -118,6 +118,23 @@ def test_the_result_of_a_build_is_there_at_each_start(experiment: Experiment) ->
     assert ec.trace(app, "stdout") == "built\n"
 
 
+def test_results_have_the_traces_that_were_written(
+    experiment: Experiment, user: Installation, tmp_path: Path
+) -> None:
+    ec = experiment()
+    built, plain = applications(ec, 2, command="true")
+    ec.set(built, "build", "echo said")
+    ec.deploy()
+    assert ec.wait_finished([built, plain], timeout=60), ec.failures
+    done = user.nepiq("results", ec.run_id, tmp_path / "results")
+    assert (done.code, "missing" in done.out + done.err) == (0, False)
+    found = {path.name: path.read_text() for path in tmp_path.glob(f"results/*-{built}/*")}
+    assert (found["build_stdout"], found["build_exitcode"]) == ("said\n", "0\n")
+    assert found["deploy_stdout"] == "said\n"
+    assert "install_stdout" not in found
+    assert not list(tmp_path.glob(f"results/*-{plain}/*_stdout"))
+
+
 def test_a_build_that_takes_too_long_is_ended(experiment: Experiment, stand: Stand) -> None:
     _, message, hint = failure(experiment(), build="echo begun; sleep 300", buildTimeout="500ms")
     assert "build did not end within 0.5 s" in message
@@ -163,9 +180,9 @@ def test_twenty_builds_do_not_hold_up_other_hosts(experiment: Experiment, stand:
 def stand_is_tidy(stand: Stand) -> bool:
     """Return whether the cache has nothing that is half done."""
     usr = stand.home / ".nepiq/.usr"
-    builds = [path for path in (usr / "build").iterdir() if path.is_dir()]
+    builds = [path for path in (usr / "build").glob("*") if path.is_dir()]
     whole = [path for path in builds if (path / "ready").exists() or (path / "failed").exists()]
-    return builds == whole and not list((usr / "part").iterdir())
+    return builds == whole and not list((usr / "part").glob("*"))
 
 
 # -- what hosts fetch ------------------------------------------------------------------------------
@@ -473,13 +490,14 @@ def test_digests_are_remembered(stand: Stand, tmp_path: Path) -> None:
     until(lambda: deposits.find([str(tree)]) and memo.exists(), 10.0, "it is not remembered")
     text = memo.read_text()
     assert deposits.find([str(tree)]) == before
-    ((states, digest),) = json.loads(text).values()
-    memo.write_text(json.dumps({str(tree): [states, "0" * 64]}))
+    ((states, digest, size),) = json.loads(text).values()
+    memo.write_text(json.dumps({str(tree): [states, "0" * 64, size]}))
     assert deposits.find([str(tree)])[str(tree)].sha256 == "0" * 64
     (tree / "file").write_text("two")
     assert deposits.find([str(tree)])[str(tree)].sha256 not in (digest, "0" * 64)
-    memo.write_text("nonsense")
-    assert deposits.find([str(tree)])[str(tree)].kind == "tree"
+    for nonsense in ("nonsense", "[]", '{"a": 3}', '{"a": ["x", "y", "z"]}'):
+        memo.write_text(nonsense)
+        assert deposits.find([str(tree)])[str(tree)].kind == "tree"
 
 
 def test_times_do_not_change_a_content(stand: Stand, tmp_path: Path) -> None:

@@ -33,9 +33,15 @@ class Outputs:
         self.run = run
 
     def names(self, record: ResourceRecord) -> list[str]:
-        """Return the names of declared traces, and of outputs that came with the exit."""
+        """Return the names of the traces that it writes, and of outputs that came with the exit."""
         kept = {name for occ, name in self.run.store.outputs(record.guid) if occ == record.occ}
-        return list(dict.fromkeys([*declared(record.rtype), *sorted(kept)]))
+        written = [
+            name
+            for name, trace in _traces(record.rtype).items()
+            if not trace.attribute
+            and (not trace.needs or any(record.attributes.get(one) for one in trace.needs))
+        ]
+        return list(dict.fromkeys([*written, *sorted(kept)]))
 
     def read(
         self, record: ResourceRecord, name: str, *, offset: int = 0, length: int | None = None

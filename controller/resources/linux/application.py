@@ -148,15 +148,21 @@ class Application(ResourceManager, rtype="linux::Application"):
     stderr = Trace(help="Its standard error.")
     exitcode = Trace(help="Its exit code, a number and a newline.", attribute="exitCode")
 
-    deploy_stdout = Trace(help="Its parts, and what build and install printed.")
-    deploy_stderr = Trace(help="Errors of the deployment's programs.")
-    deploy_exitcode = Trace(help="0 if it was put together, a number and a newline.")
-    build_stdout = Trace(help="Standard output of build.")
-    build_stderr = Trace(help="Standard error of build.")
-    build_exitcode = Trace(help="Exit code of build, a number and a newline.")
-    install_stdout = Trace(help="Standard output of install.")
-    install_stderr = Trace(help="Standard error of install.")
-    install_exitcode = Trace(help="Exit code of install, a number and a newline.")
+    deploy_stdout = Trace(
+        help="Its parts, and what build and install printed.", needs=components.NAMES
+    )
+    deploy_stderr = Trace(help="Errors of the deployment's programs.", needs=components.NAMES)
+    deploy_exitcode = Trace(
+        help="0 if it was put together, a number and a newline.", needs=components.NAMES
+    )
+    build_stdout = Trace(help="Standard output of build.", needs=["build"])
+    build_stderr = Trace(help="Standard error of build.", needs=["build"])
+    build_exitcode = Trace(help="Exit code of build, a number and a newline.", needs=["build"])
+    install_stdout = Trace(help="Standard output of install.", needs=["install"])
+    install_stderr = Trace(help="Standard error of install.", needs=["install"])
+    install_exitcode = Trace(
+        help="Exit code of install, a number and a newline.", needs=["install"]
+    )
 
     node = Connection(Node, required=True, help="The machine that it runs on.")
 

@@ -180,7 +180,7 @@ download() {
         said=$(curl -fsSL --retry 3 --connect-timeout 30 --proto =http,https --proto-redir =http,https \
             -o "$made/file" -- "$2" 2>&1)
     elif command -v wget >/dev/null; then
-        said=$(wget -q -T 30 -O "$made/file" -- "$2" 2>&1)
+        said=$(LC_ALL=C wget -T 30 -O "$made/file" -- "$2" 2>&1) # with -q it tells no errors
     elif command -v python3 >/dev/null; then
         said=$(python3 -c 'import shutil, sys, urllib.request as u
 with u.urlopen(sys.argv[1], timeout=60) as one, open(sys.argv[2], "wb") as two:
@@ -188,7 +188,7 @@ with u.urlopen(sys.argv[1], timeout=60) as one, open(sys.argv[2], "wb") as two:
         [ -z "$said" ]
     else
         refuse "this host has no curl, wget or python3 to fetch $2"
-    fi || refuse "cannot fetch $2: ${said:-no such file}"
+    fi || refuse "cannot fetch $2: $(printf %s "$said" | grep . | tail -n 1)"
     command -v sha256sum >/dev/null || refuse "this host lacks: sha256sum"
     sha=$(sha256sum <"$made/file")
     sha=${sha%% *}

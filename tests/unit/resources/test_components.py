@@ -148,6 +148,19 @@ def test_an_application_of_a_command_alone_has_no_deployment() -> None:
     assert [call.verb for call in app.host.calls] == ["prepare"]
 
 
+def test_a_program_of_ns3_brings_files_too() -> None:
+    program = Harness(
+        "linux::ns3::Program", node=Harness("linux::Node"), program="/opt/x", files="a", perHost=0
+    )
+    program.host.answer('eval "', "done\n")
+    program.deploy()
+    assert [call.command.split("\n")[0] for call in program.host.calls if call.verb == "run"] == [
+        "# carry a -> ${SHARE}/a",
+        "test -x /opt/x",
+    ]
+    assert "build" not in program.cls.attributes
+
+
 def test_builds_share_what_is_the_same() -> None:
     def key(**attributes: object) -> str:
         return application(**attributes).rm.assembly().key
