@@ -7,7 +7,7 @@ import pytest
 from nepiq.controller.errors import FencedError
 from nepiq.controller.model.pools import HostLease
 
-from .rig import Rig
+from .rig import Rig, until
 
 OLD, NEW = (
     HostLease("host-1:22", 1_763_789_000_000_000),
@@ -19,7 +19,7 @@ def started(rig: Rig, run_id: str, lease: HostLease | None, node: int = 1) -> No
     """Deploy a node under a lease, with a process that leaves its group."""
     rig.host(node, node=node, run_id=run_id).prepare(lease=lease)
     rig.host(5, node=node, run_id=run_id).supervise("setsid sleep 300 & sleep 300")
-    assert rig.bearers(run_id)
+    until(lambda: len(rig.bearers(run_id)) >= 3)  # the supervisor, the command, what it left
 
 
 def test_the_next_run_ends_what_the_last_one_left(rig: Rig) -> None:
