@@ -404,14 +404,16 @@ class Description(Roster):
         )
 
     @locked
-    def spec(self, target: Target, *, settled: bool = True) -> ResourceSpec:
+    def spec(
+        self, target: Target, *, settled: bool = True, leader: int | None = None
+    ) -> ResourceSpec:
         """Return one resource as the engine stores it; see :func:`make_spec`."""
         item = self.resource(target)
         if not item.peers and not item.cls.provides_host:
-            return make_spec(item, None, None, settled=settled)
+            return make_spec(item, None, None, settled=settled, leader=leader)
         host = self.host_of(item.guid)
         placement = None if host is None else self.instance(host).placement()
-        return make_spec(item, host, placement, settled=settled)
+        return make_spec(item, host, placement, settled=settled, leader=leader)
 
     # --- inside
 

@@ -31,7 +31,12 @@ def _idle(cls: type[ResourceManager], given: Container[str] | None) -> list[str]
 
 
 def make_spec(
-    resource: Resource, host: int | None, placement: Placement | None, *, settled: bool = True
+    resource: Resource,
+    host: int | None,
+    placement: Placement | None,
+    *,
+    settled: bool = True,
+    leader: int | None = None,
 ) -> ResourceSpec:
     """Return a resource as the engine stores it.
 
@@ -41,8 +46,15 @@ def make_spec(
         placement: where that host is reached from; None without a host.
         settled: False if it is not deployed yet, so that attributes may still be given for
             which a hook will have work.
+        leader: guid of the resource that does the shared work of their host for it; its own if it
+            does that itself, None if there is none.
     """
     cls = resource.cls
+    attributes, gates = dict(resource.attrs), resource.gates()
+    if leader == resource.guid or (cls.leading and not settled):
+        attributes[cls.leading] = True
+    elif leader is not None:
+        gates.append(Gate("deploy", leader, "READY"))
     awaited = resource.awaited()
     needs = [Gate("deploy", guid, "READY", need=True) for guid in awaited]
     needs += [Gate("start", guid, "STARTED", need=True) for guid in resource.followed()]
@@ -53,11 +65,11 @@ def make_spec(
         queue=QUEUE if placement is None else queue_of(placement.site),
         critical=resource.attrs.get("critical", cls.attributes["critical"].default),
         batch=not cls.does_io,
-        idle=_idle(cls, resource.attrs if settled else None),
+        idle=_idle(cls, attributes if settled else None),
         host=host,
         peers={name: list(guids) for name, guids in resource.peers.items() if guids},
-        attributes=dict(resource.attrs),
-        gates=needs + resource.gates(),
+        attributes=attributes,
+        gates=needs + gates,
         after=awaited,
     )
     if placement is None or host != resource.guid:

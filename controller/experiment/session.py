@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..description.roster import Target, Targets
+from ..description.shared_work import Leaders
 from ..engine.redis_errors import contact
 from ..errors import InvalidValue, NepiqError, NotAllowed, NoWorker
 from ..model.durations import seconds
@@ -45,6 +46,7 @@ class RunSession:
         self.quiet = quiet
         self._description = replica.description
         self._logged = False
+        self._leaders = Leaders(replica.description)
 
     # -- describing ---------------------------------------------------------------------------
 
@@ -364,11 +366,14 @@ class RunSession:
         """
         specs: dict[int, ResourceSpec] = {}
         front = list(guids)
+        self._leaders.propose(g for g in front if g in deployed and g not in self.replica.uploaded)
         while front:
             guid = front.pop()
             if guid in specs or guid in self.replica.uploaded:
                 continue
-            specs[guid] = spec = self._description.spec(guid, settled=guid in deployed)
+            settled = guid in deployed
+            leader = self._leaders.of(guid) if settled else None
+            specs[guid] = spec = self._description.spec(guid, settled=settled, leader=leader)
             front += [peer for peers in spec.peers.values() for peer in peers]
             front += [gate.target for gate in spec.gates]
         return specs
@@ -384,6 +389,7 @@ class RunSession:
         if specs:
             link.run.upload([specs[guid] for guid in sorted(specs)], self.replica.nonce)
             self.replica.uploaded |= specs.keys()
+            self._leaders.confirm(specs)
 
     def _check(self, guids: Sequence[int], groups: dict[str, list[int]]) -> None:
         """Refuse what can never happen, given what has happened already."""

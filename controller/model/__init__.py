@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .connections import Connection as Connection
     from .durations import Deadline as Deadline
     from .durations import seconds as seconds
+    from .figures import Figure as Figure
+    from .figures import Outputs as Outputs
     from .hooks import Later as Later
     from .hooks import Retry as Retry
     from .host import NO_HOST as NO_HOST
@@ -50,6 +52,7 @@ _MODULES = {
     "actions": ("Outcome", "perform"),
     "attributes": ("Attribute", "Flag"),
     "connections": ("ANY", "Connection"),
+    "figures": ("Figure", "Outputs"),
     "hooks": ("Later", "Retry"),
     "host": ("NO_HOST", "Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
