@@ -15,11 +15,12 @@ from tests.conftest import Need
 from tests.stand import Stand
 
 from nepiq.controller import ExperimentController
-from nepiq.controller.model import registry
+from nepiq.controller.model import Attribute, Flag, registry
 from nepiq.controller.resources import CATALOGUE
+from nepiq.controller.resources.linux.application import Application
 from nepiq.controller.resources.linux.tools import Option, Tool
 
-PROGRAMS = ("ping", "traceroute", "mtr", "nping", "tcpdump", "iperf3", "nc", "ab", "python3")
+PROGRAMS = ("ping", "traceroute", "mtr", "nping", "tcpdump", "iperf3", "nc", "ab", "python3", "ip")
 
 pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid", *PROGRAMS),
@@ -148,7 +149,7 @@ def test_the_program_takes_the_options(case: Case, ran: dict[int, tuple[Ran, Ran
             assert missing == {}
 
 
-def test_every_option_has_a_case() -> None:
+def test_every_attribute_has_a_case() -> None:
     tested: dict[str, set[str]] = {kind: set(names) for kind, names in OTHERS.items()}
     for case in CASES:
         tested.setdefault(case.kind, set()).update(case.settings)
@@ -158,7 +159,12 @@ def test_every_option_has_a_case() -> None:
     for rtype in CATALOGUE:
         cls = registry.find(rtype)
         if issubclass(cls, Tool):
-            own = {name for name, item in vars(cls).items() if isinstance(item, Option)}
+            own = {
+                name
+                for name, item in vars(cls).items()
+                if isinstance(item, Attribute) and Flag.NO_WRITE not in item.flags
+            }
+            own -= {"program", *Application.attributes}
             missing = own - tested.get(rtype.removeprefix("linux::"), set())
             if missing:
                 untested[rtype] = sorted(missing)

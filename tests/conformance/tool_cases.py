@@ -17,13 +17,14 @@ SERVERS = {
     "HttpLoad": "HttpServer",
 }
 
-#: The options that are tested elsewhere, or cannot be tested: the reason, or the test.
+#: The attributes that cannot be tested on any host, or are tested elsewhere: why, or where.
 OTHERS: dict[str, dict[str, str]] = {
     "Iperf3Server": {
         "rsaPrivateKeyPath": "needs users with passwords, which iperf3 takes from its environment",
         "authorizedUsersPath": "the same",
         "timeSkewThreshold": "the same",
     },
+    "UdpTest": {"s": "test_tool_figures.py", "p": "test_tool_figures.py"},
     "Traceroute": {"asLookup": "needs a registry on the internet"},
     "NPing": {
         "echoClient": "needs a server on the internet or of its own",
@@ -226,6 +227,7 @@ CASES = [
     client(udp=True, udpCounters64bit=True, repeatingPayload=True, dontFragment=True),
     client(bidir=True, serverOutput=True, pacingTimer=1000, fqRate="50M", clientPort=free_port()),
     client({"ipv6": True}, target="::1", ipv6=True, bindDevice="lo", mss=1000, flowLabel=7),
+    refused(Case("Iperf3Client", {"target": HERE, "port": 9}), "refused"),
     refused(client(sctp=True, nstreams=2, xbind=HERE), "not supported"),
     refused(client(username="me", rsaPublicKeyPath="{samples}/filter"), "password"),
     client(file="{samples}/sample.pcap", time=None, bytes="100"),
@@ -236,6 +238,8 @@ CASES = [
     sender({"ipv6": True}, target="::1", ipv6=True, sendBuffer=9000, timeout=5, lineInterval=1),
     sender({"bind": HERE}, source=HERE, checksum=True),
     sender({"udp": True, "wait": 1}, udp=True, sourcePort=free_port()),
+    sender({"file": "copy", "checksum": True}, file="{samples}/filter", size=None),
+    refused(Case("NetcatSender", {"target": HERE, "port": 9, "size": 1}), "refused"),
     load(concurrency=2, timeout=9, keepAlive=True, keepGoing=True, variableLength=True, quiet=True),
     load({"directory": "{samples}"}, path="/filter"),
     load(timeLimit=5, head=True, headers=["X-A: b", "X-C: d"], cookies="a=b", auth="u:p"),
@@ -244,5 +248,7 @@ CASES = [
     load(putFile="{samples}/filter", samplesFile="samples.tsv", quantilesFile="other.csv"),
     load(protocol="TLS1.2", ciphers="HIGH", proxyAuth="u:p"),
     load(proxy="127.0.0.1:1"),
+    Case("HttpLoad", {"url": "http://127.0.0.1:1/x", "requests": 1}),
+    Case("FlowStat", {"interface": "lo", "interval": 0.1, "count": 2}),
     refused(load(certificate="{samples}/filter"), "certificate"),
 ]

@@ -154,7 +154,9 @@ class NetcatSender(Tool, rtype="linux::NetcatSender"):
         receiver = self.receiver
         target = self.target or (receiver.address_for(self) if receiver else "")
         port = self.port or (receiver.listeningPort if receiver else None)
-        return ["-q", "1", target, str(port)] if self.udp else ["-N", target, str(port)]
+        # Without -v nc does not print why it fails.
+        ending = ["-q", "1"] if self.udp else ["-N"]
+        return ["-v", *ending, target, str(port)]
 
     def script(self, call: str) -> str:
         """Return the text for sh that sends, and measures the time."""

@@ -101,7 +101,7 @@ class Ping(Tool, rtype="linux::Ping", aliases=("LinuxPing",)):
 
     def ending(self) -> str:
         """Tell a missing reply from an error, for which busybox exits with 1 too."""
-        return "[ $code != 1 ] || grep -q 'packets transmitted' stdout || code=2\n"
+        return "[ $code != 1 ] || grep -q 'packets transmitted' stdout || code=2; "
 
     def figures(self, outputs: Outputs) -> Mapping[str, Any]:
         """Return what the summary has; nothing if there is none."""

@@ -42,7 +42,7 @@ class Server(Tool):
         """Launch the program and report its port."""
         launch = super().do_start(context)
         if not self.command and launch.exit is None:
-            self.listeningPort = int(context.host.read("port"))
+            self.listeningPort = self.port or int(context.host.read("port"))
         return launch
 
     def address_for(self, client: Application) -> str:

@@ -15,16 +15,14 @@ from .options import Option, Program, Words
 
 # Messages in English, and the programs that a login finds only as the superuser.
 _ENVIRONMENT = f'export LC_ALL=C PATH="$PATH:{SUPERUSER_PATH}"'
-_CHECK = "command -v {0} >/dev/null || {{ echo 'nepiq: the host lacks '{0} >&2; exit 127; }}"
+_CHECK = "command -v {name} >/dev/null || {{ echo {complaint} >&2; exit 127; }}"
 
 # The shell passes TERM on as INT. The program ignores TERM, which its process group receives too.
-_INTERRUPTIBLE = """trap '' TERM
-{call} <&0 &
-trap 'stopped=1; kill -s INT $!' TERM
-wait $!
-code=$?
-[ -z "${{stopped-}}" ] || {{ wait $!; code=$?; }}
-"""
+# In one line, since launches of such commands are joined.
+_INTERRUPTIBLE = (
+    "trap '' TERM; {call} <&0 & trap 'stopped=1; kill -s INT $!' TERM; wait $!; code=$?; "
+    '[ -z "${{stopped-}}" ] || {{ wait $!; code=$?; }}; '
+)
 
 
 class Tool(Application):
@@ -102,8 +100,10 @@ class Tool(Application):
         """Launch the program, once per start of the resource."""
         command = self.command
         if not command:
-            check = _CHECK.format(shlex.quote(self.program[0]))
-            command = f"{_ENVIRONMENT}\n{check}\n{self.script(self.call())}"
+            name = self.program[0]
+            complaint = shlex.quote(f"nepiq: the host lacks {name}")
+            check = _CHECK.format(name=shlex.quote(name), complaint=complaint)
+            command = f"{_ENVIRONMENT}; {check}; {self.script(self.call())}"
         return self.launch(context, command, {**self.node.env, **self.env})
 
     def call(self) -> str:
@@ -130,7 +130,7 @@ class Tool(Application):
         return f"exec {call}"
 
     def ending(self) -> str:
-        """Return lines of sh after an ``interrupted`` program, which may change ``code``."""
+        """Return text for sh after an ``interrupted`` program, which may change ``code``."""
         return ""
 
 
@@ -147,7 +147,7 @@ class RepeatedTool(Tool):
 
     def script(self, call: str) -> str:
         """Return the text for sh that runs the program once or in a loop."""
-        stamp = "date +%Y%m%d%H%M%S\n" if self.printTimestamp else ""
+        stamp = "date +%Y%m%d%H%M%S; " if self.printTimestamp else ""
         if self.continuous:
-            return f"while :; do\n{stamp}{call} || exit\ndone"
+            return f"while :; do {stamp}{call} || exit; done"
         return stamp + super().script(call)
