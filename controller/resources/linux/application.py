@@ -92,7 +92,8 @@ class Application(ResourceManager, rtype="linux::Application"):
 
     def do_deploy(self, context: Context) -> None:
         """Install the packages in ``depends``."""
-        install(context, self.depends)
+        if self.depends:
+            install(context, self.depends)
 
     def do_start(self, context: Context) -> Launch:
         """Launch the command, once per start of the resource."""

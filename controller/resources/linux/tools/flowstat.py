@@ -91,7 +91,7 @@ class FlowStat(Tool, rtype="linux::FlowStat"):
 
     samples = Trace(help="The samples, as CSV.", file="samples.csv")
 
-    def script(self, call: str) -> str:
+    def wrapped(self, call: str) -> str:
         """Return the text for sh that samples."""
         words = {
             "interface": self.interface,

@@ -56,7 +56,7 @@ class HttpServer(Server, rtype="linux::HttpServer"):
     def call(self) -> str:
         """Return the call of the server, whose port is a variable of the shell."""
         bound = ["--bind", self.bind] if self.bind else []
-        words = [*self.program, *bound, *self.arguments(), *self.extra]
+        words = [*self.program, *bound, *self.option_words(), *self.extra]
         return f'{shlex.join(words)} "$port"'
 
 
@@ -80,7 +80,7 @@ class HttpLoad(Tool, rtype="linux::HttpLoad"):
     requests = Option(int, "-n", help="Number of requests; ab's default is 1.", range=(1, None))
     concurrency = Option(int, "-c", help="Requests at one time.", range=(1, 20000))
     timeLimit = Option(int, "-t", help="Seconds after which it ends; means 50000 requests.")
-    timeout = Option(int, "-s", help="Seconds to wait for an answer.", range=(1, None))
+    responseTimeout = Option(int, "-s", help="Seconds to wait for an answer.", range=(1, None))
     keepAlive = Option(bool, "-k", help="Use a connection for several requests.")
     keepGoing = Option(bool, "-r", True, help="Go on after a connection that breaks.")
     variableLength = Option(bool, "-l", help="Accept answers of different lengths.")
@@ -132,6 +132,7 @@ class HttpLoad(Tool, rtype="linux::HttpLoad"):
         Raises:
             InvalidValue: it has neither a connection nor a URL.
         """
+        super().validate(conditional)
         if not (self.url or self.server or self.command):
             raise InvalidValue(
                 "there is no server to request from",

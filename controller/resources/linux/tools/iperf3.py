@@ -87,7 +87,15 @@ class Iperf3Server(Server, rtype="linux::Iperf3Server"):
     def call(self) -> str:
         """Return the call of iperf3, whose port is a variable of the shell."""
         bound = ["-B", self.bind] if self.bind else []
-        words = [*self.program, "-s", "-1", "--forceflush", *bound, *self.arguments(), *self.extra]
+        words = [
+            *self.program,
+            "-s",
+            "-1",
+            "--forceflush",
+            *bound,
+            *self.option_words(),
+            *self.extra,
+        ]
         return f'{shlex.join(words)} -p "$port"'
 
 
@@ -184,6 +192,7 @@ class Iperf3Client(Tool, rtype="linux::Iperf3Client"):
         Raises:
             InvalidValue: it has neither a connection nor a target.
         """
+        super().validate(conditional)
         if not (self.target or self.server or self.command):
             raise InvalidValue(
                 "the client has no server",
@@ -196,10 +205,10 @@ class Iperf3Client(Tool, rtype="linux::Iperf3Client"):
         server = self.server
         target = self.target or (server.address_for(self) if server else "")
         port = self.port or (server.listeningPort if server else None)
-        words = [*self.program, "-c", target, "-J", *self.arguments(), *self.extra]
+        words = [*self.program, "-c", target, "-J", *self.option_words(), *self.extra]
         return shlex.join([*words, *(["-p", str(port)] if port else [])])
 
-    def script(self, call: str) -> str:
+    def wrapped(self, call: str) -> str:
         """Return the text for sh that runs the test, and then writes the table."""
         table = f"awk {shlex.quote(_INTERVALS)} stdout >intervals.csv"
         return f"trap : TERM\n{call}\ncode=$?\n{table} || [ $code != 0 ] || code=1\nexit $code"

@@ -46,7 +46,7 @@ class Mtr(RepeatedTool, rtype="linux::Mtr", aliases=("LinuxMtr",)):
     packetSize = Option(int, "-s", help="Bytes in a packet; negative: random up to that.")
     bitPattern = Option(int, "-B", help="Byte that fills the packets; -1: random.", range=(-1, 255))
     graceTime = Option(Duration, "-G", help="Time to wait for answers after the last round.")
-    timeout = Option(int, "-Z", help="Seconds that a TCP probe stays open.", range=(1, None))
+    probeTimeout = Option(int, "-Z", help="Seconds that a TCP probe stays open.", range=(1, None))
     tos = Option(int, "-Q", help="Type of service.", range=(0, 255))
     mark = Option(int, "-M", help="Mark of the packets for filters of the host; needs root.")
     mpls = Option(bool, "-e", help="Report extensions of ICMP for MPLS.")

@@ -62,11 +62,11 @@ class NetcatReceiver(Server, rtype="linux::NetcatReceiver"):
 
     def call(self) -> str:
         """Return the call of nc, whose port is a variable of the shell."""
-        words = [*self.program, "-n", "-v", "-l", *self.arguments(), *self.extra]
+        words = [*self.program, "-n", "-v", "-l", *self.option_words(), *self.extra]
         bound = f"{shlex.quote(self.bind)} " if self.bind else ""
         return f'{shlex.join(words)} {bound}"$port"'
 
-    def script(self, call: str) -> str:
+    def wrapped(self, call: str) -> str:
         """Return the text for sh that receives, and counts what has come."""
         file = shlex.quote(self.file)
         return (
@@ -120,7 +120,9 @@ class NetcatSender(Tool, rtype="linux::NetcatSender"):
     sourcePort = Option(int, "-p", help="Source port.", range=(1, 65535))
     tos = Option(str, "-T", help="Type of service, a number or a name.")
     ttl = Option(int, "-M", help="Time to live of the packets.", range=(1, 255))
-    timeout = Option(Duration, "-w", help="Time to wait for the connection, in whole seconds.")
+    connectTimeout = Option(
+        Duration, "-w", help="Time to wait for the connection, in whole seconds."
+    )
     lineInterval = Option(Duration, "-i", help="Pause after each line, in whole seconds.")
 
     bytes = Figure(int, unit="B", help="Bytes sent.")
@@ -138,6 +140,7 @@ class NetcatSender(Tool, rtype="linux::NetcatSender"):
         Raises:
             InvalidValue: that is so.
         """
+        super().validate(conditional)
         if self.command:
             return
         if not self.receiver and not (self.target and self.port):
@@ -158,7 +161,7 @@ class NetcatSender(Tool, rtype="linux::NetcatSender"):
         ending = ["-q", "1"] if self.udp else ["-N"]
         return ["-v", *ending, target, str(port)]
 
-    def script(self, call: str) -> str:
+    def wrapped(self, call: str) -> str:
         """Return the text for sh that sends, and measures the time."""
         if self.file:
             file = shlex.quote(self.file)

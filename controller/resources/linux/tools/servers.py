@@ -34,7 +34,7 @@ class Server(Tool):
         """Return the text for sh that sets the variable ``port``, and reports it."""
         return (f"port={self.port}\n" if self.port else _CHOICE) + 'echo "$port" >port\n'
 
-    def script(self, call: str) -> str:
+    def wrapped(self, call: str) -> str:
         """Return the text for sh that chooses the port and runs the program with it."""
         return f"{self.choice()}exec {call}"
 

@@ -155,16 +155,16 @@ class Tcpdump(Tool, rtype="linux::Tcpdump", aliases=("LinuxTcpdump",)):
 
     capture = Trace(help="The packets, in the format of pcap.", file=_FILE)
 
-    def arguments(self) -> list[str]:
+    def option_words(self) -> list[str]:
         """Return the arguments; the user that tcpdump becomes could not begin a further file."""
         rotated = ["-Z", "root"] if (self.C or self.G) and not self.Z else []
-        return [*super().arguments(), *rotated]
+        return [*super().option_words(), *rotated]
 
     def operands(self) -> list[str]:
         """Return the expression, which cannot be taken for an option."""
         return ["--", self.expression] if self.expression else []
 
-    def script(self, call: str) -> str:
+    def wrapped(self, call: str) -> str:
         """Return the text for sh that runs tcpdump and leaves its process number in a file."""
         return f"echo $$ >tcpdump.pid\nexec {call}"
 

@@ -42,7 +42,7 @@ class Tool(Application):
 
     interrupted: ClassVar[bool] = False
     leading = "prepares"
-    called_for = {"do_deploy": ("depends", "earlyStart", "prepares")}
+    called_for = {"do_deploy": (*Application.called_for["do_deploy"], "earlyStart", "prepares")}
 
     program = Program("true", package="coreutils")
     extra = Attribute(
@@ -65,8 +65,7 @@ class Tool(Application):
 
     def do_deploy(self, context: Context) -> None:
         """Install what is missing; with ``earlyStart``, launch the program."""
-        if self.depends:
-            install(context, self.depends)
+        super().do_deploy(context)
         if self.prepares:
             self._require(context)
         if self.earlyStart:
@@ -103,14 +102,14 @@ class Tool(Application):
             name = self.program[0]
             complaint = shlex.quote(f"nepiq: the host lacks {name}")
             check = _CHECK.format(name=shlex.quote(name), complaint=complaint)
-            command = f"{_ENVIRONMENT}; {check}; {self.script(self.call())}"
+            command = f"{_ENVIRONMENT}; {check}; {self.wrapped(self.call())}"
         return self.launch(context, command, {**self.node.env, **self.env})
 
     def call(self) -> str:
         """Return the call of the program, text for sh."""
-        return shlex.join([*self.program, *self.arguments(), *self.extra, *self.operands()])
+        return shlex.join([*self.program, *self.option_words(), *self.extra, *self.operands()])
 
-    def arguments(self) -> list[str]:
+    def option_words(self) -> list[str]:
         """Return the arguments that the options give."""
         return [
             word
@@ -123,7 +122,7 @@ class Tool(Application):
         """Return the arguments after the options; override it for a program that has some."""
         return []
 
-    def script(self, call: str) -> str:
+    def wrapped(self, call: str) -> str:
         """Return the text for sh that makes a call; override it for what belongs around it."""
         if self.interrupted:
             return f"{_INTERRUPTIBLE.format(call=call)}{self.ending()}exit $code"
@@ -145,9 +144,9 @@ class RepeatedTool(Tool):
         flags=Flag.DESIGN,
     )
 
-    def script(self, call: str) -> str:
+    def wrapped(self, call: str) -> str:
         """Return the text for sh that runs the program once or in a loop."""
         stamp = "date +%Y%m%d%H%M%S; " if self.printTimestamp else ""
         if self.continuous:
             return f"while :; do {stamp}{call} || exit; done"
-        return stamp + super().script(call)
+        return stamp + super().wrapped(call)

@@ -71,8 +71,8 @@ class UdpTest(Iperf3Client, rtype="linux::UdpTest", aliases=("LinuxUdpTest",)):
         call = super().call()
         return call if self.port or self.server else f"{call} -p {self.p}"
 
-    def script(self, call: str) -> str:
+    def wrapped(self, call: str) -> str:
         """Return the text for sh that runs the server, or the test."""
         if self.s:
             return f"exec {call}"
-        return f"echo 'nepiq: the test begins' >&2\n{super().script(call)}"
+        return f"echo 'nepiq: the test begins' >&2\n{super().wrapped(call)}"
