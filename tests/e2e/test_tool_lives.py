@@ -13,7 +13,7 @@ from tests.testbed import Testbed
 from nepiq.controller import ResourceAction, ResourceState
 
 pytestmark = [
-    pytest.mark.needs("redis-server", "ssh-keygen", "tcpdump", "traceroute"),
+    pytest.mark.needs("redis-server", "ssh-keygen", "mtr", "tcpdump", "traceroute"),
     pytest.mark.timeout(120),
 ]
 
@@ -60,6 +60,17 @@ def test_a_host_that_lacks_the_program(stand: Stand, testbed: Testbed) -> None:
         assert ec.state(second) is ResourceState.FAILED
 
 
+def test_a_package_that_does_not_bring_its_program(stand: Stand, testbed: Testbed) -> None:
+    testbed.hosts[0].run('mount --bind /dev/null "$(command -v mtr)"', user="root")
+    with stand.experiment("hidden", quiet=True) as ec:
+        node = ec.register_resource("linux::Node", hostname=testbed.hosts[0].name)
+        mtr = tool(ec, "Mtr", node, target="127.0.0.1", critical=False)
+        ec.deploy()
+        assert ec.wait_finished(mtr, timeout=60)
+        assert ec.failures[0].message == "the host lacks mtr, although mtr-tiny is installed"
+        assert "deploy" in ec.failures[0].where
+
+
 def test_runs_from_the_deployment_on_and_again_and_again(stand: Stand, testbed: Testbed) -> None:
     with stand.experiment("early", quiet=True) as ec:
         node = ec.register_resource("linux::Node", hostname=testbed.hosts[0].name)
@@ -73,10 +84,14 @@ def test_runs_from_the_deployment_on_and_again_and_again(stand: Stand, testbed: 
             node,
             command=f"until [ $(wc -l <../../{probe}/1/stdout) -ge 8 ]; do sleep 0.1; done",
         )
-        ec.register_condition(early, ResourceAction.START, later, ResourceState.FINISHED)
+        # It has ended before it is started.
+        over = tool(ec, "Ping", node, target="127.0.0.1", count=1, earlyStart=True)
+        for ping in (early, over):
+            ec.register_condition(ping, ResourceAction.START, later, ResourceState.FINISHED)
         ec.register_condition(probe, ResourceAction.STOP, later, ResourceState.FINISHED)
         ec.deploy()
-        assert ec.wait_finished([probe, later], timeout=60), ec.failures
+        assert ec.wait_finished([probe, later, over], timeout=60), ec.failures
+        assert (ec.state(over), figures(ec, over)["received"]) == (ResourceState.FINISHED, 1)
         assert ec.wait_started(early, timeout=60)
         ec.stop(early)
         assert figures(ec, early)["transmitted"] > 1

@@ -296,7 +296,11 @@ class ShellHost:
         with _facts_lock:
             present = _programs.setdefault(self.attempt.session, set())
         if program not in present:
-            search = f'PATH="$PATH:{SUPERUSER_PATH}"; command -v {quote(program)} >/dev/null'
+            # bash finds files that cannot be executed, too; a builtin of the shell has no path.
+            search = (
+                f'PATH="$PATH:{SUPERUSER_PATH}"; found=$(command -v {quote(program)}) && '
+                'case $found in /*) [ -x "$found" ] ;; esac'
+            )
             if self.attempt.execute(search).code:
                 return True
             present.add(program)

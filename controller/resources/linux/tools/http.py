@@ -38,9 +38,11 @@ _QUANTILES = {"latency50": 50, "latency90": 90, "latency95": 95, "latency99": 99
 class HttpServer(Server, rtype="linux::HttpServer"):
     """A server of the files in a directory of its host, by Python's http.server.
 
-    It is STARTED when it listens, and runs until the stop. It is meant as the other end of a
-    measurement, not as a fast or a safe server.
+    It is STARTED when it listens, and runs until the stop; a wait for the end of all resources
+    leaves it out. It is meant as the other end of a measurement, not as a fast or a safe server.
     """
+
+    endless = True
 
     program = Program("python3 -u -m http.server", package="python3")
     startedWhen = Attribute(
