@@ -367,7 +367,7 @@ class Description(Roster):
         Returns:
             The resources that act for some of them.
         """
-        if not any(self.resource(guid).cls.completed for guid in guids):
+        if not any(self.resource(guid).cls.implied for guid in guids):
             return []
         self.guids.ready()
         with self.lock:
@@ -443,16 +443,19 @@ class Description(Roster):
         return {guid: named for guid, named in paths.items() if named}
 
     @locked
-    def spec(self, target: Target, *, settled: bool = True) -> ResourceSpec:
+    def spec(
+        self, target: Target, *, settled: bool = True, leader: int | None = None
+    ) -> ResourceSpec:
         """Return one resource as the engine stores it; see :func:`make_spec`."""
         item = self.resource(target)
         if not item.peers and not item.cls.provides_host:
-            return make_spec(item, None, None, settled=settled)
+            return make_spec(item, None, None, settled=settled, leader=leader)
         host = self.host_of(item.guid)
         if host is None:
             site = self.instance(item.guid).site_of_workers()
-            return make_spec(item, None, None, settled=settled, site=site)
-        return make_spec(item, host, self.instance(host).placement(), settled=settled)
+            return make_spec(item, None, None, settled=settled, site=site, leader=leader)
+        placement = self.instance(host).placement()
+        return make_spec(item, host, placement, settled=settled, leader=leader)
 
     # --- inside
 

@@ -37,6 +37,7 @@ def make_spec(
     *,
     settled: bool = True,
     site: str = "",
+    leader: int | None = None,
 ) -> ResourceSpec:
     """Return a resource as the engine stores it.
 
@@ -47,8 +48,15 @@ def make_spec(
         settled: False if it is not deployed yet, so that attributes may still be given for
             which a hook will have work.
         site: the site whose workers carry out its steps if it acts on no host; empty for any.
+        leader: guid of the resource that does the shared work of their host for it; its own if it
+            does that itself, None if there is none.
     """
     cls = resource.cls
+    attributes, gates = dict(resource.attrs), resource.gates()
+    if leader == resource.guid or (cls.leading and not settled):
+        attributes[cls.leading] = True
+    elif leader is not None:
+        gates.append(Gate("deploy", leader, "READY"))
     awaited = resource.awaited()
     needs = [Gate("deploy", guid, "READY", need=True) for guid in awaited]
     needs += [Gate("start", guid, "STARTED", need=True) for guid in resource.followed()]
@@ -59,11 +67,11 @@ def make_spec(
         queue=queue_of(site if placement is None else placement.site),
         critical=resource.attrs.get("critical", cls.attributes["critical"].default),
         batch=not cls.does_io,
-        idle=_idle(cls, resource.attrs if settled else None),
+        idle=_idle(cls, attributes if settled else None),
         host=host,
         peers={name: list(guids) for name, guids in resource.peers.items() if guids},
-        attributes=dict(resource.attrs),
-        gates=needs + resource.gates(),
+        attributes=attributes,
+        gates=needs + gates,
         after=awaited,
     )
     if placement is None or host != resource.guid:

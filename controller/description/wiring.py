@@ -120,7 +120,7 @@ def complete(
     """
     joint: dict[str, Resource] = {}
     for item in items:
-        for name in item.cls.completed:
+        for name in item.cls.implied:
             slot = item.cls.connections[name]
             if slot.named_by:
                 _connect_named(item, name, named)
@@ -136,7 +136,7 @@ def complete(
     found = [
         guid
         for item in items
-        for name in item.cls.completed
+        for name in item.cls.implied
         if item.cls.connections[name].together
         for guid in item.peers.get(name, ())
     ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..description.roster import Target, Targets
+from ..description.shared_work import Leaders
 from ..engine.redis_errors import contact
 from ..errors import InvalidValue, NepiqError, NotAllowed, NoWorker
 from ..model.durations import seconds
@@ -47,6 +48,7 @@ class RunSession:
         self._description = replica.description
         self._contents = LocalContents(replica.settings)
         self._logged = False
+        self._leaders = Leaders(replica.description)
 
     # -- describing ---------------------------------------------------------------------------
 
@@ -399,12 +401,15 @@ class RunSession:
         """
         specs: dict[int, ResourceSpec] = {}
         front = list(guids)
+        self._leaders.propose(g for g in front if g in deployed and g not in self.replica.uploaded)
         while front:
             guid = front.pop()
             if guid in specs or guid in self.replica.uploaded:
                 continue
-            spec = self._description.spec(guid, settled=guid in deployed)
-            if guid in deployed:
+            settled = guid in deployed
+            leader = self._leaders.of(guid) if settled else None
+            spec = self._description.spec(guid, settled=settled, leader=leader)
+            if settled:
                 spec = self._contents.added(self.replica, spec)
             specs[guid] = spec
             front += [peer for peers in spec.peers.values() for peer in peers]
@@ -422,6 +427,7 @@ class RunSession:
         if specs:
             link.run.upload([specs[guid] for guid in sorted(specs)], self.replica.nonce)
             self.replica.uploaded |= specs.keys()
+            self._leaders.confirm(specs)
 
     def _check(self, guids: Sequence[int], groups: dict[str, list[int]]) -> None:
         """Refuse what can never happen, given what has happened already."""

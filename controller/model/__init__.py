@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .contents import Contents as Contents
     from .durations import Deadline as Deadline
     from .durations import seconds as seconds
+    from .figures import Figure as Figure
+    from .figures import Outputs as Outputs
     from .hooks import Later as Later
     from .hooks import Retry as Retry
     from .host import NO_HOST as NO_HOST
@@ -59,6 +61,7 @@ _MODULES = {
     "attributes": ("Attribute", "Flag"),
     "connections": ("ANY", "Connection"),
     "contents": ("Content", "Contents"),
+    "figures": ("Figure", "Outputs"),
     "hooks": ("Later", "Retry"),
     "host": (
         "NO_HOST",

@@ -9,10 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import Cancelled, DeadlineError, FencedError, InvalidValue, UnknownAttribute
+from ..errors import (
+    Cancelled,
+    DeadlineError,
+    FencedError,
+    HostUnreachable,
+    InvalidValue,
+    UnknownAttribute,
+)
 from ..errors.text import quoted
+from . import figures
 from .hooks import Hook, Later
-from .host import Context, Launch
+from .host import Context, Exit, Launch
 from .lifecycle import DEPLOYMENT, MOVES, Action, State
 from .resource import ResourceManager
 
@@ -93,6 +101,12 @@ def perform(
             launch = answer
         if progress is not None and hook.milestone is not target and hook.milestone is not None:
             progress(hook.milestone)
+    ended = Exit(None, "STOPPED") if action is Action.STOP else launch and launch.exit
+    if ended and rm.measured:
+        try:
+            figures.take(rm, ended, context)
+        except HostUnreachable as error:
+            return _failure(action, hook, error)
     return Outcome(state=target, launch=launch, hook=hook.name)
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .durations import Deadline
     from .resource import ResourceManager
 
+#: Directories of programs that ``PATH`` of a login lacks where they are for the superuser.
+SUPERUSER_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -257,6 +260,11 @@ class Host(Protocol):
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Return the content of a file (relative paths: from the run directory).
 
+        Args:
+            path: the file.
+            offset: first byte; if negative, that many bytes before the end, or the whole file.
+            length: number of bytes; up to the end of the file if None.
+
         Raises:
             FileMissing: there is no such file.
         """
@@ -286,6 +294,13 @@ class Host(Protocol):
 
     def listdir(self, path: str = ".") -> Sequence[str]:
         """Return the sorted names in a directory (relative paths: from the run directory)."""
+
+    def lacks(self, program: str) -> bool:
+        """Return whether the host has no program of that name in ``PATH`` or for the superuser.
+
+        The directories of :data:`SUPERUSER_PATH` are searched too. A program that was found once is
+        not looked for again while the session with the host lasts.
+        """
 
     def open(self, command: str) -> LineChannel:
         """Start a program and return a channel to it, which lasts as long as the step."""

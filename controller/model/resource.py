@@ -22,6 +22,7 @@ from ..errors import NotAllowed
 from . import registry
 from .attributes import Attribute, Flag
 from .connections import NO_PEERS, Connection, Peered, Peers
+from .figures import Figure, Outputs
 from .hooks import HOOK_NAMES, HOOKS, Hook, Later, Retry
 from .lifecycle import Action
 from .traces import Trace
@@ -93,14 +94,17 @@ class ResourceManager:
             its user does not decide that; None for ever.
         called_for: by hook name, the attributes that give the hook work: it is skipped if none of
             them is set. The entry of a base class does not apply to a hook that is overridden.
+        leading: name of the attribute that is set on the resource which does the
+            :meth:`shared_work` for all on its host; empty if the type has none.
         attributes: the attributes by name, inherited ones included.
         traces: the traces by name.
         connections: the connections by name.
         waiting: names of the connections that order deployment and release.
         following: names of the connections whose peers are started first.
-        completed: names of the connections that a deployment makes by itself.
+        implied: names of the connections that a deployment makes by itself.
         narrowing: names of the attributes that ``called_for`` mentions.
         demanded: names of the connections and attributes that a deployment requires.
+        measured: names of the attributes that are a :class:`Figure`.
         guid: the resource's number in its run.
         label: the resource's name in its run.
         run_id: the run.
@@ -120,14 +124,16 @@ class ResourceManager:
     deadlines: ClassVar[Mapping[Action, float]] = DEADLINES
     retries: ClassVar[Mapping[str, Retry]] = {}
     called_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    leading: ClassVar[str] = ""
     attributes: ClassVar[Mapping[str, Attribute[Any]]] = {}
     traces: ClassVar[Mapping[str, Trace]] = {}
     connections: ClassVar[Mapping[str, Connection[Any]]] = {}
     waiting: ClassVar[tuple[str, ...]] = ()
     following: ClassVar[tuple[str, ...]] = ()
-    completed: ClassVar[tuple[str, ...]] = ()
+    implied: ClassVar[tuple[str, ...]] = ()
     narrowing: ClassVar[tuple[str, ...]] = ()
     demanded: ClassVar[tuple[str, ...]] = ()
+    measured: ClassVar[tuple[str, ...]] = ()
     _hooks: ClassVar[Mapping[Action, tuple[Hook, ...]]] = dict.fromkeys(Action, ())
     _called_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
@@ -276,6 +282,15 @@ class ResourceManager:
         """
         return ()
 
+    def shared_work(self) -> str:
+        """Return the name of what a deployment does for all on its host; empty for nothing.
+
+        Of the resources on a host that return the same name, the first that is deployed gets the
+        attribute ``leading``, by which ``called_for`` calls its hook. The others wait until it is
+        READY, and need no step on the host.
+        """
+        return ""
+
     def outline(self) -> Sequence[str]:
         """Return lines that the plan of a deployment shows of it beside its commands."""
         return ()
@@ -283,6 +298,14 @@ class ResourceManager:
     def deadline_for(self, action: Action) -> float:
         """Return the time limit of a step in seconds; override it if it depends on attributes."""
         return self.deadlines[action]
+
+    def figures(self, outputs: Outputs) -> Mapping[str, Any]:
+        """Return the figures of a process that has ended; override it to read them.
+
+        It may be called more than once for an end. What it leaves out is None. An error that it
+        raises is logged as a warning; the end of the process is recorded all the same.
+        """
+        return {}
 
     @classmethod
     def reported(cls, stored: Mapping[str, Any]) -> Collection[str]:
@@ -373,7 +396,7 @@ def _declare(cls: type[ResourceManager]) -> None:
     cls.connections = _of_kind(members, Connection)
     cls.waiting = tuple(name for name, slot in cls.connections.items() if slot.waits)
     cls.following = tuple(name for name, slot in cls.connections.items() if slot.follows)
-    cls.completed = tuple(
+    cls.implied = tuple(
         name for name, slot in cls.connections.items() if slot.named_by or slot.together
     )
     callers = {
@@ -390,6 +413,7 @@ def _declare(cls: type[ResourceManager]) -> None:
         *(name for name, slot in cls.connections.items() if slot.required),
         *(name for name, a in cls.attributes.items() if a.required and a.default is None),
     )
+    cls.measured = tuple(n for n, item in cls.attributes.items() if isinstance(item, Figure))
     for name in (*cls.attributes, *cls.traces, *cls.connections):
         if name.startswith("_") or name in _OWN_NAMES:
             raise TypeError(f"{cls.__name__}: the name {name!r} cannot be declared")

@@ -189,6 +189,7 @@ class FakeHost:
         facts: the facts of the machine.
         run_dir: the run directory of the resource that acts.
         fenced: set it to True to let every call that changes something raise FencedError.
+        absent: names of programs that it lacks.
         clock: the clock for the ages of processes.
     """
 
@@ -198,6 +199,7 @@ class FakeHost:
         self.facts = FACTS
         self.run_dir = "/home/user/.nepiq/run/1/1/1"
         self.fenced = False
+        self.absent: set[str] = set()
         self.clock = clock or FakeClock()
         self._answers: list[tuple[re.Pattern[str], list[Answer]]] = []
         self._programs: list[tuple[re.Pattern[str], Callable[[bytes], Iterable[bytes]]]] = []
@@ -306,7 +308,8 @@ class FakeHost:
         full = self._path(path)
         if full not in self.files:
             raise FileMissing(f"there is no file {full}")
-        return self.files[full][offset : None if length is None else offset + length]
+        data = self.files[full][offset:]
+        return data if length is None else data[:length]
 
     def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
         """Write a file in memory."""
@@ -335,6 +338,10 @@ class FakeHost:
         base = self._path(path).rstrip("/") + "/"
         inside = (name[len(base) :] for name in self.files if name.startswith(base))
         return sorted({name.partition("/")[0] for name in inside})
+
+    def lacks(self, program: str) -> bool:
+        """Return whether a program is one of :attr:`absent`."""
+        return program in self.absent
 
     def open(self, command: str) -> FakeChannel:
         """Return a channel to the program set for the command."""

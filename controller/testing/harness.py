@@ -23,6 +23,7 @@ from ..errors import InvalidValue, NotAllowed, UnknownAttribute
 from ..model import registry
 from ..model.actions import Outcome, perform
 from ..model.durations import Deadline
+from ..model.figures import Outputs, measure
 from ..model.host import NO_HOST, Context, Exit, Host, Launch
 from ..model.lifecycle import Action, State, advance, implied
 from ..model.resource import ResourceManager
@@ -145,6 +146,8 @@ class Harness(Generic[R]):
             InvalidValue: its ``validate`` refuses the description.
         """
         self.rm.validate(())
+        if self.cls.leading and self.rm.shared_work():
+            self.attributes[self.cls.leading] = True  # the only one on its host
         for peer in self._dependencies:
             if State.READY not in peer.milestones:
                 peer.deploy()
@@ -252,6 +255,9 @@ class Harness(Generic[R]):
     def _record_exit(self, record: Exit) -> None:
         if "exitCode" in self.cls.attributes:
             self.attributes["exitCode"] = record.code
+        if self.cls.measured and record.outcome != "STOPPED":
+            outputs = Outputs(record, lambda path, last: self.host.read(path, offset=-last))
+            self.attributes |= measure(self.rm, outputs)
         self._reach(State.parse(record.outcome), record.age)
 
     def _bind(self) -> None:

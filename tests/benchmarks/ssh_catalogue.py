@@ -10,6 +10,7 @@ from .report import OURS
 from .ssh_scripts import Fan, Site
 
 COLD, WARM, NEPI_NG, SFTP = f"{OURS} cold", f"{OURS} warm", "nepi-ng", "sftp"
+APPLICATION = f"{OURS} application"
 MOST_HOSTS = 20
 EXITS = 5
 SPAN = "interpreter start → every stdout in hand"
@@ -63,6 +64,17 @@ def workloads(site: Site) -> list[Workload]:
             },
             budgets=(Budget("median", 0.1),),
             rival=NEPI_NG,
+            ssh=True,
+        ),
+        Workload(
+            name="ssh-pings",
+            title="20 linux::Ping with figures on each of 20 SSH hosts: start → all FINISHED",
+            sides={
+                OURS: partial(ssh_scripts.pings, site, "linux::Ping", MOST_HOSTS, 20),
+                APPLICATION: partial(ssh_scripts.pings, site, "linux::Application", MOST_HOSTS, 20),
+            },
+            budgets=(Budget("ratio", 1.1),),
+            rival=APPLICATION,
             ssh=True,
         ),
         _copy(site, 4),

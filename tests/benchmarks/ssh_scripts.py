@@ -113,6 +113,16 @@ def exits(site: Site, script: str, count: int) -> Measured:
     return Measured([end - float(output) for end, output in pairs], costs)
 
 
+def pings(site: Site, kind: str, hosts: int, count: int) -> Measured:
+    """From the start of a script to the end of all its pings, on hosts with open sessions."""
+    logins = _for_nepiq(site.hosts.logins(hosts, site.hosts.known_account()))
+    _run(site, "nepiq_fan", logins, [str(WARMING), "echo"])
+    began, said, costs = _run(site, "nepiq_pings", logins, [str(count), kind])
+    if said["outputs"] != ["1"] * (hosts * count):
+        raise RuntimeError(f"{said['outputs'].count('1')} of {hosts * count} pings were answered")
+    return Measured([said["end"] - began], costs)
+
+
 def copies(site: Site, script: str, hosts: int) -> Measured:
     """A file to all hosts and back from each, by a script or by ``sftp``; the copies compared."""
     logins = site.hosts.logins(hosts, site.hosts.known_account())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -57,6 +59,24 @@ def test_a_campaign(shared: Installation) -> None:
     # What is kept in the folder needs no further run.
     again = shared.start(*python).ended()
     assert (again.code, again.out, again.err) == (0, told + "\n", "")
+
+
+@pytest.mark.needs("iperf3")
+def test_an_iperf_sweep(shared: Installation) -> None:
+    results = shared.folder / "sweep"
+    script = (EXAMPLES / "iperf_sweep.py", "--results", results, "--bitrate", "10M")
+    done = shared.start(sys.executable, "-u", *script).ended()
+    assert (done.code, done.err) == (0, "")
+    *runs, told = done.out.splitlines()
+    assert 3 <= len(runs) <= 20
+    assert re.fullmatch(
+        rf"{len(runs)} runs: ([\d.]+) Mbit/s, with 95 % certainty [\d.]+ to [\d.]+", told
+    )
+    rates = [float(rate) for run in runs for rate in re.findall(r"(\d+\.\d)[, ]", run)]
+    assert rates == pytest.approx([10.0] * 2 * len(runs), rel=0.2)
+    reports = [json.loads(path.read_text()) for path in results.glob("*/*/reports/*.stdout")]
+    assert len(reports) == 2 * len(runs)
+    assert all(report["end"]["sum_received"]["bytes"] for report in reports)
 
 
 def test_the_first_example_of_the_quickstart(shared: Installation) -> None:

@@ -143,6 +143,7 @@ def test_without_root_the_ssh_hosts_say_what_they_need(tmp_path: Path, monkeypat
 
 def test_every_script_that_is_measured_exists() -> None:
     names = {f"{side}_{task}.py" for side in ("nepiq", "nepi_ng") for task in TASKS}
+    names.add("nepiq_pings.py")
     assert names == {path.name for path in SCRIPTS.glob("*.py")}
 
 
@@ -151,4 +152,5 @@ def test_the_ssh_workloads_are_listed(capsys) -> None:
     main = pytest.importorskip("tests.benchmarks.__main__").main
     assert main(["--only", "ssh", "--list"]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ["ssh-one", "ssh-4x5", "ssh-20x20", "ssh-chain", "ssh-exit", "ssh-copy"]
+    workloads = ["one", "4x5", "20x20", "chain", "exit", "pings", "copy"]
+    assert names == [f"ssh-{name}" for name in workloads]

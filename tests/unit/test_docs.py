@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,12 @@ def test_the_picture_of_the_rooms_is_that_of_the_contracts() -> None:
         contract = next(text for text in contracts if f'containers = ["nepiq.{name}"]' in text)
         layers = re.findall(r'^    "(.+)",$', contract, flags=re.MULTILINE)
         assert [row for row in drawn if row] == layers
+
+
+def test_the_tables_of_tools_are_those_of_the_types() -> None:
+    command = [sys.executable, str(ROOT / "tools" / "tool_tables.py"), "--check"]
+    done = subprocess.run(command, check=False)
+    assert done.returncode == 0, "run tools/tool_tables.py"
 
 
 def test_every_room_is_in_the_table() -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from ...controller import errors
+from ...controller.engine.run import Run
+from ...controller.engine.store.records import ResourceRecord
 from ...controller.errors.text import LONGEST_MESSAGE, one_line
-from ...controller.model import registry
+from ...controller.model import figures, registry
 from ...controller.model.host import Exit
+from . import loading
+
+log = logging.getLogger("nepiq.exits")
 
 
 def info(process_exit: Exit, where: str) -> dict[str, Any]:
@@ -40,3 +47,33 @@ def attributes(rtype: str, process_exit: Exit) -> dict[str, Any]:
     except errors.NepiqError:
         return {}
     return {"exitCode": process_exit.code} if "exitCode" in declared else {}
+
+
+def measure(
+    run: Run, record: ResourceRecord, process_exit: Exit, read: Callable[[str, int], bytes]
+) -> dict[str, Any]:
+    """Return the figures that a process has left, if its resource type declares any.
+
+    Args:
+        run: the run.
+        record: the resource.
+        process_exit: the exit.
+        read: returns the last bytes of a file in the run directory; used for outputs that did not
+            travel with the exit.
+
+    Raises:
+        HostUnreachable: such outputs cannot be read at present.
+    """
+    try:
+        if process_exit.code is None or not registry.find(record.rtype).measured:
+            return {}
+        rm = loading.resource(run, record)
+    except errors.NepiqError:
+        return {}
+    try:
+        return figures.measure(rm, figures.Outputs(process_exit, read))
+    except errors.HostUnreachable:
+        raise
+    except Exception as error:  # noqa: BLE001 - a class may raise anything
+        log.warning("%s", figures.warning(rm, error), extra={"action": "figures_failed"})
+        return {}

@@ -16,7 +16,7 @@ from shlex import quote
 from ...controller.engine.transfer.regular_files import open_to_read
 from ...controller.errors import CommandError, FileMissing
 from ...controller.model.contents import Content
-from ...controller.model.host import Facts, Launch, LineChannel, Result
+from ...controller.model.host import SUPERUSER_PATH, Facts, Launch, LineChannel, Result
 from ...controller.model.pools import HostLease
 from ..sessions.answers import LINE, misunderstood
 from ..sessions.session import Channel, Completed, Session
@@ -38,6 +38,8 @@ CHANGED = "it was changed while it was read; fetch it again"
 
 _facts: weakref.WeakKeyDictionary[Session, Facts] = weakref.WeakKeyDictionary()
 _facts_lock = threading.Lock()
+#: The programs that hosts were found to have.
+_programs: weakref.WeakKeyDictionary[Session, set[str]] = weakref.WeakKeyDictionary()
 
 
 class ShellHost:
@@ -175,7 +177,8 @@ class ShellHost:
             FileMissing: there is no such file.
         """
         file = self.attempt.file(path)
-        body = "exec cat" if offset == 0 else f"tail -c +{int(offset) + 1}"
+        body = "exec cat" if offset == 0 else f"tail -c {-int(offset)}"
+        body = f"tail -c +{int(offset) + 1}" if offset > 0 else body
         body = body if length is None else f"{body.removeprefix('exec ')} | head -c {int(length)}"
         return self.attempt.look(
             f"[ -e {file} ] || exit {MISSING}; "
@@ -323,6 +326,21 @@ class ShellHost:
         output = self.attempt.look(body, f"list {path}").decode("utf-8", "surrogateescape")
         names = set(output.split("\0")) - {"", ".", ".."}
         return sorted(name for name in names if not is_own(name))
+
+    def lacks(self, program: str) -> bool:
+        """Return whether the host has no such program; see :meth:`Host.lacks`."""
+        with _facts_lock:
+            present = _programs.setdefault(self.attempt.session, set())
+        if program not in present:
+            # bash finds files that cannot be executed, too; a builtin of the shell has no path.
+            search = (
+                f'PATH="$PATH:{SUPERUSER_PATH}"; found=$(command -v {quote(program)}) && '
+                'case $found in /*) [ -x "$found" ] ;; esac'
+            )
+            if self.attempt.execute(search).code:
+                return True
+            present.add(program)
+        return False
 
     def open(self, command: str) -> LineChannel:
         """Start a program and talk with it line by line; see :meth:`Host.open`."""

@@ -11,6 +11,7 @@ import logging
 import secrets
 import threading
 import time
+from functools import partial
 
 from redis.exceptions import RedisError
 
@@ -20,13 +21,14 @@ from ...controller.engine.store import keys
 from ...controller.engine.store.calls import WatchGrant
 from ...controller.engine.store.records import ResourceRecord
 from ...controller.errors import AnswerError, FencedError, HostError, NepiqError
-from ...controller.model.durations import Backoff
+from ...controller.model.durations import Backoff, Deadline
 from ...controller.model.host import Exit
 from ..execution import exits, loading
-from ..hosts import Beat, Ended, Entry, Follow, Journal, Lost, follow
+from ..hosts import Attempt, Beat, Ended, Entry, Follow, Journal, Lost, ShellHost, follow
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
 from ..sessions import running_time
+from ..sessions.session import Session
 from . import node_files
 
 log = logging.getLogger("nepiq.watcher")
@@ -37,6 +39,8 @@ MAX_PROTOCOL_ERRORS = 4
 """Consecutive attempts with unintelligible replies after which a node counts as lost."""
 PREFERENCE = 4.0
 """Seconds for which only the preferred worker of a host may take the watch of its node."""
+READING = 20.0
+"""Seconds that a host has to return an output for the figures of a resource."""
 
 
 class Watcher(threading.Thread):
@@ -162,6 +166,7 @@ class NodeWatch(threading.Thread):
         self._behind = threading.Event()
         self._entries: Follow | None = None
         self._node_label = ""
+        self._session: Session  # set before any entry is read from it
         self._last_entry = running_time.now()
         self._protocol_errors = 0
         self._over = threading.Event()
@@ -263,7 +268,7 @@ class NodeWatch(threading.Thread):
         node = loading.resource(self._run, record)
         if self._runtime.remnants is not None:
             self._runtime.remnants.note(self._run.run_id, self._node, node, self._route)
-        session = self._runtime.sessions.session(node)
+        session = self._session = self._runtime.sessions.session(node)
         self._entries = follow(
             session,
             self._run.run_id,
@@ -325,6 +330,10 @@ class NodeWatch(threading.Thread):
         if record is None:
             return
         self._records[guid] = record
+        attributes = exits.attributes(record.rtype, process_exit)
+        if record.host == self._node:
+            read = partial(self._read, guid, occasion)
+            attributes |= exits.measure(self._run, record, process_exit, read)
         status = self._run.exited(
             (self._node, self._holder),
             guid,
@@ -332,7 +341,7 @@ class NodeWatch(threading.Thread):
             process_exit.outcome,
             process_exit.age,
             exits.info(process_exit, f"{record.label} on {self._node_label}"),
-            exits.attributes(record.rtype, process_exit),
+            attributes,
             process_exit.outputs,
         )
         if status == "TAKEN":
@@ -341,6 +350,21 @@ class NodeWatch(threading.Thread):
             log.warning(
                 "%s reported an exit of %s, which is not on it", self._node_label, record.label
             )
+
+    def _read(self, guid: int, occasion: int, path: str, last: int) -> bytes:
+        """Return the last bytes of a file in the run directory of a start."""
+        attempt = Attempt(
+            self._session,
+            run_id=self._run.run_id,
+            exp_id=self._run.exp_id,
+            node=self._node,
+            guid=guid,
+            occasion=occasion,
+            token=0,
+            deadline=Deadline.after(READING),
+            where=f"{self._records[guid].label} on {self._node_label}",
+        )
+        return ShellHost(attempt).read(path, offset=-last)
 
     def _abandon_host(self, problem: str, error: Exception) -> None:
         reason = error.message if isinstance(error, NepiqError) else str(error)

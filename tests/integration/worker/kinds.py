@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nepiq.controller import Attribute, Context, Later, ResourceManager, Retry
-from nepiq.controller.model import Action
+from nepiq.controller.model import Action, Figure, Flag, Outputs
+from nepiq.controller.resources.linux.application import Application
 
 
 class Quick(ResourceManager, rtype="test::Quick"):
@@ -100,3 +102,20 @@ class VagueAndDeaf(Deaf, rtype="test::VagueAndDeaf"):
         if "NEPIQ_IMPORTS" in os.environ:
             return super().deadline_for(action)
         raise ValueError(f"no idea of {action}")
+
+
+class Counter(Application, rtype="test::Counter"):
+    """A command whose last line of output is a figure."""
+
+    mood = Attribute(str, "", help="What goes wrong when the figures are read.", flags=Flag.DESIGN)
+    last = Figure(int, unit="B", help="The last line.")
+    other = Figure(str, help="Never there.")
+
+    def figures(self, outputs: Outputs) -> Mapping[str, Any]:
+        """Return the last line."""
+        if self.mood == "raise":
+            raise ValueError("bad mood")
+        if self.mood == "unknown":
+            return {"first": 1}
+        lines = outputs.text(last=100).split()
+        return {"last": lines[-1] if self.mood == "text" else int(lines[-1])} if lines else {}
