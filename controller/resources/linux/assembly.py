@@ -19,6 +19,7 @@ from typing import NamedTuple
 from ...errors import DeadlineError, HostError
 from ...model import Content, Context, Later
 from ...model.contents import INLINE
+from ...model.durations import Backoff
 from . import flights
 from .compiler_output import first_errors
 from .origins import GIT, PATH, Origin
@@ -27,7 +28,8 @@ from .tags import resolve
 #: The places of parts, by the name of the path variable: of all applications of the login user.
 SHARED = {"SRC": "src", "SHARE": "share", "LIB": "lib", "BIN": "bin"}
 
-_BUSY = 0.5  # seconds until a host is asked again that another worker is busy on
+# Seconds until a host is asked again that another worker is busy on, by number of the round.
+_BUSY = Backoff(0.25, 5.0, 1.5)
 _ROUNDS = 50  # of one step in a row
 _TREE = "tree"
 
@@ -160,6 +162,7 @@ class Assembly:
         Raises:
             HostError: something cannot be carried, fetched, built or installed.
         """
+        pause = Later(_BUSY.pause(context.attempt))
         for _ in range(_ROUNDS):
             wait = flights.under_way(flights.key(context, key) for key in self._keys())
             if wait is not None:
@@ -170,15 +173,15 @@ class Assembly:
             if verb == "done":
                 return Round(None, "")
             if verb == "busy":
-                return Round(Later(_BUSY), "waits until another application is done with the same")
+                return Round(pause, "waits until another application is done with the same")
             activity = self._activity(verb, names)
             if announced != activity:
                 # A record is written between rounds only, and this one takes long.
                 return Round(Later(0), activity)
             context.log.info("%s", activity)
             if not self._do(context, verb, names, activity):
-                return Round(Later(_BUSY), "waits until another worker is done with the same")
-        return Round(Later(_BUSY), "")
+                return Round(pause, "waits until another worker is done with the same")
+        return Round(pause, "")
 
     def put_together_again(self, context: Context) -> None:
         """Do it for a further start, which has another run directory, without the install.
