@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .host import Facts as Facts
     from .host import Host as Host
     from .host import Launch as Launch
+    from .host import Life as Life
     from .host import LineChannel as LineChannel
     from .host import Result as Result
     from .lifecycle import Action as Action
@@ -45,13 +46,24 @@ if TYPE_CHECKING:
     from .values import Readiness as Readiness
     from .values import RelativePath as RelativePath
     from .values import SecretReference as SecretReference
+    from .values import StopSignal as StopSignal
 
 _MODULES = {
     "actions": ("Outcome", "perform"),
     "attributes": ("Attribute", "Flag"),
     "connections": ("ANY", "Connection"),
     "hooks": ("Later", "Retry"),
-    "host": ("NO_HOST", "Context", "Exit", "Facts", "Host", "Launch", "LineChannel", "Result"),
+    "host": (
+        "NO_HOST",
+        "Context",
+        "Exit",
+        "Facts",
+        "Host",
+        "Launch",
+        "Life",
+        "LineChannel",
+        "Result",
+    ),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
     "login": ("Login",),
     "resource": ("Placement", "ResourceManager"),
@@ -67,6 +79,7 @@ _MODULES = {
         "Readiness",
         "RelativePath",
         "SecretReference",
+        "StopSignal",
     ),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -9,6 +9,7 @@ from __future__ import annotations
 CATALOGUE = {
     "linux::Application": "linux.application:Application",
     "linux::Node": "linux.node:Node",
+    "linux::Service": "linux.service:Service",
     "linux::ns3::Program": "ns3.program:Program",
     "linux::ns3::Simulation": "ns3.simulation:Simulation",
     "linux::ns3::TapLink": "ns3.tap:TapLink",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CommandError, FencedError, FileMissing
-from ..model.host import Exit, Facts, Launch, Result
+from ..model.host import USUAL_LIFE, Exit, Facts, Launch, Life, Result
 
 #: The answer of a fake host to a command: a Result, its standard output, its exit code, an error
 #: to raise, or a function that returns one of these.
@@ -120,6 +120,17 @@ class FakeHost:
         self._answers: list[tuple[re.Pattern[str], list[Answer]]] = []
         self._programs: list[tuple[re.Pattern[str], Callable[[bytes], Iterable[bytes]]]] = []
         self._processes: dict[str, _Process] = {}
+        self._launched: list[tuple[str, _Process]] = []
+
+    @property
+    def has_started(self) -> bool:
+        """True if a start of the resource that acts has succeeded, as in ``NEPIQ_STARTED``."""
+        resource = posixpath.dirname(self.run_dir)
+        return any(
+            process.exit is None or process.exit.outcome != "FAILED"
+            for run_dir, process in self._launched
+            if posixpath.dirname(run_dir) == resource
+        )
 
     @property
     def commands(self) -> list[str]:
@@ -167,8 +178,11 @@ class FakeHost:
         check: bool = True,
         mutates: bool = True,
         sudo: bool = False,
+        started_only: bool = False,
     ) -> Result:
         """Return the answer set for a command; by default exit code 0 without output."""
+        if started_only and not self.has_started:
+            return Result(0)
         options = {"cwd": cwd, "timeout": timeout, "mutates": mutates, "sudo": sudo}
         call = self._record("run", command, stdin, env, options, mutates=mutates)
         result = _result(self._answer_to(call))
@@ -186,6 +200,7 @@ class FakeHost:
         started_when: str = "",
         start_timeout: float = 30.0,
         sudo: bool = False,
+        life: Life = USUAL_LIFE,
     ) -> Launch:
         """Launch a command, or adopt the process launched in this run directory."""
         options = {
@@ -193,6 +208,7 @@ class FakeHost:
             "started_when": started_when,
             "start_timeout": start_timeout,
             "sudo": sudo,
+            **({} if life.is_usual else {"life": life}),
         }
         call = self._record("supervise", command, stdin or b"", env, options)
         running = self._processes.get(self.run_dir)
@@ -200,6 +216,7 @@ class FakeHost:
             return Launch(self.clock() - running.started, running.exit, adopted=True)
         answer = self._answer_to(call)
         process = self._processes[self.run_dir] = _Process(self.clock(), ok_exit_codes)
+        self._launched.append((self.run_dir, process))
         if answer is not None:
             result = _result(answer)
             self.exit(result.code, stdout=result.stdout, stderr=result.stderr)
@@ -213,9 +230,9 @@ class FakeHost:
             process.stopped = True
             self.exit(143)
 
-    def clear(self) -> None:
+    def clear(self, *, grace: float = 5.0) -> None:
         """End all processes of the resource."""
-        self._record("clear")
+        self._record("clear", options={"grace": grace})
         self._processes.pop(self.run_dir, None)
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:

@@ -15,12 +15,12 @@ from shlex import quote
 
 from ...controller.engine.transfer.regular_files import open_to_read
 from ...controller.errors import CommandError, FileMissing
-from ...controller.model.host import Facts, Launch, LineChannel, Result
+from ...controller.model.host import USUAL_LIFE, Facts, Launch, Life, LineChannel, Result
 from ..sessions.answers import LINE, misunderstood
 from ..sessions.session import Channel, Session
 from . import byte_streams, directories
 from .attempt import MISSING, Attempt
-from .commands import FACTS, Envelope, Readiness, carried, checked, exports, parse_facts
+from .commands import FACTS, Envelope, Readiness, carried, checked, exports, life_word, parse_facts
 from .paths import is_own
 from .processes import Processes
 
@@ -30,6 +30,9 @@ BLOCK = 1 << 20
 SILENCE = 60.0
 #: Seconds between TERM and KILL where a resource manager is released.
 GRACE = 5.0
+
+# Before a command that undoes a start.
+_STARTED_ONLY = '[ -n "${NEPIQ_STARTED-}" ] || exit 0\n'
 
 CHANGED = "it was changed while it was read; fetch it again"
 
@@ -85,13 +88,15 @@ class ShellHost:
         check: bool = True,
         mutates: bool = True,
         sudo: bool = False,
+        started_only: bool = False,
     ) -> Result:
         """Run a shell command to its end; see :meth:`Host.run`.
 
         Raises:
             CommandError: it exited with another code than 0 and ``check`` is true.
         """
-        text, data = carried(_script(command, env, cwd), stdin)
+        script = _script(command, env, cwd)
+        text, data = carried(f"{_STARTED_ONLY}{script}" if started_only else script, stdin)
         if sudo:
             secret = self.attempt.secret.line()
             passed = (
@@ -122,6 +127,7 @@ class ShellHost:
         started_when: str = "",
         start_timeout: float = 30.0,
         sudo: bool = False,
+        life: Life = USUAL_LIFE,
     ) -> Launch:
         """Start a long-lived command, once per occasion; see :meth:`Host.supervise`.
 
@@ -136,16 +142,21 @@ class ShellHost:
             self.write(name, data, mode=0o600)
         codes = "any" if ok_exit_codes is None else ",".join(str(int(n)) for n in ok_exit_codes)
         return self._processes.launch(
-            envelope, codes or "none", ready, start_timeout=start_timeout, sudo=sudo
+            envelope,
+            codes or "none",
+            ready,
+            start_timeout=start_timeout,
+            sudo=sudo,
+            life=life_word(life),
         )
 
     def end(self, *, grace: float = 10.0) -> None:
         """End the supervised process of this occasion; see :meth:`Host.end`."""
         self._processes.end(str(self.attempt.occasion), grace)
 
-    def clear(self) -> None:
+    def clear(self, *, grace: float = GRACE) -> None:
         """End whatever this resource manager left running; see :meth:`Host.clear`."""
-        self._processes.end("-", GRACE)
+        self._processes.end("-", grace)
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file; see :meth:`Host.read`.

@@ -18,21 +18,21 @@ from ...model import (
     Flag,
     Launch,
     Readiness,
-    ResourceManager,
     Trace,
 )
 from .buffering import unbuffered
+from .limits import Limited
 from .node import Node
 from .packages import Packages, install
 from .tags import resolve
 
 
-class Application(ResourceManager, rtype="linux::Application"):
+class Application(Limited, rtype="linux::Application"):
     """A command on a host, run by sh in a directory of its own.
 
     It is STARTED as soon as it runs, or when ``startedWhen`` is met, FINISHED when it exits with
-    one of ``okExitCodes``, and FAILED for another code. An application without a command is
-    FINISHED at its start.
+    one of ``okExitCodes``, and FAILED for another code or after ``timeout``; with ``restart`` it is
+    started again instead. An application without a command is FINISHED at its start.
     """
 
     command = Attribute(str, help="The command, text for sh.", flags=Flag.DESIGN)
@@ -67,11 +67,6 @@ class Application(ResourceManager, rtype="linux::Application"):
         help="Packages that it needs; missing ones are installed as root.",
         flags=Flag.DESIGN,
     )
-    tearDown = Attribute(
-        str,
-        help="A command that cleans up, run at its release; as root with sudo.",
-        flags=Flag.DESIGN,
-    )
     splitStderr = Attribute(
         bool, True, help="No effect, for NEPI's scripts: stdout and stderr are always separate."
     )
@@ -80,10 +75,15 @@ class Application(ResourceManager, rtype="linux::Application"):
     stdout = Trace(help="Its standard output.")
     stderr = Trace(help="Its standard error.")
     exitcode = Trace(help="Its exit code, a number and a newline.", attribute="exitCode")
+    exits = Trace(
+        help="A line for each restart: its number, the exit code before it, and the moment of "
+        "that exit in seconds since the host's boot.",
+        file=".restarts",
+    )
 
     node = Connection(Node, required=True, help="The machine that it runs on.")
 
-    called_for = {"do_deploy": ("depends",)}
+    called_for = {"do_deploy": ("depends", "cpus", "memory")}
 
     def deadline_for(self, action: Action) -> float:
         """Return the time limit of a step, for a start longer by ``startTimeout``."""
@@ -91,8 +91,10 @@ class Application(ResourceManager, rtype="linux::Application"):
         return limit + self.startTimeout if action is Action.START else limit
 
     def do_deploy(self, context: Context) -> None:
-        """Install the packages in ``depends``."""
-        install(context, self.depends)
+        """Install the packages in ``depends``, and find how the host keeps limits."""
+        if self.depends:
+            install(context, self.depends)
+        self.check_limits(context, sudo=self.sudo)
 
     def do_start(self, context: Context) -> Launch:
         """Launch the command, once per start of the resource."""
@@ -100,37 +102,46 @@ class Application(ResourceManager, rtype="linux::Application"):
             return Launch(exit=Exit(0, "FINISHED"))
         return self.launch(context, self.command, {**self.node.env, **self.env})
 
-    def launch(self, context: Context, command: str, env: Mapping[str, str]) -> Launch:
+    @property
+    def launches(self) -> bool:
+        """Whether its start launches something on the host."""
+        return self.command != ""
+
+    def launch(
+        self, context: Context, command: str, env: Mapping[str, str], started_when: str = ""
+    ) -> Launch:
         """Launch a command as the attributes describe, once per start of the resource.
 
         Args:
             context: access to the host.
             command: text for sh.
             env: its variables; both may mention paths such as ``${RUN_HOME}``.
+            started_when: the readiness probe; the attribute if empty.
         """
         command, env = resolve(command, env)
         if self.unbuffered:
             command, env = unbuffered(command), {"PYTHONUNBUFFERED": "1", **env}
-        return context.host.supervise(
+        command = self.limited(command)
+        launched = context.host.supervise(
             command,
             stdin=self.stdin.encode() if self.stdin else None,
             env=env,
             ok_exit_codes=self.okExitCodes.codes,
-            started_when=self.startedWhen,
+            started_when=started_when or self.startedWhen,
             start_timeout=self.startTimeout,
             sudo=self.sudo,
+            life=self.life,
         )
-
-    def do_stop(self, context: Context) -> None:
-        """End the command and its child processes."""
-        context.host.end()
+        if self.occasion > 1 and not launched.adopted:
+            self.restarts = 0
+        return launched
 
     def do_release(self, context: Context) -> None:
         """End its processes, run ``tearDown`` and, with ``hardRelease``, remove its files."""
-        context.host.clear()
+        self.clear(context)
         try:
-            if self.tearDown:
-                context.host.run(self.tearDown, sudo=self.sudo)
+            self.remove_limits(context, sudo=self.sudo)
+            self.undo(context, launched=self.launches, sudo=self.sudo)
         finally:
             if self.hardRelease:
                 remove = f"rm -rf -- {shlex.quote(context.run_dir)}"

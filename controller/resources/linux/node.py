@@ -19,6 +19,7 @@ from ...model import (
     Placement,
     ResourceManager,
     SecretReference,
+    State,
 )
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -157,7 +158,18 @@ class Node(ResourceManager, rtype="linux::Node"):
         True,
         help="No effect, for NEPI's scripts: a release ends exactly the processes of its run.",
     )
-    tearDown = Attribute(str, help="A command that is run at its release.", flags=Flag.DESIGN)
+    tearDown = Attribute(
+        str,
+        help="A command that is run at its release, unless its deployment failed.",
+        flags=Flag.DESIGN,
+    )
+    tearDownAlways = Attribute(
+        bool,
+        False,
+        help="Run tearDown also if the deployment failed, if the host can be reached; "
+        "NEPIQ_STARTED is empty then, else 1.",
+        flags=Flag.DESIGN,
+    )
 
     os = Attribute(str, help="Its operating system, as reported.", flags=Flag.NO_WRITE)
     system = Attribute(str, help="Its kernel, as reported.", flags=Flag.NO_WRITE)
@@ -238,7 +250,10 @@ class Node(ResourceManager, rtype="linux::Node"):
         """Run ``tearDown``, end all processes of the run; with ``hardRelease`` remove its files."""
         try:
             if self.tearDown:
-                context.host.run(self.tearDown)
+                deployed = context.reached(State.READY)
+                if deployed or self.tearDownAlways:
+                    env = {"NEPIQ_STARTED": "1" if deployed else ""}
+                    context.host.run(self.tearDown, env=env)
         except FencedError:
             # An earlier attempt has finished the release, or else dismantle() raises it again.
             context.log.info("an earlier attempt has released the run on this host")

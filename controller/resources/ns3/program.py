@@ -182,6 +182,7 @@ class Program(Application, rtype="linux::ns3::Program"):
         """
         if self.depends:
             install(context, self.depends)
+        self.check_limits(context, sudo=self.sudo)
         if self.perHost != 0 and self.sudo:
             # Else the first program, as root, would make files that the user cannot open.
             folder = shlex.quote(self._slots(context))
