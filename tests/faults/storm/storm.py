@@ -97,7 +97,8 @@ def _carry_out(
     ec.deploy()
     threads = [_later(weather, began + at, fault) for at, fault in faults]
     try:
-        _until_ended(ec, [*described.apps, *([described.poison] if described.poison else [])])
+        poison = [described.poison] if described.poison else []
+        _until_ended(ec, [*described.apps, *described.pauses, *poison])
         outcome.seconds = time.monotonic() - began
     finally:
         weather.over.set()

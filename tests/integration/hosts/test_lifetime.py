@@ -35,6 +35,18 @@ def shell_rig(request: pytest.FixtureRequest, need: Need, tmp_path: Path) -> Ite
     made.close()
 
 
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """A shell that runs the tests in the background ignores these, and so would their commands."""
+    numbers = (signal.SIGINT, signal.SIGQUIT)
+    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def ended(rig: Rig, guid: int = 5) -> Exit:
     until((rig.run_dir(guid) / ".told").exists)
     done = rig.host(guid).supervise("touch again").exit
