@@ -16,7 +16,7 @@ _MODULE = "the kernel of that host lacks it: load its module, as root, or use an
 
 
 class _Cause(NamedTuple):
-    """A line of standard error, and what to do about it; groups of the line may be mentioned."""
+    """A line of standard error, and what to do about it."""
 
     line: re.Pattern[str]
     hint: str
@@ -29,10 +29,11 @@ def _cause(line: str, hint: str) -> _Cause:
 # The first that matches is used. Sources: tc(8) and ip(8) of iproute2, strerror(3), sh(1), apt.
 _CAUSES = (
     _cause(
-        r"qdisc kind is unknown|Unknown qdisc \"?(?P<name>[\w-]+)",
+        r"qdisc kind is unknown",
         "the kernel of that host lacks this qdisc: load its module, as root (modprobe sch_netem, "
         "sch_tbf and the like), or use another host",
     ),
+    _cause(r"Unknown qdisc ", "tc of that host does not know this qdisc: correct its name"),
     _cause(r"Unknown device type|Unknown link kind", "the kind of link is unknown: " + _MODULE),
     _cause(
         r"TC classifier not found|Failed to load TC action",
@@ -50,7 +51,7 @@ _CAUSES = (
         "it exists already, perhaps from another run: nepiq clean, or choose another name",
     ),
     _cause(
-        r"Address already in use|Cannot assign requested address.*in use",
+        r"Address already in use",
         "another process has this address: choose another port, or find that process by ss -tlnp",
     ),
     _cause(
@@ -71,12 +72,12 @@ _CAUSES = (
         "it is built for another machine, or a script lacks its first line, as #!/bin/sh",
     ),
     _cause(
-        r"error while loading shared libraries: (?P<name>[^:\s]+)",
+        r"error while loading shared libraries: ",
         "install the package with that library, by depends, or give its directory in "
         "env, LD_LIBRARY_PATH",
     ),
     _cause(
-        r"ModuleNotFoundError: No module named '(?P<name>[\w.]+)'",
+        r"ModuleNotFoundError: No module named",
         "install that module of Python on the host, such as by depends",
     ),
     _cause(
@@ -85,9 +86,13 @@ _CAUSES = (
     ),
 )
 
+# What dash, bash and busybox print of a command that they do not find.
+_MISSING = re.compile(r"(?P<name>[\w.+-]{1,60}): (?:command )?not found", re.ASCII)
+
 _CODES = {
     126: "found, but not executable: set its permissions by chmod +x, or run it by its interpreter",
-    127: "command not found on that host: install its package by depends, or give its full path",
+    127: "command not found on that host: install the package of {name} by depends, or give its "
+    "full path",
     137: "ended by signal 9 (KILL), which the kernel sends when memory runs out: see dmesg there",
 }
 
@@ -104,7 +109,8 @@ def exit_hint(code: int | None, stderr: str = "") -> str:
         if cause.line.search(end):
             return cause.hint
     if code in _CODES:
-        return _CODES[code]
+        missing = _MISSING.search(end)
+        return _CODES[code].format(name=missing["name"] if missing else "the command")
     if code is not None and 128 < code < 160:
         return f"ended by signal {code - 128}"
     return ""

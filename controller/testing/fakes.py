@@ -108,6 +108,8 @@ class FakeHost:
         run_dir: the run directory of the resource that acts.
         fenced: set it to True to let every call that changes something raise FencedError.
         clock: the clock for the ages of processes.
+        started: whether a start of the resource counts as successful (``NEPIQ_STARTED``); None
+            for what became of the processes it has launched.
     """
 
     def __init__(self, *, clock: FakeClock | None = None) -> None:
@@ -116,15 +118,16 @@ class FakeHost:
         self.facts = Facts("fake", "Linux 6.1.0", 2, "boot-1", "/home/user", "user", ("10.0.0.1",))
         self.run_dir = "/home/user/.nepiq/run/1/1/1"
         self.fenced = False
+        self.started: bool | None = None
         self.clock = clock or FakeClock()
         self._answers: list[tuple[re.Pattern[str], list[Answer]]] = []
         self._programs: list[tuple[re.Pattern[str], Callable[[bytes], Iterable[bytes]]]] = []
         self._processes: dict[str, _Process] = {}
         self._launched: list[tuple[str, _Process]] = []
 
-    @property
-    def has_started(self) -> bool:
-        """True if a start of the resource that acts has succeeded, as in ``NEPIQ_STARTED``."""
+    def _has_started(self) -> bool:
+        if self.started is not None:
+            return self.started
         resource = posixpath.dirname(self.run_dir)
         return any(
             process.exit is None or process.exit.outcome != "FAILED"
@@ -181,9 +184,11 @@ class FakeHost:
         started_only: bool = False,
     ) -> Result:
         """Return the answer set for a command; by default exit code 0 without output."""
-        if started_only and not self.has_started:
+        if started_only and not self._has_started():
             return Result(0)
         options = {"cwd": cwd, "timeout": timeout, "mutates": mutates, "sudo": sudo}
+        if started_only:
+            options["started_only"] = True
         call = self._record("run", command, stdin, env, options, mutates=mutates)
         result = _result(self._answer_to(call))
         if check and result.code:

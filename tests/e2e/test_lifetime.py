@@ -64,7 +64,7 @@ def test_timeouts_and_restarts(lab: Lab) -> None:
     assert ec.get(unlucky, "exitCode") == 7
     assert events(ec, lucky).count("restart") == 2
     assert events(ec, lucky).count("STARTED") == 1
-    exits = [line.split()[:2] for line in ec.trace(unlucky, "exits").splitlines()]
+    exits = [line.split()[:2] for line in ec.trace(unlucky, ".restarts").splitlines()]
     assert exits == [["1", "7"], ["2", "7"]]
     # It has been restarted, and goes on until it is stopped.
     ec.stop(steady)

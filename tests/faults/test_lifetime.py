@@ -72,9 +72,8 @@ def test_who_dies(stand: Stand, dies: str) -> None:
         until(lambda: ec.get(looping, "restarts") > seen, 30.0, "no restart was told")
         assert ec.get("paused", "restarts") == 1
         assert str(ec.state("paused")) == "STARTED"
-        began = time.monotonic()
         ec.release()
-        assert time.monotonic() - began < 5.0  # not the grace of what ignores TERM
+        assert ec.get("interrupted", "exitCode") == 130  # by its own signal, not by KILL
         assert ec.failures == [] or all(not item.released for item in ec.failures)
         until(lambda: not bearers(f"{run_id}."), 10.0, "something is left")
         script.send_signal(signal.SIGKILL)

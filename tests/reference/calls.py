@@ -249,7 +249,7 @@ class Calls:
         outcome = rng.choice(["FINISHED", "STOPPED", *([] if self.calm else ["FAILED"])])
         info = self._error() if outcome == "FAILED" else None
         if rng.random() < 0.15:
-            outcome, info = "RESTARTED", {"code": 1, "restarts": rng.randint(1, 3)}
+            outcome, info = "RESTARTED", {"code": 1, "restarts": rng.choice([1, 2, 3, 101])}
         outputs = {"stdout": b"bytes \xfe"} if rng.random() < 0.3 else {}
         age = self._duration()
         return Call(

@@ -20,6 +20,9 @@ from nepiq.controller.model.spec import Gate, ResourceSpec
 from .records import ENDED, action_of, is_extra, number, text, to_json
 from .recovery import Recovery
 
+#: Those that leave an event.
+_MOST_RESTARTS = 100
+
 
 @dataclass
 class Model(Recovery):
@@ -280,7 +283,8 @@ class Model(Recovery):
         if restarts > int(rm.get("restarts", 0)):
             rm["restarts"] = str(restarts)
             self.keep(guid, attrs, {})
-            self.event(guid, "restart", None, info, time)
+            if restarts <= _MOST_RESTARTS:
+                self.event(guid, "restart", None, info, time)
 
     def abandon(
         self, node: int, error: Mapping[str, Any], holder: str = "", until: float | None = None

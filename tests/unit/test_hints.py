@@ -11,7 +11,7 @@ from nepiq.workers.hosts.exit_journal import ExitLine
 # What tools print (iproute2 6.1, dash, bash, glibc, tcpdump, python3), and a part of the hint.
 SAID = [
     (2, "Error: Specified qdisc kind is unknown.", "modprobe sch_netem"),
-    (1, 'Unknown qdisc "netme", hence option "delay" is unparsable', "qdisc"),
+    (1, 'Unknown qdisc "netme", hence option "delay" is unparsable', "correct its name"),
     (2, "Error: Specified qdisc not found.", "okExitCodes"),
     (2, "RTNETLINK answers: Operation not supported", "load its module"),
     (2, "RTNETLINK answers: Protocol not supported", "load its module"),
@@ -22,8 +22,9 @@ SAID = [
     (1, "tcpdump: eth9: No such device exists", "ip link"),
     (2, "RTNETLINK answers: File exists", "nepiq clean"),
     (1, 'Cannot create namespace file "/run/netns/lab": File exists', "nepiq clean"),
-    (127, "sh: 1: iperf3: not found", "depends"),
-    (127, "bash: line 1: iperf3: command not found", "depends"),
+    (127, "sh: 1: iperf3: not found", "package of iperf3 by depends"),
+    (127, "bash: line 1: iperf3: command not found", "package of iperf3 by depends"),
+    (127, "", "package of the command by depends"),
     (126, "sh: 1: ./probe: Permission denied", "permissions"),
     (126, "", "chmod +x"),
     (1, "cat: /etc/shadow: Permission denied", "sudo=True"),

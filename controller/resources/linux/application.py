@@ -75,11 +75,6 @@ class Application(Limited, rtype="linux::Application"):
     stdout = Trace(help="Its standard output.")
     stderr = Trace(help="Its standard error.")
     exitcode = Trace(help="Its exit code, a number and a newline.", attribute="exitCode")
-    exits = Trace(
-        help="A line for each restart: its number, the exit code before it, and the moment of "
-        "that exit in seconds since the host's boot.",
-        file=".restarts",
-    )
 
     node = Connection(Node, required=True, help="The machine that it runs on.")
 

@@ -24,13 +24,16 @@ _HINT = (
 
 # In version 2 a group that has processes can give its children no controllers, so the new group is
 # made beside that of the shell, or at the top. In version 1 it is made below. A group without
-# processes may go at any time, for another start removes what others have left.
+# processes may go at any time, for another start removes what others have left. Swap is
+# not used beyond a limit of memory, where the kernel counts it.
 _GROUPS = r"""
 nepiq_enter() {
     rmdir "$1"/nepiq-* 2>/dev/null
     for nepiq_try in 1 2 3; do
         { [ -d "$1/$nepiq_group" ] || mkdir "$1/$nepiq_group"; } &&
-            echo "$3" >"$1/$nepiq_group/$2" && echo 0 >"$1/$nepiq_group/cgroup.procs" && return
+            echo "$3" >"$1/$nepiq_group/$2" &&
+            { [ ! -e "$1/$nepiq_group/$4" ] || echo "$5" >"$1/$nepiq_group/$4"; } &&
+            echo 0 >"$1/$nepiq_group/cgroup.procs" && return
     done
 }
 nepiq_limit() {
@@ -40,14 +43,14 @@ nepiq_limit() {
         for nepiq_place in "$nepiq_top${nepiq_own%/*}" "$nepiq_top"; do
             grep -qsw "$1" "$nepiq_place/cgroup.subtree_control" ||
                 echo "+$1" >"$nepiq_place/cgroup.subtree_control" || continue
-            nepiq_enter "$nepiq_place" "$2" "$3" && return
+            nepiq_enter "$nepiq_place" "$2" "$3" "$6" 0 && return
         done
         return 1
     done
     nepiq_own=$(sed -n "s/^[0-9]*:\([^:]*,\)*$1\(,[^:]*\)*://p" /proc/self/cgroup)
     nepiq_place=$nepiq_root/$1
     [ ! -d "$nepiq_place$nepiq_own" ] || nepiq_place=$nepiq_place${nepiq_own%/}
-    nepiq_enter "$nepiq_place" "$4" "$5"
+    nepiq_enter "$nepiq_place" "$4" "$5" "$7" "$5"
 }
 nepiq_leave() {
     find "$nepiq_root" -depth -type d -name "nepiq-$1" -exec rmdir {} + 2>/dev/null
@@ -155,7 +158,9 @@ class Limited(Lifetime):
     def _properties(self) -> str:
         """Options of systemd-run(1); see systemd.resource-control(5)."""
         words = [] if self.cpus is None else [f"-p CPUQuota={self._quota / 1000:g}%"]
-        return " ".join([*words, *([] if self.memory is None else [f"-p MemoryMax={self.memory}"])])
+        if self.memory is not None:
+            words.append(f"-p MemoryMax={self.memory} -p MemorySwapMax=0")
+        return " ".join(words)
 
     @property
     def _quota(self) -> int:
@@ -178,10 +183,11 @@ class Limited(Lifetime):
 
     @property
     def _limit(self) -> str:
-        quota = f"'{self._quota} 100000' cpu.cfs_quota_us {self._quota}"
+        quota = f"'{self._quota} 100000' cpu.cfs_quota_us {self._quota} - -"
         words = [] if self.cpus is None else [f"nepiq_limit cpu cpu.max {quota}"]
         if self.memory is not None:
             size = f"{self.memory} memory.limit_in_bytes {self.memory}"
+            size += " memory.swap.max memory.memsw.limit_in_bytes"
             words.append(f"nepiq_limit memory memory.max {size}")
         return " && ".join(words)
 

@@ -17,28 +17,31 @@ _log = logging.getLogger(__name__)
 
 
 class Played:
-    """The resource with guid 5 of a rig.
+    """A resource of a rig.
 
     Args:
         rig: where it acts.
         cls: its class.
+        guid: its guid.
         attributes: as users write them.
     """
 
-    def __init__(self, rig: Rig, cls: type[Application], **attributes: Any) -> None:
-        self.rig, self.cls = rig, cls
+    def __init__(
+        self, rig: Rig, cls: type[Application], *, guid: int = 5, **attributes: Any
+    ) -> None:
+        self.rig, self.cls, self.guid = rig, cls, guid
         self.attributes: dict[str, Any] = Harness(cls, node=Harness(Node), **attributes).attributes
 
     def act(self, hook: str) -> Any:
         """Call a hook, and keep what it assigned."""
         node = Node.load(guid=1, attributes={})
         resource = self.cls.load(
-            guid=5,
+            guid=self.guid,
             run_id=self.rig.run_id,
             attributes=self.attributes,
             peers={"node": lambda: [node]},
         )
-        context = Context(self.rig.host(5), resource.peers, 1, Deadline.after(30), _log)
+        context = Context(self.rig.host(self.guid), resource.peers, 1, Deadline.after(30), _log)
         answer = getattr(resource, hook)(context)
         self.attributes |= resource.changes()
         return answer
@@ -55,7 +58,7 @@ class Played:
 
     def ended(self) -> Exit:
         """Wait for its exit."""
-        until((self.rig.run_dir(5) / ".told").exists)
-        exit_ = self.rig.host(5).supervise("").exit
+        until((self.rig.run_dir(self.guid) / ".told").exists)
+        exit_ = self.rig.host(self.guid).supervise("").exit
         assert exit_ is not None
         return exit_

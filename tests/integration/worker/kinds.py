@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nepiq.controller import Attribute, Context, Later, ResourceManager, Retry
-from nepiq.controller.model import Action
+from nepiq.controller.model import Action, State
 
 
 class Quick(ResourceManager, rtype="test::Quick"):
@@ -100,3 +100,20 @@ class VagueAndDeaf(Deaf, rtype="test::VagueAndDeaf"):
         if "NEPIQ_IMPORTS" in os.environ:
             return super().deadline_for(action)
         raise ValueError(f"no idea of {action}")
+
+
+class Reacher(ResourceManager, rtype="test::Reacher"):
+    """Writes at its release what it has reached; its deployment may fail."""
+
+    fails = Attribute(bool, False, help="Whether its deployment fails.")
+    file = Attribute(str, "", help="The file that it writes to.")
+
+    def do_deploy(self, context: Context) -> None:
+        """Fail, if it shall."""
+        if self.fails:
+            raise RuntimeError("no")
+
+    def do_release(self, context: Context) -> None:
+        """Write it."""
+        reached = [context.reached(state) for state in (State.READY, State.STARTED)]
+        Path(self.file).write_text(f"{reached}")

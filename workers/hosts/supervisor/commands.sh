@@ -66,6 +66,8 @@ enter() {
         spawn
     elif borne; then
         adopt # it has removed its directory
+    elif recorded .; then
+        report # it has ended since
     else
         guids='' dirs=$guid/$occ
         put_down 0

@@ -17,7 +17,8 @@ end
 if tostring(r.occ) ~= occ then
   return reply('OK')
 end
--- A restart is noted once, however often it is told.
+-- A restart is noted once, however often it is told. One that is restarted for ever fills nothing.
+local MOST_RESTARTS = 100
 if outcome == 'RESTARTED' then
   local number = cjson.decode(info).restarts
   if number > (r.restarts or 0) then
@@ -26,7 +27,9 @@ if outcome == 'RESTARTED' then
     if ARGV[11] ~= '0' then
       call('HSET', P .. 'attr:' .. guid, unpack(ARGV, 13))
     end
-    event('restart', guid, time, nil, info)
+    if number <= MOST_RESTARTS then
+      event('restart', guid, time, nil, info)
+    end
   end
   return reply('OK')
 end
