@@ -260,9 +260,10 @@ class Node(ResourceManager, rtype="linux::Node"):
     def validate(self, conditional: Collection[Action]) -> None:
         """Check that its host is given in one way."""
         del conditional
-        if self.is_pooled and super().stored("hostname") is not None:
+        pooled = self.is_pooled or self.inventory is not None
+        if pooled and super().stored("hostname") is not None:
             raise InvalidValue("set either hostname or pool", where=self.label)
-        if not self.is_pooled and (self.where is not None or self.poolTimeout is not None):
+        if not pooled and (self.where is not None or self.poolTimeout is not None):
             raise InvalidValue("where and poolTimeout need a pool", where=self.label)
 
     def assigned(self) -> bool:
