@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.testbed import Host
 
@@ -54,10 +55,15 @@ def describe(
     """Register the experiment."""
     made = Described()
     astray = random.Random(forecast.astray)
+    names = ",".join(host.name for host in hosts)
+    if forecast.pooled:
+        ec.register_resource("linux::Pool", label="hosts", hosts=names, critical=False)
     for host in hosts:
         host.run(f"mkdir -p {_EFFECTS}")
+        where: dict[str, Any] = {"hostname": host.name}
+        how = {"pool": "hosts", "where": where} if forecast.pooled else where
         made.nodes[host.name] = ec.register_resource(
-            "linux::Node", label=host.name, hostname=host.name, critical=False
+            "linux::Node", label=host.name, critical=False, **how
         )
     layers: list[list[int]] = [[] for _ in range(LAYERS)]
     for number in range(APPLICATIONS):
