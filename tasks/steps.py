@@ -1,8 +1,8 @@
 """The steps of resources, as Celery tasks.
 
 Their names are stable, since monitors and other versions use them: ``nepiq.deploy``,
-``nepiq.discover``, ``nepiq.provision``, ``nepiq.start``, ``nepiq.stop``, ``nepiq.set``,
-``nepiq.release`` and ``nepiq.announce``.
+``nepiq.discover``, ``nepiq.provision``, ``nepiq.start``, ``nepiq.stop``, ``nepiq.finish``,
+``nepiq.set``, ``nepiq.release`` and ``nepiq.announce``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _step(self: Any, run_id: str, steps: list[str], apart: bool = False) -> str:
     return carry_out(context.current(), run_id, steps, queue, apart)
 
 
-for _action in ("deploy", "discover", "provision", "start", "stop", "set", "release"):
+for _action in ("deploy", "discover", "provision", "start", "stop", "finish", "set", "release"):
     shared_task(bind=True, name=f"nepiq.{_action}")(_step)
 
 

@@ -14,8 +14,10 @@ from .resource import Resource
 QUEUE = "nepiq"
 
 
-# Those that are asked for by themselves are rare, so that nobody need know beforehand.
-_USUAL = [action for action in Action if action not in (Action.DISCOVER, Action.PROVISION)]
+# Those that are asked for by themselves are rare, so that nobody need know beforehand; the last one
+# has never anything to do.
+_RARE = (Action.DISCOVER, Action.PROVISION, Action.FINISH)
+_USUAL = [action for action in Action if action not in _RARE]
 
 _Given = frozenset[str] | None
 _IDLE: WeakKeyDictionary[type[ResourceManager], dict[_Given, list[str]]] = WeakKeyDictionary()

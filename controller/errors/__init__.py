@@ -57,6 +57,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from .hints import exit_hint as exit_hint
 from .text import LONGEST_MESSAGE, LONGEST_VALUE, last_lines, one_line, quoted
 
 Hint = str | Callable[[], str]
@@ -382,19 +383,8 @@ class CommandError(HostError):
         super().__init__(
             f"command {short!r} exited with {code}" + (f": {tail}" if tail else ""),
             where=where,
-            hint=hint or exit_hint(code),
+            hint=hint or exit_hint(code, stderr),
         )
-
-
-def exit_hint(code: int | None) -> str:
-    """Return a hint for an exit code of a POSIX shell (sh(1), "Exit Status"), or empty text."""
-    if code == 126:
-        return "found, but not executable"
-    if code == 127:
-        return "command not found on that host: install it there or give its full path"
-    if code is not None and 128 < code < 160:
-        return f"ended by signal {code - 128}"
-    return ""
 
 
 class FileMissing(HostError):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .host import Host as Host
     from .host import Interface as Interface
     from .host import Launch as Launch
+    from .host import Life as Life
     from .host import LineChannel as LineChannel
     from .host import Result as Result
     from .lifecycle import Action as Action
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .values import Readiness as Readiness
     from .values import RelativePath as RelativePath
     from .values import SecretReference as SecretReference
+    from .values import StopSignal as StopSignal
 
 _MODULES = {
     "actions": ("Outcome", "perform"),
@@ -71,6 +73,7 @@ _MODULES = {
         "Host",
         "Interface",
         "Launch",
+        "Life",
         "LineChannel",
         "Result",
     ),
@@ -90,6 +93,7 @@ _MODULES = {
         "Readiness",
         "RelativePath",
         "SecretReference",
+        "StopSignal",
     ),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -86,6 +86,7 @@ HOOKS: Mapping[Action, tuple[Hook, ...]] = {
     Action.PROVISION: _DEPLOYMENT[:3],
     Action.START: (Hook(State.STARTED, "do_start"),),
     Action.STOP: (Hook(State.STOPPED, "do_stop"),),
+    Action.FINISH: (),
     Action.SET: (Hook(None, "do_set"),),
     Action.RELEASE: (Hook(State.RELEASED, "do_release"),),
 }

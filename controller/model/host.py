@@ -18,6 +18,7 @@ from .pools import NO_POOLS, HostLease, Pools
 if TYPE_CHECKING:
     from .contents import Content
     from .durations import Deadline
+    from .lifecycle import State
     from .resource import ResourceManager
 
 #: Directories of programs that ``PATH`` of a login lacks where they are for the superuser.
@@ -53,6 +54,7 @@ class Exit:
         outcome: ``FINISHED``, ``STOPPED`` or ``FAILED``, as the engine records it.
         age: seconds since the exit, by the host's monotonic clock.
         reason: why it counts as FAILED, empty otherwise.
+        hint: what to do about that; may be empty.
         outputs: small outputs recorded with the exit, by trace name. A missing output was too
             large and stays on the host.
     """
@@ -62,11 +64,40 @@ class Exit:
     age: float = 0.0
     reason: str = ""
     outputs: Mapping[str, bytes] = field(default_factory=dict)
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Life:
+    """The end and the restarts of a supervised process, which its host sees to by itself.
+
+    Attributes:
+        timeout: seconds after which it is ended and FAILED, restarts included; 0 for no limit.
+        stop_signal: the signal that requests its end, such as ``TERM`` or ``INT``.
+        grace: seconds from that signal to KILL, after ``timeout`` and before a restart; that of a
+            stop or a release is given there.
+        restart: when it is started again: ``no``, ``on-failure`` or ``always``.
+        restarts: how often at most; 0 for any number.
+        pause: seconds before the first restart; doubled each time up to a minute, and as at first
+            after a run of ten seconds.
+    """
+
+    timeout: float = 0.0
+    stop_signal: str = "TERM"
+    grace: float = 10.0
+    restart: str = "no"
+    restarts: int = 0
+    pause: float = 1.0
+
+    @property
+    def is_usual(self) -> bool:
+        """True if nothing but a stop ends it, by TERM, and nothing restarts it."""
+        return not self.timeout and self.stop_signal == "TERM" and self.restart == "no"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """The result of :meth:`Host.supervise`.
+    """The result of a start: of :meth:`Host.supervise`, or made by a type without a process.
 
     Attributes:
         age: seconds since the process was started, by the host's monotonic clock; more than 0 if
@@ -74,11 +105,14 @@ class Launch:
             was ready.
         exit: its exit, or None if it still runs.
         adopted: True if an earlier attempt launched it.
+        lasts: seconds from the start after which the resource is FINISHED by itself, without a
+            process; 0 for no such end. It needs neither a worker nor a hook meanwhile.
     """
 
     age: float = 0.0
     exit: Exit | None = None
     adopted: bool = False
+    lasts: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -145,6 +179,10 @@ class Facts:
     clock_error: float | None = None
 
 
+#: The life of a process for which nothing else is given.
+USUAL_LIFE = Life()
+
+
 @runtime_checkable
 class LineChannel(Protocol):
     """A duplex channel of lines to a program that keeps running on the host."""
@@ -192,8 +230,13 @@ class Host(Protocol):
         check: bool = True,
         mutates: bool = True,
         sudo: bool = False,
+        started_only: bool = False,
     ) -> Result:
         """Run a shell command until it ends and return its result.
+
+        If it changes something, its variable ``NEPIQ_STARTED`` is 1 if a start of the resource
+        has succeeded on this host, else empty: a process that was ready, still runs, or ended in
+        another way than by an exit code of failure.
 
         Args:
             command: text for ``sh -c``.
@@ -206,6 +249,8 @@ class Host(Protocol):
             sudo: run it as root, by sudo(8) unless the login user is root. The host's sudoers(5)
                 then decides ``HOME``, ``PATH`` and the rest of its environment, and the home is
                 that of root. If the deadline passes, the command runs on until the release.
+            started_only: do nothing and succeed if ``NEPIQ_STARTED`` is empty, as for a command
+                that undoes a start; ``mutates`` must be true.
 
         Raises:
             HostError: it cannot be run as root; the error says why and what to do.
@@ -223,6 +268,7 @@ class Host(Protocol):
         started_when: str = "",
         start_timeout: float = 30.0,
         sudo: bool = False,
+        life: Life = USUAL_LIFE,
     ) -> Launch:
         """Start a long-lived command, once per start of the resource, and leave it running.
 
@@ -241,6 +287,8 @@ class Host(Protocol):
                 relative to the run directory).
             start_timeout: seconds allowed for ``started_when``.
             sudo: run it as root, as :meth:`run` does.
+            life: its time limit, the signal of its end, and its restarts. The host sees to them
+                without a worker.
 
         Raises:
             HostError: it cannot be run as root; nothing was started.
@@ -250,12 +298,12 @@ class Host(Protocol):
     def end(self, *, grace: float = 10.0) -> None:
         """End the supervised process of this start and return when its process group is gone.
 
-        TERM to the process group, then KILL after ``grace`` seconds. No effect if the process
-        has ended.
+        The stop signal (see :class:`Life`) to the process group, then KILL after ``grace``
+        seconds. No effect if the process has ended.
         """
 
-    def clear(self) -> None:
-        """End all processes of this resource on the host; part of its release."""
+    def clear(self, *, grace: float = 5.0) -> None:
+        """End all processes of this resource on the host, as :meth:`end`; part of its release."""
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Return the content of a file (relative paths: from the run directory).
@@ -341,6 +389,10 @@ def _no_calls(call: str) -> str:
     raise NotAllowed("functions are called on workers only")
 
 
+def _assumed(state: State) -> bool:
+    return True
+
+
 @dataclass
 class Context:
     """The argument of a hook: access to the host, the peers and the step.
@@ -356,6 +408,8 @@ class Context:
             :meth:`~nepiq.controller.ExperimentController.schedule`; the argument is the call as
             JSON, the result is JSON.
         pools: the pools of hosts that runs share.
+        reached: returns whether the resource has reached a state itself; a failure that counts
+            as that state does not.
     """
 
     host: Host
@@ -365,6 +419,7 @@ class Context:
     log: logging.Logger | logging.LoggerAdapter[logging.Logger]
     call: Callable[[str], str] = _no_calls
     pools: Pools = NO_POOLS
+    reached: Callable[[State], bool] = _assumed
 
     @property
     def run_dir(self) -> str:

@@ -89,6 +89,8 @@ class Action(Enum):
     START = "start"
     #: From STARTED to STOPPED.
     STOP = "stop"
+    #: From STARTED to FINISHED, when the time is over that a resource without a process lasts.
+    FINISH = "finish"
     #: Change an attribute of a deployed resource.
     SET = "set"
     #: Undo everything.
@@ -144,6 +146,7 @@ MOVES: Mapping[Action, Move] = MappingProxyType(
         Action.PROVISION: Move(_UNDEPLOYED, State.PROVISIONED),
         Action.START: Move(frozenset({State.READY, State.STOPPED, State.FINISHED}), State.STARTED),
         Action.STOP: Move(frozenset({State.STARTED}), State.STOPPED),
+        Action.FINISH: Move(frozenset({State.STARTED}), State.FINISHED),
         Action.SET: Move(frozenset(State) - _DEAD, None),
         Action.RELEASE: Move(frozenset(State) - {State.RELEASED}, State.RELEASED),
     }

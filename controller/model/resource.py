@@ -41,6 +41,7 @@ DEADLINES: Mapping[Action, float] = MappingProxyType(
         Action.PROVISION: 600.0,
         Action.START: 60.0,
         Action.STOP: 60.0,
+        Action.FINISH: 60.0,
         Action.SET: 60.0,
         Action.RELEASE: 120.0,
     }

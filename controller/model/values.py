@@ -117,6 +117,27 @@ class SecretReference(str):
         return cls(value)
 
 
+#: Signals that a program may take as a request to end (signal(7)).
+STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH", "KILL")
+
+#: When a supervised process is started again.
+RESTARTS = ("no", "on-failure", "always")
+
+
+class StopSignal(str):
+    """The signal that requests the end of a program, as ``INT`` or ``SIGINT``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> StopSignal:
+        """Return the name of a signal without ``SIG``."""
+        name = value.upper().removeprefix("SIG") if isinstance(value, str) else ""
+        if name not in STOP_SIGNALS:
+            raise InvalidValue("must be a signal: " + ", ".join(STOP_SIGNALS))
+        return cls(name)
+
+
 class ExitCodes:
     """The exit codes of a process that count as success.
 

@@ -20,6 +20,7 @@ CATALOGUE = {
     "linux::Node": "linux.node:Node",
     "linux::Ping": "linux.tools.ping:Ping",
     "linux::Pool": "linux.pool:Pool",
+    "linux::Service": "linux.service:Service",
     "linux::Tcpdump": "linux.tools.tcpdump:Tcpdump",
     "linux::Traceroute": "linux.tools.traceroute:Traceroute",
     "linux::UdpTest": "linux.tools.udptest:UdpTest",

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import CommandError, FencedError, FileMissing, NepiqError
 from ..model.contents import Content
-from ..model.host import Exit, Facts, Interface, Launch, Result
+from ..model.host import USUAL_LIFE, Exit, Facts, Interface, Launch, Life, Result
 from ..model.pools import Granted, HostLease, Queued, Want
 from ..model.resource import ResourceManager
 
@@ -191,6 +191,8 @@ class FakeHost:
         fenced: set it to True to let every call that changes something raise FencedError.
         absent: names of programs that it lacks.
         clock: the clock for the ages of processes.
+        started: whether a start of the resource counts as successful (``NEPIQ_STARTED``); None
+            for what became of the processes it has launched.
     """
 
     def __init__(self, *, clock: FakeClock | None = None) -> None:
@@ -200,10 +202,22 @@ class FakeHost:
         self.run_dir = "/home/user/.nepiq/run/1/1/1"
         self.fenced = False
         self.absent: set[str] = set()
+        self.started: bool | None = None
         self.clock = clock or FakeClock()
         self._answers: list[tuple[re.Pattern[str], list[Answer]]] = []
         self._programs: list[tuple[re.Pattern[str], Callable[[bytes], Iterable[bytes]]]] = []
         self._processes: dict[str, _Process] = {}
+        self._launched: list[tuple[str, _Process]] = []
+
+    def _has_started(self) -> bool:
+        if self.started is not None:
+            return self.started
+        resource = posixpath.dirname(self.run_dir)
+        return any(
+            process.exit is None or process.exit.outcome != "FAILED"
+            for run_dir, process in self._launched
+            if posixpath.dirname(run_dir) == resource
+        )
 
     @property
     def commands(self) -> list[str]:
@@ -251,9 +265,14 @@ class FakeHost:
         check: bool = True,
         mutates: bool = True,
         sudo: bool = False,
+        started_only: bool = False,
     ) -> Result:
         """Return the answer set for a command; by default exit code 0 without output."""
+        if started_only and not self._has_started():
+            return Result(0)
         options = {"cwd": cwd, "timeout": timeout, "mutates": mutates, "sudo": sudo}
+        if started_only:
+            options["started_only"] = True
         call = self._record("run", command, stdin, env, options, mutates=mutates)
         result = _result(self._answer_to(call))
         if check and result.code:
@@ -270,6 +289,7 @@ class FakeHost:
         started_when: str = "",
         start_timeout: float = 30.0,
         sudo: bool = False,
+        life: Life = USUAL_LIFE,
     ) -> Launch:
         """Launch a command, or adopt the process launched in this run directory."""
         options = {
@@ -277,6 +297,7 @@ class FakeHost:
             "started_when": started_when,
             "start_timeout": start_timeout,
             "sudo": sudo,
+            **({} if life.is_usual else {"life": life}),
         }
         call = self._record("supervise", command, stdin or b"", env, options)
         running = self._processes.get(self.run_dir)
@@ -284,6 +305,7 @@ class FakeHost:
             return Launch(self.clock() - running.started, running.exit, adopted=True)
         answer = self._answer_to(call)
         process = self._processes[self.run_dir] = _Process(self.clock(), ok_exit_codes)
+        self._launched.append((self.run_dir, process))
         if answer is not None:
             result = _result(answer)
             self.exit(result.code, stdout=result.stdout, stderr=result.stderr)
@@ -297,9 +319,9 @@ class FakeHost:
             process.stopped = True
             self.exit(143)
 
-    def clear(self) -> None:
+    def clear(self, *, grace: float = 5.0) -> None:
         """End all processes of the resource."""
-        self._record("clear")
+        self._record("clear", options={"grace": grace})
         self._processes.pop(self.run_dir, None)
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:

@@ -217,7 +217,10 @@ class Harness(Generic[R]):
         self._bind()
         rm = self.rm
         host: Host = self.host if self.acts else NO_HOST
-        context = Context(host, rm.peers, attempt, deadline, _log, pools=self.pools)
+        reached = self._has_reached
+        context = Context(
+            host, rm.peers, attempt, deadline, _log, pools=self.pools, reached=reached
+        )
 
         def progress(state: State) -> None:
             self.attributes |= rm.changes()
@@ -246,6 +249,18 @@ class Harness(Generic[R]):
             self.errors.append(outcome.error)
         if launch.exit is not None:
             self._record_exit(launch.exit)
+        elif launch.lasts > 0:
+            start, end = self._start_number, self.milestones[State.STARTED] + launch.lasts
+            self.clock.at(end, lambda: self._finish(start))
+
+    def _finish(self, start: int) -> None:
+        """End a resource that lasts for a time, unless it has ended or was started again."""
+        if self.state is State.STARTED and self._start_number == start:
+            self._reach(State.FINISHED)
+
+    def _has_reached(self, state: State) -> bool:
+        never = float("inf")
+        return self.milestones.get(state, never) < self.milestones.get(State.FAILED, never)
 
     def _reach(self, state: State, age: float = 0.0) -> None:
         self.state = state

@@ -239,7 +239,7 @@ CASES = [
         {"ipv6": True}, target="::1", ipv6=True, sendBuffer=9000, connectTimeout=5, lineInterval=1
     ),
     sender({"bind": HERE}, source=HERE, checksum=True),
-    sender({"udp": True, "wait": 1}, udp=True, sourcePort=free_port()),
+    sender({"udp": True, "wait": 30}, udp=True, sourcePort=free_port()),
     sender({"file": "copy", "checksum": True}, file="{samples}/filter", size=None),
     refused(Case("NetcatSender", {"target": HERE, "port": 9, "size": 1}), "refused"),
     load(

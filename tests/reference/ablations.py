@@ -49,6 +49,13 @@ class NoKeptExit(Model):
         return super().exited(guid, occ, *args, **named)
 
 
+class EndsAtOnce(Model):
+    """What lasts for a time ends when it has started."""
+
+    def _end_later(self, guid: str, lasts: float) -> None:
+        super()._end_later(guid, 0.0)
+
+
 class NoHold(Model):
     """A barrier does not wait for the part of its deployment that is not armed yet."""
 
@@ -207,6 +214,7 @@ _FOREVER = ("never ends", "stuck without its client")
 
 ABLATIONS: dict[str, Ablation] = {
     "exits are kept": Ablation(Rules(model=NoKeptExit), ("pause", "crash"), _FOREVER),
+    "what lasts ends then": Ablation(Rules(model=EndsAtOnce), (), ("ended too early",)),
     "deployments hold barriers": Ablation(Rules(model=NoHold), ("slow",), ("barrier broken",)),
     "the rest is durable": Ablation(
         Rules(model=NoDurableRest), ("crash", "client", "reply"), _FOREVER

@@ -215,7 +215,7 @@ class Calls:
         action = action_of(step)
         kinds = ["ok"] * 6
         if action == "start":
-            kinds += ["FINISHED", "STOPPED"]
+            kinds += ["FINISHED", "STOPPED", "lasts"]
         if not self.calm or rng.random() < 0.1:
             kinds += ["failed", "cancelled", *(["FAILED"] if action == "start" else [])]
         kind = rng.choice(kinds)
@@ -254,6 +254,8 @@ class Calls:
             guid = int(rng.choice(sorted(guids)))
         outcome = rng.choice(["FINISHED", "STOPPED", *([] if self.calm else ["FAILED"])])
         info = self._error() if outcome == "FAILED" else None
+        if rng.random() < 0.15:
+            outcome, info = "RESTARTED", {"code": 1, "restarts": rng.choice([1, 2, 3, 101])}
         outputs = {"stdout": b"bytes \xfe"} if rng.random() < 0.3 else {}
         age = self._duration()
         return Call(

@@ -55,7 +55,7 @@ class Claims(Todo):
     def forbidden(self, action: str) -> bool:
         """Whether the run's phase forbids to begin an action."""
         phase = self.meta["phase"]
-        if action == "stop":
+        if action in ("stop", "finish"):
             return phase in ("RELEASING", "RELEASED")
         return action != "release" and phase != "RUNNING"
 
@@ -65,8 +65,10 @@ class Claims(Todo):
             return state in _BEFORE_READY
         if action == "start":
             return state == "READY" or (requested and state in ("STOPPED", "FINISHED"))
-        if action == "stop":
+        if action == "stop" or (action == "finish" and not requested):
             return state == "STARTED"
+        if action == "finish":
+            return False
         return state != "RELEASED"
 
     # -- claim -------------------------------------------------------------------------------------
@@ -272,15 +274,26 @@ class Claims(Todo):
                 self.reach(guid, PARTIAL[action], time, cause)
         elif action == "stop" and rm["state"] == "STARTED":
             self.reach(guid, "STOPPED", time, cause)
+        elif action == "finish" and rm["state"] == "STARTED":
+            self.reach(guid, "FINISHED", number(self.step(cause.step)["at"]), cause)
         elif action == "start" and rm["state"] == "READY":
             self.reach(guid, "STARTED", time, cause)
             kept = rm.pop("exit", "")
-            if outcome.kind != "ok":
+            if outcome.kind == "lasts":
+                self._end_later(guid, outcome.end_age)
+            elif outcome.kind != "ok":
                 info = to_json(dict(outcome.info)) if outcome.info else ""
                 self.end_process(guid, outcome.kind, self.now - max(0.0, outcome.end_age), info)
             elif kept:
                 ended_as, at, info = kept.split("|", 2)
                 self.end_process(guid, ended_as, number(at), info)
+
+    def _end_later(self, guid: str, lasts: float) -> None:
+        """An RM without a process is FINISHED some time after its start."""
+        step = self.numbered_step(guid, "finish")
+        record = self.step(step)
+        record["at"] = record["due"] = text(number(self.rm(guid)["STARTED"]) + lasts)
+        self.make_due(step)
 
     def end_process(self, guid: str, outcome: str, time: float, info: str) -> None:
         """What an RM had started has ended, by itself or not.

@@ -140,6 +140,8 @@ class Hook:
             self.world.truth.acts(self.grant)
             self.world.truth.started(guid)
             yield 0.0
+            if self.resource.lasts:
+                return self.outcome("lasts", end_age=self.resource.lasts)
             return self.outcome()
         started = yield from self.act(lambda host: self._launch(host, guid, token, occ))
         if started == "lost":
@@ -152,6 +154,12 @@ class Hook:
     def _launch(self, host: Machine, guid: int, token: int, occ: int) -> Started | str:
         self.world.truth.launching = self.grant
         return host.launch(guid, token, occ)
+
+    def finish(self) -> Process:
+        """Nothing is left to do for what ends by itself after a time."""
+        self.world.truth.finishes(self.grant)
+        yield 0.0
+        return self.outcome()
 
     def stop(self) -> Process:
         """End the process and return when it is gone."""

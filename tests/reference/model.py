@@ -21,6 +21,9 @@ from nepiq.controller.model.spec import Gate, ResourceSpec
 from .records import ENDED, action_of, is_extra, number, text, to_json
 from .recovery import Recovery
 
+#: Those that leave an event.
+_MOST_RESTARTS = 100
+
 
 @dataclass
 class Model(Recovery):
@@ -178,10 +181,7 @@ class Model(Recovery):
         if not step:
             if action == "start" and rm["state"] in ("STOPPED", "FINISHED"):
                 self._begin_occasion(name)
-            self.meta["requests"] = str(int(self.meta["requests"]) + 1)
-            step = f"{guid}.{action}.{self.meta['requests']}"
-            rm["extra"] = " ".join([*rm.get("extra", "").split(), step])
-            self.new_step(step)
+            step = self.numbered_step(name, action)
             if args:
                 self.step(step)["args"] = to_json(list(args))
             self.make_due(step)
@@ -210,6 +210,7 @@ class Model(Recovery):
             if f"m|{guid}|{milestone}" in self.todo:
                 self.todo.remove(f"m|{guid}|{milestone}")
         rm.pop("exit", None)
+        rm.pop("restarts", None)
         rm["occ"] = str(int(rm["occ"]) + 1)
         rm["state"] = "READY"
         self.event(guid, "READY")
@@ -281,12 +282,26 @@ class Model(Recovery):
                 return self._reply("FOREIGN")
         if not rm or int(rm["occ"]) != occ:
             return self._reply()
+        if outcome == "RESTARTED":
+            self._restarted(name, int((info or {})["restarts"]), time, detail, attrs or {})
+            return self._reply()
         self.keep(name, attrs or {}, outputs or {}, only_missing=rm["state"] in ENDED)
         if rm["state"] == "STARTED":
             self.end_process(name, outcome, time, detail)
         elif rm["state"] not in ENDED and "exit" not in rm:
             rm["exit"] = f"{outcome}|{text(time)}|{detail}"
         return self._reply()
+
+    def _restarted(
+        self, guid: str, restarts: int, time: float, info: str, attrs: Mapping[str, Any]
+    ) -> None:
+        """Note a restart once, however often it is told."""
+        rm = self.rm(guid)
+        if restarts > int(rm.get("restarts", 0)):
+            rm["restarts"] = str(restarts)
+            self.keep(guid, attrs, {})
+            if restarts <= _MOST_RESTARTS:
+                self.event(guid, "restart", None, info, time)
 
     def abandon(
         self, node: int, error: Mapping[str, Any], holder: str = "", until: float | None = None

@@ -37,6 +37,7 @@ class Resource:
         spec: what is uploaded.
         kind: ``node``, ``app`` (acts on a node) or ``null`` (no I/O).
         life: seconds that its process runs, by occasion (the last one for all later ones).
+        lasts: seconds after which a ``null`` ends by itself; 0 if it does not.
         code: its exit code.
         deploy_fails: its deploy hook raises.
         rounds: how often its deploy finds the world not ready.
@@ -47,6 +48,7 @@ class Resource:
     spec: ResourceSpec
     kind: str
     life: float = 0.0
+    lasts: float = 0.0
     code: int = 0
     deploy_fails: bool = False
     rounds: int = 0
@@ -110,6 +112,7 @@ def draw(seed: int, faults: Iterable[str] | None = None) -> Scenario:
     _divide(rng, scenario)
     _draw_moves(rng, scenario)
     _draw_poison(rng, scenario)
+    _draw_ends(random.Random(seed * 7 + 2), scenario)
     return scenario
 
 
@@ -221,6 +224,13 @@ def _make_late(rng: random.Random, scenario: Scenario, resource: Resource) -> No
     kept = [gate for gate in spec.gates if gate.action != "stop"]
     resource.spec = spec._replace(gates=kept)
     scenario.moves.append(Move(rng.uniform(0, 4), "condition", [spec.guid], stops[0]))
+
+
+def _draw_ends(rng: random.Random, scenario: Scenario) -> None:
+    """Let some that have no process end after a time, some before anything stops them."""
+    for resource in scenario.resources.values():
+        if resource.kind == "null" and rng.random() < 0.4:
+            resource.lasts = rng.choice([0.01, 0.5, 3.0, 35.0])
 
 
 def _draw_poison(rng: random.Random, scenario: Scenario) -> None:

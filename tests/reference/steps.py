@@ -28,6 +28,15 @@ class Steps(Records):
         record.update(status="waiting", left="0", due=text(self.now))
         return record
 
+    def numbered_step(self, guid: str, action: str) -> str:
+        """The same for one that is not part of the deployment; its id."""
+        rm = self.rm(guid)
+        self.meta["requests"] = str(int(self.meta["requests"]) + 1)
+        step = f"{guid}.{action}.{self.meta['requests']}"
+        rm["extra"] = " ".join([*rm.get("extra", "").split(), step])
+        self.new_step(step)
+        return step
+
     def make_due(self, step: str) -> None:
         """The last gate of a step is open: submit it, or let the sweeper do so nearer the time."""
         record = self.step(step)
@@ -155,8 +164,9 @@ class Steps(Records):
 
     def does_io(self, step: str) -> bool:
         """Whether a step touches a machine: its class does, and has something to do in it."""
-        rm = self.rm(guid_of(step))
-        return rm.get("batch") != "1" and action_of(step) not in rm.get("idle", "").split()
+        rm, action = self.rm(guid_of(step)), action_of(step)
+        busy = action != "finish" and action not in rm.get("idle", "").split()
+        return rm.get("batch") != "1" and busy
 
     def has_place(self, step: str, host: str) -> bool:
         """Whether one more step may do I/O on a host; ends go together, and have more places."""

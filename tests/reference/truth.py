@@ -128,6 +128,14 @@ class Truth:
             self._check_gates(self.launching)
         self.started(guid)
 
+    def finishes(self, grant: Grant) -> None:
+        """What lasts for a time ends; it may not before that time is over."""
+        started = self.reached.get((grant.guid, "STARTED"), self.world.kernel.now)
+        lasts = self.world.scenario.resources[grant.guid].lasts
+        if self.world.kernel.now < started + lasts - _EPSILON:
+            self.wrong("ended too early", grant.step)
+        self.ended(grant.guid)
+
     def ended(self, guid: int) -> None:
         """A process has truly ended."""
         for milestone in ("STOPPED", "FINISHED"):

@@ -45,7 +45,14 @@ class Forger:
         """Write the line of an exit of a resource."""
         name = self.journal.read_text().splitlines()[0].split()[1]
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        line = f"exit {name} {guid} {occasion} 0 FINISHED 1.00 {boot} {stdout} . ."
+        self._write(f"exit {name} {guid} {occasion} 0 FINISHED 1.00 {boot} {stdout} . .")
+
+    def restart(self, guid: int, number: int) -> None:
+        """Write the line of a restart of a resource."""
+        name = self.journal.read_text().splitlines()[0].split()[1]
+        self._write(f"again {name} {guid} 1 {number} 1 1.00 boot .")
+
+    def _write(self, line: str) -> None:
         with self.journal.open("a") as journal:
             journal.write(line + "\n")
 
@@ -83,6 +90,22 @@ def test_of_another_host(stand: Stand, tmp_path: Path) -> None:
         # It may say what it likes of what is on it.
         forger.tell(mine, ".")
         assert ec.wait_finished(mine, timeout=30.0)
+
+
+def test_restarts(stand: Stand, tmp_path: Path) -> None:
+    """Of its own resources only, and no number of them fills Redis."""
+    with stand.experiment("restarts") as ec:
+        forger = Forger(stand, ec, tmp_path)
+        mine, other = forger.apps
+        forger.restart(other, 7)
+        forger.restart(999_999, 7)
+        for number in (*range(1, 300), 5, 300):
+            forger.restart(mine, number)
+        forger.heard()
+        assert (ec.get(other, "restarts"), ec.get(mine, "restarts")) == (0, 300)
+        run = stand.stack().run(ec.run_id)
+        assert [event.what for event in run.events()].count("restart") == 100
+        assert ec.state(mine) is ResourceState.STARTED
 
 
 def test_of_any_length(stand: Stand, tmp_path: Path) -> None:

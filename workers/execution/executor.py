@@ -254,6 +254,7 @@ class _Step:
             log=self._logger(),
             call=partial(callbacks.call, self.runtime.settings, self.run.run_id),
             pools=WorkerPools(self.runtime, self.run, grant, deadline),
+            reached=self._reached,
         )
         name, value = grant.args if action is Action.SET else ("", None)
         return actions.perform(
@@ -310,6 +311,11 @@ class _Step:
             self.runtime.stack.contents.pieces,
         )
 
+    def _reached(self, state: State) -> bool:
+        reached = self.run.record(self.grant.guid).milestones
+        # One that is not critical counts as having reached every state when it FAILED.
+        return reached.get(state.name, math.inf) < reached.get("FAILED", math.inf)
+
     def _progress(self, rm: ResourceManager, state: State) -> None:
         if self.lease.cancelled:
             raise errors.FencedError("the step was cancelled", where=self._where())
@@ -333,7 +339,7 @@ class _Step:
                 limit = max(limit, rm.login().connect_timeout + PAUSE)
         elif action is Action.RELEASE and grant.host is not None:
             reached = self.run.record(grant.host).milestones
-            # A host that is not critical counts as READY from the moment in which it FAILED.
+            # As in _reached, for the host.
             ready, failed = (reached.get(name, math.inf) for name in ("READY", "FAILED"))
             limit = limit if ready < failed else 0.0
         remaining = limit - max(0.0, self.runtime.now() - grant.began)
@@ -365,6 +371,10 @@ class _Step:
         grant, changes = self.grant, rm.changes()
         if launch is None:
             return Outcome(grant.step, grant.token, "ok", attrs=changes)
+        if launch.lasts > 0 and launch.exit is None:
+            return Outcome(
+                grant.step, grant.token, "lasts", launch.age, changes, end_age=launch.lasts
+            )
         if launch.exit is None:
             return Outcome(grant.step, grant.token, "ok", age=launch.age, attrs=changes)
         process_exit = launch.exit

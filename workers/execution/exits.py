@@ -31,22 +31,25 @@ def info(process_exit: Exit, where: str) -> dict[str, Any]:
             "type": "CommandError",
             "message": one_line(message, LONGEST_MESSAGE),
             "where": where,
-            "hint": errors.exit_hint(process_exit.code) or "set okExitCodes if this code is fine"
-            if process_exit.code is not None
-            else "",
+            "hint": process_exit.hint,
         }
     return record
 
 
 def attributes(rtype: str, process_exit: Exit) -> dict[str, Any]:
     """Return the attributes that an exit sets, if the resource type declares them."""
-    if process_exit.code is None:
+    return declared(rtype, {} if process_exit.code is None else {"exitCode": process_exit.code})
+
+
+def declared(rtype: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the values whose attributes the resource type declares."""
+    if not values:
         return {}
     try:
-        declared = registry.find(rtype).attributes
+        known = registry.find(rtype).attributes
     except errors.NepiqError:
         return {}
-    return {"exitCode": process_exit.code} if "exitCode" in declared else {}
+    return {name: value for name, value in values.items() if name in known}
 
 
 def measure(

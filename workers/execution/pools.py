@@ -8,6 +8,7 @@ from typing import Any
 
 from ...controller.engine.pools import PoolStore, Wake
 from ...controller.engine.run import Run
+from ...controller.engine.store import keys
 from ...controller.engine.store.calls import Grant
 from ...controller.errors import Cancelled, HostError, NepiqError
 from ...controller.model.durations import Deadline
@@ -93,6 +94,14 @@ class WorkerPools:
 
 
 def wake(runtime: Runtime, wakes: Iterable[Wake]) -> None:
-    """Wake steps whose hosts were granted; the sweeper repeats what is lost."""
+    """Wake steps whose hosts were granted; the sweeper repeats what is lost.
+
+    Runs of other brokers have their own sweeper, which dispatches the steps.
+    """
+    active = keys.active(runtime.settings.broker_name)
     for run_id, step in wakes:
-        runtime.run(run_id).wake(step)
+        run = runtime.run(run_id)
+        if runtime.redis.sismember(active, run_id):
+            run.wake(step)
+        else:
+            run.store.wake(step)

@@ -8,7 +8,7 @@ from ..sessions.session import Completed, Session
 from ..sessions.ssh import Connection, SshSession
 from .attempt import Attempt
 from .byte_streams import Incoming, Outgoing
-from .exit_journal import Beat, Boot, Ended, Entry, Follow, Journal, Lost, follow
+from .exit_journal import Beat, Boot, Ended, Entry, Follow, Journal, Lost, Restarted, follow
 from .shell_host import ShellHost
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "LocalSession",
     "Lost",
     "Outgoing",
+    "Restarted",
     "Session",
     "SessionPool",
     "ShellHost",

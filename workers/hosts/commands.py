@@ -11,6 +11,8 @@ from shlex import quote
 
 from ...controller.errors import InvalidValue
 from ...controller.errors.text import quoted
+from ...controller.model.host import Life
+from ...controller.model.values import RESTARTS, STOP_SIGNALS
 
 #: Linux takes 128 kB in one argument of a program (execve(2), MAX_ARG_STRLEN); this leaves room
 #: for what is put around a quoted command.
@@ -44,6 +46,23 @@ def exports(env: Mapping[str, str] | None) -> str:
             raise InvalidValue(f"{quoted(name)} cannot name an environment variable")
     words = [f"{name}={quote(checked(value))}" for name, value in (env or {}).items()]
     return f"export {' '.join(words)}\n" if words else ""
+
+
+def life_word(life: Life) -> str:
+    """Return a life as the supervisor reads it; empty for the usual one.
+
+    Raises:
+        InvalidValue: the signal or the kind of restart is unknown.
+    """
+    if life.is_usual:
+        return ""
+    if life.stop_signal not in STOP_SIGNALS:
+        raise InvalidValue(f"{quoted(life.stop_signal)} is not a signal that ends a process")
+    if life.restart not in RESTARTS:
+        raise InvalidValue(f"restart {quoted(life.restart)} is not one of {', '.join(RESTARTS)}")
+    timeout, grace, pause = (round(time * 100) for time in (life.timeout, life.grace, life.pause))
+    limit = max(1, timeout) if life.timeout else 0
+    return f"{limit}:{life.stop_signal}:{grace}:{life.restart}:{life.restarts}:{pause}"
 
 
 def carried(command: str, stdin: bytes) -> tuple[str, bytes]:

@@ -33,11 +33,18 @@ _REASONS = {
 # other messages may come before it.
 _OWN = ("nepiq: ns-3 aborted", "nepiq: ended because it ran for ")
 _OVERDUE = "it did not begin to serve in time and was ended"
+_EXPIRED = "ended because its timeout has passed"
 # The line that supervisor.sh composes: less than 4000 bytes.
 _LONGEST = 4096
 _LINE = re.compile(
     r"exit ([\w-]{1,64}) ([0-9]{1,9}) ([0-9]{1,9}) (-|[0-9]{1,3}) ([A-Z]{1,20}) "
     r"([0-9.]{1,20}) ([\w-]{1,64}) ([!-~]+) ([!-~]+) \.",
+    re.ASCII,
+)
+# That of a restart.
+_AGAIN = re.compile(
+    r"again ([\w-]{1,64}) ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,3}) "
+    r"([0-9.]{1,20}) ([\w-]{1,64}) \.",
     re.ASCII,
 )
 # Lines in a row that mean nothing, after which the host counts as one that is not understood.
@@ -80,6 +87,29 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Restarted:
+    """The restart of a supervised process that had ended by itself.
+
+    Attributes:
+        guid: the resource manager it belongs to.
+        occasion: which start of it.
+        number: which restart of that start, from 1.
+        code: the exit code before it.
+        age: seconds since that exit, by the host's clock.
+        journal_id: the journal that says so.
+        offset: where its line ends there.
+    """
+
+    guid: int
+    occasion: int
+    number: int
+    code: int
+    age: float
+    journal_id: str
+    offset: int
+
+
+@dataclass(frozen=True)
 class Lost:
     """A launch without a supervisor and without an exit on record. The journal lacks it."""
 
@@ -93,7 +123,7 @@ class Beat:
     """A heartbeat of the watch, every :data:`PERIOD`."""
 
 
-Entry: TypeAlias = Boot | Journal | Ended | Lost | Beat
+Entry: TypeAlias = Boot | Journal | Ended | Restarted | Lost | Beat
 
 
 @dataclass(frozen=True)
@@ -150,6 +180,7 @@ class ExitLine:
                 age=max(0.0, moment(now) - moment(since)) if boot == boot_id else 0.0,
                 reason=_reason(outcome, number, tail),
                 outputs=outputs,
+                hint=_hint(outcome, number, tail),
             ),
             overdue=outcome == "OVERDUE",
             tail=tail,
@@ -167,10 +198,17 @@ def _reason(outcome: str, code: int | None, tail: str) -> str:
         return ""
     if outcome == "LOST":
         return _LOST
-    what = _OVERDUE if outcome == "OVERDUE" else f"exited with {code}"
-    hint = exit_hint(code) if outcome == "FAILED" else ""
+    causes = {"OVERDUE": _OVERDUE, "EXPIRED": _EXPIRED}
     detail = f": {_said(tail)}" if tail else ""
-    return f"{what}{detail}" + (f" ({hint})" if hint else "")
+    return f"{causes.get(outcome, f'exited with {code}')}{detail}"
+
+
+def _hint(outcome: str, code: int | None, tail: str) -> str:
+    if outcome == "EXPIRED":
+        return "raise timeout, or see its stdout and stderr"
+    if outcome != "FAILED" or code is None:
+        return ""
+    return exit_hint(code, tail) or "set okExitCodes if this code is fine"
 
 
 def _said(tail: str) -> str:
@@ -251,7 +289,7 @@ class Follow(Iterator[Entry]):
             raise FencedError("the directory of the run is gone")
         try:
             if verb == "at":
-                return self._ended(rest)
+                return self._restarted(rest) or self._ended(rest)
             if verb == "told":
                 return self._ended(f"0 {rest}")
             if verb == "lost":
@@ -265,6 +303,18 @@ class Follow(Iterator[Entry]):
         if verb == "journal":
             return Journal(rest)
         return Beat() if verb == "beat" else None
+
+    def _restarted(self, text: str) -> Restarted | None:
+        """Return the entry of the line of a restart; None for another line."""
+        offset, now, line = text.split(" ", 2)
+        match = _AGAIN.fullmatch(line[max(0, line.rfind("again ")) :])
+        if match is None:
+            return None
+        journal_id, guid, occasion, number, code, since, boot = match.groups()
+        age = max(0.0, moment(now) - moment(since)) if boot == self._boot_id else 0.0
+        return Restarted(
+            int(guid), int(occasion), int(number), int(code), age, journal_id, whole(offset)
+        )
 
     def _ended(self, text: str) -> Ended:
         offset, now, line = text.split(" ", 2)

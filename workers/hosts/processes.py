@@ -38,6 +38,7 @@ class Processes:
         *,
         start_timeout: float,
         sudo: bool,
+        life: str,
     ) -> Launch:
         """Start a command, or adopt an earlier launch of the same start.
 
@@ -47,13 +48,14 @@ class Processes:
             ready: the condition for STARTED.
             start_timeout: seconds until it has to be met.
             sudo: whether the command runs as root.
+            life: its life, as :func:`life_word` writes it.
 
         Raises:
             StartTimeout: it did not begin to serve in time; it has been ended.
         """
         attempt = self._attempt
         if envelope.lines and ready.kind == "none" and not sudo:
-            head = " ".join(map(str, (*attempt.start, codes, envelope.mark)))
+            head = " ".join(map(str, (*attempt.start, codes, envelope.mark, life))).rstrip()
             reply = self._request(LAUNCHES, head.encode() + b"\n" + envelope.data)
             answer = attempt.judge(reply.line, complaint=reply.complaint)
         else:
@@ -66,7 +68,8 @@ class Processes:
                 ready.sign,
                 round(start_timeout * 100),
                 envelope.mark,
-                *(("root",) if sudo else ()),
+                "root" if sudo else "",
+                life,
                 secret=secret,
             )
             done = attempt.execute(command, secret + envelope.data, most=ANSWER)

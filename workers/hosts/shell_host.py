@@ -16,14 +16,22 @@ from shlex import quote
 from ...controller.engine.transfer.regular_files import open_to_read
 from ...controller.errors import CommandError, FileMissing
 from ...controller.model.contents import Content
-from ...controller.model.host import SUPERUSER_PATH, Facts, Launch, LineChannel, Result
+from ...controller.model.host import (
+    SUPERUSER_PATH,
+    USUAL_LIFE,
+    Facts,
+    Launch,
+    Life,
+    LineChannel,
+    Result,
+)
 from ...controller.model.pools import HostLease
 from ..sessions.answers import LINE, misunderstood
 from ..sessions.session import Channel, Completed, Session
 from . import byte_streams, content_cache, directories
 from . import facts as facts_of_host
 from .attempt import MISSING, Attempt
-from .commands import Envelope, Readiness, carried, checked, exports
+from .commands import Envelope, Readiness, carried, checked, exports, life_word
 from .paths import is_own
 from .processes import Processes
 
@@ -33,6 +41,9 @@ BLOCK = 1 << 20
 SILENCE = 60.0
 #: Seconds between TERM and KILL where a resource manager is released.
 GRACE = 5.0
+
+# Before a command that undoes a start.
+_STARTED_ONLY = '[ -n "${NEPIQ_STARTED-}" ] || exit 0\n'
 
 CHANGED = "it was changed while it was read; fetch it again"
 
@@ -108,13 +119,15 @@ class ShellHost:
         check: bool = True,
         mutates: bool = True,
         sudo: bool = False,
+        started_only: bool = False,
     ) -> Result:
         """Run a shell command to its end; see :meth:`Host.run`.
 
         Raises:
             CommandError: it exited with another code than 0 and ``check`` is true.
         """
-        text, data = carried(_script(command, env, cwd), stdin)
+        script = _script(command, env, cwd)
+        text, data = carried(f"{_STARTED_ONLY}{script}" if started_only else script, stdin)
         if sudo:
             secret = self.attempt.secret.line()
             passed = (
@@ -145,6 +158,7 @@ class ShellHost:
         started_when: str = "",
         start_timeout: float = 30.0,
         sudo: bool = False,
+        life: Life = USUAL_LIFE,
     ) -> Launch:
         """Start a long-lived command, once per occasion; see :meth:`Host.supervise`.
 
@@ -159,16 +173,21 @@ class ShellHost:
             self.write(name, data, mode=0o600)
         codes = "any" if ok_exit_codes is None else ",".join(str(int(n)) for n in ok_exit_codes)
         return self._processes.launch(
-            envelope, codes or "none", ready, start_timeout=start_timeout, sudo=sudo
+            envelope,
+            codes or "none",
+            ready,
+            start_timeout=start_timeout,
+            sudo=sudo,
+            life=life_word(life),
         )
 
     def end(self, *, grace: float = 10.0) -> None:
         """End the supervised process of this occasion; see :meth:`Host.end`."""
         self._processes.end(str(self.attempt.occasion), grace)
 
-    def clear(self) -> None:
+    def clear(self, *, grace: float = GRACE) -> None:
         """End whatever this resource manager left running; see :meth:`Host.clear`."""
-        self._processes.end("-", GRACE)
+        self._processes.end("-", grace)
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file; see :meth:`Host.read`.

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from ...controller.engine.store.calls import Grant
 
-ACTIONS = ("deploy", "discover", "provision", "start", "stop", "set", "release")
+ACTIONS = ("deploy", "discover", "provision", "start", "stop", "finish", "set", "release")
 OUTCOMES = ("done", "failed", "cancelled", "again", "retry", "silent", "lost", "stale")
 LATENESS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Buckets of lateness, in seconds."""

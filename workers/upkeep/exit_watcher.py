@@ -24,7 +24,18 @@ from ...controller.errors import AnswerError, FencedError, HostError, NepiqError
 from ...controller.model.durations import Backoff, Deadline
 from ...controller.model.host import Exit
 from ..execution import exits, loading
-from ..hosts import Attempt, Beat, Ended, Entry, Follow, Journal, Lost, ShellHost, follow
+from ..hosts import (
+    Attempt,
+    Beat,
+    Ended,
+    Entry,
+    Follow,
+    Journal,
+    Lost,
+    Restarted,
+    ShellHost,
+    follow,
+)
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
 from ..sessions import running_time
@@ -293,7 +304,7 @@ class NodeWatch(threading.Thread):
                 if isinstance(entry, Journal) or heartbeats == node_files.BEATS:
                     heartbeats = 0
                     entries.question(node_files.launched(self._run, self._node))
-                if isinstance(entry, Ended) and entry.journal_id:
+                if isinstance(entry, Ended | Restarted) and entry.journal_id:
                     read = (entry.journal_id, entry.offset)
                 if read is not None and not entries.pending:
                     self._confirm(*read)
@@ -306,13 +317,15 @@ class NodeWatch(threading.Thread):
             self._entries.close()
 
     def _handle(self, entry: Entry) -> None:
-        if isinstance(entry, Ended | Beat):
+        if isinstance(entry, Ended | Restarted | Beat):
             self._protocol_errors = 0
         if isinstance(entry, Ended):
             self._exited(entry.guid, entry.occasion, entry.exit)
         elif isinstance(entry, Lost):
             process_exit = Exit(code=None, outcome="FAILED", reason=entry.reason)
             self._exited(entry.guid, entry.occasion, process_exit)
+        elif isinstance(entry, Restarted):
+            self._restarted(entry)
 
     def _confirm(self, journal: str, offset: int) -> None:
         previous, since = self._confirmed
@@ -326,10 +339,9 @@ class NodeWatch(threading.Thread):
             self._confirmed = (journal, offset)
 
     def _exited(self, guid: int, occasion: int, process_exit: Exit) -> None:
-        record = self._records.get(guid) or self._run.store.record(guid)
+        record = self._record(guid)
         if record is None:
             return
-        self._records[guid] = record
         attributes = exits.attributes(record.rtype, process_exit)
         if record.host == self._node:
             read = partial(self._read, guid, occasion)
@@ -344,6 +356,31 @@ class NodeWatch(threading.Thread):
             attributes,
             process_exit.outputs,
         )
+        self._judge(status, record)
+
+    def _restarted(self, entry: Restarted) -> None:
+        record = self._record(entry.guid)
+        if record is None:
+            return
+        status = self._run.exited(
+            (self._node, self._holder),
+            entry.guid,
+            entry.occasion,
+            "RESTARTED",
+            entry.age,
+            {"code": entry.code, "restarts": entry.number},
+            exits.declared(record.rtype, {"restarts": entry.number}),
+            {},
+        )
+        self._judge(status, record)
+
+    def _record(self, guid: int) -> ResourceRecord | None:
+        record = self._records.get(guid) or self._run.store.record(guid)
+        if record is not None:
+            self._records[guid] = record
+        return record
+
+    def _judge(self, status: str, record: ResourceRecord) -> None:
         if status == "TAKEN":
             self._over.set()
         elif status == "FOREIGN":

@@ -97,7 +97,7 @@ class Grant(NamedTuple):
 
     @property
     def action(self) -> str:
-        """The action: deploy, start, stop, set or release."""
+        """The action: deploy, start, stop, set, release or finish."""
         return step_action(self.step)
 
     @property
@@ -129,12 +129,14 @@ class Outcome:
         step: its id.
         token: the token of its grant.
         kind: ``ok``, ``failed``, ``cancelled``, or, for a start whose process has ended
-            already, ``FINISHED``, ``STOPPED`` or ``FAILED``.
+            already, ``FINISHED``, ``STOPPED`` or ``FAILED``; or ``lasts``, for one without a
+            process that is FINISHED after a time.
         age: seconds since it took effect (for a start: since the process ran).
         attrs: attributes that the hook assigned.
         info: JSON-able detail: the error of a failure, the exit code of an exit.
         outputs: small outputs by trace name.
-        end_age: seconds since the process ended, if ``kind`` is the outcome of a start.
+        end_age: seconds since the process ended, if ``kind`` is the outcome of a start; if it is
+            ``lasts``, seconds from its start to its end.
     """
 
     step: str

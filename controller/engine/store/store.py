@@ -271,7 +271,8 @@ class RunStore(RunReads):
         Args:
             guid: the resource manager.
             occ: the occasion in which the process was started.
-            outcome: FINISHED, STOPPED or FAILED.
+            outcome: FINISHED, STOPPED or FAILED; or RESTARTED, if its host has started it
+                again, with the number of the restart as ``restarts`` in ``info``.
             age: seconds since it ended.
             info: the error of a failure, else the exit code.
             attrs: attributes to keep.

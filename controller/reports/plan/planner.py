@@ -164,6 +164,7 @@ class Planner:
     ) -> tuple[list[Call], str]:
         """Call the hooks of an action once; return their calls, and why more may follow."""
         rm, fake = scratch.instance(guid, RUN), FakeHost()
+        fake.started = True
         if host is not None:
             home = scratch.resource(host).attrs.get("home") or "~"
             fake.run_dir = f"{home.rstrip('/')}/.nepiq/{RUN}/{host}/{guid}/1"

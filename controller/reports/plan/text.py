@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...model.host import Life
 from ...testing.fakes import Call
 from ..words import duration, plural, size
 from .planner import PlannedDeployment, PlannedStep
@@ -39,6 +40,19 @@ def _conditions(call: Call) -> Iterator[str]:
         yield "any exit code is success"
     elif list(codes) != [0]:
         yield f"success with exit code {', '.join(map(str, codes))}"
+    if "life" in options:
+        yield from _life(options["life"])
+
+
+def _life(life: Life) -> Iterator[str]:
+    """Yield how a supervised command ends, and when it is started again."""
+    if life.timeout:
+        yield f"ended after {duration(life.timeout)}"
+    if life.stop_signal != "TERM":
+        yield f"stopped by {life.stop_signal}"
+    if life.restart != "no":
+        when = "after any end" if life.restart == "always" else "after a failure"
+        yield f"restarted {when}" + (f", {life.restarts} times" if life.restarts else "")
 
 
 def _options(call: Call) -> Iterator[str]:
@@ -46,6 +60,8 @@ def _options(call: Call) -> Iterator[str]:
         yield "as root"
     if call.options.get("cwd"):
         yield f"in {call.options['cwd']}"
+    if call.options.get("started_only"):
+        yield "unless the start failed"
     if call.env:
         yield "with " + " ".join(f"{name}={value}" for name, value in call.env.items())
     if call.stdin:
@@ -66,7 +82,7 @@ def _action(call: Call) -> str:
         ]
         return ", ".join([*actions, "create the directory of the run"])
     if call.verb == "end":
-        return f"TERM to its processes, KILL after {duration(options['grace'])}"
+        return f"end its processes, KILL after {duration(options['grace'])}"
     if call.verb == "clear":
         return "end its remaining processes"
     if call.verb == "dismantle":

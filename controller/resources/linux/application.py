@@ -21,24 +21,24 @@ from ...model import (
     Later,
     Launch,
     Readiness,
-    ResourceManager,
     Trace,
 )
 from . import components
 from .assembly import Assembly
 from .buffering import unbuffered
+from .limits import Limited
 from .node import Node
 from .origins import Code, Origins, Script, ScriptArguments, Sources
 from .packages import Packages, install
 from .tags import resolve
 
 
-class Application(ResourceManager, rtype="linux::Application"):
+class Application(Limited, rtype="linux::Application"):
     """A command on a host, run by sh in a directory of its own.
 
     It is STARTED as soon as it runs, or when ``startedWhen`` is met, FINISHED when it exits with
-    one of ``okExitCodes``, and FAILED for another code. An application without a command is
-    FINISHED at its start.
+    one of ``okExitCodes``, and FAILED for another code or after ``timeout``; with ``restart`` it is
+    started again instead. An application without a command is FINISHED at its start.
 
     Its deployment puts it together: files and directories of the client, files that the host
     fetches, a build (docs/applications.md).
@@ -125,11 +125,6 @@ class Application(ResourceManager, rtype="linux::Application"):
         help="Packages that it needs; missing ones are installed as root.",
         flags=Flag.DESIGN,
     )
-    tearDown = Attribute(
-        str,
-        help="A command that cleans up, run at its release; as root with sudo.",
-        flags=Flag.DESIGN,
-    )
     splitStderr = Attribute(
         bool, True, help="No effect, for NEPI's scripts: stdout and stderr are always separate."
     )
@@ -166,7 +161,7 @@ class Application(ResourceManager, rtype="linux::Application"):
 
     node = Connection(Node, required=True, help="The machine that it runs on.")
 
-    called_for = {"do_deploy": ("depends", *components.NAMES)}
+    called_for = {"do_deploy": ("depends", "cpus", "memory", *components.NAMES)}
 
     def deadline_for(self, action: Action) -> float:
         """Return the time limit of a step.
@@ -193,13 +188,15 @@ class Application(ResourceManager, rtype="linux::Application"):
         return components.local_paths(self)
 
     def do_deploy(self, context: Context) -> Later | None:
-        """Install the packages in ``depends``, and put the application together.
+        """Install ``depends``, find how the host keeps limits, and put the application together.
 
         Raises:
-            HostError: something cannot be installed, carried, fetched or built.
+            HostError: something cannot be installed, limited, carried, fetched or built.
         """
-        if self.depends and not self.activity:
-            install(context, self.depends)
+        if not self.activity:  # in the first round
+            if self.depends:
+                install(context, self.depends)
+            self.check_limits(context, sudo=self.sudo)
         assembly = self.assembly()
         if not assembly:
             return None
@@ -220,37 +217,46 @@ class Application(ResourceManager, rtype="linux::Application"):
             self.assembly().put_together_again(context)
         return self.launch(context, command, {**self.node.env, **self.env})
 
-    def launch(self, context: Context, command: str, env: Mapping[str, str]) -> Launch:
+    @property
+    def launches(self) -> bool:
+        """Whether its start launches something on the host."""
+        return bool(self.command or self.script)
+
+    def launch(
+        self, context: Context, command: str, env: Mapping[str, str], started_when: str = ""
+    ) -> Launch:
         """Launch a command as the attributes describe, once per start of the resource.
 
         Args:
             context: access to the host.
             command: text for sh.
             env: its variables; both may mention paths such as ``${RUN_HOME}``.
+            started_when: the readiness probe; the attribute if empty.
         """
         command, env = resolve(command, env)
         if self.unbuffered:
             command, env = unbuffered(command), {"PYTHONUNBUFFERED": "1", **env}
-        return context.host.supervise(
+        command = self.limited(command)
+        launched = context.host.supervise(
             command,
             stdin=self.stdin.encode() if self.stdin else None,
             env=env,
             ok_exit_codes=self.okExitCodes.codes,
-            started_when=self.startedWhen,
+            started_when=started_when or self.startedWhen,
             start_timeout=self.startTimeout,
             sudo=self.sudo,
+            life=self.life,
         )
-
-    def do_stop(self, context: Context) -> None:
-        """End the command and its child processes."""
-        context.host.end()
+        if self.occasion > 1 and not launched.adopted:
+            self.restarts = 0
+        return launched
 
     def do_release(self, context: Context) -> None:
         """End its processes, run ``tearDown`` and, with ``hardRelease``, remove its files."""
-        context.host.clear()
+        self.clear(context)
         try:
-            if self.tearDown:
-                context.host.run(self.tearDown, sudo=self.sudo)
+            self.remove_limits(context, sudo=self.sudo)
+            self.undo(context, launched=self.launches, sudo=self.sudo)
         finally:
             if self.hardRelease:
                 remove = f"rm -rf -- {shlex.quote(context.run_dir)}"

@@ -23,6 +23,7 @@ from ...model import (
     Placement,
     ResourceManager,
     SecretReference,
+    State,
 )
 from .leased_host import LeasedHost
 from .where import Where
@@ -38,6 +39,8 @@ LOGIN = (
     "gatewayUser",
     "gatewayPort",
     "gatewayIdentity",
+    "password",
+    "gatewayPassword",
     "serverKey",
     "strictHostKeyChecking",
     "connectTimeout",
@@ -224,7 +227,18 @@ class Node(ResourceManager, rtype="linux::Node"):
         True,
         help="No effect, for NEPI's scripts: a release ends exactly the processes of its run.",
     )
-    tearDown = Attribute(str, help="A command that is run at its release.", flags=Flag.DESIGN)
+    tearDown = Attribute(
+        str,
+        help="A command that is run at its release, unless its deployment failed.",
+        flags=Flag.DESIGN,
+    )
+    tearDownAlways = Attribute(
+        bool,
+        False,
+        help="Run tearDown also if the deployment failed, if the host can be reached; "
+        "NEPIQ_STARTED is empty then, else 1.",
+        flags=Flag.DESIGN,
+    )
 
     pool = Attribute(
         PoolName,
@@ -321,9 +335,10 @@ class Node(ResourceManager, rtype="linux::Node"):
     def validate(self, conditional: Collection[Action]) -> None:
         """Check that its host is given in one way."""
         del conditional
-        if self.is_pooled and super().stored("hostname") is not None:
+        pooled = self.is_pooled or self.inventory is not None
+        if pooled and super().stored("hostname") is not None:
             raise InvalidValue("set either hostname or pool", where=self.label)
-        if not self.is_pooled and (self.where is not None or self.poolTimeout is not None):
+        if not pooled and (self.where is not None or self.poolTimeout is not None):
             raise InvalidValue("where and poolTimeout need a pool", where=self.label)
 
     def assigned(self) -> bool:
@@ -441,7 +456,10 @@ class Node(ResourceManager, rtype="linux::Node"):
         """
         try:
             if self.tearDown:
-                context.host.run(self.tearDown)
+                deployed = context.reached(State.READY)
+                if deployed or self.tearDownAlways:
+                    env = {"NEPIQ_STARTED": "1" if deployed else ""}
+                    context.host.run(self.tearDown, env=env)
         except FencedError:
             # An earlier attempt has finished the release, or else dismantle() raises it again.
             context.log.info("an earlier attempt has released the run on this host")

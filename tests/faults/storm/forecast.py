@@ -25,6 +25,7 @@ class Forecast:
         faults: each with the seconds after the deployment at which it comes, in that order.
         astray: a seed for applications that remove or move their run directory; empty for none.
         small: which host has a small disk; -1 for none.
+        pooled: the hosts are leased from a pool.
     """
 
     skew: float
@@ -32,6 +33,7 @@ class Forecast:
     faults: tuple[tuple[float, Fault], ...]
     astray: str = ""
     small: int = -1
+    pooled: bool = False
 
     @classmethod
     def drawn(cls, seed: int, rng: random.Random, hosts: int, *, more: bool = True) -> Forecast:
@@ -53,13 +55,15 @@ class Forecast:
         faults += [(other.uniform(_KEPT, _SPAN), kind) for kind in kinds]
         astray = f"{seed} astray" if other.random() < 0.5 else ""
         small = other.randrange(hosts) if fill_disk in kinds else -1
-        return cls(skew, poisoned, tuple(sorted(faults, key=_at)), astray, small)
+        pooled = random.Random(f"{seed} pooled").random() < 0.5
+        return cls(skew, poisoned, tuple(sorted(faults, key=_at)), astray, small, pooled)
 
     @property
     def conditions(self) -> list[str]:
         """What holds from the beginning, for people."""
         told = [f"clock of m1 {self.skew:+g} s"] if self.skew else []
         told += ["a start that kills its worker"] if self.poisoned else []
+        told += ["hosts of a pool"] if self.pooled else []
         return told + (["applications that remove their directory"] if self.astray else [])
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from tests.stand import until
 from tests.testbed import Testbed
 
 from nepiq.controller import ExperimentController, RedisUnreachable, WaitTimeout
+from nepiq.controller.engine.pools import PoolStore
 
 from . import experiment, kinds  # noqa: F401 - the types must be known here too
 from .faults import Damage, Fault, Weather
@@ -97,7 +98,8 @@ def _carry_out(
     ec.deploy()
     threads = [_later(weather, began + at, fault) for at, fault in faults]
     try:
-        _until_ended(ec, [*described.apps, *([described.poison] if described.poison else [])])
+        poison = [described.poison] if described.poison else []
+        _until_ended(ec, [*described.apps, *described.pauses, *poison])
         outcome.seconds = time.monotonic() - began
     finally:
         weather.over.set()
@@ -121,6 +123,8 @@ def _judge(
     failed = {failure.guid for failure in failures if not failure.released}
     given_up = {name for name in weather.damage.odd if described.nodes[name] in failed}
     until(lambda: not _left(site, ec.run_id, given_up), 30.0, "something is left on hosts")
+    pools = PoolStore(run.store.redis)
+    until(lambda: not pools.allocation().leases, 15.0, "leases were left")
     outcome.problems += experiment.problems(run, described, hosts, weather.damage)
     for name in hosts.keys() - weather.damage.odd:
         outcome.problems += experiment.half_done(hosts[name])

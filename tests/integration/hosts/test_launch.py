@@ -54,8 +54,12 @@ def test_exit_codes(rig: Rig) -> None:
     assert reason == "exited with 3: 2 | 3 | 4"
     own = "echo backtrace >&2; echo 'nepiq: ns-3 aborted: it' >&2; exit 3"
     assert outcome(rig, own, 9)[2] == "exited with 3: ns-3 aborted: it"
-    assert "command not found on that host" in outcome(rig, "nosuch", 7)[2]
-    assert "ended by signal 9" in outcome(rig, "kill -KILL $$", 8)[2]
+    hints = {7: "command not found on that host", 8: "ended by signal 9", 10: "okExitCodes"}
+    for guid, command in ((7, "nosuch"), (8, "kill -KILL $$"), (10, "exit 9")):
+        rig.host(guid).supervise(command)
+        done = ended(rig, guid).exit
+        assert done is not None
+        assert hints[guid] in done.hint
 
 
 def test_codes_that_are_fine(rig: Rig) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nepiq.controller import Attribute, Context, Later, ResourceManager, Retry
-from nepiq.controller.model import Action, Figure, Flag, Outputs
+from nepiq.controller.model import Action, Figure, Flag, Outputs, State
 from nepiq.controller.resources.linux.application import Application
 
 
@@ -119,3 +119,20 @@ class Counter(Application, rtype="test::Counter"):
             return {"first": 1}
         lines = outputs.text(last=100).split()
         return {"last": lines[-1] if self.mood == "text" else int(lines[-1])} if lines else {}
+
+
+class Reacher(ResourceManager, rtype="test::Reacher"):
+    """Writes at its release what it has reached; its deployment may fail."""
+
+    fails = Attribute(bool, False, help="Whether its deployment fails.")
+    file = Attribute(str, "", help="The file that it writes to.")
+
+    def do_deploy(self, context: Context) -> None:
+        """Fail, if it shall."""
+        if self.fails:
+            raise RuntimeError("no")
+
+    def do_release(self, context: Context) -> None:
+        """Write it."""
+        reached = [context.reached(state) for state in (State.READY, State.STARTED)]
+        Path(self.file).write_text(f"{reached}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.integration.worker import kinds  # noqa: F401 - the types must be known here too
 from tests.stand import Stand, until
@@ -39,3 +41,25 @@ def test_what_is_late_can_be_told_without_its_deadline(stand: Stand) -> None:
     assert "step" in {item.about for item in overdue(run, slack=-600.0)}
     ec.detach()
     worker.process.kill()
+
+
+def test_what_a_release_learns_of_the_states_before(stand: Stand, tmp_path: Path) -> None:
+    """A failure that counts as every state, since it is not critical, is none of them."""
+    stand.start_worker()
+    ec = stand.experiment("reached")
+    files = [tmp_path / name for name in ("fails", "starts", "never")]
+    for file in files:
+        guid = ec.register_resource(
+            "test::Reacher", file=str(file), fails=file.name == "fails", critical=False
+        )
+        if file.name == "never":
+            null = ec.register_resource("nepiq::Null")
+            ec.register_condition(guid, "START", null, "STARTED", "1h")
+    ec.deploy(wait_all_ready=False)
+    assert ec.wait_started(1, "20s")
+    assert ec.wait_started(2, "20s")
+    assert ec.wait_deployed(3, "20s")
+    ec.release()
+    said = [file.read_text() for file in files]
+    assert said == ["[False, False]", "[True, True]", "[True, False]"]
+    ec.shutdown()

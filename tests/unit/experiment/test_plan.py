@@ -137,3 +137,20 @@ def test_what_deploy_would_refuse(described: Description) -> None:
     alone.add("linux::Application", 1, "app", command="true")
     with pytest.raises(InvalidValue, match="connection 'node'"):
         Planner(alone).plan()
+
+
+def test_how_an_application_ends_is_shown() -> None:
+    made = Description("life")
+    made.add("linux::Node", 1, "node")
+    attributes = {"timeout": "5m", "stopSignal": "INT", "restart": "on-failure"}
+    made.add("linux::Application", 2, "app", command="run", tearDown="undo", **attributes)
+    made.connect(2, 1)
+    shown = text(Planner(made).plan())
+    for line in (
+        "(ended after 5 min 0 s)",
+        "(stopped by INT)",
+        "(restarted after a failure, 10 times)",
+        "$ undo",
+        "(unless the start failed)",
+    ):
+        assert line in shown

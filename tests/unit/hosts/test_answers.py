@@ -13,13 +13,23 @@ from hypothesis import strategies as st
 from nepiq.controller.errors import AnswerError, NepiqError
 from nepiq.controller.experiment.logs import Frames
 from nepiq.controller.model.durations import Deadline
-from nepiq.workers.hosts import Attempt, Completed, Ended, Entry, Follow, Lost, ShellHost
+from nepiq.workers.hosts import (
+    Attempt,
+    Completed,
+    Ended,
+    Entry,
+    Follow,
+    Lost,
+    Restarted,
+    ShellHost,
+)
 from nepiq.workers.hosts.exit_journal import ExitLine
 from nepiq.workers.hosts.paths import Layout
 from nepiq.workers.sessions.answers import OUTPUT, shown
 from nepiq.workers.sessions.channel import LineReader, Patience
 
 JOURNAL = "0b7c2f1e-6a35-4a3b-9d2c-5a5a0d5a8a11"
+AGAIN = f"again {JOURNAL} 5 1 2 7 123.45 {JOURNAL} ."
 LINE = f"exit {JOURNAL} 5 1 3 FAILED 123.45 {JOURNAL} =6f75740a ~ZXJy ."
 
 # Words that a host might say, and what they might be with a byte more or less.
@@ -68,7 +78,7 @@ WORDS += [
     "%",
 ]
 sentences = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
-texts = st.one_of(sentences, st.text(max_size=200), st.just(LINE))
+texts = st.one_of(sentences, st.text(max_size=200), st.just(LINE), st.just(AGAIN))
 said = st.one_of(
     st.lists(texts, max_size=4).map(lambda lines: "\n".join(lines).encode("utf-8", "replace")),
     st.binary(max_size=300),
@@ -211,6 +221,8 @@ def test_nothing_is_taken_for_done(what: str, data: bytes) -> None:
 @given(said)
 @example(f"boot b\njournal j\nat 500 200.0 {LINE}\n".encode())
 @example(f"at 500 200.0 {LINE.replace('=6f75740a', '')}\n".encode())
+@example(f"boot {JOURNAL}\nat 500 200.0 {AGAIN}\nat 600 200.0 torn{AGAIN}\n".encode())
+@example(f"at 500 200.0 {AGAIN.replace(' 2 7 ', ' 2 7777 ')}\n".encode())
 @example(b"lost 1 2 killed\nlost 1\nlost x 1 killed\nat\nat 1\n")
 def test_a_watch(data: bytes) -> None:
     entries = Follow(Session(data), Layout("r", 1, "/h"), "", 0)
@@ -234,6 +246,13 @@ def test_a_line_of_a_journal(text: str) -> None:
     except ValueError:
         return
     assert len(text) <= 4096
+
+
+def test_a_restart_is_understood() -> None:
+    said = f"boot {JOURNAL}\njournal {JOURNAL}\nat 90 200.0 torn{AGAIN}\n".encode()
+    entries = Follow(Session(said), Layout("r", 1, "/h"), "", 0)
+    _, _, restarted = (next(entries) for _ in range(3))
+    assert restarted == Restarted(5, 1, 2, 7, 200.0 - 123.45, JOURNAL, 90)
 
 
 def test_a_good_line_is_understood() -> None:

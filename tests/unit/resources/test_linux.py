@@ -16,7 +16,7 @@ from nepiq.controller.errors import (
     NotAllowed,
     StartTimeout,
 )
-from nepiq.controller.model import Action, Exit, Login, State
+from nepiq.controller.model import Action, Context, Exit, Life, Login, State
 from nepiq.controller.resources.linux.application import Application
 from nepiq.controller.resources.linux.node import Node
 from nepiq.controller.resources.linux.tags import resolve
@@ -363,6 +363,82 @@ def test_places_are_set_where_they_are_mentioned() -> None:
     assert made == 'mkdir -p "$BIN" || exit'
     assert variable == """export A='a b:'"${RUN_HOME}":"$C"'`'"""
     assert (rest, env) == ("${BIN}/x", {"D": "$C"})
+
+
+def test_the_life_of_an_application() -> None:
+    settings: dict[str, Any] = {"timeout": "90s", "stopSignal": "sigint", "grace": "2s"}
+    settings |= {"restart": "on-failure", "restartLimit": 3, "restartDelay": "500ms"}
+    app = running(command="tcpdump", **settings)
+    life = Life(90.0, "INT", 2.0, "on-failure", 3, 0.5)
+    assert app.host.calls[-1].options["life"] == life
+    app.stop()
+    assert app.host.calls[-1].options["grace"] == 2.0
+    app.release()
+    assert app.host.calls[-1].options["grace"] == 2.0
+
+
+def test_the_usual_grace() -> None:
+    app = running(command="sleep 100")
+    app.stop()
+    assert app.host.calls[-1].options["grace"] == 10.0
+    app.release()
+    assert app.host.calls[-1].options["grace"] == 5.0
+    assert app.rm.deadline_for(Action.STOP) == 60.0
+    assert application(command="x", grace="5m").rm.deadline_for(Action.STOP) == 360.0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"timeout": "soon"},
+        {"stopSignal": "STOP"},
+        {"stopSignal": 9},
+        {"restart": "sometimes"},
+        {"restartLimit": -1},
+        {"grace": -1},
+    ],
+)
+def test_odd_lives(settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValue):
+        application(**settings)
+
+
+def test_nothing_is_undone_that_was_not_done() -> None:
+    app = running(command="ip netns add lab", tearDown="ip netns del lab")
+    app.exit(1)
+    app.release()
+    assert "ip netns del lab" not in app.host.commands
+    always = running(command="ip netns add lab", tearDown="ip netns del lab", tearDownAlways=True)
+    always.exit(1)
+    always.release()
+    assert always.host.commands[-1] == "ip netns del lab"
+    never = application(command="ip netns add lab", tearDown="ip netns del lab")
+    never.deploy()
+    never.release()
+    assert never.host.commands == []
+
+
+def test_an_application_without_a_command_is_torn_down() -> None:
+    app = running(tearDown="rm -f left")
+    app.release()
+    assert app.host.commands == ["rm -f left"]
+    assert app.host.calls[-1].env == {"NEPIQ_STARTED": "1"}
+
+
+def test_a_node_whose_deployment_failed_is_not_torn_down() -> None:
+    class Broken(Node, rtype="test::Broken"):
+        def do_deploy(self, context: Context) -> None:
+            """Prepare, and fail."""
+            super().do_deploy(context)
+            raise HostError("broken")
+
+    for always, commands in ((False, []), (True, ["halt"])):
+        node = Harness(Broken, tearDown="halt", tearDownAlways=always)
+        with pytest.raises(HostError):
+            node.deploy()
+        node.release()
+        assert node.host.commands == commands
+    assert node.host.calls[-2].env == {"NEPIQ_STARTED": ""}
 
 
 def test_tearing_down() -> None:

@@ -6,7 +6,7 @@ import logging
 
 from nepiq.controller.description.description import Description
 from nepiq.controller.errors import DeadlineError
-from nepiq.controller.model import NO_HOST, Action, Context, Deadline, State, perform, registry
+from nepiq.controller.model import NO_HOST, Action, Context, Deadline, State, perform
 from nepiq.controller.testing import Harness
 
 
@@ -19,10 +19,45 @@ def test_null_does_nothing() -> None:
 
 
 def test_null_is_done_in_batches_without_hooks() -> None:
-    cls = registry.find("nepiq::Null")
-    assert not cls.does_io
-    assert not any(cls.hooks_for(action) for action in Action)
-    assert list(cls.attributes) == ["critical", "hardRelease"]
+    null = Description()
+    spec = null.spec(null.add("nepiq::Null"))
+    assert spec.batch
+    assert list(spec.idle) == ["deploy", "start", "stop", "set", "release"]
+
+
+def test_null_may_end() -> None:
+    null = Harness("nepiq::Null", ends=True)
+    null.deploy()
+    null.start()
+    assert null.state is State.FINISHED
+
+
+def test_sleep_ends_by_itself() -> None:
+    sleep = Harness("nepiq::Sleep", duration="2s")
+    sleep.deploy()
+    sleep.start()
+    sleep.clock.advance(1.9)
+    assert sleep.state is State.STARTED
+    sleep.clock.advance(0.2)
+    assert sleep.state is State.FINISHED
+    assert sleep.milestones[State.FINISHED] == 2.0
+    at_once = Harness("nepiq::Sleep", duration=0)
+    at_once.deploy()
+    at_once.start()
+    assert at_once.state is State.FINISHED
+
+
+def test_a_sleep_that_is_stopped_does_not_end_again() -> None:
+    sleep = Harness("nepiq::Sleep", duration="2s")
+    sleep.deploy()
+    sleep.start()
+    sleep.clock.advance(1)
+    sleep.stop()
+    sleep.start()
+    sleep.clock.advance(1.5)  # the end of the first start is over
+    assert sleep.state is State.STARTED
+    sleep.clock.advance(1)
+    assert sleep.state is State.FINISHED
 
 
 def test_sleep_starts_when_it_has_slept() -> None:

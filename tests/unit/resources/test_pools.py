@@ -305,6 +305,17 @@ def test_nodes_that_are_refused(attributes: dict[str, Any], message: str) -> Non
 # --- descriptions
 
 
+def test_a_node_may_be_connected_to_its_pool() -> None:
+    description = Description("x")
+    lab = description.add("linux::Pool", hosts="a[1-9]")
+    node = description.add("linux::Node", where="hostname == 'a1'")
+    description.connect(node, lab)
+    description.check()
+    description.set(node, "hostname", "a1")
+    with pytest.raises(InvalidValue, match="either hostname or pool"):
+        description.check()
+
+
 def test_nodes_of_one_deployment_share_a_reservation() -> None:
     description = Description("x")
     lab = description.add("linux::Pool", label="lab", hosts="a[1-9]")

@@ -21,7 +21,11 @@
 #           .serving      the moment when started_when was met; .waiting is held while it is tested
 #           .stop         somebody ends it; .overdue: it did not serve in time
 #           .exit         how it ended: the truth; .told: the journal has it
-#           .command .env .stdin            what it was started with, where that was given
+#           .expired                        its time was over
+#           .restarts                       a line for each restart: its number, the exit code
+#                                           before it and the moment of that exit
+#           .command .env .stdin .signal    what it was started with, where that was given
+#           .timer                          held by a supervisor that limits the time
 #           .sudo         what sudo said, where it was started as root
 #
 # Moments are seconds since boot (/proc/uptime), start times clock ticks (proc(5)). The first line
@@ -38,13 +42,13 @@ fail() {
     exit "$1"
 }
 
-rights='' whole='' unlisted='' mode=700
+rights='' life='' whole='' unlisted='' lasting='' mode=700
 script=${NEPIQ_SCRIPT-}
 unset NEPIQ_SCRIPT
 case ${1-} in
 prepare | restore | dismantle | tidy) root=$0/$2/$3 ;;
 subdue | abate | clean) root=$2 ;;
-launch | launches | supervise | begin | ends | run | run_root | write | receive | keep | forget | watch | hear | follow)
+launch | launches | supervise | begin | rest | ends | run | run_root | write | receive | keep | forget | watch | hear | follow)
     root=${0%/*}
     if [ -n "$script" ]; then
         verb=$1 root=$0/$2/$3
@@ -92,17 +96,28 @@ inspect() {
 
 ### The start of a supervised command, in its run directory
 
-# begin COMMAND [INPUT]: become the command, leader of a session and group of its own. First on
-# record, then the look at .stop: whoever ends it does these in the other order, so one sees the
-# other. With INPUT it opens its streams itself: sudo has used those that it inherits.
-begin() {
+# enlist: become the group on record. First on record, then the look at .stop and the like: whoever
+# ends it does these in the other order, so one sees the other.
+enlist() {
     inspect $$
     printf '%s %s\n' $$ "$born" >.group
-    [ ! -e .stop ] && [ ! -e "$ended" ] || exit 143
+    [ ! -e .stop ] && [ ! -e .overdue ] && [ ! -e .expired ] && [ ! -e "$ended" ] || exit 143
+}
+
+# begin COMMAND [INPUT]: become the command, leader of a session and group of its own. With INPUT it
+# opens its streams itself: sudo has used those that it inherits.
+begin() {
+    enlist
     [ -z "${2-}" ] || exec <"$2" >>stdout 2>>stderr
     # shellcheck source=/dev/null
     [ ! -e .env ] || . ./.env
     exec sh -c "$1"
 }
 
-[ "$1" != begin ] || "$@"
+# rest SECONDS: the pause before a restart. It is ended as the command is.
+rest() {
+    enlist
+    exec sleep "$1"
+}
+
+case $1 in begin | rest) "$@" ;; esac

@@ -1,26 +1,27 @@
 ### Commands: supervised ones (launch, launches) and those that are waited for (run, run_root)
 
-# launch GUID OCC TOKEN OK KIND SIGN LIMIT MARK [RIGHTS]: start the command, or adopt an
+# launch GUID OCC TOKEN OK KIND SIGN LIMIT MARK [RIGHTS [LIFE]]: start the command, or adopt an
 # earlier launch.
 #
 # OK are the codes that count as FINISHED; KIND (none, port, output, file), SIGN and LIMIT
-# (hundredths of a second) say when it serves; RIGHTS may be root. On stdin: a line with its input
-# and one with a script that sets its environment, both in base64 ("-" for none, or written before),
-# then the command and MARK, either in the third line, which needs no process to read it, or after
-# an empty one, for the shell reads byte by byte.
+# (hundredths of a second) say when it serves; RIGHTS may be root; LIFE is as live reads it. On
+# stdin: a line with its input and one with a script that sets its environment, both in base64 ("-"
+# for none, or written before), then the command and MARK, either in the third line, which needs no
+# process to read it, or after an empty one, for the shell reads byte by byte.
 # Answers running ADOPTED SINCE NOW, or ended ADOPTED NOW BOOT and the line of the exit.
 launch() {
-    guid=$1 occ=$2 token=$3 ok=$4 kind=$5 sign=$6 limit=$7 rights=${9-}
+    guid=$1 occ=$2 token=$3 ok=$4 kind=$5 sign=$6 limit=$7 rights=${9-} life=${10-}
     IFS= read -r input && IFS= read -r setting && IFS= read -r text || fail 65 "no command came"
     [ -n "$text" ] || text=$(cat)
     enter "$8"
 }
 
 # launches: start several commands one after the other. On stdin for each: a line with GUID OCC
-# TOKEN OK MARK, and the three lines of launch. Answers as launch, a line for each, led by its number.
+# TOKEN OK MARK [LIFE], and the three lines of launch. Answers as launch, a line for each, led by
+# its number.
 launches() {
     kind=none sign=- limit=0 number=0
-    while IFS=' ' read -r guid occ token ok mark; do
+    while IFS=' ' read -r guid occ token ok mark life; do
         IFS= read -r input && IFS= read -r setting && IFS= read -r text ||
             fail 65 "no command came"
         answer=$(enter "$mark") number=$((number + 1))
@@ -65,6 +66,8 @@ enter() {
         spawn
     elif borne; then
         adopt # it has removed its directory
+    elif recorded .; then
+        report # it has ended since
     else
         guids='' dirs=$guid/$occ
         put_down 0
@@ -100,7 +103,7 @@ spawn() {
     fi
     export NEPIQ_ID="$run.$guid.$occ.supervisor" NEPIQ_NODE="$run.$node.supervisor"
     set -- setsid -f sh "$root/supervisor.sh" supervise \
-        "$guid" "$occ" "$ok" "$kind" "$sign" "$limit" "$text" "$rights"
+        "$guid" "$occ" "$ok" "$kind" "$sign" "$limit" "$text" "$rights" "$life"
     [ -n "$rights" ] && [ -n "$secret" ] || exec "$@" </dev/null 2>/dev/null
     export NEPIQ_SECRET=1
     printf '%s\n' "$secret" | "$@" 2>/dev/null
@@ -163,12 +166,29 @@ serving() {
     esac
 }
 
+# succeeded GUID: whether a start of it has succeeded here, 1 or nothing, in $NEPIQ_STARTED: it serves
+# or did, or else runs or has ended in another way than by its own failure.
+succeeded() {
+    NEPIQ_STARTED=''
+    for path in "$root/$1"/[0-9]*; do
+        if [ -e "$path/.serving" ]; then
+            NEPIQ_STARTED=1
+        elif recorded "$path"; then
+            read -r _ outcome _ <"$path/.exit"
+            case $outcome in FAILED | OVERDUE) ;; *) NEPIQ_STARTED=1 ;; esac
+        elif [ -s "$path/.started" ]; then
+            NEPIQ_STARTED=1
+        fi
+    done
+}
+
 # run GUID OCC TOKEN COMMAND [SKIP]: says ok, then becomes the command. A TOKEN of - passes no
 # fence. With SKIP the command's input begins after the first empty line.
 run() {
     [ "$3" = - ] || pass "$1" "$3"
     [ -z "${5-}" ] || while IFS= read -r line && [ -n "$line" ]; do :; done
-    export NEPIQ_NODE="$run.$node"
+    succeeded "$1"
+    export NEPIQ_NODE="$run.$node" NEPIQ_STARTED
     echo ok
     cd "$root/$1/$2" 2>/dev/null || cd || exit
     exec sh -c "$4"

@@ -51,12 +51,15 @@ leader() {
     inspect "$leader" && [ "$born" = "$since" ]
 }
 
-# strike SIGNAL: to each group once (they stay in $groups), and to each bearer outside of these.
+# strike SIGNAL: to each group once (they stay in $groups), and to each bearer outside of these. For
+# TERM a command may have chosen another one.
 strike() {
-    known=' ' strange=' ' singles=''
+    known=' ' strange=' ' singles='' chosen=' '
     for item in $dirs; do
         ! leader "$item" || groups="$groups$leader "
-        [ -z "$leader" ] || known="$known$leader "
+        [ -n "$leader" ] || continue
+        known="$known$leader "
+        [ "$1" = KILL ] || [ ! -e "$root/$item/.signal" ] || choose_signal "$item"
     done
     for path in $(bearers); do
         pid=${path#/proc/}
@@ -68,8 +71,17 @@ strike() {
         *) stray ;;
         esac
     done
-    for pid in $groups; do kill -s "$1" -- "-$pid"; done 2>/dev/null
+    for pid in $groups; do
+        word=$1
+        case $chosen in *" $pid:"*) word=${chosen#*" $pid:"} word=${word%% *} ;; esac
+        kill -s "$word" -- "-$pid"
+    done 2>/dev/null
     for pid in $singles; do kill -s "$1" -- "$pid"; done 2>/dev/null
+}
+
+choose_signal() {
+    { read -r word <"$root/$1/.signal"; } 2>/dev/null || return 0
+    case $word in '' | *[!A-Z0-9]*) ;; *) chosen="$chosen$leader:$word " ;; esac
 }
 
 # stray: a bearer $pid in a $group that is not on record. The group is ours too if a command leads
@@ -96,19 +108,20 @@ remain() {
 # Twice, because a process has no environment at the moment when it executes another program.
 gone() { ! remain && ! remain; }
 
-# put_down GRACE: TERM, after GRACE hundredths of a second KILL, until nothing is left.
+# put_down GRACE: TERM, after GRACE hundredths of a second KILL, until nothing is left. With $lasting
+# the supervisors go on.
 put_down() {
     if rooted; then
         access
-        rerun subdue "$root" "$guids" "$dirs" "$1" "$whole" || exit
+        rerun subdue "$root" "$guids" "$dirs" "$1" "$whole" "$lasting" || exit
     else
         quell "$1"
     fi
 }
 
-# subdue ROOT GUIDS DIRS GRACE WHOLE: root's part of it.
+# subdue ROOT GUIDS DIRS GRACE WHOLE LASTING: root's part of it.
 subdue() {
-    guids=$2 dirs=$3 whole=${5-}
+    guids=$2 dirs=$3 whole=${5-} lasting=${6-}
     quell "$4"
 }
 
@@ -118,7 +131,7 @@ quell() {
     hundredths
     last=$((cs + $1))
     [ "$1" -eq 0 ] || strike TERM
-    for item in $dirs; do expect_exit "$item"; done
+    [ -n "$lasting" ] || for item in $dirs; do expect_exit "$item"; done
     outlast
 }
 

@@ -107,17 +107,21 @@ report() {
     fi
 }
 
-# supervise GUID OCC OK KIND SIGN LIMIT COMMAND RIGHTS: holds the locks 8 (fence) and 9 (.lock).
+# supervise GUID OCC OK KIND SIGN LIMIT COMMAND RIGHTS LIFE: holds the locks 8 (fence) and 9 (.lock).
 supervise() {
-    guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 rights=$8 adopted=0 leader='' stopped=''
+    guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 rights=$8 adopted=0
+    leader='' stopped='' expired=''
+    live "$9"
     inspect $$
     clock
     true >>stdout 2>>stderr
     note .started "$boot_id $$ $born $now" ||
         fail 74 "cannot write in $PWD: $(obstacle)"
     echo "$occ" 2>/dev/null >>"$root/fence/$guid" # behind the token
+    [ "$signal" = TERM ] || note .signal "$signal" || exit
     exec 8>&-
     trap stopped=1 USR1 # how to stop where no file can say so
+    trap expired=1 USR2
     trap '' PIPE # whoever asked may have gone
     if [ "$kind" = none ]; then
         report
@@ -131,26 +135,108 @@ supervise() {
     trap - PIPE
     input=/dev/null
     [ ! -e .stdin ] || input=.stdin
+    [ "$timeout" -eq 0 ] || limit_time
+    hundredths
+    while execute "$7" && recurs; do
+        decimal "$delay"
+        NEPIQ_ID=$run.$guid.$occ NEPIQ_NODE=$run.$node \
+            setsid sh "$root/supervisor.sh" rest "$decimal" >/dev/null 2>&1 </dev/null 6>&- 9>&-
+        judge
+        ! halted && [ ! -e "$ended" ] || break
+        hundredths
+    done
+    exec 6>&-
+    conclude "$code" "$outcome" || keep
+}
+
+# live LIFE: how it ends and whether it is restarted, TIMEOUT:SIGNAL:GRACE:RESTART:MOST:PAUSE with
+# times in hundredths of a second; nothing for what is usual.
+live() {
+    timeout=0 signal=TERM grace=1000 restart=no most=0 pause=0 restarts=0 delay=0
+    [ -n "$1" ] || return 0
+    IFS=:
+    # shellcheck disable=SC2086
+    set -- $1
+    unset IFS
+    timeout=$1 signal=$2 grace=$3 restart=$4 most=$5 pause=$6
+}
+
+# execute COMMAND: wait for it; how it has ended in $code and $outcome.
+execute() {
     if [ -z "$rights" ]; then
         NEPIQ_ID=$run.$guid.$occ NEPIQ_NODE=$run.$node \
-            setsid sh "$root/supervisor.sh" begin "$7" <"$input" >>stdout 2>>stderr 9>&-
+            setsid sh "$root/supervisor.sh" begin "$1" <"$input" >>stdout 2>>stderr 6>&- 9>&-
     else
         # A group apart from sudo's, which passes on each signal that it gets.
         as_root env NEPIQ_ID="$run.$guid.$occ" NEPIQ_NODE="$run.$node" \
-            setsid sh "$root/supervisor.sh" begin "$7" "$input" 2>.sudo 9>&-
+            setsid sh "$root/supervisor.sh" begin "$1" "$input" 2>.sudo 6>&- 9>&-
     fi
     code=$?
     [ -e .group ] || [ ! -e .sudo ] || cat .sudo >>stderr
     { read -r leader _ <.group; } 2>/dev/null
-    while { stopping || [ -e .overdue ]; } && populated "$leader"; do sleep 0.05; done
+    while halted && populated "$leader"; do sleep 0.05; done
+    judge
+}
+
+judge() {
     if stopping; then
         outcome=STOPPED
     elif [ -e .overdue ]; then
         outcome=OVERDUE
+    elif [ -n "$expired" ]; then
+        outcome=EXPIRED
     else
         case ,$ok, in ,any, | *",$code,"*) outcome=FINISHED ;; *) outcome=FAILED ;; esac
     fi
-    conclude "$code" "$outcome" || keep
+}
+
+halted() { stopping || [ -e .overdue ] || [ -n "$expired" ]; }
+
+# decimal HUNDREDTHS: the same in seconds, in $decimal.
+decimal() { decimal=$(($1 / 100)).$(($1 / 10 % 10))$(($1 % 10)); }
+
+# limit_time: end the command after $timeout, however often it was restarted. What waits for that
+# sees by the lock when this supervisor has ended, in whatever way.
+limit_time() {
+    exec 5>>.timer 6>>.timer && flock 6 || exit
+    (
+        exec 6>&- 9>&-
+        decimal "$timeout"
+        ! flock -w "$decimal" 5 || exit
+        true >.expired
+        kill -s USR2 $$
+        guids='' dirs=$guid/$occ
+        put_down "$grace"
+    ) 2>/dev/null &
+    exec 5>&-
+}
+
+# recurs: is it to be restarted? Then what the run has left is ended, the restart is noted, and
+# $delay is the pause: doubled each time up to a minute, as at first after a run of ten seconds.
+recurs() {
+    case $restart:$outcome in
+    always:FINISHED | always:FAILED | on-failure:FAILED) ;;
+    *) return 1 ;;
+    esac
+    [ "$most" -eq 0 ] || [ "$restarts" -lt "$most" ] || return
+    [ ! -e "$ended" ] && [ . -ef "$root/$guid/$occ" ] && [ -s .started ] || return
+    began=$cs
+    hundredths
+    moment=$now
+    if [ "$delay" -eq 0 ] || [ $((cs - began)) -ge 1000 ]; then
+        delay=$pause
+    else
+        delay=$((delay * 2 < 6000 ? delay * 2 : 6000))
+    fi
+    (guids='' dirs=$guid/$occ lasting=1 && put_down "$grace") >/dev/null 2>&1 || return
+    restarts=$((restarts + 1))
+    {
+        printf '%s\n' "$restarts $code $moment" >>.restarts
+        read -r _ journal <"$root/journal" &&
+            printf '%s\n' "again $journal $guid $occ $restarts $code $moment $boot_id ." \
+                >>"$root/journal"
+    } 2>/dev/null
+    return 0
 }
 
 stopping() { [ -n "$stopped" ] || [ -f .stop ] || [ -f "$root/$guid/$occ/.stop" ]; }
@@ -160,7 +246,7 @@ keep() {
     until [ -e "$ended" ] || record; do sleep 1; done
 }
 
-if [ "$1" = supervise ] && [ "$5$9" = none ]; then
+if [ "$1" = supervise ] && [ "$5$9${10}" = none ]; then
     "$@"
     exit
 fi

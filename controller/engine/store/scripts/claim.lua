@@ -13,7 +13,7 @@ local function allowed(action, state)
     return BEFORE_READY[state]
   elseif action == 'start' then
     return state == 'READY'
-  elseif action == 'stop' then
+  elseif action == 'stop' or action == 'finish' then
     return state == 'STARTED'
   end
   return state ~= 'RELEASED'

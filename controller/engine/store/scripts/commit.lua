@@ -26,6 +26,10 @@ local function keep_set(s, at, outputs)
   end
 end
 
+local function ago(age)
+  return age == '0' and now or now - max(0, tonumber(age))
+end
+
 -- What a step that did not fail brings about; false if its resource manager has ended meanwhile.
 local enter = {}
 
@@ -47,19 +51,32 @@ local function enter_part(r, time, s)
 end
 enter.discover, enter.provision = enter_part, enter_part
 
-function enter.start(r, time, s, kind, ended, info)
+function enter.start(r, time, s, kind, end_age, info)
   if r.state ~= 'READY' then
     return false
   end
   reach(r, 'STARTED', time, s)
   local kept = r.exit
   r.exit = nil
-  if kind ~= 'ok' then
-    end_process(r, kind, ended, info)
+  if kind == 'lasts' then
+    local finish = numbered_step(r, 'finish')
+    finish.due = stamp(r.STARTED + end_age)
+    finish.at = finish.due
+    make_due(finish)
+  elseif kind ~= 'ok' then
+    end_process(r, kind, ago(end_age), info)
   elseif kept then
     local outcome, moment, detail = match(kept, '^(.-)|(.-)|(.*)$')
     end_process(r, outcome, tonumber(moment), detail)
   end
+  return true
+end
+
+function enter.finish(r, _, s)
+  if r.state ~= 'STARTED' then
+    return false
+  end
+  reach(r, 'FINISHED', tonumber(s.at), s)
   return true
 end
 
@@ -77,10 +94,6 @@ function enter.release(r, time, s, kind, _, info)
   end
   reach(r, 'RELEASED', now, s, kind == 'failed' and info or nil)
   return true
-end
-
-local function ago(age)
-  return age == '0' and now or now - max(0, tonumber(age))
 end
 
 local function commit(id, token, kind, age, end_age, info, at, outputs, last)
@@ -123,7 +136,7 @@ local function commit(id, token, kind, age, end_age, info, at, outputs, last)
     else
       fail(r, info, r.critical == 1, time, s)
     end
-  elseif not enter[action](r, time, s, kind, ago(end_age), info) then
+  elseif not enter[action](r, time, s, kind, end_age, info) then
     event('done', s._guid, now, s)
   end
   return 'OK'

@@ -17,6 +17,22 @@ end
 if tostring(r.occ) ~= occ then
   return reply('OK')
 end
+-- A restart is noted once, however often it is told. One that is restarted for ever fills nothing.
+local MOST_RESTARTS = 100
+if outcome == 'RESTARTED' then
+  local number = cjson.decode(info).restarts
+  if number > (r.restarts or 0) then
+    r.restarts = number
+    save(r)
+    if ARGV[11] ~= '0' then
+      call('HSET', P .. 'attr:' .. guid, unpack(ARGV, 13))
+    end
+    if number <= MOST_RESTARTS then
+      event('restart', guid, time, nil, info)
+    end
+  end
+  return reply('OK')
+end
 local command = ENDED[r.state] and 'HSETNX' or 'HSET'
 local split = 13 + ARGV[11]
 for i = 13, #ARGV, 2 do

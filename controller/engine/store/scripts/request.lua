@@ -36,7 +36,7 @@ local function begin_occasion()
       open(entry, tonumber(r[milestone]), guid, milestone)
     end
   end
-  r.STARTED, r.STOPPED, r.FINISHED, r.exit = nil
+  r.STARTED, r.STOPPED, r.FINISHED, r.exit, r.restarts = nil
   r.occ, r.state = r.occ + 1, 'READY'
   save(r)
   event('READY', guid, now)
@@ -64,11 +64,8 @@ if not name then
   if action == 'start' and again then
     begin_occasion()
   end
-  meta.requests = meta.requests + 1
-  name = format('%s.%s.%d', guid, action, meta.requests)
-  r.extra = r.extra and r.extra .. ' ' .. name or name
-  save(r)
-  local s = new_step(name)
+  local s = numbered_step(r, action)
+  name = s._id
   if args ~= '' then
     s.args = args
   end

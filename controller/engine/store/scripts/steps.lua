@@ -25,9 +25,11 @@ local function write_alarms()
   call_with('ZREM', P .. 'alarm', silent)
 end
 
--- Whether a step does I/O: its class does, and has something to do in this action.
+-- Whether a step does I/O: its class does, and has something to do in this action. Nothing is done
+-- to what ends by itself after a time.
 local function does_io(s, r)
-  return r.batch ~= 1 and not (r.idle and string.find(r.idle, s._action, 1, true))
+  return r.batch ~= 1 and s._action ~= 'finish'
+    and not (r.idle and string.find(r.idle, s._action, 1, true))
 end
 
 -- The host on which a step does I/O, if it does.
@@ -97,6 +99,15 @@ local function new_step(id)
   records.step[id] = s
   save(s)
   return s
+end
+
+-- The same for one that is not part of the deployment, so that there may be several of its action.
+local function numbered_step(r, action)
+  meta.requests = meta.requests + 1
+  local id = format('%s.%s.%d', r._id, action, meta.requests)
+  r.extra = r.extra and r.extra .. ' ' .. id or id
+  save(r)
+  return new_step(id)
 end
 
 -- Stops and releases of one host go together in one command, so that more of them have a place.
@@ -238,7 +249,7 @@ end
 
 local function forbidden(action)
   local phase = meta.phase
-  if action == 'stop' then
+  if action == 'stop' or action == 'finish' then
     return phase == 'RELEASING' or phase == 'RELEASED'
   end
   return action ~= 'release' and phase ~= 'RUNNING'

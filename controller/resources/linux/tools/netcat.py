@@ -157,9 +157,9 @@ class NetcatSender(Tool, rtype="linux::NetcatSender"):
         receiver = self.receiver
         target = self.target or (receiver.address_for(self) if receiver else "")
         port = self.port or (receiver.listeningPort if receiver else None)
-        # Without -v nc does not print why it fails.
-        ending = ["-q", "1"] if self.udp else ["-N"]
-        return ["-v", *ending, target, str(port)]
+        # Without -v nc does not print why it fails; with it, it sends bytes of its own by UDP.
+        switches = ["-q", "1"] if self.udp else ["-v", "-N"]
+        return [*switches, target, str(port)]
 
     def wrapped(self, call: str) -> str:
         """Return the text for sh that sends, and measures the time."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ....model import Attribute, Duration, ExitCodes, Figure, Flag, Outputs
+from ....model import Attribute, Duration, ExitCodes, Figure, Flag, Life, Outputs
 from .options import Option, Program, Target
 from .tool import Tool
 
@@ -46,7 +47,7 @@ class Ping(Tool, rtype="linux::Ping", aliases=("LinuxPing",)):
     count = Option(int, "-c", help="Number of packets to send.", range=(1, None))
     interval = Option(Duration, "-i", help="Time between two packets; ping's default is 1s.")
     deadline = Option(Duration, "-w", help="Time after which ping ends in any case.")
-    timeout = Option(Duration, "-W", help="Time to wait for a reply.")
+    timeout = Option(Duration, "-W", help="Time to wait for a reply; no time limit of ping itself.")
     packetSize = Option(int, "-s", help="Data bytes in a packet.", range=(0, 65507))
     ttl = Option(int, "-t", help="Time to live of the packets.", range=(1, 255))
     address = Option(Target, "-I", help="Source address, or interface to send from.")
@@ -94,6 +95,11 @@ class Ping(Tool, rtype="linux::Ping", aliases=("LinuxPing",)):
     rttAvg = Figure(float, unit="ms", help="Mean round-trip time.")
     rttMax = Figure(float, unit="ms", help="Greatest round-trip time.")
     rttMdev = Figure(float, unit="ms", help="Mean deviation of it (iputils only).")
+
+    @property
+    def life(self) -> Life:
+        """Its life, which ``deadline`` limits: ``timeout`` is an option of ping."""
+        return replace(super().life, timeout=0.0)
 
     def operands(self) -> list[str]:
         """Return the target."""

@@ -108,6 +108,11 @@ class Tool(Application):
             command = f"{_ENVIRONMENT}; {check}; {self.wrapped(self.call())}"
         return self.launch(context, command, {**self.node.env, **self.env})
 
+    @property
+    def launches(self) -> bool:
+        """Whether its start launches something on the host."""
+        return True
+
     def call(self) -> str:
         """Return the call of the program, text for sh."""
         return shlex.join([*self.program, *self.option_words(), *self.extra, *self.operands()])
