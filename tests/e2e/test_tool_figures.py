@@ -35,6 +35,7 @@ def measured(stand: Stand, shared_testbed: Testbed) -> Iterator[ExperimentContro
         _probes(ec, far.address, shared_testbed.unreachable)
         _transfers(ec, far.address)
         tool(ec, "FlowStat", "near", label="counted", interface="eth0", interval=0.2)
+        ec.register_condition("tcp", ResourceAction.START, "counted", ResourceState.STARTED)
         for endless in ("endless", "counted"):
             ec.register_condition(endless, ResourceAction.STOP, "tcp", ResourceState.FINISHED)
         ec.deploy()

@@ -237,8 +237,8 @@ def kill_supervisor(weather: Weather) -> str:
             except OSError:
                 continue
             mark = next(item for item in environment if item.startswith(b"NEPIQ_ID="))
-            run, guid, _, *role = mark.decode().removeprefix("NEPIQ_ID=").split(".")
-            if role == ["supervisor"]:
+            run, guid, *role = mark.decode().removeprefix("NEPIQ_ID=").split(".")
+            if role[1:] == ["supervisor"]:
                 weather.damage.orphaned.add(f"{run}.{guid}")
                 host.run(f"kill -9 {pid}", user="root", check=False)
                 return f"supervisor of {guid} on {host.name} killed"

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ....model import Attribute, Duration, Figure, Flag, Outputs, Trace
+from ....model import Attribute, Duration, Figure, Flag, Outputs, Readiness, Trace
 from .options import Program, Target
 from .tool import Tool
 
@@ -64,6 +64,8 @@ done
 class FlowStat(Tool, rtype="linux::FlowStat"):
     """Samples the counters of a network interface, by ip(8), until the stop or ``count``.
 
+    It is STARTED when it has taken the first sample, so that it counts what starts after that.
+
     The trace ``samples`` is a table with a row for each sample: the time since the epoch, and
     since the first sample the seconds, the bytes, packets, errors and drops in each direction; and
     the rates since the row before. The figures are those of the last row. The trace ``stdout`` has
@@ -73,6 +75,12 @@ class FlowStat(Tool, rtype="linux::FlowStat"):
     program = Program("ip", package="iproute2")
     interface = Attribute(Target, help="The interface.", flags=Flag.DESIGN, required=True)
     interval = Attribute(Duration, "1s", help="Time between two samples.", flags=Flag.DESIGN)
+    startedWhen = Attribute(
+        Readiness,
+        'output:"ifname"',
+        help="Readiness probe: port:N, output:REGEX or file:PATH; by default the first sample.",
+        flags=Flag.DESIGN,
+    )
     count = Attribute(
         int, 0, help="Samples after which it ends; 0: only by a stop.", flags=Flag.DESIGN
     )
