@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .contents import Contents as Contents
     from .durations import Deadline as Deadline
     from .durations import seconds as seconds
+    from .facts import Facts as Facts
+    from .facts import Interface as Interface
     from .figures import Figure as Figure
     from .figures import Outputs as Outputs
     from .hooks import Later as Later
@@ -26,9 +28,7 @@ if TYPE_CHECKING:
     from .host import NO_HOST as NO_HOST
     from .host import Context as Context
     from .host import Exit as Exit
-    from .host import Facts as Facts
     from .host import Host as Host
-    from .host import Interface as Interface
     from .host import Launch as Launch
     from .host import Life as Life
     from .host import LineChannel as LineChannel
@@ -63,15 +63,14 @@ _MODULES = {
     "attributes": ("Attribute", "Flag"),
     "connections": ("ANY", "Connection"),
     "contents": ("Content", "Contents"),
+    "facts": ("Facts", "Interface"),
     "figures": ("Figure", "Outputs"),
     "hooks": ("Later", "Retry"),
     "host": (
         "NO_HOST",
         "Context",
         "Exit",
-        "Facts",
         "Host",
-        "Interface",
         "Launch",
         "Life",
         "LineChannel",

@@ -13,7 +13,7 @@ from ..errors import NotAllowed
 
 if TYPE_CHECKING:
     from ..errors import NepiqError
-    from .host import Facts
+    from .facts import Facts
     from .resource import ResourceManager
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost, FakePools
+from .fake_pools import FakePools
+from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost
 from .harness import Harness
 
 __all__ = ["Answer", "Call", "FakeChannel", "FakeClock", "FakeHost", "FakePools", "Harness"]

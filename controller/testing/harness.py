@@ -27,7 +27,8 @@ from ..model.figures import Outputs, measure
 from ..model.host import NO_HOST, Context, Exit, Host, Launch
 from ..model.lifecycle import Action, State, advance, implied
 from ..model.resource import ResourceManager
-from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost, FakePools
+from .fake_pools import FakePools
+from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost
 
 __all__ = ["Answer", "Call", "FakeChannel", "FakeClock", "FakeHost", "FakePools", "Harness"]
 

@@ -12,7 +12,7 @@ from ...controller.engine.store import keys
 from ...controller.engine.store.calls import Grant
 from ...controller.errors import Cancelled, HostError, NepiqError
 from ...controller.model.durations import Deadline
-from ...controller.model.host import Facts
+from ...controller.model.facts import Facts
 from ...controller.model.pools import Granted, Queued, Want
 from ...controller.model.resource import ResourceManager
 from ..hosts import Attempt, ShellHost

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ...controller.model.host import Facts, Interface
+from ...controller.model.facts import Facts, Interface
 from ..sessions.answers import whole
 from ..sessions.session import Completed
 from . import kernel_kinds

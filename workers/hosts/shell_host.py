@@ -16,10 +16,10 @@ from shlex import quote
 from ...controller.engine.transfer.regular_files import open_to_read
 from ...controller.errors import CommandError, FileMissing
 from ...controller.model.contents import Content
+from ...controller.model.facts import Facts
 from ...controller.model.host import (
     SUPERUSER_PATH,
     USUAL_LIFE,
-    Facts,
     Launch,
     Life,
     LineChannel,

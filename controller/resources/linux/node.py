@@ -9,7 +9,6 @@ from typing import Any
 
 from ...errors import FencedError, HostUnreachable, InvalidValue, NotAllowed
 from ...model import (
-    AbsolutePath,
     Action,
     Attribute,
     Connection,
@@ -19,34 +18,13 @@ from ...model import (
     Facts,
     Flag,
     Login,
-    Name,
     Placement,
-    ResourceManager,
-    SecretReference,
     State,
 )
 from .leased_host import LeasedHost
+from .login_attributes import LOCAL, LOGIN, LoginAttributes
 from .where import Where
 
-LOCAL = ("localhost", "127.0.0.1", "::1")
-#: Attributes that a pool gives to the node that leases one of its hosts.
-LOGIN = (
-    "hostname",
-    "username",
-    "port",
-    "identity",
-    "gateway",
-    "gatewayUser",
-    "gatewayPort",
-    "gatewayIdentity",
-    "password",
-    "gatewayPassword",
-    "serverKey",
-    "strictHostKeyChecking",
-    "connectTimeout",
-    "home",
-    "sudoPassword",
-)
 _MODES = {"private": 0o700, "group": 0o750, "everyone": 0o755}
 
 
@@ -77,21 +55,6 @@ class PoolName(str):
         return cls(value)
 
 
-class Gateway(str):
-    """Jump hosts, as ``user@host:port``, separated by commas, or ``none``."""
-
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, value: Any) -> Gateway:
-        """Return jump hosts in the form of ProxyJump in ssh_config(5)."""
-        if not isinstance(value, str):
-            raise InvalidValue("must be text, as user@host:port")
-        if value not in {"", "none"}:
-            Login.chain(value)
-        return cls(value)
-
-
 class Interfaces(dict[str, Mapping[str, Any]]):
     """The network interfaces of a machine by name.
 
@@ -111,7 +74,7 @@ def _words(kinds: Sequence[str] | None) -> str:
     return "unknown" if kinds is None else " ".join(kinds)
 
 
-class Node(ResourceManager, rtype="linux::Node"):
+class Node(LoginAttributes, rtype="linux::Node"):
     """A Linux machine that applications run on, reached by SSH.
 
     ``localhost`` without a port is the worker machine itself and needs no login. The
@@ -128,66 +91,14 @@ class Node(ResourceManager, rtype="linux::Node"):
     hostname = Attribute(
         HostName, "localhost", help="Name or address of the machine.", flags=Flag.DESIGN
     )
-    username = Attribute(str, help="The login user.", flags=Flag.DESIGN)
-    port = Attribute(int, help="Port of its SSH server.", range=(1, 65535), flags=Flag.DESIGN)
-    identity = Attribute(
-        str,
-        help="Path of the private key on the worker machine; no other key is offered then.",
-        flags=Flag.CREDENTIAL,
-    )
-    password = Attribute(
-        SecretReference,
-        help="The place of the login user's password on the worker machine, env:NAME or file:PATH, "
-        "where no key opens it; used after identity, without which no key is offered.",
-        flags=Flag.CREDENTIAL,
-    )
-    gateway = Attribute(
-        Gateway,
-        "",
-        help="Jump hosts, as user@host:port, separated by commas; none to connect directly, "
-        "even if ssh_config names one.",
-        flags=Flag.DESIGN,
-    )
-    gatewayUser = Attribute(str, help="The login user on the gateway.", flags=Flag.DESIGN)
-    gatewayPort = Attribute(
-        int, help="Port of the gateway's SSH server.", range=(1, 65535), flags=Flag.DESIGN
-    )
-    gatewayIdentity = Attribute(
-        str,
-        help="Path of the private key for the gateway; by default that of the node.",
-        flags=Flag.CREDENTIAL,
-    )
-    gatewayPassword = Attribute(
-        SecretReference,
-        help="The place of the gateway user's password on the worker machine, as password.",
-        flags=Flag.CREDENTIAL,
-    )
     serverKey = Attribute(
         str,
         help="Its public key, as ssh-ed25519 AAAA...; known_hosts is not read then. "
         "After the deployment: its verified key.",
         flags=Flag.DESIGN,
     )
-    strictHostKeyChecking = Attribute(
-        str,
-        "yes",
-        allowed=("yes", "accept-new"),
-        help="Whether to accept the key of a machine that known_hosts does not name.",
-        flags=Flag.DESIGN,
-    )
-    connectTimeout = Attribute(
-        Duration, "10s", help="Time limit of the connection.", flags=Flag.DESIGN
-    )
     bootTimeout = Attribute(
         Duration, "0s", help="Time to wait for it while it boots.", flags=Flag.DESIGN
-    )
-    site = Attribute(
-        Name, "default", help="The site whose workers can reach it.", flags=Flag.DESIGN
-    )
-    home = Attribute(
-        AbsolutePath,
-        help="Directory in which .nepiq is created; by default the login user's home.",
-        flags=Flag.DESIGN,
     )
     homeAccess = Attribute(
         str,
@@ -198,11 +109,6 @@ class Node(ResourceManager, rtype="linux::Node"):
     )
     env = Attribute(
         Environment, "", help="Variables for all applications on it, as A=1 B=2.", flags=Flag.DESIGN
-    )
-    sudoPassword = Attribute(
-        SecretReference,
-        help="The place of the sudo password on the worker machine: env:NAME or file:PATH.",
-        flags=Flag.CREDENTIAL,
     )
     maxSteps = Attribute(
         int,

@@ -1,5 +1,4 @@
 """linux::Pool: hosts that several runs share, each for itself while it uses them."""
-# ruff: noqa: N815 - attributes have the names that nodes use
 
 from __future__ import annotations
 
@@ -10,8 +9,9 @@ from typing import Any, NamedTuple
 
 from ...errors import InvalidValue
 from ...errors.text import quoted
-from ...model import Action, Attribute, Flag, Login, Name, ResourceManager
-from .node import LOCAL, LOGIN, Node
+from ...model import Action, Attribute, Flag, Login, Name
+from .login_attributes import LOCAL, LOGIN, LoginAttributes
+from .node import Node
 
 _MOST = 10_000
 _RANGE = re.compile(r"\[([^\]:]*)\]")  # an address in brackets has colons
@@ -135,7 +135,7 @@ def key_of(hostname: str, port: int | None) -> str:
     return f"{name}:{port or _PORT}"
 
 
-class Pool(ResourceManager, rtype="linux::Pool"):
+class Pool(LoginAttributes, rtype="linux::Pool"):
     """Hosts that runs lease: each host is used by one run at a time.
 
     Nodes with ``pool`` lease their hosts when they are deployed, all nodes of one deployment at
@@ -160,20 +160,6 @@ class Pool(ResourceManager, rtype="linux::Pool"):
         flags=Flag.DESIGN,
     )
     labels = Attribute(Labels, {}, help="Labels of all its hosts.", flags=Flag.DESIGN)
-    username = Node.username
-    port = Node.port
-    identity = Node.identity
-    gateway = Node.gateway
-    gatewayUser = Node.gatewayUser
-    gatewayPort = Node.gatewayPort
-    gatewayIdentity = Node.gatewayIdentity
-    password = Node.password
-    gatewayPassword = Node.gatewayPassword
-    strictHostKeyChecking = Node.strictHostKeyChecking
-    connectTimeout = Node.connectTimeout
-    site = Node.site
-    home = Node.home
-    sudoPassword = Node.sudoPassword
 
     def validate(self, conditional: Collection[Action]) -> None:
         """Check that it has hosts or a name, and each host once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nepiq.controller.model.host import Facts, Interface
+from nepiq.controller.model.facts import Facts, Interface
 from nepiq.workers.hosts import Completed, facts, kernel_kinds
 
 HEAD = """\
