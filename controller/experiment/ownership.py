@@ -104,6 +104,21 @@ def _exit(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def _forked() -> None:
+    """Let SIGTERM end the child of a fork at once, as long as it owns no run.
+
+    An exception may be lost where Python ignores them, as in a finalizer. A pool of processes that
+    ends its children would then wait for ever.
+    """
+    global _terminable  # noqa: PLW0603 - one handler for the whole process
+    _terminable = False
+    if signal.getsignal(signal.SIGTERM) is _exit:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 def _release_all() -> None:
     try:
         _release_each()

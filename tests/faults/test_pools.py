@@ -173,7 +173,8 @@ def test_the_worker_and_both_are_killed(testbed: Testbed, tmp_path: Path) -> Non
         process.signal(signal.SIGKILL)
         worker.signal(signal.SIGKILL)
         worker.ended()
-        run_id = process.out.read_text().split()[1]
+        lease = next(iter(scripts.pools.allocation().leases.values()))
+        run_id = lease.request.rpartition("/")[0]
         (_,) = lab.start_workers(1)
         # A lease of a claim that is lost ends after 12 s, and so does the pause of all sweepers.
         scripts.freed(run_id, time.monotonic(), 40.0)

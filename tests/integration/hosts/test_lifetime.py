@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests import processes
 from tests.conftest import Need
 
 from nepiq.controller.errors import InvalidValue
@@ -284,12 +285,8 @@ def _ends_at_once(rig: Rig, end: Callable[[Rig], None]) -> None:
 
 def _commands(rig: Rig) -> list[str]:
     """Command lines of what bears the mark of the resource itself."""
-    found = []
-    for pid, name in rig.bearers().items():
-        if name == f"{rig.run_id}.5.1":
-            path = Path(f"/proc/{pid}/cmdline")
-            found.append(path.read_text().replace("\0", " ") if path.exists() else "")
-    return found
+    own = f"{rig.run_id}.5.1"
+    return [processes.command(pid) for pid, name in rig.bearers().items() if name == own]
 
 
 def test_an_end_at_any_moment_of_a_restart(rig: Rig) -> None:
