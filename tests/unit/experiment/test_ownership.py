@@ -76,6 +76,27 @@ def test_a_fork_leaves_the_run_to_its_parent() -> None:
     assert outcome(script(text))[:2] == (0, "released True\n")
 
 
+def test_sigterm_ends_a_fork_that_owns_nothing_although_exceptions_are_lost() -> None:
+    text = """
+        class Swallowed:
+            def __del__(self):  # in which Python ignores exceptions
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.1)
+        if not os.fork():
+            swallowed = Swallowed()
+            del swallowed
+            os._exit(3)
+        print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+        if not os.fork():
+            ownership.hold(Owner(), release)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+        """
+    ended, out, _ = outcome(script(text))
+    assert (ended, out) == (0, "-15\nreleased False\n143\nreleased True\n")
+
+
 def test_a_handler_of_the_script_is_kept() -> None:
     text = """
     import subprocess
