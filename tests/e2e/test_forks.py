@@ -121,12 +121,12 @@ children = {
     leaves: 0,
     raises: 1,
     exits: 3,
-    used_and_signalled: 143,
+    used_and_signalled: -15,
     grandchild: 0,
     ec.close: 0,
     ec.detach: 0,
     (lambda: None): 0,
-    (lambda: signalled(signal.SIGTERM)): 143,
+    (lambda: signalled(signal.SIGTERM)): -15,
     (lambda: signalled(signal.SIGKILL)): -9,
 }
 ec.deploy()

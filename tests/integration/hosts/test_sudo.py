@@ -197,7 +197,9 @@ def test_adoption(sudo_rig: Rig) -> None:
 def test_a_lost_supervisor(sudo_rig: Rig) -> None:
     sudo_rig.host(5).supervise("setsid sleep 60 & echo up; exec sleep 60", sudo=True)
     printed(sudo_rig)
-    os.kill(sudo_rig.supervisors()[0], 9)
+    pid = sudo_rig.supervisors()[0]
+    os.kill(pid, 9)
+    until(lambda: pid not in sudo_rig.supervisors())
     launch = sudo_rig.host(5).supervise("touch again", sudo=True)
     assert launch.exit is not None
     assert (launch.exit.code, launch.exit.outcome) == (None, "FAILED")
