@@ -213,8 +213,6 @@ class Application(Limited, rtype="linux::Application"):
         command = self.command or components.script_command(self)
         if not command:
             return Launch(exit=Exit(0, "FINISHED"))
-        if self.build and self.occasion > 1:
-            self.assembly().put_together_again(context)
         return self.launch(context, command, {**self.node.env, **self.env})
 
     @property
@@ -233,6 +231,9 @@ class Application(Limited, rtype="linux::Application"):
             env: its variables; both may mention paths such as ``${RUN_HOME}``.
             started_when: the readiness probe; the attribute if empty.
         """
+        assembly = self.assembly()
+        if assembly.build and self.occasion > 1:
+            assembly.put_together_again(context)
         command, env = resolve(command, env)
         if self.unbuffered:
             command, env = unbuffered(command), {"PYTHONUNBUFFERED": "1", **env}

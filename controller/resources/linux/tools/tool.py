@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from typing import ClassVar
 
-from ....errors import HostError
-from ....model import Attribute, Context, Flag, Later, Launch
+from ....errors import HostError, InvalidValue
+from ....model import Action, Attribute, Context, Flag, Later, Launch
 from ....model.host import SUPERUSER_PATH
 from ..application import Application
 from ..packages import Packages, install
@@ -62,6 +63,20 @@ class Tool(Application):
     def shared_work(self) -> str:
         """Return the name of the search for the program, which one tool does for all on a host."""
         return "" if self.command else f"find {shlex.join(self.program)}"
+
+    def validate(self, conditional: Collection[Action]) -> None:
+        """Refuse a script: a tool runs its own program.
+
+        Raises:
+            InvalidValue: a script is set.
+        """
+        super().validate(conditional)
+        if self.script:
+            raise InvalidValue(
+                "a tool runs no script",
+                where=self.label,
+                hint="use a linux::Application, or a command that runs it",
+            )
 
     def do_deploy(self, context: Context) -> Later | None:
         """Install what is missing; with ``earlyStart``, launch the program."""
