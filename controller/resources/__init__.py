@@ -24,6 +24,8 @@ CATALOGUE = {
     "linux::Tcpdump": "linux.tools.tcpdump:Tcpdump",
     "linux::Traceroute": "linux.tools.traceroute:Traceroute",
     "linux::UdpTest": "linux.tools.udptest:UdpTest",
+    "netns::Link": "netns.link:Link",
+    "netns::Node": "netns.node:Node",
     "linux::ns3::Program": "ns3.program:Program",
     "linux::ns3::Simulation": "ns3.simulation:Simulation",
     "linux::ns3::TapLink": "ns3.tap:TapLink",
