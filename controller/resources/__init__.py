@@ -8,6 +8,7 @@ from __future__ import annotations
 #: rtype → ``module:Class``, relative to this package.
 CATALOGUE = {
     "linux::Application": "linux.application:Application",
+    "linux::Bridge": "linux.network.bridge:Bridge",
     "linux::FlowStat": "linux.tools.flowstat:FlowStat",
     "linux::HttpLoad": "linux.tools.http:HttpLoad",
     "linux::HttpServer": "linux.tools.http:HttpServer",

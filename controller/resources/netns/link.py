@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from ...errors import InvalidValue
 from ...model import Action, Attribute, Change, Connection, Context, Flag, device_name
-from ..linux.configured import Configured
+from ..linux.network.configured import Configured
 from .node import Node
 
 

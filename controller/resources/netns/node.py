@@ -17,7 +17,7 @@ from ...model import (
     Placement,
     namespace_name,
 )
-from ..linux.configured import Configured
+from ..linux.network.configured import Configured
 from ..linux.node import Node as LinuxNode
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...model import Change, Context, ResourceManager
+from ....model import Change, Context, ResourceManager
 
 
 class Configured(ResourceManager):
