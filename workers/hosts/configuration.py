@@ -11,7 +11,7 @@ from typing import Any
 
 from ...controller.errors import HostError
 from ...controller.errors.hints import exit_hint
-from ...controller.model.configuration import Change
+from ...controller.model.configuration import Change, run_mark
 from ..sessions.answers import misunderstood
 from .attempt import Attempt
 from .joint_requests import GONE, Request, Verb, joint_requests
@@ -42,7 +42,7 @@ class Configuration:
 
     def _ask(self, wanted: dict[str, Any]) -> str:
         attempt = self._attempt
-        head = {"guid": attempt.guid, "token": attempt.token}
+        head = {"guid": attempt.guid, "token": attempt.token, "mark": run_mark(attempt.run_id)}
         data = json.dumps({**head, **wanted}).encode() + b"\n"
         with attempt.placed():
             shared = joint_requests(attempt.session, attempt.layout, CONFIGURE)
@@ -83,7 +83,8 @@ def compose(items: Sequence[bytes]) -> tuple[str, bytes]:
     """
     requests = [json.loads(item) for item in items]
     mark = f"#{secrets.token_hex(8)}"
-    lines = [*_heads(requests), *_groups(requests), *_reports(requests), mark]
+    known = f"known_as {requests[0]['mark']}"
+    lines = [known, *_heads(requests), *_groups(requests), *_reports(requests), mark]
     return quote(mark), "\n".join(lines).encode("utf-8", "surrogateescape")
 
 

@@ -468,6 +468,19 @@ class ShellHost:
         """
         self.attempt.upload("tidy", self.attempt.token, *marks, bearing=False)
 
+    def sweep(self, marks: Sequence[str], *, routes: bool = False) -> None:
+        """Remove what a dead run has left in the kernel, after its nodes were tidied.
+
+        Args:
+            marks: those in the names of what it has made.
+            routes: whether routes and rules of nepiq go, too, if no record is of one.
+
+        Raises:
+            HostError: something of it cannot be removed.
+        """
+        words = (",".join(marks) or "-", int(routes))
+        self.attempt.upload("sweep", self.attempt.token, *words, bearing=False)
+
     def _channel(self, command: str) -> byte_streams.Judged:
         with self.attempt.placed():
             channel = self.attempt.session.open(

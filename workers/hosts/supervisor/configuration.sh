@@ -1,8 +1,4 @@
 ### Configuration of the host: made together, recorded first, undone by record
-#
-# configured/<guid> says what undoes the configuration of a resource: the boot id, then for each
-# change a line TOOL NETNS TEXT in the order of the changes; NETNS is - for the host itself. The lock
-# in it is held by whoever makes or undoes something.
 
 # configure MARK: carry out a plan: a script of calls of request, retract, group and show, which
 # ends in MARK. Answers a line for each number: "ok REPORT" or a no.
@@ -13,33 +9,33 @@ configure() {
         enact
         return
     fi
-    access
-    file=$root/.plan.$$
-    (umask 077 && printf '%s\n' "$plan" >"$file") || exit
-    rerun carry_out "$root" "$file"
-    set -- $?
-    rm -f "$file"
-    return "$1"
+    access 1
+    # An undo needs no room on a disk. The password may remain unread before the plan.
+    {
+        [ -z "$secret" ] || printf '%s\n' "$secret"
+        printf '%s\n' "$nl$plan"
+    } | (elevate sh "$0" carry_out "$root" "$1")
 }
 
-# carry_out ROOT FILE: root's part of configure.
+# carry_out ROOT MARK: root's part of configure.
 carry_out() {
-    plan=$(cat "$2") && enact
+    # sudo has read the password, or has needed none.
+    while IFS= read -r line && [ -n "$line" ]; do :; done
+    plan=$(cat)
+    case $plan in *"$2") ;; *) fail 65 "the plan did not arrive whole" ;; esac
+    enact
 }
 
 enact() {
     failed=' ' numbers='' retracted='' anew=' '
-    lock_configuration
     eval "$plan"
     settle_plan
+    give_up_records
 }
 
-lock_configuration() {
-    export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" NEPIQ_CONFIGURED="$root/configured"
-    [ -d "$root/configured" ] || places configured || fail 69 "cannot make $root/configured"
-    sole "$root/configured/lock"
-    exec 6>>"$root/configured/lock"
-    flock 6
+# known_as MARK: the first line of a plan; MARK is in the names of what the run makes.
+known_as() {
+    hold_records "$1" || unready="cannot make $records: $said"
 }
 
 # let_through N GUID TOKEN: as the fence does. All requests of a plan share one lock.
@@ -47,12 +43,17 @@ let_through() {
     eval "guid_$1=$2 report_$1=''"
     numbers="$numbers $1"
     { read -r seen <"$root/fence/$2"; } 2>/dev/null || seen=0
-    if [ -e "$ended" ]; then
+    [ -f "$root/fence/$2" ] || sole "$root/fence/$2"
+    if [ -n "$unready" ]; then
+        refuse "$1" 74 "$unready"
+    elif [ -e "$ended" ]; then
         refuse "$1" 75 "the run has ended here"
     elif [ "$seen" -gt "$3" ]; then
         refuse "$1" 75 "a newer attempt has acted (token $seen; this one has $3)"
     elif [ "$seen" -eq "$3" ] || { printf '%016d\n' "$3" 1<>"$root/fence/$2"; } 2>/dev/null; then
         return
+    elif [ "${4-}" = undo ] && [ -d "$root/fence" ]; then
+        return # what was made goes, whatever can be written
     else
         refuse "$1" 74 "cannot write in $root: $(obstacle)"
     fi
@@ -74,25 +75,30 @@ refuse() {
 # request N GUID TOKEN ANEW UNDO: record what undoes the changes of a resource, before they are made.
 request() {
     let_through "$1" "$2" "$3" || return 0
-    record=$root/configured/$2
+    record=$records/$2
     if [ "$4" = 1 ]; then
         [ ! -e "$record" ] || undo "$2"
         anew="$anew$1 "
     fi
-    [ -e "$record" ] || set -- "$1" "$2" "$3" "$4" "$boot_id$nl$5"
-    printf '%s\n' "$5" >>"$record" || refuse "$1" 74 "cannot write in $root: $(obstacle)"
+    if [ -e "$record" ]; then
+        whole_lines "$record"
+    else
+        set -- "$1" "$2" "$3" "$4" "$boot_id$nl$5"
+    fi
+    append "$record" "$5" || refuse "$1" 74 "cannot write in $records: $said"
 }
 
 # retract N GUID TOKEN: undo the configuration of a resource.
 retract() {
-    let_through "$1" "$2" "$3" || return 0
-    [ ! -e "$root/configured/$2" ] || retracted="$retracted $2"
+    let_through "$1" "$2" "$3" undo || return 0
+    [ ! -e "$records/$2" ] || retracted="$retracted $2"
 }
 
 # group TOOL NETNS NUMBERS TEXT: make changes, a line each, of the requests with these numbers.
 group() {
     tool=$1 netns=${2#-} lines=$3 text=$4
     [ "$failed" = ' ' ] || sift
+    case $tool in ip | tc | nft) present || return 0 ;; esac
     while [ -n "$text" ]; do
         case $tool in
         ip | tc) batch || break ;;
@@ -106,6 +112,19 @@ group() {
             ;;
         esac
     done
+}
+
+# present: this host has $tool; else all is refused.
+present() {
+    command -v "$tool" >/dev/null && return
+    case $tool in nft) said=nftables ;; *) said=iproute2 ;; esac
+    for number in $lines; do
+        case $failed in
+        *" $number "*) ;;
+        *) refuse "$number" 69 "this host lacks $tool: install the package $said" ;;
+        esac
+    done
+    return 1
 }
 
 # sift: keep those of $text whose number in $lines has not failed.
@@ -143,22 +162,22 @@ END
     return 0
 }
 
-# entered COMMAND...: run it in $netns, without our lock.
+# entered COMMAND...: run it in $netns.
 entered() {
     if [ -n "$netns" ]; then
-        nsenter --net="/run/netns/$netns" "$@" 6>&-
+        nsenter --net="/run/netns/$netns" "$@"
     else
-        "$@" 6>&-
+        "$@"
     fi
 }
 
-# shell_line: carry $line out in $netns. A subshell is quicker to make than a shell.
+# shell_line: carry $line out in $netns, without our lock. A subshell is quicker to make than a shell.
 shell_line() {
+    exec 6>&-
     [ -z "$netns" ] || {
         entered sh -c "$line"
         return
     }
-    exec 6>&-
     eval "$line"
 }
 
@@ -202,29 +221,6 @@ $text
 END
 }
 
-# key_file KEY: its file, in $key.
-key_file() {
-    key=$1
-    case $key in */*) ;; *) key=$(printf %s "$key" | tr . /) ;; esac
-    key=/proc/sys/$key
-}
-
-# set_key N KEY VALUE: set it, after its value was recorded.
-set_key() {
-    key_file "$2"
-    former=$(entered cat "$key" 2>&1) || {
-        said="sysctl: there is no $2 on this host"
-        return 1
-    }
-    eval "record=$root/configured/\$guid_$1"
-    printf '%s\n' "sysctl ${netns:--} $2=$former" >>"$record" || return
-    # shellcheck disable=SC2016 # for the inner shell
-    said=$(entered sh -c 'printf "%s\n" "$2" >"$1"' sh "$key" "$3" 2>&1) || {
-        said="sysctl: $2=$3: ${said##*: }"
-        return 1
-    }
-}
-
 # show N NETNS COMMAND: what it prints comes with the answer.
 show() {
     case $failed in *" $1 "*) return ;; esac
@@ -263,18 +259,21 @@ settle_plan() {
 # undo GUID...: undo what is on record of resources, together. What is left of one is a line
 # "GUID REASON" in $remaining; the records of the others are removed.
 undo() {
-    spaces=' ' changes='' records=''
+    spaces=' ' changes='' undone=''
     for guid; do
-        [ -e "$root/configured/$guid" ] || continue
+        [ -e "$records/$guid" ] || continue
         read_record
-        records="$records $guid"
+        undone="$undone $guid"
     done
     find_spaces
     undo_batches
-    [ "$spaces" = ' ' ] || drop_spaces
+    [ "$spaces" = ' ' ] || {
+        drop_spaces
+        vanish
+    }
     set --
-    for guid in $records; do
-        case $remaining in *"$nl$guid "*) ;; *) set -- "$@" "$root/configured/$guid" ;; esac
+    for guid in $undone; do
+        case $remaining in *"$nl$guid "*) ;; *) set -- "$@" "$records/$guid" ;; esac
     done
     [ $# -eq 0 ] || rm -f -- "$@"
 }
@@ -289,7 +288,7 @@ read_record() {
         elif [ -n "$line" ]; then
             reversed="$guid $tool $space $line$nl$reversed"
         fi
-    done <"$root/configured/$guid"
+    done <"$records/$guid"
     changes=$reversed$changes
 }
 
@@ -388,12 +387,7 @@ undo_alone() {
         said=$(LC_ALL=C entered nft "$line" 2>&1) && return
         case $said in *'No such '*) return ;; esac
         ;;
-    sysctl)
-        key_file "${line%%=*}"
-        entered test -e "$key" || return 0
-        # shellcheck disable=SC2016 # for the inner shell
-        said=$(entered sh -c 'printf "%s\n" "$2" >"$1"' sh "$key" "${line#*=}" 2>&1) && return
-        ;;
+    sysctl) drop_key "$guid" "${line%%=*}" "${line#*=}" && return ;;
     sh) said=$(shell_line 2>&1 </dev/null) && return ;;
     esac
     set -f
@@ -422,6 +416,7 @@ drop_spaces() {
         sleep 0.05
     done
     for space; do echo "netns del ${space##*/}"; done | ip -force -batch - >/dev/null 2>&1
+    for space; do rm -f "$places_of_records/sysctl/${space##*/}@"*; done
     for space; do
         [ -e "$space" ] || continue
         while IFS=' ' read -r guid tool _ line; do
@@ -433,32 +428,25 @@ END
     done
 }
 
+# vanish: wait until the kernel has removed what leads from the host into namespaces that are gone.
+vanish() {
+    literal "$run"
+    numbers=''
+    for guid in $undone; do
+        case $remaining in *"$nl$guid "*) ;; *) numbers="$numbers${numbers:+|}$guid" ;; esac
+    done
+    [ -n "$numbers" ] || return 0
+    hundredths
+    last=$((cs + 500))
+    while ip -o link show | grep -qE "[ ]alias nepiq:$literal[.]($numbers)( |\$)"; do
+        hundredths
+        [ "$cs" -lt "$last" ] || break
+        sleep 0.02
+    done
+}
+
 # inhabitants: the processes in namespaces with these $inodes.
 inhabitants() {
     stat -L -c '%i %n' /proc/[0-9]*/ns/net 2>/dev/null | grep -E "^($inodes) " |
         cut -d / -f 3 | tr '\n' ' '
 }
-
-# revert ROOT: undo all configuration of the node; root's part of its end.
-revert() {
-    lock_configuration
-    set --
-    for record in "$root"/configured/[0-9]*; do [ ! -e "$record" ] || set -- "$@" "${record##*/}"; done
-    [ $# -eq 0 ] || undo "$@"
-    [ "$remaining" = "$nl" ] || fail 69 "cannot undo configuration: $(echo "$remaining" | tr '\n' ';')"
-}
-
-# unconfigure: the same, where there is any.
-unconfigure() {
-    for record in "$root"/configured/[0-9]*; do
-        [ -e "$record" ] || return 0
-        break
-    done
-    if [ "$(id -u)" -eq 0 ]; then
-        (revert "$root")
-    else
-        access
-        rerun revert "$root"
-    fi
-}
-remaining=$nl
