@@ -103,7 +103,6 @@ def test_each_type_is_complete(cls: type[Tool]) -> None:
         ("NetcatSender", {"size": 1}, "no receiver"),
         ("NetcatSender", {"target": "a", "port": 1}, "file or size"),
         ("UdpTest", {}, "no server"),
-        ("Ping", {"target": "a", "script": "probe.sh"}, "no script"),
     ],
 )
 def test_what_does_not_go_together(rtype: str, settings: dict[str, Any], problem: str) -> None:

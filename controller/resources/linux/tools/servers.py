@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ....model import Attribute, Context, Flag, Launch
-from ..application import Application
+from ..host_command import HostCommand
 from .options import Target
 from .tool import Tool
 
@@ -45,7 +45,7 @@ class Server(Tool):
             self.listeningPort = self.port or int(context.host.read("port"))
         return launch
 
-    def address_for(self, client: Application) -> str:
+    def address_for(self, client: HostCommand) -> str:
         """Return the address at which a client reaches it."""
         if self.bind:
             return self.bind
