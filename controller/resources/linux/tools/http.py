@@ -17,6 +17,7 @@ from ....model import (
     Flag,
     Outputs,
     Readiness,
+    StopSignal,
 )
 from .options import Items, Option, Program, Target
 from .servers import Server
@@ -71,9 +72,13 @@ class HttpLoad(Tool, rtype="linux::HttpLoad"):
     what was requested are there.
     """
 
-    interrupted = True
-
     program = Program("ab", package="apache2-utils")
+    stopSignal = Attribute(
+        StopSignal,
+        "INT",
+        help="The signal that requests its end; ab prints its figures at INT.",
+        flags=Flag.DESIGN,
+    )
     url = Attribute(str, help="What to request, as http://HOST:PORT/PATH.", flags=Flag.DESIGN)
     path = Attribute(
         str, "/", help="What to request of the server it is connected to.", flags=Flag.DESIGN

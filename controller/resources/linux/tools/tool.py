@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shlex
-from typing import ClassVar
 
 from ....errors import HostError
 from ....model import Attribute, Context, Flag, Later, Launch
@@ -17,13 +16,6 @@ from .options import Option, Program, Words
 _ENVIRONMENT = f'export LC_ALL=C PATH="$PATH:{SUPERUSER_PATH}"'
 _CHECK = "command -v {name} >/dev/null || {{ echo {complaint} >&2; exit 127; }}"
 
-# The shell passes TERM on as INT. The program ignores TERM, which its process group receives too.
-# In one line, since launches of such commands are joined.
-_INTERRUPTIBLE = (
-    "trap '' TERM; {call} <&0 & trap 'stopped=1; kill -s INT $!' TERM; wait $!; code=$?; "
-    '[ -z "${{stopped-}}" ] || {{ wait $!; code=$?; }}; '
-)
-
 
 class Tool(BuiltCommand):
     """A program on a host whose options are attributes, and whose results are figures.
@@ -34,13 +26,8 @@ class Tool(BuiltCommand):
 
     The deployment looks for the program on the host and installs its package, as root, if it is
     missing. The first tool with that program on a host does so for all others.
-
-    Attributes:
-        interrupted: True for a program that writes its results when it is ended by SIGINT, but not
-            by SIGTERM.
     """
 
-    interrupted: ClassVar[bool] = False
     leading = "prepares"
     called_for = {"do_deploy": (*BuiltCommand.called_for["do_deploy"], "earlyStart", "prepares")}
 
@@ -129,14 +116,11 @@ class Tool(BuiltCommand):
         return []
 
     def wrapped(self, call: str) -> str:
-        """Return the text for sh that makes a call; override it for what belongs around it."""
-        if self.interrupted:
-            return f"{_INTERRUPTIBLE.format(call=call)}{self.ending()}exit $code"
-        return f"exec {call}"
+        """Return the text for sh that makes a call; override it for what belongs around it.
 
-    def ending(self) -> str:
-        """Return text for sh after an ``interrupted`` program, which may change ``code``."""
-        return ""
+        Text of one line is launched together with that of other resources.
+        """
+        return f"exec {call}"
 
 
 class RepeatedTool(Tool):
