@@ -55,6 +55,20 @@ def test_options_become_arguments() -> None:
     )
 
 
+def test_clients_name_their_server() -> None:
+    assert call(tool("Iperf3Client", target="a")) == "iperf3 -c a -J"
+    assert call(tool("Iperf3Client", target="a", port=7)) == "iperf3 -c a -J -p 7"
+    assert call(tool("NetcatSender", target="a", port=7, size=1)) == "nc -v -N a 7"
+    assert call(tool("HttpLoad", target="::1", port=7, path="x")) == "ab -r -q 'http://[::1]:7/x'"
+    assert call(tool("HttpLoad", target="a")) == "ab -r -q http://a/"
+    node = Harness("linux::Node")
+    server = Harness("linux::HttpServer", node=node, port=8)
+    connected = Harness("linux::HttpLoad", node=node, server=server)
+    server.deploy()
+    server.start()
+    assert call(connected) == "ab -r -q http://127.0.0.1:8/"
+
+
 def test_further_arguments_and_another_program() -> None:
     ping = tool("Ping", target="a", program="busybox ping", extra="-x 'a b'")
     assert call(ping) == "busybox ping -x 'a b' a"
