@@ -12,13 +12,14 @@ from typing import Any
 from ..errors import InvalidValue, NotAllowed
 from ..model import registry
 from ..model.attributes import Attribute
-from ..model.durations import seconds
 from ..model.lifecycle import Action, State
 from ..model.names import check_name
 from ..model.resource import ResourceManager
 from ..model.spec import ResourceSpec
 from .attribute_values import TypeDefaults
+from .condition_set import ConditionSet, Wait
 from .conditions import Condition, Gates, check_cycles
+from .nearest_hosts import NearestHosts
 from .resource import Resource
 from .roster import Guids, Roster, Target, Targets, locked, several
 from .spec import make_spec
@@ -26,7 +27,6 @@ from .wiring import complete, wire
 
 __all__ = ["Description", "Guids", "Resource", "Target", "Targets"]
 
-_CONDITIONAL = (Action.DEPLOY, Action.START, Action.STOP)
 _SHOWN = 5
 
 
@@ -46,8 +46,8 @@ class Description(Roster):
         super().__init__()
         self.exp_id = check_name("exp_id", exp_id)
         self._defaults = TypeDefaults()
-        self._hosts: dict[int, int | None] = {}
-        self._known: set[Condition] = set()
+        self._hosts = NearestHosts(self._resources.__getitem__)
+        self._known = ConditionSet()
 
     # --- resources
 
@@ -119,10 +119,10 @@ class Description(Roster):
         cls = cls or registry.find(spec.rtype)
         added = self.enter(cls, dict(spec.attributes), spec.guid, spec.label)
         added.peers = {name: list(guids) for name, guids in spec.peers.items()}
-        self._hosts.clear()
+        self._hosts.forget()
         for action, target, milestone, offset, need in spec.gates:
             if not need:  # needs follow from the connections
-                self._remember(
+                self._known.add(
                     added, Condition(added.guid, Action(action), target, State(milestone), offset)
                 )
         return added.guid
@@ -159,10 +159,8 @@ class Description(Roster):
             for guids in other.peers.values():
                 if gone.guid in guids:
                     guids.remove(gone.guid)
-            if other.conds:
-                other.conds = [cond for cond in other.conds if cond.target != gone.guid]
-        self._known = {c for c in self._known if gone.guid not in (c.guid, c.target)}
-        self._hosts.clear()
+        self._known.strike(gone.guid, self.resources())
+        self._hosts.forget()
 
     def of_type(self, rtype: str) -> list[int]:
         """Guids of the resources of exactly that type.
@@ -276,7 +274,7 @@ class Description(Roster):
             NotAllowed: neither has a connection for the other, or it is taken.
         """
         wire(self.resource(first), self.resource(second), name)
-        self._hosts.clear()
+        self._hosts.forget()
 
     @locked
     def connected(self, target: Target) -> list[int]:
@@ -293,10 +291,7 @@ class Description(Roster):
         Returns:
             The guid of the host, a host's own for itself, or None if there is none.
         """
-        guid = self.resource(target).guid
-        if guid not in self._hosts:
-            self._hosts[guid] = self._nearest_host(guid)
-        return self._hosts[guid]
+        return self._hosts.of(self.resource(target).guid)
 
     # --- conditions
 
@@ -325,28 +320,17 @@ class Description(Roster):
             UnknownResource: one of the resources does not exist.
             InvalidValue: the action, state or time is not possible.
         """
-        what, milestone = Action.parse(action), State.parse(state)
-        if what not in _CONDITIONAL:
-            raise InvalidValue(f"{what} cannot have conditions", hint="use deploy, start or stop")
-        if milestone is State.NEW:
-            raise InvalidValue("nobody can wait for NEW: every resource begins there")
-        offset = 0.0 if time is None or time == "" else seconds(time)
+        items = [self.resource(guid) for guid in self.resolve_all(guids1)]
+        wait = Wait.parse(action, state, time)
         targets = self.resolve_all(guids2)
-        made = []
-        for item in [self.resource(guid) for guid in self.resolve_all(guids1)]:
-            for target in targets:
-                cond = Condition(item.guid, what, target, milestone, offset)
-                if self._remember(item, cond):
-                    made.append(cond)
-        return made
+        wanted = [(item, wait.condition(item.guid, target)) for item in items for target in targets]
+        return [cond for item, cond in wanted if self._known.add(item, cond)]
 
     @locked
     def withdraw(self, conditions: Iterable[Condition]) -> None:
         """Take conditions back, for instance because they closed a circle."""
         for cond in conditions:
-            if cond in self._known:
-                self._known.remove(cond)
-                self._resources[cond.guid].conds.remove(cond)
+            self._known.discard(self._resources[cond.guid], cond)
 
     @locked
     def conditions(self) -> list[Condition]:
@@ -373,7 +357,7 @@ class Description(Roster):
         with self.lock:
             items = [self.resource(guid) for guid in guids]
             joint = complete(items, self._named, self._add_internal)
-            self._hosts.clear()
+            self._hosts.forget()
             return joint
 
     def _named(self, target: Target) -> Resource | None:
@@ -459,24 +443,5 @@ class Description(Roster):
 
     # --- inside
 
-    def _nearest_host(self, guid: int) -> int | None:
-        front, seen = [guid], {guid}
-        for here in front:
-            item = self._resources[here]
-            if item.cls.provides_host:
-                return here
-            for peer in item.awaited():
-                if peer not in seen:
-                    seen.add(peer)
-                    front.append(peer)
-        return None
-
     def _loader(self, guids: list[int], run_id: str) -> Callable[[], list[ResourceManager]]:
         return lambda: [self.instance(guid, run_id) for guid in guids]
-
-    def _remember(self, item: Resource, cond: Condition) -> bool:
-        if cond in self._known:
-            return False
-        self._known.add(cond)
-        item.conds.append(cond)
-        return True
