@@ -19,12 +19,13 @@ _ERRORS = re.compile(r"\+(\d+) errors")
 _LOSS = re.compile(r"([\d.]+)% packet loss")
 _TIMES = re.compile(r"min/avg/max(?:/mdev)? = ([\d.]+)/([\d.]+)/([\d.]+)(?:/([\d.]+))? ms")
 
-# Tells a missing reply from an error, for which busybox exits with 1 too; that of iputils with 2.
-_BUSYBOX = (
-    'if command -v busybox >/dev/null && [ "$(command -v {name})" -ef "$(command -v busybox)" ]; '
-    "then trap : INT; {call}; code=$?; "
-    "[ $code != 1 ] || grep -q 'packets transmitted' stdout || code=2; exit $code; fi; "
+# Tells a missing reply from an error, for which busybox exits with 1 too, and iputils with 2.
+_BELOW_A_SHELL = (
+    "trap : INT; {call}; code=$?; "
+    "[ $code != 1 ] || grep -q 'packets transmitted' stdout || code=2; exit $code"
 )
+# Costs no process: test(1) is part of the shell.
+_IS_BUSYBOX = "[ {path} -ef /bin/busybox ]"
 
 # Summaries are at the end, after a line for each reply.
 _SUMMARY = 2000
@@ -119,8 +120,12 @@ class Ping(Tool, rtype="linux::Ping", aliases=("LinuxPing",)):
 
     def wrapped(self, call: str) -> str:
         """Return the text for sh that runs ping, below a shell if it is that of busybox."""
-        busybox = _BUSYBOX.format(name=shlex.quote(self.program[0]), call=call)
-        return f"{busybox}{super().wrapped(call)}"
+        below, name = _BELOW_A_SHELL.format(call=call), self.program[0]
+        if name == "busybox":
+            return below
+        paths = [name] if "/" in name else [f"/bin/{name}", f"/usr/bin/{name}"]
+        tests = " || ".join(_IS_BUSYBOX.format(path=shlex.quote(path)) for path in paths)
+        return f"if {tests}; then {below}; fi; {super().wrapped(call)}"
 
     def figures(self, outputs: Outputs) -> Mapping[str, Any]:
         """Return what the summary has; nothing if there is none."""
