@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +74,19 @@ def test_clients_name_their_server() -> None:
 def test_further_arguments_and_another_program() -> None:
     ping = tool("Ping", target="a", program="busybox ping", extra="-x 'a b'")
     assert call(ping) == "busybox ping -x 'a b' a"
+
+
+@pytest.mark.needs("busybox", "ping")
+def test_the_ping_of_busybox_is_known_by_its_file(tmp_path: Path) -> None:
+    link = tmp_path / "ping"
+    link.symlink_to("/bin/busybox")
+    for program, code in ((str(link), 2), ("busybox ping", 2), ("ping", 2)):
+        ping = tool("Ping", target="nowhere.invalid", count=1, program=program)
+        text = f"exec >stdout; {ping.rm.wrapped(ping.rm.call())}"
+        done = subprocess.run(["sh", "-c", text], cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == code, (program, done.stderr)
+    assert " exec ping " in tool("Ping", target="a").rm.wrapped("ping a")
+    assert "exec" not in tool("Ping", target="a", program="busybox ping").rm.wrapped("ping a")
 
 
 @pytest.mark.parametrize(
