@@ -16,10 +16,10 @@ from ..model.lifecycle import Action, State
 from ..model.names import check_name
 from ..model.resource import ResourceManager
 from ..model.spec import ResourceSpec
+from .acting import Acting, acting
 from .attribute_values import TypeDefaults
 from .condition_set import ConditionSet, Wait
 from .conditions import Condition, Gates, check_cycles
-from .nearest_hosts import NearestHosts
 from .resource import Resource
 from .roster import Guids, Roster, Target, Targets, locked, several
 from .spec import make_spec
@@ -46,7 +46,7 @@ class Description(Roster):
         super().__init__()
         self.exp_id = check_name("exp_id", exp_id)
         self._defaults = TypeDefaults()
-        self._hosts = NearestHosts(self._resources.__getitem__)
+        self._hosts: dict[int, Acting] = {}
         self._known = ConditionSet()
 
     # --- resources
@@ -119,7 +119,7 @@ class Description(Roster):
         cls = cls or registry.find(spec.rtype)
         added = self.enter(cls, dict(spec.attributes), spec.guid, spec.label)
         added.peers = {name: list(guids) for name, guids in spec.peers.items()}
-        self._hosts.forget()
+        self._hosts.clear()
         for action, target, milestone, offset, need in spec.gates:
             if not need:  # needs follow from the connections
                 self._known.add(
@@ -160,7 +160,7 @@ class Description(Roster):
                 if gone.guid in guids:
                     guids.remove(gone.guid)
         self._known.strike(gone.guid, self.resources())
-        self._hosts.forget()
+        self._hosts.clear()
 
     def of_type(self, rtype: str) -> list[int]:
         """Guids of the resources of exactly that type.
@@ -274,7 +274,7 @@ class Description(Roster):
             NotAllowed: neither has a connection for the other, or it is taken.
         """
         wire(self.resource(first), self.resource(second), name)
-        self._hosts.forget()
+        self._hosts.clear()
 
     @locked
     def connected(self, target: Target) -> list[int]:
@@ -291,7 +291,13 @@ class Description(Roster):
         Returns:
             The guid of the host, a host's own for itself, or None if there is none.
         """
-        return self._hosts.of(self.resource(target).guid)
+        return self._acting(target).host
+
+    def _acting(self, target: Target) -> Acting:
+        guid = self.resource(target).guid
+        if guid not in self._hosts:
+            self._hosts[guid] = acting(self._resources, guid)
+        return self._hosts[guid]
 
     # --- conditions
 
@@ -357,7 +363,7 @@ class Description(Roster):
         with self.lock:
             items = [self.resource(guid) for guid in guids]
             joint = complete(items, self._named, self._add_internal)
-            self._hosts.forget()
+            self._hosts.clear()
             return joint
 
     def _named(self, target: Target) -> Resource | None:
@@ -433,13 +439,13 @@ class Description(Roster):
         """Return one resource as the engine stores it; see :func:`make_spec`."""
         item = self.resource(target)
         if not item.peers and not item.cls.provides_host:
-            return make_spec(item, None, None, settled=settled, leader=leader)
-        host = self.host_of(item.guid)
-        if host is None:
+            return make_spec(item, Acting(None), None, settled=settled, leader=leader)
+        where = self._acting(item.guid)
+        if where.host is None:
             site = self.instance(item.guid).site_of_workers()
-            return make_spec(item, None, None, settled=settled, site=site, leader=leader)
-        placement = self.instance(host).placement()
-        return make_spec(item, host, placement, settled=settled, leader=leader)
+            return make_spec(item, where, None, settled=settled, site=site, leader=leader)
+        placement = self.instance(where.host).placement()
+        return make_spec(item, where, placement, settled=settled, leader=leader)
 
     # --- inside
 

@@ -1,0 +1,1 @@
+"""The network of a host: interfaces, addresses, routes, tunnels, firewall rules."""
