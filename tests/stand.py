@@ -20,7 +20,7 @@ from tests import processes
 
 from nepiq.controller import ExperimentController
 from nepiq.controller.engine import Stack
-from nepiq.controller.engine.backend import connect
+from nepiq.controller.engine.redis_connection import connect
 from nepiq.controller.engine.store import keys
 from nepiq.controller.settings import Settings
 

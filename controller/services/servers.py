@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import EmbeddedError
-from .embedded import KEEPER, Place, private
+from .embedded import KEEPER
+from .place import Place, private
 from .restarter import die_with_parent
 
 
