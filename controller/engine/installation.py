@@ -21,9 +21,9 @@ from ..errors import RedisUnreachable
 from ..model.lifecycle import State
 from ..settings import Settings, shown_url
 from . import events
-from .backend import client_url
 from .membership import WorkerInfo, workers
 from .messaging import queues
+from .redis_connection import client_url
 from .redis_errors import refusal
 from .store import keys
 from .store.store import RunStore

@@ -26,7 +26,7 @@ from typing import IO, Any
 from ..errors import EmbeddedError, InfrastructureError
 from ..model.durations import Backoff
 from . import servers
-from .embedded import Place, private, tail
+from .place import Place, private, tail
 
 _EARLY_SECONDS = 60.0  # a server that exits sooner counts as not started
 _REDIS_PAUSES, _WORKER_PAUSES = Backoff(0.1, 5.0), Backoff(0.3)

@@ -110,12 +110,21 @@ def test_a_build_that_fails_names_file_and_line(experiment: Experiment, stand: S
 
 def test_the_result_of_a_build_is_there_at_each_start(experiment: Experiment) -> None:
     ec = experiment()
-    (app,) = applications(ec, build="echo built >result", command="cat result; echo own >result")
+    parts = {"build": "echo built >result", "command": "cat result; echo own >result"}
+    apps = applications(ec, **parts)
+    # A tool and a service start in other ways.
+    node = ec.register_resource("linux::Node")
+    for rtype, more in (
+        ("linux::Ping", {"target": "unused"}),
+        ("linux::Service", {"restart": "no"}),
+    ):
+        apps.append(ec.register_resource(rtype, connectedTo=node, **parts, **more))
     ec.deploy()
-    assert ec.wait_finished(app, timeout=60), ec.failures
-    ec.start(app)
-    assert ec.wait_finished(app, timeout=60), ec.failures
-    assert ec.trace(app, "stdout") == "built\n"
+    assert ec.wait_finished(apps, timeout=60), ec.failures
+    for app in apps:
+        ec.start(app)
+    assert ec.wait_finished(apps, timeout=60), ec.failures
+    assert [ec.trace(app, "stdout") for app in apps] == ["built\n"] * len(apps)
 
 
 def test_results_have_the_traces_that_were_written(

@@ -13,7 +13,7 @@ from tests.conftest import Need
 from tests.histories import kinds
 from tests.stand import Stand, Worker, until
 
-from nepiq.controller.engine.backend import connect
+from nepiq.controller.engine.redis_connection import connect
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(180)]
 

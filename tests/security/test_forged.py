@@ -14,8 +14,8 @@ import pytest
 from redis import Redis
 from tests.stand import Stand, Worker, until
 
-from nepiq.controller.engine.backend import connect
 from nepiq.controller.engine.messaging.publisher import task_message
+from nepiq.controller.engine.redis_connection import connect
 from nepiq.controller.model.spec import ResourceSpec
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]

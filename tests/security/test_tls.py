@@ -13,7 +13,7 @@ from tests.security.certificates import Authority
 from tests.security.site import Site
 from tests.stand import until
 
-from nepiq.controller.engine.backend import broker_url
+from nepiq.controller.engine.redis_connection import broker_url
 from nepiq.controller.errors import InvalidValue
 from nepiq.controller.settings import Settings, shown_url
 

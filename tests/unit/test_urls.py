@@ -13,9 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController
-from nepiq.controller.engine.backend import Stack, broker_url, connect
+from nepiq.controller.engine.backend import Stack
 from nepiq.controller.engine.installation import Observer
 from nepiq.controller.engine.messaging.publisher import connection
+from nepiq.controller.engine.redis_connection import broker_url, connect
 from nepiq.controller.errors import InvalidValue, NepiqError
 from nepiq.controller.settings import Settings, check_url, shown_url
 

@@ -115,6 +115,10 @@ class JointRequests:
             raise type(reply)(reply.message, hint=reply.hint)
         return reply
 
+    def carry(self, requests: Sequence[Request]) -> Sequence[Reply | NepiqError]:
+        """Send requests in one command, at once; return the reply or the error of each."""
+        return self._carry(requests)
+
     def _carry(self, requests: Sequence[Request]) -> Sequence[Reply | NepiqError]:
         session = self._session()
         if session is None:
@@ -142,7 +146,7 @@ class JointRequests:
         for line in done.stdout.removesuffix(b"\n").split(b"\n") if done.stdout else ():
             number, _, answer = line.partition(b" ")
             if _NUMBER.fullmatch(number) and int(number) <= len(requests):
-                answers[int(number)] = Reply(answer, complaint)
+                answers.setdefault(int(number), Reply(answer, complaint))  # a refusal comes first
             elif number == b"no":  # to all that has no answer yet
                 missing = Reply(line, complaint)
             else:

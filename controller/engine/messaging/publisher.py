@@ -126,7 +126,7 @@ class Publisher:
     """The sender of steps to workers, for use by several threads.
 
     Args:
-        url: URL of the broker, in the form of :func:`.backend.broker_url`.
+        url: URL of the broker, in the form of :func:`.redis_connection.broker_url`.
         affinity: the preferred workers of hosts.
     """
 

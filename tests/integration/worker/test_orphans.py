@@ -7,8 +7,8 @@ import json
 import pytest
 from tests.stand import Stand, until
 
-from nepiq.controller.engine.backend import connect
 from nepiq.controller.engine.messaging import queues
+from nepiq.controller.engine.redis_connection import connect
 from nepiq.controller.engine.store import keys
 
 pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.timeout(60)]

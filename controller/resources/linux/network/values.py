@@ -165,7 +165,7 @@ class Rate(float):
 
     @property
     def tc(self) -> str:
-        """The form that tc(8) reads."""
+        """The text for rates of tc."""
         return f"{round(self)}bit"
 
 
