@@ -66,11 +66,11 @@ class _Group:
     """Changes by one tool in one namespace, which need no other in between.
 
     Attributes:
-        numbers: of the requests, one for each line.
+        owners: for each line, the number of its request and of the undo lines before it.
         lines: the changes.
     """
 
-    numbers: list[int] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
 
@@ -100,19 +100,20 @@ def _heads(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
 def _groups(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
     levels: list[dict[tuple[str, str], _Group]] = []
     for number, request in enumerate(requests, 1):
-        level, previous = -1, None
-        for tool, netns, command, _ in request.get("changes", ()):
+        level, previous, undone = -1, None, 0
+        for tool, netns, command, undo in request.get("changes", ()):
             if (tool, netns) != previous:
                 level, previous = level + 1, (tool, netns)
                 if level == len(levels):
                     levels.append({})
             group = levels[level].setdefault((tool, netns), _Group())
-            group.numbers.append(number)
+            group.owners.append(f"{number}.{undone}")
             group.lines.append(command)
+            undone += bool(undo)
     for groups in levels:
         for (tool, netns), group in groups.items():
-            numbers = " ".join(map(str, group.numbers))
-            yield f"group {tool} {quote(netns)} '{numbers}' {quote(chr(10).join(group.lines))}"
+            owners = " ".join(group.owners)
+            yield f"group {tool} {quote(netns)} '{owners}' {quote(chr(10).join(group.lines))}"
 
 
 def _reports(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
