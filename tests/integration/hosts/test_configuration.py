@@ -113,6 +113,72 @@ def test_a_change_of_another_user_is_neither_overwritten_nor_undone(rig: Rig, na
         shown("link", "del", names(1))
 
 
+def test_what_was_refused_is_not_undone(rig: Rig, names: Names) -> None:
+    """What has the name, or the same route, belongs to another (mininet 877, CORE 500)."""
+    inside = names(1)
+    shown("link", "add", names(2), "type", "bridge")
+    rig.host(5).configure([*space(inside), Change(f"link add e0 netns {inside} type bridge")])
+    route = "blackhole 10.9.0.0/24 proto 113"
+    shared = Change(f"route add {route}", f"route del {route}", netns=inside)
+    table = Change("create table inet nq_shared", "delete table inet nq_shared", "nft", inside)
+    key = Change("net.nothing=1", tool="sysctl", netns=inside)
+    rig.host(6).configure([shared, table])
+    try:
+        for refused in (
+            [bridge(names(3)), bridge(names(2)), bridge(names(4))],
+            [bridge(names(3)), shared],
+            [bridge(names(3)), table],
+            [bridge(names(3)), Change("false", f"ip link del {names(2)}", tool="sh")],
+            [bridge(names(3)), key, bridge(names(2))],
+        ):
+            for anew in (True, False):
+                with pytest.raises(HostError):
+                    rig.host(7).configure(refused, anew=anew)
+                assert names.links() == [names(2), *([] if anew else [names(3)])]
+                rig.host(7).unconfigure()
+                assert names.links() == [names(2)]
+        assert "blackhole 10.9.0.0/24 proto 113" in shown("-n", inside, "route")
+        assert "nq_shared" in shown("netns", "exec", inside, "nft", "list", "tables")
+        rig.host(6).unconfigure()
+        assert shown("-n", inside, "route") == ""
+    finally:
+        shown("link", "del", names(2))
+
+
+def test_a_sysctl_is_restored_when_the_last_has_released_it(rig: Rig, names: Names) -> None:
+    rig.host(5).configure(space(names(1)))
+    key = "net.ipv4.conf.lo.rp_filter"
+
+    def set_to(guid: int, value: int, **how: bool) -> None:
+        change = Change(f"{key}={value}", tool="sysctl", netns=names(1))
+        rig.host(guid).configure([change], **how)
+
+    def value() -> int:
+        path = "/proc/sys/" + key.replace(".", "/")
+        return int(shown("netns", "exec", names(1), "cat", path))
+
+    before = value()
+    set_to(6, 1)
+    set_to(7, 2)
+    set_to(8, 0)
+    set_to(6, 1, anew=False)
+    assert value() == 1
+    rig.host(7).unconfigure()
+    assert value() == 1
+    rig.host(6).unconfigure()
+    assert value() == 0
+    set_to(6, 2)
+    set_to(6, 2)  # an attempt after a crash
+    rig.host(8).unconfigure()
+    assert value() == 2
+    rig.host(6).unconfigure()
+    assert value() == before
+    set_to(6, 2)
+    rig.host(5).unconfigure()  # the namespace goes first
+    rig.host(6).unconfigure()
+    assert not list(Path("/run").glob(f"nepiq/{names(1)},*"))
+
+
 def test_an_attempt_after_a_crash_begins_anew(rig: Rig, names: Names) -> None:
     for _ in range(2):
         rig.host(5).configure([*space(names(1)), bridge(names(2))])

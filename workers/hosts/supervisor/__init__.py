@@ -21,6 +21,7 @@ PARTS = (
     "journal",
     "records",
     "configuration",
+    "kernel_settings",
     "sweep",
     "logs",
     "node",

@@ -27,7 +27,7 @@ carry_out() {
 }
 
 enact() {
-    failed=' ' numbers='' retracted='' anew=' '
+    failed=' ' spoiled='' numbers='' retracted='' anew=' '
     eval "$plan"
     settle_plan
     give_up_records
@@ -72,6 +72,14 @@ refuse() {
     printf '%s\n' "$number no $code $*"
 }
 
+# spoil OWNER REASON: refuse a request because of a change; OWNER is N.U, where the first U lines
+# that the request has recorded undo the changes before it.
+spoil() {
+    spoiled="$spoiled $1"
+    eval "made_${1%.*}=${1#*.}"
+    refuse "${1%.*}" 69 "$2"
+}
+
 # request N GUID TOKEN ANEW UNDO: record what undoes the changes of a resource, before they are made.
 request() {
     let_through "$1" "$2" "$3" || return 0
@@ -80,12 +88,28 @@ request() {
         [ ! -e "$record" ] || undo "$2"
         anew="$anew$1 "
     fi
+    eval "before_$1=1 undo_$1=\$5 made_$1=0"
     if [ -e "$record" ]; then
         whole_lines "$record"
+        eval "before_$1=$(wc -l <"$record")"
     else
         set -- "$1" "$2" "$3" "$4" "$boot_id$nl$5"
     fi
     append "$record" "$5" || refuse "$1" 74 "cannot write in $records: $said"
+}
+
+# unrecord N: remove from the record what would undo a change that was refused, or one behind it. What
+# it names may belong to another.
+unrecord() {
+    eval "before=\${before_$1-} made=\${made_$1-} text=\${undo_$1-} record=\$guid_$1"
+    record=$records/$record
+    [ -n "$before" ] && [ -e "$record" ] || return 0
+    lines=1
+    while case $text in *"$nl"*) ;; *) false ;; esac do
+        text=${text#*"$nl"} lines=$((lines + 1))
+    done
+    sed "$((before + made + 1)),$((before + lines))d" "$record" >"$records/.struck" &&
+        mv -f "$records/.struck" "$record"
 }
 
 # retract N GUID TOKEN: undo the configuration of a resource.
@@ -94,7 +118,7 @@ retract() {
     [ ! -e "$records/$2" ] || retracted="$retracted $2"
 }
 
-# group TOOL NETNS NUMBERS TEXT: make changes, a line each, of the requests with these numbers.
+# group TOOL NETNS OWNERS TEXT: make changes, a line each, whose owners are these.
 group() {
     tool=$1 netns=${2#-} lines=$3 text=$4
     [ "$failed" = ' ' ] || sift
@@ -118,10 +142,10 @@ group() {
 present() {
     command -v "$tool" >/dev/null && return
     case $tool in nft) said=nftables ;; *) said=iproute2 ;; esac
-    for number in $lines; do
+    for owner in $lines; do
         case $failed in
-        *" $number "*) ;;
-        *) refuse "$number" 69 "this host lacks $tool: install the package $said" ;;
+        *" ${owner%.*} "*) ;;
+        *) spoil "$owner" "this host lacks $tool: install the package $said" ;;
         esac
     done
     return 1
@@ -132,10 +156,10 @@ abreast() {
     lane=0 lanes=''
     while [ "$lane" -lt "$1" ]; do
         (
-            before=$failed
+            before=$failed spoiled=''
             "lane_$lane"
             [ "$failed" = "$before" ] && exit
-            printf '%s\n' "$failed" >"$records/failed.$lane"
+            printf '%s\n' "$spoiled" >"$records/failed.$lane"
             exit 1
         ) &
         lanes="$lanes $lane:$!"
@@ -143,20 +167,24 @@ abreast() {
     done
     for lane in $lanes; do
         wait "${lane#*:}" && continue
-        record=$records/failed.${lane%:*}
+        record=$records/failed.${lane%:*} said=''
         # Where /run is full, the refusals have been answered, and the release undoes the rest.
-        { IFS= read -r said <"$record"; } 2>/dev/null && failed="$failed$said"
+        { IFS= read -r said <"$record"; } 2>/dev/null
+        for owner in $said; do
+            failed="$failed${owner%.*} "
+            eval "made_${owner%.*}=${owner#*.}"
+        done
         rm -f "$record"
     done
 }
 
-# sift: keep those of $text whose number in $lines has not failed.
+# sift: keep those of $text whose owner in $lines has not failed.
 sift() {
     kept='' chosen=''
     # shellcheck disable=SC2086 # numbers
     set -- $lines
     while IFS= read -r line; do
-        case $failed in *" ${1-} "*) ;; *) kept="$kept $1" chosen="$chosen$line$nl" ;; esac
+        case $failed in *" ${1%.*} "*) ;; *) kept="$kept $1" chosen="$chosen$line$nl" ;; esac
         shift
     done <<END
 $text
@@ -172,7 +200,7 @@ END
     ) && return 1
     at=${said##*Command failed -:}
     case $at in '' | *[!0-9]*) at=1 ;; esac
-    # shellcheck disable=SC2086 # numbers
+    # shellcheck disable=SC2086 # owners
     set -- $lines
     while [ "$at" -gt 1 ]; do
         shift
@@ -180,23 +208,23 @@ END
         at=$((at - 1))
     done
     lines="$*"
-    refuse "${1:-0}" 69 "$tool: ${said%Command failed -:*}"
+    spoil "${1:-0.0}" "$tool: ${said%Command failed -:*}"
     sift
     return 0
 }
 
-# entered COMMAND...: run it in $netns.
+# entered COMMAND...: run it in $netns, without our locks.
 entered() {
     if [ -n "$netns" ]; then
-        nsenter --net="/run/netns/$netns" "$@"
+        nsenter --net="/run/netns/$netns" "$@" 5<&- 6>&-
     else
-        "$@"
+        "$@" 5<&- 6>&-
     fi
 }
 
 # shell_line: carry $line out in $netns, without our lock. A subshell is quicker to make than a shell.
 shell_line() {
-    exec 6>&-
+    exec 5<&- 6>&-
     [ -z "$netns" ] || {
         entered sh -c "$line"
         return
@@ -212,15 +240,20 @@ $text
 END
     ) && return
     all=$text owners=$lines
-    for number in $(printf '%s\n' $owners | sort -un); do
+    tried=' '
+    for owner in $owners; do
+        case $tried in *" ${owner%.*} "*) continue ;; esac
+        tried="$tried${owner%.*} "
         text=$all lines=$owners before=$failed failed=' '
-        for other in $owners; do [ "$other" = "$number" ] || failed="$failed$other "; done
+        for other in $owners; do
+            [ "${other%.*}" = "${owner%.*}" ] || failed="$failed${other%.*} "
+        done
         sift
         failed=$before
         said=$(entered nft -f - 2>&1 <<END
 $text
 END
-        ) || refuse "$number" 69 "nft: $said"
+        ) || spoil "$owner" "nft: $said"
     done
 }
 
@@ -229,13 +262,13 @@ one_by_one() {
     set -- $lines
     while IFS= read -r line; do
         case $failed in
-        *" $1 "*) ;;
+        *" ${1%.*} "*) ;;
         *)
             if [ "$tool" = sysctl ]; then
-                set_key "$1" "${line%%=*}" "${line#*=}"
+                set_key "${1%.*}" "${line%%=*}" "${line#*=}"
             else
                 said=$(shell_line 2>&1 </dev/null)
-            fi || refuse "$1" 69 "$said"
+            fi || spoil "$1" "$said"
             ;;
         esac
         shift
@@ -262,6 +295,7 @@ show() {
 settle_plan() {
     broken=''
     for number in $failed; do
+        unrecord "$number"
         case $anew in *" $number "*) eval "broken=\"\$broken \$guid_$number\"" ;; esac
     done
     # shellcheck disable=SC2086 # guids
@@ -410,7 +444,7 @@ undo_alone() {
         said=$(LC_ALL=C entered nft "$line" 2>&1) && return
         case $said in *'No such '*) return ;; esac
         ;;
-    sysctl) drop_key "$guid" "${line%%=*}" "${line#*=}" && return ;;
+    sysctl) give_up_key "$guid" "${line%%=*}" "${line#*=}" && return ;;
     sh) said=$(shell_line 2>&1 </dev/null) && return ;;
     esac
     set -f
@@ -439,7 +473,7 @@ drop_spaces() {
         sleep 0.05
     done
     for space; do echo "netns del ${space##*/}"; done | ip -force -batch - >/dev/null 2>&1
-    for space; do rm -f "$places_of_records/sysctl/${space##*/}@"*; done
+    forget_keys "$@"
     for space; do
         [ -e "$space" ] || continue
         while IFS=' ' read -r guid tool _ line; do
@@ -454,14 +488,14 @@ END
 # vanish: wait until the kernel has removed what leads from the host into namespaces that are gone.
 vanish() {
     literal "$run"
-    numbers=''
+    owned=''
     for guid in $undone; do
-        case $remaining in *"$nl$guid "*) ;; *) numbers="$numbers${numbers:+|}$guid" ;; esac
+        case $remaining in *"$nl$guid "*) ;; *) owned="$owned${owned:+|}$guid" ;; esac
     done
-    [ -n "$numbers" ] || return 0
+    [ -n "$owned" ] || return 0
     hundredths
     last=$((cs + 500))
-    while ip -o link show | grep -qE "[ ]alias nepiq:$literal[.]($numbers)( |\$)"; do
+    while ip -o link show | grep -qE "[ ]alias nepiq:$literal[.]($owned)( |\$)"; do
         hundredths
         [ "$cs" -lt "$last" ] || break
         sleep 0.02

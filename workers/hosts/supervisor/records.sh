@@ -8,9 +8,6 @@
 #       lock     held while something is made or undone; names the process group that does it
 #       <guid>   what undoes the configuration of a resource: the boot id, then for each change a
 #                line TOOL NETNS TEXT in the order of the changes; NETNS is - for the host itself
-#   /run/nepiq/sysctl/<netns>@<key>
-#                the boot id and the value that the key had; a line RESOURCE VALUE for each that has
-#                set it, in order
 #
 # <run>/<node>/.configured in .nepiq says that there are records in this boot.
 places_of_records=/run/nepiq
@@ -89,98 +86,6 @@ reason_of() {
     rm -f "$1"
     said=${said##*: }
     printf %s "${said:-it was removed meanwhile}"
-}
-
-### Keys of sysctl, which several may set
-
-# key_file KEY: its file, in $key, and that of who has set it in $netns, in $holders.
-key_file() {
-    key=$1 name=''
-    case $key in
-    */*) ;;
-    *) key=$(printf %s "$key" | tr . /) ;;
-    esac
-    tail=$key
-    while :; do
-        case $tail in
-        */*) name=$name${tail%%/*}: tail=${tail#*/} ;;
-        *) break ;;
-        esac
-    done
-    key=/proc/sys/$key holders=$places_of_records/sysctl/${netns:--}@$name$tail
-}
-
-# hold_keys: become the only one who changes keys.
-hold_keys() {
-    said=$(umask 022 && LC_ALL=C mkdir -p "$places_of_records/sysctl" 2>&1) || {
-        said="cannot make $places_of_records/sysctl: ${said##*: }"
-        return 1
-    }
-    exec 7>>"$places_of_records/sysctl/.lock"
-    flock 7
-}
-
-# set_key N KEY VALUE: set it, after its value was recorded.
-set_key() {
-    key_file "$2"
-    eval "guid=\$guid_$1"
-    hold_keys || return
-    # shellcheck disable=SC2016 # for the inner shell
-    said=$(LC_ALL=C entered sh -c '
-        umask 077
-        [ -e "$1" ] || exit 66
-        former=$(cat "$1") || exit # not read: the kernel gives it to the first read(2) only
-        boot=""
-        { read -r boot _ <"$3"; } 2>/dev/null
-        [ "$boot" = "$4" ] || printf "%s\n" "$4 $former" >"$3" || exit
-        printf "%s\n" "$6=$former" >>"$7" && printf "%s\n" "$2" >"$1" || exit
-        printf "%s\n" "$5 $(cat "$1")" >>"$3"' \
-        sh "$key" "$3" "$holders" "$boot_id" "$run-$node.$guid" "sysctl ${netns:--} $2" \
-        "$records/$guid" 2>&1)
-    set -- $? "$2" "$3"
-    exec 7>&-
-    [ "$1" -eq 0 ] || whole_lines "$records/$guid"
-    case $1 in
-    0) return ;;
-    66) said="sysctl: there is no $2 on this host" ;;
-    *) said="sysctl: $2=$3: ${said##*: }" ;;
-    esac
-    return 1
-}
-
-# drop_key GUID KEY FORMER: it is no longer set for this resource: it gets the value that others want,
-# or had, unless somebody else has set it since.
-drop_key() {
-    key_file "$2"
-    hold_keys || return
-    # shellcheck disable=SC2016 # for the inner shell
-    said=$(LC_ALL=C entered sh -c '
-        [ -e "$1" ] || exit 0
-        now=$(cat "$1") || exit
-        boot="" former=$5 kept="" theirs="" mine="" held="" last=""
-        [ ! -s "$2" ] || {
-            IFS=" " read -r boot first
-            [ "$boot" != "$3" ] || former=$first
-            while IFS=" " read -r who value; do
-                last=$who
-                if [ "$who" = "$4" ]; then
-                    mine=$value held=1
-                else
-                    theirs=$value kept="$kept$who $value
-"
-                fi
-            done
-        } <"$2"
-        want=${kept:+"$theirs"}
-        [ -n "$kept" ] || want=$former
-        # It stays as it is if others have set it since.
-        [ -z "$held" ] || { [ "$last" = "$4" ] && [ "$now" = "$mine" ]; } || want=$now
-        [ -z "$want" ] || [ "$want" = "$now" ] || printf "%s\n" "$want" >"$1" || exit
-        if [ -n "$kept" ]; then printf "%s\n%s" "$3 $former" "$kept" >"$2"; else rm -f "$2"; fi' \
-        sh "$key" "$holders" "$boot_id" "$run-$node.$1" "$3" 2>&1)
-    set -- $?
-    exec 7>&-
-    return "$1"
 }
 
 ### The end of the records

@@ -17,7 +17,7 @@ sweep() {
 # sweep_out ROOT MARKS ROUTES: root's part of it.
 sweep_out() {
     export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-    marks=$(echo "$2" | tr , '|') numbers='[0-9]+'
+    marks=$(echo "$2" | tr , '|') owned='[0-9]+'
     sweep_marked
     [ "$3" != 1 ] || sweep_routes
     [ "$remaining" = "$nl" ] || fail 69 "cannot remove:$(echo "$remaining" | tr '\n' ';')"
@@ -26,18 +26,18 @@ sweep_out() {
 # sweep_lost: the same for the resources of this node alone, $mark being that of the run.
 sweep_lost() {
     everything
-    marks=$mark numbers=''
-    for guid in $guids; do numbers="$numbers${numbers:+|}$guid"; done
+    marks=$mark owned=''
+    for guid in $guids; do owned="$owned${owned:+|}$guid"; done
     case $marks in '' | *[!0-9a-z]*) return ;; esac
-    [ -z "$numbers" ] || sweep_marked
+    [ -z "$owned" ] || sweep_marked
 }
 
 # sweep_marked: interfaces, namespaces and tables of nft with one of $marks in their names, or with
-# the alias of the run, if their resource is one of $numbers.
+# the alias of the run, if their resource is one of $owned.
 sweep_marked() {
     literal "$run"
     spaces=' ' changes=''
-    for space in $(ls /run/netns 2>/dev/null | grep -E "^nq-($marks)-($numbers)\$"); do
+    for space in $(ls /run/netns 2>/dev/null | grep -E "^nq-($marks)-($owned)\$"); do
         spaces="$spaces$space "
         bring_home "$space"
     done
@@ -72,14 +72,14 @@ bring_home() {
 }
 
 marked_links() {
-    [ "$numbers" = '[0-9]+' ] && named="^nq($marks)[0-9a-z]+\$" || named='^-$'
+    [ "$owned" = '[0-9]+' ] && named="^nq($marks)[0-9a-z]+\$" || named='^-$'
     ip -o link show 2>/dev/null | while IFS= read -r line; do
         name=${line#*: }
         name=${name%%[:@]*} alias=''
         case $line in *' alias nepiq:'*) alias=${line##* alias } ;; esac
         alias=${alias%%[ \\]*}
         printf '%s %s\n' "$name" "${alias:--}"
-    done | grep -E "^[^ ]+ nepiq:$literal[.]($numbers)\$|${named%\$} -\$" | cut -d ' ' -f 1
+    done | grep -E "^[^ ]+ nepiq:$literal[.]($owned)\$|${named%\$} -\$" | cut -d ' ' -f 1
 }
 
 sweep_routes() {
