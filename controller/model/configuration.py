@@ -25,7 +25,8 @@ class Change:
 
     Attributes:
         command: one line, as the tool reads it: arguments of ip(8) or tc(8), a statement of nft(8),
-            ``KEY=VALUE`` of sysctl(8), a command of sh(1) run as root.
+            ``KEY=VALUE`` of sysctl(8), a command of sh(1) run as root. A command of sh that fails
+            undoes itself what it has made.
         undo: the same for what undoes it; empty if the undo of another change does, or for sysctl,
             which gets its former value back. It is recorded on the host before the change is made,
             so it may run although the change was not made, and must not harm anything else then.

@@ -116,8 +116,7 @@ class _Group:
     """Changes by one tool in one namespace, which need no other in between.
 
     Attributes:
-        owners: for each line, the number of its request and of the undo lines of what has been made
-            if it is refused: of those before it, and its own if it may have been made in part.
+        owners: for each line, the number of its request and of the undo lines before it.
         lines: the changes.
     """
 
@@ -164,10 +163,9 @@ def _groups(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
                 if level == len(levels):
                     levels.append({})
             group = levels[level].setdefault((tool, netns), _Group())
-            begun = undone
-            undone += bool(undo)
-            group.owners.append(f"{number}.{undone if tool == 'sh' else begun}")
+            group.owners.append(f"{number}.{undone}")
             group.lines.append(command)
+            undone += bool(undo)
     for groups in levels:
         calls = [group.call(tool, netns) for (tool, netns), group in groups.items()]
         if len(calls) <= LANES:
