@@ -211,6 +211,35 @@ def test_what_happens_to_the_host(lab: Lab) -> None:
     two.expect_untouched(60.0)
 
 
+def test_hosts_that_lack_something(lab: Lab) -> None:
+    """No ip, no room in /run: it fails at once and says why. A full disk keeps nothing in place."""
+    bare, narrow, full, fixed = (Watched(host) for host in lab.bed.hosts)
+    root(bare.host)("mount --bind /dev/null $(readlink -f $(command -v ip))")
+    root(narrow.host)(
+        "mount -t tmpfs -o size=8k none /run/nepiq 2>/dev/null || { mkdir /run/nepiq;"
+        " mount -t tmpfs -o size=8k none /run/nepiq; }; "
+        "cat /dev/zero >/run/nepiq/fill 2>/dev/null || :"
+    )
+    for item in (full, fixed):
+        root(item.host)("mount -t tmpfs -o size=2m,mode=755,uid=2001,gid=2001 none /home/lab")
+    working = [deployed(lab, item.host) for item in (full, fixed)]
+    root(full.host)("cat /dev/zero >/home/lab/fill 2>/dev/null || :")
+    root(fixed.host)("mount -o remount,ro /home/lab")
+    for item, why in ((bare, "lacks ip: install the package iproute2"), (narrow, "No space left")):
+        ec = lab.stand.experiment(f"on-{item.host.name}", quiet=True)
+        (node,) = lab.nodes(ec, [item.host])
+        made = ec.register_resource("linux::Bridge", connectedTo=node)
+        ec.deploy()
+        assert not ec.wait_deployed(made, timeout=60)
+        (failure,) = [failure for failure in ec.failures if failure.guid == made]
+        assert why in failure.message
+        ec.release()
+    for item, ec in zip((full, fixed), working, strict=True):
+        item.expect_changed()
+        ec.release()
+        item.expect_untouched()
+
+
 # --- without the data of the run
 
 

@@ -1,0 +1,216 @@
+"""Configuration of a host where what makes it, or what it is recorded in, is disturbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests import processes
+from tests.conftest import Need
+
+from nepiq.controller.errors import HostError
+from nepiq.controller.model import Change, device_name, link_alias, namespace_name
+from nepiq.controller.model.configuration import run_mark
+from nepiq.workers.hosts import LocalSession
+from nepiq.workers.upkeep import host_cleanup
+
+from .rig import Rig, until
+from .sudoers import RigOf, Sudoers, without_sudo
+
+pytestmark = pytest.mark.needs("ip", "nft")
+
+RECORDS = Path("/run/nepiq")
+
+
+@pytest.fixture
+def rig(need: Need, tmp_path: Path) -> Iterator[Rig]:
+    need("root", os.geteuid() == 0, "configuration is made as root")
+    rig = Rig(tmp_path)
+    rig.prepare()
+    yield rig
+    rig.close()
+    assert there(rig) == []
+    assert not records(rig).exists()
+
+
+def records(rig: Rig) -> Path:
+    return RECORDS / f"{rig.run_id}-1"
+
+
+def space(rig: Rig, guid: int) -> list[Change]:
+    name = namespace_name(rig.run_id, guid)
+    return [
+        Change(f"netns add {name}", f"netns del {name}"),
+        Change("link set lo up", netns=name),
+    ]
+
+
+def bridge(rig: Rig, guid: int) -> list[Change]:
+    name = device_name(rig.run_id, guid)
+    return [
+        Change(f"link add {name} type bridge", f"link del {name}"),
+        Change(f"link set {name} alias {link_alias(rig.run_id, guid)}"),
+    ]
+
+
+def table(rig: Rig, guid: int) -> Change:
+    name = f"inet nq{run_mark(rig.run_id)}_{guid}"
+    return Change(f"add table {name}", f"delete table {name}", tool="nft")
+
+
+def there(rig: Rig) -> list[str]:
+    """What of a run is in the kernel of this machine."""
+    mark = run_mark(rig.run_id)
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+    return sorted(
+        [path.name for path in Path("/run/netns").glob(f"nq-{mark}-*")]
+        + [path.name for path in Path("/sys/class/net").glob(f"nq{mark}*")]
+        + [line for line in tables.stdout.splitlines() if mark in line]
+    )
+
+
+def make_all(rig: Rig) -> None:
+    rig.host(5).configure(space(rig, 5))
+    rig.host(6).configure([*bridge(rig, 6), table(rig, 6)])
+    assert len(there(rig)) == 3
+
+
+@pytest.mark.parametrize("shell", ["/bin/dash", "/bin/bash", "/bin/busybox"])
+def test_each_shell(need: Need, tmp_path: Path, shell: str) -> None:
+    need("root", os.geteuid() == 0)
+    need(shell, Path(shell).exists())
+    rig = Rig(tmp_path, shell)
+    rig.prepare()
+    make_all(rig)
+    with pytest.raises(HostError, match="Cannot find device"):
+        rig.host(7).configure([*space(rig, 7), Change("link set none up")])
+    key = Change(
+        "net.ipv4.tcp_rmem=4096 8192 65536", tool="sysctl", netns=namespace_name(rig.run_id, 5)
+    )
+    rig.host(8).configure([key])
+    assert len(there(rig)) == 3
+    rig.host(5).configure(space(rig, 5))
+    rig.close()
+    assert there(rig) == []
+
+
+# --- the records
+
+
+def test_records_that_were_removed(rig: Rig) -> None:
+    make_all(rig)
+    subprocess.run(["rm", "-rf", records(rig)], check=True)
+    rig.host(7).configure(bridge(rig, 7))
+    rig.host(7).unconfigure()
+    rig.host(5).unconfigure()
+    assert len(there(rig)) == 3
+    rig.host(1).dismantle()
+    assert there(rig) == []
+
+
+def test_records_that_were_replaced(rig: Rig) -> None:
+    make_all(rig)
+    subprocess.run(["rm", "-rf", records(rig)], check=True)
+    records(rig).write_text("not a directory")
+    with pytest.raises(HostError, match=r"cannot make /run/nepiq/.*: File exists"):
+        rig.host(7).configure(bridge(rig, 7))
+    records(rig).unlink()
+    rig.host(1).dismantle()
+
+
+def test_a_directory_that_was_removed(rig: Rig) -> None:
+    make_all(rig)
+    subprocess.run(["rm", "-rf", rig.home / ".nepiq"], check=True)
+    rig.host(1).dismantle()
+
+
+def test_what_was_not_written_whole_is_not_undone(rig: Rig) -> None:
+    """A route without its mark would be that of somebody else."""
+    make_all(rig)
+    inside = namespace_name(rig.run_id, 5)
+    subprocess.run(["ip", "-n", inside, "link", "add", "other", "type", "bridge"], check=True)
+    with (records(rig) / "6").open("a") as file:
+        file.write(f"ip {inside} link del other")
+    rig.host(6).configure(bridge(rig, 9), anew=False)
+    rig.host(6).unconfigure()
+    shown = subprocess.run(["ip", "-n", inside, "link"], capture_output=True, check=True)
+    assert b"other" in shown.stdout
+
+
+def test_records_of_an_earlier_boot(rig: Rig) -> None:
+    make_all(rig)
+    for guid in ("5", "6"):
+        record = records(rig) / guid
+        record.write_text(record.read_text().replace(record.read_text()[:8], "00000000"))
+    rig.host(6).unconfigure()
+    assert len(there(rig)) == 3
+    (remains,) = [r for r in host_cleanup.look(rig.session) if r.run_id == rig.run_id]
+    host_cleanup.remove(rig.session, remains)
+    assert there(rig) == []
+
+
+# --- what makes it
+
+
+def test_killed_while_it_makes_something(rig: Rig, tmp_path: Path) -> None:
+    """What it has started is ended by whoever comes next, and makes nothing later."""
+    begun, later = tmp_path / "begun", device_name(rig.run_id, 5, "z")
+    slow = f"touch {begun}; sleep 2; ip link add {later} type bridge; sleep 900"
+    raised: list[HostError] = []
+
+    def make() -> None:
+        try:
+            rig.host(5).configure([*bridge(rig, 5), Change(slow, tool="sh")])
+        except HostError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    until(begun.exists)
+    form = f"{rig.run_id}/1/supervisor.sh configure"
+    found = [pid for pid in processes.pids() if form in processes.command(pid)]
+    (leader,) = [pid for pid in found if os.getpgid(pid) == pid]
+    os.kill(leader, signal.SIGKILL)
+    first, rig.session = rig.session, LocalSession(home=str(rig.home))
+    rig.host(5).configure(bridge(rig, 5))
+    thread.join(30)
+    first.close()
+    assert raised
+    assert not [pid for pid in processes.pids() if later in processes.command(pid)]
+    assert there(rig) == [device_name(rig.run_id, 5)]
+
+
+# --- logins
+
+
+@pytest.mark.parametrize("user", ["nepiq-free", "nepiq-asked"])
+def test_logins_that_use_sudo(rig_of: RigOf, password_file: str, user: str) -> None:
+    rig = rig_of(user, password=password_file)
+    rig.host(6).configure([*bridge(rig, 6), table(rig, 6)], report="id -u")
+    assert len(there(rig)) == 2
+    with pytest.raises(HostError, match="Cannot find device"):
+        rig.host(7).configure([*bridge(rig, 7), Change("link set none up")])
+    assert len(there(rig)) == 2
+    rig.host(6).unconfigure()
+    assert there(rig) == []
+    rig.host(6).configure(bridge(rig, 6))
+    rig.host(1).dismantle()
+    assert there(rig) == []
+
+
+def test_logins_without_rights(rig_of: RigOf, password_file: str, sudoers: Sudoers) -> None:
+    barred = rig_of("nepiq-barred", password=password_file)
+    with pytest.raises(HostError, match="nepiq-barred may not use sudo on"):
+        barred.host(6).configure(bridge(barred, 6))
+    asked = rig_of("nepiq-asked")
+    with pytest.raises(HostError, match="sudo asks for a password on"):
+        asked.host(6).configure(bridge(asked, 6))
+    none = rig_of("nepiq-free", path=without_sudo(sudoers.folder))
+    with pytest.raises(HostError, match="lacks sudo: install the package sudo"):
+        none.host(6).configure(bridge(none, 6))
+    assert [there(rig) for rig in (barred, asked, none)] == [[], [], []]
