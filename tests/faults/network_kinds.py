@@ -23,7 +23,7 @@ GUEST = "dec-moved"
 
 def _route(run: str, guid: int) -> list[Change]:
     del run
-    what = f"blackhole 198.51.{guid}.0/24 proto {ROUTE_PROTOCOL}"
+    what = f"blackhole 198.{18 + guid // 256}.{guid % 256}.0/24 proto {ROUTE_PROTOCOL}"
     return [Change(f"route add {what}", f"route del {what}")]
 
 

@@ -199,7 +199,7 @@ $text
 END
     ) && return 1
     at=${said##*Command failed -:}
-    case $at in '' | *[!0-9]*) at=1 ;; esac
+    case $at in '' | *[!0-9]*) seek || return 1 ;; esac
     # shellcheck disable=SC2086 # owners
     set -- $lines
     while [ "$at" -gt 1 ]; do
@@ -211,6 +211,31 @@ END
     spoil "${1:-0.0}" "$tool: ${said%Command failed -:*}"
     sift
     return 0
+}
+
+# seek: some errors of arguments end ip at once, so that it does not say in which line. Line by line,
+# what has been made is refused, until the same error comes. False if it does not.
+seek() {
+    first=$said at=1 owners=$lines
+    while [ -n "$first" ] && [ -n "$text" ]; do
+        line=${text%%"$nl"*}
+        said=$(printf '%s\n' "$line" | "$tool" ${netns:+-n "$netns"} -batch - 2>&1 >/dev/null) || {
+            [ "$said" != "$first" ] || return 0
+        }
+        # shellcheck disable=SC2086 # owners
+        set -- $lines
+        shift
+        lines="$*"
+        case $text in *"$nl"*) text=${text#*"$nl"} ;; *) text='' ;; esac
+    done
+    # It was killed: all that may have been made is undone.
+    for owner in $owners; do
+        case $failed in
+        *" ${owner%.*} "*) ;;
+        *) spoil "${owner%.*}.999999" "$tool was ended: ${first:-it has said nothing}" ;;
+        esac
+    done
+    return 1
 }
 
 # entered COMMAND...: run it in $netns, without our locks.
@@ -392,7 +417,18 @@ END
         said=$("$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null <<END
 $text
 END
-        ) || judge_undone
+        ) && continue
+        judge_undone "$?" && continue
+        # What follows an error that has ended ip is still to be undone.
+        # shellcheck disable=SC2086 # guids
+        set -- $owners
+        while [ -n "$text" ]; do
+            line=${text%%"$nl"*} text=${text#*"$nl"} owners=$1
+            shift
+            said=$(printf '%s\n' "$line" |
+                "$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null) ||
+                judge_undone "$?" || remain_of "$owners" "$tool: ${reason:-was ended}"
+        done
     done
 }
 
@@ -411,8 +447,9 @@ find_batch() {
     esac
 }
 
-# judge_undone: what -force has passed over; missing things are fine.
+# judge_undone CODE: what -force has passed over; missing things are fine. False if ip was ended.
 judge_undone() {
+    code=$1
     reason=''
     while IFS= read -r line; do
         case $line in
@@ -433,6 +470,7 @@ judge_undone() {
     done <<END
 $said
 END
+    [ -z "$reason" ] && [ "$code" -lt 126 ] && case $said in *'Command failed -:'*) ;; *) false ;; esac
 }
 
 remain_of() { remaining="$remaining$1 $2$nl"; }
