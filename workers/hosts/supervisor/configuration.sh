@@ -17,7 +17,7 @@ configure() {
     } | (elevate sh "$0" carry_out "$root" "$1")
 }
 
-# carry_out ROOT MARK: root's part of configure.
+# carry_out ROOT MARK: root's part of configure. What it makes for all attempts belongs to the user.
 carry_out() {
     # sudo has read the password, or has needed none.
     while IFS= read -r line && [ -n "$line" ]; do :; done
@@ -27,10 +27,18 @@ carry_out() {
 }
 
 enact() {
-    failed=' ' spoiled='' numbers='' retracted='' anew=' '
+    fresh='' failed=' ' spoiled='' numbers='' retracted='' anew=' '
     eval "$plan"
+    give_back
     settle_plan
     give_up_records
+}
+
+# give_back: let the user go on with fences that root has made, which runs of shells use too.
+give_back() {
+    # shellcheck disable=SC2086 # paths below $root are split at our separator only
+    [ -z "$fresh" ] || [ -O "$root" ] || (IFS=$nl && chown "$(stat -c %u:%g "$root")" $fresh)
+    fresh=''
 }
 
 # known_as MARK: the first line of a plan; MARK is in the names of what the run makes.
@@ -44,6 +52,7 @@ let_through() {
     numbers="$numbers $1"
     { read -r seen <"$root/fence/$2"; } 2>/dev/null || seen=0
     [ -f "$root/fence/$2" ] || sole "$root/fence/$2"
+    [ -e "$root/fence/$2" ] || fresh="$fresh$nl$root/fence/$2"
     if [ -n "$unready" ]; then
         refuse "$1" 74 "$unready"
     elif [ -e "$ended" ]; then
