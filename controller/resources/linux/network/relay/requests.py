@@ -1,0 +1,136 @@
+"""Requests to the relay: ends are added, changed, removed and asked for their figures.
+
+A request is a line of JSON, a list of commands that are carried out in order:
+
+* ``{"add": NAME, "netns": PATH, "interface": NAME, "delay": S, ...}``, with the parameters of
+  ``Model``; without ``netns`` in the namespace in which the relay was started
+* ``{"change": NAME, "delay": S, ...}``
+* ``{"remove": NAME}``: packets that are held pass at once
+* ``{"stats": NAME}``; of all ends if the name is empty
+
+The answer is a line with a list of as many objects: figures, or ``{"error": TEXT, "errno": N}``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import socket
+import time
+from typing import Any
+
+from .detour import Detour, Queues
+from .end import End
+from .loop import Loop
+from .model import Model
+from .netlink import Refused
+
+ON_THE_WAY = 0.1  # seconds that the kernel has for packets between two interfaces
+
+
+class Requests:
+    """The requests to a loop. They are carried out in a thread of their own.
+
+    Args:
+        loop: what serves the ends.
+        home: an open file that stands for the network namespace of the host.
+    """
+
+    def __init__(self, loop: Loop, home: int) -> None:
+        self._loop, self._home = loop, home
+        self._queues = Queues()
+        self._keys = itertools.count(1)
+        self._token = os.urandom(3).hex()
+
+    def serve(self, listener: socket.socket) -> None:
+        """Serve one connection after the other."""
+        while True:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError), connection.makefile("rw") as stream:
+                for line in stream:
+                    stream.write(json.dumps(self.answers(line)) + "\n")
+                    stream.flush()
+
+    def answers(self, line: str) -> list[Any]:
+        """Carry out a request, and return the answer."""
+        answers: list[Any] = []
+        try:
+            for command in json.loads(line):
+                try:
+                    answers.append(self._carry_out(dict(command)))
+                except Refused as error:
+                    answers.append({"error": str(error), "errno": error.number})
+        except (ValueError, TypeError, OSError) as error:
+            answers.append({"error": f"{type(error).__name__}: {error}", "errno": 0})
+        return answers
+
+    def _carry_out(self, command: dict[str, Any]) -> Any:
+        if "stats" in command:
+            names = [command["stats"]] if command["stats"] else list(self._loop.ends)
+            ends = [self._named(name) for name in names]
+            return self._loop.call(lambda: [self._figures(end) for end in ends])
+        if "add" in command:
+            name, path, interface = (
+                str(command.pop(key, "")) for key in ("add", "netns", "interface")
+            )
+            return self._add(name, path, interface, Model(command))
+        if "change" in command:
+            end = self._named(command.pop("change"))
+            model = Model({**end.model.values, **command})
+            self._loop.call(lambda: end.configure(model))
+            return self._figures(end)
+        if "remove" in command:
+            end = self._named(command["remove"])
+            return self.remove(end)
+        raise Refused(f"unknown command {command!r}")
+
+    def _add(self, name: str, path: str, interface: str, model: Model) -> dict[str, Any]:
+        if name in self._loop.ends:
+            raise Refused(f"there is an end {name!r} already")
+        try:
+            namespace = os.open(path, os.O_RDONLY) if path else os.dup(self._home)
+        except OSError as error:
+            raise Refused(f"{path}: {error.strerror}", error.errno or 0) from error
+        key = next(self._keys)
+        where = path or "the host"
+        try:
+            detour = Detour(key, namespace, interface, f"nq-{self._token}-{key}", where)
+        finally:
+            os.close(namespace)
+        try:
+            end = End(name, key, model, detour)
+        except Refused:
+            detour.close()
+            raise
+        self._queues.lead(key)
+        self._loop.call(lambda: self._loop.admit(end))
+        try:
+            detour.open()
+        except Refused:
+            self._dismiss(end)
+            raise
+        return self._figures(end)
+
+    def remove(self, end: End) -> dict[str, Any]:
+        """Have an interface send by itself from now on; what is held passes at once."""
+        end.detour.shut()
+        return self._dismiss(end)
+
+    def _dismiss(self, end: End) -> dict[str, Any]:
+        figures: dict[str, Any] = self._loop.call(lambda: self._loop.dismiss(end))
+        if figures["held"]:
+            time.sleep(ON_THE_WAY)
+        end.detour.close()
+        self._queues.leave(end.queue)
+        return figures
+
+    def _figures(self, end: End) -> dict[str, Any]:
+        return {**end.figures(), "frames": self._queues.frames}
+
+    def _named(self, name: str) -> End:
+        try:
+            return self._loop.ends[name]
+        except KeyError:
+            raise Refused(f"there is no end {name!r}") from None
