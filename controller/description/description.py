@@ -17,6 +17,7 @@ from ..model.lifecycle import Action, State
 from ..model.names import check_name
 from ..model.resource import ResourceManager
 from ..model.spec import ResourceSpec
+from .acting import Acting, acting
 from .attribute_values import TypeDefaults
 from .conditions import Condition, Gates, check_cycles
 from .resource import Resource
@@ -46,7 +47,7 @@ class Description(Roster):
         super().__init__()
         self.exp_id = check_name("exp_id", exp_id)
         self._defaults = TypeDefaults()
-        self._hosts: dict[int, int | None] = {}
+        self._hosts: dict[int, Acting] = {}
         self._known: set[Condition] = set()
 
     # --- resources
@@ -293,9 +294,12 @@ class Description(Roster):
         Returns:
             The guid of the host, a host's own for itself, or None if there is none.
         """
+        return self._acting(target).host
+
+    def _acting(self, target: Target) -> Acting:
         guid = self.resource(target).guid
         if guid not in self._hosts:
-            self._hosts[guid] = self._nearest_host(guid)
+            self._hosts[guid] = acting(self._resources, guid)
         return self._hosts[guid]
 
     # --- conditions
@@ -449,27 +453,15 @@ class Description(Roster):
         """Return one resource as the engine stores it; see :func:`make_spec`."""
         item = self.resource(target)
         if not item.peers and not item.cls.provides_host:
-            return make_spec(item, None, None, settled=settled, leader=leader)
-        host = self.host_of(item.guid)
-        if host is None:
+            return make_spec(item, Acting(None), None, settled=settled, leader=leader)
+        where = self._acting(item.guid)
+        if where.host is None:
             site = self.instance(item.guid).site_of_workers()
-            return make_spec(item, None, None, settled=settled, site=site, leader=leader)
-        placement = self.instance(host).placement()
-        return make_spec(item, host, placement, settled=settled, leader=leader)
+            return make_spec(item, where, None, settled=settled, site=site, leader=leader)
+        placement = self.instance(where.host).placement()
+        return make_spec(item, where, placement, settled=settled, leader=leader)
 
     # --- inside
-
-    def _nearest_host(self, guid: int) -> int | None:
-        front, seen = [guid], {guid}
-        for here in front:
-            item = self._resources[here]
-            if item.cls.provides_host:
-                return here
-            for peer in item.awaited():
-                if peer not in seen:
-                    seen.add(peer)
-                    front.append(peer)
-        return None
 
     def _loader(self, guids: list[int], run_id: str) -> Callable[[], list[ResourceManager]]:
         return lambda: [self.instance(guid, run_id) for guid in guids]

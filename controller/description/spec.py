@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from ..model.lifecycle import Action
 from ..model.resource import Placement, ResourceManager
 from ..model.spec import Gate, ResourceSpec
+from .acting import Acting
 from .resource import Resource
 
 #: The queue of steps that act on no host; every worker serves it.
@@ -34,7 +35,7 @@ def _idle(cls: type[ResourceManager], given: Container[str] | None) -> list[str]
 
 def make_spec(
     resource: Resource,
-    host: int | None,
+    where: Acting,
     placement: Placement | None,
     *,
     settled: bool = True,
@@ -45,7 +46,7 @@ def make_spec(
 
     Args:
         resource: the resource.
-        host: guid of the host it acts on, or None.
+        where: where it acts.
         placement: where that host is reached from; None without a host.
         settled: False if it is not deployed yet, so that attributes may still be given for
             which a hook will have work.
@@ -70,13 +71,15 @@ def make_spec(
         critical=resource.attrs.get("critical", cls.attributes["critical"].default),
         batch=not cls.does_io,
         idle=_idle(cls, attributes if settled else None),
-        host=host,
+        host=where.host,
+        inside=where.inside,
+        joint=cls.joint,
         peers={name: list(guids) for name, guids in resource.peers.items() if guids},
         attributes=attributes,
         gates=needs + gates,
         after=awaited,
     )
-    if placement is None or host != resource.guid:
+    if placement is None or where.host != resource.guid:
         return spec
     return spec._replace(is_host=True, **placement._asdict())
 

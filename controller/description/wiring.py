@@ -157,9 +157,10 @@ def _connect_named(item: Resource, name: str, named: Callable[[Any], Resource | 
 def fitting_connections(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str]:
     """Return the names of the connections of ``cls`` that accept ``peer``, as declared.
 
-    A connection accepts the class of its rtype and derived classes.
+    A connection accepts the class of its rtype, derived classes, and emulated hosts in their place.
     """
     lineage = {vars(base).get("rtype") for base in peer.__mro__}
+    lineage.add(peer.emulates or None)
     return [
         name
         for name, slot in cls.connections.items()

@@ -253,8 +253,8 @@ class Run:
     def announce(self, items: Sequence[Sequence[Any]]) -> None:
         """Submit steps with I/O that became due: ``[step, queue, label, attempt]`` each."""
         due = [
-            Due(str(step), 0.0, str(queue), False, str(label), *map(int, attempt))
-            for step, queue, label, *attempt in items
+            Due(str(step), 0.0, str(queue), False, str(label), int(attempt))
+            for step, queue, label, attempt in items
         ]
         self._publisher().submit(self.run_id, due)
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .actions import perform as perform
     from .attributes import Attribute as Attribute
     from .attributes import Flag as Flag
+    from .configuration import Change as Change
+    from .configuration import device_name as device_name
+    from .configuration import link_alias as link_alias
+    from .configuration import namespace_name as namespace_name
     from .connections import ANY as ANY
     from .connections import Connection as Connection
     from .contents import Content as Content
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "actions": ("Outcome", "perform"),
     "attributes": ("Attribute", "Flag"),
+    "configuration": ("Change", "device_name", "link_alias", "namespace_name"),
     "connections": ("ANY", "Connection"),
     "contents": ("Content", "Contents"),
     "facts": ("Facts", "Interface"),

@@ -16,6 +16,7 @@ from ..errors import NoHostError, NotAllowed
 from .pools import NO_POOLS, HostLease, Pools
 
 if TYPE_CHECKING:
+    from .configuration import Change
     from .contents import Content
     from .durations import Deadline
     from .facts import Facts
@@ -230,6 +231,36 @@ class Host(Protocol):
         Raises:
             HostError: it cannot be run as root; nothing was started.
             StartTimeout: it was not ready in time; it has been ended.
+        """
+
+    def configure(self, changes: Sequence[Change], *, anew: bool = True, report: str = "") -> str:
+        """Change the configuration of the host as root, all of it or nothing.
+
+        Changes of several resources that are requested at the same time share a request. What
+        undoes them is recorded on the host first: :meth:`unconfigure`, the release of the host and
+        ``nepiq clean`` undo what is left.
+
+        Args:
+            changes: made in this order.
+            anew: undo first what an earlier attempt of the step has recorded for the resource, so
+                that the changes need not be repeatable. False for further changes, as of a live
+                attribute, which must be.
+            report: a command of sh(1) that is run where the resource acts when they are made.
+
+        Returns:
+            What ``report`` has printed, its white space collapsed.
+
+        Raises:
+            HostError: a change was refused; the others of the resource have been undone.
+        """
+
+    def unconfigure(self) -> None:
+        """Undo all configuration of this resource on the host, in reverse; part of its release.
+
+        Processes in a network namespace that it has made are ended before.
+
+        Raises:
+            HostError: something is left.
         """
 
     def end(self, *, grace: float = 10.0) -> None:

@@ -85,6 +85,10 @@ class ResourceManager:
             run in batches.
         internal: True if resources of the type are not part of a description and not listed.
         provides_host: True if resources of the type are machines that other resources act on.
+        emulates: the type of host, such as ``linux::Node``, that resources of the type stand for
+            as emulated hosts: what is connected to one acts in it, on the host that it is part of.
+        joint: True if the hooks of deployment, set and release only configure the host, so that
+            the steps of many resources on it are carried out together.
         encloses: True if resources of the type consist of those that wait for them, as a simulation
             does; pictures draw these inside it.
         endless: True if resources of the type do not end by themselves, so that a wait for the end
@@ -119,6 +123,8 @@ class ResourceManager:
     does_io: ClassVar[bool] = True
     internal: ClassVar[bool] = False
     provides_host: ClassVar[bool] = False
+    emulates: ClassVar[str] = ""
+    joint: ClassVar[bool] = False
     encloses: ClassVar[bool] = False
     endless: ClassVar[bool] = False
     unattended: ClassVar[float | None] = None
@@ -333,6 +339,22 @@ class ResourceManager:
     def login(self) -> Login:
         """Return the SSH login of this host; host classes that are not local define it."""
         raise NotImplementedError(f"{self.rtype} has no login")
+
+    def network_namespace(self) -> str:
+        """Return the name of the network namespace of this emulated host.
+
+        Classes with ``emulates`` define it, and :meth:`enter`.
+        """
+        raise NotImplementedError(f"{self.rtype} is not an emulated host")
+
+    def enter(self, command: str, user: str = "") -> str:
+        """Return a command for root that runs a shell command in this emulated host.
+
+        Args:
+            command: text for ``sh -c``.
+            user: the user as whom it runs there; root if empty.
+        """
+        raise NotImplementedError(f"{self.rtype} is not an emulated host")
 
     def assigned(self) -> bool:
         """Return whether this host stands for a machine by now.

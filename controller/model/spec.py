@@ -40,6 +40,8 @@ class ResourceSpec(NamedTuple):
         batch: its steps do no I/O, so that many can travel in one message.
         idle: the actions whose steps have nothing to do, and so do no I/O either.
         host: guid of the host that its hooks act on (its own if it is a host), or None.
+        inside: guid of the emulated host on that host in which they act, or None.
+        joint: its steps go together with others that act on its host at the same time.
         peers: guids by connection name.
         attributes: values that differ from the default; they must survive JSON.
         gates: what its steps wait for.
@@ -68,3 +70,5 @@ class ResourceSpec(NamedTuple):
     site: str = ""
     limit: int | None = None
     home: str = ""
+    inside: int | None = None
+    joint: bool = False

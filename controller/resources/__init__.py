@@ -8,6 +8,7 @@ from __future__ import annotations
 #: rtype → ``module:Class``, relative to this package.
 CATALOGUE = {
     "linux::Application": "linux.application:Application",
+    "linux::Bridge": "linux.network.bridge:Bridge",
     "linux::FlowStat": "linux.tools.flowstat:FlowStat",
     "linux::HttpLoad": "linux.tools.http:HttpLoad",
     "linux::HttpServer": "linux.tools.http:HttpServer",
@@ -24,6 +25,8 @@ CATALOGUE = {
     "linux::Tcpdump": "linux.tools.tcpdump:Tcpdump",
     "linux::Traceroute": "linux.tools.traceroute:Traceroute",
     "linux::UdpTest": "linux.tools.udptest:UdpTest",
+    "netns::Link": "netns.link:Link",
+    "netns::Node": "netns.node:Node",
     "linux::ns3::Program": "ns3.program:Program",
     "linux::ns3::Simulation": "ns3.simulation:Simulation",
     "linux::ns3::TapLink": "ns3.tap:TapLink",

@@ -62,7 +62,6 @@ _COMMANDS = {
     "netns::Application": "ip netns exec NAME COMMAND",
     "netns::IPv4Address": "ip -n NAME address add",
     "netns::IPv4Route": "ip -n NAME route replace",
-    "netns::Node": "ip netns add",
     "netns::NodeInterface": "ip link add NAME type veth",
     "netns::Switch": "ip link add NAME type bridge",
 }

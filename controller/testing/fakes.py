@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import CommandError, FencedError, FileMissing
+from ..errors import CommandError, FencedError, FileMissing, HostError
+from ..model.configuration import Change
 from ..model.contents import Content
 from ..model.facts import Facts, Interface
 from ..model.host import USUAL_LIFE, Exit, Launch, Life, Result
@@ -252,6 +253,21 @@ class FakeHost:
             result = _result(answer)
             self.exit(result.code, stdout=result.stdout, stderr=result.stderr)
         return Launch(exit=process.exit)
+
+    def configure(self, changes: Sequence[Change], *, anew: bool = True, report: str = "") -> str:
+        """Record the changes, a line each; the answer to them is what ``report`` prints."""
+        lines = [f"{change.tool} {change.command}" for change in changes]
+        options = {"changes": list(changes), "anew": anew, "report": report}
+        result = _result(
+            self._answer_to(self._record("configure", "\n".join(lines), options=options))
+        )
+        if result.code:
+            raise HostError(result.stderr.decode("utf-8", "replace") or f"code {result.code}")
+        return " ".join(result.text.split())
+
+    def unconfigure(self) -> None:
+        """Record the call."""
+        self._record("unconfigure")
 
     def end(self, *, grace: float = 10.0) -> None:
         """End the supervised process of this run directory."""

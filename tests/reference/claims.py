@@ -182,6 +182,7 @@ class Claims(Todo):
             int(rm["occ"]),
             rm["state"],
             int(rm["host"]) if rm.get("host") else None,
+            int(rm["inside"]) if rm.get("inside") else None,
             loads(record.get("args")) or [],
             loads(rm.get("peers")) or {},
             {name: loads(value) for name, value in attributes.items() if name[0] != "="},

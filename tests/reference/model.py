@@ -18,11 +18,29 @@ from nepiq.controller.engine.store.records import Snapshot
 from nepiq.controller.engine.store.wire import encode_gate
 from nepiq.controller.model.spec import Gate, ResourceSpec
 
-from .records import ENDED, action_of, is_extra, number, text, to_json
+from .records import ENDED, Hash, action_of, is_extra, number, text, to_json
 from .recovery import Recovery
 
 #: Those that leave an event.
 _MOST_RESTARTS = 100
+
+
+def _place(rm: Hash, spec: ResourceSpec) -> None:
+    """Write where a resource acts into its record."""
+    if spec.idle and not spec.batch:
+        rm["idle"] = " ".join(spec.idle)
+    if spec.host is not None:
+        rm["host"] = str(spec.host)
+    if spec.inside is not None:
+        rm["inside"] = str(spec.inside)
+    if spec.peers:
+        rm["peers"] = to_json({name: list(peers) for name, peers in spec.peers.items()})
+    if spec.is_host:
+        rm.update(is_host="1", local=str(int(spec.local)), site=spec.site)
+        if spec.limit is not None:
+            rm["limit"] = str(spec.limit)
+        if spec.home:
+            rm["home"] = spec.home
 
 
 @dataclass
@@ -78,19 +96,12 @@ class Model(Recovery):
         self.list_at("rms").append(guid)
         rm = self.rm(guid)
         rm.update(rtype=spec.rtype, label=spec.label, state="NEW", occ="1", by=nonce)
-        rm.update(queue=spec.queue, critical=str(int(spec.critical)), batch=str(int(spec.batch)))
-        if spec.idle and not spec.batch:
-            rm["idle"] = " ".join(spec.idle)
-        if spec.host is not None:
-            rm["host"] = str(spec.host)
-        if spec.peers:
-            rm["peers"] = to_json({name: list(peers) for name, peers in spec.peers.items()})
-        if spec.is_host:
-            rm.update(is_host="1", local=str(int(spec.local)), site=spec.site)
-            if spec.limit is not None:
-                rm["limit"] = str(spec.limit)
-            if spec.home:
-                rm["home"] = spec.home
+        rm.update(
+            queue=spec.queue,
+            critical=str(int(spec.critical)),
+            batch=str(2 if spec.joint else int(spec.batch)),
+        )
+        _place(rm, spec)
         for name, value in spec.attributes.items():
             self.hash_at(f"attr:{guid}")[name] = to_json(value)
         for condition in spec.gates:

@@ -10,7 +10,7 @@ LIVE = ("waiting", "due", "claimed")
 _VOLATILE = ("left", "due", "nonce", "worker", "began", "sent", "lined", "cancel", "woken")
 _LONGEST_GRACE = 60.0
 _LINE_ALARM = 60.0
-_ENDS_A_PLACE = 64
+_JOINT_A_PLACE = 64
 
 
 class Steps(Records):
@@ -67,7 +67,9 @@ class Steps(Records):
         delay = max(0.0, number(self.step(step)["due"]) - self.now)
         attempt = int(self.step(step).get("tries", 0)) + 1
         batch = not self.does_io(step)
-        self.due.append(Due(step, delay, self.way(step, rm), batch, rm["label"], attempt))
+        joint = not batch and rm.get("batch") == "2"
+        way = self.way(step, rm)
+        self.due.append(Due(step, delay, way, batch, rm["label"], attempt, joint))
 
     def way(self, step: str, rm: Hash) -> str:
         """Where the message of a step goes: to the worker that is the home of its host."""
@@ -169,10 +171,11 @@ class Steps(Records):
         return rm.get("batch") != "1" and busy
 
     def has_place(self, step: str, host: str) -> bool:
-        """Whether one more step may do I/O on a host; ends go together, and have more places."""
+        """Whether one more step may do I/O on a host; those that go together have more places."""
         limit = int(self.rm(host).get("limit") or 0)
-        if action_of(step) in {"stop", "release"}:
-            limit *= _ENDS_A_PLACE
+        joint = self.rm(guid_of(step)).get("batch") == "2"
+        if joint or action_of(step) in {"stop", "release"}:
+            limit *= _JOINT_A_PLACE
         return not limit or len(self.set_at(f"busy:{host}")) < limit
 
     def line_up(self, step: str, host: str) -> None:

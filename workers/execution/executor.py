@@ -11,9 +11,9 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from ...controller import errors
@@ -306,10 +306,17 @@ class _Step:
                 cancel=self.lease.cancel,
                 where=self._where(),
                 ahead=self.runtime.ahead,
+                inside=self._inside(grant.inside),
                 sudo_password=getattr(node, "sudoPassword", None),
             ),
             self.runtime.stack.contents.pieces,
         )
+
+    def _inside(self, guid: int | None) -> Callable[[], ResourceManager] | None:
+        """Return what loads the emulated host in which the hooks act."""
+        if guid is None:
+            return None
+        return cache(lambda: loading.resource(self.run, self.run.record(guid)))
 
     def _reached(self, state: State) -> bool:
         reached = self.run.record(self.grant.guid).milestones

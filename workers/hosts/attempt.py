@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from shlex import quote
+from typing import Protocol
 
 from ...controller.errors import FencedError, FileMissing, HostError, InvalidValue, NepiqError
 from ...controller.errors.text import last_lines
@@ -35,6 +36,18 @@ _REFUSED = "75"
 _PASSWORD = "77"  # noqa: S105 - a code
 
 
+class EmulatedHost(Protocol):
+    """A resource manager that stands for a host, as far as commands are concerned."""
+
+    def network_namespace(self) -> str:
+        """Return the name of its network namespace on the host."""
+        ...
+
+    def enter(self, command: str, user: str = "") -> str:
+        """Return a command for root that runs a shell command in it."""
+        ...
+
+
 @dataclass(eq=False)
 class Attempt:
     """An attempt of a step, which sends commands to a host.
@@ -51,6 +64,7 @@ class Attempt:
         cancel: set when the step shall give up.
         where: resource, host, step and attempt, for errors.
         ahead: seconds by which this machine's clock is ahead of that of Redis.
+        inside: returns the emulated host on the node in which it acts; None for the node itself.
         sudo_password: where this machine finds the password that sudo asks for on the host.
         layout: the directories of the node.
         secret: reads the password.
@@ -68,6 +82,7 @@ class Attempt:
     cancel: threading.Event | None = None
     where: str = ""
     ahead: float = 0.0
+    inside: Callable[[], EmulatedHost] | None = None
     sudo_password: SecretReference | None = None
     layout: Layout = field(init=False)
     secret: Secret = field(init=False)

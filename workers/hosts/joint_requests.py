@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,10 +29,12 @@ class Verb(NamedTuple):
         words: the verb and its arguments; it reads requests from its input, and answers each by
             a line that begins with its number.
         most: requests in one command.
+        compose: returns further words and the input for the data of several requests.
     """
 
     words: str
     most: int
+    compose: Callable[[Sequence[bytes]], tuple[str, bytes]] = lambda items: ("", b"".join(items))
 
 
 #: Launches are made one after the other, in about 5 ms each.
@@ -118,12 +120,13 @@ class JointRequests:
         if session is None:
             return [HostError("the session is closed")] * len(requests)
         secret = requests[0].secret
+        words, data = self._verb.compose([request.data for request in requests])
         command = (
             f"{self._layout.entry} || exit 75; "
             f"{'export NEPIQ_SECRET=1; ' if secret else ''}"
-            f'exec sh "$PWD/supervisor.sh" {self._verb.words}'
+            f'exec sh "$PWD/supervisor.sh" {self._verb.words} {words}'
         )
-        stdin = b"".join([secret, *(request.data for request in requests)])
+        stdin = secret + data
         left = max(request.deadline.remaining for request in requests)
         try:
             done = session.execute(

@@ -15,6 +15,7 @@ from shlex import quote
 
 from ...controller.engine.transfer.regular_files import open_to_read
 from ...controller.errors import CommandError, FileMissing
+from ...controller.model.configuration import Change
 from ...controller.model.contents import Content
 from ...controller.model.facts import Facts
 from ...controller.model.host import (
@@ -32,6 +33,7 @@ from . import byte_streams, content_cache, directories
 from . import facts as facts_of_host
 from .attempt import MISSING, Attempt
 from .commands import Envelope, Readiness, carried, checked, exports, life_word
+from .configuration import Configuration
 from .paths import is_own
 from .processes import Processes
 
@@ -126,7 +128,7 @@ class ShellHost:
         Raises:
             CommandError: it exited with another code than 0 and ``check`` is true.
         """
-        script = _script(command, env, cwd)
+        script, sudo = self._entered(_script(command, env, cwd), sudo)
         text, data = carried(f"{_STARTED_ONLY}{script}" if started_only else script, stdin)
         if sudo:
             secret = self.attempt.secret.line()
@@ -168,6 +170,7 @@ class ShellHost:
             StartTimeout: it did not begin to serve in time; it has been ended.
         """
         ready = Readiness.parse(started_when)
+        command, sudo = self._entered(command, sudo)
         envelope = Envelope.of(command, stdin, env)
         for name, data in envelope.ahead.items():
             self.write(name, data, mode=0o600)
@@ -180,6 +183,27 @@ class ShellHost:
             sudo=sudo,
             life=life_word(life),
         )
+
+    def configure(self, changes: Sequence[Change], *, anew: bool = True, report: str = "") -> str:
+        """Change the configuration of the host; see :meth:`Host.configure`."""
+        return self._configuration.make(changes, anew=anew, report=report)
+
+    def unconfigure(self) -> None:
+        """Undo all configuration of this resource; see :meth:`Host.unconfigure`."""
+        self._configuration.undo()
+
+    @property
+    def _configuration(self) -> Configuration:
+        inside = self.attempt.inside
+        return Configuration(self.attempt, "" if inside is None else inside().network_namespace())
+
+    def _entered(self, command: str, sudo: bool) -> tuple[str, bool]:
+        """Return a command as it runs where the resource acts, and whether root has to run it."""
+        if self.attempt.inside is None:
+            return command, sudo
+        user = self.facts.user
+        lowered = "" if sudo or user == "root" else user
+        return self.attempt.inside().enter(command, lowered), user != "root"
 
     def end(self, *, grace: float = 10.0) -> None:
         """End the supervised process of this occasion; see :meth:`Host.end`."""
@@ -363,7 +387,13 @@ class ShellHost:
 
     def open(self, command: str) -> LineChannel:
         """Start a program and talk with it line by line; see :meth:`Host.open`."""
-        asked = self.attempt.command("run", *self.attempt.start, _script(command, None, None))
+        script, sudo = self._entered(_script(command, None, None), False)
+        if sudo:
+            raise self.attempt.error(
+                "an interactive program cannot be opened in an emulated host as another user",
+                hint="log in to the host as root",
+            )
+        asked = self.attempt.command("run", *self.attempt.start, script)
         with self.attempt.placed():
             channel = self.attempt.session.open(
                 asked, deadline=self.attempt.deadline, cancel=self.attempt.cancel

@@ -32,8 +32,8 @@ TRANSPORT = "nepiq.controller.engine.messaging.kombu_transport:Transport"
 BATCH = 100
 #: Most steps with I/O in one message, and least number of messages for steps due together.
 MOST_PARALLEL, SHARES = 8, 3
-#: Most stops or releases in one message, which are batched on their host.
-MOST_ENDS = 64
+#: Most joint steps, stops or releases in one message, which are batched on their host.
+MOST_JOINT = 128
 _ENDS = {"stop", "release"}
 _NO_ETA = 0.001
 _ANNOUNCE = 8
@@ -229,20 +229,21 @@ def messages(
         route: returns the queue for a step's queue and attempt; see :meth:`Affinity.queue`.
     """
 
-    def batch_key(item: Due) -> tuple[bool, str, str, int]:
+    def batch_key(item: Due) -> tuple[bool, bool, str, str, int]:
         moment = round(max(item.delay, 0.0) * 1000)
-        return item.batch, queues.shared(item.queue), _action(item), moment
+        return item.batch, item.joint, queues.shared(item.queue), _action(item), moment
 
     def target(item: Due) -> str:
         return route(item.queue, item.attempt)
 
-    for (batch, queue_name, action, _), group in groupby(sorted(due, key=batch_key), key=batch_key):
+    for key, group in groupby(sorted(due, key=batch_key), key=batch_key):
+        batch, joint, queue_name, action, _ = key
         items = list(group)
         delay = max(item.delay for item in items)
         if batch:
             for part in _parts(items, BATCH):
                 yield _message(run_id, action, queue_name, part, delay)
-        elif delay > _NO_ETA and len(items) >= _ANNOUNCE:
+        elif delay > _NO_ETA and len(items) >= _ANNOUNCE and not joint:
             for part in _parts(items, 1000):
                 arguments = [run_id, [[i.step, i.queue, i.label, i.attempt] for i in part]]
                 yield (
@@ -256,10 +257,15 @@ def messages(
             for target_queue, members in groupby(sorted(items, key=target), key=target):
                 # Many steps share messages, but spread so that several threads get some.
                 steps = list(members)
-                most = MOST_ENDS if action in _ENDS else MOST_PARALLEL
-                size = min(most, max(1, len(steps) // SHARES))
+                size = MOST_JOINT if joint else _share(action, len(steps))
                 for part in _parts(steps, size):
                     yield _message(run_id, action, target_queue, part, delay, parallel=True)
+
+
+def _share(action: str, count: int) -> int:
+    """Return how many of the steps due together one message has."""
+    most = MOST_JOINT if action in _ENDS else MOST_PARALLEL
+    return min(most, max(1, count // SHARES))
 
 
 def _message(

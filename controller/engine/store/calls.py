@@ -22,6 +22,7 @@ class Due(NamedTuple):
         batch: it does no I/O and may share a message with others.
         label: its resource manager's label.
         attempt: which attempt its next claim would be.
+        joint: it goes together with others that act on its host.
     """
 
     step: str
@@ -30,6 +31,7 @@ class Due(NamedTuple):
     batch: bool
     label: str
     attempt: int = 1
+    joint: bool = False
 
 
 class Reply(NamedTuple):
@@ -70,6 +72,7 @@ class Grant(NamedTuple):
         occ: the present occasion.
         state: the resource manager's state.
         host: guid of the host that it acts on.
+        inside: guid of the emulated host in which it acts there, or None.
         args: arguments of a requested step.
         peers: guids by connection name.
         attributes: attributes that differ from the default.
@@ -86,6 +89,7 @@ class Grant(NamedTuple):
     occ: int
     state: str
     host: int | None
+    inside: int | None
     args: list[Any]
     peers: dict[str, list[int]]
     attributes: dict[str, Any]

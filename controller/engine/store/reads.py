@@ -302,6 +302,8 @@ def _resource(guid: int, raw: dict[str, Any], attributes: Mapping[bytes, bytes])
         silent=_number(raw.get("silent")),
         home=raw.get("home", ""),
         by=raw.get("by", ""),
+        inside=_whole(raw.get("inside")),
+        joint=raw["batch"] == 2,
     )
 
 

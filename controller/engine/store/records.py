@@ -70,6 +70,7 @@ class ResourceRecord:
         batch: its steps do no I/O.
         queue: the queue of its steps, unless its host is bound to a machine.
         host: guid of its host.
+        inside: guid of the emulated host in which it acts there, or None.
         peers: guids by connection name.
         attributes: attributes that differ from the default.
         error: why it FAILED.
@@ -83,6 +84,7 @@ class ResourceRecord:
         silent: since when its machine does not answer, seconds since the epoch.
         home: what chooses the worker that steps on its machine go to first; empty for any.
         by: the nonce of the client that uploaded it.
+        joint: its steps go together with others that act on its host.
     """
 
     guid: int
@@ -110,6 +112,8 @@ class ResourceRecord:
     silent: float | None = None
     home: str = ""
     by: str = ""
+    inside: int | None = None
+    joint: bool = False
 
 
 @dataclass(frozen=True, slots=True)

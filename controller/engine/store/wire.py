@@ -42,13 +42,15 @@ def spec_arguments(nonce: str, spec: ResourceSpec) -> list[Argument]:
         "label": spec.label,
         "queue": spec.queue,
         "critical": int(spec.critical),
-        "batch": int(spec.batch),
+        "batch": 2 if spec.joint else int(spec.batch),
         "by": nonce,
     }
     if spec.idle and not spec.batch:
         record["idle"] = " ".join(spec.idle)
     if spec.host is not None:
         record["host"] = str(spec.host)
+    if spec.inside is not None:
+        record["inside"] = str(spec.inside)
     if spec.peers:
         record["peers"] = dumps({name: list(guids) for name, guids in spec.peers.items()})
     if spec.is_host:
@@ -118,7 +120,7 @@ def reply_of(answer: Sequence[Any]) -> Reply:
         return Reply(status, detail)
     flat = answer[3]
     due = [
-        Due(step, delay, queue, batch == 1, label, attempt)
+        Due(step, delay, queue, batch == 1, label, attempt, batch == 2)
         for step, delay, queue, batch, label, attempt in zip(*[iter(flat)] * 6, strict=True)
     ]
     return Reply(status, detail, answer[1] == 1, answer[2] == 1, due)
@@ -131,7 +133,7 @@ def grant_of(step: str, answer: Any) -> Grant | Early | None:
     if answer[0] == "early":
         return Early(step, answer[1])
     _, token, tries, retried, began, due, rtype, label, occ, state, *more = answer
-    host, args, peers, *kept = more
+    host, inside, args, peers, *kept = more
     return Grant(
         step,
         int(token),
@@ -144,6 +146,7 @@ def grant_of(step: str, answer: Any) -> Grant | Early | None:
         int(occ),
         state,
         int(host) if host else None,
+        int(inside) if inside else None,
         loads(args) or [],
         loads(peers) or {},
         {name: json.loads(value) for name, value in zip(kept[::2], kept[1::2], strict=True)},

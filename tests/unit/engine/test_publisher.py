@@ -13,7 +13,7 @@ from nepiq.controller.engine.messaging import queues
 from nepiq.controller.engine.messaging.celery_app import make_app
 from nepiq.controller.engine.messaging.publisher import (
     BATCH,
-    MOST_ENDS,
+    MOST_JOINT,
     MOST_PARALLEL,
     messages,
     task_message,
@@ -83,7 +83,7 @@ def test_many_steps_with_io_share_messages() -> None:
 
 def test_ends_share_larger_messages() -> None:
     ends = [item._replace(step=f"{n}.release") for n, item in enumerate(due(400))]
-    assert max(sizes(ends)) == MOST_ENDS
+    assert max(sizes(ends)) == MOST_JOINT
 
 
 def test_steps_without_io_travel_in_batches() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -38,3 +39,9 @@ def test_shells_read_it(need: Need, shell: str) -> None:
         [str(program), "-n"], input=supervisor.script(), capture_output=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_no_function_is_defined_twice() -> None:
+    """The later one would replace the earlier one, whichever part it was written for."""
+    names = re.findall(rb"^([a-z_]+)\(\)", supervisor.script(), re.MULTILINE)
+    assert sorted(names) == sorted(set(names))

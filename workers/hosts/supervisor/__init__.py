@@ -19,6 +19,7 @@ PARTS = (
     "transfer",
     "contents",
     "journal",
+    "configuration",
     "logs",
     "node",
     "cleanup",

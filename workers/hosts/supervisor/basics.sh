@@ -47,8 +47,8 @@ script=${NEPIQ_SCRIPT-}
 unset NEPIQ_SCRIPT
 case ${1-} in
 prepare | restore | dismantle | tidy) root=$0/$2/$3 ;;
-subdue | abate | clean) root=$2 ;;
-launch | launches | supervise | begin | rest | ends | run | run_root | write | receive | keep | forget | watch | hear | follow)
+subdue | abate | clean | carry_out | revert) root=$2 ;;
+launch | launches | supervise | begin | rest | ends | run | run_root | configure | write | receive | keep | forget | watch | hear | follow)
     root=${0%/*}
     if [ -n "$script" ]; then
         verb=$1 root=$0/$2/$3

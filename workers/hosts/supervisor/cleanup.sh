@@ -14,6 +14,7 @@ clean() (
     if [ "$3" = 1 ]; then
         stop_all 200
         dismiss
+        unconfigure >/dev/null || exit
     fi
     everything
     name_all ''
@@ -41,18 +42,19 @@ dismantle() {
     ! rooted || as=as_root
     stop_all "$4"
     dismiss
+    left=$(unconfigure) && left='' || left=${left:-no 69 cannot undo configuration}
     rm -f "$root/lease"
     # Watches end by this, also those whose worker is out of reach.
     [ ! -f "$root/journal" ] || { echo over >>"$root/journal"; } 2>/dev/null
     [ ! -d "$root/transfer" ] || abandoned '' ''
     [ ! -d "$base/.usr/part" ] || unfinished
-    if [ "$5" -ne 0 ] && [ -d "$root" ]; then
+    if [ "$5" -ne 0 ] && [ -d "$root" ] && [ -z "$left" ]; then
         cd "$base" && $as rm -rf "$root" && rmdir "$base/$run" 2>/dev/null
     fi
     # A full file system has room for it when something else is gone; without a fence nothing starts.
     [ -z "$why" ] || mark_ended || rm -rf "$root/fence" ||
         fail 74 "all of it has ended here, but that cannot be noted: $why"
-    echo ok
+    echo "${left:-ok}"
 }
 
 # mark_ended: note that the run has ended here, and let who is about to make its directory go first.

@@ -160,11 +160,17 @@ serve() {
 
 serving() {
     case $kind in
-    port) grep -qsE ":$sign [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6 ;;
+    port)
+        # That of the command, which may be in a network namespace.
+        leader "$guid/$occ"
+        port_open "/proc/${leader:-self}/net"
+        ;;
     output) grep -qE -e "$sign" stdout stderr ;;
     file) [ -e "$sign" ] ;;
     esac
 }
+
+port_open() { grep -qsE ":$sign [0-9A-F]+:0000 0A " "$1/tcp" "$1/tcp6"; }
 
 # succeeded GUID: whether a start of it has succeeded here, 1 or nothing, in $NEPIQ_STARTED: it serves
 # or did, or else runs or has ended in another way than by its own failure.

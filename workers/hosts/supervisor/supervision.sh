@@ -146,7 +146,7 @@ supervise() {
         hundredths
     done
     exec 6>&-
-    conclude "$code" "$outcome" || keep
+    conclude "$code" "$outcome" || retain
 }
 
 # live LIFE: how it ends and whether it is restarted, TIMEOUT:SIGNAL:GRACE:RESTART:MOST:PAUSE with
@@ -241,8 +241,8 @@ recurs() {
 
 stopping() { [ -n "$stopped" ] || [ -f .stop ] || [ -f "$root/$guid/$occ/.stop" ]; }
 
-# keep: hold what cannot be recorded until it can.
-keep() {
+# retain: hold what cannot be recorded until it can.
+retain() {
     until [ -e "$ended" ] || record; do sleep 1; done
 }
 

@@ -56,10 +56,15 @@ local function way(s, r)
   return home and queue .. '@' .. home or queue
 end
 
+-- How a step travels: 0 alone, 1 with others that do no I/O, 2 with others on its host.
+local function way_of_travel(s, r)
+  return not does_io(s, r) and 1 or r.batch == 2 and 2 or 0
+end
+
 local function announce(s)
   local r, n = rm(s._guid), dues
   due[n + 1], due[n + 2], due[n + 3] = s._id, max(0, s.due - now), way(s, r)
-  due[n + 4], due[n + 5], due[n + 6] = does_io(s, r) and 0 or 1, r.label, (s.tries or 0) + 1
+  due[n + 4], due[n + 5], due[n + 6] = way_of_travel(s, r), r.label, (s.tries or 0) + 1
   dues = n + 6
 end
 
@@ -110,13 +115,14 @@ local function numbered_step(r, action)
   return new_step(id)
 end
 
--- Stops and releases of one host go together in one command, so that more of them have a place.
-local ENDS_A_PLACE = 64
+-- Stops, releases and joint steps of one host go together in one command, so that more of them have
+-- a place.
+local JOINT_A_PLACE = 64
 
 local function has_place(id, host)
-  local limit, action = rm(host).limit, match(id, '%.(%a+)')
-  if limit and (action == 'stop' or action == 'release') then
-    limit = limit * ENDS_A_PLACE
+  local limit, guid, action = rm(host).limit, match(id, '^(%d+)%.(%a+)')
+  if limit and (action == 'stop' or action == 'release' or rm(guid).batch == 2) then
+    limit = limit * JOINT_A_PLACE
   end
   return not limit or call('SCARD', P .. 'busy:' .. host) < limit
 end

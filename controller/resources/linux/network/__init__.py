@@ -1,1 +1,1 @@
-"""Networks of hosts."""
+"""The network of a host: interfaces, addresses, routes, tunnels, firewall rules."""

@@ -1,0 +1,89 @@
+"""The configuration of a host's network: changes, and the names of what they make."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from ..errors import InvalidValue
+from ..errors.text import quoted
+
+#: The tools that carry changes out.
+TOOLS = ("ip", "tc", "nft", "sysctl", "sh")
+
+#: Protocol of the routes and rules that nepiq adds (rtnetlink(7)), to find them by.
+ROUTE_PROTOCOL = 113
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_KEY = re.compile(r"[A-Za-z0-9_.:/-]+=[^\n]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a host's configuration, and what undoes it.
+
+    Attributes:
+        command: one line, as the tool reads it: arguments of ip(8) or tc(8), a statement of nft(8),
+            ``KEY=VALUE`` of sysctl(8), a command of sh(1) run as root.
+        undo: the same for what undoes it; empty if the undo of another change does, or for sysctl,
+            which gets its former value back. It is recorded on the host before the change is made,
+            so it may run although the change was not made, and must not harm anything else then.
+        tool: ``ip``, ``tc``, ``nft``, ``sysctl`` or ``sh``.
+        netns: the network namespace in which; empty for that of the host itself; None for where the
+            resource acts: the host, or the emulated host to which it is connected.
+
+    Raises:
+        InvalidValue: a text has more than one line, or is no change of the tool.
+    """
+
+    command: str
+    undo: str = ""
+    tool: str = "ip"
+    netns: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the texts."""
+        if self.tool not in TOOLS:
+            raise InvalidValue(f"{quoted(self.tool)} is not one of {', '.join(TOOLS)}")
+        for text in (self.command, self.undo):
+            if "\n" in text or "\0" in text:
+                raise InvalidValue(f"a change must be one line: {quoted(text)}")
+        if self.tool == "sysctl" and not _KEY.fullmatch(self.command):
+            raise InvalidValue(f"{quoted(self.command)} is not KEY=VALUE of sysctl")
+
+
+def run_mark(run_id: str) -> str:
+    """Return six letters and digits that stand for a run in names on hosts."""
+    return _base36(int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8], "big"))[-6:]
+
+
+def namespace_name(run_id: str, guid: int) -> str:
+    """Return the name of the network namespace of an emulated host: ``nq-<mark of run>-<guid>``."""
+    return f"nq-{run_mark(run_id)}-{guid}"
+
+
+def device_name(run_id: str, guid: int, end: str = "") -> str:
+    """Return the name of a network interface of a resource on a host, at most 15 characters.
+
+    Linux allows no more (IFNAMSIZ of netdevice(7)). It is unique for the run and the resource.
+
+    Args:
+        run_id: the run.
+        guid: the resource, below 36**5.
+        end: a letter or two, for the interfaces of one resource.
+    """
+    return f"nq{run_mark(run_id)}{_base36(guid)}{end}"
+
+
+def link_alias(run_id: str, guid: int) -> str:
+    """Return the alias (ip-link(8)) of interfaces of a resource, by which they are found."""
+    return f"nepiq:{run_id}.{guid}"
+
+
+def _base36(number: int) -> str:
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = _DIGITS[digit] + text
+    return text or "0"

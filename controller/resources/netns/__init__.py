@@ -1,0 +1,1 @@
+"""Emulated hosts and networks in network namespaces of a host."""

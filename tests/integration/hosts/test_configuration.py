@@ -1,0 +1,207 @@
+"""Configuration of a host: made together, recorded, undone by record."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.conftest import Need
+from tests.integration.hosts.rig import Rig
+
+from nepiq.controller.errors import FencedError, HostError
+from nepiq.controller.model import Change
+
+pytestmark = pytest.mark.needs("ip", "nft")
+
+
+@pytest.fixture
+def rig(need: Need, tmp_path: Path) -> Iterator[Rig]:
+    need("root", os.geteuid() == 0, "configuration is made as root")
+    rig = Rig(tmp_path)
+    rig.prepare()
+    yield rig
+    rig.close()
+
+
+class Names:
+    """Names of namespaces and links that no other test has."""
+
+    def __init__(self) -> None:
+        self.key = secrets.token_hex(3)
+
+    def __call__(self, number: int) -> str:
+        return f"nqt{self.key}{number}"
+
+    def spaces(self) -> list[str]:
+        return sorted(path.name for path in Path("/run/netns").glob(f"nqt{self.key}*"))
+
+    def links(self) -> list[str]:
+        return sorted(path.name for path in Path("/sys/class/net").glob(f"nqt{self.key}*"))
+
+
+@pytest.fixture
+def names() -> Names:
+    return Names()
+
+
+def space(name: str) -> list[Change]:
+    return [
+        Change(f"netns add {name}", f"netns del {name}"),
+        Change("link set lo up", netns=name),
+    ]
+
+
+def bridge(name: str) -> Change:
+    return Change(f"link add {name} type bridge", f"link del {name}")
+
+
+def shown(*arguments: str) -> str:
+    return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def test_it_is_made_reported_and_undone(rig: Rig, names: Names) -> None:
+    report = rig.host(5).configure(
+        [bridge(names(1)), Change(f"address add 10.213.7.1/24 dev {names(1)}")],
+        report=f"ip -br address show {names(1)}; echo end",
+    )
+    assert report.split()[0] == names(1)
+    assert report.split()[-2:] == ["10.213.7.1/24", "end"]
+    rig.host(5).unconfigure()
+    assert names.links() == []
+    rig.host(5).unconfigure()
+
+
+def test_many_share_requests_and_one_that_is_refused_is_undone_alone(
+    rig: Rig, names: Names
+) -> None:
+    def configure(number: int) -> str:
+        changes = [*space(names(number)), Change(f"link add e0 netns {names(number)} type bridge")]
+        if number % 7 == 3:
+            changes.append(Change("link set no-such-link up", netns=names(number)))
+        try:
+            rig.host(10 + number).configure(changes)
+        except HostError as error:
+            return error.message
+        return ""
+
+    with ThreadPoolExecutor(30) as pool:
+        errors = list(pool.map(configure, range(30)))
+    refused = [number for number in range(30) if number % 7 == 3]
+    assert [number for number, error in enumerate(errors) if error] == refused
+    assert errors[3] == 'ip: Cannot find device "no-such-link"'
+    assert names.spaces() == sorted(names(n) for n in range(30) if n not in refused)
+    assert "e0" in shown("-n", names(4), "-br", "link")
+    with ThreadPoolExecutor(30) as pool:
+        list(pool.map(lambda number: rig.host(10 + number).unconfigure(), range(30)))
+    assert names.spaces() == []
+
+
+def test_a_change_of_another_user_is_neither_overwritten_nor_undone(rig: Rig, names: Names) -> None:
+    shown("link", "add", names(1), "type", "bridge")
+    try:
+        with pytest.raises(HostError, match="File exists"):
+            rig.host(5).configure(
+                [bridge(names(2)), Change(f"link add {names(1)} type bridge"), bridge(names(3))]
+            )
+        assert names.links() == [names(1)]
+    finally:
+        shown("link", "del", names(1))
+
+
+def test_an_attempt_after_a_crash_begins_anew(rig: Rig, names: Names) -> None:
+    for _ in range(2):
+        rig.host(5).configure([*space(names(1)), bridge(names(2))])
+        assert (names.spaces(), names.links()) == ([names(1)], [names(2)])
+
+
+def test_further_changes_are_added(rig: Rig, names: Names) -> None:
+    rig.host(5).configure(space(names(1)))
+    rig.host(5).configure([bridge(names(2))], anew=False)
+    assert (names.spaces(), names.links()) == ([names(1)], [names(2)])
+    rig.host(5).unconfigure()
+    assert (names.spaces(), names.links()) == ([], [])
+
+
+def test_an_older_attempt_is_refused(rig: Rig, names: Names) -> None:
+    old = rig.host(5)
+    rig.host(5).configure(space(names(1)))
+    with pytest.raises(FencedError):
+        old.configure([bridge(names(2))])
+    with pytest.raises(FencedError):
+        old.unconfigure()
+    assert (names.spaces(), names.links()) == ([names(1)], [])
+
+
+def test_sysctl_nft_and_shell(rig: Rig, names: Names, tmp_path: Path) -> None:
+    table = f"inet nq_{names.key}"
+    inside = names(1)
+    rig.host(5).configure(
+        [
+            *space(inside),
+            Change("net.ipv4.ip_forward=1", tool="sysctl", netns=inside),
+            Change(f"add table {table}", f"delete table {table}", tool="nft"),
+            Change(f"echo 1 >{tmp_path}/made", f"rm {tmp_path}/made", tool="sh"),
+        ],
+        report=f"ip netns exec {inside} cat /proc/sys/net/ipv4/ip_forward",
+    )
+    assert (tmp_path / "made").exists()
+    # A request that fails does not disturb those that share its transaction.
+    with ThreadPoolExecutor(2) as pool:
+        bad = pool.submit(rig.host(6).configure, [Change("add chain inet none none", tool="nft")])
+        rig.host(7).configure([Change(f"add table {table}b", f"delete table {table}b", tool="nft")])
+        with pytest.raises(HostError, match="No such file"):
+            bad.result()
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+    assert f"table {table}\n" in tables.stdout
+    assert f"table {table}b" in tables.stdout
+    for guid in (5, 7):
+        rig.host(guid).unconfigure()
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+    assert names.key not in tables.stdout
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_sysctl_gets_its_former_value_back(rig: Rig, names: Names) -> None:
+    rig.host(5).configure(space(names(1)))
+
+    def value() -> str:
+        return shown("netns", "exec", names(1), "cat", "/proc/sys/net/ipv4/tcp_rmem")
+
+    before = value()
+    rig.host(6).configure(
+        [Change("net.ipv4.tcp_rmem=4096 8192 65536", tool="sysctl", netns=names(1))]
+    )
+    assert value().split() == ["4096", "8192", "65536"]
+    rig.host(6).unconfigure()
+    assert value() == before
+    with pytest.raises(HostError, match=r"there is no net\.nothing on this host"):
+        rig.host(6).configure([Change("net.nothing=1", tool="sysctl", netns=names(1))])
+
+
+def test_what_runs_in_a_namespace_is_ended_with_it(rig: Rig, names: Names) -> None:
+    rig.host(5).configure(space(names(1)))
+    stray = subprocess.Popen(
+        ["ip", "netns", "exec", names(1), "sh", "-c", "trap '' TERM; echo; sleep 900; sleep 900"],
+        stdout=subprocess.PIPE,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )
+    assert stray.stdout is not None
+    assert stray.stdout.readline()
+    rig.host(5).unconfigure()
+    assert names.spaces() == []
+    assert stray.wait(10) == -9
+    stray.stdout.close()
+
+
+def test_the_end_of_the_node_undoes_what_is_left(rig: Rig, names: Names) -> None:
+    rig.host(5).configure([*space(names(1)), bridge(names(2))])
+    rig.host(6).configure([bridge(names(3))])
+    rig.host(1).dismantle()
+    assert (names.spaces(), names.links()) == ([], [])
+    with pytest.raises(FencedError):
+        rig.host(7).configure([bridge(names(4))])

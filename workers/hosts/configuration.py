@@ -1,0 +1,126 @@
+"""Plans: changes of a host's configuration for several resources, as one script."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from shlex import quote
+from typing import Any
+
+from ...controller.errors import HostError
+from ...controller.errors.hints import exit_hint
+from ...controller.model.configuration import Change
+from ..sessions.answers import misunderstood
+from .attempt import Attempt
+from .joint_requests import GONE, Request, Verb, joint_requests
+
+
+class Configuration:
+    """The configuration that one resource has on its host.
+
+    Args:
+        attempt: the attempt of a step that acts for it.
+        netns: the network namespace in which the resource acts; empty for that of the host.
+    """
+
+    def __init__(self, attempt: Attempt, netns: str) -> None:
+        self._attempt, self._netns = attempt, netns
+
+    def make(self, changes: Sequence[Change], *, anew: bool, report: str) -> str:
+        """Make changes together with those of other resources; see :meth:`Host.configure`."""
+        rows = [(c.tool, self._where(c), c.command, c.undo) for c in changes]
+        return self._ask({"anew": anew, "changes": rows, "report": [self._netns or "-", report]})
+
+    def undo(self) -> None:
+        """Undo all that is on record; see :meth:`Host.unconfigure`."""
+        self._ask({})
+
+    def _where(self, change: Change) -> str:
+        return (self._netns if change.netns is None else change.netns) or "-"
+
+    def _ask(self, wanted: dict[str, Any]) -> str:
+        attempt = self._attempt
+        head = {"guid": attempt.guid, "token": attempt.token}
+        data = json.dumps({**head, **wanted}).encode() + b"\n"
+        with attempt.placed():
+            shared = joint_requests(attempt.session, attempt.layout, CONFIGURE)
+            request = Request(data, attempt.deadline, attempt.secret.line())
+            reply = shared.ask(request, attempt.cancel)
+        if reply == GONE and not wanted:
+            return ""  # the release of the host undoes what is left
+        try:
+            answer = attempt.judge(reply.line, complaint=reply.complaint)
+        except HostError as error:
+            error.hint = error.hint or exit_hint(None, error.message)
+            raise
+        word, _, report = answer.partition(" ")
+        if word != "ok":
+            raise misunderstood(answer, attempt.where)
+        return report
+
+
+@dataclass
+class _Group:
+    """Changes by one tool in one namespace, which need no other in between.
+
+    Attributes:
+        numbers: of the requests, one for each line.
+        lines: the changes.
+    """
+
+    numbers: list[int] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+
+def compose(items: Sequence[bytes]) -> tuple[str, bytes]:
+    """Return the words and the input of ``configure`` for several requests.
+
+    The changes of one request keep their order. Those of several are independent, since steps
+    that depend on each other are not due at the same time, so that changes by one tool in one
+    namespace share its process.
+    """
+    requests = [json.loads(item) for item in items]
+    mark = f"#{secrets.token_hex(8)}"
+    lines = [*_heads(requests), *_groups(requests), *_reports(requests), mark]
+    return quote(mark), "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _heads(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for number, request in enumerate(requests, 1):
+        who = f"{number} {request['guid']} {request['token']}"
+        if "changes" not in request:
+            yield f"retract {who}"
+            continue
+        undo = [f"{tool} {netns} {undo}" for tool, netns, _, undo in request["changes"] if undo]
+        yield f"request {who} {int(request['anew'])} {quote(chr(10).join(undo))}"
+
+
+def _groups(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
+    levels: list[dict[tuple[str, str], _Group]] = []
+    for number, request in enumerate(requests, 1):
+        level, previous = -1, None
+        for tool, netns, command, _ in request.get("changes", ()):
+            if (tool, netns) != previous:
+                level, previous = level + 1, (tool, netns)
+                if level == len(levels):
+                    levels.append({})
+            group = levels[level].setdefault((tool, netns), _Group())
+            group.numbers.append(number)
+            group.lines.append(command)
+    for groups in levels:
+        for (tool, netns), group in groups.items():
+            numbers = " ".join(map(str, group.numbers))
+            yield f"group {tool} {quote(netns)} '{numbers}' {quote(chr(10).join(group.lines))}"
+
+
+def _reports(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for number, request in enumerate(requests, 1):
+        netns, report = request.get("report", ("-", ""))
+        if report:
+            yield f"show {number} {quote(netns)} {quote(report)}"
+
+
+#: Changes and their undoing of resources that are requested at the same time.
+CONFIGURE = Verb("configure", 256, compose)

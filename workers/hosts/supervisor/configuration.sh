@@ -1,0 +1,464 @@
+### Configuration of the host: made together, recorded first, undone by record
+#
+# configured/<guid> says what undoes the configuration of a resource: the boot id, then for each
+# change a line TOOL NETNS TEXT in the order of the changes; NETNS is - for the host itself. The lock
+# in it is held by whoever makes or undoes something.
+
+# configure MARK: carry out a plan: a script of calls of request, retract, group and show, which
+# ends in MARK. Answers a line for each number: "ok REPORT" or a no.
+configure() {
+    plan=$(cat)
+    case $plan in *"$1") ;; *) fail 65 "the plan did not arrive whole" ;; esac
+    if [ "$(id -u)" -eq 0 ]; then
+        enact
+        return
+    fi
+    access
+    file=$root/.plan.$$
+    (umask 077 && printf '%s\n' "$plan" >"$file") || exit
+    rerun carry_out "$root" "$file"
+    set -- $?
+    rm -f "$file"
+    return "$1"
+}
+
+# carry_out ROOT FILE: root's part of configure.
+carry_out() {
+    plan=$(cat "$2") && enact
+}
+
+enact() {
+    failed=' ' numbers='' retracted='' anew=' '
+    lock_configuration
+    eval "$plan"
+    settle_plan
+}
+
+lock_configuration() {
+    export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" NEPIQ_CONFIGURED="$root/configured"
+    [ -d "$root/configured" ] || places configured || fail 69 "cannot make $root/configured"
+    sole "$root/configured/lock"
+    exec 6>>"$root/configured/lock"
+    flock 6
+}
+
+# let_through N GUID TOKEN: as the fence does. All requests of a plan share one lock.
+let_through() {
+    eval "guid_$1=$2 report_$1=''"
+    numbers="$numbers $1"
+    { read -r seen <"$root/fence/$2"; } 2>/dev/null || seen=0
+    if [ -e "$ended" ]; then
+        refuse "$1" 75 "the run has ended here"
+    elif [ "$seen" -gt "$3" ]; then
+        refuse "$1" 75 "a newer attempt has acted (token $seen; this one has $3)"
+    elif [ "$seen" -eq "$3" ] || { printf '%016d\n' "$3" 1<>"$root/fence/$2"; } 2>/dev/null; then
+        return
+    else
+        refuse "$1" 74 "cannot write in $root: $(obstacle)"
+    fi
+    return 1
+}
+
+# refuse N CODE REASON
+refuse() {
+    failed="$failed$1 "
+    set -f
+    # shellcheck disable=SC2086 # its white space is collapsed
+    set -- "$1" "$2" $3
+    set +f
+    number=$1 code=$2
+    shift 2
+    printf '%s\n' "$number no $code $*"
+}
+
+# request N GUID TOKEN ANEW UNDO: record what undoes the changes of a resource, before they are made.
+request() {
+    let_through "$1" "$2" "$3" || return 0
+    record=$root/configured/$2
+    if [ "$4" = 1 ]; then
+        [ ! -e "$record" ] || undo "$2"
+        anew="$anew$1 "
+    fi
+    [ -e "$record" ] || set -- "$1" "$2" "$3" "$4" "$boot_id$nl$5"
+    printf '%s\n' "$5" >>"$record" || refuse "$1" 74 "cannot write in $root: $(obstacle)"
+}
+
+# retract N GUID TOKEN: undo the configuration of a resource.
+retract() {
+    let_through "$1" "$2" "$3" || return 0
+    [ ! -e "$root/configured/$2" ] || retracted="$retracted $2"
+}
+
+# group TOOL NETNS NUMBERS TEXT: make changes, a line each, of the requests with these numbers.
+group() {
+    tool=$1 netns=${2#-} lines=$3 text=$4
+    [ "$failed" = ' ' ] || sift
+    while [ -n "$text" ]; do
+        case $tool in
+        ip | tc) batch || break ;;
+        nft)
+            ruleset
+            break
+            ;;
+        *)
+            one_by_one
+            break
+            ;;
+        esac
+    done
+}
+
+# sift: keep those of $text whose number in $lines has not failed.
+sift() {
+    kept='' chosen=''
+    # shellcheck disable=SC2086 # numbers
+    set -- $lines
+    while IFS= read -r line; do
+        case $failed in *" ${1-} "*) ;; *) kept="$kept $1" chosen="$chosen$line$nl" ;; esac
+        shift
+    done <<END
+$text
+END
+    lines=$kept text=${chosen%"$nl"}
+}
+
+# batch: true if a change was refused, so that those behind it are left.
+batch() {
+    said=$("$tool" ${netns:+-n "$netns"} -batch - 2>&1 >/dev/null <<END
+$text
+END
+    ) && return 1
+    at=${said##*Command failed -:}
+    case $at in '' | *[!0-9]*) at=1 ;; esac
+    # shellcheck disable=SC2086 # numbers
+    set -- $lines
+    while [ "$at" -gt 1 ]; do
+        shift
+        case $text in *"$nl"*) text=${text#*"$nl"} ;; *) text='' ;; esac
+        at=$((at - 1))
+    done
+    lines="$*"
+    refuse "${1:-0}" 69 "$tool: ${said%Command failed -:*}"
+    sift
+    return 0
+}
+
+# entered COMMAND...: run it in $netns, without our lock.
+entered() {
+    if [ -n "$netns" ]; then
+        nsenter --net="/run/netns/$netns" "$@" 6>&-
+    else
+        "$@" 6>&-
+    fi
+}
+
+# shell_line: carry $line out in $netns. A subshell is quicker to make than a shell.
+shell_line() {
+    [ -z "$netns" ] || {
+        entered sh -c "$line"
+        return
+    }
+    exec 6>&-
+    eval "$line"
+}
+
+# ruleset: nft(8) makes all of a text or nothing, so that each request is tried alone if not all are
+# possible.
+ruleset() {
+    said=$(entered nft -f - 2>&1 <<END
+$text
+END
+    ) && return
+    all=$text owners=$lines
+    for number in $(printf '%s\n' $owners | sort -un); do
+        text=$all lines=$owners before=$failed failed=' '
+        for other in $owners; do [ "$other" = "$number" ] || failed="$failed$other "; done
+        sift
+        failed=$before
+        said=$(entered nft -f - 2>&1 <<END
+$text
+END
+        ) || refuse "$number" 69 "nft: $said"
+    done
+}
+
+one_by_one() {
+    # shellcheck disable=SC2086 # numbers
+    set -- $lines
+    while IFS= read -r line; do
+        case $failed in
+        *" $1 "*) ;;
+        *)
+            if [ "$tool" = sysctl ]; then
+                set_key "$1" "${line%%=*}" "${line#*=}"
+            else
+                said=$(shell_line 2>&1 </dev/null)
+            fi || refuse "$1" 69 "$said"
+            ;;
+        esac
+        shift
+    done <<END
+$text
+END
+}
+
+# key_file KEY: its file, in $key.
+key_file() {
+    key=$1
+    case $key in */*) ;; *) key=$(printf %s "$key" | tr . /) ;; esac
+    key=/proc/sys/$key
+}
+
+# set_key N KEY VALUE: set it, after its value was recorded.
+set_key() {
+    key_file "$2"
+    former=$(entered cat "$key" 2>&1) || {
+        said="sysctl: there is no $2 on this host"
+        return 1
+    }
+    eval "record=$root/configured/\$guid_$1"
+    printf '%s\n' "sysctl ${netns:--} $2=$former" >>"$record" || return
+    # shellcheck disable=SC2016 # for the inner shell
+    said=$(entered sh -c 'printf "%s\n" "$2" >"$1"' sh "$key" "$3" 2>&1) || {
+        said="sysctl: $2=$3: ${said##*: }"
+        return 1
+    }
+}
+
+# show N NETNS COMMAND: what it prints comes with the answer.
+show() {
+    case $failed in *" $1 "*) return ;; esac
+    netns=${2#-}
+    said=$(entered sh -c "$3" 2>/dev/null </dev/null)
+    set -f
+    # shellcheck disable=SC2086 # its white space is collapsed
+    set -- "$1" $said
+    set +f
+    said=$1
+    shift
+    eval "report_$said=\" \$*\""
+}
+
+# settle_plan: undo what was refused and what was retracted, and answer the others.
+settle_plan() {
+    broken=''
+    for number in $failed; do
+        case $anew in *" $number "*) eval "broken=\"\$broken \$guid_$number\"" ;; esac
+    done
+    # shellcheck disable=SC2086 # guids
+    [ -z "$broken$retracted" ] || undo $broken $retracted
+    for number in $numbers; do
+        case $failed in *" $number "*) continue ;; esac
+        eval "guid=\$guid_$number report=\$report_$number"
+        case $remaining in
+        *"$nl$guid "*)
+            said=${remaining#*"$nl$guid "}
+            echo "$number no 69 ${said%%"$nl"*}"
+            ;;
+        *) echo "$number ok$report" ;;
+        esac
+    done
+}
+
+# undo GUID...: undo what is on record of resources, together. What is left of one is a line
+# "GUID REASON" in $remaining; the records of the others are removed.
+undo() {
+    spaces=' ' changes='' records=''
+    for guid; do
+        [ -e "$root/configured/$guid" ] || continue
+        read_record
+        records="$records $guid"
+    done
+    find_spaces
+    undo_batches
+    [ "$spaces" = ' ' ] || drop_spaces
+    set --
+    for guid in $records; do
+        case $remaining in *"$nl$guid "*) ;; *) set -- "$@" "$root/configured/$guid" ;; esac
+    done
+    [ $# -eq 0 ] || rm -f -- "$@"
+}
+
+# read_record: put the changes of $guid before those of $changes, in reverse, a line "GUID TOOL NETNS
+# TEXT" each. What an earlier boot has made has gone with it.
+read_record() {
+    reversed=''
+    while IFS=' ' read -r tool space line; do
+        if [ -z "$space" ]; then
+            [ "$tool" = "$boot_id" ] || [ -z "$tool" ] || return 0
+        elif [ -n "$line" ]; then
+            reversed="$guid $tool $space $line$nl$reversed"
+        fi
+    done <"$root/configured/$guid"
+    changes=$reversed$changes
+}
+
+# find_spaces: the namespaces that are removed, in $spaces.
+find_spaces() {
+    while IFS=' ' read -r guid tool space line; do
+        case "$tool $line" in 'ip netns del '*) spaces="$spaces${line#netns del } " ;; esac
+    done <<END
+$changes
+END
+}
+
+# undo_batches: all but the removal of namespaces. What lies in one that is removed goes with it,
+# unless it is moved out.
+undo_batches() {
+    batches=' ' count=0
+    while IFS=' ' read -r guid tool space line; do
+        [ -n "$line" ] || continue
+        case "$tool $line" in 'ip netns del '*) continue ;; esac
+        case $spaces in *" $space "*)
+            case $tool in
+            ip) case $line in *' netns '*) ;; *) continue ;; esac ;;
+            tc | nft | sysctl) continue ;;
+            esac
+            ;;
+        esac
+        netns=${space#-}
+        case $tool in
+        ip | tc)
+            find_batch
+            eval "lines_$key=\"\$lines_$key\$line\$nl\" owners_$key=\"\$owners_$key \$guid\""
+            ;;
+        *) undo_alone ;;
+        esac
+    done <<END
+$changes
+END
+    for item in $batches; do
+        key=${item%%:*} item=${item#*:}
+        tool=${item%%:*} netns=${item#*:}
+        netns=${netns#-}
+        eval "text=\$lines_$key owners=\$owners_$key"
+        [ -z "$netns" ] || [ -e "/run/netns/$netns" ] || continue
+        said=$("$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null <<END
+$text
+END
+        ) || judge_undone
+    done
+}
+
+# find_batch: the number of the batch for $tool and $space, in $key.
+find_batch() {
+    case $batches in
+    *":$tool:$space "*)
+        key=${batches%%":$tool:$space "*}
+        key=${key##* }
+        ;;
+    *)
+        count=$((count + 1)) key=$((count + 1))
+        batches="$batches$key:$tool:$space "
+        eval "lines_$key='' owners_$key=''"
+        ;;
+    esac
+}
+
+# judge_undone: what -force has passed over; missing things are fine.
+judge_undone() {
+    reason=''
+    while IFS= read -r line; do
+        case $line in
+        'Command failed -:'*)
+            case $reason in
+            '' | *'Cannot find device'* | *'No such '* | *'does not exist'* | *'Cannot assign '*) ;;
+            *)
+                # shellcheck disable=SC2086 # guids
+                set -- $owners
+                shift $((${line##*:} - 1))
+                remain_of "$1" "$tool: $reason"
+                ;;
+            esac
+            reason=''
+            ;;
+        *) reason="$reason${reason:+ }$line" ;;
+        esac
+    done <<END
+$said
+END
+}
+
+remain_of() { remaining="$remaining$1 $2$nl"; }
+
+undo_alone() {
+    [ -z "$netns" ] || [ -e "/run/netns/$netns" ] || return 0
+    case $tool in
+    nft)
+        said=$(LC_ALL=C entered nft "$line" 2>&1) && return
+        case $said in *'No such '*) return ;; esac
+        ;;
+    sysctl)
+        key_file "${line%%=*}"
+        entered test -e "$key" || return 0
+        # shellcheck disable=SC2016 # for the inner shell
+        said=$(entered sh -c 'printf "%s\n" "$2" >"$1"' sh "$key" "${line#*=}" 2>&1) && return
+        ;;
+    sh) said=$(shell_line 2>&1 </dev/null) && return ;;
+    esac
+    set -f
+    # shellcheck disable=SC2086 # its white space is collapsed
+    set -- $said
+    set +f
+    remain_of "$guid" "$*"
+}
+
+# drop_spaces: end what runs in the namespaces of $spaces, and remove them.
+drop_spaces() {
+    set -- # those that are there
+    for space in $spaces; do [ ! -e "/run/netns/$space" ] || set -- "$@" "/run/netns/$space"; done
+    [ $# -gt 0 ] || return 0
+    inodes=$(stat -L -c %i "$@" | tr '\n' '|')
+    inodes=${inodes%|}
+    hundredths
+    last=$((cs + 200)) word=TERM
+    while pids=$(inhabitants) && [ -n "$pids" ]; do
+        # shellcheck disable=SC2086 # pids
+        [ -z "$word" ] || kill -s "$word" -- $pids 2>/dev/null
+        word=''
+        hundredths
+        [ "$cs" -lt "$last" ] || word=KILL
+        [ "$cs" -lt $((last + 500)) ] || break
+        sleep 0.05
+    done
+    for space; do echo "netns del ${space##*/}"; done | ip -force -batch - >/dev/null 2>&1
+    for space; do
+        [ -e "$space" ] || continue
+        while IFS=' ' read -r guid tool _ line; do
+            [ "$tool $line" != "ip netns del ${space##*/}" ] ||
+                remain_of "$guid" "the network namespace ${space##*/} is still there"
+        done <<END
+$changes
+END
+    done
+}
+
+# inhabitants: the processes in namespaces with these $inodes.
+inhabitants() {
+    stat -L -c '%i %n' /proc/[0-9]*/ns/net 2>/dev/null | grep -E "^($inodes) " |
+        cut -d / -f 3 | tr '\n' ' '
+}
+
+# revert ROOT: undo all configuration of the node; root's part of its end.
+revert() {
+    lock_configuration
+    set --
+    for record in "$root"/configured/[0-9]*; do [ ! -e "$record" ] || set -- "$@" "${record##*/}"; done
+    [ $# -eq 0 ] || undo "$@"
+    [ "$remaining" = "$nl" ] || fail 69 "cannot undo configuration: $(echo "$remaining" | tr '\n' ';')"
+}
+
+# unconfigure: the same, where there is any.
+unconfigure() {
+    for record in "$root"/configured/[0-9]*; do
+        [ -e "$record" ] || return 0
+        break
+    done
+    if [ "$(id -u)" -eq 0 ]; then
+        (revert "$root")
+    else
+        access
+        rerun revert "$root"
+    fi
+}
+remaining=$nl
