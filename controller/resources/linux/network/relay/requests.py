@@ -2,8 +2,9 @@
 
 A request is a line of JSON, a list of commands that are carried out in order:
 
-* ``{"add": NAME, "netns": PATH, "interface": NAME, "delay": S, ...}``, with the parameters of
-  ``Model``; without ``netns`` in the namespace in which the relay was started
+* ``{"add": NAME, "netns": PATH, "interface": NAME, "via": NAME, "delay": S, ...}``, with the
+  parameters of ``Model``. Without ``netns`` the interface is in the namespace in which the relay
+  was started. ``via`` names the interface that the relay adds there, which leads packets to it
 * ``{"change": NAME, "delay": S, ...}``
 * ``{"remove": NAME}``: packets that are held pass at once
 * ``{"stats": NAME}``; of all ends if the name is empty
@@ -36,10 +37,12 @@ class Requests:
     Args:
         loop: what serves the ends.
         home: an open file that stands for the network namespace of the host.
+        while_used: have the loop end once the last end has been removed.
     """
 
-    def __init__(self, loop: Loop, home: int) -> None:
-        self._loop, self._home = loop, home
+    def __init__(self, loop: Loop, home: int, *, while_used: bool) -> None:
+        self._loop, self._home, self._while_used = loop, home, while_used
+        self._used = False
         self._queues = Queues()
         self._keys = itertools.count(1)
         self._token = os.urandom(3).hex()
@@ -52,6 +55,9 @@ class Requests:
                 for line in stream:
                     stream.write(json.dumps(self.answers(line)) + "\n")
                     stream.flush()
+            if self._while_used and self._used and not self._loop.ends:
+                self._loop.end()
+                return
 
     def answers(self, line: str) -> list[Any]:
         """Carry out a request, and return the answer."""
@@ -71,11 +77,12 @@ class Requests:
             names = [command["stats"]] if command["stats"] else list(self._loop.ends)
             ends = [self._named(name) for name in names]
             return self._loop.call(lambda: [self._figures(end) for end in ends])
+        self._used = True
         if "add" in command:
-            name, path, interface = (
-                str(command.pop(key, "")) for key in ("add", "netns", "interface")
+            name, path, interface, via = (
+                str(command.pop(key, "")) for key in ("add", "netns", "interface", "via")
             )
-            return self._add(name, path, interface, Model(command))
+            return self._add(name, path, interface, via, Model(command))
         if "change" in command:
             end = self._named(command.pop("change"))
             model = Model({**end.model.values, **command})
@@ -86,7 +93,7 @@ class Requests:
             return self.remove(end)
         raise Refused(f"unknown command {command!r}")
 
-    def _add(self, name: str, path: str, interface: str, model: Model) -> dict[str, Any]:
+    def _add(self, name: str, path: str, interface: str, via: str, model: Model) -> dict[str, Any]:
         if name in self._loop.ends:
             raise Refused(f"there is an end {name!r} already")
         try:
@@ -96,7 +103,8 @@ class Requests:
         key = next(self._keys)
         where = path or "the host"
         try:
-            detour = Detour(key, namespace, interface, f"nq-{self._token}-{key}", where)
+            via = via or f"nq-{self._token}-{key}"
+            detour = Detour(key, namespace, interface, via, where)
         finally:
             os.close(namespace)
         try:

@@ -1,0 +1,71 @@
+"""Impairments of links between emulated hosts, on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+from tests.conftest import Need
+from tests.e2e.lab import Lab
+
+from nepiq.controller import ExperimentController
+from nepiq.controller.model.configuration import run_mark
+
+pytestmark = pytest.mark.needs("ip", "tc", "nft", "ping")
+
+
+@pytest.fixture(autouse=True)
+def root(need: Need) -> None:
+    need("root", os.geteuid() == 0, "networks are made as root")
+
+
+def left_of(ec: ExperimentController) -> list[str]:
+    """Return what is left of a run on this machine: links, namespaces, tables, processes."""
+    commands = ("ip -br link", "ip netns", "nft list tables", "ps -A -o args")
+    shown = [subprocess.check_output(command.split(), text=True) for command in commands]
+    lines = "".join(shown).splitlines()
+    return [line for line in lines if run_mark(ec.run_id) in line or f"/{ec.run_id}/" in line]
+
+
+def emulated(lab: Lab, **attributes: object) -> tuple[ExperimentController, int]:
+    ec = lab.experiment()
+    here = ec.register_resource("linux::Node", label="here")
+    for name in "ab":
+        ec.register_resource("netns::Node", label=name, connectedTo=here)
+    link = ec.register_resource(
+        "netns::Link",
+        label="link",
+        name1="eth0",
+        name2="eth0",
+        ip1="10.9.0.1/24",
+        ip2="10.9.0.2/24",
+    )
+    for name in "ab":
+        ec.register_connection(link, name)
+    return ec, ec.register_resource("linux::Impairment", connectedTo=link, **attributes)
+
+
+def ping(ec: ExperimentController, count: int = 10) -> int:
+    guid = ec.register_resource(
+        "linux::Ping", connectedTo="a", target="10.9.0.2", count=count, interval=0.05
+    )
+    ec.deploy(guid)
+    ec.wait_finished(guid)
+    return guid
+
+
+def test_a_link_is_impaired_in_both_directions_and_changed(lab: Lab) -> None:
+    ec, impairment = emulated(lab, rtt="40ms", rate="50mbit")
+    ec.deploy()
+    ec.wait_deployed(impairment)
+    assert ec.get(impairment, "driver") in ("netem", "relay")
+    assert ec.get(impairment, "applied") == "delay 20 ms, rate 5e+07 bit/s, queue 125"
+    assert 40 <= ec.get(ping(ec), "rttAvg") < 44
+    ec.set(impairment, "rtt", "20ms")  # half the delay
+    assert 20 <= ec.get(ping(ec), "rttAvg") < 24
+    ec.set(impairment, "loss", 100)
+    assert ec.get(ping(ec, 3), "loss") == 100
+    assert left_of(ec)
+    ec.release()
+    assert left_of(ec) == []
