@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 
 import pytest
@@ -22,13 +23,13 @@ def root(need: Need) -> None:
 
 def left_of(ec: ExperimentController) -> list[str]:
     """Return what is left of a run on this machine: links, namespaces, tables, processes."""
-    commands = ("ip -br link", "ip netns", "nft list tables", "ps -A -o args")
+    commands = ("ip -br link", "ip netns", "nft list tables", "ps -Awwo args")
     shown = [subprocess.check_output(command.split(), text=True) for command in commands]
     lines = "".join(shown).splitlines()
     return [line for line in lines if run_mark(ec.run_id) in line or f"/{ec.run_id}/" in line]
 
 
-def emulated(lab: Lab, **attributes: object) -> tuple[ExperimentController, int]:
+def emulated(lab: Lab, on: str = "link", **attributes: object) -> tuple[ExperimentController, int]:
     ec = lab.experiment()
     here = ec.register_resource("linux::Node", label="here")
     for name in "ab":
@@ -43,7 +44,7 @@ def emulated(lab: Lab, **attributes: object) -> tuple[ExperimentController, int]
     )
     for name in "ab":
         ec.register_connection(link, name)
-    return ec, ec.register_resource("linux::Impairment", connectedTo=link, **attributes)
+    return ec, ec.register_resource("linux::Impairment", connectedTo=on, **attributes)
 
 
 def ping(ec: ExperimentController, count: int = 10) -> int:
@@ -69,3 +70,49 @@ def test_a_link_is_impaired_in_both_directions_and_changed(lab: Lab) -> None:
     assert left_of(ec)
     ec.release()
     assert left_of(ec) == []
+
+
+def test_the_end_of_the_relay_is_a_failure(lab: Lab) -> None:
+    """Nothing goes on unimpaired and says nothing (chaos-mesh 1389)."""
+    ec, impairment = emulated(lab, delay="30ms", driver="relay")
+    ec.deploy()
+    ec.wait_started(impairment)
+    pids = [
+        line.split()[0]
+        for line in subprocess.check_output(["ps", "-Awwo", "pid,args"], text=True).splitlines()
+        if "relay.pyz use" in line and f"/{ec.run_id}/" in line
+    ]
+    assert len(pids) == 1
+    os.kill(int(pids[0]), signal.SIGKILL)
+    ec.wait_finished(impairment)
+    assert ec.state(impairment).name == "FAILED"
+    assert "the relay has ended: packets pass unimpaired" in str(ec.failures[0])
+    ec.release()
+    assert left_of(ec) == []
+
+
+@pytest.mark.needs("iperf3")
+def test_the_rate_of_what_an_interface_sends_and_receives(lab: Lab) -> None:
+    """5 Mbit/s of one interface of a link, in both directions; then 20 while it runs."""
+    ec, impairment = emulated(lab, interface="eth0", rate="5mbit", driver="tbf+nft", on="a")
+    ec.register_condition(impairment, "DEPLOY", "link", "READY")
+    ec.deploy()
+    ec.wait_deployed(impairment)
+    for reverse in (False, True):
+        assert 4.3 < throughput(ec, reverse=reverse) < 5.3
+    ec.set(impairment, "rate", "20mbit")
+    assert 17 < throughput(ec, reverse=False) < 21
+    ec.release()
+    assert left_of(ec) == []
+
+
+def throughput(ec: ExperimentController, *, reverse: bool) -> float:
+    """Return what arrives, in Mbit/s."""
+    server = ec.register_resource("linux::Iperf3Server", connectedTo="b")
+    client = ec.register_resource(
+        "linux::Iperf3Client", connectedTo="a", target="10.9.0.2", time=1, omit=1, reverse=reverse
+    )
+    ec.register_connection(client, server)
+    ec.deploy([server, client])
+    ec.wait_finished(client)
+    return float(ec.get(client, "bitsPerSecond")) / 1e6

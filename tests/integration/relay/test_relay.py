@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.conftest import Need
 from tests.integration.relay.link import ADDRESS, ADDRESS6, Link, Relay, ip
+from nepiq.controller.resources.linux.network.effect import Effect
 
 pytestmark = [pytest.mark.needs("ip", "nft", "ping"), pytest.mark.xdist_group("relay")]
 
@@ -144,6 +145,16 @@ def test_reordering_duplicates_and_jitter(link: Link, relay: Relay) -> None:
     assert len(times) == 100
     assert 0.01 <= min(times) < 0.015
     assert max(times) >= 0.025
+
+
+@pytest.mark.needs("iperf3", "tc")
+@pytest.mark.parametrize("rate", [1e6, 20e6, 200e6])
+def test_the_rate_of_the_bucket_before_the_relay(link: Link, relay: Relay, rate: float) -> None:
+    """Within 5 %: the payload of TCP is 1448 of 1514 bytes, or 8948 of 9014."""
+    via = relay.figures("a")["via"]
+    shape = Effect(rate=rate).tbf.split()
+    link.run("a", "tc", "qdisc", "replace", "dev", via, "root", "tbf", *shape)
+    assert throughput(link) / (rate * 8948 / 9014) == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.needs("iperf3", "tc")

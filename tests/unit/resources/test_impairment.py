@@ -17,7 +17,9 @@ WITHOUT = ("pfifo_fast", "tbf")
 
 def host_with(qdiscs: tuple[str, ...] | None) -> FakeHost:
     host = FakeHost()
-    host.facts = dataclasses.replace(host.facts, qdiscs=qdiscs, kernel="6.1.0-test")
+    host.facts = dataclasses.replace(
+        host.facts, qdiscs=qdiscs, kernel="6.1.0-test", link_kinds=("ifb", "veth")
+    )
     return host
 
 
@@ -32,6 +34,7 @@ def delayed(delay: float, jitter: float = 0) -> dict[str, Any]:
 
 def interface(qdiscs: tuple[str, ...] | None, **attributes: Any) -> Harness[Any]:
     node = Harness("linux::Node", host=host_with(qdiscs))
+    attributes = {"direction": "out", **attributes}
     return Harness("linux::Impairment", target=node, interface="eth7", **attributes)
 
 
@@ -142,6 +145,11 @@ def test_the_relay_for_the_rest() -> None:
     assert impairment.host.files["/home/user/.nepiq/run/1/.relay.pyz"][:2] == b"PK"
 
 
+def test_the_relay_has_a_ceiling() -> None:
+    with pytest.raises(HostError, match="the relay carries up to 600 Mbit/s, not 10000 Mbit/s"):
+        interface(WITHOUT, delay="20ms", rate="10gbit").deploy()
+
+
 def test_the_relay_needs_python() -> None:
     impairment = interface(WITHOUT, delay="20ms")
     impairment.host.absent.add("python3")
@@ -153,7 +161,7 @@ def test_the_relay_needs_python() -> None:
     ("attributes", "message"),
     [
         ({"delay": 1, "rtt": 1}, "either delay or rtt"),
-        ({"rtt": 1}, "rtt is of links"),
+        ({"rtt": 1}, "rtt is of both directions"),
         ({"reorder": 5}, "reorder needs a delay"),
         ({"lossBurst": 5}, "needs a loss"),
         ({"loss": 5, "lossBurst": 0.5}, "at least 1"),
@@ -172,3 +180,24 @@ def test_it_needs_a_place_to_act_on() -> None:
     null = Harness("nepiq::Null")
     with pytest.raises(InvalidValue, match="connect it to a link"):
         Harness("linux::Impairment", target=null, delay=1).deploy()
+
+
+def test_what_an_interface_receives() -> None:
+    """netem acts on what is sent; an ifb sends what was received."""
+    impairment = interface(WITH_NETEM, direction="both", rtt="80ms")
+    lines = deploy(impairment, *[netem(50000, **delayed(0.04))] * 2)
+    received = lines[0].split()[2]
+    assert lines[:3] == [
+        f"link add {received} type ifb",
+        f"link set {received} up",
+        "qdisc add dev eth7 ingress",
+    ]
+    assert f"redirect dev {received}" in lines[3]
+    assert [line.split()[3] for line in lines[4:]] == ["eth7", received]
+    assert len(received) <= 15
+    with pytest.raises(HostError, match="the relay impairs what interfaces send only"):
+        interface(WITHOUT, direction="in", delay=1).deploy()
+    impairment = interface(WITH_NETEM, direction="in", delay=1)
+    impairment.host.facts = dataclasses.replace(impairment.host.facts, link_kinds=("veth",))
+    with pytest.raises(HostError, match=r"6\.1\.0-test has no ifb"):
+        impairment.deploy()

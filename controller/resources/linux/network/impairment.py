@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from ....errors import HostError, InvalidValue
@@ -17,6 +17,7 @@ from ....model import (
     Duration,
     Facts,
     Flag,
+    Launch,
     ResourceManager,
     device_name,
 )
@@ -28,6 +29,7 @@ from .ends import Linked, LinkEnd
 from .program import archive
 from .values import InterfaceName, Rate
 
+BOTH, OUT, IN = "both", "out", "in"
 _KERNEL_MODULES = (
     "install the kernel's module sch_netem: package kernel-modules-extra (Fedora) or "
     "linux-modules-extra-<release> (Ubuntu); or leave driver empty and strict False"
@@ -35,24 +37,34 @@ _KERNEL_MODULES = (
 
 
 class Impairment(Configured, rtype="linux::Impairment"):
-    """An impairment of a link in both directions, or of what one interface sends.
+    """An impairment of a link, or of what an interface sends and receives.
 
-    Connected to a link it acts on what both ends send; connected to an interface that a resource
-    has made, or to a node with ``interface``, on what that interface sends. It is in force from the
-    deployment to the release, and all values can be changed meanwhile, also by conditions.
+    Connected to a link it acts on what both ends send. Connected to an interface that a resource
+    has made, or to a node with ``interface``, it acts on what that sends, and on what it receives
+    by an interface of kind ifb. It is in force from the deployment to the release, and all values
+    can be changed meanwhile, also by conditions.
 
     The driver is chosen by the host: tc-netem(8); without it a token bucket (tc-tbf(8)) and nft(8)
     for a rate and independent losses; else the relay, a program of nepiq that holds packets, for up
     to about 60 000 packets a second on a host. The relay needs root, python3 3.8, and a kernel of
-    5.17 with nf_tables and nfnetlink_queue; it acts on Ethernet only.
+    5.17 with nf_tables and nfnetlink_queue; it acts on what is sent by Ethernet only. If it ends,
+    the first impairment on its host fails.
     """
 
     leading = "prepares"
+    called_for = {"do_start": ("prepares",), "do_stop": ("prepares",)}
 
     interface = Attribute(
         InterfaceName, help="Name of an interface of the node, if connected to one.",
         flags=Flag.DESIGN,
     )  # fmt: skip
+    direction = Attribute(
+        str,
+        BOTH,
+        help="Of an interface: impair what it sends (out), what it receives (in), or both.",
+        allowed=(BOTH, OUT, IN),
+        flags=Flag.DESIGN,
+    )
     delay = Attribute(Duration, 0, help="Delay in each direction.", range=(0, 3600))
     rtt = Attribute(Duration, help="Delay of both directions together, instead of delay.")
     jitter = Attribute(
@@ -121,6 +133,8 @@ class Impairment(Configured, rtype="linux::Impairment"):
                 "interface names one of a node; links and interfaces need no name",
                 where=self.label,
             )
+        if self._is_link and self.direction != BOTH:
+            raise InvalidValue("direction is of interfaces", where=self.label)
         self._check(self._given())
         if self.strict and self.driver not in ("", NETEM):
             raise InvalidValue(f"strict refuses driver {self.driver}", where=self.label)
@@ -130,11 +144,28 @@ class Impairment(Configured, rtype="linux::Impairment"):
         driver = self._choose(context)
         if self.driver == RELAY and self.prepares:
             context.host.write(self._paths(context)[0], archive())
-        return [change for sender in self._senders() for change in driver.make(sender)]
+        changes = list(self._redirection(context)) if self._receives else []
+        return [*changes, *(c for sender in self._senders() for c in driver.make(sender))]
 
     def do_deploy(self, context: Context) -> None:
         """Impair the senders, and compare what is in force then."""
         self._make(context, self.configuration(context), anew=True)
+
+    def do_start(self, context: Context) -> Launch | None:
+        """Watch the relay, for all on the host: this resource fails if it ends."""
+        driver = self._driver(context)
+        return context.host.supervise(driver.watch) if isinstance(driver, drivers.Relay) else None
+
+    def do_stop(self, context: Context) -> None:
+        """End the watch; packets are impaired until the release."""
+        if self.driver == RELAY:
+            context.host.end()
+
+    def do_release(self, context: Context) -> None:
+        """Undo it."""
+        if self.driver == RELAY and self.prepares:
+            context.host.clear()
+        super().do_release(context)
 
     def do_set(self, context: Context, name: str, value: Any) -> None:
         """Change a value that is in force."""
@@ -173,8 +204,8 @@ class Impairment(Configured, rtype="linux::Impairment"):
     def _check(self, values: dict[str, Any]) -> None:
         if values["rtt"] and values["delay"]:
             raise InvalidValue("set either delay or rtt", where=self.label)
-        if values["rtt"] and not isinstance(self.target, Linked):
-            raise InvalidValue("rtt is of links; set delay for an interface", where=self.label)
+        if values["rtt"] and self.direction != BOTH:
+            raise InvalidValue("rtt is of both directions; set delay", where=self.label)
         if values["reorder"] and not (values["delay"] or values["rtt"]):
             raise InvalidValue("reorder needs a delay that packets can escape", where=self.label)
         if values["lossBurst"] and not (0 < values["loss"] < 100 and values["lossBurst"] >= 1):
@@ -202,12 +233,48 @@ class Impairment(Configured, rtype="linux::Impairment"):
             for end, side in zip(self._ends(), "ab", strict=False)
         ]
 
+    @property
+    def _is_link(self) -> bool:
+        target = self.target
+        return isinstance(target, Linked) and len(target.link_ends()) > 1
+
+    @property
+    def _receives(self) -> bool:
+        return not self._is_link and self.direction != OUT
+
     def _ends(self) -> list[LinkEnd]:
+        """Return the interfaces whose sending is impaired."""
+        if self._is_link:
+            return self._interfaces()
+        (interface,) = self._interfaces()
+        received = LinkEnd(device_name(self.run_id, self.guid, "i"), interface.netns)
+        ends = {OUT: [interface], IN: [received], BOTH: [interface, received]}
+        return ends[str(self.direction)]
+
+    def _interfaces(self) -> list[LinkEnd]:
         target = self.target
         if isinstance(target, Linked):
             return target.link_ends()
         netns = target.network_namespace() if target.emulates else ""
         return [LinkEnd(str(self.interface), netns)]
+
+    def _redirection(self, context: Context) -> Iterator[Change]:
+        """Yield the interface that sends what is received, and its way to there."""
+        kinds = context.host.facts.link_kinds
+        if kinds is not None and "ifb" not in kinds:
+            raise HostError(
+                f"the kernel {context.host.facts.kernel} has no ifb for what is received",
+                hint="install the kernel's module ifb, or set direction to out",
+            )
+        (interface,), received = self._interfaces(), device_name(self.run_id, self.guid, "i")
+        device, netns = interface
+        yield Change(f"link add {received} type ifb", f"link del {received}", netns=netns)
+        yield Change(f"link set {received} up", netns=netns)
+        undo = f"qdisc del dev {device} ingress"
+        yield Change(f"qdisc add dev {device} ingress", undo, tool="tc", netns=netns)
+        action = f"action mirred egress redirect dev {received}"
+        every = f"filter add dev {device} parent ffff: protocol all u32 match u32 0 0 {action}"
+        yield Change(every, tool="tc", netns=netns)
 
     def _choose(self, context: Context) -> Driver:
         facts = context.host.facts
@@ -221,6 +288,17 @@ class Impairment(Configured, rtype="linux::Impairment"):
         if wanted == TBF and effect.needs_more_than_rate:
             raise HostError(
                 "tbf+nft has a rate and independent losses only", hint="leave driver empty"
+            )
+        if wanted == RELAY and self._receives:
+            raise HostError(
+                "the relay impairs what interfaces send only",
+                hint="set direction to out, connect it to a link, or use a kernel with netem",
+            )
+        if wanted == RELAY and effect.rate > drivers.CEILING:
+            raise HostError(
+                f"the relay carries up to {drivers.CEILING / 1e6:g} Mbit/s, not "
+                f"{effect.rate / 1e6:g} Mbit/s",
+                hint="set a lower rate, or use a kernel with netem",
             )
         if wanted != NETEM and effect.rate:
             _require(facts, "tbf")

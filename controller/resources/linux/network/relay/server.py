@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import json
 import os
@@ -52,6 +53,10 @@ def serve(path: str, *, while_used: bool = False) -> Iterator[str]:
     os.chdir(Path(path).parent)  # the path of a socket has 107 characters at most
     name = Path(path).name
     Path(name).unlink(missing_ok=True)
+    # Locked as long as this process lives, so that others can wait for its end.
+    held = os.open(f"{name}.held", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    os.fchmod(held, 0o644)
+    fcntl.flock(held, fcntl.LOCK_EX)
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     if libc.unshare(0x40000000):  # CLONE_NEWNET
         code = ctypes.get_errno()
