@@ -254,6 +254,23 @@ def test_requests_that_cannot_be_carried_out(link: Link, relay: Relay) -> None:
     assert len(link.devices()) == 6
 
 
+def test_an_end_whose_interface_or_namespace_is_removed(link: Link, relay: Relay) -> None:
+    """The relay gives it up: packets pass, and the namespace can go."""
+    relay.ask(*both(delay=0.3))
+    ip(f"-n {link.name}a link del {relay.figures('a')['via']}")
+    while [end["name"] for end in relay.ask({"stats": ""})[0]] != ["b"]:
+        pass
+    assert 0.3 <= link.ping("-c", "1")[0] < 0.6
+    ip(f"netns add {link.name}c")
+    ip(f"link add name eth1 netns {link.name}a type veth peer name eth1 netns {link.name}c")
+    path = link.path("c")
+    assert relay.ask({"add": "c", "netns": path, "interface": "eth1"})[0]["name"] == "c"
+    ip(f"netns del {link.name}c")
+    while "eth1" in link.devices():  # it ends with its peer, and that with the namespace
+        pass
+    assert [end["name"] for end in relay.ask({"stats": ""})[0]] == ["b"]
+
+
 def test_other_interfaces_are_left_alone(link: Link, relay: Relay) -> None:
     """A second link of the same namespaces, and rules of another user, keep as they are."""
     relay.ask(*both(delay=1))

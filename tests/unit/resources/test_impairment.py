@@ -141,7 +141,9 @@ def test_the_relay_for_the_rest() -> None:
     assert impairment.rm.driver == "relay"
     assert '"add":' in lines[0]
     assert '"delay":0.02' in lines[0]
-    assert lines[1].endswith(" root tbf rate 10000000bit burst 16000b limit 166000b")
+    via = lines[1].split()[2]
+    assert f'"via":"{via}"' in lines[0]
+    assert lines[2].endswith(" root tbf rate 10000000bit burst 16000b limit 166000b")
     assert impairment.host.files["/home/user/.nepiq/run/1/.relay.pyz"][:2] == b"PK"
 
 

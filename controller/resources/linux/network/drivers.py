@@ -25,21 +25,23 @@ class Sender(NamedTuple):
         end: the interface.
         effect: the impairment of what it sends.
         key: a name that only this run and resource have, at most 15 characters.
+        alias: the mark of interfaces that are made for it.
     """
 
     end: LinkEnd
     effect: Effect
     key: str
+    alias: str = ""
 
 
 class Driver(Protocol):
     """A way to impair what interfaces send."""
 
-    def make(self, sender: Sender) -> Iterator[Change]:
-        """Yield the changes that impair an interface."""
+    def make(self, senders: Sequence[Sender]) -> Iterator[Change]:
+        """Yield the changes that impair interfaces."""
 
-    def change(self, sender: Sender, former: Effect) -> Iterator[Change]:
-        """Yield the changes, which can be repeated, from a former effect to that of the sender."""
+    def change(self, senders: Sequence[Sender], former: Effect) -> Iterator[Change]:
+        """Yield the changes, which can be repeated, from a former effect to that of senders."""
 
     def show(self, senders: Sequence[Sender]) -> str:
         """Return a command of sh(1) that shows what is in force, as JSON."""
@@ -55,14 +57,16 @@ class Driver(Protocol):
 class Netem:
     """netem(8): all of it in the kernel."""
 
-    def make(self, sender: Sender) -> Iterator[Change]:
-        """Yield the queueing discipline of an interface."""
-        yield _root(sender, f"netem {sender.effect.netem}")
+    def make(self, senders: Sequence[Sender]) -> Iterator[Change]:
+        """Yield the queueing disciplines of interfaces."""
+        for sender in senders:
+            yield _root(sender, f"netem {sender.effect.netem}")
 
-    def change(self, sender: Sender, former: Effect) -> Iterator[Change]:
-        """Yield the discipline with other options, which keeps the packets in it."""
+    def change(self, senders: Sequence[Sender], former: Effect) -> Iterator[Change]:
+        """Yield the disciplines with other options, which keeps the packets in them."""
         del former
-        yield _root(sender, f"netem {sender.effect.netem}", verb="change")
+        for sender in senders:
+            yield _root(sender, f"netem {sender.effect.netem}", verb="change")
 
     def show(self, senders: Sequence[Sender]) -> str:
         """Return calls of tc."""
@@ -96,8 +100,12 @@ class Netem:
 class Tbf:
     """A token bucket, tc-tbf(8), for the rate, and nft(8) for independent losses."""
 
-    def make(self, sender: Sender, verb: str = "add") -> Iterator[Change]:
-        """Yield the bucket, if there is a rate, and the rule, if there are losses."""
+    def make(self, senders: Sequence[Sender]) -> Iterator[Change]:
+        """Yield the buckets, if there is a rate, and the rules, if there are losses."""
+        for sender in senders:
+            yield from self._make(sender, "add")
+
+    def _make(self, sender: Sender, verb: str) -> Iterator[Change]:
         end = sender.end
         if sender.effect.rate:
             yield _root(sender, f"tbf {sender.effect.tbf}", verb=verb)
@@ -111,10 +119,14 @@ class Tbf:
             drop = f"numgen random mod 1000000 < {parts} drop"
             yield self._nft(f"add rule {table} out {drop}", sender)
 
-    def change(self, sender: Sender, former: Effect) -> Iterator[Change]:
+    def change(self, senders: Sequence[Sender], former: Effect) -> Iterator[Change]:
         """Yield other values; what is no longer needed is taken away."""
+        for sender in senders:
+            yield from self._change(sender, former)
+
+    def _change(self, sender: Sender, former: Effect) -> Iterator[Change]:
         end, effect = sender.end, sender.effect
-        yield from self.make(sender, "change" if former.rate else "add")
+        yield from self._make(sender, "change" if former.rate else "add")
         if former.rate and not effect.rate:
             yield Change(f"qdisc del dev {end.device} root", tool="tc", netns=end.netns)
         if former.loss and not effect.loss:
@@ -154,38 +166,41 @@ class Relay:
             "echo 'the relay has ended: packets pass unimpaired' >&2; exit 1"
         )
 
-    def make(self, sender: Sender) -> Iterator[Change]:
-        """Yield the end, and the bucket of the interface that leads to the relay."""
+    def make(self, senders: Sequence[Sender]) -> Iterator[Change]:
+        """Yield the ends, and the buckets of the interfaces that lead to the relay."""
+        yield self._request([self._addition(sender) for sender in senders], "use")
+        for sender in senders:
+            # The relay gives up an end whose interface or network namespace is removed.
+            undo = f"link del {sender.key}"
+            alias = f"link set {sender.key} alias {sender.alias}"
+            yield Change(alias, undo, netns=sender.end.netns)
+            if sender.effect.rate:
+                yield _bucket(sender.key, sender)
+
+    @staticmethod
+    def _addition(sender: Sender) -> dict[str, Any]:
         end = sender.end
         netns = f"/run/netns/{end.netns}" if end.netns else ""
         add = {"add": sender.key, "netns": netns, "interface": end.device, "via": sender.key}
-        yield Change(
-            self._use({**add, **sender.effect.relay}),
-            f"{self._use({'remove': sender.key}, verb='ask')} >/dev/null 2>&1 || :",
-            tool="sh",
-            netns="",
-        )
-        if sender.effect.rate:
-            yield _bucket(sender.key, sender)
+        return {**add, **sender.effect.relay}
 
-    def change(self, sender: Sender, former: Effect) -> Iterator[Change]:
+    def change(self, senders: Sequence[Sender], former: Effect) -> Iterator[Change]:
         """Yield other parameters."""
-        yield Change(
-            self._use({"change": sender.key, **sender.effect.relay}, verb="ask"),
-            tool="sh",
-            netns="",
+        yield self._request(
+            [{"change": sender.key, **sender.effect.relay} for sender in senders], "ask"
         )
-        if sender.effect.rate:
-            yield _bucket(sender.key, sender)
-        elif former.rate:
-            netns = sender.end.netns
-            yield Change(f"qdisc del dev {sender.key} root", tool="tc", netns=netns)
+        for sender in senders:
+            if sender.effect.rate:
+                yield _bucket(sender.key, sender)
+            elif former.rate:
+                netns = sender.end.netns
+                yield Change(f"qdisc del dev {sender.key} root", tool="tc", netns=netns)
 
     def show(self, senders: Sequence[Sender]) -> str:
         """Return a call of the relay, and of tc."""
         vias = [LinkEnd(sender.key, sender.end.netns) for sender in senders]
         asked = [{"stats": sender.key} for sender in senders]
-        return f"{self._use(*asked, verb='ask')}; {_qdiscs(vias)}"
+        return f"{self._call_for(asked, 'ask')}; {_qdiscs(vias)}"
 
     def check(self, senders: Sequence[Sender], shown: str) -> None:
         """Compare all parameters, and the rate."""
@@ -195,7 +210,10 @@ class Relay:
             rate = _first(qdisc).get("options", {}).get("rate", 0) * 8
             _compare(sender.end, "tbf", {"rate": sender.effect.rate}, {"rate": rate})
 
-    def _use(self, *commands: dict[str, Any], verb: str = "use") -> str:
+    def _request(self, commands: list[dict[str, Any]], verb: str) -> Change:
+        return Change(self._call_for(commands, verb), tool="sh", netns="")
+
+    def _call_for(self, commands: list[dict[str, Any]], verb: str) -> str:
         request = quote(json.dumps(commands, separators=(",", ":")))
         return f"printf '%s\\n' {request} | {self._call} {verb} {self._socket}"
 

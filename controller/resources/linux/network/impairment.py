@@ -20,6 +20,7 @@ from ....model import (
     Launch,
     ResourceManager,
     device_name,
+    link_alias,
 )
 from . import drivers
 from .configured import Configured
@@ -145,7 +146,7 @@ class Impairment(Configured, rtype="linux::Impairment"):
         if self.driver == RELAY and self.prepares:
             context.host.write(self._paths(context)[0], archive())
         changes = list(self._redirection(context)) if self._receives else []
-        return [*changes, *(c for sender in self._senders() for c in driver.make(sender))]
+        return [*changes, *driver.make(self._senders())]
 
     def do_deploy(self, context: Context) -> None:
         """Impair the senders, and compare what is in force then."""
@@ -176,8 +177,7 @@ class Impairment(Configured, rtype="linux::Impairment"):
             values["rtt" if name == "delay" else "delay"] = None
         self._check(values)
         former, driver = self._effect(self._given()), self._driver(context)
-        senders = self._senders(values)
-        changes = [change for sender in senders for change in driver.change(sender, former)]
+        changes = list(driver.change(self._senders(values), former))
         self._make(context, changes, anew=False, values=values)
         if name == "rtt":
             self.delay = Duration(0)
@@ -228,8 +228,9 @@ class Impairment(Configured, rtype="linux::Impairment"):
 
     def _senders(self, values: dict[str, Any] | None = None) -> list[Sender]:
         effect = self._effect(values or self._given())
+        alias = link_alias(self.run_id, self.guid)
         return [
-            Sender(end, effect, device_name(self.run_id, self.guid, side))
+            Sender(end, effect, device_name(self.run_id, self.guid, side), alias)
             for end, side in zip(self._ends(), "ab", strict=False)
         ]
 

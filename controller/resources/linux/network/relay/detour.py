@@ -14,6 +14,7 @@ import fcntl
 import os
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from .netlink import (
@@ -174,9 +175,10 @@ class Queues:
         self._rules[key] = text(2, "held") + self._rule(name, key, self._way)
         self._table.write((6, CREATE | APPEND, self._rules[key]))
 
-    def leave(self, key: int) -> None:
-        """Remove the rule of a detour."""
-        del self._rules[key]
+    def leave(self, keys: Sequence[int]) -> None:
+        """Remove the rules of detours."""
+        for key in keys:
+            self._rules.pop(key, None)
         rules = [(6, CREATE | APPEND, each) for each in self._rules.values()]
         self._table.write((8, 0, text(2, "held")), *rules)
 
@@ -204,13 +206,16 @@ class Detour:
         interface: its name.
         via: the name of the interface that the detour adds to that namespace.
         where: the name of the namespace in errors.
+        path: of the namespace; empty if it needs none.
 
     Raises:
         Refused: it cannot be made; nothing of it is left.
     """
 
-    def __init__(self, key: int, namespace: int, interface: str, via: str, where: str) -> None:
-        self.key, self.via, self._interface = key, via, interface
+    def __init__(
+        self, key: int, namespace: int, interface: str, via: str, where: str, path: str = ""
+    ) -> None:
+        self.key, self.via, self._interface, self._path = key, via, interface, path
         self._port, self._bridge = f"port{key}", f"bridge{key}"
         with within(namespace, where):
             index = _index(interface, where)
@@ -239,6 +244,14 @@ class Detour:
     def shut(self) -> None:
         """Have the interface send by itself from now on; what is held comes back still."""
         self._table.write((8, 0, text(2, "out")), (5, 0, text(3, "out")))
+
+    def has_gone(self) -> bool:
+        """Return whether ``via`` or the namespace has been removed by another program."""
+        try:
+            socket.if_nametoindex(self._port)
+        except OSError:
+            return True
+        return bool(self._path) and not Path(self._path).exists()
 
     def close(self) -> None:
         """Remove the detour, which has been shut."""

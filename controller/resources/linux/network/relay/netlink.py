@@ -83,6 +83,14 @@ def connect(protocol: int) -> socket.socket:
     return link
 
 
+def changes_of_links() -> socket.socket:
+    """Return a socket that receives the changes of all interfaces, without waiting."""
+    link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, ROUTE)
+    link.bind((0, 1))  # RTMGRP_LINK
+    link.setblocking(False)
+    return link
+
+
 def confirm(link: socket.socket, what: str, request: bytes) -> None:
     """Send messages, the last of which requests an acknowledgement, and read that.
 

@@ -70,6 +70,7 @@ def serve(path: str, *, while_used: bool = False) -> Iterator[str]:
     listener.bind(name)
     listener.listen(16)
     threading.Thread(target=requests.serve, args=[listener], daemon=True).start()
+    threading.Thread(target=requests.watch, daemon=True).start()
     lacks = prefer()
     yield "ready" + (f", without {lacks}" if lacks else "")
     loop.run()
