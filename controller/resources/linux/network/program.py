@@ -7,7 +7,7 @@ import zipfile
 from functools import cache
 from importlib import resources
 
-_START = b"import runpy\n\nrunpy.run_module('relay', run_name='__main__', alter_sys=True)\n"
+_START = b"from relay.__main__ import main\n\nmain()\n"
 
 
 @cache

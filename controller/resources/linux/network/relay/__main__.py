@@ -23,5 +23,10 @@ def serve(path: str) -> None:
         print(line, flush=True)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do what the arguments name."""
     {"serve": serve, "ask": ask, "use": use}[sys.argv[1]](sys.argv[2])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,12 @@
 """Requests to a relay from another process."""
 
-# ruff: noqa: T201 - this is a program
+# ruff: noqa: T201, PTH123 - this is a program, and starts in half the time without pathlib
 from __future__ import annotations
 
 import fcntl
 import os
 import socket
 import sys
-from pathlib import Path
 
 NO_RELAY = 3
 TRIES = 5  # a relay may end just when it is asked
@@ -35,10 +34,11 @@ def use(path: str) -> None:
 
 def _answer(path: str, request: str) -> str:
     """Return the answer; empty if there is no relay."""
-    os.chdir(Path(path).parent)  # the path of a socket has 107 characters at most
+    directory, name = os.path.split(path)
+    os.chdir(directory or ".")  # the path of a socket has 107 characters at most
     with socket.socket(socket.AF_UNIX) as connection:
         try:
-            connection.connect(Path(path).name)
+            connection.connect(name)
             with connection.makefile("rw") as stream:
                 stream.write(request)
                 stream.flush()
@@ -59,7 +59,7 @@ def _report(answer: str) -> None:
 
 def _start(path: str) -> None:
     """Start a relay, unless another process has just done so, and wait until it is ready."""
-    with Path(f"{path}.lock").open("a") as lock:
+    with open(f"{path}.lock", "a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _answer(path, "[]\n"):
             return
@@ -71,7 +71,7 @@ def _start(path: str) -> None:
                 os._exit(0)
             _become_relay(path, writer)
         os.close(writer)
-        with open(reader, encoding="utf-8") as stream:  # noqa: PTH123 - it has no path
+        with open(reader, encoding="utf-8") as stream:
             greeting = stream.read()
         os.wait()
     if not greeting.startswith("ready"):
