@@ -228,6 +228,7 @@ def test_requests_that_cannot_be_carried_out(link: Link, relay: Relay) -> None:
     try:
         answers = relay.ask(
             {"add": "a", "netns": path, "interface": "eth0"},
+            {"add": "x", "netns": path, "interface": "eth0"},
             {"add": "x", "netns": path, "interface": "eth7"},
             {"add": "x", "netns": path, "interface": "tun9"},
             {"add": "x", "netns": "/run/netns/none", "interface": "eth0"},
@@ -240,6 +241,7 @@ def test_requests_that_cannot_be_carried_out(link: Link, relay: Relay) -> None:
         ip(f"-n {link.name}a link del tun9")
     assert [answer["error"] for answer in answers] == [
         "there is an end 'a' already",
+        f"interface 'eth0' in {path} is impaired already",
         f"there is no interface 'eth7' in {path}",
         "interface 'tun9' has no frames of Ethernet",
         "/run/netns/none: No such file or directory",

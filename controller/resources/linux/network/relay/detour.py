@@ -208,6 +208,9 @@ class Detour:
         where: the name of the namespace in errors.
         path: of the namespace; empty if it needs none.
 
+    Attributes:
+        place: what stands for the interface on the host.
+
     Raises:
         Refused: it cannot be made; nothing of it is left.
     """
@@ -217,6 +220,8 @@ class Detour:
     ) -> None:
         self.key, self.via, self._interface, self._path = key, via, interface, path
         self._port, self._bridge = f"port{key}", f"bridge{key}"
+        there = os.fstat(namespace)
+        self.place = there.st_dev, there.st_ino, interface
         with within(namespace, where):
             index = _index(interface, where)
             if not _is_ethernet(interface):

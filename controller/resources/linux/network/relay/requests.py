@@ -132,6 +132,11 @@ class Requests:
             raise Refused(f"{path}: {error.strerror}", error.errno or 0) from error
         if path:
             libc.inotify_add_watch(self._spaces, bytes(Path(path).parent), 0x240)  # deleted, moved
+        there = os.fstat(namespace)
+        place = there.st_dev, there.st_ino, interface
+        if place in [end.detour.place for end in self._loop.ends.values()]:
+            os.close(namespace)
+            raise Refused(f"interface {interface!r} in {path or 'the host'} is impaired already")
         key = next(self._keys)
         where = path or "the host"
         try:
