@@ -57,7 +57,7 @@ class Reply(NamedTuple):
         return self.status == "OK"
 
 
-class Grant(NamedTuple):
+class Claim(NamedTuple):
     """A claimed step, with what is needed to run it.
 
     Attributes:
@@ -133,7 +133,7 @@ class Outcome:
 
     Attributes:
         step: its id.
-        token: the token of its grant.
+        token: the token of its claim.
         kind: ``ok``, ``failed``, ``cancelled``, or, for a start whose process has ended
             already, ``FINISHED``, ``STOPPED`` or ``FAILED``; or ``lasts``, for one without a
             process that is FINISHED after a time.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...model.spec import Gate, ResourceSpec
-from .calls import Due, Early, Grant, Outcome, Reply
+from .calls import Claim, Due, Early, Outcome, Reply
 from .forms import dumps, loads, seconds
 from .scripts import Argument
 
@@ -126,7 +126,7 @@ def reply_of(answer: Sequence[Any]) -> Reply:
     return Reply(status, detail, answer[1] == 1, answer[2] == 1, due)
 
 
-def grant_of(step: str, answer: Any) -> Grant | Early | None:
+def claim_of(step: str, answer: Any) -> Claim | Early | None:
     """What ``claim`` says about one step."""
     if answer == "none":
         return None
@@ -134,7 +134,7 @@ def grant_of(step: str, answer: Any) -> Grant | Early | None:
         return Early(step, answer[1])
     _, token, tries, retried, began, due, rtype, label, occ, state, *more = answer
     host, inside, covered, args, peers, *kept = more
-    return Grant(
+    return Claim(
         step,
         int(token),
         int(tries),

@@ -52,9 +52,9 @@ class TestEndsByItself:
 
     def test_a_stop_while_it_ends_finds_it_ended(self, driver: Driver) -> None:
         step = self.start(driver, 0.0)
-        grant = driver.claim(step)
+        claim = driver.claim(step)
         stop = driver.request(1, "stop").detail
-        assert driver.commit(grant) == "OK"
+        assert driver.commit(claim) == "OK"
         assert driver.state(1) == "FINISHED"
         assert driver.status(stop) == "void"
 
