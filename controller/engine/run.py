@@ -18,7 +18,7 @@ from ..settings import Settings
 from . import events, membership, redis_memory, refusals
 from .messaging import queues
 from .store import keys
-from .store.calls import Claim, Due, Early, Outcome, Reply
+from .store.calls import Claim, Due, NotDue, Outcome, Reply
 from .store.forms import dumps
 from .store.records import ResourceRecord, RunRecord, Snapshot, StepRecord
 from .store.store import RunStore
@@ -150,7 +150,7 @@ class Run:
 
     def claim(
         self, steps: Sequence[str], nonce: str, worker: str, machine: str
-    ) -> list[Claim | Early | None]:
+    ) -> list[Claim | NotDue | None]:
         """Claim steps; return a reply for each."""
         reply, answers = self.store.claim(steps, nonce, worker, machine)
         self.settle(reply)

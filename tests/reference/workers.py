@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nepiq.controller.engine.store.calls import Early, Outcome, Reply, WatchGrant
+from nepiq.controller.engine.store.calls import NotDue, Outcome, Reply, WatchGrant
 
 from .hooks import Attempt, Hook, HostLostError, Later, RefusedError, StoppedError
 from .kernel import Future, LostError, Owner, Process
@@ -183,7 +183,7 @@ class Worker(Owner):
         answers = yield from self._claim(steps, nonce)
         attempts = []
         for answer in answers:
-            if isinstance(answer, Early):
+            if isinstance(answer, NotDue):
                 world.kernel.at(answer.seconds, partial(self._resume, [answer.step]))
             elif answer is not None:
                 attempts.append(Attempt(answer, asked + world.rules.timing.lease))

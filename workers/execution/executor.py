@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from ...controller.engine.run import Run
-from ...controller.engine.store.calls import Claim, Due, Early, Outcome
+from ...controller.engine.store.calls import Claim, Due, NotDue, Outcome
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
 from ..runtime.leases import SLOW_HOOK, Lease
@@ -56,7 +56,7 @@ def carry_out(
         _spread(runtime, run, granted, summary, requested_at)
     elif granted:
         _execute(runtime, run, granted, summary, requested_at)
-    early = [answer for answer in answers if isinstance(answer, Early)]
+    early = [answer for answer in answers if isinstance(answer, NotDue)]
     if early:
         return _requeue(runtime, run, early, queue, parallel)
     return str(summary)
@@ -113,7 +113,9 @@ def _execute_joint(
         joint_steps.JointSteps(runtime, run, list(zip(claims, leases, strict=True)), summary).work()
 
 
-def _requeue(runtime: Runtime, run: Run, early: Sequence[Early], queue: str, parallel: bool) -> str:
+def _requeue(
+    runtime: Runtime, run: Run, early: Sequence[NotDue], queue: str, parallel: bool
+) -> str:
     """Wait for steps that are not due yet (this machine's clock is ahead), or requeue them."""
     wait = max(item.seconds for item in early)
     steps = [item.step for item in early]

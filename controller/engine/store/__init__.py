@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .calls import Claim, Due, Early, Outcome, Reply, WatchGrant
+from .calls import Claim, Due, NotDue, Outcome, Reply, WatchGrant
 from .records import ResourceRecord, RunRecord, Snapshot, StepRecord
 from .store import RunStore
 from .timing import Timing
@@ -10,7 +10,7 @@ from .timing import Timing
 __all__ = [
     "Claim",
     "Due",
-    "Early",
+    "NotDue",
     "Outcome",
     "Reply",
     "ResourceRecord",

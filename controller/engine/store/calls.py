@@ -115,7 +115,7 @@ class Claim(NamedTuple):
         return max(0.0, self.token / 1e6 - self.due)
 
 
-class Early(NamedTuple):
+class NotDue(NamedTuple):
     """A step that was claimed too early.
 
     Attributes:

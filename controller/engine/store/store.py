@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ...model.spec import Gate, ResourceSpec
-from .calls import Claim, Early, Outcome, Reply, WatchGrant
+from .calls import Claim, NotDue, Outcome, Reply, WatchGrant
 from .forms import dumps, loads
 from .reads import RunReads
 from .records import Snapshot
@@ -172,7 +172,7 @@ class RunStore(RunReads):
 
     def claim(
         self, steps: Sequence[str], nonce: str, worker: str, machine: str
-    ) -> tuple[Reply, list[Claim | Early | None]]:
+    ) -> tuple[Reply, list[Claim | NotDue | None]]:
         """Take steps to run them.
 
         Args:

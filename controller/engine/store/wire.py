@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...model.spec import Gate, ResourceSpec
-from .calls import Claim, Due, Early, Outcome, Reply
+from .calls import Claim, Due, NotDue, Outcome, Reply
 from .forms import dumps, loads, seconds
 from .scripts import Argument
 
@@ -126,12 +126,12 @@ def reply_of(answer: Sequence[Any]) -> Reply:
     return Reply(status, detail, answer[1] == 1, answer[2] == 1, due)
 
 
-def claim_of(step: str, answer: Any) -> Claim | Early | None:
+def claim_of(step: str, answer: Any) -> Claim | NotDue | None:
     """What ``claim`` says about one step."""
     if answer == "none":
         return None
     if answer[0] == "early":
-        return Early(step, answer[1])
+        return NotDue(step, answer[1])
     _, token, tries, retried, began, due, rtype, label, occ, state, *more = answer
     host, inside, covered, args, peers, *kept = more
     return Claim(

@@ -14,7 +14,7 @@ from tests.integration.store.dump import KINDS, dump, without_times
 from nepiq.controller.engine.store import (
     Claim,
     Due,
-    Early,
+    NotDue,
     Outcome,
     Reply,
     RunStore,
@@ -115,7 +115,7 @@ class Driver:
 
     def answers(
         self, *steps: str, worker: str = "w", machine: str = "m"
-    ) -> list[Claim | Early | None]:
+    ) -> list[Claim | NotDue | None]:
         """What claiming the steps answers."""
         for step in steps:
             self.due.pop(step, None)

@@ -6,7 +6,7 @@ import pytest
 from tests.integration.store.conftest import MakeDriver
 from tests.integration.store.driver import Driver, app, node, spec
 
-from nepiq.controller.engine.store import Claim, Early, Outcome
+from nepiq.controller.engine.store import Claim, NotDue, Outcome
 from nepiq.controller.model.spec import Gate
 
 
@@ -61,7 +61,7 @@ class TestClaim:
         driver.deploy([2])
         assert driver.due["2.deploy"].delay == pytest.approx(25, abs=1)
         (answer,) = driver.answers("2.deploy")
-        assert isinstance(answer, Early)
+        assert isinstance(answer, NotDue)
         assert answer.seconds == pytest.approx(25, abs=1)
 
     def test_far_ahead_the_sweeper_hands_out(self, make_driver: MakeDriver) -> None:

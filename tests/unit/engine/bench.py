@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.reference.model import Model
 
-from nepiq.controller.engine.store.calls import Claim, Due, Early, Outcome, Reply
+from nepiq.controller.engine.store.calls import Claim, Due, NotDue, Outcome, Reply
 from nepiq.controller.engine.store.timing import Timing
 from nepiq.controller.model.spec import Gate, ResourceSpec
 
@@ -86,13 +86,13 @@ class Bench:
 
     def claim(
         self, step: str, *, worker: str = "w1", machine: str = "m1", nonce: str = ""
-    ) -> Claim | Early | None:
+    ) -> Claim | NotDue | None:
         """Claim one step."""
         return self.claim_all([step], worker=worker, machine=machine, nonce=nonce)[0]
 
     def claim_all(
         self, steps: Sequence[str], *, worker: str = "w1", machine: str = "m1", nonce: str = ""
-    ) -> list[Claim | Early | None]:
+    ) -> list[Claim | NotDue | None]:
         """Claim steps together."""
         chosen = nonce or f"n{next(self._serial)}"
         reply, answers = self.model.claim(steps, chosen, worker, machine)

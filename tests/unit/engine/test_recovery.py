@@ -7,7 +7,7 @@ import itertools
 import pytest
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.engine.store.calls import Early
+from nepiq.controller.engine.store.calls import NotDue
 
 
 def lose(bench: Bench, step: str) -> int:
@@ -126,7 +126,7 @@ def test_a_lost_step_waits_for_its_turn() -> None:
     bench.deploy()
     lose(bench, "3.deploy")
     lose(bench, "3.deploy")
-    assert isinstance(bench.claim("3.deploy"), Early)
+    assert isinstance(bench.claim("3.deploy"), NotDue)
 
 
 def test_a_lost_step_is_void_where_the_phase_forbids_it() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.engine.store.calls import Claim, Early
+from nepiq.controller.engine.store.calls import Claim, NotDue
 from nepiq.controller.model.spec import Gate
 
 
@@ -240,7 +240,7 @@ def test_a_claim_before_its_time_says_how_long_to_wait() -> None:
     for step in ("1.deploy", "2.deploy", "1.start"):
         bench.do(step)
     bench.wait(1)
-    assert bench.claim("2.start") == Early("2.start", 3.0)
+    assert bench.claim("2.start") == NotDue("2.start", 3.0)
     bench.wait(2.999)
     assert isinstance(bench.claim("2.start"), Claim)
 
@@ -385,7 +385,7 @@ def test_a_step_given_back_is_due_again_and_not_counted_as_lost() -> None:
         token = bench.take("1.deploy")
         assert bench.call("again", "1.deploy", token, 2.0).status == "OK"
         assert bench.call("again", "1.deploy", token, 2.0).status == "OK"
-        assert isinstance(bench.claim("1.deploy"), Early)
+        assert isinstance(bench.claim("1.deploy"), NotDue)
         bench.wait(2)
     bench.do("1.deploy")
     assert bench.state(1) == "READY"
