@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from ...controller.engine.run import Run
-from ...controller.engine.store.calls import Claim, Due, NotDue, Outcome
+from ...controller.engine.store.calls import Claim, DueStep, NotDue, Outcome
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
 from ..runtime.leases import SLOW_HOOK, Lease
@@ -123,7 +123,7 @@ def _requeue(
         time.sleep(wait)
         return carry_out(runtime, run.run_id, steps, queue, parallel)
     batch = len(steps) > 1 and not parallel
-    due = [Due(item.step, item.seconds, queue, batch, item.step) for item in early]
+    due = [DueStep(item.step, item.seconds, queue, batch, item.step) for item in early]
     runtime.stack.publisher.submit(run.run_id, due)
     return f"too early by {wait:.3f} s"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .calls import Claim, Due, NotDue, Outcome, Reply, WatchGrant
+from .calls import Claim, DueStep, NotDue, Outcome, Reply, WatchGrant
 from .records import ResourceRecord, RunRecord, Snapshot, StepRecord
 from .store import RunStore
 from .timing import Timing
 
 __all__ = [
     "Claim",
-    "Due",
+    "DueStep",
     "NotDue",
     "Outcome",
     "Reply",

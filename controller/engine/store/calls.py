@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from .forms import step_action, step_guid
 
 
-class Due(NamedTuple):
+class DueStep(NamedTuple):
     """A step to submit.
 
     Attributes:
@@ -49,7 +49,7 @@ class Reply(NamedTuple):
     detail: str = ""
     more: bool = False
     ended: bool = False
-    due: Sequence[Due] = ()
+    due: Sequence[DueStep] = ()
 
     @property
     def ok(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...model.spec import Gate, ResourceSpec
-from .calls import Claim, Due, NotDue, Outcome, Reply
+from .calls import Claim, DueStep, NotDue, Outcome, Reply
 from .forms import dumps, loads, seconds
 from .scripts import Argument
 
@@ -120,7 +120,7 @@ def reply_of(answer: Sequence[Any]) -> Reply:
         return Reply(status, detail)
     flat = answer[3]
     due = [
-        Due(step, delay, queue, batch == 1, label, attempt, batch == 2)
+        DueStep(step, delay, queue, batch == 1, label, attempt, batch == 2)
         for step, delay, queue, batch, label, attempt in zip(*[iter(flat)] * 6, strict=True)
     ]
     return Reply(status, detail, answer[1] == 1, answer[2] == 1, due)

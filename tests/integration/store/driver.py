@@ -13,7 +13,7 @@ from tests.integration.store.dump import KINDS, dump, without_times
 
 from nepiq.controller.engine.store import (
     Claim,
-    Due,
+    DueStep,
     NotDue,
     Outcome,
     Reply,
@@ -68,7 +68,7 @@ class Driver:
         self.store = kind(
             redis, "20251122101112131415", Timing(**{"limit": 3, "horizon": 30.0, **timing})
         )
-        self.due: dict[str, Due] = {}
+        self.due: dict[str, DueStep] = {}
         self._ids = itertools.count(1)
         assert self.store.create("creator", "exp")[0] == "OK"
 

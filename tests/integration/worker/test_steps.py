@@ -13,7 +13,7 @@ from tests.integration.worker import kinds  # noqa: F401 - the types must be kno
 from tests.stand import Stand, until
 
 from nepiq.controller import ExperimentController, ResourceAction, ResourceState, errors
-from nepiq.controller.engine.store.calls import Due
+from nepiq.controller.engine.store.calls import DueStep
 
 pytestmark = pytest.mark.needs("redis-server")
 
@@ -122,7 +122,7 @@ def test_what_comes_early_is_neither_lost_nor_run_early(stand: Stand, offset: fl
         assert ec.wait_started(first, timeout=30.0)
         # As a worker with a clock ahead would have it: the message comes before its time.
         stack = stand.stack()
-        early = Due(f"{second}.start", 0.0, "nepiq", batch=False, label="second")
+        early = DueStep(f"{second}.start", 0.0, "nepiq", batch=False, label="second")
         stack.publisher.submit(ec.run_id, [early])
         assert ec.wait_started(second, timeout=30.0)
         assert started(stand, ec, second) - started(stand, ec, first) >= offset

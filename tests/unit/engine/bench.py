@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.reference.model import Model
 
-from nepiq.controller.engine.store.calls import Claim, Due, NotDue, Outcome, Reply
+from nepiq.controller.engine.store.calls import Claim, DueStep, NotDue, Outcome, Reply
 from nepiq.controller.engine.store.timing import Timing
 from nepiq.controller.model.spec import Gate, ResourceSpec
 
@@ -54,7 +54,7 @@ class Bench:
     def __init__(self, *specs: ResourceSpec, **timing: Any) -> None:
         self.now = 1000.0
         self.model = Model(lambda: self.now, Timing(**timing))
-        self.submitted: list[Due] = []
+        self.submitted: list[DueStep] = []
         self._serial = itertools.count(1)
         self.model.create("creator", "experiment")
         self.upload(*specs)
