@@ -35,7 +35,7 @@ def trace(
     """
     access = Access()
     try:
-        run = access.stack.run(run_name)
+        run = access.backend.run(run_name)
         blocks = Outputs(run).read(find_record(run, resource), name)
         if sys.stdout.isatty():
             for text in _printable(blocks):
@@ -68,7 +68,7 @@ def results(
     """Collect all outputs and the history of a run in a directory."""
     access = Access()
     try:
-        collect_into(access.stack.run(run_name), folder)
+        collect_into(access.backend.run(run_name), folder)
     finally:
         access.close()
 

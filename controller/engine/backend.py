@@ -52,7 +52,7 @@ class RunInfo:
     cause: dict[str, Any] | None = None
 
 
-class Stack:
+class Backend:
     """Clients of the state and the broker; each connects on first use.
 
     Args:

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController
-from nepiq.controller.engine.backend import Stack
+from nepiq.controller.engine.backend import Backend
 from nepiq.controller.engine.installation import Observer
 from nepiq.controller.engine.messaging.publisher import connection
 from nepiq.controller.engine.redis_connection import broker_url, connect
@@ -51,8 +51,8 @@ def told(url: str) -> str:
 
     def parts() -> None:
         known = Settings(broker_url=url, state_url=url, connect_timeout=0.01)
-        stack = Stack(known)
-        said.extend([repr(known), repr(stack), str(connection(broker_url(url)).as_uri())])
+        backend = Backend(known)
+        said.extend([repr(known), repr(backend), str(connection(broker_url(url)).as_uri())])
         Observer(known).look()
 
     tries: tuple[Callable[[], object], ...] = (

@@ -169,7 +169,7 @@ class ClaimedStep:
                 inside=self._inside(claim.inside),
                 sudo_password=getattr(node, "sudoPassword", None),
             ),
-            self.runtime.stack.contents.pieces,
+            self.runtime.backend.contents.pieces,
         )
 
     def _inside(self, guid: int | None) -> Callable[[], ResourceManager] | None:

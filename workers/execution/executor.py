@@ -124,7 +124,7 @@ def _requeue(
         return carry_out(runtime, run.run_id, steps, queue, parallel)
     batch = len(steps) > 1 and not parallel
     due = [DueStep(item.step, item.seconds, queue, batch, item.step) for item in early]
-    runtime.stack.publisher.submit(run.run_id, due)
+    runtime.backend.publisher.submit(run.run_id, due)
     return f"too early by {wait:.3f} s"
 
 

@@ -140,14 +140,14 @@ class NodeWatch(threading.Thread):
 
     def _renew(self) -> None:
         """Renew the lease, and close the channel when it ends."""
-        timing = self._runtime.stack.timing
+        timing = self._runtime.backend.timing
         while not self._over.wait(timing.renew):
             journal, offset = self._confirmed
             try:
                 granted = self._run.store.watch(self._node, self._holder)
             except (RedisError, OSError):
                 continue
-            preferred = self._runtime.stack.affinity.worker(self._route)
+            preferred = self._runtime.backend.affinity.worker(self._route)
             if granted.status != "OK" or preferred not in self._accepted:
                 self._over.set()
             elif journal and (granted.journal != journal or granted.offset < offset):
