@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ..engine import Backend, Run, RunInfo
-    from ..services.embedded import Embedded
+    from ..services.embedded import LocalServices
 
 
 class Access:
@@ -32,7 +32,7 @@ class Access:
 
     def __init__(self, settings: Settings | None = None, *, worker: bool = True) -> None:
         self.settings = settings or Settings.from_environment()
-        self.embedded: Embedded | None = None
+        self.embedded: LocalServices | None = None
         if self.settings.embedded:
             with uninterrupted():
                 from ..services.embedded import join
