@@ -7,17 +7,27 @@ from ..sessions.pool import SessionPool
 from ..sessions.session import Completed, Session
 from .attempt import Attempt
 from .byte_streams import Incoming, Outgoing
-from .exit_journal import Beat, Boot, Ended, Entry, Follow, Journal, Lost, Restarted, follow
+from .exit_journal import (
+    Boot,
+    Ended,
+    Entry,
+    Follow,
+    HostHeartbeat,
+    Journal,
+    Lost,
+    Restarted,
+    follow,
+)
 from .shell_host import ShellHost
 
 __all__ = [
     "Attempt",
-    "Beat",
     "Boot",
     "Completed",
     "Ended",
     "Entry",
     "Follow",
+    "HostHeartbeat",
     "Incoming",
     "Journal",
     "LocalSession",

@@ -119,11 +119,11 @@ class Lost:
 
 
 @dataclass(frozen=True)
-class Beat:
+class HostHeartbeat:
     """A heartbeat of the watch, every :data:`PERIOD`."""
 
 
-Entry: TypeAlias = Boot | Journal | Ended | Restarted | Lost | Beat
+Entry: TypeAlias = Boot | Journal | Ended | Restarted | Lost | HostHeartbeat
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ class Follow(Iterator[Entry]):
             return Boot(rest)
         if verb == "journal":
             return Journal(rest)
-        return Beat() if verb == "beat" else None
+        return HostHeartbeat() if verb == "beat" else None
 
     def _restarted(self, text: str) -> Restarted | None:
         """Return the entry of the line of a restart; None for another line."""

@@ -21,10 +21,10 @@ from ...controller.model.host import Exit
 from ..execution import exits, loading
 from ..hosts import (
     Attempt,
-    Beat,
     Ended,
     Entry,
     Follow,
+    HostHeartbeat,
     Journal,
     Lost,
     Restarted,
@@ -195,7 +195,7 @@ class NodeWatch(threading.Thread):
             for entry in entries:
                 self._last_entry = running_time.now()
                 self._handle(entry)
-                heartbeats += isinstance(entry, Beat)
+                heartbeats += isinstance(entry, HostHeartbeat)
                 if isinstance(entry, Journal) or heartbeats == node_files.BEATS:
                     heartbeats = 0
                     entries.question(node_files.launched(self._run, self._node))
@@ -212,7 +212,7 @@ class NodeWatch(threading.Thread):
             self._entries.close()
 
     def _handle(self, entry: Entry) -> None:
-        if isinstance(entry, Ended | Restarted | Beat):
+        if isinstance(entry, Ended | Restarted | HostHeartbeat):
             self._protocol_errors = 0
         if isinstance(entry, Ended):
             self._exited(entry.guid, entry.occasion, entry.exit)
