@@ -9,12 +9,12 @@ from .attempt import Attempt
 from .byte_streams import Incoming, Outgoing
 from .exit_journal import (
     Boot,
-    Ended,
     Entry,
     Follow,
     HostHeartbeat,
     Journal,
     Lost,
+    ProcessExit,
     Restarted,
     follow,
 )
@@ -24,7 +24,6 @@ __all__ = [
     "Attempt",
     "Boot",
     "Completed",
-    "Ended",
     "Entry",
     "Follow",
     "HostHeartbeat",
@@ -33,6 +32,7 @@ __all__ = [
     "LocalSession",
     "Lost",
     "Outgoing",
+    "ProcessExit",
     "Restarted",
     "Session",
     "SessionPool",

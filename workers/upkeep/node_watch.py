@@ -21,12 +21,12 @@ from ...controller.model.host import Exit
 from ..execution import exits, loading
 from ..hosts import (
     Attempt,
-    Ended,
     Entry,
     Follow,
     HostHeartbeat,
     Journal,
     Lost,
+    ProcessExit,
     Restarted,
     ShellHost,
     follow,
@@ -199,7 +199,7 @@ class NodeWatch(threading.Thread):
                 if isinstance(entry, Journal) or heartbeats == node_files.BEATS:
                     heartbeats = 0
                     entries.question(node_files.launched(self._run, self._node))
-                if isinstance(entry, Ended | Restarted) and entry.journal_id:
+                if isinstance(entry, ProcessExit | Restarted) and entry.journal_id:
                     read = (entry.journal_id, entry.offset)
                 if read is not None and not entries.pending:
                     self._confirm(*read)
@@ -212,9 +212,9 @@ class NodeWatch(threading.Thread):
             self._entries.close()
 
     def _handle(self, entry: Entry) -> None:
-        if isinstance(entry, Ended | Restarted | HostHeartbeat):
+        if isinstance(entry, ProcessExit | Restarted | HostHeartbeat):
             self._protocol_errors = 0
-        if isinstance(entry, Ended):
+        if isinstance(entry, ProcessExit):
             self._exited(entry.guid, entry.occasion, entry.exit)
         elif isinstance(entry, Lost):
             process_exit = Exit(code=None, outcome="FAILED", reason=entry.reason)

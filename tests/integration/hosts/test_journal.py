@@ -17,13 +17,13 @@ from tests.processes import alive
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.workers.hosts import (
     Boot,
-    Ended,
     Entry,
     Follow,
     HostHeartbeat,
     Journal,
     LocalSession,
     Lost,
+    ProcessExit,
     follow,
 )
 
@@ -52,8 +52,8 @@ class Watcher(threading.Thread):
             self.error = error
 
     @property
-    def exits(self) -> list[Ended]:
-        return [entry for entry in self.seen if isinstance(entry, Ended)]
+    def exits(self) -> list[ProcessExit]:
+        return [entry for entry in self.seen if isinstance(entry, ProcessExit)]
 
     @property
     def lost(self) -> list[Lost]:
