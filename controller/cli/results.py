@@ -14,7 +14,7 @@ import typer
 from ..engine import Run
 from ..engine.transfer.outputs import Outputs
 from ..errors import HostError
-from ..errors.text import harmless
+from ..errors.text import escaped
 from ..experiment.connect import Access
 from ..reports.results import Saved, collect
 from ..reports.words import plural, size
@@ -54,8 +54,8 @@ def _printable(blocks: Iterable[bytes]) -> Iterator[str]:
         codecs.getincrementaldecoder("utf-8")("replace"), translate=True
     )
     for block in blocks:
-        yield harmless(decoder.decode(block))
-    yield harmless(decoder.decode(b"", final=True))
+        yield escaped(decoder.decode(block))
+    yield escaped(decoder.decode(b"", final=True))
 
 
 def results(

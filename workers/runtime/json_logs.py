@@ -17,7 +17,7 @@ from typing import Any
 from celery import signals
 
 from ...controller.engine.store.calls import Claim
-from ...controller.errors.text import harmless
+from ...controller.errors.text import escaped
 
 _NO_FIELDS: Mapping[str, Any] = {}
 _step: ContextVar[Mapping[str, Any]] = ContextVar("nepiq_step", default=_NO_FIELDS)
@@ -89,7 +89,7 @@ _INDENT = "    "
 
 
 def _indented(text: str) -> str:
-    lines = harmless(text).split("\n")
+    lines = escaped(text).split("\n")
     return "\n".join([lines[0], *(_INDENT + line for line in lines[1:])])
 
 
