@@ -22,7 +22,7 @@ from kombu.messaging import Producer
 from kombu.transport import TRANSPORT_ALIASES
 
 from ...errors import InvalidValue
-from ...settings import URL_HINT, shown_url
+from ...settings import URL_HINT, redacted_url
 from ..store.calls import DueStep
 from . import queues
 from .affinity import Affinity
@@ -81,7 +81,8 @@ def connection(url: str) -> Connection:
     except (TypeError, ValueError):
         # No cause: its text and traceback may contain parts of the URL.
         raise InvalidValue(
-            f"broker URL {shown_url(url)!r} has options that Celery does not support", hint=URL_HINT
+            f"broker URL {redacted_url(url)!r} has options that Celery does not support",
+            hint=URL_HINT,
         ) from None
 
 
