@@ -58,14 +58,14 @@ class Placement(NamedTuple):
         site: the site whose workers act on it.
         local: True if it is the worker machine itself.
         limit: number of steps that may act on it at the same time.
-        home: affinity key: hosts with the same key share a session, so the same worker of the
-            site is preferred for them; empty for no preference.
+        affinity: a key; hosts with the same one share a session, so the same worker of the site is
+            preferred for them. Empty for no preference.
     """
 
     site: str
     local: bool
     limit: int
-    home: str = ""
+    affinity: str = ""
 
 
 class ResourceManager:
