@@ -90,7 +90,7 @@ class Watcher(threading.Thread):
                 if queues.shared(route) not in runtime.queues:
                     continue
                 since = deferred.get(key, time.monotonic())
-                preferred = runtime.stack.affinity.worker(route)
+                preferred = runtime.backend.affinity.worker(route)
                 if preferred not in ("", runtime.name) and time.monotonic() - since < PREFERENCE:
                     self._deferred[key] = since
                     continue
@@ -112,7 +112,7 @@ def _route(run: Run, node: int) -> str:
     if record.local:
         meta = run.store.meta()
         return queues.of_machine(meta.bindings.get(record.site, "") if meta else "")
-    return f"{record.queue}@{record.home}" if record.home else record.queue
+    return f"{record.queue}@{record.affinity}" if record.affinity else record.queue
 
 
 def _unwatched(run: Run) -> list[int]:

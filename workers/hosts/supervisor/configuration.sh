@@ -464,7 +464,7 @@ judge_undone() {
         case $line in
         'Command failed -:'*)
             case $reason in
-            '' | *'Cannot find device'* | *'No such '* | *'does not exist'* | *'Cannot assign '*) ;;
+            '' | *'Cannot find device'* | *'Invalid handle'* | *'No such '* | *'does not exist'* | *'Cannot assign '*) ;;
             *)
                 # shellcheck disable=SC2086 # guids
                 set -- $owners
