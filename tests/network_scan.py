@@ -30,6 +30,10 @@ describe host
 echo '# namespaces'; ls /run/netns 2>/dev/null
 echo '# mounts'; stat -f -c '%n %T' /run/netns/* 2>/dev/null
 echo '# records'; ls -A /run/nepiq 2>/dev/null
+echo '# services'
+for path in $(grep -ls NEPIQ_CONFIGURED= /proc/[0-9]*/environ); do
+    tr '\0' ' ' <"${path%/*}/cmdline"; echo
+done 2>/dev/null
 for space in $(ls /run/netns 2>/dev/null | grep -v '^nq-'); do
     echo "# $space links"; ip -n "$space" -o -d link show
     echo "# $space addresses"; ip -n "$space" -o address show | grep -v ' fe80:'

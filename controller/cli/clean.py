@@ -173,7 +173,7 @@ def _unlist(access: Access, hosts: Iterable[str], leftovers: Iterable[Leftover])
 
 
 def _known(access: Access) -> list[str]:
-    return [run.run_id for run in access.stack.runs()]
+    return [run.run_id for run in access.backend.runs()]
 
 
 def _phase(access: Access, run_id: str) -> str:

@@ -119,12 +119,23 @@ class Made(Configured, rtype="faults::Made"):
 def register(
     ec: ExperimentController, node: int | str, *also: str, without: Sequence[str] = ()
 ) -> list[int]:
-    """Register a network of everything there is on a host; return its resources."""
+    """Register a network of everything there is on a host; return its resources.
+
+    Args:
+        ec: takes it.
+        node: the host.
+        also: further kinds.
+        without: kinds, and ``impairment``, that are left out.
+    """
     one, two = (ec.register_resource("netns::Node", connectedTo=node) for _ in range(2))
-    made = [one, two, ec.register_resource("linux::Bridge", connectedTo=node, ip="10.77.0.1")]
-    made.append(
-        ec.register_resource("netns::Link", ends=[one, two], name1="eth0", ip1="10.0.0.1/24")
-    )
+    bridge = ec.register_resource("linux::Bridge", connectedTo=node, ip="10.77.0.1")
+    link = ec.register_resource("netns::Link", ends=[one, two], name1="eth0", ip1="10.0.0.1/24")
+    made = [one, two, bridge, link]
+    # By a relay where the kernel has no netem, and by a token bucket.
+    impairments = ((link, "5ms", "both"), (bridge, "0ms", "out"))
+    for impaired, delay, direction in impairments if "impairment" not in without else ():
+        how = {"rate": "10mbit", "delay": delay, "direction": direction}
+        made.append(ec.register_resource("linux::Impairment", connectedTo=impaired, **how))
     for kind in [*(kind for kind in KINDS if kind not in ("slow", *without)), *also]:
         made.append(ec.register_resource("faults::Made", kind=kind, connectedTo=node))
     return made

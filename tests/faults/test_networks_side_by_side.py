@@ -89,7 +89,7 @@ def test_each_is_cleaned_on_its_own(testbed: Testbed, tmp_path: Path) -> None:
         # What this Redis does not know may be of somebody else, as the records say.
         two.ec.detach()
         lab.stand.workers[0].signal(9)
-        lab.stand.stack().redis.flushall()
+        lab.stand.backend().redis.flushall()
         user = lab.stand.owned(Installation(tmp_path / "user", **lab.stand.environment))
         done = user.nepiq("clean", host.name, "--yes")
         assert done.code == 0, done.err

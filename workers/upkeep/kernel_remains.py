@@ -26,7 +26,7 @@ _SPACE = re.compile(rf"space\t(?P<name>nq-{_CODE}-[0-9]+)")
 _NAME = r"(?P<name>[^\t ]{1,15})"
 _ALIASED = re.compile(rf"link\t{_NAME}\tnepiq:{_RUN}\.[0-9]+")
 _NAMED = re.compile(rf"link\t(?P<name>nq{_CODE}[0-9a-z]{{1,7}})\t")
-_TABLE = re.compile(rf"table\t(?P<name>[a-z0-9]+ nq[_-]?{_CODE}([^0-9a-z].*)?)")
+_TABLE = re.compile(rf"table\t(?P<name>[a-z0-9]+ nq[_-]?{_CODE}[^ ]*)")
 _ROUTE = re.compile(r"route\t(?P<name>(route|rule) .*)")
 
 #: Goes on in the script of :mod:`.host_cleanup`: $base is set. Without root, tables of nft can only

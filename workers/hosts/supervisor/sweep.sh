@@ -42,7 +42,7 @@ sweep_marked() {
         bring_home "$space"
     done
     marked_links | sed 's/^/link del /' | ip -force -batch - >/dev/null 2>&1
-    nft list tables 2>/dev/null | grep -E "^table [a-z0-9]+ nq[_-]?($marks)([^0-9a-z].*)?\$" |
+    nft list tables 2>/dev/null | grep -E "^table [a-z0-9]+ nq[_-]?($marks)[^ ]*\$" |
         while IFS= read -r line; do nft "delete $line" </dev/null >/dev/null 2>&1; done
     [ "$spaces" = ' ' ] || drop_spaces
     hundredths
