@@ -51,10 +51,13 @@ for family in -4 -6; do
     ip $family -o rule show 2>/dev/null | grep -wE 'proto(col)? {ROUTE_PROTOCOL}' |
         sed "s/^/route\trule $family /"
 done
+home() {{ (cd -P "${{1%/.nepiq}}" 2>/dev/null && pwd -P); }}
+here=$(home "$base")
 for file in /run/nepiq/*/base; do
     {{ IFS= read -r whose <"$file"; }} 2>/dev/null || continue
     ours=0 guids='' place=${{file%/base}}
     [ "$whose" != "$base" ] || ours=1
+    [ -z "$here" ] || [ "$(home "$whose")" != "$here" ] || ours=1
     for record in "$place"/[0-9]*; do [ ! -e "$record" ] || guids="$guids ${{record##*/}}"; done
     printf 'record\t%s\t%s\t%s\n' "${{place##*/}}" "$ours" "${{guids# }}"
 done

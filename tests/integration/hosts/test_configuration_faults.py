@@ -154,6 +154,20 @@ def test_records_of_an_earlier_boot(rig: Rig) -> None:
     assert there(rig) == []
 
 
+def test_a_home_of_two_names(rig: Rig, tmp_path: Path) -> None:
+    make_all(rig)
+    (tmp_path / "other name").symlink_to(rig.home)
+    for name in (f"{rig.home}/", f"{tmp_path}/other name"):
+        session = LocalSession(env={"HOME": name})
+        found = {remains.run_id for remains in host_cleanup.look(session)}
+        session.close()
+        assert rig.run_id in found
+    (tmp_path / "other home").mkdir()
+    session = LocalSession(home=f"{tmp_path}/other home")
+    assert rig.run_id not in {remains.run_id for remains in host_cleanup.look(session)}
+    session.close()
+
+
 # --- what makes it
 
 

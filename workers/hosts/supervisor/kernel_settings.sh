@@ -120,6 +120,8 @@ write_key() {
 # forget_keys PATH...: of namespaces that are gone.
 forget_keys() {
     [ -d "$keys" ] && lock_keys || return 0
-    for space; do rm -f "$keys/${space##*/}",*; done
+    for space; do
+        for file in "$keys/${space##*/}",*; do [ ! -e "$file" ] || rm -f "$file"; done
+    done
     rmdir "$keys" 2>/dev/null && keys_locked=''
 }

@@ -16,6 +16,7 @@ records=$places_of_records/$run-$node remaining=$nl unready=''
 # hold_records MARK: the directory of the records is there and locked; or why not, in $said.
 hold_records() {
     export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" NEPIQ_CONFIGURED="$records"
+    usual_mask=$(umask)
     [ -d "$records" ] && [ -s "$records/base" ] || make_records "$1" || return
     exec 6>>"$records/lock"
     flock 6
@@ -63,11 +64,10 @@ end_former() {
 
 # append FILE LINES: record them, or tell in $said why that cannot be.
 append() {
-    mask=$(umask)
     umask 077
     { printf '%s\n' "$2" >>"$1"; } 2>/dev/null
     set -- "$?" "$1"
-    umask "$mask"
+    umask "$usual_mask"
     [ "$1" -ne 0 ] || return 0
     whole_lines "$2"
     said=$(reason_of "${2%/*}/.probe")
