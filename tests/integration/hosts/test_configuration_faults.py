@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from tests.conftest import Need
 from nepiq.controller.errors import HostError
 from nepiq.controller.model import Change, device_name, link_alias, namespace_name
 from nepiq.controller.model.configuration import run_mark
-from nepiq.workers.hosts import LocalSession
+from nepiq.workers.hosts import Attempt, LocalSession
+from nepiq.workers.hosts.configuration import Configuration, Wanted, ask_together
 from nepiq.workers.upkeep import host_cleanup
 
 from .rig import Rig, until
@@ -64,12 +67,13 @@ def table(rig: Rig, guid: int) -> Change:
 
 
 def there(rig: Rig) -> list[str]:
-    """What of a run is in the kernel of this machine."""
+    """What of a run is in the kernel of this machine, or on record as a setting of it."""
     mark = run_mark(rig.run_id)
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
     return sorted(
         [path.name for path in Path("/run/netns").glob(f"nq-{mark}-*")]
         + [path.name for path in Path("/sys/class/net").glob(f"nq{mark}*")]
+        + [path.name for path in RECORDS.glob(f"nq-{mark}-*")]
         + [line for line in tables.stdout.splitlines() if mark in line]
     )
 
@@ -93,7 +97,7 @@ def test_each_shell(need: Need, tmp_path: Path, shell: str) -> None:
         "net.ipv4.tcp_rmem=4096 8192 65536", tool="sysctl", netns=namespace_name(rig.run_id, 5)
     )
     rig.host(8).configure([key])
-    assert len(there(rig)) == 3
+    assert len(there(rig)) == 4
     rig.host(5).configure(space(rig, 5))
     rig.close()
     assert there(rig) == []
@@ -197,6 +201,97 @@ def test_killed_while_it_makes_something(rig: Rig, tmp_path: Path) -> None:
     assert raised
     assert not [pid for pid in processes.pids() if later in processes.command(pid)]
     assert there(rig) == [device_name(rig.run_id, 5)]
+
+
+def everything(rig: Rig) -> list[tuple[Attempt, Wanted]]:
+    """Requests of many resources for one plan."""
+    items = []
+    for guid in range(10, 30):
+        inside = namespace_name(rig.run_id, guid)
+        key = Change("net.ipv4.ip_forward=1", tool="sysctl", netns=inside)
+        changes = [*space(rig, guid), *bridge(rig, guid), table(rig, guid), key]
+        attempt = rig.host(guid).attempt
+        items.append((attempt, Configuration(attempt, "").wanted(changes, True, "")))
+    return items
+
+
+def killed(rig: Rig, act: Callable[[], object], sign: str, rng: random.Random) -> None:
+    """Carry something out and kill what does it on the host, or all of its group, at any moment."""
+    rig.session = LocalSession(home=str(rig.home))
+
+    def quietly() -> None:
+        with contextlib.suppress(HostError):
+            act()
+
+    thread = threading.Thread(target=quietly)
+    thread.start()
+    leaders: list[int] = []
+
+    def begun() -> bool:
+        found = [pid for pid in processes.pids() if sign in processes.command(pid)]
+        leaders[:] = [pid for pid in found if processes.stat(pid)[2:3] == [str(pid)]]
+        return bool(leaders) or not thread.is_alive()
+
+    until(begun)
+    thread.join(rng.uniform(0.0, 0.15))
+    for pid in leaders:
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if rng.random() < 0.5 else os.kill)(pid, signal.SIGKILL)
+    # What has not been killed with it may keep the session waiting.
+    first, rig.session = rig.session, LocalSession(home=str(rig.home))
+    thread.join(0.01)
+    first.close()
+
+
+def test_killed_at_any_moment(rig: Rig) -> None:
+    """While it is made, while it is made anew, and while it is undone."""
+    rng = random.Random(14)
+    form = f"{rig.run_id}/1/supervisor.sh configure"
+    for _ in range(6):
+        killed(rig, lambda: ask_together(everything(rig)), form, rng)
+        answers = ask_together(everything(rig))
+        assert [answer for answer in answers if answer != ""] == []
+        killed(rig, lambda: [rig.host(guid).unconfigure() for guid in (10, 11)], form, rng)
+    killed(rig, lambda: rig.host(1).dismantle(), f"dismantle {rig.run_id} ", rng)
+    rig.host(1).dismantle()
+    assert there(rig) == []
+
+
+def test_texts_of_all_kinds(rig: Rig, tmp_path: Path) -> None:
+    """They harm neither the host nor the others of a plan."""
+    mark = tmp_path / "mark"
+    texts = [
+        f"link set none alias $(touch {mark})",
+        f"link set none alias `touch {mark}`",
+        f"link set none alias '; touch {mark}; '",
+        f'link set none alias "$(touch {mark})"',
+        f"netns exec; touch {mark}",
+        "END",
+        "\\",
+        "#",
+        "",
+        "link \t set  none\tup",
+        "link set none alias " + "x" * 70_000,
+        "link set \udcff\u00e9\u4e2d up",
+        "quit",
+    ]
+    items = []
+    for guid, text in enumerate(texts, 10):
+        attempt = rig.host(guid).attempt
+        changes = [*bridge(rig, guid), Change(text, text)]
+        items.append((attempt, Configuration(attempt, "").wanted(changes, True, "")))
+        attempt = rig.host(guid + 50).attempt
+        wanted = Configuration(attempt, "").wanted(bridge(rig, guid + 50), True, "")
+        items.append((attempt, wanted))
+    answers = ask_together(items)
+    assert [answer for answer in answers[1::2] if answer != ""] == []
+    assert not mark.exists()
+    with contextlib.suppress(HostError):
+        rig.host(1).dismantle()
+    assert there(rig) == []
+    assert not mark.exists()
+    for record in records(rig).glob("[0-9]*"):
+        record.unlink()  # of undos that are none
 
 
 # --- logins

@@ -505,7 +505,11 @@ undo_alone() {
 drop_spaces() {
     set -- # those that are there
     for space in $spaces; do [ ! -e "/run/netns/$space" ] || set -- "$@" "/run/netns/$space"; done
-    [ $# -gt 0 ] || return 0
+    # shellcheck disable=SC2086 # names
+    [ $# -gt 0 ] || {
+        forget_keys $spaces
+        return 0
+    }
     inodes=$(stat -L -c %i "$@" | tr '\n' '|')
     inodes=${inodes%|}
     hundredths
@@ -520,7 +524,8 @@ drop_spaces() {
         sleep 0.05
     done
     for space; do echo "netns del ${space##*/}"; done | ip -force -batch - >/dev/null 2>&1
-    forget_keys "$@"
+    # shellcheck disable=SC2086 # names
+    forget_keys $spaces
     for space; do
         [ -e "$space" ] || continue
         while IFS=' ' read -r guid tool _ line; do

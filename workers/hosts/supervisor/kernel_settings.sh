@@ -117,11 +117,11 @@ write_key() {
     entered sh -c 'printf "%s\n" "$2" >"$1" && exec cat "$1"' sh "$key" "$1" 2>&1
 }
 
-# forget_keys PATH...: of namespaces that are gone.
+# forget_keys NETNS...: of namespaces that are gone.
 forget_keys() {
     [ -d "$keys" ] && lock_keys || return 0
     for space; do
-        for file in "$keys/${space##*/}",*; do [ ! -e "$file" ] || rm -f "$file"; done
+        for file in "$keys/$space",*; do [ ! -e "$file" ] || rm -f "$file"; done
     done
     rmdir "$keys" 2>/dev/null && keys_locked=''
 }
