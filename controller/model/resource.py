@@ -87,8 +87,11 @@ class ResourceManager:
         provides_host: True if resources of the type are machines that other resources act on.
         emulates: the type of host, such as ``linux::Node``, that resources of the type stand for
             as emulated hosts: what is connected to one acts in it, on the host that it is part of.
-        joint: True if the hooks of deployment, set and release only configure the host, so that
-            the steps of many resources on it are carried out together.
+        joint: hooks that act on the host only by :meth:`Host.configure`, :meth:`Host.supervise`,
+            :meth:`Host.end` and the like, so that those of many resources can be carried out
+            together, and the attributes with one of which they need more than that. As of
+            ``called_for``, an entry does not apply to a hook that is overridden.
+        covered: True if the release of the host undoes all that a release of the resource would.
         encloses: True if resources of the type consist of those that wait for them, as a simulation
             does; pictures draw these inside it.
         endless: True if resources of the type do not end by themselves, so that a wait for the end
@@ -124,7 +127,8 @@ class ResourceManager:
     internal: ClassVar[bool] = False
     provides_host: ClassVar[bool] = False
     emulates: ClassVar[str] = ""
-    joint: ClassVar[bool] = False
+    joint: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    covered: ClassVar[bool] = False
     encloses: ClassVar[bool] = False
     endless: ClassVar[bool] = False
     unattended: ClassVar[float | None] = None
@@ -143,6 +147,7 @@ class ResourceManager:
     measured: ClassVar[tuple[str, ...]] = ()
     _hooks: ClassVar[Mapping[Action, tuple[Hook, ...]]] = dict.fromkeys(Action, ())
     _called_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    _joint: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     __slots__ = (
         "__weakref__",
@@ -260,6 +265,20 @@ class ResourceManager:
             for hook in hooks
             if hook.name not in cls._called_for
             or any(name in given for name in cls._called_for[hook.name])
+        )
+
+    @classmethod
+    def is_joint(cls, action: Action, given: Container[str]) -> bool:
+        """Return whether steps of an action can be carried out together with others of a host.
+
+        Args:
+            action: the action.
+            given: names of the attributes that are set.
+        """
+        hooks = cls.hooks_for(action, given)
+        return bool(hooks) and all(
+            hook.name in cls._joint and not any(name in given for name in cls._joint[hook.name])
+            for hook in hooks
         )
 
     def hooks(self, action: Action) -> tuple[Hook, ...]:
@@ -453,13 +472,16 @@ def _declare(cls: type[ResourceManager]) -> None:
         action: tuple(hook for hook in hooks if _overrides(cls, hook.name))
         for action, hooks in HOOKS.items()
     }
-    cls._called_for = MappingProxyType(_called_for_entries(cls))
-    cls.narrowing = tuple(sorted({n for names in cls._called_for.values() for n in names}))
-    unknown = {*cls.narrowing, *vars(cls).get("called_for", ())} - {*cls.attributes, *HOOK_NAMES}
-    if unknown:
-        raise TypeError(
-            f"{cls.__name__}: unknown names in called_for: {', '.join(sorted(unknown))}"
-        )
+    cls._called_for = MappingProxyType(_entries_by_hook(cls, "called_for"))
+    cls._joint = MappingProxyType(_entries_by_hook(cls, "joint"))
+    entries = [*cls._called_for.values(), *cls._joint.values()]
+    cls.narrowing = tuple(sorted({name for names in entries for name in names}))
+    for table, used in (("called_for", cls._called_for), ("joint", cls._joint)):
+        names = {name for some in used.values() for name in some} | {*vars(cls).get(table, ())}
+        if unknown := names - {*cls.attributes, *HOOK_NAMES}:
+            raise TypeError(
+                f"{cls.__name__}: unknown names in {table}: {', '.join(sorted(unknown))}"
+            )
     if cls.provides_host and not _overrides(cls, "placement"):
         raise TypeError(f"{cls.__name__} provides a host and must define placement()")
 
@@ -477,14 +499,14 @@ def _merge_inherited(cls: type[ResourceManager], name: str) -> dict[Any, Any]:
     return merged
 
 
-def _called_for_entries(cls: type[ResourceManager]) -> dict[str, tuple[str, ...]]:
-    """Return the entries of ``called_for`` that apply to the hooks of this class."""
+def _entries_by_hook(cls: type[ResourceManager], table: str) -> dict[str, tuple[str, ...]]:
+    """Return the entries of a table, such as ``called_for``, that apply to the hooks of a class."""
     entries: dict[str, tuple[str, ...]] = {}
     for hook in sorted(HOOK_NAMES):
         for base in cls.__mro__:
             own = vars(base)
-            if hook in own.get("called_for", {}):
-                entries[hook] = own["called_for"][hook]
+            if hook in own.get(table, {}):
+                entries[hook] = own[table][hook]
             if hook in entries or hook in own:
                 break
     return entries
