@@ -14,7 +14,7 @@ from redis import Redis
 
 from .. import errors
 from ..errors.text import quoted
-from ..settings import Settings, shown_url
+from ..settings import Settings, redacted_url
 from . import redis_loss
 from .contents import ContentStore
 from .membership import WorkerInfo, workers
@@ -52,7 +52,7 @@ class RunInfo:
     cause: dict[str, Any] | None = None
 
 
-class Stack:
+class Backend:
     """Clients of the state and the broker; each connects on first use.
 
     Args:
@@ -143,7 +143,7 @@ class Stack:
             names = [info.run_id for info in infos] + sorted({info.exp_id for info in infos})
             similar = difflib.get_close_matches(run_id, names, n=3) or names[:5]
             raise errors.UnknownRun(
-                f"no run {quoted(run_id)} in {shown_url(self.settings.state_url)}",
+                f"no run {quoted(run_id)} in {redacted_url(self.settings.state_url)}",
                 hint="known: " + ", ".join(similar) if similar else "there are no runs yet",
             )
         run = self.exact_run(match)

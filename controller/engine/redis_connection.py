@@ -13,7 +13,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from .. import errors
-from ..settings import URL_HINT, check_url, shown_url
+from ..settings import URL_HINT, check_url, redacted_url
 
 
 def client_url(url: str) -> str:
@@ -98,7 +98,7 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
     except (ValueError, TypeError):
         # No cause: its text and traceback may contain parts of the URL.
         raise errors.InvalidValue(
-            f"Redis URL {shown_url(url)!r} has options that redis-py does not support",
+            f"Redis URL {redacted_url(url)!r} has options that redis-py does not support",
             hint=URL_HINT,
         ) from None
     # The first connection has a time limit instead of a number of retries.
@@ -118,13 +118,13 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
                 hint = _permanent_error_hint(error, url)
                 if hint or time.monotonic() + 0.2 > end:
                     raise errors.RedisUnreachable(
-                        f"Redis at {shown_url(url)} does not answer: {error}",
+                        f"Redis at {redacted_url(url)} does not answer: {error}",
                         hint=hint or _no_reply_hint(error, url),
                     ) from error
                 time.sleep(0.1)
     except redis.ResponseError as error:
         raise errors.RedisUnreachable(
-            f"Redis at {shown_url(url)} refuses access: {error}",
+            f"Redis at {redacted_url(url)} refuses access: {error}",
             hint=_LOGIN,
         ) from error
     finally:

@@ -18,7 +18,7 @@ from ..settings import Settings
 from . import events, membership, redis_memory, refusals
 from .messaging import queues
 from .store import keys
-from .store.calls import Due, Early, Grant, Outcome, Reply
+from .store.calls import Claim, DueStep, NotDue, Outcome, Reply
 from .store.forms import dumps
 from .store.records import ResourceRecord, RunRecord, Snapshot, StepRecord
 from .store.store import RunStore
@@ -150,7 +150,7 @@ class Run:
 
     def claim(
         self, steps: Sequence[str], nonce: str, worker: str, machine: str
-    ) -> list[Grant | Early | None]:
+    ) -> list[Claim | NotDue | None]:
         """Claim steps; return a reply for each."""
         reply, answers = self.store.claim(steps, nonce, worker, machine)
         self.settle(reply)
@@ -252,7 +252,7 @@ class Run:
     def announce(self, items: Sequence[Sequence[Any]]) -> None:
         """Submit steps with I/O that became due: ``[step, queue, label, attempt]`` each."""
         due = [
-            Due(str(step), 0.0, str(queue), False, str(label), int(attempt))
+            DueStep(str(step), 0.0, str(queue), False, str(label), int(attempt))
             for step, queue, label, attempt in items
         ]
         self._publisher().submit(self.run_id, due)

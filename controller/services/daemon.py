@@ -219,18 +219,18 @@ class Daemon:
 
     def _active_runs(self) -> int:
         # Imported late: needed only after the last client has disconnected.
-        from ..engine import Stack
+        from ..engine import Backend
         from ..settings import Settings
 
         place = self.place
         settings = Settings.from_environment()
-        stack = Stack(replace(settings, broker_url=place.broker_url, state_url=place.state_url))
+        backend = Backend(replace(settings, broker_url=place.broker_url, state_url=place.state_url))
         try:
-            return sum(run.phase != "RELEASED" for run in stack.runs())
+            return sum(run.phase != "RELEASED" for run in backend.runs())
         except InfrastructureError:
             return 0
         finally:
-            stack.close()
+            backend.close()
 
     # -- Redis --------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from .place import Place, private, tail
 _IDLE_SECONDS = 60.0
 # Includes the time in which Redis loads its file.
 _JOIN_SECONDS = 30.0
-KEEPER = "NEPIQ_KEEPER_PID"
+DAEMON_PID = "NEPIQ_KEEPER_PID"
 """Environment variable of the local worker with the pid of its daemon."""
 
 
@@ -35,7 +35,7 @@ class _ConnectionClosed(EmbeddedError):
     """Error of a connection that the daemon closed instead of answering."""
 
 
-class Embedded:
+class LocalServices:
     """A client's connection to the local services, which stay up as long as it is open.
 
     A thread receives messages of the daemon; if the daemon is killed, it restarts the services
@@ -122,7 +122,7 @@ def join(
     worker: bool = True,
     imports: Sequence[str] = (),
     pinned: bool = False,
-) -> Embedded:
+) -> LocalServices:
     """Connect to the local services; start them if they are not running.
 
     Returns when Redis is ready. The local worker, which takes longer, is not waited for: tasks
@@ -145,7 +145,7 @@ def join(
         "imports": list(imports),
         "path": _import_path() if imports else [],
     }
-    return Embedded(place, _join(place, request), request)
+    return LocalServices(place, _join(place, request), request)
 
 
 def _join(place: Place, request: Mapping[str, Any]) -> socket.socket:
@@ -178,7 +178,8 @@ def revive(home: Path, imports: Sequence[str], daemon_pid: str) -> None:
     Args:
         home: nepiq's state directory.
         imports: modules that the next worker must import.
-        daemon_pid: value of :data:`KEEPER` at the start of this worker; empty for other workers.
+        daemon_pid: value of :data:`DAEMON_PID` at the start of this worker; empty for other
+            workers.
 
     Raises:
         EmbeddedError: the services did not start.

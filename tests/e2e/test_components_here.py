@@ -176,7 +176,7 @@ def test_twenty_builds_do_not_hold_up_other_hosts(experiment: Experiment, stand:
     until(
         lambda: any("builds" in (ec.get(app, "activity") or "") for app in slow), 30.0, "no build"
     )
-    told = [why(stand.stack().run(ec.run_id), app) for app in slow]
+    told = [why(stand.backend().run(ec.run_id), app) for app in slow]
     assert any("builds: until" in text for text in told), told
     other = experiment()
     assert outputs(other, 3, command="echo free") == ["free\n"] * 3
@@ -387,7 +387,7 @@ def test_many_small_files_travel_as_contents(
 
 def contents_of(stand: Stand, ec: ExperimentController) -> dict[str, Any]:
     """The contents in the record of the only application."""
-    records = stand.stack().run(ec.run_id).records()
+    records = stand.backend().run(ec.run_id).records()
     (record,) = [one for one in records if one.rtype == "linux::Application"]
     return dict(record.attributes["contents"])
 
@@ -402,7 +402,7 @@ def test_a_file_that_is_not_there(experiment: Experiment, stand: Stand) -> None:
 
 def emptied(stand: Stand) -> Any:
     """A Redis without contents."""
-    redis = stand.stack().redis
+    redis = stand.backend().redis
     ContentStore(redis).forget()
     return redis
 

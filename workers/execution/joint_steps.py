@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...controller.engine.run import Run
-from ...controller.engine.store.calls import Grant, Outcome
+from ...controller.engine.store.calls import Claim, Outcome
 from ...controller.engine.store.records import ResourceRecord
 from ...controller.model import registry
 from ...controller.model.lifecycle import Action
@@ -23,12 +23,12 @@ from .claimed_step import ClaimedStep
 MOST_COMMITS = 50
 
 
-def is_joint(grant: Grant) -> bool:
+def is_joint(claim: Claim) -> bool:
     """Return whether a claimed step can be carried out together with others of its host."""
-    if grant.host is None or grant.covered:
+    if claim.host is None or claim.covered:
         return False
-    cls = registry.find_on_worker(grant.rtype)
-    return cls.is_joint(Action(grant.action), grant.attributes)
+    cls = registry.find_on_worker(claim.rtype)
+    return cls.is_joint(Action(claim.action), claim.attributes)
 
 
 @dataclass
@@ -56,15 +56,15 @@ class JointSteps:
         self,
         runtime: Runtime,
         run: Run,
-        items: Sequence[tuple[Grant, Lease]],
+        items: Sequence[tuple[Claim, Lease]],
         summary: AttemptSummary,
     ) -> None:
         self._runtime, self._run = runtime, run
         self._summary = summary
-        records = _Records(run, [grant for grant, _ in items])
+        records = _Records(run, [claim for claim, _ in items])
         self._members = [
-            _Member(ClaimedStep(runtime, run, grant, lease, summary, records=records))
-            for grant, lease in items
+            _Member(ClaimedStep(runtime, run, claim, lease, summary, records=records))
+            for claim, lease in items
         ]
         self._threads: list[threading.Thread] = []
 
@@ -101,9 +101,9 @@ class JointSteps:
         def act() -> None:
             outcome = member.step.outcome(Recorded(member.answers, alone=True))
             if outcome is not None:
-                fault_injection.point("acted", member.step.grant.label)
+                fault_injection.point("acted", member.step.claim.label)
                 status = self._runtime.commit(self._run, outcome)
-                self._summary.committed(member.step.grant, outcome.kind, status)
+                self._summary.committed(member.step.claim, outcome.kind, status)
 
         thread = threading.Thread(target=act, daemon=True)
         thread.start()
@@ -111,23 +111,23 @@ class JointSteps:
 
     def _commit(self, outcomes: Sequence[tuple[ClaimedStep, Outcome]]) -> None:
         for step, _ in outcomes:
-            fault_injection.point("acted", step.grant.label)
+            fault_injection.point("acted", step.claim.label)
         for at in range(0, len(outcomes), MOST_COMMITS):
             part = outcomes[at : at + MOST_COMMITS]
             statuses = self._run.commit([outcome for _, outcome in part])
             for (step, outcome), status in zip(part, statuses, strict=True):
-                self._summary.committed(step.grant, outcome.kind, status)
+                self._summary.committed(step.claim, outcome.kind, status)
 
 
 class _Records:
     """Records of a run that several steps need, read at once."""
 
-    def __init__(self, run: Run, grants: Sequence[Grant]) -> None:
+    def __init__(self, run: Run, claims: Sequence[Claim]) -> None:
         self.run_id, self.exp_id = run.run_id, run.exp_id
         self._run = run
-        needed = {guid for grant in grants for guids in grant.peers.values() for guid in guids}
-        needed |= {grant.host for grant in grants if grant.host is not None}
-        needed |= {grant.inside for grant in grants if grant.inside is not None}
+        needed = {guid for claim in claims for guids in claim.peers.values() for guid in guids}
+        needed |= {claim.host for claim in claims if claim.host is not None}
+        needed |= {claim.inside for claim in claims if claim.inside is not None}
         self._known = dict(zip(sorted(needed), run.records(sorted(needed)), strict=True))
         self._lock = threading.Lock()
 

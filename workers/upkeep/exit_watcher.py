@@ -90,7 +90,7 @@ class Watcher(threading.Thread):
                 if queues.shared(route) not in runtime.queues:
                     continue
                 since = deferred.get(key, time.monotonic())
-                preferred = runtime.stack.affinity.worker(route)
+                preferred = runtime.backend.affinity.worker(route)
                 if preferred not in ("", runtime.name) and time.monotonic() - since < PREFERENCE:
                     self._deferred[key] = since
                     continue

@@ -21,12 +21,12 @@ from ...controller.model.host import Exit
 from ..execution import exits, loading
 from ..hosts import (
     Attempt,
-    Beat,
-    Ended,
     Entry,
     Follow,
+    HostHeartbeat,
     Journal,
     Lost,
+    ProcessExit,
     Restarted,
     ShellHost,
     follow,
@@ -140,14 +140,14 @@ class NodeWatch(threading.Thread):
 
     def _renew(self) -> None:
         """Renew the lease, and close the channel when it ends."""
-        timing = self._runtime.stack.timing
+        timing = self._runtime.backend.timing
         while not self._over.wait(timing.renew):
             journal, offset = self._confirmed
             try:
                 granted = self._run.store.watch(self._node, self._holder)
             except (RedisError, OSError):
                 continue
-            preferred = self._runtime.stack.affinity.worker(self._route)
+            preferred = self._runtime.backend.affinity.worker(self._route)
             if granted.status != "OK" or preferred not in self._accepted:
                 self._over.set()
             elif journal and (granted.journal != journal or granted.offset < offset):
@@ -195,11 +195,11 @@ class NodeWatch(threading.Thread):
             for entry in entries:
                 self._last_entry = running_time.now()
                 self._handle(entry)
-                heartbeats += isinstance(entry, Beat)
+                heartbeats += isinstance(entry, HostHeartbeat)
                 if isinstance(entry, Journal) or heartbeats == node_files.BEATS:
                     heartbeats = 0
                     entries.question(node_files.launched(self._run, self._node))
-                if isinstance(entry, Ended | Restarted) and entry.journal_id:
+                if isinstance(entry, ProcessExit | Restarted) and entry.journal_id:
                     read = (entry.journal_id, entry.offset)
                 if read is not None and not entries.pending:
                     self._confirm(*read)
@@ -212,9 +212,9 @@ class NodeWatch(threading.Thread):
             self._entries.close()
 
     def _handle(self, entry: Entry) -> None:
-        if isinstance(entry, Ended | Restarted | Beat):
+        if isinstance(entry, ProcessExit | Restarted | HostHeartbeat):
             self._protocol_errors = 0
-        if isinstance(entry, Ended):
+        if isinstance(entry, ProcessExit):
             self._exited(entry.guid, entry.occasion, entry.exit)
         elif isinstance(entry, Lost):
             process_exit = Exit(code=None, outcome="FAILED", reason=entry.reason)

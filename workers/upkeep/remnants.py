@@ -220,7 +220,7 @@ class Remnants:
             ).start()
 
     def _clean_host(self, host: RecordedHost, runs: Mapping[str, list[int]]) -> None:
-        preferred = self._runtime.stack.affinity.worker(host.route)
+        preferred = self._runtime.backend.affinity.worker(host.route)
         if preferred not in ("", self._runtime.name):
             self._over.wait(PREFERENCE)
         failures = 0
