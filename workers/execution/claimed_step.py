@@ -150,7 +150,7 @@ class ClaimedStep:
         node = loading.resource(self._records, record)
         if not node.assigned():
             return None
-        route = f"{record.queue}@{record.home}" if record.home and not record.local else ""
+        route = f"{record.queue}@{record.affinity}" if record.affinity and not record.local else ""
         if self.runtime.remnants is not None:
             self.runtime.remnants.note(self.run.run_id, claim.host, node, route)
         self.location = f"{claim.label} on {node.label}"

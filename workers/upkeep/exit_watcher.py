@@ -112,7 +112,7 @@ def _route(run: Run, node: int) -> str:
     if record.local:
         meta = run.store.meta()
         return queues.of_machine(meta.bindings.get(record.site, "") if meta else "")
-    return f"{record.queue}@{record.home}" if record.home else record.queue
+    return f"{record.queue}@{record.affinity}" if record.affinity else record.queue
 
 
 def _unwatched(run: Run) -> list[int]:

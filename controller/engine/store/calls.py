@@ -18,7 +18,7 @@ class DueStep(NamedTuple):
     Attributes:
         step: its id.
         delay: seconds until it is due, counted from the reply.
-        queue: where its message goes; ``queue@host`` where a host has a :class:`Homes`' worker.
+        queue: where its message goes; ``queue@KEY`` if its host has an affinity.
         batch: it does no I/O and may share a message with others.
         label: its resource manager's label.
         attempt: which attempt its next claim would be.

@@ -52,8 +52,8 @@ def spec_arguments(nonce: str, spec: ResourceSpec) -> list[Argument]:
         record |= {"is_host": 1, "local": int(spec.local), "site": spec.site}
         if spec.limit is not None:
             record["limit"] = spec.limit
-        if spec.home:
-            record["home"] = spec.home
+        if spec.affinity:
+            record["home"] = spec.affinity
     arguments: list[Argument] = [spec.guid, dumps(record)]
     if not (spec.attributes or spec.gates or spec.after):
         return [*arguments, 0, 0, 0]

@@ -65,7 +65,7 @@ def test_it_is_started_again_after_a_kill_and_after_an_absence_of_redis(stand: S
     assert stand.backend().workers() == []
 
 
-def test_it_ends_with_its_guardian(stand: Stand) -> None:
+def test_it_ends_with_its_restarter(stand: Stand) -> None:
     worker = begin(stand)
     serving = pid(stand)
     worker.signal(signal.SIGKILL)
