@@ -353,6 +353,7 @@ class ShellHost:
                 hint="log in to the host as root",
             )
         asked = self.attempt.command("run", *self.attempt.start, script)
+        self.attempt.exchange.before_blocking()
         with self.attempt.placed():
             channel = self.attempt.session.open(
                 asked, deadline=self.attempt.deadline, cancel=self.attempt.cancel
@@ -441,6 +442,7 @@ class ShellHost:
         self.attempt.upload("sweep", self.attempt.token, *words, bearing=False)
 
     def _channel(self, command: str) -> byte_streams.Judged:
+        self.attempt.exchange.before_blocking()
         with self.attempt.placed():
             channel = self.attempt.session.open(
                 command, deadline=self.attempt.deadline, cancel=self.attempt.cancel, silence=SILENCE

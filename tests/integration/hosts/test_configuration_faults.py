@@ -8,7 +8,8 @@ import random
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,7 @@ from tests.conftest import Need
 from nepiq.controller.errors import HostError
 from nepiq.controller.model import Change, device_name, link_alias, namespace_name
 from nepiq.controller.model.configuration import run_mark
-from nepiq.workers.hosts import Attempt, LocalSession
-from nepiq.workers.hosts.configuration import Configuration, Wanted, ask_together
+from nepiq.workers.hosts import LocalSession
 from nepiq.workers.upkeep import host_cleanup
 
 from .rig import Rig, until
@@ -203,16 +203,29 @@ def test_killed_while_it_makes_something(rig: Rig, tmp_path: Path) -> None:
     assert there(rig) == [device_name(rig.run_id, 5)]
 
 
-def everything(rig: Rig) -> list[tuple[Attempt, Wanted]]:
-    """Requests of many resources for one plan."""
-    items = []
+def together(rig: Rig, wanted: Mapping[int, Sequence[Change]]) -> dict[int, str]:
+    """Configure many resources at once, and so in few plans; return the errors by guid."""
+
+    def configure(item: tuple[int, Sequence[Change]]) -> str:
+        try:
+            rig.host(item[0]).configure(item[1])
+        except HostError as error:
+            return error.message or "error"
+        return ""
+
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        errors = list(pool.map(configure, wanted.items()))
+    return {guid: error for guid, error in zip(wanted, errors, strict=True) if error}
+
+
+def everything(rig: Rig) -> dict[int, str]:
+    """Make many things at once; return the errors."""
+    wanted = {}
     for guid in range(10, 30):
         inside = namespace_name(rig.run_id, guid)
         key = Change("net.ipv4.ip_forward=1", tool="sysctl", netns=inside)
-        changes = [*space(rig, guid), *bridge(rig, guid), table(rig, guid), key]
-        attempt = rig.host(guid).attempt
-        items.append((attempt, Configuration(attempt, "").wanted(changes, True, "")))
-    return items
+        wanted[guid] = [*space(rig, guid), *bridge(rig, guid), table(rig, guid), key]
+    return together(rig, wanted)
 
 
 def killed(rig: Rig, act: Callable[[], object], sign: str, rng: random.Random) -> None:
@@ -248,9 +261,8 @@ def test_killed_at_any_moment(rig: Rig) -> None:
     rng = random.Random(14)
     form = f"{rig.run_id}/1/supervisor.sh configure"
     for _ in range(6):
-        killed(rig, lambda: ask_together(everything(rig)), form, rng)
-        answers = ask_together(everything(rig))
-        assert [answer for answer in answers if answer != ""] == []
+        killed(rig, lambda: everything(rig), form, rng)
+        assert everything(rig) == {}
         killed(rig, lambda: [rig.host(guid).unconfigure() for guid in (10, 11)], form, rng)
     killed(rig, lambda: rig.host(1).dismantle(), f"dismantle {rig.run_id} ", rng)
     rig.host(1).dismantle()
@@ -275,16 +287,11 @@ def test_texts_of_all_kinds(rig: Rig, tmp_path: Path) -> None:
         "link set \udcff\u00e9\u4e2d up",
         "quit",
     ]
-    items = []
+    wanted = {}
     for guid, text in enumerate(texts, 10):
-        attempt = rig.host(guid).attempt
-        changes = [*bridge(rig, guid), Change(text, text)]
-        items.append((attempt, Configuration(attempt, "").wanted(changes, True, "")))
-        attempt = rig.host(guid + 50).attempt
-        wanted = Configuration(attempt, "").wanted(bridge(rig, guid + 50), True, "")
-        items.append((attempt, wanted))
-    answers = ask_together(items)
-    assert [answer for answer in answers[1::2] if answer != ""] == []
+        wanted[guid] = [*bridge(rig, guid), Change(text, text)]
+        wanted[guid + 50] = bridge(rig, guid + 50)
+    assert max(together(rig, wanted), default=0) < 60
     assert not mark.exists()
     with contextlib.suppress(HostError):
         rig.host(1).dismantle()
