@@ -102,6 +102,9 @@ def _groups(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
     for number, request in enumerate(requests, 1):
         level, previous, undone = -1, None, 0
         for tool, netns, command, undo in request.get("changes", ()):
+            if not command:
+                undone += bool(undo)
+                continue
             if (tool, netns) != previous:
                 level, previous = level + 1, (tool, netns)
                 if level == len(levels):
