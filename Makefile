@@ -36,6 +36,7 @@ hosts: $(READY) ## N hosts on this machine, and P behind a gateway, until ctrl-C
 test: lint types $(READY) ## every check and test (about 17 minutes on two cores)
 	@PYTHON='$(PYTHON)' tools/system-packages tests
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder tests
+	@$(BIN)/python -m tests.e2e.network.features
 
 unit: $(READY) ## only the tests that need no services (seconds)
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m 'not slow and not soak'

@@ -47,7 +47,8 @@ _CAUSES = (
         "wait for that with a condition",
     ),
     _cause(
-        r"RTNETLINK answers: File exists|Address already assigned|Cannot create namespace file .*File exists",
+        r"RTNETLINK answers: File exists|Address already assigned|"
+        r"Cannot create namespace file .*File exists",
         "it exists already, perhaps from another run: nepiq clean, or choose another name",
     ),
     _cause(

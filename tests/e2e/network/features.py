@@ -5,48 +5,39 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from pathlib import Path
 
-FILE = Path(__file__).parents[3] / "build" / "networks.json"
+FOLDER = Path(__file__).parents[3] / "build" / "networks"
+PAGE = Path(__file__).parents[3] / "docs" / "networks.md"
 
-#: By type: the kind of links or the feature, as docs/networks.md names it.
-NEEDS = {
-    "linux::Address": "",
-    "linux::Bridge": "bridge",
-    "linux::Channel": "",
-    "linux::Firewall": "nf_tables",
-    "linux::Interface": "",
-    "linux::Macvlan": "macvlan",
-    "linux::Nat": "nf_tables",
-    "linux::Route": "",
-    "linux::Rule": "",
-    "linux::Sysctl": "",
-    "linux::Vlan": "vlan",
-}
+_ROW = re.compile(r"^\| `(\w+::\w+)` \| (?:`(\w+)`|-) \| ", re.MULTILINE)
+
+#: By type: the kind of links or the module of the kernel that it needs; the page lists them.
+NEEDS: dict[str, str] = dict(_ROW.findall(PAGE.read_text().partition("\n## What the kernel")[2]))
 
 
 def note(rtype: str, outcome: str) -> None:
     """Note what became of a type: ``made and undone``, or ``refused: ...``."""
-    FILE.parent.mkdir(exist_ok=True)
-    try:
-        noted = json.loads(FILE.read_text())
-    except (OSError, ValueError):
-        noted = {}
-    noted[rtype] = outcome
-    FILE.write_text(json.dumps(noted, indent=1, sort_keys=True))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / rtype).write_text(outcome)
+
+
+def outcomes() -> dict[str, str]:
+    """Return what was noted, by type."""
+    return {path.name: path.read_text() for path in FOLDER.glob("*") if path.name in NEEDS}
 
 
 def table() -> str:
     """Return a line for each type: what it needs, and what became of it here."""
-    try:
-        noted = json.loads(FILE.read_text())
-    except (OSError, ValueError):
-        noted = {}
-    lines = [f"| {rtype} | {NEEDS[rtype] or '-'} | {noted.get(rtype, 'not tried')} |" for rtype in NEEDS]
-    made = sum(str(outcome).startswith("made") for outcome in noted.values())
-    return "\n".join([*lines, f"{made} of {len(NEEDS)} types were made here"])
+    noted = outcomes()
+    lines = [
+        f"{rtype:20} {NEEDS[rtype] or '-':12} {noted.get(rtype, 'not tried')}" for rtype in NEEDS
+    ]
+    made = sum(outcome.startswith("made") for outcome in noted.values())
+    lines.append(f"{made} of {len(NEEDS)} types of networks were made on this kernel")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
