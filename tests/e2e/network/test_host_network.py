@@ -165,6 +165,14 @@ def test_addresses_are_translated(net: Net) -> None:
     net.ec.stop("server-c")
 
 
+def test_a_link_is_cut_and_heals(net: Net) -> None:
+    net.ec.set("a0", "up", False)
+    assert not net.pings("a", "10.66.2.2")
+    net.ec.set("a0", "up", True)
+    assert net.pings("a", "10.66.2.2"), "its routes are there again"
+    assert net.pings("a", "fd66::2")
+
+
 def test_rules_choose_tables(net: Net) -> None:
     def route(how: str) -> str:
         return net.run("a", f"ip -o route get 10.66.2.3 {how} | grep -o 'via [0-9.]*'")

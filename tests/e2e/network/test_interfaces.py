@@ -87,6 +87,7 @@ def test_one_is_chosen_changed_and_comes_back(ec: ExperimentController, host: Ho
     assert "UP" not in interface(host, "data0")["flags"]
     assert "10.9.0.0" not in host.run("ip route").stdout
     ec.set("data", "up", True)
+    assert "10.9.0.0/16 via 10.8.0.2 dev data0" in host.run("ip route").stdout
     ec.set("data", "up", False)
     ec.shutdown()
     assert differences(before, scan(host)) == []
@@ -112,6 +113,20 @@ def test_two_resources_do_not_change_one_interface(
         assert "eth0 cannot be set down: host-2 is reached by it" in errors["ours"].message
         assert other.get("look", "mtu") == 1400
     assert interface(host, "data0")["mtu"] == 1400
+
+
+def test_addresses_of_others_stay(ec: ExperimentController, host: Host) -> None:
+    """The kernel removes those of a network with the one that was first there."""
+    before = scan(host)
+    settings = {"connectedTo": "here", "device": "spare0"}
+    ec.register_resource("linux::Address", label="first", ip="10.7.0.1", **settings)
+    deployed(ec)
+    host.run("ip address add 10.7.0.2/24 dev spare0", user="root")
+    ec.release(["first"])
+    assert interface(host, "spare0")["addr_info"][0]["local"] == "10.7.0.2"
+    host.run("ip address del 10.7.0.2/24 dev spare0", user="root")
+    ec.shutdown()
+    assert differences(before, scan(host)) == []
 
 
 @pytest.mark.parametrize("all_at_once", [True, False])

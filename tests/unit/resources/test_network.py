@@ -13,7 +13,7 @@ from tests.e2e.network.features import NEEDS, PAGE
 from nepiq.controller.errors import HostError, InvalidValue, NotAllowed
 from nepiq.controller.model import Change, Context, Deadline, device_name
 from nepiq.controller.resources import CATALOGUE
-from nepiq.controller.resources.linux.network.found import Found
+from nepiq.controller.resources.linux.network.found import Found, routes_of
 from nepiq.controller.resources.linux.network.kernel import module_of
 from nepiq.controller.resources.linux.network.packet_filter import Forwards, NftRules, Ports
 from nepiq.controller.resources.linux.network.values import (
@@ -153,8 +153,12 @@ class TestAddress:
     )
     def test_by_name(self, node: Harness[Any], settings: dict[str, Any], line: str) -> None:
         Harness("linux::Address", node=node, device="eth0", **settings).deploy()
+        made = changes(node.host)
         nodad = " nodad" if "::" in line else ""
-        assert lines(node.host) == [(f"address add {line}{nodad}", f"address del {line}")]
+        assert made[0].command == f"address add {line}{nodad}"
+        assert f"address del {line}" in made[-1].undo
+        # Of an interface that others may use, the addresses of others stay.
+        assert ("promote_secondaries" in made[-1].undo) == (not nodad)
 
     def test_of_a_resource(self, node: Harness[Any]) -> None:
         bridge = Harness("linux::Bridge", node=node)
@@ -491,3 +495,26 @@ def test_the_page_has_a_row_for_each_type_and_what_it_needs() -> None:
             assert f"| `{rtype}` | `{need}` | `apt install nftables` |" in text
         elif need:
             assert f"| `{rtype}` | `{need}` | `modprobe {module_of(need)}` |" in text
+
+
+def test_routes_are_read_as_they_are_written(node: Harness[Any]) -> None:
+    node.deploy()
+    text = (
+        "default via 10.0.0.1 proto dhcp metric 100 \n"
+        "10.0.0.0/24 proto kernel scope link src 10.0.0.5 \n"
+        "10.3.0.0/16 via 10.0.0.2 linkdown \n"
+        "10.4.0.0/16 proto 113 scope link \n"
+        "fd09::/64 proto ra metric 100 expires 1787sec pref medium\n"
+        "fd10::/64 via fd00::2 table 7 metric 1024 expires 9sec pref medium\n"
+    )
+    node.host.answer("route show table all", text)
+    log = logging.getLogger()
+    context = Context(node.host, {}, 1, Deadline.after(9.0), log)
+    kept = [
+        "default via 10.0.0.1 proto dhcp metric 100",
+        "10.3.0.0/16 via 10.0.0.2",
+        "fd10::/64 via fd00::2 table 7 metric 1024 pref medium",
+    ]
+    assert routes_of(context, "eth0") == kept
+    kept.insert(2, "10.4.0.0/16 proto 113 scope link")
+    assert routes_of(context, "eth0", ours=True) == kept

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 
 from ....errors import InvalidValue
 from ....model import Action, Attribute, Change, Context, Flag
+from .altered import added_address
+from .device import Device
 from .on_interface import OnInterface
 from .values import Ip, PrefixLength
 
@@ -43,6 +45,6 @@ class Address(OnInterface, rtype="linux::Address"):
     def configuration(self, context: Context) -> Sequence[Change]:
         """Return the address."""
         del context
-        it = f"{self.ip}/{self._length} dev {self.device_name()}"
-        nodad = " nodad" if self.ip.version == 6 else ""
-        return [Change(f"address add {it}{nodad}", f"address del {it}")]
+        made = isinstance(self.interface, Device)  # with its interface it goes anyway
+        shared = not made and not self.host.emulates
+        return added_address(f"{self.ip}/{self._length}", self.device_name(), shared=shared)

@@ -103,10 +103,7 @@ def altered(
     if wanted.up is False and found.up:
         changes.append(Change(f"link set {mark} down", f"link set {mark} up"))
     for text in wanted.added(found):
-        nodad = " nodad" if ":" in text else ""
-        changes.append(
-            Change(f"address add {text} dev {mark}{nodad}", f"address del {text} dev {mark}")
-        )
+        changes += added_address(text, found.name, shared=mark != found.name)
     if wanted.up and not found.up:
         changes.append(Change(f"link set {mark} up", f"link set {mark} down"))
     return changes
@@ -148,22 +145,50 @@ def moved(
     ]
 
 
+def added_address(text: str, device: str, *, shared: bool) -> list[Change]:
+    """Return the changes that add an address with its prefix to an interface.
+
+    Args:
+        text: both, as ``10.0.0.1/24``.
+        device: the interface.
+        shared: others may have addresses there. Those of the same network go with the first of them
+            (ip-sysctl of the kernel, promote_secondaries), unless they are told to stay.
+    """
+    remove = f"address del {text} dev {device}"
+    if ":" in text:
+        return [Change(f"address add {text} dev {device} nodad", remove)]
+    if not shared:
+        return [Change(f"address add {text} dev {device}", remove)]
+    undo = (
+        f"key=/proc/sys/net/ipv4/conf/{device}/promote_secondaries; [ -e $key ] || exit 0; "
+        f"read -r former <$key; echo 1 >$key; said=$(ip {remove} 2>&1); echo $former >$key; "
+        "case $said in '' | *'Cannot assign'*) ;; *) echo \"$said\"; exit 1 ;; esac"
+    )
+    return [Change(f"address add {text} dev {device}"), Change("", undo, tool="sh")]
+
+
+def restoring(found: Found, name: str, routes: Sequence[str], version: int = 0) -> list[str]:
+    """Return the commands of ip(8) that restore what goes when an interface goes down.
+
+    Args:
+        found: the interface, as it was.
+        name: by which it is restored.
+        routes: those by it.
+        version: 6 for addresses and routes of IPv6 only; 0 for all.
+    """
+    addresses = [
+        f"address replace {it.ip}/{it.prefix} dev {name}{' nodad' if it.version == 6 else ''}"
+        for it in found.addresses
+        if it.lasting and version in (0, it.version)
+    ]
+    return addresses + [
+        f"route replace {route} dev {name}" for route in routes if not version or ":" in route
+    ]
+
+
 def _restored(
     found: Found, name: str, routes: Sequence[str], version: int, netns: str | None = None
 ) -> Iterator[Change]:
-    """Yield what only undoes: routes and addresses that go when the interface goes down.
-
-    Args:
-        found: the interface.
-        name: by which it is restored.
-        routes: those by it.
-        version: 6 for those of IPv6 only; 0 for all.
-        netns: where it is.
-    """
-    for route in routes:
-        if not version or ":" in route:
-            yield Change("", f"route replace {route} dev {name}", netns=netns)
-    for it in found.addresses:
-        if it.lasting and version in (0, it.version):
-            nodad = " nodad" if it.version == 6 else ""
-            yield Change("", f"address replace {it.ip}/{it.prefix} dev {name}{nodad}", netns=netns)
+    """Yield what only undoes: the same, which is carried out in reverse."""
+    for line in reversed(restoring(found, name, routes, version)):
+        yield Change("", line, netns=netns)

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from ....model import Attribute, Connection, Flag
+from ....model import Attribute, Change, Connection, Flag
 from ..node import Node
 from .configured import Configured
 from .values import InterfaceName, Mac
@@ -37,6 +37,12 @@ class AnyInterface(Configured, rtype="linux::AnyInterface", abstract=True):
         flags=Flag.NO_WRITE | Flag.RESERVED,
     )
 
+    lost = Attribute(
+        str,
+        help="While it is down: commands that restore its addresses and routes, a line each.",
+        flags=Flag.NO_WRITE | Flag.RESERVED,
+    )
+
     @classmethod
     def reported(cls, stored: Mapping[str, Any]) -> Collection[str]:
         """Return what it has reported, which is not part of a description."""
@@ -53,3 +59,12 @@ class AnyInterface(Configured, rtype="linux::AnyInterface", abstract=True):
         """Return the value of an attribute that users have given; None for any other."""
         filled = self.stored(name) is None or name in self.filled.split()
         return None if filled else getattr(self, name)
+
+    def lose(self, commands: Iterable[str]) -> None:
+        """Note the commands of ip(8) that restore what goes when it is set down."""
+        self.lost = "\n".join(commands)
+
+    def regained(self) -> list[Change]:
+        """Return the changes that restore it when it is up again, as far as that is possible."""
+        lines, self.lost = self.lost.splitlines(), ""
+        return [Change(f"ip {line} || :", tool="sh") for line in lines]

@@ -8,7 +8,9 @@ from typing import Any
 
 from ....errors import HostError
 from ....model import Attribute, Change, Context, Flag, device_name, link_alias
+from .altered import restoring
 from .any_interface import AnyInterface
+from .found import look_at, routes_of
 from .kernel import require_link_kind
 from .values import InterfaceName, Ipv4, Ipv6, Mac, PrefixLength
 
@@ -114,8 +116,19 @@ class Device(AnyInterface):
             self.fill(mac=Mac(mac))
 
     def do_set(self, context: Context, name: str, value: Any) -> None:
-        """Change ``up`` and ``mtu`` of the interface."""
-        device = self.deviceName or self._device
-        texts = {"up": "up" if value else "down", "mtu": f"mtu {value}"}
-        if name in texts:
-            context.host.configure([Change(f"link set {device} {texts[name]}")], anew=False)
+        """Change ``up`` and ``mtu`` of the interface.
+
+        Addresses and routes that go when it is set down are there again when it is set up.
+        """
+        device, changes = self.deviceName or self._device, []
+        if name == "mtu":
+            changes = [Change(f"link set {device} mtu {value}")]
+        elif name == "up" and value:
+            changes = [Change(f"link set {device} up"), *self.regained()]
+        elif name == "up":
+            found = look_at(context, device)
+            if found.up:
+                self.lose(restoring(found, device, routes_of(context, device, ours=True)))
+            changes = [Change(f"link set {device} down")]
+        if changes:
+            context.host.configure(changes, anew=False)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
 from ....errors import AnswerError, HostError
-from ....model import Context
+from ....model import ROUTE_PROTOCOL, Context
 
 #: How the aliases of interfaces begin that nepiq has made or moved (:func:`link_alias`).
 OURS = "nepiq:"
 
 #: Kinds of interfaces that lead elsewhere; one without a kind is hardware.
 _DATA_KINDS = ("", "veth", "macvlan", "ipvlan", "vlan", "bond", "team", "netdevsim")
+
+#: Protocols of routes that come back without us (rtnetlink(7)).
+_BY_THEMSELVES = ("kernel", "ra", "redirect")
+#: What ip-route(8) shows of a route, but does not read.
+_STATES = re.compile(r" (linkdown|dead|offload|rt_offload|trap|expires \S+)(?=\s|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -214,15 +220,34 @@ def look(context: Context, *, machine: bool = False) -> Network:
     return Network(context.host.facts.hostname, interfaces, frozenset(busy))
 
 
-def routes_of(context: Context, name: str, *, machine: bool = False) -> list[str]:
-    """Return the routes by an interface, as ip-route(8) reads them, without those of the kernel."""
-    commands = [f"ip {family} route show dev {quote(name)}" for family in ("-4", "-6")]
-    text = _run(context, "; ".join(commands), machine=machine)
+def look_at(context: Context, name: str) -> Found:
+    """Return an interface of the host on which a hook acts, as it is now."""
+    shown = _json_lines(context, "echo '\"\"'", f"ip -j -d address show dev {quote(name)}")
+    return Found.read(shown[1][0])
+
+
+def routes_of(
+    context: Context, name: str, *, machine: bool = False, ours: bool = False
+) -> list[str]:
+    """Return the routes by an interface, as ip-route(8) reads them, without those of the kernel.
+
+    Args:
+        context: of a hook.
+        name: the interface.
+        machine: see :func:`look`.
+        ours: with the routes of nepiq's resources, which these undo themselves.
+    """
+    show = f"route show table all dev {quote(name)}"
+    commands = [f"ip {family} {show}" for family in ("-4", "-6")]
+    text = _STATES.sub("", _run(context, "; ".join(commands), machine=machine))
+    left = _BY_THEMSELVES if ours else (*_BY_THEMSELVES, str(ROUTE_PROTOCOL))
     lines = [line.strip() for line in text.splitlines()]
-    return [line for line in lines if line and " proto kernel" not in line]
+    return [
+        line for line in lines if line and not any(f" proto {it} " in f"{line} " for it in left)
+    ]
 
 
-def _json_lines(context: Context, *commands: str, machine: bool) -> list[Any]:
+def _json_lines(context: Context, *commands: str, machine: bool = False) -> list[Any]:
     text = _run(context, "; echo; ".join(commands) + "; echo", machine=machine)
     found: list[Any] = []
     decoder, text = json.JSONDecoder(), text.strip()

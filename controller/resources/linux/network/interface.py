@@ -17,7 +17,7 @@ from ....model import (
     device_name,
     link_alias,
 )
-from .altered import Wanted, altered, moved
+from .altered import Wanted, altered, moved, restoring
 from .any_interface import AnyInterface
 from .channel import Channel
 from .found import Found, Network, look, routes_of
@@ -154,6 +154,10 @@ class Interface(AnyInterface, rtype="linux::Interface", aliases=("LinuxInterface
         routes = routes_of(context, found.name) if wanted.takes_routes(found) else ()
         alias = link_alias(self.run_id, self.guid)
         changes = altered(found, self._own_mark(found), alias, wanted, routes)
+        if wanted.up is False and found.up:
+            self.lose(restoring(found, found.name, routes))
+        elif wanted.up and not found.up:
+            changes += self.regained()
         if not changes:
             return found
         shown = context.host.configure(
