@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -15,6 +16,8 @@ from tests.integration.hosts.rig import Rig
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.controller.model import Change
+from nepiq.controller.resources.linux.network.altered import moved
+from nepiq.controller.resources.linux.network.found import Found
 
 pytestmark = pytest.mark.needs("ip", "nft")
 
@@ -262,6 +265,31 @@ def test_what_runs_in_a_namespace_is_ended_with_it(rig: Rig, names: Names) -> No
     assert names.spaces() == []
     assert stray.wait(10) == -9
     stray.stdout.close()
+
+
+def test_a_moved_interface_goes_home_at_the_end_of_the_node(rig: Rig, names: Names) -> None:
+    """All is undone at once here: what is in the namespace must not be left to it (mininet 706)."""
+    card, inside = names(2), names(1)
+    shown("link", "add", card, "type", "veth", "peer", "name", names(3))
+    try:
+        shown("address", "add", "10.213.8.1/24", "dev", card)
+        shown("link", "set", card, "up")
+        before = shown("-o", "-4", "address", "show", card)
+        found = Found.read(json.loads(shown("-j", "-d", "address", "show", "dev", card))[0])
+        rig.host(5).configure(space(inside))
+        key = Change("net.ipv4.ip_forward=1", tool="sysctl", netns=inside)
+        rig.host(6).configure([*moved(found, "nepiq:test.6", inside, "eth0", []), key])
+        assert names.links() == [names(3)]
+        assert "eth0" in shown("-n", inside, "-br", "link")
+        stray = subprocess.Popen(["ip", "netns", "exec", inside, "sleep", "900"])
+        rig.host(1).dismantle()
+        assert stray.wait(10) != 0
+        assert names.spaces() == []
+        assert shown("-o", "-4", "address", "show", card) == before
+        assert "alias" not in shown("link", "show", card)
+        assert not list(Path("/run").glob(f"nepiq/{inside},*"))
+    finally:
+        shown("link", "del", card)
 
 
 def test_the_end_of_the_node_undoes_what_is_left(rig: Rig, names: Names) -> None:

@@ -354,6 +354,7 @@ class TestInterface:
             link("docker0", linkinfo={"info_kind": "bridge"}),
             link("eth3", ifalias="nepiq:run.1"),
             link("eth4", addr_info=[]),
+            link("eth7", addr_info=[], linkinfo={"info_kind": "veth"}),
             link("eth5", linkinfo={"info_kind": "veth"}),
             link("eth6"),
         ]

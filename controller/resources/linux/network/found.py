@@ -162,9 +162,9 @@ class Network:
     def data_interface(self) -> Found:
         """Return the interface that experiments use if they do not name one.
 
-        It is up and no loopback, and no part of a bridge. Preferred are, in this order: one that
-        carries neither the default route nor our connection, one with an address, hardware, and
-        the one that was there first.
+        It is up, and is no loopback and no part of a bridge. It is hardware, or has an address.
+        Preferred are, in this order: one that carries neither the default route nor our
+        connection, one with an address, hardware, and the one that was there first.
 
         Raises:
             HostError: there is none.
@@ -176,6 +176,7 @@ class Network:
             and it.state in ("UP", "UNKNOWN")
             and "LOOPBACK" not in it.flags
             and it.kind in _DATA_KINDS
+            and (not it.kind or it.address(4))
             and not it.master
             and not it.alias.startswith(OURS)
         ]
