@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nepiq.controller.engine.store.calls import Due
+from nepiq.controller.engine.store.calls import DueStep
 
 from .records import Hash, Records, action_of, guid_of, is_extra, number, text
 
@@ -69,7 +69,7 @@ class Steps(Records):
         batch = not self.does_io(step)
         joint = not batch and rm.get("batch") == "2"
         way = self.way(step, rm)
-        self.due.append(Due(step, delay, way, batch, rm["label"], attempt, joint))
+        self.due.append(DueStep(step, delay, way, batch, rm["label"], attempt, joint))
 
     def way(self, step: str, rm: Hash) -> str:
         """Where the message of a step goes: to the worker that is the home of its host."""
@@ -168,6 +168,7 @@ class Steps(Records):
         """Whether a step touches a machine: its class does, and has something to do in it."""
         rm, action = self.rm(guid_of(step)), action_of(step)
         busy = action != "finish" and action not in rm.get("idle", "").split()
+        busy = busy and "covered" not in self.step(step)
         return rm.get("batch") != "1" and busy
 
     def has_place(self, step: str, host: str) -> bool:

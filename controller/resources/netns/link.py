@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from ...errors import InvalidValue
 from ...model import Action, Attribute, Change, Connection, Context, Flag, device_name
 from ..linux.network.configured import Configured
+from ..linux.network.ends import LinkEnd
 from .node import Node
 
 
@@ -31,10 +32,7 @@ class Link(Configured, rtype="netns::Link"):
     def configuration(self, context: Context) -> Sequence[Change]:
         """Return the pair, and the addresses."""
         del context
-        one, two = self.ends
-        left, right = one.network_namespace(), two.network_namespace()
-        name1 = self.name1 or device_name(self.run_id, self.guid, "a")
-        name2 = self.name2 or device_name(self.run_id, self.guid, "b")
+        (name1, left), (name2, right) = self.link_ends()
         changes = [
             Change(f"link add {name1} netns {left} type veth peer name {name2} netns {right}"),
         ]
@@ -44,3 +42,11 @@ class Link(Configured, rtype="netns::Link"):
             if address:
                 changes.append(Change(f"address add {address} dev {name}", netns=netns))
         return changes
+
+    def link_ends(self) -> list[LinkEnd]:
+        """Return its interfaces."""
+        names = (self.name1, self.name2)
+        return [
+            LinkEnd(name or device_name(self.run_id, self.guid, side), end.network_namespace())
+            for name, side, end in zip(names, "ab", self.ends, strict=True)
+        ]

@@ -148,6 +148,30 @@ def test_what_was_refused_is_not_undone(rig: Rig, names: Names) -> None:
         shown("link", "del", names(2))
 
 
+def test_what_was_refused_side_by_side_is_not_undone(rig: Rig, names: Names) -> None:
+    numbers = range(20, 32)
+    for number in numbers:
+        made = Change("link add e0 type bridge", netns=names(number))
+        rig.host(number).configure([*space(names(number)), made])
+
+    def configure(number: int) -> str:
+        inside = names(number)
+        changes = [
+            Change("link add e1 type bridge", "link del e1", netns=inside),
+            Change("link add e0 type bridge", "link del e0", netns=inside),
+        ]
+        with pytest.raises(HostError) as caught:
+            rig.host(100 + number).configure(changes)
+        return caught.value.message
+
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        messages = set(pool.map(configure, numbers))
+    assert messages == {"ip: RTNETLINK answers: File exists"}
+    for number in numbers:
+        links = shown("-n", names(number), "-br", "link")
+        assert ("e0" in links, "e1" in links) == (True, False)
+
+
 def test_a_sysctl_is_restored_when_the_last_has_released_it(rig: Rig, names: Names) -> None:
     rig.host(5).configure(space(names(1)))
     key = "net.ipv4.conf.lo.rp_filter"

@@ -28,7 +28,7 @@ carry_out() {
 }
 
 enact() {
-    failed=' ' numbers='' retracted='' anew=' '
+    failed=' ' spoiled='' numbers='' retracted='' anew=' '
     lock_configuration
     eval "$plan"
     settle_plan
@@ -75,6 +75,7 @@ refuse() {
 # that the request has recorded undo the changes before it.
 spoil() {
     eval "made_${1%.*}=${1#*.}"
+    spoiled="$spoiled made_${1%.*}=${1#*.}"
     refuse "${1%.*}" 69 "$2"
 }
 
@@ -131,6 +132,30 @@ group() {
             break
             ;;
         esac
+    done
+}
+
+# abreast COUNT: call lane_0 to lane_COUNT-1 at the same time. They print refusals themselves.
+abreast() {
+    lane=0 lanes=''
+    while [ "$lane" -lt "$1" ]; do
+        (
+            before=$failed
+            "lane_$lane"
+            [ "$failed" = "$before" ] && exit
+            printf '%s\n' "$spoiled" "$failed" >"$root/configured/failed.$lane"
+            exit 1
+        ) &
+        lanes="$lanes $lane:$!"
+        lane=$((lane + 1))
+    done
+    for lane in $lanes; do
+        wait "${lane#*:}" && continue
+        record=$root/configured/failed.${lane%:*}
+        # Where the disk is full, the refusals have been answered, and the release undoes the rest.
+        { IFS= read -r spoiled && IFS= read -r said; } 2>/dev/null <"$record" &&
+            eval "$spoiled" && failed="$failed$said"
+        rm -f "$record"
     done
 }
 
@@ -200,12 +225,12 @@ END
     for owner in $owners; do
         case $tried in *" ${owner%.*} "*) continue ;; esac
         tried="$tried${owner%.*} "
-        text=$all lines=$owners before=$failed failed=' '
+        text=$all lines=$owners past=$failed failed=' '
         for other in $owners; do
             [ "${other%.*}" = "${owner%.*}" ] || failed="$failed${other%.*} "
         done
         sift
-        failed=$before
+        failed=$past
         said=$(entered nft -f - 2>&1 <<END
 $text
 END
@@ -371,7 +396,7 @@ judge_undone() {
         case $line in
         'Command failed -:'*)
             case $reason in
-            '' | *'Cannot find device'* | *'No such '* | *'does not exist'* | *'Cannot assign '*) ;;
+            '' | *'Cannot find device'* | *'Invalid handle'* | *'No such '* | *'does not exist'* | *'Cannot assign '*) ;;
             *)
                 # shellcheck disable=SC2086 # guids
                 set -- $owners
@@ -455,8 +480,10 @@ revert() {
 
 # unconfigure: the same, where there is any.
 unconfigure() {
+    [ -d "$root/configured" ] || return 0
+    # Root's directory hides its records from another login user.
     for record in "$root"/configured/[0-9]*; do
-        [ -e "$record" ] || return 0
+        [ -e "$record" ] || [ ! -r "$root/configured" ] || return 0
         break
     done
     if [ "$(id -u)" -eq 0 ]; then

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from ....model import Attribute, Change, Connection, Flag
+from ....model import Attribute, Change, Connection, Flag, device_name
 from ..node import Node
 from .configured import Configured
+from .ends import LinkEnd
 from .values import InterfaceName, Mac
 
 
@@ -68,3 +69,8 @@ class AnyInterface(Configured, rtype="linux::AnyInterface", abstract=True):
         """Return the changes that restore it when it is up again, as far as that is possible."""
         lines, self.lost = self.lost.splitlines(), ""
         return [Change(f"ip {line} || :", tool="sh") for line in lines]
+
+    def link_ends(self) -> list[LinkEnd]:
+        """Return this interface."""
+        netns = self.node.network_namespace() if self.node.emulates else ""
+        return [LinkEnd(self.deviceName or device_name(self.run_id, self.guid), netns)]
