@@ -339,7 +339,7 @@ END
 # undo_batches: all but the removal of namespaces. What lies in one that is removed goes with it,
 # unless it is moved out.
 undo_batches() {
-    batches=' ' count=0
+    batches=' ' count=0 pending=' '
     while IFS=' ' read -r guid tool space line; do
         [ -n "$line" ] || continue
         case "$tool $line" in 'ip netns del '*) continue ;; esac
@@ -355,23 +355,41 @@ undo_batches() {
         ip | tc)
             find_batch
             eval "lines_$key=\"\$lines_$key\$line\$nl\" owners_$key=\"\$owners_$key \$guid\""
+            pending="$pending$guid "
             ;;
-        *) undo_alone ;;
+        *)
+            case $pending in *" $guid "*)
+                set -- "$tool" "$netns" "$line"
+                flush_batches
+                tool=$1 netns=$2 line=$3
+                ;;
+            esac
+            undo_alone
+            ;;
         esac
     done <<END
 $changes
 END
-    for item in $batches; do
-        key=${item%%:*} item=${item#*:}
-        tool=${item%%:*} netns=${item#*:}
-        netns=${netns#-}
-        eval "text=\$lines_$key owners=\$owners_$key"
-        [ -z "$netns" ] || [ -e "/run/netns/$netns" ] || continue
-        said=$("$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null <<END
+    flush_batches
+}
+
+# flush_batches: what moves home comes before what restores it there.
+flush_batches() {
+    for item in $batches; do case $item in *:-) ;; *) undo_batch ;; esac done
+    for item in $batches; do case $item in *:-) undo_batch ;; esac done
+    batches=' ' pending=' '
+}
+
+undo_batch() {
+    key=${item%%:*} item=${item#*:}
+    tool=${item%%:*} netns=${item#*:}
+    netns=${netns#-}
+    eval "text=\$lines_$key owners=\$owners_$key"
+    [ -z "$netns" ] || [ -e "/run/netns/$netns" ] || return 0
+    said=$("$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null <<END
 $text
 END
-        ) || judge_undone
-    done
+    ) || judge_undone
 }
 
 # find_batch: the number of the batch for $tool and $space, in $key.
