@@ -22,16 +22,26 @@ configure() {
     return "$1"
 }
 
-# carry_out ROOT FILE: root's part of configure.
+# carry_out ROOT FILE: root's part of configure. What it makes for all attempts belongs to the user.
 carry_out() {
-    plan=$(cat "$2") && enact
+    plan=$(cat "$2") || exit
+    [ -d "$root/configured" ] || fresh="$root/configured"
+    enact
 }
 
 enact() {
     failed=' ' numbers='' retracted='' anew=' '
     lock_configuration
     eval "$plan"
+    give_back
     settle_plan
+}
+
+# give_back: let the user go on with fences that root has made, which runs of shells use too.
+give_back() {
+    # shellcheck disable=SC2086 # paths below $root are split at our separator only
+    [ -z "$fresh" ] || [ -O "$root" ] || (IFS=$nl && chown "$(stat -c %u:%g "$root")" $fresh)
+    fresh=''
 }
 
 lock_configuration() {
@@ -47,6 +57,7 @@ let_through() {
     eval "guid_$1=$2 report_$1=''"
     numbers="$numbers $1"
     { read -r seen <"$root/fence/$2"; } 2>/dev/null || seen=0
+    [ -e "$root/fence/$2" ] || fresh="$fresh$nl$root/fence/$2"
     if [ -e "$ended" ]; then
         refuse "$1" 75 "the run has ended here"
     elif [ "$seen" -gt "$3" ]; then
@@ -462,3 +473,4 @@ unconfigure() {
     fi
 }
 remaining=$nl
+fresh=''
