@@ -10,6 +10,7 @@ CATALOGUE = {
     "linux::Application": "linux.application:Application",
     "linux::Bridge": "linux.network.bridge:Bridge",
     "linux::FlowStat": "linux.tools.flowstat:FlowStat",
+    "linux::GRETunnel": "linux.network.tunnel:GRETunnel",
     "linux::HttpLoad": "linux.tools.http:HttpLoad",
     "linux::HttpServer": "linux.tools.http:HttpServer",
     "linux::Iperf3Client": "linux.tools.iperf3:Iperf3Client",
@@ -22,9 +23,14 @@ CATALOGUE = {
     "linux::Ping": "linux.tools.ping:Ping",
     "linux::Pool": "linux.pool:Pool",
     "linux::Service": "linux.service:Service",
+    "linux::Tap": "linux.network.tuntap:Tap",
     "linux::Tcpdump": "linux.tools.tcpdump:Tcpdump",
     "linux::Traceroute": "linux.tools.traceroute:Traceroute",
+    "linux::Tun": "linux.network.tuntap:Tun",
     "linux::UdpTest": "linux.tools.udptest:UdpTest",
+    "linux::UdpTunnel": "linux.network.udp_tunnel:UdpTunnel",
+    "linux::VXLAN": "linux.network.vxlan:VXLAN",
+    "linux::WireGuard": "linux.network.wireguard:WireGuard",
     "netns::Link": "netns.link:Link",
     "netns::Node": "netns.node:Node",
     "linux::ns3::Program": "ns3.program:Program",
@@ -46,6 +52,8 @@ FAMILIES = {"ns3::": "ns3.catalogue"}
 #: Internal types, which users do not register by name: of deployments and of ``ec.schedule``.
 INTERNAL = {
     "linux::Reservation": "linux.reservation:Reservation",
+    "linux::TunTap": "linux.network.tuntap:TunTap",
+    "linux::Tunnel": "linux.network.tunnel:Tunnel",
     "nepiq::Callback": "nepiq.callback:Callback",
     "nepiq::Clock": "nepiq.callback:Clock",
 }
@@ -62,4 +70,8 @@ ALIASES = {
     "LinuxTcpdump": "linux::Tcpdump",
     "LinuxTraceroute": "linux::Traceroute",
     "LinuxUdpTest": "linux::UdpTest",
+    "LinuxUdpTunnel": "linux::UdpTunnel",
+    "LinuxTun": "linux::Tun",
+    "LinuxTap": "linux::Tap",
+    "LinuxGRETunnel": "linux::GRETunnel",
 }
