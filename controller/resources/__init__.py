@@ -36,6 +36,7 @@ CATALOGUE = {
     "linux::ns3::Program": "ns3.program:Program",
     "linux::ns3::Simulation": "ns3.simulation:Simulation",
     "linux::ns3::TapLink": "ns3.tap:TapLink",
+    "linux::ns3::TunTapFdLink": "ns3.tap:TunTapFdLink",
     "nepiq::Collector": "nepiq.collector:Collector",
     "nepiq::Null": "nepiq.null:Null",
     "nepiq::Sleep": "nepiq.null:Sleep",

@@ -100,7 +100,6 @@ ABSENT = {
     "abstract::omf::Resource": Absence(_BASE, _NODE),
     "asbtract::netns::NodeInterface": Absence(_BASE, f"{_WHILE}ip link add NAME type veth"),
     "linux::ns3::FdUdpTunnel": Absence("it is not available", _TAP_LINK),
-    "linux::ns3::TunTapFdLink": Absence("one type makes the interface and the link", _TAP_LINK),
     **{
         f"linux::ns3::dce::{name}": Absence(
             _DCE, "run the program as a linux::Application behind a linux::ns3::TapLink"

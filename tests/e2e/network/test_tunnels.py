@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import time
 from itertools import pairwise
 
 import pytest
 from tests.faults.lab import Lab
+from tests.stand import until
 
 from nepiq.controller import ExperimentController, ResourceAction, ResourceState
 
@@ -62,7 +65,7 @@ def ends(ec: ExperimentController, rtype: str, hosts: list[int], net: str) -> li
 
 
 @pytest.mark.needs("wg", "wireguard-go")
-def test_three_tunnels_beside_the_bare_link(lab: Lab, record_property: object) -> None:
+def test_three_tunnels_beside_the_bare_link(lab: Lab) -> None:
     """Without loss, with packets of the greatest size, with figures, and without a trace."""
     before = links(lab)
     with lab.stand.experiment("tunnels") as ec:
@@ -106,3 +109,124 @@ def test_three_tunnels_beside_the_bare_link(lab: Lab, record_property: object) -
         assert ec.failures == []
     assert links(lab) == before
     lab.expect_nothing(ec.run_id, *lab.bed.hosts[:2])
+
+
+@pytest.mark.parametrize("rtype", ["linux::Tap", "linux::Tun"])
+def test_case_42_two_taps_and_a_udp_tunnel(lab: Lab, rtype: str) -> None:
+    """As NEPI's scripts say it: values are text, and nobody waits for the tunnel."""
+    with lab.stand.experiment("case-42") as ec:
+        nodes = lab.nodes(ec, lab.bed.hosts[:2])
+        taps = []
+        for number, node in enumerate(nodes, 1):
+            tap = ec.register_resource(rtype)
+            ec.set(tap, "ip", f"192.168.1.{number}")
+            ec.set(tap, "prefix", "24")
+            ec.set(tap, "pointopoint", f"192.168.1.{3 - number}")
+            ec.register_connection(tap, node)
+            taps.append(tap)
+        ec.set(taps[1], "critical", False)
+        tunnel = ec.register_resource("linux::UdpTunnel")
+        for tap in taps:
+            ec.register_connection(tap, tunnel)
+        app = ec.register_resource("linux::Application")
+        ec.set(app, "command", "ping -c3 192.168.1.2")
+        ec.register_connection(app, nodes[0])
+        ec.deploy()
+        assert ec.wait_finished(app, timeout=60), [str(f) for f in ec.failures]
+        assert "3 packets transmitted, 3 received, 0% packet loss" in ec.trace(app, "stdout")
+        assert ec.get(taps[0], "deviceName").startswith(rtype[-3:].lower())
+        # Whoever ends the program of an end learns that the tunnel is broken.
+        lab.bed.hosts[1].run("pkill -f '^python3 - device=t'", user="root")
+        until(lambda: ec.state(taps[1]) is ResourceState.FAILED, 20.0, "it did not fail")
+    lab.expect_nothing(ec.run_id, *lab.bed.hosts[:2])
+
+
+def emulated(lab: Lab, exp_id: str, net: str) -> tuple[ExperimentController, list[int]]:
+    """An emulated host on each of two hosts, and two tunnels between them."""
+    ec = lab.stand.experiment(exp_id)
+    hosts = lab.nodes(ec, lab.bed.hosts[:2])
+    inside = [
+        ec.register_resource("netns::Node", label=f"n{n}", connectedTo=hosts[n]) for n in (0, 1)
+    ]
+    for rtype, name, third in (("linux::VXLAN", "eth0", 1), ("linux::WireGuard", "wg0", 2)):
+        two = [
+            ec.register_resource(rtype, deviceName=name, ip=f"{net}.{third}.{n}", connectedTo=node)
+            for n, node in enumerate(inside, 1)
+        ]
+        ec.register_connection(*two)
+    pings = [
+        ec.register_resource(
+            "linux::Application",
+            command=f"ip -br link; ping -n -M do -c 2 -i 0.2 -W 2 -s {size} {net}.{third}.2",
+            connectedTo=inside[0],
+        )
+        for size, third in ((1422, 1), (1412, 2))
+    ]
+    return ec, pings
+
+
+@pytest.mark.needs("wg", "wireguard-go")
+def test_two_runs_with_the_same_names_in_emulated_hosts(lab: Lab) -> None:
+    before = links(lab)
+    runs = [emulated(lab, f"run-{n}", "10.78") for n in (1, 2)]
+    with runs[0][0] as one, runs[1][0] as two:
+        one.deploy()
+        two.deploy()
+        for ec, pings in runs:
+            assert ec.wait_finished(pings, timeout=60), ec.failures
+            for ping in pings:
+                text = ec.trace(ping, "stdout")
+                assert "2 packets transmitted, 2 received, 0% packet loss" in text
+                assert {re.split("[ @]", line)[0] for line in text.splitlines()[:3]} == {
+                    "lo",
+                    "eth0",
+                    "wg0",
+                }
+        one.release()
+        assert one.failures == []
+        two.release()
+        assert two.failures == []
+    assert links(lab) == before
+    for ec, _ in runs:
+        lab.expect_nothing(ec.run_id, *lab.bed.hosts[:2])
+
+
+#: What makes a host lack something, until it is booted: no room for a socket in /run, no TUN.
+FULL = "mkdir -p /run/wireguard; mount -t tmpfs -o nr_inodes=1 none /run/wireguard"
+NO_TUN = "mount -t tmpfs none /dev/net"
+
+
+@pytest.mark.needs("wg", "wireguard-go")
+def test_what_a_host_lacks_is_said_before_anything_is_made(lab: Lab) -> None:
+    full, without = lab.bed.hosts[2:4]
+    full.run(FULL, user="root")
+    without.run(NO_TUN, user="root")
+    before = full.run("ip -br link").stdout
+    with lab.stand.experiment("lacking") as ec:
+        hosts = lab.nodes(ec, [full, without])
+        ec.deploy(hosts)
+        assert ec.wait_deployed(hosts, timeout=60)
+        usual = {"critical": False}
+        taps = [ec.register_resource("linux::Tap", connectedTo=node, **usual) for node in hosts]
+        ec.register_resource("linux::GRETunnel", connectedTo=taps, **usual)
+        tap = ec.register_resource("linux::Tap", connectedTo=hosts[1], **usual)
+        guards = [
+            ec.register_resource("linux::WireGuard", connectedTo=node, **usual) for node in hosts
+        ]
+        ec.register_connection(*guards)
+        began = time.monotonic()
+        ec.deploy()
+        lacking = {*taps, tap, *guards}
+        until(lambda: lacking <= {it.guid for it in ec.failures}, 20.0, "they did not fail")
+        assert time.monotonic() - began < 5.0
+        found = {failure.guid: failure for failure in ec.failures}
+        for guid in taps:
+            assert found[guid].message.endswith(" has no links of kind gretap")
+            assert "modprobe ip_gre " in found[guid].hint
+        assert "/dev/net/tun cannot be opened on that host: No such file" in found[tap].message
+        assert "pass the device" in found[tap].hint
+        assert "No space left on device" in found[guards[0]].message
+        assert "make room on that host" in found[guards[0]].hint
+        assert "/dev/net/tun does not exist" in found[guards[1]].message
+        assert full.run("ip -br link").stdout == before
+        ec.release()

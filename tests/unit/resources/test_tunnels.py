@@ -364,7 +364,7 @@ def test_wireguard_by_a_program() -> None:
     name = one.rm.deviceName
     (call,) = [call for call in one.host.calls if "genkey" in call.command]
     made = call.options["changes"][0]
-    assert made.command.endswith(f" wireguard-go {name}")
+    assert made.command.endswith(f" wireguard-go {name} 2>/dev/null")
     assert made.undo == f"ip link del {name} 2>/dev/null; rm -f /run/wireguard/{name}.sock"
     assert one.rm.driver == "wireguard-go"
 
@@ -414,7 +414,7 @@ def test_the_end_that_calls_waits_for_the_one_that_listens() -> None:
     taps = [description.add("linux::Tap", node=node) for node in nodes]
     middle = description.add("linux::UdpTunnel", ends=taps)
     assert needs(description, taps[0]) == {nodes[0], taps[1]}
-    assert needs(description, taps[1]) == {nodes[1]}
+    assert needs(description, taps[1]) == set(nodes)
     assert needs(description, middle) == set(taps)
     description.check()
     description.condition(taps[1], Action.DEPLOY, taps[0], "READY")

@@ -85,6 +85,11 @@ class TunTap(Endpoint, rtype="linux::TunTap"):
     def _is_named(self) -> bool:
         return bool(self.node.emulates and self.deviceName)
 
+    @property
+    def interface(self) -> str:
+        """The name of the interface; before the deployment the one that it gets."""
+        return self.deviceName or self._device
+
     def other(self) -> TunTap | None:
         """Return the other end of its tunnel."""
         tunnel: Tunnel | None = self.tunnel
@@ -136,9 +141,8 @@ class TunTap(Endpoint, rtype="linux::TunTap"):
         return 0 if tunnel is None else tunnel.header + ethernet + (4 if self.pi else 0)
 
     def _settings(self) -> Iterator[Change]:
-        name = self.deviceName or self._device
         if self.txqueuelen is not None:
-            yield Change(f"link set {name} txqueuelen {self.txqueuelen}")
+            yield Change(f"link set {self.interface} txqueuelen {self.txqueuelen}")
         yield from super()._settings()
 
     def _address(self) -> str:

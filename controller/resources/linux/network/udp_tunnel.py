@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import HostError, InvalidValue
-from ....model import Attribute, Change, Context, Flag
+from ....model import Attribute, Change, Context, Flag, ResourceManager
+from .endpoint import machines
 from .tunnel import Tunnel
 from .tuntap import TunTap
 
@@ -70,10 +71,15 @@ class UdpTunnel(Tunnel, rtype="linux::UdpTunnel"):
         flags=Flag.DESIGN,
     )
 
-    def awaited_by(self, end: TunTap) -> Sequence[TunTap]:
-        """Return the end that listens, for the one that calls it."""
+    def awaited_by(self, end: TunTap) -> Sequence[ResourceManager]:
+        """Return the end that listens, for the one that calls it, or the machine of the other."""
+        called = self._called_by(end)
+        return machines(self.opposite(end)) if called is None else [called]
+
+    def _called_by(self, end: TunTap) -> TunTap | None:
+        """Return the end that an end calls; None if it is the one that listens."""
         other = self.opposite(end)
-        return [] if other is None or other.guid < end.guid else [other]
+        return None if other is None or other.guid < end.guid else other
 
     def further(self, end: TunTap, device: str) -> Sequence[Change]:
         """Return the length of the queue and the limit of the rate."""
@@ -99,9 +105,9 @@ class UdpTunnel(Tunnel, rtype="linux::UdpTunnel"):
         """
         if context.host.lacks("python3"):
             raise HostError("the host has no python3", hint="install the package python3")
-        called = self.awaited_by(end)
-        way = end.way() if called else None
-        port = self.port if way is None else called[0].port
+        called = self._called_by(end)
+        way = None if called is None else end.way()
+        port = self.port if called is None else called.port
         what = {
             "device": end.deviceName,
             "mode": end.mode,

@@ -79,21 +79,24 @@ class WireGuard(Endpoint, rtype="linux::WireGuard"):
     def creation(self, context: Context) -> Sequence[Change]:
         """Return the interface, with a key of its own."""
         listen = f" listen-port {self.port}" if self.port else ""
-        key = Change(f"wg genkey | wg set {self._device} private-key /dev/stdin{listen}", tool="sh")
-        made = super().creation(context) if self.driver == "kernel" else self._by_program()
-        return [*made, key]
+        key = f"wg genkey | wg set {self._device} private-key /dev/stdin{listen}"
+        if self.driver == "kernel":
+            return [*super().creation(context), Change(key, tool="sh")]
+        return self._by_program(key)
 
-    def _by_program(self) -> list[Change]:
-        """Return how wireguard-go makes the interface on the machine; it ends with that."""
+    def _by_program(self, key: str) -> list[Change]:
+        """Return how wireguard-go makes the interface; it ends when that is removed.
+
+        It answers to the command that sets the key when it has begun; before that, the interface
+        must not be moved away from it.
+        """
         name, node = self._device, self.node
-        made = [
-            Change(
-                f"cd / && NEPIQ_ID={self.run_id}.{self.guid} wireguard-go {name}",
-                f"ip link del {name} 2>/dev/null; rm -f /run/wireguard/{name}.sock",
-                tool="sh",
-                netns="",
-            )
-        ]
+        folder = "/run/wireguard"
+        # Of a full /run the program says that its socket does not exist.
+        room = f"mkdir -p {folder} && : >{folder}/{name}.sock && cd /"
+        start = f"{room} && NEPIQ_ID={self.run_id}.{self.guid} wireguard-go {name} 2>/dev/null"
+        undo = f"ip link del {name} 2>/dev/null; rm -f {folder}/{name}.sock"
+        made = [Change(start, undo, tool="sh", netns=""), Change(key, tool="sh", netns="")]
         if node.emulates:
             alias = f"alias {link_alias(self.run_id, self.guid)}"
             made += [
