@@ -144,6 +144,15 @@ def test_an_end_in_an_emulated_host_leaves_from_the_machine() -> None:
     assert two.rm.way().remote == "10.0.0.1"
 
 
+def test_what_an_end_reports_is_not_copied() -> None:
+    one, _ = pair(VXLAN, deviceName="data0")
+    one.deploy()
+    assert one.rm.mtu == 1450
+    reported = VXLAN.reported(one.attributes)
+    assert "mtu" in reported
+    assert "deviceName" not in reported
+
+
 def test_mtus_of_both_ends_are_equal() -> None:
     one, two = pair(VXLAN, two=machine("10.0.0.2/24", kinds="vxlan"))
     one.attributes["mtu"] = 1200
@@ -332,7 +341,7 @@ def test_what_is_no_tunnel() -> None:
 def test_wireguard_by_the_kernel() -> None:
     nodes = [machine(f"10.0.0.{n}/24", kinds="wireguard") for n in (1, 2)]
     one, two = pair(WireGuard, one=nodes[0], two=nodes[1], ip="192.168.9.1")
-    two.attributes["publicKey"], two.attributes["port"] = KEY, 50124
+    two.attributes.update(publicKey=KEY, port=50124, joined=True)
     one.deploy()
     name = one.rm.deviceName
     lines = changes(one)
@@ -341,25 +350,46 @@ def test_wireguard_by_the_kernel() -> None:
         f"sh wg genkey | wg set {name} private-key /dev/stdin",
     ]
     assert f"ip link set {name} mtu 1440" in lines
-    assert lines[-1] == (
-        f"sh wg set {name} peer {KEY} allowed-ips 0.0.0.0/0,::/0 endpoint 10.0.0.2:50124"
+    (called,) = [call for call in one.host.calls if call.verb == "run"]
+    assert called.options["sudo"]
+    assert called.command.startswith(
+        f"wg set {name} peer {KEY} persistent-keepalive 0 allowed-ips 0.0.0.0/0,::/0 "
+        "endpoint 10.0.0.2:50124 && "
     )
     assert (one.rm.publicKey, one.rm.port, one.rm.driver) == (KEY, 50123, "kernel")
+    assert "port" in WireGuard.reported(one.attributes)
 
 
-def test_it_waits_for_the_key_of_the_other_end() -> None:
+def test_the_first_end_calls_when_the_second_one_knows_its_key() -> None:
     nodes = [machine(f"fd00::{n}/64", kinds="wireguard") for n in (1, 2)]
     one, two = pair(WireGuard, one=nodes[0], two=nodes[1], keepalive="25s")
-    one.host.clock.at(0.5, lambda: two.attributes.update(publicKey=KEY, port=9))
+    two.host.clock.at(0.5, lambda: one.attributes.update(publicKey=KEY, port=8))
+    two.deploy()
+    assert two.host.clock() > 0.5
+    assert two.host.calls[-1].command == (
+        f"wg set {two.rm.deviceName} peer {KEY} persistent-keepalive 25 allowed-ips 0.0.0.0/0,::/0"
+    )
+    two.attributes["joined"] = None
+    one.host.clock.at(0.7, lambda: two.attributes.update(joined=True))
     one.deploy()
-    assert one.host.clock() > 0.5
-    assert changes(one)[-1].endswith(" endpoint [fd00::2]:9 persistent-keepalive 25")
+    assert one.host.clock() > 0.7
+    assert " endpoint [fd00::2]:50123 && " in one.host.calls[-1].command
     assert any(line.endswith(" mtu 1420") for line in changes(one))
+
+
+def test_an_end_of_wireguard_that_nobody_answers() -> None:
+    nodes = [machine(f"10.0.0.{n}/24", kinds="wireguard") for n in (1, 2)]
+    one, two = pair(WireGuard, one=nodes[0], two=nodes[1])
+    two.attributes.update(publicKey=KEY, port=9, joined=True)
+    one.host.answer("latest-handshakes", 99)
+    with pytest.raises(HostError, match="does not answer by UDP within 12 s") as error:
+        one.deploy()
+    assert error.value.hint == "let UDP to port 9 of localhost through the firewalls"
 
 
 def test_wireguard_by_a_program() -> None:
     one, two = pair(WireGuard)
-    two.attributes["publicKey"], two.attributes["port"] = KEY, 50124
+    two.attributes.update(publicKey=KEY, port=50124, joined=True)
     one.deploy()
     name = one.rm.deviceName
     (call,) = [call for call in one.host.calls if "genkey" in call.command]

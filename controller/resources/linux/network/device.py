@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ....errors import HostError
@@ -42,6 +42,12 @@ class Device(Configured):
         int, help="Largest packet in bytes; after the deployment: as it is.", range=(68, 65535)
     )
     up = Attribute(bool, True, help="Whether it is up.")
+    found = Attribute(
+        str,
+        "",
+        help="Names of attributes that users may set, but that it has reported.",
+        flags=Flag.NO_WRITE | Flag.RESERVED,
+    )
     node = Connection(Node, required=True, help="The machine or emulated host that has it.")
 
     @property
@@ -115,9 +121,21 @@ class Device(Configured):
                 f"ip shows {report[:80]!r} of the interface",
                 hint="install an iproute2 with ip -j (4.13 or newer) on that host",
             ) from None
-        self.deviceName, self.mtu = InterfaceName(name), mtu
+        self._find("deviceName", InterfaceName(name))
+        self._find("mtu", mtu)
         if mac:
-            self.mac = Mac(mac)
+            self._find("mac", Mac(mac))
+
+    @classmethod
+    def reported(cls, stored: Mapping[str, Any]) -> Collection[str]:
+        """Return what it has reported: its name, MAC address and MTU if they were not given."""
+        return [*super().reported(stored), *stored.get("found", "").split()]
+
+    def _find(self, name: str, value: Any) -> None:
+        """Assign an attribute that users may set, and note it if they have not."""
+        if self.stored(name) is None:
+            self.found = f"{self.found} {name}".strip()
+        setattr(self, name, value)
 
     def do_set(self, context: Context, name: str, value: Any) -> None:
         """Change ``up`` and ``mtu`` of the interface."""

@@ -105,7 +105,7 @@ class Endpoint(Device):
         other = self.other()
         if self.mtu is None:
             fits = way.mtu - way.header - self.overhead()
-            self.mtu = min(fits, (other and other.mtu) or fits)
+            self._find("mtu", min(fits, (other and other.mtu) or fits))
 
 
 def machine(end: Endpoint) -> Any:

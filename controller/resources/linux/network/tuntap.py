@@ -51,6 +51,7 @@ class TunTap(Endpoint, rtype="linux::TunTap"):
     """
 
     internal = True
+    joint = False  # what a tunnel launches is waited for
     mode: ClassVar[str] = ""
     gre: ClassVar[str] = ""
 

@@ -19,8 +19,12 @@ from ....model import (
     ResourceManager,
     link_alias,
 )
-from .endpoint import Endpoint, machines
+from .endpoint import Endpoint, machine, machines
 
+#: Seconds in which one end has to answer the other: two attempts.
+PATIENCE = 12.0
+#: Exit code that says that it did not.
+SILENT = 99
 _KEY = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
@@ -31,6 +35,8 @@ class WireGuard(Endpoint, rtype="linux::WireGuard"):
     machine and stays there, in the memory of what encrypts; the public keys are exchanged. Connect
     the two ends to each other. After wg(8).
     """
+
+    joint = False  # it makes several requests
 
     port = Attribute(
         int,
@@ -47,6 +53,9 @@ class WireGuard(Endpoint, rtype="linux::WireGuard"):
         flags=Flag.DESIGN,
     )
     publicKey = Attribute(str, help="Its public key.", flags=Flag.NO_WRITE)
+    joined = Attribute(
+        bool, help="Whether it lets the other end in.", flags=Flag.NO_WRITE | Flag.RESERVED
+    )
     driver = Attribute(str, help="What encrypts: kernel or wireguard-go.", flags=Flag.NO_WRITE)
     peer = Connection("linux::WireGuard", waits=False, help="The other end.")
 
@@ -141,29 +150,54 @@ class WireGuard(Endpoint, rtype="linux::WireGuard"):
         key, _, port = words.strip().partition(" ")
         if not _KEY.fullmatch(key) or not port.isdecimal():
             raise HostError(f"wg shows {words[:80]!r} of the interface")
-        self.publicKey, self.port = key, int(port)
+        self.publicKey = key
+        self._find("port", int(port))
 
     def do_provision(self, context: Context) -> None:
         """Make the interface and its key, which the other end learns when this is committed."""
         super().do_deploy(context)
 
     def do_deploy(self, context: Context) -> Later | None:
-        """Let the other end in, as soon as its key is known."""
+        """Let the other end in, as soon as its key is known; the first one calls the second.
+
+        Before the second knows the key of the first, it must not be called: what it does not answer
+        is repeated after five seconds only (WireGuard's REKEY_TIMEOUT).
+
+        Raises:
+            HostError: the other end does not answer.
+        """
         other = self.other()
-        if not other.publicKey:
+        calls = self.guid < other.guid
+        if not (other.joined if calls else other.publicKey):
             return Later(min(0.1 * 1.5 ** min(context.attempt, 10), 2.0))
-        way, seconds = self.way(), round(self.keepalive)
-        where = f"[{way.remote}]" if ":" in way.remote else way.remote
-        allowed = "allowed-ips 0.0.0.0/0,::/0"
-        keep = f" persistent-keepalive {seconds}" if seconds else ""
-        context.host.configure(
-            [
-                Change(
-                    f"wg set {self._device} peer {other.publicKey} {allowed} "
-                    f"endpoint {where}:{other.port}{keep}",
-                    tool="sh",
-                )
-            ],
-            anew=False,
-        )
+        result = context.host.run(self._joining(other, calls=calls), sudo=True, check=False)
+        if result.code == SILENT:
+            raise HostError(
+                f"{other.label} does not answer by UDP within {PATIENCE:g} s",
+                hint=f"let UDP to port {other.port} of {machine(other).hostname} through the "
+                "firewalls",
+            )
+        if result.code:
+            raise HostError(result.stderr.decode("utf-8", "replace").strip()[-500:])
+        self.joined = True
         return None
+
+    def _joining(self, other: WireGuard, *, calls: bool) -> str:
+        """Return a command that lets the other end in, and has it answer to a call."""
+        name, peer = self._device, f"peer {other.publicKey}"
+        keep = f"{peer} persistent-keepalive {round(self.keepalive)}"
+        # The one that is called learns the address of the other by the call.
+        command = f"wg set {name} {keep} allowed-ips 0.0.0.0/0,::/0"
+        if not calls:
+            return command
+        remote = self.way().remote
+        at = f"[{remote}]" if ":" in remote else remote
+        command += f" endpoint {at}:{other.port}"
+        if not (self.up and other.up):
+            return command
+        return (
+            f"{command} && wg set {name} {peer} persistent-keepalive 1 && n=0 && "
+            f"until wg show {name} latest-handshakes | grep -q '[[:space:]][1-9]'; do "
+            f"n=$((n + 1)); [ $n -lt {PATIENCE / 0.05:.0f} ] || exit {SILENT}; sleep 0.05; done && "
+            f"wg set {name} {keep}"
+        )
