@@ -48,14 +48,14 @@ def machine(*addresses: str, kinds: str = "vxlan tun gre gretap", **cards: Inter
         link = {"ifname": words[5].strip(";"), "mtu": int(mtu[1]) if mtu else 1500}
         return json.dumps([link]) + end
 
-    host.answer("^(ip|sh) ", shown)
+    host.answer("^(ip|sh|mkdir) ", shown)
     return Harness(Node, host=host)
 
 
 def changes(harness: Harness[Any]) -> list[str]:
     """The changes of its host, a line each."""
     return [
-        line
+        line.removeprefix("sh ")
         for call in harness.host.calls
         if call.verb == "configure"
         for line in call.command.splitlines()
@@ -347,7 +347,7 @@ def test_wireguard_by_the_kernel() -> None:
     lines = changes(one)
     assert lines[:2] == [
         f"ip link add {name} type wireguard",
-        f"sh wg genkey | wg set {name} private-key /dev/stdin",
+        f"wg genkey | wg set {name} private-key /dev/stdin",
     ]
     assert f"ip link set {name} mtu 1440" in lines
     (called,) = [call for call in one.host.calls if call.verb == "run"]
