@@ -36,6 +36,7 @@ def taps(need: Need) -> Iterator[tuple[str, str]]:
         ip("link", "add", "e0", "netns", names[0], "type", "veth", "peer", "e0", "netns", names[1])
         for number, name in enumerate(names, 1):
             ip("-n", name, "address", "add", f"10.213.10.{number}/24", "dev", "e0")
+            ip("-n", name, "address", "add", f"fd00::{number}/64", "dev", "e0", "nodad")
             ip("-n", name, "link", "set", "e0", "up")
         yield names[0], names[1]
 
@@ -45,10 +46,12 @@ def ip(*words: str) -> None:
 
 
 @contextlib.contextmanager
-def end(name: str, remote: str = "", port: int = 0, patience: float = 10) -> Iterator[str]:
+def end(
+    name: str, remote: str = "", port: int = 0, *, local: str = "", patience: float = 10
+) -> Iterator[str]:
     """Run an end in a namespace; the first line that it prints, or its error."""
     program = Path(udp_tunnel_end.__file__).read_text()
-    given = {"device": name, "mode": "tap", "pi": False, "word": "here", "local": ""}
+    given = {"device": name, "mode": "tap", "pi": False, "word": "here", "local": local}
     given |= {"remote": remote, "port": port, "patience": patience}
     words = [f"{key}={value}" for key, value in given.items()]
     process = subprocess.Popen(
@@ -67,12 +70,17 @@ def end(name: str, remote: str = "", port: int = 0, patience: float = 10) -> Ite
 
 
 @pytest.mark.needs("ping")
-def test_two_ends(taps: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("local", "remote"),
+    [("", "10.213.10.2"), ("fd00::2", "fd00::2"), ("::", "fd00::2"), ("192.0.2.1", "10.213.10.2")],
+)
+def test_two_ends(taps: tuple[str, str], local: str, remote: str) -> None:
+    """Over IPv4 and IPv6; an address that the host lacks does not matter."""
     one, two = taps
-    with end(two) as said:
+    with end(two, local=local) as said:
         word, port = said.split()
         assert word == "port"
-        with end(one, "10.213.10.2", int(port)) as answer:
+        with end(one, remote, int(port)) as answer:
             assert answer == "joined"
             ping = ["ping", "-n", "-c", "3", "-i", "0.1", "-s", "9000", "10.213.9.2"]
             done = subprocess.run(

@@ -204,6 +204,7 @@ def test_a_tap_has_neps_name_and_attributes() -> None:
         node=machine(),
         ip="192.168.1.1",
         prefix="24",
+        greKey="37",
         pointopoint="192.168.1.2",
         txqueuelen=50,
         pi=True,
@@ -221,8 +222,10 @@ def test_a_tap_has_neps_name_and_attributes() -> None:
     ]
     tap.release()
     assert [call.verb for call in tap.host.calls][-1] == "unconfigure"
-    with pytest.raises(InvalidValue, match="length of a prefix"):
-        Harness(Tap, node=machine(), prefix="33")
+    assert tap.rm.greKey == 37
+    for wrong in ("33", "x", -1, True):
+        with pytest.raises(InvalidValue, match="prefix cannot be"):
+            Harness(Tap, node=machine(), prefix=wrong)
 
 
 def test_dev_net_tun_is_missing() -> None:
@@ -289,7 +292,7 @@ def test_one_end_of_a_udp_tunnel_listens_and_the_other_one_calls_it() -> None:
     middle.deploy()
     assert two.rm.port == 40123
     listens, calls = launched(two), launched(one)
-    assert (listens["remote"], listens["port"]) == ("", "0")
+    assert (listens["local"], listens["remote"], listens["port"]) == ("10.0.0.2", "", "0")
     assert (calls["local"], calls["remote"], calls["port"]) == ("10.0.0.1", "10.0.0.2", "40123")
     assert calls["word"] == listens["word"]
     name = one.rm.deviceName

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,15 +27,15 @@ if TYPE_CHECKING:
     from .tunnel import Tunnel
 
 
-class PrefixLength(int):
-    """The length of the prefix of an IPv4 network; NEPI's scripts write it as text."""
+class Number(int):
+    """A whole number, which NEPI's scripts write as text."""
 
     @classmethod
-    def parse(cls, value: Any) -> PrefixLength:
-        """Return the length, 0 to 32."""
+    def parse(cls, value: Any) -> Number:
+        """Return a number that is not negative."""
         text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
-        if not text.isdecimal() or not text.isascii() or int(text) > 32:
-            raise InvalidValue("must be the length of a prefix, 0 to 32")
+        if not re.fullmatch(r"[0-9]{1,12}", text):
+            raise InvalidValue("must be a whole number")
         return cls(text)
 
     def written(self) -> int:
@@ -55,12 +56,14 @@ class TunTap(Endpoint, rtype="linux::TunTap"):
     mode: ClassVar[str] = ""
     gre: ClassVar[str] = ""
 
-    prefix = Attribute(PrefixLength, 24, help="Length of the prefix of ip.", flags=Flag.DESIGN)
+    prefix = Attribute(
+        Number, 24, help="Length of the prefix of ip.", range=(0, 32), flags=Flag.DESIGN
+    )
     pointopoint = Attribute(
         Ipv4, help="IPv4 address of the interface at the other end.", flags=Flag.DESIGN
     )
     txqueuelen = Attribute(
-        int, help="Packets that its queue holds.", range=(0, 10**6), flags=Flag.DESIGN
+        Number, help="Packets that its queue holds.", range=(0, 10**6), flags=Flag.DESIGN
     )
     pi = Attribute(
         bool,
@@ -69,7 +72,11 @@ class TunTap(Endpoint, rtype="linux::TunTap"):
         flags=Flag.DESIGN,
     )
     greKey = Attribute(
-        int, 1, help="Key of a linux::GRETunnel, the same at both ends.", flags=Flag.DESIGN
+        Number,
+        1,
+        help="Key of a linux::GRETunnel, the same at both ends.",
+        range=(0, 2**32 - 1),
+        flags=Flag.DESIGN,
     )
     port = Attribute(
         int, help="The UDP port of a linux::UdpTunnel at this end.", flags=Flag.NO_WRITE

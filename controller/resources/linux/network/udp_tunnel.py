@@ -14,7 +14,7 @@ from ....errors import HostError, InvalidValue
 from ....model import Attribute, Change, Context, Flag, ResourceManager
 from .endpoint import machines
 from .tunnel import Tunnel
-from .tuntap import TunTap
+from .tuntap import Number, TunTap
 
 #: Seconds in which one end has to answer the other.
 PATIENCE = 10.0
@@ -59,13 +59,13 @@ class UdpTunnel(Tunnel, rtype="linux::UdpTunnel"):
         flags=Flag.DESIGN,
     )
     txQueueLen = Attribute(
-        int,
+        Number,
         help="Packets that the queues of both interfaces hold.",
         range=(0, 10**6),
         flags=Flag.DESIGN,
     )
     bwLimit = Attribute(
-        int,
+        Number,
         help="Greatest rate of each direction in bytes per second.",
         range=(1000, None),
         flags=Flag.DESIGN,
@@ -105,16 +105,15 @@ class UdpTunnel(Tunnel, rtype="linux::UdpTunnel"):
         """
         if context.host.lacks("python3"):
             raise HostError("the host has no python3", hint="install the package python3")
-        called = self._called_by(end)
-        way = None if called is None else end.way()
+        called, way = self._called_by(end), end.way()
         port = self.port if called is None else called.port
         what = {
             "device": end.deviceName,
             "mode": end.mode,
             "pi": end.pi,
             "word": self._word(),
-            "local": end.local or "" if way is None else way.local,
-            "remote": "" if way is None else way.remote,
+            "local": way.local or ("::" if ":" in way.remote else ""),
+            "remote": "" if called is None else way.remote,
             "port": port,
             "patience": PATIENCE,
         }
@@ -127,16 +126,15 @@ class UdpTunnel(Tunnel, rtype="linux::UdpTunnel"):
             sudo=True,
         )
         if launch.exit is not None:
-            reason = context.host.read("stderr", offset=-500).decode("utf-8", "replace").strip()
+            said = context.host.read("stderr", offset=-500).decode("utf-8", "replace").strip()
+            reason = said.splitlines()[-1] if said else launch.exit.reason
+            hint = f"let UDP to port {port} of {way.remote} through the firewalls"
             raise HostError(
-                f"{self.label}: {reason.splitlines()[-1] if reason else launch.exit.reason}",
-                hint=f"let UDP to port {port} of {way.remote} through the firewalls"
-                if way is not None
-                else "",
+                f"{self.label}: {reason}", hint=hint if reason.startswith("no answer ") else ""
             )
-        if way is None:
-            said = context.host.read("stdout").split()
-            end.port = int(said[said.index(b"port") + 1])
+        if called is None:
+            printed = context.host.read("stdout").split()
+            end.port = int(printed[printed.index(b"port") + 1])
 
     def leave(self, context: Context) -> None:
         """End the program."""
