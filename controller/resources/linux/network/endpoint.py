@@ -13,8 +13,8 @@ from .values import Ip
 
 #: Greatest MTU of an end whose machine does not report that of its interface (RFC 894).
 ETHERNET = 1500
-#: How names of interfaces begin that are made on a machine, so that no other machine is behind.
-_MADE = ("nq", "tap", "tun", "wg", "docker", "veth", "virbr", "vxlan", "lo")
+#: How names of interfaces begin that are made on a machine, as those of runs; they come last.
+_MADE = ("nq", "tap", "tun", "wg", "br-", "docker", "veth", "virbr", "vxlan")
 
 
 class Way(NamedTuple):
@@ -37,10 +37,11 @@ class Way(NamedTuple):
 
 
 class _Address(NamedTuple):
-    """An address of a machine, and the MTU of its interface."""
+    """An address of a machine, the MTU of its interface, and whether that was made on it."""
 
     at: ipaddress.IPv4Interface | ipaddress.IPv6Interface
-    mtu: int
+    mtu: int = ETHERNET
+    made: bool = False
 
     def reaches(self, other: _Address) -> bool:
         return (
@@ -136,7 +137,7 @@ def way(end: Endpoint, other: Endpoint) -> Way:
         return Way("127.0.0.1", "127.0.0.1", 65535)
     pairs = [(a, b) for a in ours for b in theirs if a.reaches(b)]
     names = {machine(first).hostname, machine(second).hostname}
-    pairs.sort(key=lambda pair: -sum(str(it.at.ip) in names for it in pair))
+    pairs.sort(key=lambda pair: sum(it.made - (str(it.at.ip) in names) for it in pair))
     if pairs:
         one, two = pairs[0] if end is first else pairs[0][::-1]
         return Way(str(one.at.ip), str(two.at.ip), min(one.mtu, two.mtu))
@@ -153,20 +154,17 @@ def way(end: Endpoint, other: Endpoint) -> Way:
 
 def _addresses(end: Endpoint) -> list[_Address]:
     """Return the addresses of the machine of an end, or the one that is given."""
-    found = list(_reported(machine(end).interfaces or {}))
+    found = sorted(_reported(machine(end).interfaces or {}), key=lambda it: it.made)
     if not end.local:
         return found
     given = ipaddress.ip_address(end.local)
-    return [it for it in found if it.at.ip == given] or [
-        _Address(ipaddress.ip_interface(given), ETHERNET)
-    ]
+    return [it for it in found if it.at.ip == given] or [_Address(ipaddress.ip_interface(given))]
 
 
 def _reported(interfaces: Mapping[str, Mapping[str, Any]]) -> Iterator[_Address]:
     for name, interface in interfaces.items():
-        if name.startswith(_MADE):
-            continue
+        made = name.startswith(_MADE)
         for text in interface.get("addresses", ()):
             at = ipaddress.ip_interface(text)
             if not (at.is_loopback or at.is_link_local):
-                yield _Address(at, interface.get("mtu") or ETHERNET)
+                yield _Address(at, interface.get("mtu") or ETHERNET, made)
