@@ -1,4 +1,4 @@
-"""Tunnels of a run whose worker was killed and whose Redis is gone; those of others stay."""
+"""Tunnels whose worker is killed: made all the same, or removed without Redis."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from tests.faults.lab import Lab
 from tests.faults.test_cleaning import clean, listed
 from tests.testbed import Host, Testbed
+from tests.testbed.host import Process
 
 pytestmark = [
     pytest.mark.needs("redis-server", "ip", "wg", "wireguard-go"),
@@ -23,9 +24,51 @@ def links(host: Host) -> set[str]:
     return {line.split()[0] for line in host.run("ip -br link").stdout.splitlines()}
 
 
-def programs(host: Host) -> list[str]:
-    words = ("python3 - ", "wireguard-go ")
-    return [it.args for it in host.processes() if it.args.startswith(words)]
+def programs(host: Host, *words: str) -> list[Process]:
+    words = words or ("python3 - ", "wireguard-go ")
+    return [it for it in host.processes() if it.args.startswith(words)]
+
+
+def test_another_worker_goes_on_with_what_is_half_made(testbed: Testbed, tmp_path: Path) -> None:
+    """An end that listens is not launched again, and a key that is known stays."""
+    hosts = testbed.hosts[:2]
+    before = [links(host) for host in hosts]
+    with Lab(tmp_path, testbed) as lab, lab.stand.experiment("killed") as ec:
+        (doomed,) = lab.start_workers(1, NEPIQ_FAULT="acted:right=kill")
+        nodes = lab.nodes(ec, hosts)
+        taps, guards = (
+            [
+                ec.register_resource(rtype, label=label, ip=f"{net}.{n}", connectedTo=node)
+                for n, (node, label) in enumerate(zip(nodes, labels, strict=True), 1)
+            ]
+            for rtype, net, labels in (
+                ("linux::Tap", "10.68.1", ("left", "right")),
+                ("linux::WireGuard", "10.68.2", ("one", "two")),
+            )
+        )
+        ec.register_resource("linux::UdpTunnel", connectedTo=taps)
+        ec.register_connection(*guards)
+        pings = [
+            ec.register_resource(
+                "linux::Application",
+                command=f"ping -n -c 2 -i 0.2 -W 2 10.68.{net}.2",
+                connectedTo=nodes[0],
+            )
+            for net in (1, 2)
+        ]
+        ec.deploy()
+        doomed.ended(60.0)
+        launched = programs(hosts[1], "python3 - ")
+        assert len(launched) == 1
+        lab.start_workers(1)
+        assert ec.wait_finished(pings, timeout=90), [str(it) for it in ec.failures]
+        for ping in pings:
+            assert " 0% packet loss" in ec.trace(ping, "stdout")
+        assert programs(hosts[1], "python3 - ") == launched
+        ec.release()
+        assert ec.failures == []
+        assert [links(host) for host in hosts] == before
+        lab.expect_nothing(ec.run_id, *hosts)
 
 
 def test_clean_removes_tunnels_without_redis(testbed: Testbed, tmp_path: Path) -> None:
