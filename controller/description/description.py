@@ -299,6 +299,12 @@ class Description(Roster):
             self._hosts[guid] = acting(self._resources, guid)
         return self._hosts[guid]
 
+    @locked
+    def awaited(self, target: Target) -> list[int]:
+        """Guids of the resources that must be READY before one is deployed."""
+        item = self.resource(target)
+        return [*item.awaited(), *self._also_awaited(item)]
+
     # --- conditions
 
     @locked
@@ -398,7 +404,7 @@ class Description(Roster):
         for item in selected:
             if item.cls.validate is not ResourceManager.validate:
                 self.instance(item.guid).validate({condition.action for condition in item.conds})
-        needs = [(item.guid, peer) for item in self.resources() for peer in item.awaited()]
+        needs = [(item.guid, peer) for item in self.resources() for peer in self.awaited(item.guid)]
         members = {name: list(guids) for name, guids in (groups or {}).items()}
         follows = [
             Condition(item.guid, Action.START, peer, State.STARTED)
@@ -441,13 +447,23 @@ class Description(Roster):
         if not item.peers and not item.cls.provides_host:
             return make_spec(item, Acting(None), None, settled=settled, leader=leader)
         where = self._acting(item.guid)
+        also = self._also_awaited(item)
         if where.host is None:
             site = self.instance(item.guid).site_of_workers()
-            return make_spec(item, where, None, settled=settled, site=site, leader=leader)
+            return make_spec(
+                item, where, None, settled=settled, site=site, leader=leader, also=also
+            )
         placement = self.instance(where.host).placement()
-        return make_spec(item, where, placement, settled=settled, leader=leader)
+        return make_spec(item, where, placement, settled=settled, leader=leader, also=also)
 
     # --- inside
+
+    def _also_awaited(self, item: Resource) -> list[int]:
+        """Guids of those that its manager wants to be READY first; see ``awaits``."""
+        if item.cls.awaits is ResourceManager.awaits:
+            return []
+        known = {item.guid, *item.awaited()}
+        return [it.guid for it in self.instance(item.guid).awaits() if it.guid not in known]
 
     def _loader(self, guids: list[int], run_id: str) -> Callable[[], list[ResourceManager]]:
         return lambda: [self.instance(guid, run_id) for guid in guids]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from weakref import WeakKeyDictionary
 
 from ..model.lifecycle import Action
@@ -55,6 +55,7 @@ def make_spec(
     settled: bool = True,
     site: str = "",
     leader: int | None = None,
+    also: Sequence[int] = (),
 ) -> ResourceSpec:
     """Return a resource as the engine stores it.
 
@@ -67,6 +68,7 @@ def make_spec(
         site: the site whose workers carry out its steps if it acts on no host; empty for any.
         leader: guid of the resource that does the shared work of their host for it; its own if it
             does that itself, None if there is none.
+        also: guids of resources that must be READY first, beside those it is connected to.
     """
     cls = resource.cls
     attributes, gates = dict(resource.attrs), resource.gates()
@@ -75,7 +77,7 @@ def make_spec(
     elif leader is not None:
         gates.append(Gate("deploy", leader, "READY"))
     awaited = resource.awaited()
-    needs = [Gate("deploy", guid, "READY", need=True) for guid in awaited]
+    needs = [Gate("deploy", guid, "READY", need=True) for guid in [*awaited, *also]]
     needs += [Gate("start", guid, "STARTED", need=True) for guid in resource.followed()]
     spec = ResourceSpec(
         resource.guid,

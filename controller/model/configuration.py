@@ -76,7 +76,7 @@ def namespace_name(run_id: str, guid: int) -> str:
     return f"nq-{run_mark(run_id)}-{guid}"
 
 
-def device_name(run_id: str, guid: int, end: str = "") -> str:
+def device_name(run_id: str, guid: int, end: str = "", *, begin: str = "nq") -> str:
     """Return the name of a network interface of a resource on a host, at most 15 characters.
 
     Linux allows no more (IFNAMSIZ of netdevice(7)). It is unique for the run and the resource.
@@ -85,8 +85,9 @@ def device_name(run_id: str, guid: int, end: str = "") -> str:
         run_id: the run.
         guid: the resource, below 36**5.
         end: a letter or two, for the interfaces of one resource.
+        begin: how it begins, at most three letters.
     """
-    return f"nq{run_mark(run_id)}{_base36(guid)}{end}"
+    return f"{begin}{run_mark(run_id)}{_base36(guid)}{end}"
 
 
 def link_alias(run_id: str, guid: int) -> str:

@@ -305,6 +305,15 @@ class ResourceManager:
             InvalidValue: values or connections do not go together.
         """
 
+    def awaits(self) -> Collection[ResourceManager]:
+        """Return further resources that must be READY before its deployment.
+
+        The client calls it at the deployment. Those of connections that wait need not be named. It
+        is for resources that know each other as equals, of which one needs what the other, or
+        its host, reports.
+        """
+        return ()
+
     def local_paths(self) -> Sequence[str]:
         """Return the paths of the client whose contents travel with the deployment.
 

@@ -51,10 +51,6 @@ _NDN_PROGRAMS = {
 
 #: The commands of ip-link(8) and the like to use until a type exists.
 _COMMANDS = {
-    "linux::GRETunnel": "ip tunnel add NAME mode gre",
-    "linux::Tap": "ip tuntap add mode tap",
-    "linux::Tun": "ip tuntap add mode tun",
-    "linux::UdpTunnel": "ip link add NAME type vxlan, or socat",
     "linux::netns::Emulation": "ip netns",
     "netns::Application": "ip netns exec NAME COMMAND",
     "netns::IPv4Address": "ip -n NAME address add",
@@ -94,14 +90,13 @@ ABSENT = {
     },
     **{name: Absence(_PLANNED, _WHILE + command) for name, command in _COMMANDS.items()},
     **{f"abstract::ns3::{name}": Absence(_BASE, f"use {it}") for name, it in _CONCRETE.items()},
-    "abstract::linux::Tunnel": Absence(_BASE, f"{_WHILE}ip tunnel"),
+    "abstract::linux::Tunnel": Absence(_BASE, "use linux::UdpTunnel"),
     "abstract::netns::Object": Absence(_BASE, f"{_WHILE}ip netns"),
     "abstract::ns3::CCNDceApplication": Absence(_BASE, f"use {_APPLICATION}"),
     "abstract::ns3::DceApplication": Absence(_BASE, f"use {_APPLICATION}"),
     "abstract::omf::Resource": Absence(_BASE, _NODE),
     "asbtract::netns::NodeInterface": Absence(_BASE, f"{_WHILE}ip link add NAME type veth"),
     "linux::ns3::FdUdpTunnel": Absence("it is not available", _TAP_LINK),
-    "linux::ns3::TunTapFdLink": Absence("one type makes the interface and the link", _TAP_LINK),
     **{
         f"linux::ns3::dce::{name}": Absence(
             _DCE, "run the program as a linux::Application behind a linux::ns3::TapLink"
@@ -136,8 +131,8 @@ ABSENT = {
     "planetlab::Node": Absence(_PLANETLAB, _NODE),
     "planetlab::OVSPort": Absence(_PLANETLAB, "run ovs-vsctl add-port in a linux::Application"),
     "planetlab::OVSSwitch": Absence(_PLANETLAB, "run ovs-vsctl add-br in a linux::Application"),
-    "planetlab::Tap": Absence(_PLANETLAB, "run ip tuntap add mode tap in a linux::Application"),
-    "planetlab::Tun": Absence(_PLANETLAB, "run ip tuntap add mode tun in a linux::Application"),
+    "planetlab::Tap": Absence(_PLANETLAB, "use linux::Tap"),
+    "planetlab::Tun": Absence(_PLANETLAB, "use linux::Tun"),
     "planetlab::Vroute": Absence(_PLANETLAB, "run ip route replace in a linux::Application"),
     "planetlab::ns3::FdUdpTunnel": Absence(_PLANETLAB, _TAP_LINK),
     "planetlab::ns3::TunTapFdLink": Absence(_PLANETLAB, _TAP_LINK),

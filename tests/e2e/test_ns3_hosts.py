@@ -89,7 +89,7 @@ def test_a_ping_on_a_host(lab: Lab) -> None:
 
 
 def add_joined_nodes(ec: ExperimentController, host: int, simulation: int) -> int:
-    """Two simulated nodes with a link of 20 ms, each joined to a namespace of the host."""
+    """Two simulated nodes with a link of 20 ms, each joined to an emulated host."""
     channel = ec.register_resource("ns3::PointToPointChannel", Delay="20ms")
     for number, name in enumerate(("left", "right"), 1):
         other = 3 - number
@@ -102,13 +102,13 @@ def add_joined_nodes(ec: ExperimentController, host: int, simulation: int) -> in
         )
         ec.register_connection(link, channel)
         edge = ec.register_resource("ns3::FdNetDevice", ip=f"10.98.{number}.2", connectedTo=node)
+        ec.register_resource("netns::Node", label=name, connectedTo=host)
         tap = ec.register_resource(
             "linux::ns3::TapLink",
-            device=f"tap-{name}",
-            namespace=name,
+            deviceName=f"tap-{name}",
             ip=f"10.98.{number}.1",
             gateway=f"10.98.{number}.2",
-            connectedTo=host,
+            connectedTo=name,
         )
         ec.register_connection(tap, edge)
         ec.register_resource(
@@ -117,20 +117,14 @@ def add_joined_nodes(ec: ExperimentController, host: int, simulation: int) -> in
     return node
 
 
-def inside(ec: ExperimentController, host: int, space: str, command: str, **more: object) -> int:
-    """A command in a network namespace of a host."""
-    return ec.register_resource(
-        "linux::Application",
-        command=f"exec ip netns exec {space} {command}",
-        sudo=True,
-        connectedTo=host,
-        **more,
-    )
+def inside(ec: ExperimentController, name: str, command: str, **more: object) -> int:
+    """A command in an emulated host."""
+    return ec.register_resource("linux::Application", command=command, connectedTo=name, **more)
 
 
 @pytest.mark.needs("iperf3", "ping")
 def test_real_applications_through_a_simulated_link(lab: Lab) -> None:
-    """Two namespaces of a host, and 20 ms of ns-3 between them."""
+    """Two emulated hosts, and 20 ms of ns-3 between them."""
     with lab.stand.experiment("joined") as ec:
         (host,) = lab.nodes(ec, [lab.host])
         simulation = ec.register_resource(
@@ -145,9 +139,9 @@ def test_real_applications_through_a_simulated_link(lab: Lab) -> None:
 
         ready = "output:Server listening"
         commands = ("iperf3 --forceflush -s -1", f"iperf3 -u -b 2M -t {SECONDS} -c 10.98.2.1")
-        server = inside(ec, host, "right", commands[0], startedWhen=ready)
-        client = inside(ec, host, "left", commands[1])
-        ping = inside(ec, host, "left", f"ping -i 0.25 -c {4 * SECONDS} 10.98.2.1")
+        server = inside(ec, "right", commands[0], startedWhen=ready)
+        client = inside(ec, "left", commands[1])
+        ping = inside(ec, "left", f"ping -i 0.25 -c {4 * SECONDS} 10.98.2.1")
         ec.register_condition(
             [client, ping], ResourceAction.START, sink, ResourceState.STARTED, "200ms"
         )

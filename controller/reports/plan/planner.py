@@ -194,7 +194,7 @@ def _by_dependency(scratch: Description, guids: Iterable[int]) -> Iterator[int]:
         if guid in seen:
             return
         seen.add(guid)
-        for peer in scratch.resource(guid).awaited():
+        for peer in scratch.awaited(guid):
             yield from visit(peer)
         if guid in selected:
             yield guid

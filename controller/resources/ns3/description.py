@@ -296,13 +296,14 @@ def _device(device: Device) -> Iterator[Line]:
     if device.mac:
         line["mac"] = device.mac
     yield line
-    if device.tap is not None:
+    tap = device.joined()
+    if tap is not None:
         yield {
             "do": "tap",
             "device": device.guid,
-            "name": device.tap.device,
-            "namespace": device.tap.namespace or "",
-            "who": device.tap.label,
+            "name": tap.interface,
+            "namespace": tap.node.network_namespace() if tap.node.emulates else "",
+            "who": tap.label,
         }
 
 

@@ -20,6 +20,7 @@ from .declarations import declarations
 from .kinds import Ipv4, Mac
 
 if TYPE_CHECKING:
+    from ..linux.network.tuntap import Tap
     from .simulation import Simulation
 
 _NAME = re.compile(r"(count:)?[A-Za-z]\w*", re.ASCII)
@@ -165,7 +166,15 @@ class Device(Ns3Object, rtype="ns3::NetDevice"):
     channel = Connection("ns3::Channel", help="What it is attached to.")
     discipline = Connection("ns3::QueueDisc", help="Its queue discipline; by default ns-3's.")
     tap = Connection("linux::ns3::TapLink", help="The TAP interface of the host it is joined to.")
+    tap_link = Connection(
+        "linux::ns3::TunTapFdLink", help="What joins it to a TAP interface of the host."
+    )
     bridge = Connection("ns3::BridgeNetDevice", help="The bridge of which it is a port.")
+
+    def joined(self) -> Tap | None:
+        """Return the TAP interface of the host that it is joined to."""
+        tap: Tap | None = self.tap if self.tap_link is None else self.tap_link.tap
+        return tap
 
 
 class WifiNetDevice(Device, rtype="ns3::WifiNetDevice"):

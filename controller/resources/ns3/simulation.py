@@ -210,9 +210,8 @@ class Simulation(ResourceManager, rtype="linux::ns3::Simulation"):
 
     def validate(self, conditional: Collection[Action]) -> None:
         """Refuse what a link to a real network lacks."""
-        taps = [
-            device.tap for node in self.nodes for device in node.devices if device.tap is not None
-        ]
+        joined = [device.joined() for node in self.nodes for device in node.devices]
+        taps = [tap for tap in joined if tap is not None]
         if taps and not (self.realtime and self.checksumEnabled):
             raise InvalidValue(
                 "a link to a real network needs real time and checksums",
@@ -220,9 +219,9 @@ class Simulation(ResourceManager, rtype="linux::ns3::Simulation"):
                 hint="set simulatorImplementationType to ns3::RealtimeSimulatorImpl, and "
                 "checksumEnabled to True",
             )
-        if any(tap.namespace for tap in taps) and not self.sudo:
+        if any(tap.node.emulates for tap in taps) and not self.sudo:
             raise InvalidValue(
-                "only root can enter the network namespace of a TAP interface",
+                "only root can enter the emulated host of a TAP interface",
                 where=self.label,
                 hint="set sudo to True",
             )

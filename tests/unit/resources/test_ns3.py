@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from nepiq.controller.description.description import Description
 from nepiq.controller.errors import (
-    HostError,
     InvalidValue,
     NotAllowed,
     TraceNotFound,
     UnknownType,
 )
-from nepiq.controller.model import Action, State, registry
+from nepiq.controller.model import Action, State, namespace_name, registry
 from nepiq.controller.model.spec import Gate
 from nepiq.controller.resources.linux.node import Node
 from nepiq.controller.resources.ns3 import catalogue, description, kinds, typeids
@@ -221,23 +221,30 @@ def test_what_does_not_go_together() -> None:
 # --- links to real networks
 
 
-def test_a_tap_is_made_and_removed_by_record() -> None:
-    tap = Harness("linux::ns3::TapLink", node=Harness(Node), device="tap0", namespace="lab")
-    tap.host.answer("test -e", 1)
-    tap.host.answer("^ip netns pids lab$", 1)
-    tap.host.answer("^ip -n lab link show dev tap0$", 1)
+def test_a_tap_joins_an_emulated_host_to_a_simulated_device() -> None:
+    network = Network()
+    lab = network.add("netns::Node", network.host)
+    device = network.add("ns3::FdNetDevice", network.nodes[0])
+    tap = network.add("linux::ns3::TapLink", lab, gateway="10.1.0.1", deviceName="tap0")
+    network.description.connect(tap, device)
+    plain = network.add("ns3::FdNetDevice", network.nodes[1])
+    interface = network.add("linux::Tap", network.host)
+    network.add("linux::ns3::TunTapFdLink", interface, device=plain)
+    with pytest.raises(InvalidValue, match="real time and checksums"):
+        network.description.check()
+    taps = {line["device"]: line for line in network.lines() if line["do"] == "tap"}
+    assert taps[device]["name"] == "tap0"
+    assert taps[device]["namespace"] == namespace_name("", lab)
+    assert taps[plain]["name"].startswith("tap")
+    assert taps[plain]["namespace"] == ""
+
+
+def test_a_tap_link_has_a_default_route() -> None:
+    lab = Harness("netns::Node", node=Harness(Node))
+    lab.host.facts = replace(lab.host.facts, link_kinds=("tun",))
+    tap = Harness("linux::ns3::TapLink", node=lab, deviceName="tap0", gateway="10.1.0.1")
+    lab.host.answer("tuntap", '[{"ifname": "tap0", "mtu": 1500}]')
     tap.deploy()
-    assert {"made-namespace", "made-interface"} <= {
-        path.rpartition("/")[2] for path in tap.host.files
-    }
-    assert any("tuntap add dev tap0 mode tap user user" in c for c in tap.host.commands)
-    tap.release()
-    assert all("made-" in command for command in tap.host.commands[-2:])
-
-
-def test_an_interface_that_exists_is_not_taken() -> None:
-    tap = Harness("linux::ns3::TapLink", node=Harness(Node), device="eth0")
-    tap.host.answer("test -e", 1)
-    with pytest.raises(HostError, match="has an interface eth0 already"):
-        tap.deploy()
-    assert not any("tuntap" in command for command in tap.host.commands)
+    command = next(call.command for call in tap.host.calls if "tuntap" in call.command)
+    assert "ip tuntap add tap0 mode tap user user" in command
+    assert command.endswith("ip route add default via 10.1.0.1 dev tap0 proto 113")

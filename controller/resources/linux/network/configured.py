@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ....model import Change, Context, ResourceManager
+from ....model import Change, Context, Later, ResourceManager
 
 
 class Configured(ResourceManager):
@@ -33,9 +33,10 @@ class Configured(ResourceManager):
     def made(self, report: str) -> None:
         """Take over what the command of :meth:`report` has printed."""
 
-    def do_deploy(self, context: Context) -> None:
+    def do_deploy(self, context: Context) -> Later | None:
         """Make the changes."""
         self.made(context.host.configure(self.configuration(context), report=self.report()))
+        return None
 
     def do_release(self, context: Context) -> None:
         """Undo them."""

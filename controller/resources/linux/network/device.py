@@ -91,11 +91,15 @@ class Device(AnyInterface):
         if self.mtu:
             yield Change(f"link set {name} mtu {self.mtu}")
         if self.ip:
-            yield Change(f"address add {self.ip}/{self.prefix} dev {name}")
+            yield Change(f"address add {self._address()} dev {name}")
         if self.ip6:
             yield Change(f"address add {self.ip6}/{self.prefix6} dev {name} nodad")
         if self.up:
             yield Change(f"link set {name} up")
+
+    def _address(self) -> str:
+        """Return its IPv4 address as ip-address(8) reads it."""
+        return f"{self.ip}/{self.prefix}"
 
     def report(self) -> str:
         """Return the command that shows it."""
