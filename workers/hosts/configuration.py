@@ -102,6 +102,9 @@ def _heads(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
             continue
         undo = [f"{tool} {netns} {undo}" for tool, netns, _, undo in request["changes"] if undo]
         yield f"request {who} {int(request['anew'])} {quote(chr(10).join(undo))}"
+    # What sets values side by side shares the lock.
+    if any(row[0] == "sysctl" for request in requests for row in request.get("changes", ())):
+        yield "lock_keys || :"
 
 
 def _groups(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -109,6 +112,9 @@ def _groups(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
     for number, request in enumerate(requests, 1):
         level, previous, undone = -1, None, 0
         for tool, netns, command, undo in request.get("changes", ()):
+            if not command:
+                undone += bool(undo)
+                continue
             if (tool, netns) != previous:
                 level, previous = level + 1, (tool, netns)
                 if level == len(levels):

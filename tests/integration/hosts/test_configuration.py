@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -15,6 +16,8 @@ from tests.integration.hosts.rig import Rig
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.controller.model import Change
+from nepiq.controller.resources.linux.network.altered import moved
+from nepiq.controller.resources.linux.network.found import Found
 
 pytestmark = pytest.mark.needs("ip", "nft")
 
@@ -178,6 +181,47 @@ def test_what_was_refused_is_not_undone(rig: Rig, names: Names) -> None:
         shown("link", "del", names(2))
 
 
+def test_what_was_refused_side_by_side_is_not_undone(rig: Rig, names: Names) -> None:
+    numbers = range(20, 32)
+    for number in numbers:
+        made = Change("link add e0 type bridge", netns=names(number))
+        rig.host(number).configure([*space(names(number)), made])
+
+    def configure(number: int) -> str:
+        inside = names(number)
+        changes = [
+            Change("link add e1 type bridge", "link del e1", netns=inside),
+            Change("link add e0 type bridge", "link del e0", netns=inside),
+        ]
+        with pytest.raises(HostError) as caught:
+            rig.host(100 + number).configure(changes)
+        return caught.value.message
+
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        messages = set(pool.map(configure, numbers))
+    assert messages == {"ip: RTNETLINK answers: File exists"}
+    for number in numbers:
+        links = shown("-n", names(number), "-br", "link").splitlines()
+        assert sorted(line.split()[0] for line in links) == ["e0", "lo"]
+
+
+def test_all_kinds_are_undone_in_reverse(rig: Rig, names: Names, tmp_path: Path) -> None:
+    """What a batch undoes is not postponed beyond what a shell undoes of the same resource."""
+    link, seen = names(1), tmp_path / "seen"
+    rig.host(5).configure(
+        [
+            bridge(link),
+            Change("", f"cat /sys/class/net/{link}/mtu >>{seen}", tool="sh"),
+            Change(f"link set {link} mtu 1300", f"link set {link} mtu 1200"),
+            Change("net.ipv4.conf.lo.rp_filter=1", tool="sysctl"),
+            Change("", f"cat /sys/class/net/{link}/mtu >>{seen}", tool="sh"),
+        ]
+    )
+    rig.host(5).unconfigure()
+    assert seen.read_text() == "1300\n1200\n"
+    assert names.links() == []
+
+
 def test_a_sysctl_is_restored_when_the_last_has_released_it(rig: Rig, names: Names) -> None:
     rig.host(5).configure(space(names(1)))
     key = "net.ipv4.conf.lo.rp_filter"
@@ -295,6 +339,31 @@ def test_what_runs_in_a_namespace_is_ended_with_it(rig: Rig, names: Names) -> No
     assert names.spaces() == []
     assert stray.wait(10) == -9
     stray.stdout.close()
+
+
+def test_a_moved_interface_goes_home_at_the_end_of_the_node(rig: Rig, names: Names) -> None:
+    """All is undone at once here: what is in the namespace must not be left to it (mininet 706)."""
+    card, inside = names(2), names(1)
+    shown("link", "add", card, "type", "veth", "peer", "name", names(3))
+    try:
+        shown("address", "add", "10.213.8.1/24", "dev", card)
+        shown("link", "set", card, "up")
+        before = shown("-o", "-4", "address", "show", card)
+        found = Found.read(json.loads(shown("-j", "-d", "address", "show", "dev", card))[0])
+        rig.host(5).configure(space(inside))
+        key = Change("net.ipv4.ip_forward=1", tool="sysctl", netns=inside)
+        rig.host(6).configure([*moved(found, "nepiq:test.6", inside, "eth0", []), key])
+        assert names.links() == [names(3)]
+        assert "eth0" in shown("-n", inside, "-br", "link")
+        stray = subprocess.Popen(["ip", "netns", "exec", inside, "sleep", "900"])
+        rig.host(1).dismantle()
+        assert stray.wait(10) != 0
+        assert names.spaces() == []
+        assert shown("-o", "-4", "address", "show", card) == before
+        assert "alias" not in shown("link", "show", card)
+        assert not list(Path("/run").glob(f"nepiq/{inside},*"))
+    finally:
+        shown("link", "del", card)
 
 
 def test_the_end_of_the_node_undoes_what_is_left(rig: Rig, names: Names) -> None:
