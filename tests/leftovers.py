@@ -236,10 +236,11 @@ class Session:
 
 def _machine() -> dict[str, set[str]]:
     """What of the machine is the same before and after, whoever else uses it."""
-    spaces = Path("/run/netns")
+    spaces, records = Path("/run/netns"), Path("/run/nepiq")
     return {
         "user": {line.split(":")[0] for line in Path("/etc/passwd").read_text().splitlines()},
         "network namespace": set(_names(spaces)) if spaces.is_dir() else set(),
+        "record of configuration": set(_names(records)) if records.is_dir() else set(),
     }
 
 

@@ -9,7 +9,7 @@ configure() {
         enact
         return
     fi
-    access 1
+    access -r "$0"
     # An undo needs no room on a disk. The password may remain unread before the plan.
     {
         [ -z "$secret" ] || printf '%s\n' "$secret"

@@ -43,14 +43,14 @@ rerun() {
     return "$1"
 }
 
-# access [1]: go on only if we can act as root, and root in the directory of the node; with 1, it need
-# not write there.
+# access [TEST...]: go on only if we can act as root, and root passes test(1): by default that it may
+# write in the directory of the node.
 access() {
     read -r host </proc/sys/kernel/hostname
     [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
         fail 69 "$host lacks sudo: install the package sudo"
     # What ends processes needs no directory.
-    [ $# -eq 0 ] && [ -d "$root" ] && set -- -w "$root" || set -- 1
+    [ $# -gt 0 ] || { [ -d "$root" ] && set -- -w "$root" || set -- 1; }
     said=$(export LC_ALL=C && as_root test "$@" 2>&1) && return
     case $said in
     *'password is required'* | *'authentication is required'*)
@@ -62,7 +62,10 @@ access() {
     *'not in the sudoers'* | *'is not allowed to'* | *'may not run sudo'*)
         fail 69 "$(id -un) may not use sudo on $host: it needs a rule in sudoers(5)"
         ;;
-    '') fail 69 "root may not write to $root on $host: give the node a home on a disk of the host" ;;
+    '')
+        [ "$1" = -r ] && said=read || said='write to'
+        fail 69 "root may not $said $root on $host: give the node a home on a disk of the host"
+        ;;
     esac
     fail 69 "sudo fails on $host: ${said##*"$nl"}"
 }
