@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import NotAllowed
@@ -119,9 +119,12 @@ def complete(
         The resources that act for some of them together.
     """
     joint: dict[str, Resource] = {}
+    waiters = _waiters(items)
     for item in items:
         for name in item.cls.implied:
             slot = item.cls.connections[name]
+            if slot.beside:
+                _connect_beside(item, name, waiters)
             if slot.named_by:
                 _connect_named(item, name, named)
             calls = (item.attrs.get(other) or item.peers.get(other) for other in slot.together)
@@ -141,6 +144,27 @@ def complete(
         for guid in item.peers.get(name, ())
     ]
     return list(dict.fromkeys(found))
+
+
+def _waiters(items: Sequence[Resource]) -> dict[int, list[Resource]]:
+    """Return which resources wait for each resource, if any type asks for that."""
+    waiters: dict[int, list[Resource]] = {}
+    if any(item.cls.connections[name].beside for item in items for name in item.cls.implied):
+        for item in items:
+            for guid in item.awaited():
+                waiters.setdefault(guid, []).append(item)
+    return waiters
+
+
+def _connect_beside(item: Resource, name: str, waiters: Mapping[int, Sequence[Resource]]) -> None:
+    """Connect a resource to those of a type that wait for a peer of another connection."""
+    known = item.peers.get(name, [])
+    for guid in item.peers.get(item.cls.connections[name].beside, ()):
+        for other in waiters.get(guid, ()):
+            fits = other is not item and name in fitting_connections(item.cls, other.cls)
+            if fits and other.guid not in known:
+                known = item.peers.setdefault(name, known)
+                known.append(other.guid)
 
 
 def _connect_named(item: Resource, name: str, named: Callable[[Any], Resource | None]) -> None:

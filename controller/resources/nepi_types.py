@@ -58,12 +58,6 @@ _COMMANDS = {
     "linux::Tap": "ip tuntap add mode tap",
     "linux::Tun": "ip tuntap add mode tun",
     "linux::UdpTunnel": "ip link add NAME type vxlan, or socat",
-    "linux::netns::Emulation": "ip netns",
-    "netns::Application": "ip netns exec NAME COMMAND",
-    "netns::IPv4Address": "ip -n NAME address add",
-    "netns::IPv4Route": "ip -n NAME route replace",
-    "netns::NodeInterface": "ip link add NAME type veth",
-    "netns::Switch": "ip link add NAME type bridge",
 }
 
 #: Base classes of ns-3's types in NEPI, and a type to use.
@@ -98,11 +92,11 @@ ABSENT = {
     **{name: Absence(_PLANNED, _WHILE + command) for name, command in _COMMANDS.items()},
     **{f"abstract::ns3::{name}": Absence(_BASE, f"use {it}") for name, it in _CONCRETE.items()},
     "abstract::linux::Tunnel": Absence(_BASE, f"{_WHILE}ip tunnel"),
-    "abstract::netns::Object": Absence(_BASE, f"{_WHILE}ip netns"),
+    "abstract::netns::Object": Absence(_BASE, "use netns::Node"),
     "abstract::ns3::CCNDceApplication": Absence(_BASE, f"use {_APPLICATION}"),
     "abstract::ns3::DceApplication": Absence(_BASE, f"use {_APPLICATION}"),
     "abstract::omf::Resource": Absence(_BASE, _NODE),
-    "asbtract::netns::NodeInterface": Absence(_BASE, f"{_WHILE}ip link add NAME type veth"),
+    "asbtract::netns::NodeInterface": Absence(_BASE, "use netns::NodeInterface"),
     "linux::ns3::FdUdpTunnel": Absence("it is not available", _TAP_LINK),
     "linux::ns3::TunTapFdLink": Absence("one type makes the interface and the link", _TAP_LINK),
     **{

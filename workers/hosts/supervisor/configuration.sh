@@ -100,6 +100,10 @@ group() {
             ruleset
             break
             ;;
+        hosts)
+            name_hosts
+            break
+            ;;
         *)
             one_by_one
             break
@@ -141,6 +145,23 @@ END
     refuse "${1:-0}" 69 "$tool: ${said%Command failed -:*}"
     sift
     return 0
+}
+
+# name_hosts: add lines to the file that emulated hosts of the node have as /etc/hosts.
+name_hosts() {
+    {
+        [ -s "$root/hosts" ] || printf '%s\n' "127.0.0.1 localhost" "::1 localhost ip6-localhost"
+        printf '%s\n' "$text"
+    } >>"$root/hosts" && return
+    for number in $lines; do refuse "$number" 74 "cannot write in $root: $(obstacle)"; done
+}
+
+# unname_hosts: take the lines of $unnamed out of that file. It stays the same file, since it is
+# mounted.
+unname_hosts() {
+    [ -e "$root/hosts" ] || return 0
+    left=$(grep -vxF -e "${unnamed%"$nl"}" "$root/hosts")
+    printf '%s\n' "$left" >"$root/hosts"
 }
 
 # entered COMMAND...: run it in $netns, without our lock.
@@ -305,9 +326,13 @@ END
 # undo_batches: all but the removal of namespaces. What lies in one that is removed goes with it,
 # unless it is moved out.
 undo_batches() {
-    batches=' ' count=0
+    batches=' ' count=0 unnamed=''
     while IFS=' ' read -r guid tool space line; do
         [ -n "$line" ] || continue
+        [ "$tool" != hosts ] || {
+            unnamed=$unnamed$line$nl
+            continue
+        }
         case "$tool $line" in 'ip netns del '*) continue ;; esac
         case $spaces in *" $space "*)
             case $tool in
@@ -327,6 +352,7 @@ undo_batches() {
     done <<END
 $changes
 END
+    [ -z "$unnamed" ] || unname_hosts
     for item in $batches; do
         key=${item%%:*} item=${item#*:}
         tool=${item%%:*} netns=${item#*:}

@@ -102,6 +102,20 @@ class IpWithPrefix(str):
         return self.partition("/")[0]
 
 
+class Addresses(tuple[IpWithPrefix, ...]):
+    """Addresses with their prefixes, separated by blanks, or as a list."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> Addresses:
+        """Return the addresses in their usual form."""
+        texts = value.split() if isinstance(value, str) else value
+        if not isinstance(texts, (list, tuple)):
+            raise InvalidValue("must be addresses with their prefixes, as 10.0.0.1/24")
+        return cls(IpWithPrefix.parse(text) for text in texts)
+
+
 class Network(str):
     """A network, ``10.0.0.0/24`` or ``fd00::/64``; ``default`` for all addresses."""
 
@@ -165,7 +179,7 @@ class Rate(float):
 
     @property
     def tc(self) -> str:
-        """The form that tc(8) reads."""
+        """The text for rates of tc."""
         return f"{round(self)}bit"
 
 
