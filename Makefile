@@ -6,12 +6,14 @@ N ?= 4
 P ?= 0
 BIN := .venv/bin
 READY := .venv/ready
+# It would compile on one processor.
+PIP := $(BIN)/python -m pip install -q -q --disable-pip-version-check --no-compile
 
 # The versions that constraints.txt pins need Python 3.11; 3.10 gets the newest that run on it.
 PINNED = $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run hosts test lint types unit bench soak faults constraints clean
+.PHONY: help run hosts test lint types compiled unit bench soak faults constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -21,10 +23,10 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@PYTHON='$(PYTHON)' tools/system-packages
 	@echo "preparing .venv"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -q -q --disable-pip-version-check \
-	  $(PINNED) -e '.[dev,embedded,topology,plot,examples,bench]'
-	@$(BIN)/python -m pip install -q -q --disable-pip-version-check $(PINNED) --no-deps ns3 || \
+	@$(PIP) $(PINNED) -e '.[dev,embedded,topology,plot,examples,bench]'
+	@$(PIP) $(PINNED) --no-deps ns3 || \
 	  echo "ns-3 cannot be installed for this Python: its tests are skipped"
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true # some are templates
 	@touch $@
 
 run: $(READY) ## run the demo experiment on this machine
@@ -33,8 +35,9 @@ run: $(READY) ## run the demo experiment on this machine
 hosts: $(READY) ## N hosts on this machine, and P behind a gateway, until ctrl-C (root)
 	@$(BIN)/python -m tests.testbed --hosts $(N) --private $(P)
 
-test: lint types $(READY) ## every check and test (about 17 minutes on two cores)
+test: $(READY) ## every check and test (about 17 minutes on two cores)
 	@PYTHON='$(PYTHON)' tools/system-packages tests
+	@$(MAKE) --no-print-directory --output-sync -j lint types compiled
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder tests
 
 unit: $(READY) ## only the tests that need no services (seconds)
@@ -48,6 +51,10 @@ lint: $(READY) ## style, formatting, the direction of imports and the word list
 
 types: $(READY) ## type hints, strictly
 	@$(BIN)/mypy --no-error-summary -p nepiq
+
+# The byte code of the tests, once; each of the processes that run tests would compile them all.
+compiled: $(READY)
+	@$(BIN)/python -m pytest -q --collect-only tests >.venv/collected 2>&1 || cat .venv/collected
 
 bench: $(READY) ## measure nepiq and its peers; results in build/bench
 	@$(BIN)/python -m tests.benchmarks

@@ -66,28 +66,62 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the tests that mostly wait among those that keep the processors busy.
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of a module together that share a fixture of it, and order all of them.
+
+    Else each worker of xdist would make the fixture: a Redis, its workers and hosts, six times.
 
     A worker of xdist takes one group after the other, in this order (``--no-loadscope-reorder``);
-    a test without a group is one of its own.
+    a test without a group is one of its own. The groups that may take longest come first, and the
+    unit tests, thousands that take moments, last: no processor idles while a long test ends.
     """
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:
         marker = item.get_closest_marker("xdist_group")
+        if marker is None and _shares(item):
+            name = str(item.path.relative_to(config.rootpath).with_suffix(""))
+            item.add_marker(pytest.mark.xdist_group(name))
+            marker = item.get_closest_marker("xdist_group")
         groups.setdefault(str(marker.args[0]) if marker else item.nodeid, []).append(item)
-    waiting = [group for group in groups.values() if _waits(group[0])]
-    busy = [group for group in groups.values() if not _waits(group[0])]
-    # The largest first, and the last of them well before the end.
-    waiting.sort(key=len, reverse=True)
-    places = [index * len(busy) * 4 // (5 * max(1, len(waiting))) for index in range(len(waiting))]
+    quick = [group for group in groups.values() if _is_quick(group[0])]
+    slow = [group for group in groups.values() if not _is_quick(group[0])]
+    ordered = _spread([group for group in slow if len(group) > 1])
+    ordered += _spread([group for group in slow if len(group) == 1]) + quick
+    items[:] = [item for group in ordered for item in group]
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture that lives as long as its module."""
+    if not isinstance(item, pytest.Function):
+        return False
+    definitions = item._fixtureinfo.name2fixturedefs.values()
+    return any(definition[-1].scope == "module" for definition in definitions)
+
+
+def _spread(groups: list[list[pytest.Item]]) -> list[list[pytest.Item]]:
+    """Order groups by their time limits; those that mostly wait stand among the others."""
+    groups = sorted(groups, key=_limit, reverse=True)
+    waiting = [group for group in groups if _waits(group[0])]
+    busy = [group for group in groups if not _waits(group[0])]
+    places = [index * len(busy) // max(1, len(waiting)) for index in range(len(waiting))]
     for place, group in reversed(list(zip(places, waiting, strict=True))):
         busy.insert(place, group)
-    items[:] = [item for group in busy for item in group]
+    return busy
+
+
+def _limit(group: list[pytest.Item]) -> float:
+    """Return the seconds that the tests of a group may take."""
+    markers = [item.get_closest_marker("timeout") for item in group]
+    return sum(float(marker.args[0]) if marker else 120.0 for marker in markers)
 
 
 def _waits(item: pytest.Item) -> bool:
     return item.path.parent.name == "faults" or item.path.parts[-3:-1] == ("integration", "worker")
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    return "unit" in item.path.parts
 
 
 def pytest_collection_finish() -> None:

@@ -152,7 +152,7 @@ class Stand:
         """Start a worker process; by default wait until it serves."""
         name = name or f"w{len(self.workers)}"
         log = self.folder / f"{name}.log"
-        command = [sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "worker"]
+        command = [sys.executable, "-m", "nepiq.workers"]
         command += ["--pool", "threads", "--concurrency", str(threads), "--loglevel", "INFO"]
         command += ["--without-mingle", "--without-gossip", "--hostname", f"{name}@here"]
         with log.open("ab") as out:

@@ -150,10 +150,8 @@ def worker(
         "NEPIQ_METRICS": metrics or settings.metrics,
         "NEPIQ_LOG_FORMAT": format_name,
     }
-    # Celery's banner is not JSON.
-    quiet = ["--quiet"] if format_name == "json" else []
     command = [sys.executable, "-m", "nepiq.controller.services.restarter"]
-    command += [sys.executable, "-m", "celery", *quiet, "-A", "nepiq.workers.app", "worker"]
+    command += [sys.executable, "-m", "nepiq.workers"]
     command += ["--pool", "threads", "--concurrency", str(concurrency)]
     command += ["--hostname", f"{node}@{settings.machine}", "--loglevel", "INFO"]
     command += ["--without-gossip", "--without-mingle", *(options or [])]

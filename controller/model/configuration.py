@@ -53,6 +53,15 @@ class Change:
         if self.tool == "sysctl" and not _KEY.fullmatch(self.command):
             raise InvalidValue(f"{quoted(self.command)} is not KEY=VALUE of sysctl")
 
+    def __str__(self) -> str:
+        """Return the change as a shell command."""
+        if self.tool in ("ip", "tc"):
+            where = f"-n {self.netns} " if self.netns else ""
+            return f"{self.tool} {where}{self.command}"
+        where = f"ip netns exec {self.netns} " if self.netns else ""
+        program = {"nft": "nft ", "sysctl": "sysctl -w "}.get(self.tool, "")
+        return f"{where}{program}{self.command}"
+
 
 def run_mark(run_id: str) -> str:
     """Return six letters and digits that stand for a run in names on hosts."""

@@ -85,8 +85,8 @@ def start_worker(place: Place, name: str, needs: Needs, mask: int) -> subprocess
         "NEPIQ_LOG_FORMAT": "text",
         KEEPER: str(os.getpid()),
     }
-    command = [sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "worker"]
-    command += ["--pool", "threads", "--concurrency", str(concurrency()), "--hostname", name]
+    command = [sys.executable, "-m", "nepiq.workers", "--pool", "threads"]
+    command += ["--concurrency", str(concurrency()), "--hostname", name]
     command += ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     with open(place.log("worker"), "ab", opener=private) as log:
         return subprocess.Popen(

@@ -256,7 +256,7 @@ class FakeHost:
 
     def configure(self, changes: Sequence[Change], *, anew: bool = True, report: str = "") -> str:
         """Record the changes, a line each; the answer to them is what ``report`` prints."""
-        lines = [f"{change.tool} {change.command}" for change in changes]
+        lines = [str(change) for change in changes]
         options = {"changes": list(changes), "anew": anew, "report": report}
         result = _result(
             self._answer_to(self._record("configure", "\n".join(lines), options=options))

@@ -183,6 +183,7 @@ class Claims(Todo):
             rm["state"],
             int(rm["host"]) if rm.get("host") else None,
             int(rm["inside"]) if rm.get("inside") else None,
+            record.get("covered") == "1",
             loads(record.get("args")) or [],
             loads(rm.get("peers")) or {},
             {name: loads(value) for name, value in attributes.items() if name[0] != "="},

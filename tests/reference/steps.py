@@ -168,6 +168,7 @@ class Steps(Records):
         """Whether a step touches a machine: its class does, and has something to do in it."""
         rm, action = self.rm(guid_of(step)), action_of(step)
         busy = action != "finish" and action not in rm.get("idle", "").split()
+        busy = busy and "covered" not in self.step(step)
         return rm.get("batch") != "1" and busy
 
     def has_place(self, step: str, host: str) -> bool:

@@ -7,39 +7,24 @@ with I/O arrives alone.
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
-from typing import Any
+from collections.abc import Sequence
 
-from ...controller import errors
 from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Due, Early, Grant, Outcome
-from ...controller.model import actions
-from ...controller.model.durations import Backoff, Deadline
-from ...controller.model.host import NO_HOST, Context, Host, Launch
-from ...controller.model.lifecycle import Action, State
-from ...controller.model.resource import ResourceManager
-from ..hosts import Attempt, ShellHost
-from ..runtime import fault_injection, json_logs
+from ..runtime import fault_injection
 from ..runtime.context import Runtime
 from ..runtime.leases import SLOW_HOOK, Lease
-from ..sessions.session import PAUSE
-from . import callbacks, exits, loading
+from . import joint_steps
 from .attempts import AttemptSummary
-from .pools import WorkerPools
+from .claimed_step import ClaimedStep
 
 log = logging.getLogger("nepiq.steps")
 
 WORTH_WAITING = 0.3
 """Seconds that a step may arrive early and still be waited for by the thread that holds it."""
-
-RETRIES = Backoff(0.25, 4.0)
-"""Seconds until a step whose host does not answer is retried."""
 
 
 def carry_out(
@@ -84,7 +69,10 @@ def _spread(
     summary: AttemptSummary,
     requested_at: float,
 ) -> None:
-    """Carry out steps in parallel, one thread each."""
+    """Carry out steps in parallel: joint steps of one host together, others one thread each."""
+    joint, grants = _divide(grants)
+    for together in joint:
+        _execute_joint(runtime, run, together, summary, requested_at)
     threads = [
         threading.Thread(
             target=_execute, args=(runtime, run, [grant], summary, requested_at), daemon=True
@@ -97,6 +85,32 @@ def _spread(
         _execute(runtime, run, grants[:1], summary, requested_at)
     for thread in threads:
         thread.join()
+
+
+def _divide(grants: Sequence[Grant]) -> tuple[list[list[Grant]], list[Grant]]:
+    """Return the joint steps of each host that has several, and all other steps."""
+    joint: dict[int | None, list[Grant]] = {}
+    others = []
+    for grant in grants:
+        if joint_steps.is_joint(grant):
+            joint.setdefault(grant.host, []).append(grant)
+        else:
+            others.append(grant)
+    lone = [item for group in joint.values() if len(group) == 1 for item in group]
+    return [group for group in joint.values() if len(group) > 1], others + lone
+
+
+def _execute_joint(
+    runtime: Runtime,
+    run: Run,
+    grants: Sequence[Grant],
+    summary: AttemptSummary,
+    requested_at: float,
+) -> None:
+    with runtime.lease_renewer.holding(run, grants, requested_at) as leases:
+        for grant in grants:
+            fault_injection.point("claimed", grant.label)
+        joint_steps.JointSteps(runtime, run, list(zip(grants, leases, strict=True)), summary).work()
 
 
 def _requeue(runtime: Runtime, run: Run, early: Sequence[Early], queue: str, parallel: bool) -> str:
@@ -122,7 +136,7 @@ def _execute(
     with runtime.lease_renewer.holding(run, grants, requested_at) as leases:
         if len(grants) == 1:
             fault_injection.point("claimed", grants[0].label)
-            outcome = _Step(runtime, run, grants[0], leases[0], summary).outcome()
+            outcome = ClaimedStep(runtime, run, grants[0], leases[0], summary).outcome()
             fault_injection.point("acted", grants[0].label)
             if outcome is not None:
                 summary.committed(grants[0], outcome.kind, runtime.commit(run, outcome))
@@ -164,7 +178,9 @@ class _Batch:
                         break
                     grant, lease = self._waiting.pop()
                     self._began = time.monotonic()
-                outcome = _Step(self._runtime, self._run, grant, lease, self._summary).outcome()
+                outcome = ClaimedStep(
+                    self._runtime, self._run, grant, lease, self._summary
+                ).outcome()
                 if outcome is not None:
                     with self._lock:
                         self._done.append((grant, lease, outcome))
@@ -192,236 +208,3 @@ class _Batch:
         self._runtime.lease_renewer.drop([lease for _, lease in waiting])
         self._commit()
         return None
-
-
-@dataclass
-class _Step:
-    """One claimed step."""
-
-    runtime: Runtime
-    run: Run
-    grant: Grant
-    lease: Lease
-    summary: AttemptSummary
-    location: str = ""
-
-    def outcome(self) -> Outcome | None:
-        """Carry out the step; return None if it was requeued or the claim was lost."""
-        with json_logs.within(
-            json_logs.step_fields(self.run.run_id, self.grant, self.runtime.name)
-        ):
-            return self._outcome()
-
-    def _outcome(self) -> Outcome | None:
-        if not self.lease.valid:
-            self.summary.ended(self.grant, "lost")
-            return None
-        try:
-            rm = loading.resource(self.run, self.grant)
-            done = self._act(rm)
-        except Exception as error:  # noqa: BLE001 - a class may raise anything outside of its hooks
-            # A FencedError is recorded only if the run has ended on that host; if the claim was
-            # lost, the commit is refused.
-            return self._failed(error, {})
-        if isinstance(done.error, errors.HostUnreachable) and done.later is None:
-            done = replace(done, later=self._retry_delay(rm, done.error))
-        if done.later is not None:
-            self._requeue(done, rm.changes())
-            return None
-        if done.error is not None:
-            return self._failed(done.error, rm.changes())
-        return self._done(rm, done.launch)
-
-    def _act(self, rm: ResourceManager) -> actions.Outcome:
-        grant, action = self.grant, Action(self.grant.action)
-        deadline = Deadline.after(self._time_left(rm.deadline_for(action)))
-        host = self._host(rm, deadline)
-        if host is None and action is Action.RELEASE:
-            return actions.Outcome(state=State.RELEASED)
-        if host is None:
-            raise errors.NotAllowed("its host has no machine yet", where=self._where())
-        if isinstance(host, ShellHost):
-            # A thread that waited for an unresponsive host would be missing for other steps.
-            try:
-                host.attempt.session.check()
-            except errors.HostSilent as error:
-                return actions.Outcome(error=error)
-        context = Context(
-            host=host,
-            peers=rm.peers,
-            attempt=grant.tries,
-            deadline=deadline,
-            log=self._logger(),
-            call=partial(callbacks.call, self.runtime.settings, self.run.run_id),
-            pools=WorkerPools(self.runtime, self.run, grant, deadline),
-            reached=self._reached,
-        )
-        name, value = grant.args if action is Action.SET else ("", None)
-        return actions.perform(
-            rm,
-            action,
-            context,
-            progress=partial(self._progress, rm),
-            resume_after=State(grant.state),
-            name=name,
-            value=value,
-            failures=grant.retried,
-        )
-
-    def _time_left(self, allowed: float) -> float:
-        # The deadline covers all attempts of a step; `began` is Redis' time, exact to a second.
-        if self.grant.tries == 1:
-            return allowed
-        remaining = allowed - max(0.0, self.runtime.now() - self.grant.began)
-        if remaining <= 0:
-            raise errors.DeadlineError(
-                f"not done within {allowed:g} s, in {self.grant.tries - 1} attempts",
-                where=self._where(),
-            )
-        return remaining
-
-    def _host(self, rm: ResourceManager, deadline: Deadline) -> Host | None:
-        """Return the machine that the hooks act on; None if the host has none yet."""
-        grant = self.grant
-        if grant.host is None or not rm.hooks(Action(grant.action)):
-            return NO_HOST
-        record = self.run.record(grant.host)
-        node = loading.resource(self.run, record)
-        if not node.assigned():
-            return None
-        route = f"{record.queue}@{record.home}" if record.home and not record.local else ""
-        if self.runtime.remnants is not None:
-            self.runtime.remnants.note(self.run.run_id, grant.host, node, route)
-        self.location = f"{grant.label} on {node.label}"
-        return ShellHost(
-            Attempt(
-                self.runtime.sessions.session(node),
-                run_id=self.run.run_id,
-                exp_id=self.run.exp_id,
-                node=grant.host,
-                guid=grant.guid,
-                occasion=grant.occ,
-                token=grant.token,
-                deadline=deadline,
-                cancel=self.lease.cancel,
-                where=self._where(),
-                ahead=self.runtime.ahead,
-                inside=self._inside(grant.inside),
-                sudo_password=getattr(node, "sudoPassword", None),
-            ),
-            self.runtime.stack.contents.pieces,
-        )
-
-    def _inside(self, guid: int | None) -> Callable[[], ResourceManager] | None:
-        """Return what loads the emulated host in which the hooks act."""
-        if guid is None:
-            return None
-        return cache(lambda: loading.resource(self.run, self.run.record(guid)))
-
-    def _reached(self, state: State) -> bool:
-        reached = self.run.record(self.grant.guid).milestones
-        # One that is not critical counts as having reached every state when it FAILED.
-        return reached.get(state.name, math.inf) < reached.get("FAILED", math.inf)
-
-    def _progress(self, rm: ResourceManager, state: State) -> None:
-        if self.lease.cancelled:
-            raise errors.FencedError("the step was cancelled", where=self._where())
-        grant = self.grant
-        if not self.run.progress(grant.step, grant.token, state.name, 0.0, rm.changes()):
-            raise errors.FencedError("the claim was lost", where=self._where())
-
-    def _retry_delay(self, rm: ResourceManager, error: errors.HostUnreachable) -> float | None:
-        """Return the seconds until a step with an unreachable host is retried; None to give up.
-
-        A step on a host that was reached before is retried until the step's deadline. A host that
-        was never reached is retried for its boot time when it is deployed, and not at all when it
-        is released, since there is nothing to undo.
-        """
-        grant, action = self.grant, Action(self.grant.action)
-        limit = rm.deadline_for(action)
-        deploying = action in (Action.DEPLOY, Action.DISCOVER, Action.PROVISION)
-        if deploying and grant.host == grant.guid:
-            limit = rm.patience()
-            if not self._tried_since_start(error):  # leave time for one connection attempt
-                limit = max(limit, rm.login().connect_timeout + PAUSE)
-        elif action is Action.RELEASE and grant.host is not None:
-            reached = self.run.record(grant.host).milestones
-            # As in _reached, for the host.
-            ready, failed = (reached.get(name, math.inf) for name in ("READY", "FAILED"))
-            limit = limit if ready < failed else 0.0
-        remaining = limit - max(0.0, self.runtime.now() - grant.began)
-        if remaining <= 0 or self.lease.cancelled:
-            return None
-        return min(RETRIES.pause(grant.tries), remaining)
-
-    def _tried_since_start(self, error: errors.HostUnreachable) -> bool:
-        """Return whether the host was tried since this step began; older failures are outdated."""
-        if isinstance(error, errors.HostSilent):
-            return False
-        ago = 0.0 if error.tried is None else time.monotonic() - error.tried
-        return ago <= max(0.0, self.runtime.now() - self.grant.began)
-
-    def _requeue(self, done: actions.Outcome, changes: Mapping[str, Any]) -> None:
-        grant = self.grant
-        kind, error_info, label = "later", None, "again"
-        if done.error is not None:
-            error_info = self._error_info(done.error)
-            # Waiting for a host does not count as one of the retries that the class allows.
-            kind = "silent" if isinstance(done.error, errors.HostUnreachable) else "retry"
-            label = kind
-        accepted = self.run.again(
-            grant.step, grant.token, done.later or 0.0, kind, error_info, changes
-        )
-        self.summary.ended(grant, label if accepted else "stale")
-
-    def _done(self, rm: ResourceManager, launch: Launch | None) -> Outcome:
-        grant, changes = self.grant, rm.changes()
-        if launch is None:
-            return Outcome(grant.step, grant.token, "ok", attrs=changes)
-        if launch.lasts > 0 and launch.exit is None:
-            return Outcome(
-                grant.step, grant.token, "lasts", launch.age, changes, end_age=launch.lasts
-            )
-        if launch.exit is None:
-            return Outcome(grant.step, grant.token, "ok", age=launch.age, attrs=changes)
-        process_exit = launch.exit
-        return Outcome(
-            grant.step,
-            grant.token,
-            process_exit.outcome,
-            age=launch.age,
-            attrs={**changes, **exits.attributes(grant.rtype, process_exit)},
-            info=exits.info(process_exit, self.location),
-            outputs=process_exit.outputs,
-            end_age=process_exit.age,
-        )
-
-    def _failed(self, error: BaseException, changes: Mapping[str, Any]) -> Outcome:
-        grant = self.grant
-        error_info = self._error_info(error)
-        stopped = isinstance(error, errors.Cancelled) or self.lease.cancelled
-        kind = "cancelled" if stopped and grant.action != "release" else "failed"
-        return Outcome(grant.step, grant.token, kind, attrs=changes, info=error_info)
-
-    def _error_info(self, error: BaseException) -> dict[str, Any]:
-        expected = isinstance(error, errors.NepiqError)
-        log.warning(
-            "%s: %s",
-            self._where(),
-            error if expected else repr(error),
-            exc_info=None if expected else error,
-            extra={"action": "step_failed", "step": self.grant.step},
-        )
-        error_info = errors.details(error)
-        error_info["where"] = error_info["where"] or self._where()
-        return error_info
-
-    def _where(self) -> str:
-        return (
-            f"{self.location or self.grant.label}, {self.grant.action}, attempt {self.grant.tries}"
-        )
-
-    def _logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        # Fields of the adapter, since a hook may log in threads of its own.
-        fields = json_logs.step_fields(self.run.run_id, self.grant, self.runtime.name)
-        return logging.LoggerAdapter(log, {**fields, "about": fields, "action": None})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
-from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Grant
 from ...controller.engine.store.records import ResourceRecord
 from ...controller.model import registry
@@ -13,7 +13,29 @@ from ...controller.model.resource import ResourceManager
 Peers = Mapping[str, Callable[[], Sequence[ResourceManager]]]
 
 
-def resource(run: Run, record: ResourceRecord | Grant) -> ResourceManager:
+class Records(Protocol):
+    """The records of a run: the run itself, or records of it that were read before."""
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        ...
+
+    @property
+    def exp_id(self) -> str:
+        """The name of the experiment."""
+        ...
+
+    def record(self, guid: int) -> ResourceRecord:
+        """Return the record of a resource."""
+        ...
+
+    def records(self, guids: Sequence[int]) -> Sequence[ResourceRecord]:
+        """Return the records of several."""
+        ...
+
+
+def resource(run: Records, record: ResourceRecord | Grant) -> ResourceManager:
     """Return the resource manager of a record or claimed step; its peers are loaded when used."""
     return registry.find_on_worker(record.rtype).load(
         guid=record.guid,
@@ -26,7 +48,7 @@ def resource(run: Run, record: ResourceRecord | Grant) -> ResourceManager:
     )
 
 
-def _peers(run: Run, guids: Mapping[str, Sequence[int]]) -> Peers:
+def _peers(run: Records, guids: Mapping[str, Sequence[int]]) -> Peers:
     def loader(peer_guids: Sequence[int]) -> Callable[[], Sequence[ResourceManager]]:
         return lambda: [resource(run, record) for record in run.records(peer_guids)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..sessions.local import LocalSession
 from ..sessions.pool import SessionPool
 from ..sessions.session import Completed, Session
-from ..sessions.ssh import Connection, SshSession
 from .attempt import Attempt
 from .byte_streams import Incoming, Outgoing
 from .exit_journal import Beat, Boot, Ended, Entry, Follow, Journal, Lost, Restarted, follow
@@ -16,7 +15,6 @@ __all__ = [
     "Beat",
     "Boot",
     "Completed",
-    "Connection",
     "Ended",
     "Entry",
     "Follow",
@@ -29,6 +27,5 @@ __all__ = [
     "Session",
     "SessionPool",
     "ShellHost",
-    "SshSession",
     "follow",
 ]

@@ -115,6 +115,10 @@ class JointRequests:
             raise type(reply)(reply.message, hint=reply.hint)
         return reply
 
+    def carry(self, requests: Sequence[Request]) -> Sequence[Reply | NepiqError]:
+        """Send requests in one command, at once; return the reply or the error of each."""
+        return self._carry(requests)
+
     def _carry(self, requests: Sequence[Request]) -> Sequence[Reply | NepiqError]:
         session = self._session()
         if session is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ...controller.errors import HostError
 from ...controller.model.login import Login
@@ -13,7 +13,9 @@ from ...controller.model.resource import Placement
 from .local import LocalSession
 from .secret import hide_references
 from .session import Session
-from .ssh import Connection, SshSession
+
+if TYPE_CHECKING:  # loaded with the first host over SSH: Paramiko is a fifth of a worker's start
+    from .ssh import Connection, SshSession
 
 
 class Placed(Protocol):
@@ -60,6 +62,8 @@ class SessionPool:
                 if local is None or local.closed:
                     local = self._local[home] = LocalSession(home=home)
                 return local
+            from .ssh import SshSession
+
             connection = self.connection(node.login())
             remote = self._remote.get((connection, home))
             if remote is None:
@@ -77,6 +81,8 @@ class SessionPool:
                 raise HostError("the worker is going down")
             connection = self._connections.get(login) or self._proven(login)
             if connection is None:
+                from .ssh import Connection
+
                 hide_references(login)
                 connection = Connection(login, self._machine, self.connection, self._ssh_config)
                 self._connections[login] = connection

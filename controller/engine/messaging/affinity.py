@@ -8,6 +8,7 @@ are sent to all workers of the site.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -34,7 +35,8 @@ class Affinity:
 
     def __init__(self, workers: Callable[[], Sequence[WorkerInfo]]) -> None:
         self._read_workers = workers
-        self._until = 0.0
+        self._reading = threading.Lock()
+        self._until = 0.0  # 0 before the first list
         # (queue, worker) pairs, and the preferred workers chosen among them. They are replaced
         # together, so that no thread adds an old choice to a new list.
         self._cache: tuple[_Serving, dict[str, str]] = (frozenset(), {})
@@ -67,24 +69,38 @@ class Affinity:
         return worker
 
     def _serving(self) -> tuple[_Serving, dict[str, str]]:
-        """Return the cache, renewed if it has expired; a change of workers empties the choices."""
-        now = time.monotonic()
-        if now >= self._until:
-            self._until = now + _CACHE_SECONDS
+        """Return the cache, renewed if it has expired; a change of workers empties the choices.
+
+        One thread reads the list. Meanwhile the others use the old one, or wait for the first:
+        without a list no host has a preferred worker, and its steps could go to any.
+        """
+        if self._has_expired() and self._reading.acquire(blocking=not self._until):
             try:
-                workers = self._read_workers()
-            except (RedisError, OSError):  # without a list there is no preference
-                workers = ()
-            serving = frozenset(
-                (queue, worker.name)
-                for worker in workers
-                if worker.serving
-                for queue in map(queues.shared, worker.queues)
-                if queues.of_worker(queue, worker.name) in worker.queues
-            )
-            if serving != self._cache[0]:
-                self._cache = (serving, {})
+                if self._has_expired():  # no other thread has read it before
+                    self._read()
+            finally:
+                self._reading.release()
         return self._cache
+
+    def _has_expired(self) -> bool:
+        return time.monotonic() >= self._until
+
+    def _read(self) -> None:
+        until = time.monotonic() + _CACHE_SECONDS
+        try:
+            workers = self._read_workers()
+        except (RedisError, OSError):  # without a list there is no preference
+            workers = ()
+        serving = frozenset(
+            (queue, worker.name)
+            for worker in workers
+            if worker.serving
+            for queue in map(queues.shared, worker.queues)
+            if queues.of_worker(queue, worker.name) in worker.queues
+        )
+        if serving != self._cache[0]:
+            self._cache = (serving, {})
+        self._until = until
 
 
 def _choose(serving: _Serving, name: str) -> str:

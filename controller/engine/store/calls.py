@@ -73,6 +73,7 @@ class Grant(NamedTuple):
         state: the resource manager's state.
         host: guid of the host that it acts on.
         inside: guid of the emulated host in which it acts there, or None.
+        covered: it is a release that has nothing to do, since that of the host undoes all.
         args: arguments of a requested step.
         peers: guids by connection name.
         attributes: attributes that differ from the default.
@@ -90,6 +91,7 @@ class Grant(NamedTuple):
     state: str
     host: int | None
     inside: int | None
+    covered: bool
     args: list[Any]
     peers: dict[str, list[int]]
     attributes: dict[str, Any]

@@ -133,7 +133,7 @@ def grant_of(step: str, answer: Any) -> Grant | Early | None:
     if answer[0] == "early":
         return Early(step, answer[1])
     _, token, tries, retried, began, due, rtype, label, occ, state, *more = answer
-    host, inside, args, peers, *kept = more
+    host, inside, covered, args, peers, *kept = more
     return Grant(
         step,
         int(token),
@@ -147,6 +147,7 @@ def grant_of(step: str, answer: Any) -> Grant | Early | None:
         state,
         int(host) if host else None,
         int(inside) if inside else None,
+        covered == 1,
         loads(args) or [],
         loads(peers) or {},
         {name: json.loads(value) for name, value in zip(kept[::2], kept[1::2], strict=True)},

@@ -24,6 +24,8 @@ def _call_text(call: Call) -> tuple[list[str], list[str]]:
         if len(lines) > _MAX_LINES:
             lines = [*lines[:1], f"... {len(lines) - 1} more lines, see --json"]
         return lines, ["read-only; further steps depend on the answer", *_options(call)]
+    if call.verb == "configure":
+        return call.command.splitlines(), ["as root, together with other changes of the host"]
     if call.verb == "open":
         return call.command.splitlines(), ["interactive"]
     return [], [_action(call)]
@@ -85,6 +87,8 @@ def _action(call: Call) -> str:
         return f"end its processes, KILL after {duration(options['grace'])}"
     if call.verb == "clear":
         return "end its remaining processes"
+    if call.verb == "unconfigure":
+        return "undo its configuration"
     if call.verb == "dismantle":
         removal = " and remove its directory" if options["remove"] else ""
         return f"end remaining processes of the run{removal}"
@@ -116,8 +120,9 @@ def text(plan: PlannedDeployment) -> str:
             f"{indent}  {'builds' if n == 0 else '':<8} {x}" for n, x in enumerate(item.outline)
         ]
         for step in item.steps:
-            if step.action == "release" and [call.verb for call in step.calls] == ["clear"]:
-                continue  # Every application has this release; omitted for brevity.
+            verbs = [call.verb for call in step.calls]
+            if step.action == "release" and verbs in (["clear"], ["unconfigure"]):
+                continue  # Every application or configuration has it; omitted for brevity.
             lines += [f"{indent}  {line}".rstrip() for line in _step(step)]
     return "\n".join(lines)
 

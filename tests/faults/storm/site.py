@@ -269,7 +269,7 @@ class Site:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "NEPIQ_IMPORTS": f"tests.faults.faked,{KINDS}",
             }
-        command = [sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "worker"]
+        command = [sys.executable, "-m", "nepiq.workers"]
         command += ["--pool", "threads", "--concurrency", "16", "--loglevel", "INFO"]
         command += ["--without-mingle", "--without-gossip", "--hostname", f"w@{name}"]
         return WorkerMachine(name, host, command, environment, self.folder / f"{name}.log")

@@ -13,8 +13,9 @@ import pytest
 from nepiq.controller.errors import AnswerError, Cancelled, DeadlineError, HostError
 from nepiq.controller.model.durations import Deadline
 from nepiq.controller.model.login import Login
-from nepiq.workers.hosts import LocalSession, Session, SessionPool, SshSession
+from nepiq.workers.hosts import LocalSession, Session, SessionPool
 from nepiq.workers.sessions import running_time as running
+from nepiq.workers.sessions.ssh import SshSession
 
 from .remote import Remote
 

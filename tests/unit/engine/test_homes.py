@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from redis import ConnectionError as NoConnection
@@ -118,3 +120,44 @@ def test_no_redis_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found
     assert known.worker(HOSTS[0]) == ""
     assert known.worker(HOSTS[0]) == found
+
+
+class SlowRedis:
+    """A list of two workers that is read when it is allowed."""
+
+    def __init__(self) -> None:
+        self.reading, self.answers = threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self) -> Sequence[WorkerInfo]:
+        self.reading.release()
+        assert self.answers.acquire(timeout=30.0)
+        return [worker("a"), worker("b")]
+
+
+def test_threads_wait_for_the_first_list() -> None:
+    redis = SlowRedis()
+    known = Affinity(redis)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(known.worker, HOSTS[0])
+        assert redis.reading.acquire(timeout=30.0)
+        second = threads.submit(known.worker, HOSTS[0])
+        early = wait([second], 0.1).done
+        redis.answers.release()
+        # Without a list no host has a home, and its step could go to any worker.
+        assert second.result(30.0) == first.result(30.0) != ""
+        assert not early
+
+
+def test_they_do_not_wait_for_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(affinity, "_CACHE_SECONDS", 0.0)
+    redis = SlowRedis()
+    known = Affinity(redis)
+    redis.answers.release()
+    home = known.worker(HOSTS[0])
+    assert redis.reading.acquire(timeout=30.0)
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(known.worker, HOSTS[0])
+        assert redis.reading.acquire(timeout=30.0)
+        assert known.worker(HOSTS[0]) == home
+        assert not slow.done()
+        redis.answers.release()

@@ -112,6 +112,29 @@ group() {
     done
 }
 
+# abreast COUNT: call lane_0 to lane_COUNT-1 at the same time. They print refusals themselves.
+abreast() {
+    lane=0 lanes=''
+    while [ "$lane" -lt "$1" ]; do
+        (
+            before=$failed
+            "lane_$lane"
+            [ "$failed" = "$before" ] && exit
+            printf '%s\n' "$failed" >"$root/configured/failed.$lane"
+            exit 1
+        ) &
+        lanes="$lanes $lane:$!"
+        lane=$((lane + 1))
+    done
+    for lane in $lanes; do
+        wait "${lane#*:}" && continue
+        record=$root/configured/failed.${lane%:*}
+        # Where the disk is full, the refusals have been answered, and the release undoes the rest.
+        { IFS= read -r said <"$record"; } 2>/dev/null && failed="$failed$said"
+        rm -f "$record"
+    done
+}
+
 # sift: keep those of $text whose number in $lines has not failed.
 sift() {
     kept='' chosen=''

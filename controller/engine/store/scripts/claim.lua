@@ -58,7 +58,7 @@ end
 local function grant(s, r)
   local answer = {
     'grant', s.token, s.tries, s.retried or 0, s.began, s.due, r.rtype, r.label, r.occ,
-    r.state, r.host or '', r.inside or '', s.args or '', r.peers or '',
+    r.state, r.host or '', r.inside or '', s.covered or 0, s.args or '', r.peers or '',
   }
   local attributes = call('HGETALL', P .. 'attr:' .. r._id)
   for i = 1, #attributes, 2 do

@@ -26,9 +26,9 @@ local function write_alarms()
 end
 
 -- Whether a step does I/O: its class does, and has something to do in this action. Nothing is done
--- to what ends by itself after a time.
+-- to what ends by itself after a time, nor for what the release of the host covers.
 local function does_io(s, r)
-  return r.batch ~= 1 and s._action ~= 'finish'
+  return r.batch ~= 1 and s._action ~= 'finish' and not s.covered
     and not (r.idle and string.find(r.idle, s._action, 1, true))
 end
 

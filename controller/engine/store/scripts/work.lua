@@ -92,6 +92,10 @@ local function release(guid)
     return
   end
   local s = new_step(guid .. '.release')
+  if r.batch == 2 and r.host and meta.phase == 'RELEASING' then
+    s.covered = 1
+    save(s)
+  end
   local users = users_of(guid)
   load('rm', users)
   for _, user in ipairs(users) do
