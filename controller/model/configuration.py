@@ -59,6 +59,8 @@ class Change:
             where = f"-n {self.netns} " if self.netns else ""
             return f"{self.tool} {where}{self.command}"
         where = f"ip netns exec {self.netns} " if self.netns else ""
+        if self.tool == "hosts":
+            return f"echo {self.command} >>/etc/hosts"
         program = {"nft": "nft ", "sysctl": "sysctl -w "}.get(self.tool, "")
         return f"{where}{program}{self.command}"
 

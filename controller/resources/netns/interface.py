@@ -59,7 +59,9 @@ class NodeInterface(Device, rtype="netns::NodeInterface"):
         help="Name of an interface of the machine that is moved into the emulated host.",
         flags=Flag.DESIGN,
     )
-    node = Connection(Node, required=True, help="The emulated host that has it.")
+    node = Connection(  # type: ignore[assignment]
+        Node, required=True, help="The emulated host that has it."
+    )
     switch = Connection(Switch, waits=True, help="The switch that it is connected to.")
     interface = Connection(
         "linux::Interface", waits=True, help="The interface that is moved, instead of device."

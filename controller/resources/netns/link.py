@@ -21,13 +21,13 @@ class End(NamedTuple):
         node: the emulated host or switch.
         name: the name of the interface there.
         addresses: its addresses.
-        mac: its MAC address; empty for any.
+        mac: its MAC address; None for any.
     """
 
     node: Node
     name: str
     addresses: Addresses
-    mac: str
+    mac: Mac | None
 
 
 class Link(Configured, rtype="netns::Link"):

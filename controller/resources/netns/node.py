@@ -152,7 +152,7 @@ class Node(Configured, rtype="netns::Node"):
     def _views(self) -> Iterator[str]:
         """Yield commands that make host name, files and processes its own."""
         yield f"hostname {quote(self.label)}"
-        names = quote(f"{self.directory}/../../hosts")
+        names = quote(f"{self.directory.rsplit('/', 2)[0]}/hosts")
         yield f"[ ! -e {names} ] || [ ! -e /etc/hosts ] || mount --bind {names} /etc/hosts"
         if self._init:
             yield "mount -t proc proc /proc || exit 126"

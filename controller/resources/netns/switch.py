@@ -17,8 +17,8 @@ class Switch(Node, rtype="netns::Switch"):
     firewall rules of the machine concern it. After ip-link(8), "BRIDGE Type Support".
     """
 
-    ip = None  # type: ignore[assignment] # taken out, as the next ones
-    ip6 = None  # type: ignore[assignment]
+    ip = None  # taken out, as the next ones
+    ip6 = None
     forward = None  # type: ignore[assignment]
 
     stp = Attribute(

@@ -1,0 +1,191 @@
+"""Emulated hosts, switches and links on this machine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.conftest import Need
+from tests.e2e.lab import Lab
+
+from nepiq.controller import ExperimentController
+
+pytestmark = pytest.mark.needs("redis-server", "ip", "ping")
+
+
+@pytest.fixture(autouse=True)
+def root(need: Need) -> None:
+    need("root", os.geteuid() == 0, "emulated hosts are made as root")
+
+
+class Emulated:
+    """An experiment on this machine with emulated hosts."""
+
+    def __init__(self, ec: ExperimentController) -> None:
+        self.ec = ec
+        self.here = ec.register_resource("linux::Node", label="here")
+
+    def host(self, label: str, rtype: str = "netns::Node", **attributes: object) -> int:
+        return self.ec.register_resource(rtype, label=label, node="here", **attributes)
+
+    def link(self, one: str, two: str, **attributes: object) -> int:
+        return self.ec.register_resource("netns::Link", ends=[one, two], **attributes)
+
+    def deploy(self) -> None:
+        self.ec.deploy()
+        assert self.ec.wait_deployed(timeout=60), self.ec.failures
+
+    def run(self, host: str, command: str, **attributes: object) -> str:
+        """Run a command in a host, and return what it has written."""
+        app = self.ec.register_resource(
+            "netns::Application", node=host, command=command, **attributes
+        )
+        self.ec.deploy([app])
+        assert self.ec.wait_finished([app], timeout=60), (
+            self.ec.failures,
+            self.ec.trace(app, "stderr"),
+        )
+        return self.ec.trace(app, "stdout").strip()
+
+    def space(self, label: str) -> str:
+        return str(self.ec.get(label, "namespace"))
+
+
+@pytest.fixture
+def emulated(lab: Lab) -> Emulated:
+    return Emulated(lab.experiment("emulated"))
+
+
+def ip(*words: str) -> str:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_hosts_routers_and_a_switch(emulated: Emulated) -> None:
+    """Hosts at a switch and behind a router, with names, a larger MTU and both IP versions."""
+    for label in ("alpha", "beta"):
+        emulated.host(label)
+    emulated.host("gamma", ip="10.255.0.3")
+    emulated.host("router", forward=True)
+    emulated.host("sw", "netns::Switch")
+    emulated.link("alpha", "sw", name1="eth0", ip1="10.0.1.1/24 fd00:1::1/64", mtu=9000)
+    emulated.link("beta", "sw", name1="eth0", ip1="10.0.1.2/24", mtu=9000)
+    emulated.link("router", "sw", name1="lan", ip1="10.0.1.254/24 fd00:1::fe/64", mtu=9000)
+    wide = emulated.link(
+        "router",
+        "gamma",
+        name1="wan",
+        ip1="10.0.2.254/30",
+        ip2="10.0.2.253/30",
+        mac2="02:00:00:00:00:07",
+    )
+    for host in ("alpha", "beta"):
+        emulated.ec.register_resource("netns::Route", node=host, nexthop="10.0.1.254")
+    emulated.ec.register_resource(
+        "netns::Routes", node="gamma", routes=["10.0.1.0/24 via 10.0.2.254"]
+    )
+    emulated.ec.register_resource(
+        "netns::Routes", node="router", routes="10.255.0.3/32 via 10.0.2.253"
+    )
+    emulated.deploy()
+    assert emulated.run("alpha", "hostname; id -un").splitlines() == ["alpha", "root"]
+    assert " 0% packet loss" in emulated.run("alpha", "ping -c2 -i0.05 -M do -s 8900 beta")
+    assert " 0% packet loss" in emulated.run("beta", "ping -c2 -i0.05 gamma")
+    assert " 0% packet loss" in emulated.run("alpha", "ping -c2 -i0.05 -6 fd00:1::fe")
+    assert "10.255.0.3" in emulated.run("alpha", "getent hosts gamma")
+    shown = emulated.run("gamma", f"ip -o link show eth{wide}")
+    assert "02:00:00:00:00:07" in shown
+    # The file of the machine is what it was, and a command in a host does not see another's view.
+    assert "gamma" not in Path("/etc/hosts").read_text()
+    emulated.ec.set(wide, "up", False)
+    assert "state DOWN" in emulated.run("gamma", f"ip -o link show eth{wide}")
+    spaces = [emulated.space(label) for label in ("alpha", "gamma", "sw", "router")]
+    emulated.ec.release()
+    assert not [space for space in spaces if Path("/run/netns", space).exists()]
+
+
+def test_private_directories_mininet_957(emulated: Emulated, tmp_path: Path) -> None:
+    """Daemons with files at fixed places run side by side; the machine's files are untouched."""
+    shared = tmp_path / "run"
+    shared.mkdir()
+    (shared / "foreign").touch()
+    for label in ("one", "two"):
+        emulated.host(label, privateDirs=[str(shared)])
+    emulated.deploy()
+    for label in ("one", "two"):
+        emulated.run(label, f"hostname >>{shared}/daemon.pid")
+    assert emulated.run("two", f"cat {shared}/daemon.pid; ls {shared}").split() == [
+        "two",
+        "daemon.pid",
+    ]
+    assert [path.name for path in shared.iterdir()] == ["foreign"]
+
+
+def test_a_missing_private_directory_is_told(emulated: Emulated) -> None:
+    emulated.host("one", privateDirs="/nowhere/at/all")
+    emulated.ec.deploy()
+    assert not emulated.ec.wait_deployed(timeout=60)
+    (failure,) = [item for item in emulated.ec.failures if "one" in str(item)]
+    assert "there is no directory /nowhere/at/all" in str(failure)
+
+
+def test_a_pid_namespace(emulated: Emulated) -> None:
+    emulated.host("alone", pidNamespace=True)
+    emulated.deploy()
+    server = emulated.ec.register_resource(
+        "netns::Application", node="alone", command="exec sleep 987", label="server"
+    )
+    emulated.ec.deploy([server])
+    emulated.ec.wait_started([server])
+    shown = emulated.run("alone", "ps -e -o args=")
+    assert "sleep 987" in shown
+    assert "redis-server" not in shown
+    assert 4 <= len(shown.splitlines()) <= 8, shown
+    emulated.ec.release()
+    assert (
+        "sleep 86400"
+        not in subprocess.run(
+            ["ps", "-e", "-o", "args="], capture_output=True, text=True, check=True
+        ).stdout
+    )
+
+
+@pytest.fixture
+def physical() -> Iterator[str]:
+    """An interface of this machine, with an address and a route."""
+    name = f"nqp{secrets.token_hex(4)}"
+    ip("link", "add", name, "type", "veth", "peer", "name", f"{name}x")
+    ip("link", "set", name, "mtu", "1400", "up")
+    ip("address", "add", "10.213.9.1/24", "dev", name)
+    ip("route", "add", "10.213.10.0/24", "via", "10.213.9.2", "dev", name)
+    yield name
+    ip("link", "del", f"{name}x")
+
+
+def test_a_moved_interface_comes_home_mininet_706(emulated: Emulated, physical: str) -> None:
+    """An interface of the machine comes home before its namespace ends, as it was."""
+    before = ip("-o", "address", "show", physical), ip("route", "show", "dev", physical)
+    emulated.host("far")
+    moved = emulated.ec.register_resource(
+        "netns::NodeInterface", node="far", device=physical, deviceName="eth0", ip="10.9.9.9"
+    )
+    emulated.deploy()
+    assert "does not exist" in ip("link", "show", physical)
+    assert "10.9.9.9" in emulated.run("far", "ip -o address show eth0")
+    assert emulated.ec.get(moved, "mtu") == 1400
+    emulated.ec.release()
+    after = ip("-o", "address", "show", physical), ip("route", "show", "dev", physical)
+    assert [_plain(text) for text in after] == [_plain(text) for text in before]
+
+
+def _plain(text: str) -> list[str]:
+    """What is shown, without numbers of interfaces and states that come and go."""
+    return sorted(
+        " ".join(word for word in line.split()[1:] if word not in ("linkdown", "tentative"))
+        for line in text.splitlines()
+        if "inet6" not in line
+    )
