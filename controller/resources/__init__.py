@@ -32,6 +32,7 @@ CATALOGUE = {
     "netns::Link": "netns.link:Link",
     "netns::Node": "netns.node:Node",
     "netns::NodeInterface": "netns.interface:NodeInterface",
+    "netns::RemoteLink": "netns.remote_link:RemoteLink",
     "netns::Route": "netns.routes:Route",
     "netns::Routes": "netns.routes:Routes",
     "netns::Switch": "netns.switch:Switch",

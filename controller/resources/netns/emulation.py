@@ -48,7 +48,7 @@ class Emulation(Configured, rtype="linux::netns::Emulation"):
     forward = Attribute(
         bool,
         True,
-        help="Whether its hosts forward packets between their interfaces, unless they say.",
+        help="Whether all hosts that are connected to it forward packets, as in NEPI.",
         flags=Flag.DESIGN,
     )
     hosts = Attribute(

@@ -70,8 +70,8 @@ class Node(Configured, rtype="netns::Node"):
     ip6 = Attribute(Ipv6, help="The same for IPv6.", flags=Flag.DESIGN)
     forward = Attribute(
         bool,
-        help="Whether it forwards packets between its interfaces; by default if it is connected to "
-        "a linux::netns::Emulation that says so.",
+        False,
+        help="Whether it forwards packets between its interfaces, as a router does.",
         flags=Flag.DESIGN,
     )
     privateDirs = Attribute(
@@ -186,10 +186,7 @@ class Node(Configured, rtype="netns::Node"):
 
     def inside(self, name: str) -> list[Change]:
         """Return what the namespace of this name is given first."""
-        forwards: bool = self.forward
-        if self.stored("forward") is None and self.emulation is not None:
-            forwards = self.emulation.forward
-        if forwards:
+        if self.forward or (self.emulation is not None and self.emulation.forward):
             return [Change(_FORWARD, tool="sh", netns=name)]
         return [Change("link set lo up", netns=name)]
 

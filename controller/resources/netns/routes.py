@@ -15,6 +15,7 @@ from .addresses import IPv4Address, IPv6Address
 from .interface import NodeInterface
 from .link import Link
 from .node import Node
+from .remote_link import RemoteLink
 
 #: Protocol of the routes of netns::Routes, by which one line removes them all.
 _TABLE_PROTOCOL = ROUTE_PROTOCOL + 1
@@ -29,6 +30,9 @@ class _Routing(Configured):
     )
     interfaces = Connection(
         NodeInterface, many=True, waits=True, beside="node", help="Its interfaces, likewise."
+    )
+    remotes = Connection(
+        RemoteLink, many=True, waits=True, beside="node", help="Its links to other machines."
     )
     addresses = Connection(
         IPv4Address, many=True, waits=True, beside="interfaces", help="Their addresses, likewise."

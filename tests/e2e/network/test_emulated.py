@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Need
+from tests.e2e.installation import Installation
 from tests.e2e.lab import Lab
 
-from nepiq.controller import ExperimentController
+from nepiq.controller import ExperimentController, emulate
 
-pytestmark = pytest.mark.needs("redis-server", "ip", "ping")
+pytestmark = pytest.mark.needs("redis-server", "ip", "ping", "tcpdump", "traceroute")
 
 
 @pytest.fixture(autouse=True)
@@ -56,8 +57,61 @@ class Emulated:
 
 
 @pytest.fixture
-def emulated(lab: Lab) -> Emulated:
-    return Emulated(lab.experiment("emulated"))
+def emulated(installation: Installation) -> Iterator[Emulated]:
+    lab = Lab(installation)
+    yield Emulated(lab.experiment("emulated"))
+    for ec in lab.made:
+        ec.shutdown()
+
+
+def test_a_network_from_a_file_with_routes_and_a_capture_netlab_1086(
+    emulated: Emulated, tmp_path: Path
+) -> None:
+    """Hosts reach each other across routers by name; a capture runs on a named link."""
+    file = tmp_path / "square.yaml"
+    file.write_text(
+        """
+        nodes: {sw: {kind: switch}}
+        links:
+        - endpoints: ['client:up', 'r1:down']
+        - endpoints: [r1, r2]
+        - endpoints: [r2, r3]
+        - endpoints: [r1, r3]
+        - endpoints: ['r3:lan', sw]
+          mtu: 1400
+        - endpoints: [sw, server]
+          mtu: 1400
+        - endpoints: [sw, other]
+          mtu: 1400
+        """
+    )
+    network = emulate(emulated.ec, file, on=emulated.here)
+    capture = emulated.ec.register_resource(
+        "linux::Tcpdump",
+        node=network.nodes["r3"],
+        label="capture",
+        i="lan",
+        sudo=True,
+        c=2,
+        expression="icmp",
+    )
+    emulated.ec.register_resource(
+        "linux::Ping",
+        node=network.nodes["client"],
+        label="ping",
+        target="server",
+        count=3,
+        interval="200ms",
+    )
+    emulated.ec.register_condition("ping", "START", "capture", "STARTED")
+    emulated.ec.deploy()
+    assert emulated.ec.wait_finished(["ping", "capture"], timeout=60), emulated.ec.failures
+    assert emulated.ec.get("ping", "loss") == 0
+    route = emulated.run("client", "ip route show default")
+    assert route.split()[1:3] == ["via", "10.0.0.2"]
+    assert "10.0.0.2" in emulated.run("client", "traceroute -n -q 1 -w 2 other")
+    told = emulated.run("client", "ping -c1 -W2 -M do -s 1400 other", okExitCodes="any")
+    assert "mtu = 1400" in told
 
 
 def ip(*words: str) -> str:

@@ -94,10 +94,16 @@ def test_ends_at_switches_are_ports(machine: Harness[Any]) -> None:
     assert changes(address)[0] == "ip address add 10.0.0.9/24 dev eth9"
 
 
-def test_forwarding_is_that_of_the_emulation_unless_given(machine: Harness[Any]) -> None:
-    emulation = Harness("linux::netns::Emulation", host=machine.host, node=machine)
-    for given, forwards in (({}, True), ({"forward": False}, False)):
-        node = Harness("netns::Node", host=machine.host, emulation=emulation, **given)
+def test_hosts_forward_as_they_or_the_emulation_say(machine: Harness[Any]) -> None:
+    for common, own, forwards in (
+        (True, {}, True),
+        (False, {}, False),
+        (False, {"forward": True}, True),
+    ):
+        emulation = Harness(
+            "linux::netns::Emulation", host=machine.host, node=machine, forward=common
+        )
+        node = Harness("netns::Node", host=machine.host, emulation=emulation, **own)
         assert any("ip_forward" in change for change in changes(node)) == forwards
     assert not any("ip_forward" in change for change in changes(host(machine, "plain")))
 
