@@ -12,6 +12,7 @@ CATALOGUE = {
     "linux::FlowStat": "linux.tools.flowstat:FlowStat",
     "linux::HttpLoad": "linux.tools.http:HttpLoad",
     "linux::HttpServer": "linux.tools.http:HttpServer",
+    "linux::Impairment": "linux.network.impairment:Impairment",
     "linux::Iperf3Client": "linux.tools.iperf3:Iperf3Client",
     "linux::Iperf3Server": "linux.tools.iperf3:Iperf3Server",
     "linux::Mtr": "linux.tools.mtr:Mtr",

@@ -104,10 +104,10 @@ class NodeInterface(Device, rtype="netns::NodeInterface"):
         name, port = self._device, f"{self.node.label[:8]}{self.guid}"
         ports = self.switch.network_namespace()
         size = f" mtu {self.mtu}" if self.mtu else ""
-        made = f"link add {name}{size} type veth peer name {port}{size} netns {ports}"
+        made = f"link add name {name}{size} type veth peer name {port}{size} netns {ports}"
         return [
-            Change(made, f"link del {name}"),
-            Change(f"link set {port} master {BRIDGE} up", netns=ports),
+            Change(made, f"link del dev {name}"),
+            Change(f"link set dev {port} master {BRIDGE} up", netns=ports),
         ]
 
     def _move(self, context: Context) -> Iterator[Change]:
@@ -120,7 +120,7 @@ class NodeInterface(Device, rtype="netns::NodeInterface"):
             f"sh -c {quote(_MOVE)} sh {words}", f"sh -c {quote(_HOME)} sh {words} {name}", "sh", ""
         )
         if name != device:
-            yield Change(f"link set {device} name {name}")
+            yield Change(f"link set dev {device} name {name}")
 
     def _refuse_lifeline(self, context: Context, device: str) -> None:
         shown = context.host.facts.interfaces.get(device)

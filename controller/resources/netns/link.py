@@ -106,11 +106,11 @@ class Link(Configured, rtype="netns::Link"):
         left, right = (end.node.network_namespace() for end in (one, two))
         size = f" mtu {self.mtu}" if self.mtu else ""
         made = (
-            f"link add {one.name}{_mac(one)}{size} type veth "
+            f"link add name {one.name}{_mac(one)}{size} type veth "
             f"peer name {two.name}{_mac(two)}{size} netns {right}"
         )
         return [
-            Change(made, f"link del {one.name}", netns=left),
+            Change(made, f"link del dev {one.name}", netns=left),
             *self._settings(one, left),
             *self._settings(two, right),
             *named(one),
@@ -120,9 +120,9 @@ class Link(Configured, rtype="netns::Link"):
     def _settings(self, end: End, netns: str) -> Iterator[Change]:
         if self.up:
             master = f" master {BRIDGE}" if isinstance(end.node, Switch) else ""
-            yield Change(f"link set {end.name}{master} up", netns=netns)
+            yield Change(f"link set dev {end.name}{master} up", netns=netns)
         elif isinstance(end.node, Switch):
-            yield Change(f"link set {end.name} master {BRIDGE}", netns=netns)
+            yield Change(f"link set dev {end.name} master {BRIDGE}", netns=netns)
         for address in end.addresses:
             nodad = " nodad" if address.version == 6 else ""
             yield Change(f"address add {address} dev {end.name}{nodad}", netns=netns)
@@ -132,7 +132,7 @@ class Link(Configured, rtype="netns::Link"):
         texts = {"up": "up" if value else "down", "mtu": f"mtu {value or 1500}"}
         if name in texts:
             changes = [
-                Change(f"link set {end.device} {texts[name]}", netns=end.netns)
+                Change(f"link set dev {end.device} {texts[name]}", netns=end.netns)
                 for end in self.link_ends()
             ]
             context.host.configure(changes, anew=False)

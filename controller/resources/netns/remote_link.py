@@ -96,16 +96,16 @@ class RemoteLink(Device, rtype="netns::RemoteLink"):
         require_link_kind(context.host.facts, "vxlan")
         name, outside = self._device, device_name(self.run_id, self.guid)
         words = f"{outside} {self.identifier} {quote(self._there())} {self.port}"
-        gone = f"! ip link show dev {outside} >/dev/null 2>&1 || ip link del {outside}"
+        gone = f"! ip link show dev {outside} >/dev/null 2>&1 || ip link del dev {outside}"
         return [
             Change(f"sh -c {quote(_MAKE)} sh {words}", gone, "sh", ""),
             Change(
-                f"link set {outside} alias {link_alias(self.run_id, self.guid)}",
+                f"link set dev {outside} alias {link_alias(self.run_id, self.guid)}",
                 netns="",
             ),
-            Change(f"link set {outside} netns {self.node.network_namespace()}", netns=""),
-            Change(f"link set {outside} down", f"link del {outside}"),
-            Change(f"link set {outside} name {name}"),
+            Change(f"link set dev {outside} netns {self.node.network_namespace()}", netns=""),
+            Change(f"link set dev {outside} down", f"link del dev {outside}"),
+            Change(f"link set dev {outside} name {name}"),
             Change(f"link property add dev {name} altname {outside}"),
             *self._port(name),
         ]
@@ -126,7 +126,7 @@ class RemoteLink(Device, rtype="netns::RemoteLink"):
 
     def _port(self, name: str) -> Iterator[Change]:
         if isinstance(self.node, Switch):
-            yield Change(f"link set {name} master {BRIDGE}")
+            yield Change(f"link set dev {name} master {BRIDGE}")
         if self.ip:
             alias = f"{self.node.label}-{name}"
             names = alias if self.node.addresses else f"{self.node.label} {alias}"

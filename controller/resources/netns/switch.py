@@ -29,5 +29,5 @@ class Switch(Node, rtype="netns::Switch"):
         """Return the bridge."""
         return [
             Change(f"link add {BRIDGE} type bridge stp_state {int(self.stp)}", netns=name),
-            Change(f"link set {BRIDGE} up", netns=name),
+            Change(f"link set dev {BRIDGE} up", netns=name),
         ]

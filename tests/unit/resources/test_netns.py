@@ -51,25 +51,25 @@ def test_a_link_has_one_mtu_at_both_ends_and_is_made_in_the_first_host(
     )
     left, right = one.rm.network_namespace(), two.rm.network_namespace()
     assert changes(link) == [
-        f"ip -n {left} link add left mtu 9000 type veth "
+        f"ip -n {left} link add name left mtu 9000 type veth "
         f"peer name right address 02:00:00:00:00:02 mtu 9000 netns {right}",
-        f"ip -n {left} link set left up",
+        f"ip -n {left} link set dev left up",
         f"ip -n {left} address add 10.0.0.1/30 dev left",
         f"ip -n {left} address add fd00::1/64 dev left nodad",
-        f"ip -n {right} link set right up",
+        f"ip -n {right} link set dev right up",
         f"ip -n {right} address add 10.0.0.2/30 dev right",
         "echo 10.0.0.1 one one-left >>/etc/hosts",
         "echo fd00::1 one one-left >>/etc/hosts",
         "echo 10.0.0.2 two-right >>/etc/hosts",
     ]
-    assert undos(link)[0] == "link del left"
+    assert undos(link)[0] == "link del dev left"
     link.set("up", False)
     assert [str(change) for change in machine.host.calls[-1].options["changes"]] == [
-        f"ip -n {left} link set left down",
-        f"ip -n {right} link set right down",
+        f"ip -n {left} link set dev left down",
+        f"ip -n {right} link set dev right down",
     ]
     link.set("mtu", 1400)
-    assert machine.host.calls[-1].options["changes"][1].command == "link set right mtu 1400"
+    assert machine.host.calls[-1].options["changes"][1].command == "link set dev right mtu 1400"
 
 
 def test_ends_at_switches_are_ports(machine: Harness[Any]) -> None:
@@ -84,11 +84,11 @@ def test_ends_at_switches_are_ports(machine: Harness[Any]) -> None:
     link = Harness(
         "netns::Link", host=machine.host, ends=[other, switch], name2="p1", ip1="10.0.0.1/24"
     )
-    assert f"ip -n {space} link set p1 master switch up" in changes(link)
+    assert f"ip -n {space} link set dev p1 master switch up" in changes(link)
     port = Harness("netns::NodeInterface", host=machine.host, node=other, switch=switch)
-    machine.host.answer("link add eth", '[{"ifname": "eth9", "mtu": 1500}]')
+    machine.host.answer("link add name eth", '[{"ifname": "eth9", "mtu": 1500}]')
     shown = changes(port)
-    assert shown[0].startswith(f"ip link add eth{port.guid} type veth peer name other")
+    assert shown[0].startswith(f"ip link add name eth{port.guid} type veth peer name other")
     assert shown[1].endswith("master switch up")
     address = Harness("netns::IPv4Address", host=machine.host, interface=port, ip="10.0.0.9")
     assert changes(address)[0] == "ip address add 10.0.0.9/24 dev eth9"

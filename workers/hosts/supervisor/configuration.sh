@@ -411,7 +411,7 @@ judge_undone() {
         case $line in
         'Command failed -:'*)
             case $reason in
-            '' | *'Cannot find device'* | *'No such '* | *'does not exist'* | *'Cannot assign '*) ;;
+            '' | *'Cannot find device'* | *'Invalid handle'* | *'No such '* | *'does not exist'* | *'Cannot assign '*) ;;
             *)
                 # shellcheck disable=SC2086 # guids
                 set -- $owners
@@ -499,8 +499,10 @@ revert() {
 
 # unconfigure: the same, where there is any.
 unconfigure() {
+    [ -d "$root/configured" ] || return 0
+    # Root's directory hides its records from another login user.
     for record in "$root"/configured/[0-9]*; do
-        [ -e "$record" ] || return 0
+        [ -e "$record" ] || [ ! -r "$root/configured" ] || return 0
         break
     done
     if [ "$(id -u)" -eq 0 ]; then

@@ -11,6 +11,7 @@ from ....errors import HostError
 from ....model import Attribute, Change, Connection, Context, Flag, device_name, link_alias
 from ..node import Node
 from .configured import Configured
+from .ends import LinkEnd
 from .values import InterfaceName, Ipv4, Ipv6, Mac
 
 
@@ -114,6 +115,11 @@ class Device(Configured):
         self.deviceName, self.mtu = InterfaceName(name), mtu
         if mac:
             self.mac = Mac(mac)
+
+    def link_ends(self) -> list[LinkEnd]:
+        """Return this interface."""
+        netns = self.node.network_namespace() if self.node.emulates else ""
+        return [LinkEnd(self.deviceName or self._device, netns)]
 
     def do_set(self, context: Context, name: str, value: Any) -> None:
         """Change ``up`` and ``mtu`` of the interface."""
