@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...errors import InvalidValue
+from ...model.durations import seconds
 from .cut import divide
 from .graphs import read_graph
 from .network import Network, NetworkLink, NetworkNode, Port
@@ -185,11 +186,9 @@ class _Emulation:
             if link.data.get(given) is not None
         }
         if effect:
-            peer = "link" if len(guids) == 1 else "device"
-            made = tuple(
-                self._add("linux::Impairment", **{peer: guid}, **_halved(effect, peer))
-                for guid in guids
-            )
+            if len(guids) > 1:
+                effect = _one_way(effect)
+            made = tuple(self._add("linux::Impairment", target=guid, **effect) for guid in guids)
             self.network.impairments[key] = (*self.network.impairments.get(key, ()), *made)
 
     def _add_end(
@@ -213,11 +212,9 @@ class _Emulation:
         self._add("netns::Routes", node=self._guids[node], routes=list(routes))
 
 
-def _halved(effect: Mapping[str, Any], peer: str) -> Mapping[str, Any]:
-    """Return an effect on what one end sends: of a round-trip time, half is imposed there."""
-    if peer == "link" or "rtt" not in effect:
-        return effect
-    from ...model.durations import seconds
-
+def _one_way(effect: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an effect on what one end sends; of a round-trip time, half is imposed there."""
     rest = {name: value for name, value in effect.items() if name != "rtt"}
-    return {**rest, "delay": seconds(effect["rtt"]) / 2}
+    if "rtt" in effect:
+        rest["delay"] = seconds(effect["rtt"]) / 2
+    return {**rest, "direction": "out"}

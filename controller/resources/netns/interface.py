@@ -22,14 +22,14 @@ _MOVE = "; ".join(
         '{ echo "the default route of the machine leads over $d" >&2; exit 1; }',
         "{ read -r flags </sys/class/net/$d/flags",
         "read -r mtu </sys/class/net/$d/mtu",
-        "echo link set $d mtu $mtu",
-        "[ $((flags & 1)) = 0 ] || echo link set $d up",
+        "echo link set dev $d mtu $mtu",
+        "[ $((flags & 1)) = 0 ] || echo link set dev $d up",
         "ip -o address show dev $d scope global | "
         "while read -r _ _ _ address _; do echo address replace $address dev $d; done",
         "for family in 4 6; do ip -$family route show dev $d | grep -v 'proto kernel' | "
         "while read -r route; do echo route replace ${route% linkdown} dev $d; done; done",
         '} >"$2"',
-        'ip link set $d netns "$3" || { rm "$2"; false; }',
+        'ip link set dev $d netns "$3" || { rm "$2"; false; }',
     ]
 )
 
@@ -37,9 +37,9 @@ _MOVE = "; ".join(
 _HOME = "; ".join(
     [
         '[ -e "$2" ] || exit 0',
-        'ip -n "$3" link set "$4" down 2>/dev/null && '
-        '{ [ "$1" = "$4" ] || ip -n "$3" link set "$4" name "$1"; '
-        'ip -n "$3" link set "$1" netns $$; }',
+        'ip -n "$3" link set dev "$4" down 2>/dev/null && '
+        '{ [ "$1" = "$4" ] || ip -n "$3" link set dev "$4" name "$1"; '
+        'ip -n "$3" link set dev "$1" netns $$; }',
         'ip link show dev "$1" >/dev/null 2>&1 && ip -force -batch "$2" >/dev/null',
         'rm "$2"',
     ]

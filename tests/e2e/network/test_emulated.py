@@ -86,7 +86,7 @@ def test_a_network_from_a_file_with_routes_and_a_capture_netlab_1086(
         """
     )
     network = emulate(emulated.ec, file, on=emulated.here)
-    capture = emulated.ec.register_resource(
+    emulated.ec.register_resource(
         "linux::Tcpdump",
         node=network.nodes["r3"],
         label="capture",

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import networkx
+import networkx as nx
 import pytest
 
 from nepiq.controller.description.description import Description
@@ -45,12 +45,12 @@ LINKS = [["a", "b"], {"endpoints": ["b:eth7", "c"], "delay": "5ms", "mtu": 9000}
 
 def _files(folder: Path) -> list[Path]:
     """The same network in all formats."""
-    graph = networkx.Graph()
+    graph = nx.Graph()
     graph.add_nodes_from(["a", "b", "c"])
     graph.add_edge("a", "b")
     graph.add_edge("b", "c", delay="5ms", mtu=9000)
-    networkx.write_graphml(graph, folder / "net.graphml")
-    networkx.write_gml(graph, folder / "net.gml")
+    nx.write_graphml(graph, folder / "net.graphml")
+    nx.write_gml(graph, folder / "net.gml")
     texts = {
         "net.yaml": "links:\n- [a, b]\n- {endpoints: [b, c], delay: 5ms, mtu: 9000}\n",
         "lab.yml": "name: lab\ntopology:\n  nodes: {a: {kind: linux}, b: , c: }\n  links:\n"
@@ -138,9 +138,9 @@ def test_names_and_addresses_follow_from_the_order() -> None:
         ("eth1", "10.0.0.10/30"),
         ("eth1", ""),
     ]
-    labels = network(networkx.path_graph(2)).nodes
+    labels = network(nx.path_graph(2)).nodes
     assert [node.label for node in labels] == ["n0", "n1"]
-    graph = networkx.Graph()
+    graph = nx.Graph()
     graph.add_node(1, label="New York")
     graph.add_node(2, label="New York")
     assert [node.label for node in network(graph).nodes] == ["New-York", "New-York-2"]
@@ -194,7 +194,7 @@ def test_static_routes_take_the_smallest_delay() -> None:
 
 def test_every_pair_has_a_way_in_random_networks() -> None:
     for seed in range(5):
-        graph = networkx.connected_watts_strogatz_graph(12, 3, 0.4, seed=seed)
+        graph = nx.connected_watts_strogatz_graph(12, 3, 0.4, seed=seed)
         for number, (one, two) in enumerate(graph.edges):
             graph.edges[one, two]["delay"] = f"{number * 7 % 13}ms"
         it = network(graph)
@@ -207,10 +207,10 @@ def test_every_pair_has_a_way_in_random_networks() -> None:
 
 def test_the_cut_is_small_and_the_parts_are_even() -> None:
     for graph, parts, most in (
-        (networkx.path_graph(100), 2, 1),
-        (networkx.cycle_graph(100), 3, 3),
-        (networkx.balanced_tree(4, 4), 2, 2),
-        (networkx.grid_2d_graph(10, 10), 2, 10),
+        (nx.path_graph(100), 2, 1),
+        (nx.cycle_graph(100), 3, 3),
+        (nx.balanced_tree(4, 4), 2, 2),
+        (nx.grid_2d_graph(10, 10), 2, 10),
     ):
         it = network(graph)
         division = divide(it, parts)
@@ -259,6 +259,24 @@ def test_resources_of_a_network() -> None:
         emulate(without, LINKS, on=[])
 
 
+def test_impairments_in_the_topology_containerlab_1398_2603_netlab_1387() -> None:
+    """Attributes of edges become impairments, one for a link or for each end between machines."""
+    links = [
+        ["a", "b"],
+        {"endpoints": ["b", "c"], "latency": "5ms", "bandwidth": "10mbit", "loss": 1},
+        {"endpoints": ["c", "d"], "rtt": "30ms"},
+    ]
+    ec = Experiment(2)
+    nodes = {"a": {"on": 0}, "b": {"on": 0}, "c": {"on": 0}, "d": {"on": 1}}
+    made = emulate(ec, {"nodes": nodes, "links": links}, on=ec.machines)
+    assert ec.of("linux::Impairment") == [
+        {"delay": "5ms", "rate": "10mbit", "loss": 1.0},
+        {"delay": 0.015, "direction": "out"},
+        {"delay": 0.015, "direction": "out"},
+    ]
+    assert [len(made.impairments.get(pair, ())) for pair in made.links] == [0, 1, 2]
+
+
 def test_a_network_on_two_machines() -> None:
     ec = Experiment(2)
     links = [["a", "b"], ["b", "c"], ["c", "d"], ["d", "e"], ["e", "f"]]
@@ -284,6 +302,6 @@ def test_the_same_topology_is_always_the_same() -> None:
     texts = set()
     for _ in range(2):
         ec = Experiment(2)
-        emulate(ec, networkx.balanced_tree(3, 3), on=ec.machines)
+        emulate(ec, nx.balanced_tree(3, 3), on=ec.machines)
         texts.add(str([item.digest() for item in ec.description.resources()]))
     assert len(texts) == 1

@@ -78,7 +78,7 @@ def test_ends_at_switches_are_ports(machine: Harness[Any]) -> None:
     assert changes(switch) == [
         f"ip netns add {space}",
         f"ip -n {space} link add switch type bridge stp_state 1",
-        f"ip -n {space} link set switch up",
+        f"ip -n {space} link set dev switch up",
     ]
     other = host(machine, "other")
     link = Harness(
