@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ...errors import DescriptionError, InvalidValue
@@ -43,7 +43,7 @@ def read_graph(source: Any) -> Any:
         return source.graph
     if isinstance(source, networkx.Graph):
         return source.to_undirected() if source.is_directed() else source
-    if isinstance(source, (str, Path)):
+    if isinstance(source, (str, PurePath)):
         return _read_file(networkx, Path(source))
     if isinstance(source, Mapping):
         return _from_mapping(networkx, source)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from tests.conftest import Need
 from tests.e2e.installation import Installation
 from tests.e2e.lab import Lab
 
-from nepiq.controller import ExperimentController, emulate
+from nepiq.controller import EmulatedNetwork, ExperimentController, emulate
 
 pytestmark = pytest.mark.needs("redis-server", "ip", "ping", "tcpdump", "traceroute")
 
@@ -112,6 +115,59 @@ def test_a_network_from_a_file_with_routes_and_a_capture_netlab_1086(
     assert "10.0.0.2" in emulated.run("client", "traceroute -n -q 1 -w 2 other")
     told = emulated.run("client", "ping -c1 -W2 -M do -s 1400 other", okExitCodes="any")
     assert "mtu = 1400" in told
+
+
+def test_a_namespace_is_ready_before_it_is_used_frr_22262(emulated: Emulated) -> None:
+    """Daemons that start at once find their interface up and with its address."""
+    labels = [f"n{number}" for number in range(6)]
+    for label in labels:
+        emulated.host(label)
+    for number, (one, two) in enumerate(pairwise(labels)):
+        emulated.link(one, two, name1="right", ip1=f"10.0.{number}.1/30", ip2=f"10.0.{number}.2/30")
+    command = "ip -br address show right; exec cat /sys/class/net/right/operstate"
+    daemons = [
+        emulated.ec.register_resource("netns::Application", node=label, command=command)
+        for label in labels[:-1]
+    ]
+    emulated.ec.deploy(wait_all_ready=False)
+    assert emulated.ec.wait_finished(daemons, timeout=60), emulated.ec.failures
+    for number, daemon in enumerate(daemons):
+        shown = emulated.ec.trace(daemon, "stdout")
+        assert f"10.0.{number}.1/30" in shown
+        assert shown.splitlines()[-1] == "up"
+
+
+def test_delays_of_the_topology_are_imposed(need: Need, emulated: Emulated) -> None:
+    """A round trip over a link lasts twice its delay longer than over one without."""
+    need("python3 of the host", shutil.which("python3"), "the relay is written in Python")
+    network = emulate(
+        emulated.ec,
+        {"links": [["a", "b"], {"endpoints": ["b", "c"], "latency": "20ms"}]},
+        on=emulated.here,
+    )
+    pings = [
+        emulated.ec.register_resource(
+            "linux::Ping", node=network.nodes["b"], target=target, count=5, interval="200ms"
+        )
+        for target in ("a", "c")
+    ]
+    emulated.ec.deploy()
+    assert emulated.ec.wait_finished(pings, timeout=60), emulated.ec.failures
+    near, far = (float(emulated.ec.get(ping, "rttMin")) for ping in pings)
+    assert 39 <= far - near <= 60
+    assert "delay 20 ms" in network_applied(emulated.ec, network)
+
+
+def network_applied(ec: ExperimentController, network: EmulatedNetwork) -> str:
+    ((impairment,),) = network.impairments.values()
+    return str(ec.get(impairment, "applied"))
+
+
+def test_the_script_in_nepis_words(installation: Installation) -> None:
+    script = Path(__file__).parents[3] / "examples" / "nepi" / "l_emulated_network.py"
+    done = installation.start(sys.executable, script).ended()
+    assert done.code == 0, done.err
+    assert "3 packets transmitted, 3 received, 0% packet loss" in done.out
 
 
 def ip(*words: str) -> str:

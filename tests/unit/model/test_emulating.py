@@ -11,12 +11,14 @@ import networkx as nx
 import pytest
 
 from nepiq.controller.description.description import Description
+from nepiq.controller.description.files.reader import Draft
 from nepiq.controller.description.topology.cut import divide
 from nepiq.controller.description.topology.emulation import emulate
 from nepiq.controller.description.topology.graphs import read_graph
 from nepiq.controller.description.topology.network import Network
 from nepiq.controller.description.topology.routing import static_routes
-from nepiq.controller.errors import DescriptionError, InvalidValue
+from nepiq.controller.errors import DescriptionError, DocumentError, InvalidValue
+from nepiq.controller.reports.graph.model import described
 
 
 class Experiment:
@@ -305,3 +307,61 @@ def test_the_same_topology_is_always_the_same() -> None:
         emulate(ec, nx.balanced_tree(3, 3), on=ec.machines)
         texts.add(str([item.digest() for item in ec.description.resources()]))
     assert len(texts) == 1
+
+
+FILE = """
+nepiq: 1
+resources:
+  ping: {type: "linux::Ping", node: r1, target: r2}
+  here: {type: "linux::Node"}
+topology:
+  on: here
+  links:
+  - [r1, r2]
+  - {endpoints: [r2, r3], loss: 2}
+"""
+
+
+def read(text: str, name: str = "lab.yaml") -> Description:
+    description = Description()
+    Draft(text.encode(), name, "yaml").fill(description, complete=True)
+    return description
+
+
+def test_the_graph_without_deploying_containerlab_190(tmp_path: Path) -> None:
+    """A description has a topology beside its resources, and its picture shows all of it."""
+    it = read(FILE)
+    assert [item.label for item in it.resources()] == [
+        "ping",
+        "here",
+        "r1",
+        "r2",
+        "r3",
+        "link-6",
+        "link-7",
+        "impairment-8",
+        "routes-9",
+        "routes-10",
+        "routes-11",
+    ]
+    (tmp_path / "net.csv").write_text("source,target\nr1,r2\n")
+    links = FILE[FILE.index("  links") :]
+    other = read(FILE.replace(links, "  file: net.csv\n"), str(tmp_path / "lab.yaml"))
+    assert len(other) == 7
+    graph = described(it)
+    assert {"r1", "r2", "r3", "ping"} <= {vertex.label for vertex in graph.vertices.values()}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("on: here", "on: ther", r"lab.yaml:7:7: .*'ther'.*here"),
+        ("[r1, r2]", "[r1]", r"lab.yaml:6:1: .*is not a link"),
+        ("loss: 2", "loss: 200", r"lab.yaml:6:1: .*loss"),
+        ("links:", "linkz:", r"lab.yaml:8:3: unknown key 'linkz'"),
+        ("[r1, r2]", "[ping, r2]", "label 'ping' is taken"),
+    ],
+)
+def test_errors_of_a_topology_in_a_description(old: str, new: str, match: str) -> None:
+    with pytest.raises(DocumentError, match=match):
+        read(FILE.replace(old, new))

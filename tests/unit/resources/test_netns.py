@@ -231,3 +231,26 @@ def test_a_route_waits_for_all_interfaces_of_its_host() -> None:
     copy = Description("copy")
     copy.adopt(it.description)
     assert copy.resource(route).peers == {"node": [one]}
+
+
+def test_an_emulated_host_takes_the_place_of_a_host_only_where_it_is_nothing_else() -> None:
+    """Whichever is named first, and without the name of the connection."""
+    it = Described()
+    add, connect = it.description.add, it.description.connect
+    emulation, node, switch = (
+        add(rtype) for rtype in ("linux::netns::Emulation", "netns::Node", "netns::Switch")
+    )
+    port, app = add("netns::NodeInterface"), add("linux::Application", command="true")
+    connect(emulation, node)
+    connect(switch, emulation)
+    connect(emulation, it.machines[0])
+    connect(port, switch)
+    connect(node, port)
+    connect(node, app)
+    peers = {guid: it.description.resource(guid).peers for guid in (emulation, node, port, app)}
+    assert peers == {
+        emulation: {"node": [it.machines[0]]},
+        node: {"emulation": [emulation]},
+        port: {"switch": [switch], "node": [node]},
+        app: {"node": [node]},
+    }
