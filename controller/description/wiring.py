@@ -185,15 +185,22 @@ def _connect_named(item: Resource, name: str, named: Callable[[Any], Resource | 
             wire(item, peer, name)
 
 
+#: What :func:`fitting_connections` has returned.
+_known: dict[tuple[type[ResourceManager], type[ResourceManager], bool], tuple[str, ...]] = {}
+
+
 def fitting_connections(
     cls: type[ResourceManager], peer: type[ResourceManager], *, emulated: bool = True
-) -> list[str]:
+) -> tuple[str, ...]:
     """Return the names of the connections of ``cls`` that accept ``peer``, the most exact first.
 
     A connection accepts the class of its rtype, derived classes, and with ``emulated`` hosts that
     stand for it. Of several, that for exactly the type of the peer is the first, then they come as
     declared.
     """
+    key = (cls, peer, emulated)
+    if key in _known:
+        return _known[key]
     lineage = {vars(base).get("rtype") for base in peer.__mro__}
     if emulated:
         lineage.add(peer.emulates or None)
@@ -204,7 +211,8 @@ def fitting_connections(
     ]
     if len(names) > 1:
         names.sort(key=lambda name: registry.canonical(cls.connections[name].rtype) != peer.rtype)
-    return names
+    _known[key] = tuple(names)
+    return _known[key]
 
 
 def _free_slot(
@@ -219,7 +227,7 @@ def _free_slot(
                 where=one.label,
                 hint=_offers(one.cls),
             )
-        names = [choice]
+        names = (choice,)
     for name in names:
         if one.cls.connections[name].many or not one.peers.get(name):
             return name

@@ -22,8 +22,8 @@ from ...model.lifecycle import Action, State
 from ...model.resource import ResourceManager
 from ..description import Description
 from ..resource import Resource
-from ..wiring import wire_named
 from ..topology.emulation import emulate
+from ..wiring import wire_named
 from .positions import Findings, Path
 from .schema import RESERVED, ConditionEntry, Document, ResourceEntry, TopologyEntry
 

@@ -173,8 +173,8 @@ def _collect(detail: ErrorDetails, findings: Findings) -> None:
         hint = _BEGIN if path == ("nepiq",) else ""
         findings.add(DescriptionError(f"{quoted(name)} is missing", hint=hint), path[:-1], key=True)
     elif kind == "extra_forbidden":
-        model = Document if len(path) == 1 else ConditionEntry
-        if path[0] == "topology":
+        model: type[BaseModel] = Document if len(path) == 1 else ConditionEntry
+        if path[0] == "topology" and len(path) > 1:
             model = TopologyEntry
         error = DescriptionError(
             f"unknown key {quoted(name)}", hint=partial(near_misses, name, model.model_fields)
