@@ -280,11 +280,11 @@ def check_url(name: str, url: str) -> str:
         InvalidValue: the URL is invalid.
     """
     if url and _parts(url) is None:
-        raise InvalidValue(f"{name}={shown_url(url)!r} is not a URL of Redis", hint=URL_HINT)
+        raise InvalidValue(f"{name}={redacted_url(url)!r} is not a URL of Redis", hint=URL_HINT)
     return url
 
 
-def shown_url(url: str) -> str:
+def redacted_url(url: str) -> str:
     """Return a URL for messages, with ``***`` for all that may be a password."""
     parts = _parts(url)
     if parts is None:

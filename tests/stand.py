@@ -19,8 +19,8 @@ from typing import Any, Protocol, TypeVar
 from tests import processes
 
 from nepiq.controller import ExperimentController
-from nepiq.controller.engine import Stack
-from nepiq.controller.engine.backend import connect
+from nepiq.controller.engine import Backend
+from nepiq.controller.engine.redis_connection import connect
 from nepiq.controller.engine.store import keys
 from nepiq.controller.settings import Settings
 
@@ -182,7 +182,7 @@ class Stand:
 
     def pretend_worker(self) -> None:
         """Give the sign of life of a worker that is not there, so that a deploy goes ahead."""
-        redis = self.stack().redis
+        redis = self.backend().redis
         told = {"machine": "here", "queues": ["nepiq"], "pid": 0, "version": "0"}
         redis.hset(keys.WORKERS, "pretended", json.dumps(told))
         redis.zadd(keys.BEATS, {"pretended": time.time()})
@@ -208,9 +208,9 @@ class Stand:
             cache_home=self.folder / "cache",
         )
 
-    def stack(self) -> Stack:
-        """A stack that is closed with the stand."""
-        return self.owned(Stack(self.settings))
+    def backend(self) -> Backend:
+        """A backend that is closed with the stand."""
+        return self.owned(Backend(self.settings))
 
     def owned(self, thing: Thing) -> Thing:
         """Have something closed with the stand."""
@@ -223,7 +223,7 @@ class Stand:
 
     def milestone(self, ec: ExperimentController, guid: int, milestone: str) -> float:
         """When a resource reached a state, seconds since the epoch by Redis' clock."""
-        return self.stack().run(ec.run_id).record(guid).milestones[milestone]
+        return self.backend().run(ec.run_id).record(guid).milestones[milestone]
 
     def experiment_of(self, exp_id: str) -> ExperimentController:
         """Attach to the latest run of an experiment."""

@@ -10,9 +10,9 @@ import sys
 
 from celery import Celery
 
-from ..controller.engine.backend import broker_url
 from ..controller.engine.messaging import queues
 from ..controller.engine.messaging.celery_app import make_app
+from ..controller.engine.redis_connection import broker_url
 from ..controller.errors import InfrastructureError
 from ..controller.settings import Settings
 from .process.bootsteps import NepiqStep

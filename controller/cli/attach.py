@@ -45,7 +45,7 @@ def attach(
     deadline = Deadline.after(seconds(timeout)) if timeout else None
     access = Access()
     try:
-        run = access.stack.run(run_name)
+        run = access.backend.run(run_name)
         link = Link(access, run)
         meta = run.store.meta()
         link.stay_seen(meta.release_after if meta else None)

@@ -156,13 +156,13 @@ def _inspect(
 def _unlist(access: Access, hosts: Iterable[str], leftovers: Iterable[Leftover]) -> None:
     """Remove clean hosts from the list of hosts of lost runs that ``nepiq doctor`` prints."""
     remaining = {(item.run_id, item.host) for item in leftovers if not item.removed}
-    for item in access.stack.left():
+    for item in access.backend.left():
         if item.host in hosts and (item.run_id, item.host) not in remaining:
-            access.stack.nothing_left(item.run_id, item.host)
+            access.backend.nothing_left(item.run_id, item.host)
 
 
 def _phase(access: Access, run_id: str) -> str:
-    meta = access.stack.exact_run(run_id).store.meta()
+    meta = access.backend.exact_run(run_id).store.meta()
     return "unknown" if meta is None else meta.phase
 
 

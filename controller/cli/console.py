@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import DocumentError, NepiqError
-from ..errors.text import escaped_in_json, harmless, one_line
+from ..errors.text import escaped, escaped_in_json, one_line
 from ..reports.tables import Row
 from ..reports.words import duration
 
@@ -42,7 +42,7 @@ class _Console(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return text without control characters, so that its measured width is the printed one."""
-        return super().render_str(harmless(text), **options)
+        return super().render_str(escaped(text), **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -52,7 +52,7 @@ class _Console(Console):
             if segment.control:
                 yield segment
             else:
-                yield Segment(harmless(segment.text), segment.style)
+                yield Segment(escaped(segment.text), segment.style)
 
 
 class _PlainTable(Table):

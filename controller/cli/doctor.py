@@ -122,7 +122,7 @@ def _redis(access: Access) -> Finding:
     from ..engine.installation import facts_of
 
     start = time.monotonic()
-    info: Any = access.stack.redis.info()
+    info: Any = access.backend.redis.info()
     elapsed = duration(time.monotonic() - start)
     release = str(info.get("redis_version", "0"))
     text = f"{release} answers in {elapsed}"
@@ -134,7 +134,7 @@ def _redis(access: Access) -> Finding:
     facts = facts_of(info)
     if facts.full:
         text += f", uses {size(facts.memory)} of {size(facts.limit)} (maxmemory)"
-        text += f", {size(access.stack.contents.used())} of it for files of applications"
+        text += f", {size(access.backend.contents.used())} of it for files of applications"
         fix = "free memory with nepiq forget RUN or --contents, or raise maxmemory"
         return Finding("redis", ok=False, told=text, fix=fix)
     if not facts.healthy:
@@ -146,14 +146,14 @@ def _redis(access: Access) -> Finding:
 
 
 def _broker(access: Access) -> Finding:
-    with access.stack.publisher.connection() as connection:
+    with access.backend.publisher.connection() as connection:
         connection.ensure_connection(max_retries=1, timeout=int(access.settings.connect_timeout))
     same = access.settings.broker_url == access.settings.state_url
     return Finding("broker", ok=True, told="the same Redis" if same else "answers")
 
 
 def _clock(access: Access) -> Finding:
-    ahead = redis_clock.ahead_of(access.stack.redis)
+    ahead = redis_clock.ahead_of(access.backend.redis)
     text = f"this machine is {_skew(ahead)}"
     fix = (
         ""
@@ -164,7 +164,7 @@ def _clock(access: Access) -> Finding:
 
 
 def _workers(access: Access) -> Finding:
-    workers = access.stack.workers()
+    workers = access.backend.workers()
     alive = [worker for worker in workers if worker.alive]
     if not alive:
         gone = f"; gone: {some([worker.name for worker in workers])}" if workers else ""
@@ -202,7 +202,7 @@ def _skew(ahead: float) -> str:
 
 def _hosts(access: Access) -> Finding:
     """Check for hosts with possible leftovers of runs whose data Redis has lost."""
-    leftovers = access.stack.left()
+    leftovers = access.backend.left()
     if not leftovers:
         return Finding("hosts", ok=True, told="no leftovers of lost runs are known")
     runs = sorted({item.run_id for item in leftovers})
@@ -221,7 +221,7 @@ def _pools(access: Access) -> Finding:
     """Check for hosts of pools that runs use without a lease."""
     from ..resources.linux.pool import Pool, key_of
 
-    pools = access.stack.pools.all_installed()
+    pools = access.backend.pools.all_installed()
     hosts = {
         entry.key: name
         for name, raw in pools.items()
@@ -230,17 +230,17 @@ def _pools(access: Access) -> Finding:
     if not hosts:
         return Finding("pools", ok=True, told="none is kept here")
     used: dict[str, str] = {}
-    for info in access.stack.runs():
+    for info in access.backend.runs():
         if info.phase == "RELEASED":
             continue
-        store = access.stack.exact_run(info.run_id).store
+        store = access.backend.exact_run(info.run_id).store
         for record in store.records(store.watches()):  # hosts that are deployed
             values = record.attributes
             if "hostname" in values and "pool" not in values:
                 key = key_of(values["hostname"], values.get("port"))
                 if key in hosts:
                     used[key] = info.run_id
-    leased = sum(key in hosts for key in access.stack.pools.allocation().leases)
+    leased = sum(key in hosts for key in access.backend.pools.allocation().leases)
     if used:
         listed = [f"{key} of pool {hosts[key]} by run {run_id}" for key, run_id in used.items()]
         fix = "give those nodes pool= instead of hostname=, so that other runs do not get the host"
@@ -250,11 +250,11 @@ def _pools(access: Access) -> Finding:
 
 
 def _runs(access: Access) -> Finding:
-    active = [info for info in access.stack.runs() if info.phase != "RELEASED"]
+    active = [info for info in access.backend.runs() if info.phase != "RELEASED"]
     late: list[Overdue] = []
     idle = []
     for info in active:
-        run = access.stack.exact_run(info.run_id)
+        run = access.backend.exact_run(info.run_id)
         late += overdue(run)
         meta = run.store.meta()
         if meta is not None and time.time() - max(meta.seen, meta.last) > _IDLE_DAYS * 86400:
@@ -265,7 +265,7 @@ def _runs(access: Access) -> Finding:
     if idle:
         text = f"idle for {_IDLE_DAYS} days: {some(idle)}"
         return Finding("runs", ok=False, told=text, fix="nepiq release RUN")
-    expired = access.stack.outlived()
+    expired = access.backend.outlived()
     if expired:
         text = f"{plural(expired, 'released run')} kept for longer than NEPIQ_RETENTION"
         fix = "nepiq forget RUN, or start a worker, which deletes them"

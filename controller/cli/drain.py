@@ -46,7 +46,7 @@ def drain(
     """
     limit = seconds(timeout)
     with reading() as access:
-        workers = _select(names, [info for info in access.stack.workers() if info.alive])
+        workers = _select(names, [info for info in access.backend.workers() if info.alive])
         bound = _bound_nodes(access, workers)
         if bound and not force:
             raise NotAllowed(
@@ -54,7 +54,7 @@ def drain(
                 hint="start another worker on that machine, release these runs, or use --force: "
                 "they then fail unless a worker is started there within a minute",
             )
-        membership.drain(access.stack.redis, [info.name for info in workers], limit)
+        membership.drain(access.backend.redis, [info.name for info in workers], limit)
         if not wait:
             sys.stderr.write(f"requested {plural(len(workers), 'worker')} to shut down\n")
             return
@@ -79,11 +79,11 @@ def _select(names: Sequence[str], alive: Sequence[WorkerInfo]) -> list[WorkerInf
 def _bound_nodes(access: Access, selected: Iterable[WorkerInfo]) -> list[str]:
     """Return descriptions of the localhost nodes that only the selected workers can act on."""
     leaving = {info.name for info in selected}
-    staying = {i.machine for i in access.stack.workers() if i.serving and i.name not in leaving}
+    staying = {i.machine for i in access.backend.workers() if i.serving and i.name not in leaving}
     stranded = {info.machine for info in selected} - staying
     nodes = []
-    for info in access.stack.runs():
-        run = access.stack.exact_run(info.run_id)
+    for info in access.backend.runs():
+        run = access.backend.exact_run(info.run_id)
         meta = run.store.meta() if info.phase != "RELEASED" else None
         sites = {s for s, m in (meta.bindings if meta else {}).items() if m in stranded}
         if not sites:
@@ -101,7 +101,7 @@ def _wait(access: Access, names: set[str], limit: float) -> None:
     end = time.monotonic() + limit + _GRACE_SECONDS
     printed: dict[str, str] = {}
     while True:
-        remaining = {i.name: i for i in access.stack.workers() if i.alive and i.name in names}
+        remaining = {i.name: i for i in access.backend.workers() if i.alive and i.name in names}
         for name in sorted(names):
             status = _status(remaining.get(name))
             if printed.get(name) != status:

@@ -44,7 +44,7 @@ def upload(
     """Upload local files to the hosts of resources: a file, a directory or a pattern."""
     access = Access()
     try:
-        run = access.stack.run(run_name)
+        run = access.backend.run(run_name)
         labels, file, path = _split(words, {record.label for record in run.records()})
         guids = [find_record(run, label).guid for label in labels]
         with _progress_bar(file.name) as progress:
@@ -89,7 +89,7 @@ def download(
     """Download outputs of a resource; an interrupted download of a file is resumed."""
     access = Access()
     try:
-        run = access.stack.run(run_name)
+        run = access.backend.run(run_name)
         record = find_record(run, resource)
         with _progress_bar(name) as progress:
             result = transfers.download(run, record.guid, name, output, progress)
@@ -118,7 +118,7 @@ def files(
     """List the files in the run directory of a resource."""
     access = Access()
     try:
-        run = access.stack.run(run_name)
+        run = access.backend.run(run_name)
         entries = Outputs(run).files(find_record(run, resource), folder, limit)
     finally:
         access.close()
@@ -164,7 +164,7 @@ def logs(
     """
     access = Access()
     try:
-        run = access.stack.run(run_name)
+        run = access.backend.run(run_name)
         guids = [find_record(run, name).guid for name in resources] if resources else None
         out = Consoles().out
         colours: dict[str, str] = {}

@@ -92,8 +92,8 @@ def flower(
         )
     access = Access(worker=False)
     # Fail now with one line, instead of serving pages that stay empty.
-    access.stack.workers()
-    access.stack.close()
+    access.backend.workers()
+    access.backend.close()
     if access.embedded is not None:
         access.embedded.keep_over_exec()
     # Not as arguments: every user of this machine can read the process list.

@@ -59,7 +59,7 @@ def _graph(name: str) -> Graph:
     from ..reports.graph.model import running
 
     with reading() as access:
-        return running(access.stack.run(name))
+        return running(access.backend.run(name))
 
 
 def _graph_of_description(file: Path) -> Graph:
@@ -95,7 +95,7 @@ def timeline(
 ) -> None:
     """Draw the timeline of a run on the terminal, or write it as a self-contained HTML page."""
     with reading() as access:
-        run = access.stack.run(run_name)
+        run = access.backend.run(run_name)
         if html is not None:
             from ..reports.page.page import save, story
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InvalidValue
-from ..errors.text import harmless
+from ..errors.text import escaped
 from .child import is_description
 from .console import print_json, print_message
 from .runs import AsJson
@@ -46,7 +46,7 @@ def plan(
     else:
         from ..reports.plan.text import text
 
-        typer.echo(harmless("\n\n".join(text(item) for item in plans)))
+        typer.echo(escaped("\n\n".join(text(item) for item in plans)))
     if reason:
         print_message(f"the script needs results to continue: {reason}")
 

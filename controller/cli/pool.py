@@ -54,27 +54,27 @@ def add(
     data |= {key: value for key, value in (("gateway", gateway), ("site", site)) if value}
     pool = _checked(data, str(file or "--hosts"))
     with reading() as access:
-        access.stack.pools.install(name, data)
+        access.backend.pools.install(name, data)
     sys.stderr.write(f"pool {name} has {plural(len(pool.entries()), 'host')}\n")
 
 
 def rm(name: Name) -> None:
     """Remove a pool from the installation. Runs keep the hosts that they have leased."""
     with reading() as access:
-        if not access.stack.pools.uninstall(name):
-            raise UnknownPool(name, access.stack.pools.all_installed())
+        if not access.backend.pools.uninstall(name):
+            raise UnknownPool(name, access.backend.pools.all_installed())
     sys.stderr.write(f"pool {name} is removed\n")
 
 
 def ls(as_json: AsJson = False) -> None:
     """List the hosts of all pools, which runs have them, and which runs wait for hosts."""
     with reading() as access:
-        store = access.stack.pools
+        store = access.backend.pools
         pools = {name: _pool(name, raw) for name, raw in store.all_installed().items()}
         allocation = store.allocation()
         runs = {lease.run_id for lease in allocation.leases.values()}
         runs |= {request.run_id for request in allocation.queue}
-        names = leases.names_of(access.stack.redis, runs)
+        names = leases.names_of(access.backend.redis, runs)
     if as_json:
         print_json(_as_data(pools, allocation))
         return
@@ -102,7 +102,7 @@ def ls(as_json: AsJson = False) -> None:
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show the hosts of a pool with their labels, and the facts that are known of them."""
     with reading() as access:
-        store = access.stack.pools
+        store = access.backend.pools
         raw = store.installed(name)
         if raw is None:
             raise UnknownPool(name, store.all_installed())

@@ -14,7 +14,7 @@ import typer
 from ..engine import Run
 from ..engine.transfer.outputs import Outputs
 from ..errors import HostError
-from ..errors.text import harmless
+from ..errors.text import escaped
 from ..experiment.connect import Access
 from ..reports.results import Saved, collect
 from ..reports.words import plural, size
@@ -35,7 +35,7 @@ def trace(
     """
     access = Access()
     try:
-        run = access.stack.run(run_name)
+        run = access.backend.run(run_name)
         blocks = Outputs(run).read(find_record(run, resource), name)
         if sys.stdout.isatty():
             for text in _printable(blocks):
@@ -54,8 +54,8 @@ def _printable(blocks: Iterable[bytes]) -> Iterator[str]:
         codecs.getincrementaldecoder("utf-8")("replace"), translate=True
     )
     for block in blocks:
-        yield harmless(decoder.decode(block))
-    yield harmless(decoder.decode(b"", final=True))
+        yield escaped(decoder.decode(block))
+    yield escaped(decoder.decode(b"", final=True))
 
 
 def results(
@@ -68,7 +68,7 @@ def results(
     """Collect all outputs and the history of a run in a directory."""
     access = Access()
     try:
-        collect_into(access.stack.run(run_name), folder)
+        collect_into(access.backend.run(run_name), folder)
     finally:
         access.close()
 

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ..engine import Stack, threads
+from ..engine import Backend, threads
 from ..errors import InvalidValue, NepiqError
 from ..experiment.announcement import VARIABLE
 from ..settings import Settings
@@ -201,7 +201,7 @@ def _receive(listener: socket.socket, display: Display) -> None:
                 broker_url=announcement["broker_url"],
                 state_url=announcement["state_url"],
             )
-            display.add(Stack(settings).exact_run(announcement["run_id"]))
+            display.add(Backend(settings).exact_run(announcement["run_id"]))
         except NepiqError as error:
             run_id = announcement["run_id"]
             display.console.print(f"nepiq: cannot show run {run_id}: {error}")

@@ -69,11 +69,11 @@ def ls(
     memory_of: dict[str, int] = {}
     contents = 0
     with reading() as access:
-        infos = access.stack.runs()
+        infos = access.backend.runs()
         if memory:
-            runs = [access.stack.exact_run(info.run_id) for info in infos]
+            runs = [access.backend.exact_run(info.run_id) for info in infos]
             memory_of = {run.run_id: run.store.memory() for run in runs}
-            contents = access.stack.contents.used()
+            contents = access.backend.contents.used()
     if as_json:
         extras = [{"memory": memory_of[info.run_id]} if memory else {} for info in infos]
         print_json([{**asdict(info), **extra} for info, extra in zip(infos, extras, strict=True)])
@@ -107,7 +107,7 @@ def status(
 ) -> None:
     """Show the states of the resources of a run, and its failures."""
     with reading() as access:
-        run = access.stack.run(run_name)
+        run = access.backend.run(run_name)
         meta, records = run.store.meta(), run.records()
         events = list(history(run)) if with_timeline else []
     if as_json:
@@ -130,7 +130,7 @@ def status(
 def why(run_name: RunName, resource: ResourceName, as_json: AsJson = False) -> None:
     """Explain what a resource waits for, or why it failed."""
     with reading() as access:
-        run = access.stack.run(run_name)
+        run = access.backend.run(run_name)
         record = find_record(run, resource)
         lines = reasons(run, record)
     if as_json:
@@ -169,7 +169,7 @@ def release(
         if wait:
             release_run(access, run_name, seconds(timeout) if timeout else None)
         else:
-            access.stack.run(run_name).release()
+            access.backend.run(run_name).release()
             sys.stderr.write("release requested\n")
     finally:
         access.close()
@@ -191,16 +191,16 @@ def forget(
         raise typer.BadParameter("give either a run or --contents")
     with reading() as access:
         if contents:
-            freed = access.stack.contents.forget()
+            freed = access.backend.contents.forget()
             sys.stderr.write(f"{size(freed)} of contents are forgotten\n")
             return
-        run = access.stack.forget(run_name)
+        run = access.backend.forget(run_name)
     sys.stderr.write(f"run {run.run_id} is forgotten\n")
 
 
 def release_run(access: Access, run_name: str, timeout: float | None) -> None:
     """Release a run, wait for it, and print the errors of the release."""
-    run = access.stack.run(run_name)
+    run = access.backend.run(run_name)
     link = Link(access, run)
     if run.snapshot([]).phase != "RELEASED":
         link.release(None, timeout)

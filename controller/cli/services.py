@@ -61,7 +61,7 @@ def wait_for_worker(access: Access, seconds: float = _START_SECONDS) -> str:
     """
     end = time.monotonic() + seconds
     while True:
-        for worker in access.stack.workers():
+        for worker in access.backend.workers():
             if worker.alive and worker.name.startswith("embedded-"):
                 return worker.name
         failure = access.failure()
@@ -91,7 +91,7 @@ def down(
         return
     access = Access(settings, worker=release)
     try:
-        active = [run.run_id for run in access.stack.runs() if run.phase != "RELEASED"]
+        active = [run.run_id for run in access.backend.runs() if run.phase != "RELEASED"]
         if active and not release:
             raise NotAllowed(
                 f"active runs: {some(active)}",
@@ -137,8 +137,8 @@ def worker(
         endpoint("--metrics", metrics)
     access = Access(settings, worker=False)
     # Fail now with one line, instead of starting a worker that retries forever.
-    access.stack.workers()
-    access.stack.close()
+    access.backend.workers()
+    access.backend.close()
     if access.embedded is not None:
         access.embedded.keep_over_exec()
     node = check_name("worker name", name) if name else f"nepiq-{os.getpid()}"

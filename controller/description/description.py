@@ -12,13 +12,13 @@ from typing import Any
 from ..errors import InvalidValue, NotAllowed
 from ..model import registry
 from ..model.attributes import Attribute
-from ..model.durations import seconds
 from ..model.lifecycle import Action, State
 from ..model.names import check_name
 from ..model.resource import ResourceManager
 from ..model.spec import ResourceSpec
 from .acting import Acting, acting
 from .attribute_values import TypeDefaults
+from .condition_set import ConditionSet, Wait
 from .conditions import Condition, Gates, check_cycles
 from .resource import Resource
 from .roster import Guids, Roster, Target, Targets, locked, several
@@ -27,7 +27,6 @@ from .wiring import complete, wire
 
 __all__ = ["Description", "Guids", "Resource", "Target", "Targets"]
 
-_CONDITIONAL = (Action.DEPLOY, Action.START, Action.STOP)
 _SHOWN = 5
 
 
@@ -48,7 +47,7 @@ class Description(Roster):
         self.exp_id = check_name("exp_id", exp_id)
         self._defaults = TypeDefaults()
         self._hosts: dict[int, Acting] = {}
-        self._known: set[Condition] = set()
+        self._known = ConditionSet()
 
     # --- resources
 
@@ -123,7 +122,7 @@ class Description(Roster):
         self._hosts.clear()
         for action, target, milestone, offset, need in spec.gates:
             if not need:  # needs follow from the connections
-                self._remember(
+                self._known.add(
                     added, Condition(added.guid, Action(action), target, State(milestone), offset)
                 )
         return added.guid
@@ -160,9 +159,7 @@ class Description(Roster):
             for guids in other.peers.values():
                 if gone.guid in guids:
                     guids.remove(gone.guid)
-            if other.conds:
-                other.conds = [cond for cond in other.conds if cond.target != gone.guid]
-        self._known = {c for c in self._known if gone.guid not in (c.guid, c.target)}
+        self._known.strike(gone.guid, self.resources())
         self._hosts.clear()
 
     def of_type(self, rtype: str) -> list[int]:
@@ -329,28 +326,17 @@ class Description(Roster):
             UnknownResource: one of the resources does not exist.
             InvalidValue: the action, state or time is not possible.
         """
-        what, milestone = Action.parse(action), State.parse(state)
-        if what not in _CONDITIONAL:
-            raise InvalidValue(f"{what} cannot have conditions", hint="use deploy, start or stop")
-        if milestone is State.NEW:
-            raise InvalidValue("nobody can wait for NEW: every resource begins there")
-        offset = 0.0 if time is None or time == "" else seconds(time)
+        items = [self.resource(guid) for guid in self.resolve_all(guids1)]
+        wait = Wait.parse(action, state, time)
         targets = self.resolve_all(guids2)
-        made = []
-        for item in [self.resource(guid) for guid in self.resolve_all(guids1)]:
-            for target in targets:
-                cond = Condition(item.guid, what, target, milestone, offset)
-                if self._remember(item, cond):
-                    made.append(cond)
-        return made
+        wanted = [(item, wait.condition(item.guid, target)) for item in items for target in targets]
+        return [cond for item, cond in wanted if self._known.add(item, cond)]
 
     @locked
     def withdraw(self, conditions: Iterable[Condition]) -> None:
         """Take conditions back, for instance because they closed a circle."""
         for cond in conditions:
-            if cond in self._known:
-                self._known.remove(cond)
-                self._resources[cond.guid].conds.remove(cond)
+            self._known.discard(self._resources[cond.guid], cond)
 
     @locked
     def conditions(self) -> list[Condition]:
@@ -465,10 +451,3 @@ class Description(Roster):
 
     def _loader(self, guids: list[int], run_id: str) -> Callable[[], list[ResourceManager]]:
         return lambda: [self.instance(guid, run_id) for guid in guids]
-
-    def _remember(self, item: Resource, cond: Condition) -> bool:
-        if cond in self._known:
-            return False
-        self._known.add(cond)
-        item.conds.append(cond)
-        return True

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .backend import Backend as Backend
     from .backend import RunInfo as RunInfo
-    from .backend import Stack as Stack
     from .events import Event as Event
     from .membership import WorkerInfo as WorkerInfo
     from .run import Run as Run
@@ -19,11 +19,11 @@ _HOMES = {
     "Event": "events",
     "Run": "run",
     "RunInfo": "backend",
-    "Stack": "backend",
+    "Backend": "backend",
     "WorkerInfo": "membership",
 }
 
-__all__ = ["Event", "Run", "RunInfo", "Stack", "WorkerInfo"]
+__all__ = ["Backend", "Event", "Run", "RunInfo", "WorkerInfo"]
 
 
 def __getattr__(name: str) -> Any:

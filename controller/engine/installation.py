@@ -19,11 +19,11 @@ from redis.retry import Retry
 
 from ..errors import RedisUnreachable
 from ..model.lifecycle import State
-from ..settings import Settings, shown_url
+from ..settings import Settings, redacted_url
 from . import events
-from .backend import client_url
 from .membership import WorkerInfo, workers
 from .messaging import queues
+from .redis_connection import client_url
 from .redis_errors import refusal
 from .store import keys
 from .store.store import RunStore
@@ -161,7 +161,7 @@ class Observer:
         except (redis_py.RedisError, OSError) as error:
             hint = refusal(error)
             raise RedisUnreachable(
-                f"Redis at {shown_url(self._settings.state_url)} "
+                f"Redis at {redacted_url(self._settings.state_url)} "
                 f"{'refuses access' if hint else 'does not answer'}: {error}",
                 hint=hint or "start it, or correct NEPIQ_STATE_URL and NEPIQ_BROKER_URL",
             ) from error

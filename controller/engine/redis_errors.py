@@ -13,7 +13,7 @@ from ..errors import RedisUnreachable
 def contact() -> Iterator[None]:
     """Translate lost connections and refused commands; also usable as a decorator.
 
-    Each command has been retried for some seconds before (see :func:`.backend.connect`).
+    Each command has been retried for some seconds before (see :func:`.redis_connection.connect`).
 
     Raises:
         RedisUnreachable: Redis does not answer any more, or refuses a command.

@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
-from ..errors.text import quoted
 from ..model.spec import Gate, ResourceSpec
 from ..settings import Settings
-from . import events, membership, redis_memory
+from . import events, membership, redis_memory, refusals
 from .messaging import queues
 from .store import keys
-from .store.calls import Due, Early, Grant, Outcome, Reply
+from .store.calls import Claim, DueStep, NotDue, Outcome, Reply
 from .store.forms import dumps
 from .store.records import ResourceRecord, RunRecord, Snapshot, StepRecord
 from .store.store import RunStore
@@ -151,7 +150,7 @@ class Run:
 
     def claim(
         self, steps: Sequence[str], nonce: str, worker: str, machine: str
-    ) -> list[Grant | Early | None]:
+    ) -> list[Claim | NotDue | None]:
         """Claim steps; return a reply for each."""
         reply, answers = self.store.claim(steps, nonce, worker, machine)
         self.settle(reply)
@@ -253,7 +252,7 @@ class Run:
     def announce(self, items: Sequence[Sequence[Any]]) -> None:
         """Submit steps with I/O that became due: ``[step, queue, label, attempt]`` each."""
         due = [
-            Due(str(step), 0.0, str(queue), False, str(label), int(attempt))
+            DueStep(str(step), 0.0, str(queue), False, str(label), int(attempt))
             for step, queue, label, attempt in items
         ]
         self._publisher().submit(self.run_id, due)
@@ -294,19 +293,7 @@ class Run:
         self._meta()
 
     def _unknown(self) -> errors.UnknownRun:
-        if not self._phase:
-            return errors.UnknownRun(
-                f"no run {quoted(self.run_id)}", hint="nepiq ls lists the runs"
-            )
-        if self._phase in ("RELEASED", "EXPIRED"):
-            return errors.UnknownRun(
-                f"run {self.run_id} was released, and its records are deleted by now"
-            )
-        return errors.RunLost(
-            f"run {self.run_id} is not in Redis any more: Redis was emptied, or came back without "
-            "its data",
-            hint="workers clean its hosts; nepiq doctor lists those that they cannot clean",
-        )
+        return refusals.unknown_run(self.run_id, self._phase)
 
     def snapshot(self, guids: Sequence[int] | None = None) -> Snapshot:
         """Return last event id, phase and states, read together so that no event is missed."""
@@ -393,29 +380,7 @@ class Run:
 
     def _accept(self, status: str, detail: str = "") -> None:
         """Raise the error for a script's status, unless it is OK."""
-        if status == "OK":
-            return
-        where = f"run {self.run_id}"
         if status == "GONE":
             raise self._unknown()
-        if status == "TOOLATE":
-            raise errors.TooLate(
-                f"the step is {detail} already, so a condition on it comes too late", where=where
-            )
-        if status == "CLOSED":
-            raise errors.ExperimentFailed(
-                f"the run is {detail or 'over'}, so nothing new is deployed or started",
-                where=where,
-                hint=f"nepiq status {self.run_id} shows why",
-            )
-        if status == "ILLEGAL":
-            raise errors.NotAllowed(f"not possible in state {detail}", where=where)
-        if status == "UNKNOWN":
-            raise errors.UnknownResource(detail, self.store.guids(), where=where)
-        if status == "CLASH":
-            raise errors.InvalidValue(
-                f"guid {detail} was registered by another client",
-                where=where,
-                hint="let nepiq choose the guids",
-            )
-        raise errors.NepiqError(f"unexpected reply {status} {detail}", where=where)
+        if status != "OK":
+            raise refusals.error(self.run_id, status, detail, self.store.guids)

@@ -28,7 +28,7 @@ _UNSAFE_IN_LINE = re.compile(f"[\n{_CONTROL}]")
 _NAMES = {"\n": r"\n", "\r": r"\r"}
 
 
-def harmless(text: str) -> str:
+def escaped(text: str) -> str:
     """Return text with escaped control characters; newlines and tabs stay."""
     return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
 

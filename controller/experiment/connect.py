@@ -15,8 +15,8 @@ from .ownership import uninterrupted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..engine import Run, RunInfo, Stack
-    from ..services.embedded import Embedded
+    from ..engine import Backend, Run, RunInfo
+    from ..services.embedded import LocalServices
 
 
 class Access:
@@ -32,7 +32,7 @@ class Access:
 
     def __init__(self, settings: Settings | None = None, *, worker: bool = True) -> None:
         self.settings = settings or Settings.from_environment()
-        self.embedded: Embedded | None = None
+        self.embedded: LocalServices | None = None
         if self.settings.embedded:
             with uninterrupted():
                 from ..services.embedded import join
@@ -44,12 +44,12 @@ class Access:
                 self.settings, broker_url=place.broker_url, state_url=place.state_url
             )
         with uninterrupted():
-            from ..engine import Stack
+            from ..engine import Backend
 
             # Local services that were killed are restarted within seconds.
-            self.stack: Stack = Stack(self.settings, tries=24 if self.embedded else 8)
+            self.backend: Backend = Backend(self.settings, tries=24 if self.embedded else 8)
             if worker:
-                self.stack.publisher.prepare()
+                self.backend.publisher.prepare()
 
     @contextmanager
     def kept(self) -> Iterator[Access]:
@@ -90,7 +90,7 @@ class Access:
 
     def close(self) -> None:
         """Close the connections to Redis and the local services."""
-        self.stack.close()
+        self.backend.close()
         if self.embedded:
             self.embedded.close()
 
@@ -100,6 +100,6 @@ def runs(settings: Settings | None) -> list[RunInfo]:
     access = Access(settings, worker=False)
     try:
         with contact():
-            return access.stack.runs()
+            return access.backend.runs()
     finally:
         access.close()

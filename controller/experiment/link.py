@@ -183,7 +183,7 @@ class Link:
             NotAllowed: another thread has closed the experiment.
         """
         if self._closed.is_set():
-            self.access.stack.close()
+            self.access.backend.close()
             raise NotAllowed(
                 "the experiment was closed while it was waited for",
                 where=f"run {self.run.run_id}",

@@ -56,7 +56,7 @@ class LocalContents:
         """Find and deposit the contents of several resources, given by the paths of each."""
         self._found.update(self._deposits.find(path for paths in named for path in paths))
         contents = [item for paths in named for item in self._contents(paths).items()]
-        self._deposits.bring(replica.open().access.stack.contents, contents)
+        self._deposits.bring(replica.open().access.backend.contents, contents)
 
     def _contents(self, paths: Sequence[str]) -> Contents:
         """Return the contents of one resource."""

@@ -117,7 +117,7 @@ class Replica:
     def _create(self) -> Link:
         with Access(self.settings).kept() as access, contact(), uninterrupted():
             # An interrupt between these would leave a run without an owner.
-            run = access.stack.create_run(self.description.exp_id, self.release_after)
+            run = access.backend.create_run(self.description.exp_id, self.release_after)
             self._link = link = Link(access, run)
             self.owned = True
             self._created()
@@ -131,7 +131,7 @@ class Replica:
     def join(self, run_id: str) -> Link:
         """Take over the description of an existing run."""
         with Access(self.settings).kept() as access, contact():
-            run = access.stack.run(run_id)
+            run = access.backend.run(run_id)
             meta = run.store.meta()
         link = Link(access, run)
         # Not by entering a turn, which would first join the run again.

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..description.roster import Target, Targets
-from ..description.shared_work import Leaders
 from ..engine.redis_errors import contact
-from ..errors import InvalidValue, NepiqError, NotAllowed, NoWorker
+from ..errors import NepiqError, NotAllowed
 from ..model.durations import seconds
 from ..model.lifecycle import Action, State
 from ..model.spec import ResourceSpec
 from . import waiting
 from .announcement import announced
 from .link import Link
-from .local_contents import LocalContents
 from .replica import Replica
+from .uploads import Prepared, Uploads
 
 if TYPE_CHECKING:
     from ..description.conditions import Condition
 
 log = logging.getLogger("nepiq.experiment")
-
-_T = TypeVar("_T")
-#: The resources to upload, and those to act on.
-_Prepared = tuple[dict[int, ResourceSpec], list[ResourceSpec]]
 
 
 class RunSession:
@@ -46,9 +40,8 @@ class RunSession:
         self.replica = replica
         self.quiet = quiet
         self._description = replica.description
-        self._contents = LocalContents(replica.settings)
+        self._uploads = Uploads(replica)
         self._logged = False
-        self._leaders = Leaders(replica.description)
 
     # -- describing ---------------------------------------------------------------------------
 
@@ -130,7 +123,7 @@ class RunSession:
             return
         self._check([], self.replica.closed_groups())
         with contact():
-            self._upload(link, self._closure(condition.target for condition in late))
+            self._uploads.write(link, self._uploads.closure(condition.target for condition in late))
             for guid, action, target, milestone, offset in late:
                 link.run.condition(guid, action.value, target, milestone.value, offset)
 
@@ -164,9 +157,9 @@ class RunSession:
             self._check(every, groups)
             return every
 
-        def prepare() -> _Prepared:
+        def prepare() -> Prepared:
             every = check()
-            specs = self._closure(every, deployed=frozenset(every))
+            specs = self._uploads.closure(every, deployed=frozenset(every))
             chosen = [specs.get(guid) or self._description.spec(guid) for guid in every]
             return specs, chosen
 
@@ -179,8 +172,8 @@ class RunSession:
             return joined
 
         try:
-            self._contents.bring(self.replica, guids, check)
-            return self._send(prepare, deploy)
+            self._uploads.bring(guids, check)
+            return self._uploads.send(prepare, deploy)
         except NepiqError:
             # A later deployment may be of other resources.
             with replica.turn:
@@ -205,17 +198,17 @@ class RunSession:
 
     def deploy_alone(self, guid: int) -> None:
         """Deploy one resource outside of any group, without the checks of deploy()."""
-        self._contents.bring(self.replica, [guid], lambda: None)
+        self._uploads.bring([guid], lambda: None)
 
-        def prepare() -> _Prepared:
-            specs = self._closure([guid], deployed=frozenset([guid]))
+        def prepare() -> Prepared:
+            specs = self._uploads.closure([guid], deployed=frozenset([guid]))
             return specs, [specs.get(guid) or self._description.spec(guid)]
 
         def deploy(link: Link, _: Sequence[ResourceSpec]) -> None:
             link.run.deploy([guid], None)
             self._mark_deployed([guid])
 
-        self._send(prepare, deploy)
+        self._uploads.send(prepare, deploy)
 
     def _mark_deployed(self, guids: Iterable[int]) -> None:
         with self._description.lock:
@@ -271,10 +264,10 @@ class RunSession:
                     hint="deploy that first, and wait_deployed() for it",
                 )
 
-        def prepare() -> _Prepared:
-            return self._closure([guid]), [self._description.spec(guid)]
+        def prepare() -> Prepared:
+            return self._uploads.closure([guid]), [self._description.spec(guid)]
 
-        self._send(prepare, lambda link, _: None)
+        self._uploads.send(prepare, lambda link, _: None)
         self.replica.opened().act(guid, item.label, action)
 
     def start_with_conditions(self, guid: int) -> None:
@@ -346,88 +339,7 @@ class RunSession:
             first, self._logged = not self._logged, True
             return first
 
-    # -- uploading ----------------------------------------------------------------------------
-
-    def _send(
-        self,
-        prepare: Callable[[], _Prepared],
-        act: Callable[[Link, Sequence[ResourceSpec]], _T],
-    ) -> _T:
-        """Upload resources and act on the run, in one turn in which all of it is prepared.
-
-        The run and its workers may take long to start; a turn is never held meanwhile.
-
-        Args:
-            prepare: checks, and returns the resources to upload and those to act on.
-            act: acts on these.
-        """
-        prepared: _Prepared | None = None
-        end, number = None, 0
-        while True:
-            with self.replica.turn as now:
-                # Other threads may have changed something since.
-                if prepared is None or now != number + 1:
-                    prepared = prepare()
-                specs, chosen = prepared
-                number, link = now, self.replica.link
-                queues = {spec.queue for spec in chosen}
-                if link is not None and self._served(link, queues):
-                    with contact():
-                        self._upload(link, specs)
-                        return act(link, chosen)
-            if link is None:
-                self.replica.open()
-                continue
-            limit = link.access.settings.worker_timeout
-            end = time.monotonic() + limit if end is None else end
-            with contact():
-                link.access.require_workers(link.run, queues, max(0.0, end - time.monotonic()))
-
-    def _served(self, link: Link, queues: Collection[str]) -> bool:
-        """Return True if live workers serve all of these now."""
-        try:
-            with contact():
-                link.access.require_workers(link.run, queues)
-        except NoWorker:
-            return False
-        return True
-
-    def _closure(
-        self, guids: Iterable[int], deployed: Collection[int] = frozenset()
-    ) -> dict[int, ResourceSpec]:
-        """Return what must be written for these: they, their peers, and those they wait for.
-
-        Attributes of those that are not deployed now may still be set.
-        """
-        specs: dict[int, ResourceSpec] = {}
-        front = list(guids)
-        self._leaders.propose(g for g in front if g in deployed and g not in self.replica.uploaded)
-        while front:
-            guid = front.pop()
-            if guid in specs or guid in self.replica.uploaded:
-                continue
-            settled = guid in deployed
-            leader = self._leaders.of(guid) if settled else None
-            spec = self._description.spec(guid, settled=settled, leader=leader)
-            if settled:
-                spec = self._contents.added(self.replica, spec)
-            specs[guid] = spec
-            front += [peer for peers in spec.peers.values() for peer in peers]
-            front += [gate.target for gate in spec.gates]
-        return specs
-
-    def _upload(self, link: Link, specs: dict[int, ResourceSpec]) -> None:
-        taken = self.replica.taken
-        for spec in specs.values():
-            if spec.label in taken:
-                raise InvalidValue(
-                    f"label {spec.label!r} was given to guid {taken[spec.label]} by another client",
-                    hint="register it under another label, and deploy the resources by name",
-                )
-        if specs:
-            link.run.upload([specs[guid] for guid in sorted(specs)], self.replica.nonce)
-            self.replica.uploaded |= specs.keys()
-            self._leaders.confirm(specs)
+    # -- inside -------------------------------------------------------------------------------
 
     def _check(self, guids: Sequence[int], groups: dict[str, list[int]]) -> None:
         """Refuse what can never happen, given what has happened already."""

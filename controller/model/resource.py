@@ -22,8 +22,9 @@ from ..errors import NotAllowed
 from . import registry
 from .attributes import Attribute, Flag
 from .connections import NO_PEERS, Connection, Peered, Peers
-from .figures import Figure, Outputs
-from .hooks import HOOK_NAMES, HOOKS, Hook, Later, Retry
+from .declarations import declare, of_kind
+from .figures import Outputs
+from .hooks import Hook, Later, Retry
 from .lifecycle import Action
 from .traces import Trace
 
@@ -57,14 +58,14 @@ class Placement(NamedTuple):
         site: the site whose workers act on it.
         local: True if it is the worker machine itself.
         limit: number of steps that may act on it at the same time.
-        home: affinity key: hosts with the same key share a session, so the same worker of the
-            site is preferred for them; empty for no preference.
+        affinity: a key; hosts with the same one share a session, so the same worker of the site is
+            preferred for them. Empty for no preference.
     """
 
     site: str
     local: bool
     limit: int
-    home: str = ""
+    affinity: str = ""
 
 
 class ResourceManager:
@@ -175,7 +176,7 @@ class ResourceManager:
         cls.rtype = rtype
         if "__init__" in vars(cls):
             raise TypeError(f"{cls.__name__}: __init__ is not allowed; use do_deploy")
-        _declare(cls)
+        declare(cls, ResourceManager)
         if rtype:
             registry.register(cls, aliases)
 
@@ -409,98 +410,4 @@ class ResourceManager:
         return f"<{type(self).__name__} {self.label or self.guid}>"
 
 
-def _declare(cls: type[ResourceManager]) -> None:
-    """Collect the declarations of a class, and check them."""
-    members: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        members.update(vars(base))
-    cls.attributes = _of_kind(members, Attribute)
-    cls.traces = _of_kind(members, Trace)
-    cls.connections = _of_kind(members, Connection)
-    cls.waiting = tuple(name for name, slot in cls.connections.items() if slot.waits)
-    cls.following = tuple(name for name, slot in cls.connections.items() if slot.follows)
-    cls.implied = tuple(
-        name
-        for name, slot in cls.connections.items()
-        if slot.named_by or slot.together or slot.beside
-    )
-    callers = {
-        name
-        for slot in cls.connections.values()
-        for name in (slot.named_by, slot.beside, *slot.together)
-        if name
-    }
-    if unknown := callers - {*cls.attributes, *cls.connections}:
-        raise TypeError(
-            f"{cls.__name__}: unknown names in connections: {', '.join(sorted(unknown))}"
-        )
-    cls.demanded = (
-        *(name for name, slot in cls.connections.items() if slot.required),
-        *(name for name, a in cls.attributes.items() if a.required and a.default is None),
-    )
-    cls.measured = tuple(n for n, item in cls.attributes.items() if isinstance(item, Figure))
-    for name in (*cls.attributes, *cls.traces, *cls.connections):
-        if name.startswith("_") or name in _OWN_NAMES:
-            raise TypeError(f"{cls.__name__}: the name {name!r} cannot be declared")
-    cls.deadlines = MappingProxyType(_merge_inherited(cls, "deadlines"))
-    cls.retries = MappingProxyType(_merge_inherited(cls, "retries"))
-    unknown = {name for name in members if name.startswith("do_")} - HOOK_NAMES
-    unknown |= set(cls.retries) - HOOK_NAMES
-    if unknown:
-        raise TypeError(
-            f"{cls.__name__}: {', '.join(sorted(unknown))} is not a hook; "
-            f"hooks are {', '.join(sorted(HOOK_NAMES))}"
-        )
-    cls._hooks = {
-        action: tuple(hook for hook in hooks if _overrides(cls, hook.name))
-        for action, hooks in HOOKS.items()
-    }
-    cls._called_for = MappingProxyType(_called_for_entries(cls))
-    cls.narrowing = tuple(sorted({n for names in cls._called_for.values() for n in names}))
-    unknown = {*cls.narrowing, *vars(cls).get("called_for", ())} - {*cls.attributes, *HOOK_NAMES}
-    if unknown:
-        raise TypeError(
-            f"{cls.__name__}: unknown names in called_for: {', '.join(sorted(unknown))}"
-        )
-    if cls.provides_host and not _overrides(cls, "placement"):
-        raise TypeError(f"{cls.__name__} provides a host and must define placement()")
-
-
-def _of_kind(members: Mapping[str, Any], kind: type[Any]) -> Mapping[str, Any]:
-    return MappingProxyType(
-        {name: value for name, value in members.items() if isinstance(value, kind)}
-    )
-
-
-def _merge_inherited(cls: type[ResourceManager], name: str) -> dict[Any, Any]:
-    merged: dict[Any, Any] = {}
-    for base in reversed(cls.__mro__):
-        merged.update(vars(base).get(name, {}))
-    return merged
-
-
-def _called_for_entries(cls: type[ResourceManager]) -> dict[str, tuple[str, ...]]:
-    """Return the entries of ``called_for`` that apply to the hooks of this class."""
-    entries: dict[str, tuple[str, ...]] = {}
-    for hook in sorted(HOOK_NAMES):
-        for base in cls.__mro__:
-            own = vars(base)
-            if hook in own.get("called_for", {}):
-                entries[hook] = own["called_for"][hook]
-            if hook in entries or hook in own:
-                break
-    return entries
-
-
-def _overrides(cls: type[ResourceManager], name: str) -> bool:
-    return getattr(cls, name) is not getattr(ResourceManager, name)
-
-
-#: Names that a declaration in a subclass would hide.
-_OWN_NAMES = frozenset(
-    name
-    for name, value in vars(ResourceManager).items()
-    if not isinstance(value, Attribute) and not name.startswith("_")
-)
-_common = _of_kind(vars(ResourceManager), Attribute)
-ResourceManager.attributes = _common
+ResourceManager.attributes = of_kind(vars(ResourceManager), Attribute)

@@ -50,7 +50,7 @@ class ResourceSpec(NamedTuple):
         local: that machine is the one its worker runs on.
         site: the site of that machine.
         limit: how many steps may do I/O on that machine at once; None for any number.
-        home: the key that chooses the worker which its steps go to first; empty for any worker.
+        affinity: the key that chooses the worker which its steps go to first; empty for any worker.
     """
 
     guid: int
@@ -69,6 +69,6 @@ class ResourceSpec(NamedTuple):
     local: bool = False
     site: str = ""
     limit: int | None = None
-    home: str = ""
+    affinity: str = ""
     inside: int | None = None
     joint: bool = False

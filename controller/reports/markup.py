@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape as _escape
 from typing import TYPE_CHECKING, Any
 
-from ..errors.text import harmless
+from ..errors.text import escaped
 from .graph.style import STATES
 from .tables import Row, rows, summary
 from .words import duration, plural
@@ -22,7 +22,7 @@ _UNKNOWN = "#7b8794"
 
 def escape(text: str) -> str:
     """Return text escaped for HTML, without control characters."""
-    return _escape(harmless(text))
+    return _escape(escaped(text))
 
 
 def experiment_html(

@@ -26,7 +26,7 @@ from typing import IO, Any
 from ..errors import EmbeddedError, InfrastructureError
 from ..model.durations import Backoff
 from . import servers
-from .embedded import Place, private, tail
+from .place import Place, private, tail
 
 _EARLY_SECONDS = 60.0  # a server that exits sooner counts as not started
 _REDIS_PAUSES, _WORKER_PAUSES = Backoff(0.1, 5.0), Backoff(0.3)
@@ -219,18 +219,18 @@ class Daemon:
 
     def _active_runs(self) -> int:
         # Imported late: needed only after the last client has disconnected.
-        from ..engine import Stack
+        from ..engine import Backend
         from ..settings import Settings
 
         place = self.place
         settings = Settings.from_environment()
-        stack = Stack(replace(settings, broker_url=place.broker_url, state_url=place.state_url))
+        backend = Backend(replace(settings, broker_url=place.broker_url, state_url=place.state_url))
         try:
-            return sum(run.phase != "RELEASED" for run in stack.runs())
+            return sum(run.phase != "RELEASED" for run in backend.runs())
         except InfrastructureError:
             return 0
         finally:
-            stack.close()
+            backend.close()
 
     # -- Redis --------------------------------------------------------------------------------
 

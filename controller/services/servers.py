@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import EmbeddedError
-from .embedded import KEEPER, Place, private
+from .embedded import DAEMON_PID
+from .place import Place, private
 from .restarter import die_with_parent
 
 
@@ -83,7 +84,7 @@ def start_worker(place: Place, name: str, needs: Needs, mask: int) -> subprocess
         # Two workers overlap when one is replaced, and errors quote the log.
         "NEPIQ_METRICS": "",
         "NEPIQ_LOG_FORMAT": "text",
-        KEEPER: str(os.getpid()),
+        DAEMON_PID: str(os.getpid()),
     }
     command = [sys.executable, "-m", "nepiq.workers", "--pool", "threads"]
     command += ["--concurrency", str(concurrency()), "--hostname", name]

@@ -103,7 +103,7 @@ def by_mininet(nodes: int) -> Sample:
 
 def by_nepiq(stand: Stand, node: Mapping[str, object], nodes: int) -> Sample:
     """The tree as an experiment; the host has been deployed, and its workers are warm."""
-    redis = stand.stack().redis
+    redis = stand.backend().redis
     with stand.experiment("emulation", quiet=True) as ec:
         host = ec.register_resource("linux::Node", **node)
         ec.deploy([host])
@@ -140,7 +140,7 @@ def _ping(ec: ExperimentController, host: int, command: str) -> None:
 
 def _cpu(stand: Stand) -> float:
     """Processor seconds of this process, the workers and Redis so far."""
-    pids = [os.getpid(), stand.stack().redis.info("server")["process_id"]]
+    pids = [os.getpid(), stand.backend().redis.info("server")["process_id"]]
     pids += [worker.process.pid for worker in stand.workers]
     ticks = 0
     for pid in pids:

@@ -52,7 +52,7 @@ def measure(count: int) -> Row:
     with tempfile.TemporaryDirectory(prefix="nepiq-scale-") as folder, Stand(Path(folder)) as stand:
         stand.start_worker(wait=False)
         stand.start_worker()
-        redis = stand.stack().redis
+        redis = stand.backend().redis
         redis.config_set("slowlog-log-slower-than", 1000)
         redis.config_set("slowlog-max-len", 1_000_000)
         redis.config_resetstat()

@@ -249,7 +249,7 @@ def test_case_18_d15_groups(ec: ExperimentController, stand: Stand) -> None:
     ec.deploy(late, group=group)
     assert ec.wait_started(late, timeout=20)
     starts = [
-        event.guid for event in stand.stack().run(ec.run_id).events() if event.what == "STARTED"
+        event.guid for event in stand.backend().run(ec.run_id).events() if event.what == "STARTED"
     ]
     assert sorted(starts) == [slow, quick, joins, late]
 

@@ -99,7 +99,7 @@ def test_d16_nothing_is_left_waiting(make: Make, stand: Stand) -> None:
     assert ec.wait_started([bad, early], timeout=20)
     ec.stop(early)
     assert ec.wait_finished([bad, early], timeout=20)
-    run = stand.stack().run(ec.run_id)
+    run = stand.backend().run(ec.run_id)
     steps = [run.step(f"{guid}.{action}") for guid in (bad, early) for action in ("start", "stop")]
     assert [step and step.status for step in steps] == ["void", "void", "done", "void"]
 

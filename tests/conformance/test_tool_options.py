@@ -17,8 +17,8 @@ from tests.stand import Stand
 from nepiq.controller import ExperimentController
 from nepiq.controller.model import Attribute, Flag, registry
 from nepiq.controller.resources import CATALOGUE
-from nepiq.controller.resources.linux.application import Application
 from nepiq.controller.resources.linux.tools import Option, Tool
+from nepiq.controller.resources.linux.tools.servers import Client
 
 PROGRAMS = ("ping", "traceroute", "mtr", "nping", "tcpdump", "iperf3", "nc", "ab", "python3", "ip")
 
@@ -159,12 +159,13 @@ def test_every_attribute_has_a_case() -> None:
     for rtype in CATALOGUE:
         cls = registry.find(rtype)
         if issubclass(cls, Tool):
+            shared = vars(Client) if Client in cls.__bases__ else {}
             own = {
                 name
-                for name, item in vars(cls).items()
+                for name, item in [*vars(cls).items(), *shared.items()]
                 if isinstance(item, Attribute) and Flag.NO_WRITE not in item.flags
             }
-            own -= {"program", *Application.attributes}
+            own -= {*Tool.attributes}
             missing = own - tested.get(rtype.removeprefix("linux::"), set())
             if missing:
                 untested[rtype] = sorted(missing)

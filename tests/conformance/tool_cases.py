@@ -258,6 +258,7 @@ CASES = [
     load(protocol="TLS1.2", ciphers="HIGH", proxyAuth="u:p"),
     load(proxy="127.0.0.1:1"),
     Case("HttpLoad", {"url": "http://127.0.0.1:1/x", "requests": 1}),
+    Case("HttpLoad", {"target": HERE, "port": 1, "path": "/x", "requests": 1}),
     Case("FlowStat", {"interface": "lo", "interval": 0.1, "count": 2}),
     refused(load(certificate="{samples}/filter"), "certificate"),
 ]

@@ -19,6 +19,7 @@ from tests.processes import alive
 from tests.stand import until
 
 from nepiq.controller.services import embedded
+from nepiq.controller.services.place import Place
 from nepiq.controller.settings import Settings
 
 HEAD = """
@@ -184,7 +185,7 @@ class Installation:
 
     def settings(self) -> Settings:
         """Settings of a client in this process that uses this installation's stack."""
-        place = embedded.Place.of(self.home)
+        place = Place.of(self.home)
         return Settings(
             broker_url=place.broker_url, state_url=place.state_url, cache_home=self.home / "cache"
         )

@@ -11,7 +11,7 @@ from redis.client import Pipeline
 from tests.e2e.installation import Installation
 from tests.stand import until
 
-from nepiq.controller.engine import Stack
+from nepiq.controller.engine import Backend
 from nepiq.controller.engine.store import RunStore
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
@@ -90,8 +90,8 @@ def test_a_failed_run(shared: Installation) -> None:
 
 def test_an_interrupt_leaves_the_run_alone(shared: Installation) -> None:
     run = begun(shared, "sleep 100", release_after="10m")
-    stack = Stack(shared.settings())
-    store = stack.run(run).store
+    backend = Backend(shared.settings())
+    store = backend.run(run).store
     left = seen(store)
     following = shared.begin("attach", run)
     following.wrote(f"run {run}\n")
@@ -104,4 +104,4 @@ def test_an_interrupt_leaves_the_run_alone(shared: Installation) -> None:
     assert phase(shared, run) == "RUNNING"
     pass_ten_minutes(store)
     until(lambda: phase(shared, run) == "RELEASED", 20.0, "it was not released")
-    stack.close()
+    backend.close()

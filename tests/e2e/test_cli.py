@@ -17,7 +17,7 @@ from tests.e2e.installation import Installation
 from tests.stand import Stand, until
 
 from nepiq.controller import ExperimentController
-from nepiq.controller.engine import Stack
+from nepiq.controller.engine import Backend
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
@@ -386,6 +386,6 @@ def test_a_deploy_without_workers_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(NoWorker, match=r"waited 0\.5 s"):
             ec.deploy()
         ec.shutdown()
-        stack: Any = Stack(stand.settings)
-        until(lambda: stack.runs()[0].phase == "RELEASED", 20.0, "the run stayed")
-        stack.close()
+        backend: Any = Backend(stand.settings)
+        until(lambda: backend.runs()[0].phase == "RELEASED", 20.0, "the run stayed")
+        backend.close()

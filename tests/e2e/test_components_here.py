@@ -110,12 +110,21 @@ def test_a_build_that_fails_names_file_and_line(experiment: Experiment, stand: S
 
 def test_the_result_of_a_build_is_there_at_each_start(experiment: Experiment) -> None:
     ec = experiment()
-    (app,) = applications(ec, build="echo built >result", command="cat result; echo own >result")
+    parts = {"build": "echo built >result", "command": "cat result; echo own >result"}
+    apps = applications(ec, **parts)
+    # A tool and a service start in other ways.
+    node = ec.register_resource("linux::Node")
+    for rtype, more in (
+        ("linux::Ping", {"target": "unused"}),
+        ("linux::Service", {"restart": "no"}),
+    ):
+        apps.append(ec.register_resource(rtype, connectedTo=node, **parts, **more))
     ec.deploy()
-    assert ec.wait_finished(app, timeout=60), ec.failures
-    ec.start(app)
-    assert ec.wait_finished(app, timeout=60), ec.failures
-    assert ec.trace(app, "stdout") == "built\n"
+    assert ec.wait_finished(apps, timeout=60), ec.failures
+    for app in apps:
+        ec.start(app)
+    assert ec.wait_finished(apps, timeout=60), ec.failures
+    assert [ec.trace(app, "stdout") for app in apps] == ["built\n"] * len(apps)
 
 
 def test_results_have_the_traces_that_were_written(
@@ -167,7 +176,7 @@ def test_twenty_builds_do_not_hold_up_other_hosts(experiment: Experiment, stand:
     until(
         lambda: any("builds" in (ec.get(app, "activity") or "") for app in slow), 30.0, "no build"
     )
-    told = [why(stand.stack().run(ec.run_id), app) for app in slow]
+    told = [why(stand.backend().run(ec.run_id), app) for app in slow]
     assert any("builds: until" in text for text in told), told
     other = experiment()
     assert outputs(other, 3, command="echo free") == ["free\n"] * 3
@@ -378,7 +387,7 @@ def test_many_small_files_travel_as_contents(
 
 def contents_of(stand: Stand, ec: ExperimentController) -> dict[str, Any]:
     """The contents in the record of the only application."""
-    records = stand.stack().run(ec.run_id).records()
+    records = stand.backend().run(ec.run_id).records()
     (record,) = [one for one in records if one.rtype == "linux::Application"]
     return dict(record.attributes["contents"])
 
@@ -393,7 +402,7 @@ def test_a_file_that_is_not_there(experiment: Experiment, stand: Stand) -> None:
 
 def emptied(stand: Stand) -> Any:
     """A Redis without contents."""
-    redis = stand.stack().redis
+    redis = stand.backend().redis
     ContentStore(redis).forget()
     return redis
 

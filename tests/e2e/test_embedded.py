@@ -15,7 +15,7 @@ from tests.stand import until
 
 from nepiq.controller import ExperimentController
 from nepiq.controller.services import embedded, servers
-from nepiq.controller.services.embedded import Place
+from nepiq.controller.services.place import Place
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 

@@ -14,7 +14,7 @@ from tests.e2e.installation import Installation, Process
 from tests.processes import alive
 from tests.stand import bearers, until
 
-from nepiq.controller.services.embedded import Place
+from nepiq.controller.services.place import Place
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(240)]
 

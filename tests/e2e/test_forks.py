@@ -77,7 +77,7 @@ def ended(place: Stand, out: str) -> None:
     """The script went on after its children, and its own end released the run."""
     *told, run_id = out.splitlines()[-1].split()
     assert told == ["all", "is", "well"], out
-    assert place.stack().run(run_id).snapshot([]).phase == "RELEASED"
+    assert place.backend().run(run_id).snapshot([]).phase == "RELEASED"
 
 
 def test_pools_of_children(place: Stand) -> None:
@@ -199,7 +199,7 @@ print(*runs)
     runs = set(carry_out(place, text).split())
     assert len(runs) in (1, 2)  # One child may have been fast enough to do both.
     for run in runs:
-        assert place.stack().run(run).snapshot([]).phase == "RELEASED"
+        assert place.backend().run(run).snapshot([]).phase == "RELEASED"
 
 
 def test_what_a_child_raises_reaches_its_parent(place: Stand) -> None:

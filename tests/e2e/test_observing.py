@@ -81,7 +81,7 @@ def watch(
 @pytest.fixture(scope="module")
 def run_id(stand: Stand, watch: Watch) -> str:
     """An experiment that was carried out while they watched."""
-    publisher = stand.stack().publisher
+    publisher = stand.backend().publisher
 
     def followed() -> bool:
         publisher.call("nepiq.announce", "nepiq", ["probe", []], shown="nothing at all")

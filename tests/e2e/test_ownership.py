@@ -133,9 +133,9 @@ def test_ctrl_c_in_the_moment_in_which_the_run_is_made(installation: Installatio
     script = installation.script(
         """
         import os, signal, time
-        from nepiq.controller.engine.backend import Stack
+        from nepiq.controller.engine.backend import Backend
 
-        made = Stack.create_run
+        made = Backend.create_run
 
         def interrupted(*args):
             run = made(*args)
@@ -143,7 +143,7 @@ def test_ctrl_c_in_the_moment_in_which_the_run_is_made(installation: Installatio
             time.sleep(0.1)  # in which Python calls the handler
             return run
 
-        Stack.create_run = interrupted
+        Backend.create_run = interrupted
         ec = ExperimentController("interrupted")
         ec.register_resource("nepiq::Null")
         ec.deploy()

@@ -71,7 +71,7 @@ def stand(bed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 @pytest.fixture
 def pools(stand: Stand) -> Iterator[PoolStore]:
     """Who has hosts; at the end nobody."""
-    store = PoolStore(stand.stack().redis)
+    store = PoolStore(stand.backend().redis)
     yield store
     until(lambda: not store.allocation().leases, 15.0, "leases were left")
     assert not store.allocation().queue
@@ -128,7 +128,7 @@ def test_fifty_runs_of_four_scripts(
 
 def _queued(stand: Stand, run_id: str) -> tuple[float, float]:
     """When a run asked for its hosts, and when it got them, by Redis' clock."""
-    records = stand.stack().run(run_id).records()
+    records = stand.backend().run(run_id).records()
     (record,) = [item for item in records if item.rtype == "linux::Reservation"]
     leases = record.attributes["leases"].values()
     granted = min(int(lease["token"]) for lease in leases) / 1e6

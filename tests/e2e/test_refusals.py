@@ -19,7 +19,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 
 def test_a_user_without_the_rights(stand: Stand, tmp_path: Path) -> None:
-    redis = stand.stack().redis
+    redis = stand.backend().redis
     redis.execute_command("ACL", "SETUSER", "half", "on", ">word", "+@all", "-zrevrange", "~*")
     redis.execute_command("ACL", "SETUSER", "half", "-smembers")
     urls = {
@@ -44,7 +44,7 @@ def user(stand: Stand, tmp_path: Path) -> Installation:
 
 def test_a_replica(stand: Stand, user: Installation) -> None:
     stand.pretend_worker()
-    stand.stack().redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    stand.backend().redis.execute_command("REPLICAOF", "127.0.0.1", "1")
     done = user.nepiq("drain", "pretended", "--no-wait")
     assert done.code == 3
     assert "not a replica" in done.complaint
@@ -52,7 +52,7 @@ def test_a_replica(stand: Stand, user: Installation) -> None:
 
 def test_a_redis_that_is_full(stand: Stand, user: Installation) -> None:
     stand.pretend_worker()
-    stand.stack().redis.config_set("maxmemory", 1)
+    stand.backend().redis.config_set("maxmemory", 1)
     done = user.run("""
         with ExperimentController("refused") as ec:
             ec.register_resource("nepiq::Null")

@@ -187,7 +187,7 @@ def test_a_site_without_workers_keeps_nobody_from_going_on(place: Stand) -> None
     ec.deploy(null)
     assert ec.wait_started(null, timeout=PATIENCE)
     assert deploying.is_alive()
-    redis = place.stack().redis
+    redis = place.backend().redis
     told = {"machine": "x", "queues": ["nepiq.nowhere"], "pid": 0, "version": "0"}
     redis.hset(keys.WORKERS, "pretended", json.dumps(told))
     redis.zadd(keys.BEATS, {"pretended": time.time()})

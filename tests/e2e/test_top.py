@@ -56,7 +56,7 @@ def test_it_shows_workers_queues_and_runs(stand: Stand, user: Installation) -> N
 
 
 def test_it_shows_what_nobody_does(stand: Stand, user: Installation) -> None:
-    redis = stand.stack().redis
+    redis = stand.backend().redis
     told = {"machine": "gone", "queues": ["nepiq.far"], "pid": 0, "version": "0"}
     redis.hset(keys.WORKERS, "gone", json.dumps(told))
     redis.zadd(keys.BEATS, {"gone": time.time()})

@@ -62,7 +62,7 @@ class Lab:
     def history(self, run_id: str, guids: Sequence[int]) -> dict[int, list[str]]:
         """The states that resources of a run entered from READY on, each as often as it did."""
         found: dict[int, list[str]] = {guid: [] for guid in guids}
-        for event in self.stand.stack().run(run_id).events():
+        for event in self.stand.backend().run(run_id).events():
             if event.guid in found and event.what in _STATES:
                 found[event.guid].append(event.what)
         return found

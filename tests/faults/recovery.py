@@ -70,7 +70,7 @@ def _began(witness: Path, guid: int) -> list[float]:
 
 def _holder(stand: Stand, run_id: str, guid: int) -> Worker:
     """The worker that executes the start of a resource."""
-    (step,) = stand.stack().run(run_id).store._steps([f"{guid}.start"])
+    (step,) = stand.backend().run(run_id).store._steps([f"{guid}.start"])
     return next(worker for worker in stand.workers if worker.name == step.worker.split("@")[0])
 
 

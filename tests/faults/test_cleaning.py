@@ -45,7 +45,7 @@ def test_a_host_whose_redis_was_wiped(testbed: Testbed, tmp_path: Path) -> None:
         lost.detach()
         worker.signal(signal.SIGKILL)
         worker.ended()
-        stand.stack().redis.flushall()
+        stand.backend().redis.flushall()
         lab.start_workers(1)
 
         with stand.experiment("alive") as alive:

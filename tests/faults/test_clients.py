@@ -48,10 +48,10 @@ time.sleep(60)
 
 HEIR = """
 import json, sys
-from nepiq.controller.engine import Stack
+from nepiq.controller.engine import Backend
 from nepiq.controller.settings import Settings
 ec = ExperimentController.attach(sys.argv[1])
-run = Stack(Settings.from_environment()).run(sys.argv[1])
+run = Backend(Settings.from_environment()).run(sys.argv[1])
 events = run.events(block=5)
 done = ec.wait_finished(timeout=30)
 while more := run.events(events[-1].id):

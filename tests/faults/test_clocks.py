@@ -37,7 +37,7 @@ def clock(folder: Path, ahead: str) -> dict[str, str]:
 
 
 def info(stand: Stand, name: str) -> WorkerInfo:
-    return next(found for found in stand.stack().workers() if found.name == f"{name}@here")
+    return next(found for found in stand.backend().workers() if found.name == f"{name}@here")
 
 
 def delayed(stand: Stand, ec: ExperimentController) -> float:
@@ -74,7 +74,7 @@ def test_a_clock_that_is_six_seconds_wrong_is_refused(tmp_path: Path) -> None:
         assert worker.ended() == 3
         assert "6.00 s ahead of that of Redis" in worker.text()
         assert "chrony" in worker.text()
-        assert stand.stack().workers() == []
+        assert stand.backend().workers() == []
 
 
 @needs_faketime
@@ -99,7 +99,7 @@ def test_a_clock_that_goes_wrong_stops_the_worker_from_taking_steps(tmp_path: Pa
 
 def pretend(stand: Stand, name: str, protocol: int) -> None:
     """Leave the traces of somebody who speaks another protocol."""
-    redis = stand.stack().redis
+    redis = stand.backend().redis
     told = {"machine": "there", "queues": ["nepiq"], "pid": 0, "version": "9", "protocol": protocol}
     redis.hset(keys.WORKERS, name, json.dumps(told))
     redis.zadd(keys.BEATS, {name: time.time()})
@@ -111,17 +111,17 @@ def test_others_speak_another_protocol(tmp_path: Path) -> None:
         pretend(stand, "newer@there", PROTOCOL + 1)
         worker = stand.start_worker("old", wait=False)
         with pytest.raises(ProtocolMismatch, match=r"newer@there.*upgrade nepiq"):
-            stand.stack().create_run("refused")
+            stand.backend().create_run("refused")
         assert worker.ended() == 3
         assert f"protocol {PROTOCOL + 1}" in worker.text()
         # Once they have gone, and none of their runs is active, ours is spoken.
-        redis = stand.stack().redis
+        redis = stand.backend().redis
         redis.sadd(keys.active("main"), "20260101000000000000")
         redis.zadd(keys.BEATS, {"newer@there": time.time() - 60})
         with pytest.raises(ProtocolMismatch, match="1 active run protocol"):
-            stand.stack().agree()
+            stand.backend().agree()
         redis.delete(keys.active("main"))
-        stand.stack().agree()
+        stand.backend().agree()
         assert int(redis.get(keys.protocol("main")) or 0) == PROTOCOL
 
 

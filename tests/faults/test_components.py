@@ -55,7 +55,7 @@ def applications(lab: Lab, ec: ExperimentController, **options: object) -> list[
 
 def busy(lab: Lab, ec: ExperimentController) -> Worker:
     """The worker that executes the step whose application says what it does."""
-    run = lab.stand.stack().run(ec.run_id)
+    run = lab.stand.backend().run(ec.run_id)
     steps = [
         step
         for guid in ec.resources
@@ -148,7 +148,7 @@ def test_a_build_is_killed_with_its_worker(testbed: Testbed, tmp_path: Path) -> 
 
 def lost(lab: Lab, ec: ExperimentController, count: int) -> list[object]:
     """Wait until so many steps have been taken over from the worker that was killed."""
-    run = lab.stand.stack().run(ec.run_id)
+    run = lab.stand.backend().run(ec.run_id)
 
     def steps() -> list[object]:
         return [one for guid in ec.resources for one in run.store.steps(guid) if one.lost]

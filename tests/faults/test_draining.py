@@ -48,13 +48,13 @@ def went_well(stand: Stand, ec: ExperimentController, later: list[int], slow: in
     assert {ec.state(guid) for guid in later} == {ResourceState.FINISHED}
     names = (stand.home / "tally").read_text().split()
     assert sorted(names) == sorted({"long", "slow", *(f"later-{n}" for n in range(6))})
-    events = list(stand.stack().run(ec.run_id).events())
+    events = list(stand.backend().run(ec.run_id).events())
     assert [event for event in events if event.what == "lost"] == []
 
 
 def follower(stand: Stand, run_id: str) -> str:
     """Which worker follows the journal of the run's node; empty if none."""
-    store = stand.stack().run(run_id).store
+    store = stand.backend().run(run_id).store
     told = store.redis.hget(store.keys.of("journal"), 1) or b""
     live = [end for end in store.watches().values() if end > store.now()]
     return told.decode() if live else ""
@@ -75,7 +75,7 @@ def test_what_it_holds_goes_to_another(tmp_path: Path, how: str) -> None:
             else:
                 first.signal(signal.SIGTERM)
             assert first.ended(20.0) == 0
-            names = [info.name for info in stand.stack().workers()]
+            names = [info.name for info in stand.backend().workers()]
             assert names == ["second@here"]
             until(lambda: '"second@here ' in follower(stand, ec.run_id), 20.0, "nobody follows")
             went_well(stand, ec, later, slow)
@@ -94,7 +94,7 @@ def test_running_steps_are_handed_over_when_their_time_is_up(tmp_path: Path) -> 
             assert first.ended(10.0) == 0
             assert "requeueing 1 running steps" in first.text()
             went_well(stand, ec, later, slow)
-            assert stand.stack().run(ec.run_id).store.step(f"{slow}.start").lost == 0
+            assert stand.backend().run(ec.run_id).store.step(f"{slow}.start").lost == 0
 
 
 def test_what_is_bound_to_its_machine_keeps_it(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.conftest import Need
 from tests.histories import kinds
 from tests.stand import Stand, Worker, until
 
-from nepiq.controller.engine.backend import connect
+from nepiq.controller.engine.redis_connection import connect
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(180)]
 
@@ -114,8 +114,8 @@ def test_a_start_in_three_hours(stand: Stand, clock: Clock, tmp_path: Path) -> N
     workers = _others(stand, first)
 
     clock.set(due - 120)
-    run = stand.stack().run(ec.run_id)
-    redis = stand.stack().redis
+    run = stand.backend().run(ec.run_id)
+    redis = stand.backend().redis
     seen = redis.time()[0]
     until(lambda: redis.time()[0] > seen + 2, 10.0, "the clock stood still")
     assert run.record(late).state == "READY"

@@ -281,7 +281,7 @@ def test_hosts_behind_a_gateway_that_takes_its_time(testbed: Testbed, tmp_path: 
         nodes = lab.nodes(ec, testbed.private)
         testbed.gateway.silence()
         ec.deploy()
-        run = lab.stand.stack().run(ec.run_id)
+        run = lab.stand.backend().run(ec.run_id)
         until(
             lambda: any(event.what in {"again", "FAILED"} for event in run.events()),
             10.0,

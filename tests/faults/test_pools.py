@@ -56,7 +56,7 @@ class Scripts:
     def __init__(self, lab: Lab, user: Installation) -> None:
         self.lab = lab
         self.user = user
-        self.pools = PoolStore(lab.stand.stack().redis)
+        self.pools = PoolStore(lab.stand.backend().redis)
 
     def start(self, name: str, count: int, then: str = HOLD) -> Process:
         """Start a script with so many nodes; it is called as its experiment."""

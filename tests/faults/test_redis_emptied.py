@@ -26,7 +26,7 @@ LEARNS = 2.0
 
 
 def flush(stand: Stand) -> None:
-    stand.stack().redis.flushall()
+    stand.backend().redis.flushall()
 
 
 def restart_without_file(stand: Stand) -> None:
@@ -87,7 +87,7 @@ def test_a_waiting_script_learns_it_at_once(tmp_path: Path) -> None:
         assert waiting.stdout is not None
         assert waiting.stdout.readline() == "waits\n"
         # It has to be in its blocked read: nothing else of it is a client that waits.
-        redis = stand.stack().redis
+        redis = stand.backend().redis
         until(
             lambda: any(client["cmd"] == "xread" for client in redis.client_list()),
             10.0,
@@ -139,7 +139,7 @@ def test_a_mere_restart_ends_nothing(tmp_path: Path) -> None:
             stand.stop_redis()
             shutil.move(data, aside)
             stand.start_redis()
-            redis = stand.stack().redis
+            redis = stand.backend().redis
             until(lambda: redis.exists("nepiq:dataset"), 30.0, "no worker has seen it empty")
             stand.stop_redis()
             shutil.rmtree(data)
@@ -164,7 +164,7 @@ def test_a_run_that_was_forgotten_is_no_loss(tmp_path: Path) -> None:
         kept = stand.home / ".nepiq" / ec.run_id
         run_id = ec.run_id
         ec.shutdown()
-        stand.stack().forget(run_id)
+        stand.backend().forget(run_id)
         with stand.experiment("next") as after:
             one = after.register_resource("nepiq::Null")
             two = after.register_resource("nepiq::Null")

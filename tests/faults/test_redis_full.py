@@ -50,7 +50,7 @@ def user(stand: Stand, tmp_path: Path) -> Iterator[Installation]:
 
 def fill(stand: Stand) -> None:
     """Have Redis use more than it may."""
-    redis = stand.stack().redis
+    redis = stand.backend().redis
     redis.config_set("maxmemory", redis.info("memory")["used_memory"] - OVER)
     with pytest.raises(OutOfMemoryError):
         redis.set("nepiq:test", "more")
@@ -106,7 +106,7 @@ def test_what_the_message_advises_works(stand: Stand, user: Installation) -> Non
         assert ec.wait_started(late, "30s")
 
         assert user.nepiq("forget", old).code == 0
-        until(lambda: not stand.stack().redis.exists(f"nepiq:{{{old}}}:meta"), 5.0, "it is there")
+        until(lambda: not stand.backend().redis.exists(f"nepiq:{{{old}}}:meta"), 5.0, "it is there")
         ec.deploy(new)
         assert ec.wait_started(new, "30s")
 

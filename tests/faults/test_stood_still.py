@@ -37,7 +37,7 @@ def lab(testbed: Testbed, tmp_path: Path) -> Iterator[Lab]:
 
 def holder(lab: Lab, ec: ExperimentController, node: int) -> str:
     """The name of the worker that follows the journal of a node; empty if nobody does."""
-    run = lab.stand.stack().run(ec.run_id)
+    run = lab.stand.backend().run(ec.run_id)
     told = run.store.redis.hget(run.store.keys.of("journal"), str(node))
     return json.loads(told)["worker"].partition("@")[0] if told else ""
 
@@ -101,7 +101,7 @@ def test_another_took_over(lab: Lab) -> None:
 
 def beats_on(lab: Lab, worker: Worker, count: int = 3) -> None:
     """Wait until a worker has given that many signs of life more."""
-    redis = lab.stand.stack().redis
+    redis = lab.stand.backend().redis
     for _ in range(count):
         before = redis.zscore(keys.BEATS, f"{worker.name}@here")
         until(

@@ -28,7 +28,7 @@ def run_graph(stand: Stand, seed: int, limit: float) -> tuple[float, list[float]
         assert ec.wait_started(graph.nulls, timeout=limit)
         assert ec.wait_finished(graph.apps, timeout=limit)
         took = time.monotonic() - began
-        when = graphs.times(ec, graph, stand.stack().run(ec.run_id))
+        when = graphs.times(ec, graph, stand.backend().run(ec.run_id))
         graphs.check_order(graph, when, SLACK)
         assert all(ec.state(guid) is ResourceState.FINISHED for guid in graph.apps)
         late = graphs.lateness(graph, when)

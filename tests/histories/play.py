@@ -74,7 +74,7 @@ class Player:
             if number == 0 and error:
                 return  # The description was refused, and nothing exists.
         self.history.run_id = self._ec.run_id
-        self._run = self._stand.stack().run(self._ec.run_id)
+        self._run = self._stand.backend().run(self._ec.run_id)
         until(self._is_quiet, _QUIET, "it did not come to rest")
         self.history.quiet = self._picture()
         self._ask()

@@ -50,7 +50,7 @@ class Session:
         monitor = Monitor(self.stand.socket)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             histories = list(pool.map(self._play, seeds))
-        monitor.end(self.stand.stack().redis)
+        monitor.end(self.stand.backend().redis)
         return {h.run_id: list(monitor.calls(h.run_id)) for h in histories if h.run_id}
 
     def _play(self, seed: int) -> History:

@@ -35,7 +35,7 @@ def watched(session: Session) -> dict[str, list[Call]]:
 
 
 def test_the_model_ends_like_redis(session: Session, watched: dict[str, list[Call]]) -> None:
-    redis = session.stand.stack().redis
+    redis = session.stand.backend().redis
     for run_id, calls in watched.items():
         assert replayed(calls, redis, run_id) == []
 
@@ -44,7 +44,7 @@ def test_the_model_ends_like_redis(session: Session, watched: dict[str, list[Cal
 def test_a_call_that_is_left_out_shows(
     session: Session, watched: dict[str, list[Call]], name: str
 ) -> None:
-    redis = session.stand.stack().redis
+    redis = session.stand.backend().redis
     run_id, calls = max(watched.items(), key=lambda item: len(item[1]))
     gone = next(number for number, call in enumerate(calls) if call.name == name)
     assert replayed(calls[:gone] + calls[gone + 1 :], redis, run_id) != []

@@ -134,7 +134,7 @@ class Calls:
                 local=guid == 2,
                 site="default",
                 limit=rng.choice([None, 1, 2]),
-                home=rng.choice(["", "alice@host:22"]),
+                affinity=rng.choice(["", "alice@host:22"]),
             )
         host = rng.choice([None, *hosts])
         earlier = rng.sample(range(1, guid), min(guid - 1, 2))

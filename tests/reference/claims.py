@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nepiq.controller.engine.store.calls import Early, Grant, Outcome, Reply
+from nepiq.controller.engine.store.calls import Claim, NotDue, Outcome, Reply
 from nepiq.controller.engine.store.forms import loads
 
 from .records import Cause, Hash, action_of, guid_of, number, text, to_json
@@ -75,19 +75,19 @@ class Claims(Todo):
 
     def claim(
         self, steps: Sequence[str], nonce: str, worker: str, machine: str
-    ) -> tuple[Reply, list[Grant | Early | None]]:
-        """Take steps to run them; per step a grant, how early it is, or None."""
+    ) -> tuple[Reply, list[Claim | NotDue | None]]:
+        """Take steps to run them; per step a claim, how early it is, or None."""
         if not self._begin():
             return Reply("GONE"), [None] * len(steps)
         # Who gives up an offer does so before those whom it may help.
-        answers: dict[int, Grant | Early | None] = {}
+        answers: dict[int, Claim | NotDue | None] = {}
         for offered in (True, False):
             for at, step in enumerate(steps):
                 if at not in answers and (not offered or self.step(step).get("lined") == "2"):
                     answers[at] = self._claim(step, nonce, worker, machine)
         return self._answer(), [answers[at] for at in range(len(steps))]
 
-    def _claim(self, step: str, nonce: str, worker: str, machine: str) -> Grant | Early | None:
+    def _claim(self, step: str, nonce: str, worker: str, machine: str) -> Claim | NotDue | None:
         record = self.step(step)
         if record.get("status") == "claimed" and record["nonce"] == nonce:
             return self._grant(step)
@@ -95,11 +95,11 @@ class Claims(Todo):
         if refusal:
             if refusal != "elsewhere":
                 self.give_up_offer(step)
-            return refusal if isinstance(refusal, Early) else None
+            return refusal if isinstance(refusal, NotDue) else None
         self._take(step, nonce, worker)
         return self._grant(step)
 
-    def _refuse(self, step: str, machine: str) -> Early | str:
+    def _refuse(self, step: str, machine: str) -> NotDue | str:
         """Why a step cannot be taken; empty if it can."""
         record = self.step(step)
         if record.get("status") != "due":
@@ -112,7 +112,7 @@ class Claims(Todo):
             self.void(step, "superseded")
             return "void"
         if number(record["due"]) > self.now + _CLAIM_TOLERANCE:
-            return Early(step, number(record["due"]) - self.now)
+            return NotDue(step, number(record["due"]) - self.now)
         return self._wait_for_place(step, rm, machine)
 
     def _superseded(self, step: str) -> bool:
@@ -167,10 +167,10 @@ class Claims(Todo):
         silent = self.rm(self.busy_host(step)).get("silent") if self.busy_host(step) else None
         return text(max(number(silent), number(self.step(step)["due"])) if silent else self.now)
 
-    def _grant(self, step: str) -> Grant:
+    def _grant(self, step: str) -> Claim:
         record, rm = self.step(step), self.rm(guid_of(step))
         attributes = self.hash_at(f"attr:{guid_of(step)}")
-        return Grant(
+        return Claim(
             step,
             int(record["token"]),
             int(record["tries"]),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nepiq.controller.engine.store.calls import Grant, Outcome
+from nepiq.controller.engine.store.calls import Claim, Outcome
 
 from .kernel import Future, Process
 from .machines import RAN_OUT, REFUSED, Machine, Started
@@ -41,13 +41,13 @@ class Attempt:
     """A claim that a worker carries out.
 
     Attributes:
-        grant: what the claim gave.
+        claim: what the claim gave.
         until: end of the lease by the worker's own clock.
         begun: its hook runs; in a batch those behind it have not begun.
         told: ``lost`` or ``cancel``, once a renewal said so.
     """
 
-    grant: Grant
+    claim: Claim
     until: float
     begun: float | None = None
     told: str = ""
@@ -60,17 +60,17 @@ class Hook:
         self.worker = worker
         self.world = worker.world
         self.attempt = attempt
-        self.grant = attempt.grant
-        self.resource = self.world.scenario.resources[self.grant.guid]
+        self.claim = attempt.claim
+        self.resource = self.world.scenario.resources[self.claim.guid]
 
     def run(self) -> Process:
         """Carry it out; an outcome, or that it is to run again."""
-        if self.resource.poison == self.grant.action:
+        if self.resource.poison == self.claim.action:
             self.world.kill(self.worker)
             yield 0.0
         if self.resource.work:
             yield self.resource.work
-        method: Callable[[], Process] = getattr(self, self.grant.action)
+        method: Callable[[], Process] = getattr(self, self.claim.action)
         outcome: Outcome | Later = yield from method()
         return outcome
 
@@ -83,7 +83,7 @@ class Hook:
     ) -> Outcome:
         """What is committed."""
         info = {"message": kind} if kind in ("failed", "FAILED") else None
-        return Outcome(self.grant.step, self.grant.token, kind, age, attrs or {}, info, {}, end_age)
+        return Outcome(self.claim.step, self.claim.token, kind, age, attrs or {}, info, {}, end_age)
 
     def act(self, command: Callable[[Machine], Any]) -> Process:
         """Send a command to the host and wait for what it answers."""
@@ -91,7 +91,7 @@ class Hook:
         kernel, answer = self.world.kernel, Future()
         if self.world.trouble("cut", 0.05):
             raise HostLostError
-        host = self.world.machine(self.grant.host or 0, self.worker.machine)
+        host = self.world.machine(self.claim.host or 0, self.worker.machine)
 
         def arrive() -> None:
             result = command(host)
@@ -108,7 +108,7 @@ class Hook:
             raise HostLostError
         result = answer.value
         if result == RAN_OUT:
-            yield from self.worker.release_again(self.grant.host or 0)
+            yield from self.worker.release_again(self.claim.host or 0)
         if result in (RAN_OUT, REFUSED):
             raise RefusedError
         return result
@@ -117,16 +117,16 @@ class Hook:
 
     def deploy(self) -> Process:
         """Prepare or configure, by milestones; the world may not be ready yet."""
-        self.world.truth.acts(self.grant)
-        guid, token, kind = self.grant.guid, self.grant.token, self.resource.kind
-        if self.grant.state == "NEW" and kind != "null":
-            yield from self.worker.call("progress", self.grant.step, token, "DISCOVERED")
+        self.world.truth.acts(self.claim)
+        guid, token, kind = self.claim.guid, self.claim.token, self.resource.kind
+        if self.claim.state == "NEW" and kind != "null":
+            yield from self.worker.call("progress", self.claim.step, token, "DISCOVERED")
         if kind == "node":
             yield from self.act(lambda host: host.prepare(guid, token))
         if kind == "app":
             seconds = self.world.rng.choice([0.0, 0.01, 0.5])
             yield from self.act(lambda host: host.configure(guid, token, seconds))
-        if self.grant.tries <= self.resource.rounds:
+        if self.claim.tries <= self.resource.rounds:
             return Later(0.3)
         if self.resource.deploy_fails:
             return self.outcome("failed")
@@ -135,9 +135,9 @@ class Hook:
 
     def start(self) -> Process:
         """Launch, or adopt what an earlier attempt launched."""
-        guid, token, occ = self.grant.guid, self.grant.token, self.grant.occ
+        guid, token, occ = self.claim.guid, self.claim.token, self.claim.occ
         if self.resource.kind != "app":
-            self.world.truth.acts(self.grant)
+            self.world.truth.acts(self.claim)
             self.world.truth.started(guid)
             yield 0.0
             if self.resource.lasts:
@@ -152,19 +152,19 @@ class Hook:
         return self.outcome(age=started.age)
 
     def _launch(self, host: Machine, guid: int, token: int, occ: int) -> Started | str:
-        self.world.truth.launching = self.grant
+        self.world.truth.launching = self.claim
         return host.launch(guid, token, occ)
 
     def finish(self) -> Process:
         """Nothing is left to do for what ends by itself after a time."""
-        self.world.truth.finishes(self.grant)
+        self.world.truth.finishes(self.claim)
         yield 0.0
         return self.outcome()
 
     def stop(self) -> Process:
         """End the process and return when it is gone."""
-        self.world.truth.acts(self.grant)
-        guid, token, occ = self.grant.guid, self.grant.token, self.grant.occ
+        self.world.truth.acts(self.claim)
+        guid, token, occ = self.claim.guid, self.claim.token, self.claim.occ
         if self.resource.kind == "app":
             yield from self.act(lambda host: self._stop(host, guid, token, occ))
         else:
@@ -180,15 +180,15 @@ class Hook:
 
     def set(self) -> Process:
         """Apply a live change."""
-        guid, token = self.grant.guid, self.grant.token
-        name, value = self.grant.args
-        n = int(self.grant.step.split(".")[2])
+        guid, token = self.claim.guid, self.claim.token
+        name, value = self.claim.args
+        n = int(self.claim.step.split(".")[2])
         yield from self.act(lambda host: host.change(guid, token, name, (n, value)))
         return self.outcome(attrs={name: value})
 
     def release(self) -> Process:
         """End what runs, undo what was configured; a node forbids everything for ever."""
-        guid, token = self.grant.guid, self.grant.token
+        guid, token = self.claim.guid, self.claim.token
         if self.resource.kind == "app":
             yield from self.act(lambda host: host.clear(guid, token))
         elif self.resource.kind == "node":

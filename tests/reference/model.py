@@ -39,8 +39,8 @@ def _place(rm: Hash, spec: ResourceSpec) -> None:
         rm.update(is_host="1", local=str(int(spec.local)), site=spec.site)
         if spec.limit is not None:
             rm["limit"] = str(spec.limit)
-        if spec.home:
-            rm["home"] = spec.home
+        if spec.affinity:
+            rm["home"] = spec.affinity
 
 
 @dataclass

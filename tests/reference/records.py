@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from nepiq.controller.engine.store.calls import Due
+from nepiq.controller.engine.store.calls import DueStep
 from nepiq.controller.engine.store.timing import Timing
 
 Hash = dict[str, str]
@@ -100,7 +100,7 @@ class Records:
     # Values of the script that is running.
     now: float = 0.0
     budget: int = 0
-    due: list[Due] = field(default_factory=list)
+    due: list[DueStep] = field(default_factory=list)
 
     def hash_at(self, key: str) -> Hash:
         """The hash at ``key``."""

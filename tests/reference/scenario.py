@@ -127,7 +127,7 @@ def _node(rng: random.Random, guid: int) -> Resource:
         local=rng.random() < 0.3,
         site="default",
         limit=rng.choice([None, 1, 2, 3]),
-        home="host" if guid % 2 else "",
+        affinity="host" if guid % 2 else "",
     )
     return Resource(spec, "node", work=rng.choice([0.01, 0.2]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nepiq.controller.engine.store.calls import Due
+from nepiq.controller.engine.store.calls import DueStep
 
 from .records import Hash, Records, action_of, guid_of, is_extra, number, text
 
@@ -69,7 +69,7 @@ class Steps(Records):
         batch = not self.does_io(step)
         joint = not batch and rm.get("batch") == "2"
         way = self.way(step, rm)
-        self.due.append(Due(step, delay, way, batch, rm["label"], attempt, joint))
+        self.due.append(DueStep(step, delay, way, batch, rm["label"], attempt, joint))
 
     def way(self, step: str, rm: Hash) -> str:
         """Where the message of a step goes: to the worker that is the home of its host."""

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from nepiq.controller.engine.store.calls import Grant
+from nepiq.controller.engine.store.calls import Claim
 from nepiq.controller.engine.store.wire import encode_gate
 from nepiq.controller.model.spec import Gate
 
@@ -48,7 +48,7 @@ class Truth:
         self.stopped: set[tuple[int, int]] = set()
         self.late: list[tuple[int, Gate]] = []
         self.delays: list[tuple[float, str]] = []
-        self.launching: Grant | None = None
+        self.launching: Claim | None = None
         self.done: float | None = None
         self.resurrected = False
         self._running: list[tuple[Worker, Attempt]] = []
@@ -96,18 +96,18 @@ class Truth:
             return  # It was paused since it looked, and will be stopped at its first command.
         for other, running in self._running:
             acts = other.alive and other.paused <= now and running.until > now and not running.told
-            same = running.grant.guid == attempt.grant.guid
+            same = running.claim.guid == attempt.claim.guid
             if acts and same and not self.world.rollbacks:
-                self.wrong("two hooks at once", f"{running.grant.step} {attempt.grant.step}")
+                self.wrong("two hooks at once", f"{running.claim.step} {attempt.claim.step}")
         self._running.append((worker, attempt))
 
     def ends(self, worker: Worker, attempt: Attempt) -> None:
         """A hook has ended, or its worker has."""
         self._running = [pair for pair in self._running if pair[1] is not attempt]
 
-    def acts(self, grant: Grant) -> None:
+    def acts(self, claim: Claim) -> None:
         """A hook is about to take effect."""
-        self._check_gates(grant)
+        self._check_gates(claim)
 
     def ready(self, guid: int) -> None:
         """An RM is truly ready."""
@@ -128,13 +128,13 @@ class Truth:
             self._check_gates(self.launching)
         self.started(guid)
 
-    def finishes(self, grant: Grant) -> None:
+    def finishes(self, claim: Claim) -> None:
         """What lasts for a time ends; it may not before that time is over."""
-        started = self.reached.get((grant.guid, "STARTED"), self.world.kernel.now)
-        lasts = self.world.scenario.resources[grant.guid].lasts
+        started = self.reached.get((claim.guid, "STARTED"), self.world.kernel.now)
+        lasts = self.world.scenario.resources[claim.guid].lasts
         if self.world.kernel.now < started + lasts - _EPSILON:
-            self.wrong("ended too early", grant.step)
-        self.ended(grant.guid)
+            self.wrong("ended too early", claim.step)
+        self.ended(claim.guid)
 
     def ended(self, guid: int) -> None:
         """A process has truly ended."""
@@ -143,9 +143,9 @@ class Truth:
 
     # -- gates ------------------------------------------------------------------------------------
 
-    def _check_gates(self, grant: Grant) -> None:
-        guid, action = grant.guid, grant.action
-        if grant.step.count(".") == 2:
+    def _check_gates(self, claim: Claim) -> None:
+        guid, action = claim.guid, claim.action
+        if claim.step.count(".") == 2:
             return  # Requested: it does not wait for conditions.
         conditions = list(self.world.scenario.resources[guid].spec.gates)
         conditions += [condition for whose, condition in self.late if whose == guid]
@@ -156,7 +156,7 @@ class Truth:
             conditions.append(Gate("stop", guid, "STARTED"))
         for condition in conditions:
             if condition.action == action and not self._met(condition):
-                self.wrong("ran before its gate", f"{grant.step} {encode_gate(condition)}")
+                self.wrong("ran before its gate", f"{claim.step} {encode_gate(condition)}")
 
     def _met(self, condition: Gate) -> bool:
         target = condition.target

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nepiq.controller.engine.store.calls import Early, Outcome, Reply, WatchGrant
+from nepiq.controller.engine.store.calls import NotDue, Outcome, Reply, WatchGrant
 
 from .hooks import Attempt, Hook, HostLostError, Later, RefusedError, StoppedError
 from .kernel import Future, LostError, Owner, Process
@@ -137,14 +137,14 @@ class Worker(Owner):
         host = self.world.machine(node, self.machine)
         audited = 0.0
         while True:
-            grant: WatchGrant = yield from self.call("watch", node, self.name)
-            if grant.status != "OK":
+            watch: WatchGrant = yield from self.call("watch", node, self.name)
+            if watch.status != "OK":
                 return
             yield self.world.kernel.soon()
             if host.node.ended:
                 yield from self.release_again(node)
                 return
-            yield from self._read_journal(host, node, grant.offset)
+            yield from self._read_journal(host, node, watch.offset)
             if self.world.rules.audit and self.world.kernel.now - audited > _AUDIT:
                 audited = self.world.kernel.now
                 for guid, occ in host.lost():
@@ -183,17 +183,17 @@ class Worker(Owner):
         answers = yield from self._claim(steps, nonce)
         attempts = []
         for answer in answers:
-            if isinstance(answer, Early):
+            if isinstance(answer, NotDue):
                 world.kernel.at(answer.seconds, partial(self._resume, [answer.step]))
             elif answer is not None:
                 attempts.append(Attempt(answer, asked + world.rules.timing.lease))
         for attempt in attempts:
-            self.held[attempt.grant.step, attempt.grant.token] = attempt
+            self.held[attempt.claim.step, attempt.claim.token] = attempt
         try:
             yield from self._carry_out(attempts)
         finally:
             for attempt in attempts:
-                self.held.pop((attempt.grant.step, attempt.grant.token), None)
+                self.held.pop((attempt.claim.step, attempt.claim.token), None)
 
     def _resume(self, steps: list[str]) -> None:
         if self.alive:
@@ -224,12 +224,12 @@ class Worker(Owner):
 
     def _give_back(self, attempts: list[Attempt]) -> Process:
         for attempt in attempts:
-            yield from self.call("again", attempt.grant.step, attempt.grant.token, 0.0)
+            yield from self.call("again", attempt.claim.step, attempt.claim.token, 0.0)
 
     def _attempt(self, attempt: Attempt) -> Process:
         """Run one hook; its outcome, or None if there is nothing to commit."""
-        grant = attempt.grant
-        step, token = grant.step, grant.token
+        claim = attempt.claim
+        step, token = claim.step, claim.token
         attempt.begun = self.world.kernel.now
         if self.world.kernel.now > attempt.until:
             # The claim's answer took so long that it may have been taken back before we begin.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nepiq.controller.engine.store.calls import Due, Reply
+from nepiq.controller.engine.store.calls import DueStep, Reply
 from nepiq.controller.engine.store.timing import Timing
 
 from .kernel import Kernel, LostError, Owner, Process
@@ -126,7 +126,7 @@ class World:
 
     # -- the broker -------------------------------------------------------------------------
 
-    def submit(self, message: list[Due]) -> None:
+    def submit(self, message: list[DueStep]) -> None:
         """Send a message; it may be lost or arrive twice."""
         for due in message:
             self.messages[due.step] += 1
@@ -135,7 +135,7 @@ class World:
         for _ in range(2 if self.trouble("duplicate", 0.2) else 1):
             self.kernel.at(self.kernel.soon(), partial(self._deliver, message))
 
-    def _deliver(self, message: list[Due]) -> None:
+    def _deliver(self, message: list[DueStep]) -> None:
         # A home is a preference, and every worker of the site may be it.
         queue, delay = message[0].queue.partition("@")[0], message[0].delay
         live = [worker for worker in self.workers if worker.alive and queue in worker.queues]
@@ -192,9 +192,9 @@ class World:
         owner.paused = self.kernel.now + seconds
 
 
-def messages(due: Sequence[Due]) -> Iterator[list[Due]]:
+def messages(due: Sequence[DueStep]) -> Iterator[list[DueStep]]:
     """How steps travel: those without I/O that are due together share a message."""
-    together: dict[tuple[str, int], list[Due]] = {}
+    together: dict[tuple[str, int], list[DueStep]] = {}
     for item in due:
         if item.batch:
             together.setdefault((item.queue, round(item.delay * 1000)), []).append(item)

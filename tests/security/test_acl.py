@@ -17,7 +17,7 @@ from tests.security.site import Site
 from tests.stand import until
 
 from nepiq.controller import ExperimentController, ResourceAction, ResourceState, TaskStatus
-from nepiq.controller.engine.backend import connect
+from nepiq.controller.engine.redis_connection import connect
 from nepiq.controller.errors import RedisUnreachable
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]

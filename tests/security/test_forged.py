@@ -14,8 +14,8 @@ import pytest
 from redis import Redis
 from tests.stand import Stand, Worker, until
 
-from nepiq.controller.engine.backend import connect
 from nepiq.controller.engine.messaging.publisher import task_message
+from nepiq.controller.engine.redis_connection import connect
 from nepiq.controller.model.spec import ResourceSpec
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
@@ -266,7 +266,7 @@ def test_nor_because_of_a_record(stand: Stand, tmp_path: Path) -> None:
     with stand.experiment("records") as ec:
         ec.register_resource("nepiq::Null", label="idle")
         ec.deploy()
-        run = stand.stack().run(ec.run_id)
+        run = stand.backend().run(ec.run_id)
         assert run.store.upload("forger", specs) == "OK"
         run.deploy([spec.guid for spec in specs])
 

@@ -65,7 +65,7 @@ class Forger:
 
     def kept(self) -> int:
         """Bytes of outputs that Redis keeps of this run."""
-        redis = self.stand.stack().redis
+        redis = self.stand.backend().redis
         found = list(redis.scan_iter(match=f"nepiq:?{self.ec.run_id}?:out:*", count=1000))
         return sum(len(data) for key in found for data in redis.hvals(key))
 
@@ -103,7 +103,7 @@ def test_restarts(stand: Stand, tmp_path: Path) -> None:
             forger.restart(mine, number)
         forger.heard()
         assert (ec.get(other, "restarts"), ec.get(mine, "restarts")) == (0, 300)
-        run = stand.stack().run(ec.run_id)
+        run = stand.backend().run(ec.run_id)
         assert [event.what for event in run.events()].count("restart") == 100
         assert ec.state(mine) is ResourceState.STARTED
 

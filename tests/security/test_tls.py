@@ -13,9 +13,9 @@ from tests.security.certificates import Authority
 from tests.security.site import Site
 from tests.stand import until
 
-from nepiq.controller.engine.backend import broker_url
+from nepiq.controller.engine.redis_connection import broker_url
 from nepiq.controller.errors import InvalidValue
-from nepiq.controller.settings import Settings, shown_url
+from nepiq.controller.settings import Settings, redacted_url
 
 pytestmark = [
     pytest.mark.needs("redis-server", "openssl", "flock", "setsid"),
@@ -184,4 +184,4 @@ def test_the_broker_is_never_reached_without_tls_by_mistake() -> None:
     ],
 )
 def test_urls_are_shown_without_passwords(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
+    assert redacted_url(url) == shown

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController, errors
 from nepiq.controller.engine.transfer.attempts import remote_error
-from nepiq.controller.errors.text import harmless, last_lines, one_line, quoted
+from nepiq.controller.errors.text import escaped, last_lines, one_line, quoted
 from nepiq.controller.experiment.waiting import raised
 from nepiq.controller.model.attributes import Attribute
 from nepiq.controller.model.durations import seconds
@@ -42,16 +42,16 @@ def acts(text: str, *, keeps: str = "") -> list[str]:
 @given(st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Ll", "Lo", "So"])))
 @example(EVIL)
 def test_nothing_in_it_acts(text: str) -> None:
-    assert acts(harmless(text), keeps="\n\t") == []
+    assert acts(escaped(text), keeps="\n\t") == []
     assert acts(one_line(text), keeps="\t") == []
-    assert harmless(text).count("\n") == text.count("\n")
+    assert escaped(text).count("\n") == text.count("\n")
     one_line(text).encode()
 
 
 def test_what_writing_needs_stays() -> None:
     # Joiners are in scripts and emoji, and only look different.
     for text in ("grün 漢字", "\u0646\u0627\u0645\u0647\u200c\u0627\u06cc", "👩\u200d💻", "a\tb"):
-        assert harmless(text) == one_line(text) == text
+        assert escaped(text) == one_line(text) == text
 
 
 def test_control_characters_are_shown() -> None:

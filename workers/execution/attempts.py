@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ...controller.engine.store.calls import Grant
+from ...controller.engine.store.calls import Claim
 from ..runtime.metrics import Metrics
 
 _LONGEST_LIST = 8
@@ -23,20 +23,20 @@ class AttemptSummary:
         self._began = time.monotonic()
         self._lines: list[str] = []
 
-    def committed(self, grant: Grant, kind: str, status: str) -> None:
+    def committed(self, claim: Claim, kind: str, status: str) -> None:
         """Record an attempt that was committed.
 
         Args:
-            grant: the step.
+            claim: the step.
             kind: of the outcome.
             status: reply to the commit; anything but ``OK`` means that it came too late.
         """
-        self.ended(grant, _BY_KIND.get(kind, "done") if status == "OK" else "stale")
+        self.ended(claim, _BY_KIND.get(kind, "done") if status == "OK" else "stale")
 
-    def ended(self, grant: Grant, outcome: str) -> None:
+    def ended(self, claim: Claim, outcome: str) -> None:
         """Record an attempt that ended with one of :data:`.metrics.OUTCOMES`."""
-        self._metrics.ended(grant.action, outcome, time.monotonic() - self._began)
-        self._lines.append(f"{grant.label} {outcome}, attempt {grant.tries}")
+        self._metrics.ended(claim.action, outcome, time.monotonic() - self._began)
+        self._lines.append(f"{claim.label} {outcome}, attempt {claim.tries}")
 
     def __str__(self) -> str:
         """Return the first outcomes, and the number of the others."""

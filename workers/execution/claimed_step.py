@@ -12,7 +12,7 @@ from typing import Any
 
 from ...controller import errors
 from ...controller.engine.run import Run
-from ...controller.engine.store.calls import Grant, Outcome
+from ...controller.engine.store.calls import Claim, Outcome
 from ...controller.model import actions
 from ...controller.model.durations import Backoff, Deadline
 from ...controller.model.host import NO_HOST, Context, Host, Launch
@@ -40,7 +40,7 @@ class ClaimedStep:
     Attributes:
         runtime: of this worker.
         run: the run.
-        grant: the claim.
+        claim: the claim.
         lease: of the claim.
         summary: collects what became of the steps of a message.
         location: resource and host, once the host is known.
@@ -49,7 +49,7 @@ class ClaimedStep:
 
     runtime: Runtime
     run: Run
-    grant: Grant
+    claim: Claim
     lease: Lease
     summary: AttemptSummary
     location: str = ""
@@ -64,16 +64,16 @@ class ClaimedStep:
         """
         self._host_class = host_class
         with json_logs.within(
-            json_logs.step_fields(self.run.run_id, self.grant, self.runtime.name)
+            json_logs.step_fields(self.run.run_id, self.claim, self.runtime.name)
         ):
             return self._outcome()
 
     def _outcome(self) -> Outcome | None:
         if not self.lease.valid:
-            self.summary.ended(self.grant, "lost")
+            self.summary.ended(self.claim, "lost")
             return None
         try:
-            rm = loading.resource(self._records, self.grant)
+            rm = loading.resource(self._records, self.claim)
             done = self._act(rm)
         except Exception as error:  # noqa: BLE001 - a class may raise anything outside of its hooks
             # A FencedError is recorded only if the run has ended on that host; if the claim was
@@ -89,9 +89,9 @@ class ClaimedStep:
         return self._done(rm, done.launch)
 
     def _act(self, rm: ResourceManager) -> actions.Outcome:
-        grant, action = self.grant, Action(self.grant.action)
+        claim, action = self.claim, Action(self.claim.action)
         deadline = Deadline.after(self._time_left(rm.deadline_for(action)))
-        host = None if grant.covered else self._host(rm, deadline)
+        host = None if claim.covered else self._host(rm, deadline)
         if host is None and action is Action.RELEASE:
             return actions.Outcome(state=State.RELEASED)
         if host is None:
@@ -105,23 +105,23 @@ class ClaimedStep:
         context = Context(
             host=host,
             peers=rm.peers,
-            attempt=grant.tries,
+            attempt=claim.tries,
             deadline=deadline,
             log=self._logger(),
             call=partial(callbacks.call, self.runtime.settings, self.run.run_id),
-            pools=WorkerPools(self.runtime, self.run, grant, deadline),
+            pools=WorkerPools(self.runtime, self.run, claim, deadline),
             reached=self._reached,
         )
-        name, value = grant.args if action is Action.SET else ("", None)
+        name, value = claim.args if action is Action.SET else ("", None)
         return actions.perform(
             rm,
             action,
             context,
             progress=partial(self._progress, rm),
-            resume_after=State(grant.state),
+            resume_after=State(claim.state),
             name=name,
             value=value,
-            failures=grant.retried,
+            failures=claim.retried,
         )
 
     @property
@@ -130,46 +130,46 @@ class ClaimedStep:
 
     def _time_left(self, allowed: float) -> float:
         # The deadline covers all attempts of a step; `began` is Redis' time, exact to a second.
-        if self.grant.tries == 1:
+        if self.claim.tries == 1:
             return allowed
-        remaining = allowed - max(0.0, self.runtime.now() - self.grant.began)
+        remaining = allowed - max(0.0, self.runtime.now() - self.claim.began)
         if remaining <= 0:
             raise errors.DeadlineError(
-                f"not done within {allowed:g} s, in {self.grant.tries - 1} attempts",
+                f"not done within {allowed:g} s, in {self.claim.tries - 1} attempts",
                 where=self._where(),
             )
         return remaining
 
     def _host(self, rm: ResourceManager, deadline: Deadline) -> Host | None:
         """Return the machine that the hooks act on; None if the host has none yet."""
-        grant = self.grant
-        if grant.host is None or not rm.hooks(Action(grant.action)):
+        claim = self.claim
+        if claim.host is None or not rm.hooks(Action(claim.action)):
             return NO_HOST
-        record = self._records.record(grant.host)
+        record = self._records.record(claim.host)
         node = loading.resource(self._records, record)
         if not node.assigned():
             return None
-        route = f"{record.queue}@{record.home}" if record.home and not record.local else ""
+        route = f"{record.queue}@{record.affinity}" if record.affinity and not record.local else ""
         if self.runtime.remnants is not None:
-            self.runtime.remnants.note(self.run.run_id, grant.host, node, route)
-        self.location = f"{grant.label} on {node.label}"
+            self.runtime.remnants.note(self.run.run_id, claim.host, node, route)
+        self.location = f"{claim.label} on {node.label}"
         return self._host_class(
             Attempt(
                 self.runtime.sessions.session(node),
                 run_id=self.run.run_id,
                 exp_id=self.run.exp_id,
-                node=grant.host,
-                guid=grant.guid,
-                occasion=grant.occ,
-                token=grant.token,
+                node=claim.host,
+                guid=claim.guid,
+                occasion=claim.occ,
+                token=claim.token,
                 deadline=deadline,
                 cancel=self.lease.cancel,
                 where=self._where(),
                 ahead=self.runtime.ahead,
-                inside=self._inside(grant.inside),
+                inside=self._inside(claim.inside),
                 sudo_password=getattr(node, "sudoPassword", None),
             ),
-            self.runtime.stack.contents.pieces,
+            self.runtime.backend.contents.pieces,
         )
 
     def _inside(self, guid: int | None) -> Callable[[], ResourceManager] | None:
@@ -180,15 +180,15 @@ class ClaimedStep:
         return cache(lambda: loading.resource(records, records.record(guid)))
 
     def _reached(self, state: State) -> bool:
-        reached = self.run.record(self.grant.guid).milestones
+        reached = self.run.record(self.claim.guid).milestones
         # One that is not critical counts as having reached every state when it FAILED.
         return reached.get(state.name, math.inf) < reached.get("FAILED", math.inf)
 
     def _progress(self, rm: ResourceManager, state: State) -> None:
         if self.lease.cancelled:
             raise errors.FencedError("the step was cancelled", where=self._where())
-        grant = self.grant
-        if not self.run.progress(grant.step, grant.token, state.name, 0.0, rm.changes()):
+        claim = self.claim
+        if not self.run.progress(claim.step, claim.token, state.name, 0.0, rm.changes()):
             raise errors.FencedError("the claim was lost", where=self._where())
 
     def _retry_delay(self, rm: ResourceManager, error: errors.HostUnreachable) -> float | None:
@@ -198,32 +198,32 @@ class ClaimedStep:
         was never reached is retried for its boot time when it is deployed, and not at all when it
         is released, since there is nothing to undo.
         """
-        grant, action = self.grant, Action(self.grant.action)
+        claim, action = self.claim, Action(self.claim.action)
         limit = rm.deadline_for(action)
         deploying = action in (Action.DEPLOY, Action.DISCOVER, Action.PROVISION)
-        if deploying and grant.host == grant.guid:
+        if deploying and claim.host == claim.guid:
             limit = rm.patience()
             if not self._tried_since_start(error):  # leave time for one connection attempt
                 limit = max(limit, rm.login().connect_timeout + PAUSE)
-        elif action is Action.RELEASE and grant.host is not None:
-            reached = self.run.record(grant.host).milestones
+        elif action is Action.RELEASE and claim.host is not None:
+            reached = self.run.record(claim.host).milestones
             # As in _reached, for the host.
             ready, failed = (reached.get(name, math.inf) for name in ("READY", "FAILED"))
             limit = limit if ready < failed else 0.0
-        remaining = limit - max(0.0, self.runtime.now() - grant.began)
+        remaining = limit - max(0.0, self.runtime.now() - claim.began)
         if remaining <= 0 or self.lease.cancelled:
             return None
-        return min(RETRIES.pause(grant.tries), remaining)
+        return min(RETRIES.pause(claim.tries), remaining)
 
     def _tried_since_start(self, error: errors.HostUnreachable) -> bool:
         """Return whether the host was tried since this step began; older failures are outdated."""
         if isinstance(error, errors.HostSilent):
             return False
         ago = 0.0 if error.tried is None else time.monotonic() - error.tried
-        return ago <= max(0.0, self.runtime.now() - self.grant.began)
+        return ago <= max(0.0, self.runtime.now() - self.claim.began)
 
     def _requeue(self, done: actions.Outcome, changes: Mapping[str, Any]) -> None:
-        grant = self.grant
+        claim = self.claim
         kind, error_info, label = "later", None, "again"
         if done.error is not None:
             error_info = self._error_info(done.error)
@@ -231,38 +231,38 @@ class ClaimedStep:
             kind = "silent" if isinstance(done.error, errors.HostUnreachable) else "retry"
             label = kind
         accepted = self.run.again(
-            grant.step, grant.token, done.later or 0.0, kind, error_info, changes
+            claim.step, claim.token, done.later or 0.0, kind, error_info, changes
         )
-        self.summary.ended(grant, label if accepted else "stale")
+        self.summary.ended(claim, label if accepted else "stale")
 
     def _done(self, rm: ResourceManager, launch: Launch | None) -> Outcome:
-        grant, changes = self.grant, rm.changes()
+        claim, changes = self.claim, rm.changes()
         if launch is None:
-            return Outcome(grant.step, grant.token, "ok", attrs=changes)
+            return Outcome(claim.step, claim.token, "ok", attrs=changes)
         if launch.lasts > 0 and launch.exit is None:
             return Outcome(
-                grant.step, grant.token, "lasts", launch.age, changes, end_age=launch.lasts
+                claim.step, claim.token, "lasts", launch.age, changes, end_age=launch.lasts
             )
         if launch.exit is None:
-            return Outcome(grant.step, grant.token, "ok", age=launch.age, attrs=changes)
+            return Outcome(claim.step, claim.token, "ok", age=launch.age, attrs=changes)
         process_exit = launch.exit
         return Outcome(
-            grant.step,
-            grant.token,
+            claim.step,
+            claim.token,
             process_exit.outcome,
             age=launch.age,
-            attrs={**changes, **exits.attributes(grant.rtype, process_exit)},
+            attrs={**changes, **exits.attributes(claim.rtype, process_exit)},
             info=exits.info(process_exit, self.location),
             outputs=process_exit.outputs,
             end_age=process_exit.age,
         )
 
     def _failed(self, error: BaseException, changes: Mapping[str, Any]) -> Outcome:
-        grant = self.grant
+        claim = self.claim
         error_info = self._error_info(error)
         stopped = isinstance(error, errors.Cancelled) or self.lease.cancelled
-        kind = "cancelled" if stopped and grant.action != "release" else "failed"
-        return Outcome(grant.step, grant.token, kind, attrs=changes, info=error_info)
+        kind = "cancelled" if stopped and claim.action != "release" else "failed"
+        return Outcome(claim.step, claim.token, kind, attrs=changes, info=error_info)
 
     def _error_info(self, error: BaseException) -> dict[str, Any]:
         expected = isinstance(error, errors.NepiqError)
@@ -271,7 +271,7 @@ class ClaimedStep:
             self._where(),
             error if expected else repr(error),
             exc_info=None if expected else error,
-            extra={"action": "step_failed", "step": self.grant.step},
+            extra={"action": "step_failed", "step": self.claim.step},
         )
         error_info = errors.details(error)
         error_info["where"] = error_info["where"] or self._where()
@@ -279,10 +279,10 @@ class ClaimedStep:
 
     def _where(self) -> str:
         return (
-            f"{self.location or self.grant.label}, {self.grant.action}, attempt {self.grant.tries}"
+            f"{self.location or self.claim.label}, {self.claim.action}, attempt {self.claim.tries}"
         )
 
     def _logger(self) -> logging.LoggerAdapter[logging.Logger]:
         # Fields of the adapter, since a hook may log in threads of its own.
-        fields = json_logs.step_fields(self.run.run_id, self.grant, self.runtime.name)
+        fields = json_logs.step_fields(self.run.run_id, self.claim, self.runtime.name)
         return logging.LoggerAdapter(log, {**fields, "about": fields, "action": None})

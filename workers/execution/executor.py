@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from ...controller.engine.run import Run
-from ...controller.engine.store.calls import Due, Early, Grant, Outcome
+from ...controller.engine.store.calls import Claim, DueStep, NotDue, Outcome
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
 from ..runtime.leases import SLOW_HOOK, Lease
@@ -49,14 +49,14 @@ def carry_out(
     nonce = secrets.token_hex(6)
     requested_at = time.monotonic()
     answers = run.claim(steps, nonce, runtime.name, runtime.machine)
-    granted = [answer for answer in answers if isinstance(answer, Grant)]
+    granted = [answer for answer in answers if isinstance(answer, Claim)]
     runtime.metrics.claimed(granted)
     summary = AttemptSummary(runtime.metrics)
     if parallel:
         _spread(runtime, run, granted, summary, requested_at)
     elif granted:
         _execute(runtime, run, granted, summary, requested_at)
-    early = [answer for answer in answers if isinstance(answer, Early)]
+    early = [answer for answer in answers if isinstance(answer, NotDue)]
     if early:
         return _requeue(runtime, run, early, queue, parallel)
     return str(summary)
@@ -65,37 +65,37 @@ def carry_out(
 def _spread(
     runtime: Runtime,
     run: Run,
-    grants: Sequence[Grant],
+    claims: Sequence[Claim],
     summary: AttemptSummary,
     requested_at: float,
 ) -> None:
     """Carry out steps in parallel: joint steps of one host together, others one thread each."""
-    joint, grants = _divide(grants)
+    joint, claims = _divide(claims)
     for together in joint:
         _execute_joint(runtime, run, together, summary, requested_at)
     threads = [
         threading.Thread(
-            target=_execute, args=(runtime, run, [grant], summary, requested_at), daemon=True
+            target=_execute, args=(runtime, run, [claim], summary, requested_at), daemon=True
         )
-        for grant in grants[1:]
+        for claim in claims[1:]
     ]
     for thread in threads:
         thread.start()
-    if grants:
-        _execute(runtime, run, grants[:1], summary, requested_at)
+    if claims:
+        _execute(runtime, run, claims[:1], summary, requested_at)
     for thread in threads:
         thread.join()
 
 
-def _divide(grants: Sequence[Grant]) -> tuple[list[list[Grant]], list[Grant]]:
+def _divide(claims: Sequence[Claim]) -> tuple[list[list[Claim]], list[Claim]]:
     """Return the joint steps of each host that has several, and all other steps."""
-    joint: dict[int | None, list[Grant]] = {}
+    joint: dict[int | None, list[Claim]] = {}
     others = []
-    for grant in grants:
-        if joint_steps.is_joint(grant):
-            joint.setdefault(grant.host, []).append(grant)
+    for claim in claims:
+        if joint_steps.is_joint(claim):
+            joint.setdefault(claim.host, []).append(claim)
         else:
-            others.append(grant)
+            others.append(claim)
     lone = [item for group in joint.values() if len(group) == 1 for item in group]
     return [group for group in joint.values() if len(group) > 1], others + lone
 
@@ -103,17 +103,19 @@ def _divide(grants: Sequence[Grant]) -> tuple[list[list[Grant]], list[Grant]]:
 def _execute_joint(
     runtime: Runtime,
     run: Run,
-    grants: Sequence[Grant],
+    claims: Sequence[Claim],
     summary: AttemptSummary,
     requested_at: float,
 ) -> None:
-    with runtime.lease_renewer.holding(run, grants, requested_at) as leases:
-        for grant in grants:
-            fault_injection.point("claimed", grant.label)
-        joint_steps.JointSteps(runtime, run, list(zip(grants, leases, strict=True)), summary).work()
+    with runtime.lease_renewer.holding(run, claims, requested_at) as leases:
+        for claim in claims:
+            fault_injection.point("claimed", claim.label)
+        joint_steps.JointSteps(runtime, run, list(zip(claims, leases, strict=True)), summary).work()
 
 
-def _requeue(runtime: Runtime, run: Run, early: Sequence[Early], queue: str, parallel: bool) -> str:
+def _requeue(
+    runtime: Runtime, run: Run, early: Sequence[NotDue], queue: str, parallel: bool
+) -> str:
     """Wait for steps that are not due yet (this machine's clock is ahead), or requeue them."""
     wait = max(item.seconds for item in early)
     steps = [item.step for item in early]
@@ -121,32 +123,32 @@ def _requeue(runtime: Runtime, run: Run, early: Sequence[Early], queue: str, par
         time.sleep(wait)
         return carry_out(runtime, run.run_id, steps, queue, parallel)
     batch = len(steps) > 1 and not parallel
-    due = [Due(item.step, item.seconds, queue, batch, item.step) for item in early]
-    runtime.stack.publisher.submit(run.run_id, due)
+    due = [DueStep(item.step, item.seconds, queue, batch, item.step) for item in early]
+    runtime.backend.publisher.submit(run.run_id, due)
     return f"too early by {wait:.3f} s"
 
 
 def _execute(
     runtime: Runtime,
     run: Run,
-    grants: Sequence[Grant],
+    claims: Sequence[Claim],
     summary: AttemptSummary,
     requested_at: float,
 ) -> None:
-    with runtime.lease_renewer.holding(run, grants, requested_at) as leases:
-        if len(grants) == 1:
-            fault_injection.point("claimed", grants[0].label)
-            outcome = ClaimedStep(runtime, run, grants[0], leases[0], summary).outcome()
-            fault_injection.point("acted", grants[0].label)
+    with runtime.lease_renewer.holding(run, claims, requested_at) as leases:
+        if len(claims) == 1:
+            fault_injection.point("claimed", claims[0].label)
+            outcome = ClaimedStep(runtime, run, claims[0], leases[0], summary).outcome()
+            fault_injection.point("acted", claims[0].label)
             if outcome is not None:
-                summary.committed(grants[0], outcome.kind, runtime.commit(run, outcome))
-                _wake_watcher(runtime, grants[0], outcome)
+                summary.committed(claims[0], outcome.kind, runtime.commit(run, outcome))
+                _wake_watcher(runtime, claims[0], outcome)
         else:
-            _Batch(runtime, run, list(zip(grants, leases, strict=True)), summary).work()
+            _Batch(runtime, run, list(zip(claims, leases, strict=True)), summary).work()
 
 
-def _wake_watcher(runtime: Runtime, grant: Grant, outcome: Outcome) -> None:
-    deployed_host = grant.action == "deploy" and grant.host == grant.guid
+def _wake_watcher(runtime: Runtime, claim: Claim, outcome: Outcome) -> None:
+    deployed_host = claim.action == "deploy" and claim.host == claim.guid
     if deployed_host and outcome.kind == "ok" and runtime.watcher is not None:
         runtime.watcher.poke()
 
@@ -159,13 +161,13 @@ class _Batch:
     """
 
     def __init__(
-        self, runtime: Runtime, run: Run, items: list[tuple[Grant, Lease]], summary: AttemptSummary
+        self, runtime: Runtime, run: Run, items: list[tuple[Claim, Lease]], summary: AttemptSummary
     ) -> None:
         self._runtime = runtime
         self._run = run
         self._summary = summary
         self._waiting = items[::-1]
-        self._done: list[tuple[Grant, Lease, Outcome]] = []
+        self._done: list[tuple[Claim, Lease, Outcome]] = []
         self._lock = threading.Lock()
         self._began = time.monotonic()
 
@@ -176,14 +178,14 @@ class _Batch:
                 with self._lock:
                     if not self._waiting:
                         break
-                    grant, lease = self._waiting.pop()
+                    claim, lease = self._waiting.pop()
                     self._began = time.monotonic()
                 outcome = ClaimedStep(
-                    self._runtime, self._run, grant, lease, self._summary
+                    self._runtime, self._run, claim, lease, self._summary
                 ).outcome()
                 if outcome is not None:
                     with self._lock:
-                        self._done.append((grant, lease, outcome))
+                        self._done.append((claim, lease, outcome))
         self._commit()
 
     def _commit(self) -> None:
@@ -192,8 +194,8 @@ class _Batch:
         if done:
             statuses = self._run.commit([outcome for _, _, outcome in done])
             self._runtime.lease_renewer.drop([lease for _, lease, _ in done])
-            for (grant, _, outcome), status in zip(done, statuses, strict=True):
-                self._summary.committed(grant, outcome.kind, status)
+            for (claim, _, outcome), status in zip(done, statuses, strict=True):
+                self._summary.committed(claim, outcome.kind, status)
 
     def _check(self) -> float | None:
         slow = time.monotonic() - self._began
@@ -202,9 +204,9 @@ class _Batch:
             return SLOW_HOOK - slow
         with self._lock:
             waiting, self._waiting = self._waiting, []
-        for grant, _ in waiting:
-            self._run.again(grant.step, grant.token, 0.0, "later")
-            self._summary.ended(grant, "again")
+        for claim, _ in waiting:
+            self._run.again(claim.step, claim.token, 0.0, "later")
+            self._summary.ended(claim, "again")
         self._runtime.lease_renewer.drop([lease for _, lease in waiting])
         self._commit()
         return None

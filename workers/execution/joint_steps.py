@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from ...controller.engine.run import Run
-from ...controller.engine.store.calls import Grant, Outcome
+from ...controller.engine.store.calls import Claim, Outcome
 from ...controller.engine.store.records import ResourceRecord
 from ...controller.errors import NepiqError
 from ...controller.model import registry
@@ -27,11 +27,11 @@ _ACTIONS = frozenset({"deploy", "release"})
 _Answer = str | NepiqError
 
 
-def is_joint(grant: Grant) -> bool:
+def is_joint(claim: Claim) -> bool:
     """Return whether a claimed step can be carried out together with others of its host."""
-    if grant.host is None or grant.covered or grant.action not in _ACTIONS:
+    if claim.host is None or claim.covered or claim.action not in _ACTIONS:
         return False
-    return registry.find_on_worker(grant.rtype).joint
+    return registry.find_on_worker(claim.rtype).joint
 
 
 class JointSteps:
@@ -46,15 +46,15 @@ class JointSteps:
         self,
         runtime: Runtime,
         run: Run,
-        items: Sequence[tuple[Grant, Lease]],
+        items: Sequence[tuple[Claim, Lease]],
         summary: AttemptSummary,
     ) -> None:
         self._runtime, self._run = runtime, run
         self._summary = summary
-        self._records = _Records(run, [grant for grant, _ in items])
+        self._records = _Records(run, [claim for claim, _ in items])
         self._steps = [
-            ClaimedStep(runtime, run, grant, lease, summary, records=self._records)
-            for grant, lease in items
+            ClaimedStep(runtime, run, claim, lease, summary, records=self._records)
+            for claim, lease in items
         ]
 
     def work(self) -> None:
@@ -81,18 +81,18 @@ class JointSteps:
             part = outcomes[at : at + MOST_COMMITS]
             statuses = self._run.commit([outcome for _, outcome in part])
             for (step, outcome), status in zip(part, statuses, strict=True):
-                self._summary.committed(step.grant, outcome.kind, status)
+                self._summary.committed(step.claim, outcome.kind, status)
 
 
 class _Records:
     """Records of a run that several steps need, read at once."""
 
-    def __init__(self, run: Run, grants: Sequence[Grant]) -> None:
+    def __init__(self, run: Run, claims: Sequence[Claim]) -> None:
         self.run_id, self.exp_id = run.run_id, run.exp_id
         self._run = run
-        needed = {guid for grant in grants for guids in grant.peers.values() for guid in guids}
-        needed |= {grant.host for grant in grants if grant.host is not None}
-        needed |= {grant.inside for grant in grants if grant.inside is not None}
+        needed = {guid for claim in claims for guids in claim.peers.values() for guid in guids}
+        needed |= {claim.host for claim in claims if claim.host is not None}
+        needed |= {claim.inside for claim in claims if claim.inside is not None}
         self._known = dict(zip(sorted(needed), run.records(sorted(needed)), strict=True))
         self._lock = threading.Lock()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from ...controller.engine.store.calls import Grant
+from ...controller.engine.store.calls import Claim
 from ...controller.engine.store.records import ResourceRecord
 from ...controller.model import registry
 from ...controller.model.resource import ResourceManager
@@ -35,7 +35,7 @@ class Records(Protocol):
         ...
 
 
-def resource(run: Records, record: ResourceRecord | Grant) -> ResourceManager:
+def resource(run: Records, record: ResourceRecord | Claim) -> ResourceManager:
     """Return the resource manager of a record or claimed step; its peers are loaded when used."""
     return registry.find_on_worker(record.rtype).load(
         guid=record.guid,

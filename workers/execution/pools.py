@@ -9,7 +9,7 @@ from typing import Any
 from ...controller.engine.pools import PoolStore, Wake
 from ...controller.engine.run import Run
 from ...controller.engine.store import keys
-from ...controller.engine.store.calls import Grant
+from ...controller.engine.store.calls import Claim
 from ...controller.errors import Cancelled, HostError, NepiqError
 from ...controller.model.durations import Deadline
 from ...controller.model.facts import Facts
@@ -28,14 +28,14 @@ class WorkerPools:
     Args:
         runtime: of this worker.
         run: the run of the step.
-        grant: the step.
+        claim: the step.
         deadline: when the step must have ended.
     """
 
-    def __init__(self, runtime: Runtime, run: Run, grant: Grant, deadline: Deadline) -> None:
+    def __init__(self, runtime: Runtime, run: Run, claim: Claim, deadline: Deadline) -> None:
         self._runtime = runtime
         self._run = run
-        self._grant = grant
+        self._claim = claim
         self._deadline = deadline
         self._store = PoolStore(runtime.redis)
 
@@ -57,17 +57,17 @@ class WorkerPools:
             return dict(zip(hosts, executor.map(self._look, hosts.values()), strict=True))
 
     def _look(self, node: ResourceManager) -> Facts | NepiqError:
-        grant = self._grant
+        claim = self._claim
         try:
             host = ShellHost(
                 Attempt(
                     self._runtime.sessions.session(node),
                     run_id=self._run.run_id,
                     exp_id=self._run.exp_id,
-                    node=grant.guid,
-                    guid=grant.guid,
-                    occasion=grant.occ,
-                    token=grant.token,
+                    node=claim.guid,
+                    guid=claim.guid,
+                    occasion=claim.occ,
+                    token=claim.token,
                     deadline=self._deadline.sooner(60.0),
                     where=node.label,
                 )
@@ -78,18 +78,18 @@ class WorkerPools:
 
     def lease(self, wants: Sequence[Want]) -> Granted | Queued:
         """Request hosts for this resource and those that it represents."""
-        grant = self._grant
+        claim = self._claim
         status, seconds, leases, wakes = self._store.request(
-            self._run.run_id, grant.guid, grant.step, wants
+            self._run.run_id, claim.guid, claim.step, wants
         )
         wake(self._runtime, wakes)
         if status == "CLOSED":
-            raise Cancelled("its hosts have been given back", where=grant.label)
+            raise Cancelled("its hosts have been given back", where=claim.label)
         return Granted(leases, seconds) if status == "OK" else Queued(seconds)
 
     def give_back(self, request: int | None = None, guid: int | None = None) -> None:
         """Give hosts back, and wake the steps that are granted these."""
-        number = self._grant.guid if request is None else request
+        number = self._claim.guid if request is None else request
         wake(self._runtime, self._store.give_back(self._run.run_id, number, guid))
 
 

@@ -7,22 +7,32 @@ from ..sessions.pool import SessionPool
 from ..sessions.session import Completed, Session
 from .attempt import Attempt
 from .byte_streams import Incoming, Outgoing
-from .exit_journal import Beat, Boot, Ended, Entry, Follow, Journal, Lost, Restarted, follow
+from .exit_journal import (
+    Boot,
+    Entry,
+    Follow,
+    HostHeartbeat,
+    Journal,
+    Lost,
+    ProcessExit,
+    Restarted,
+    follow,
+)
 from .shell_host import ShellHost
 
 __all__ = [
     "Attempt",
-    "Beat",
     "Boot",
     "Completed",
-    "Ended",
     "Entry",
     "Follow",
+    "HostHeartbeat",
     "Incoming",
     "Journal",
     "LocalSession",
     "Lost",
     "Outgoing",
+    "ProcessExit",
     "Restarted",
     "Session",
     "SessionPool",

@@ -68,7 +68,7 @@ class Journal:
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessExit:
     """The end of a supervised process.
 
     Attributes:
@@ -119,11 +119,11 @@ class Lost:
 
 
 @dataclass(frozen=True)
-class Beat:
+class HostHeartbeat:
     """A heartbeat of the watch, every :data:`PERIOD`."""
 
 
-Entry: TypeAlias = Boot | Journal | Ended | Restarted | Lost | Beat
+Entry: TypeAlias = Boot | Journal | ProcessExit | Restarted | Lost | HostHeartbeat
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ class Follow(Iterator[Entry]):
             return Boot(rest)
         if verb == "journal":
             return Journal(rest)
-        return Beat() if verb == "beat" else None
+        return HostHeartbeat() if verb == "beat" else None
 
     def _restarted(self, text: str) -> Restarted | None:
         """Return the entry of the line of a restart; None for another line."""
@@ -316,13 +316,13 @@ class Follow(Iterator[Entry]):
             int(guid), int(occasion), int(number), int(code), age, journal_id, whole(offset)
         )
 
-    def _ended(self, text: str) -> Ended:
+    def _ended(self, text: str) -> ProcessExit:
         offset, now, line = text.split(" ", 2)
         # A full disk may have torn the line before, without a newline. That exit comes again.
         line = line[line.rfind("exit ") :]
         exit_line, place = ExitLine.parse(line, now=now, boot_id=self._boot_id), whole(offset)
         journal_id = exit_line.journal_id if place else ""
-        return Ended(exit_line.guid, exit_line.occasion, exit_line.exit, journal_id, place)
+        return ProcessExit(exit_line.guid, exit_line.occasion, exit_line.exit, journal_id, place)
 
 
 def follow(session: Session, run: str, node: int, journal_id: str, offset: int) -> Follow:
@@ -333,7 +333,7 @@ def follow(session: Session, run: str, node: int, journal_id: str, offset: int) 
         run: id of the run.
         node: guid of the node.
         journal_id: the journal that ``offset`` counts in; "" to read all there is.
-        offset: bytes of it that are known already, as the last Ended said.
+        offset: bytes of it that are known already, as the last ProcessExit said.
 
     Raises:
         HostError: the host cannot be reached.

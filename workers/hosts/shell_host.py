@@ -6,8 +6,6 @@ import contextlib
 import hashlib
 import os
 import secrets
-import threading
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +17,6 @@ from ...controller.model.configuration import Change
 from ...controller.model.contents import Content
 from ...controller.model.facts import Facts
 from ...controller.model.host import (
-    SUPERUSER_PATH,
     USUAL_LIFE,
     Launch,
     Life,
@@ -28,12 +25,13 @@ from ...controller.model.host import (
 )
 from ...controller.model.pools import HostLease
 from ..sessions.answers import LINE, misunderstood
-from ..sessions.session import Channel, Completed, Session
+from ..sessions.session import Channel
 from . import byte_streams, content_cache, directories
 from . import facts as facts_of_host
 from .attempt import MISSING, Attempt
 from .commands import Envelope, Readiness, carried, checked, exports, life_word
 from .configuration import Configuration
+from .host_knowledge import HostKnowledge
 from .paths import is_own
 from .processes import Processes
 
@@ -48,11 +46,6 @@ GRACE = 5.0
 _STARTED_ONLY = '[ -n "${NEPIQ_STARTED-}" ] || exit 0\n'
 
 CHANGED = "it was changed while it was read; fetch it again"
-
-_facts: weakref.WeakKeyDictionary[Session, Facts] = weakref.WeakKeyDictionary()
-_facts_lock = threading.Lock()
-#: The programs that hosts were found to have.
-_programs: weakref.WeakKeyDictionary[Session, set[str]] = weakref.WeakKeyDictionary()
 
 
 class ShellHost:
@@ -72,6 +65,7 @@ class ShellHost:
         self.attempt = attempt
         self._pieces = pieces
         self._processes = Processes(attempt)
+        self._known = HostKnowledge(attempt)
 
     @cached_property
     def run_dir(self) -> str:
@@ -84,31 +78,7 @@ class ShellHost:
     @property
     def facts(self) -> Facts:
         """The facts of the host, as of the last deployment of a node over this session."""
-        with _facts_lock:
-            facts = _facts.get(self.attempt.session)
-        if facts is None:
-            done = self.attempt.execute(facts_of_host.CLOCK + self._facts_script)
-            facts = self._learn(done, done.stdout)
-        return facts
-
-    @property
-    def _facts_script(self) -> str:
-        return facts_of_host.script(self.attempt.layout.base)
-
-    def _learn(self, done: Completed, output: bytes) -> Facts:
-        attempt = self.attempt
-        try:
-            facts = facts_of_host.parse(
-                done,
-                output.decode("utf-8", "replace"),
-                host_key=attempt.session.host_key,
-                ahead=attempt.ahead,
-            )
-        except ValueError as error:
-            raise misunderstood(output, self.attempt.where) from error
-        with _facts_lock:
-            _facts[self.attempt.session] = facts
-        return facts
+        return self._known.facts
 
     def run(
         self,
@@ -372,18 +342,7 @@ class ShellHost:
 
     def lacks(self, program: str) -> bool:
         """Return whether the host has no such program; see :meth:`Host.lacks`."""
-        with _facts_lock:
-            present = _programs.setdefault(self.attempt.session, set())
-        if program not in present:
-            # bash finds files that cannot be executed, too; a builtin of the shell has no path.
-            search = (
-                f'PATH="$PATH:{SUPERUSER_PATH}"; found=$(command -v {quote(program)}) && '
-                'case $found in /*) [ -x "$found" ] ;; esac'
-            )
-            if self.attempt.execute(search).code:
-                return True
-            present.add(program)
-        return False
+        return self._known.lacks(program)
 
     def open(self, command: str) -> LineChannel:
         """Start a program and talk with it line by line; see :meth:`Host.open`."""
@@ -433,9 +392,9 @@ class ShellHost:
             *leased,
             bearing=True,
             first=facts_of_host.CLOCK,
-            then=self._facts_script,
+            then=self._known.script,
         )
-        self._learn(done, self.attempt.agreed(done))
+        self._known.learn(done, self.attempt.agreed(done))
 
     def restore(self, *, mode: int = 0o700) -> None:
         """Repair the node's directory, of which files are missing while the run goes on.

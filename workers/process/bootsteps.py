@@ -50,7 +50,7 @@ class NepiqStep(_Step):
         self._watcher: Watcher | None = None
         self._runtime: context.Runtime | None = None
         # Removed from the environment: applications on this machine must not inherit it.
-        self._daemon = os.environ.pop(embedded.KEEPER, "")
+        self._daemon = os.environ.pop(embedded.DAEMON_PID, "")
 
     def start(self, parent: Any) -> None:
         """Connect, import what the settings list, and start the threads.

@@ -42,7 +42,7 @@ def give_back(runtime: Runtime, parent: Any) -> None:
     if consumer is not None:
         try:
             consumer.channel.qos.restore_unacked()
-            queues.hand_over(runtime.stack.broker, runtime.own_queues)
+            queues.hand_over(runtime.backend.broker, runtime.own_queues)
         except Exception as error:  # noqa: BLE001 - a broken connection may raise anything
             log.warning("cannot return messages: %s", error, extra={"action": "drain"})
     try:

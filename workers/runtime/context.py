@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from redis import Redis
 
 from ...controller.engine import membership, redis_clock, redis_memory
-from ...controller.engine.backend import Stack
+from ...controller.engine.backend import Backend
 from ...controller.engine.messaging.queues import shared
 from ...controller.engine.protocol import PROTOCOL
 from ...controller.engine.run import Run
@@ -90,12 +90,12 @@ class Runtime:
         self.slots = slots
         self.queues = frozenset(queues)
         self.own_queues = [queue for queue in queues if shared(queue) != queue]
-        self.stack = Stack(settings)
+        self.backend = Backend(settings)
         self.sessions = SessionPool(self.machine, settings.ssh_config)
         self.metrics = Metrics()
-        self.lease_renewer = LeaseRenewer(name, self.stack.timing, self.heartbeat, self._renewed)
+        self.lease_renewer = LeaseRenewer(name, self.backend.timing, self.heartbeat, self._renewed)
         # A run caches what never changes, such as the name of its experiment.
-        self._runs = lru_cache(maxsize=256)(self.stack.exact_run)
+        self._runs = lru_cache(maxsize=256)(self.backend.exact_run)
         self._commits = lru_cache(maxsize=256)(self._commits_of)
         self.watcher: Watcher | None = None
         self.remnants: Remnants | None = None
@@ -117,7 +117,7 @@ class Runtime:
     @property
     def redis(self) -> Redis:
         """The client of the state."""
-        return self.stack.redis
+        return self.backend.redis
 
     def run(self, run_id: str) -> Run:
         """Return the run with this exact id, which need not exist; its scripts report that."""
@@ -151,7 +151,7 @@ class Runtime:
                 f"{self.settings.clock_limit:g} s (NEPIQ_CLOCK_LIMIT)",
                 hint="start a time service there (chrony, systemd-timesyncd)",
             )
-        self.stack.agree(self.name, self._info)
+        self.backend.agree(self.name, self._info)
         if abs(self.ahead) > redis_clock.TOLERATED:
             log.warning("the clock of this machine is %s", _offset(self.ahead))
         self.redis.hdel(keys.DRAIN, self.name)
@@ -229,7 +229,7 @@ class Runtime:
         if self.remnants is not None:
             self.remnants.end()
         self.sessions.close()
-        self.stack.close()
+        self.backend.close()
 
 
 def version() -> str:

@@ -16,22 +16,22 @@ from typing import Any
 
 from celery import signals
 
-from ...controller.engine.store.calls import Grant
-from ...controller.errors.text import harmless
+from ...controller.engine.store.calls import Claim
+from ...controller.errors.text import escaped
 
 _NO_FIELDS: Mapping[str, Any] = {}
 _step: ContextVar[Mapping[str, Any]] = ContextVar("nepiq_step", default=_NO_FIELDS)
 
 
-def step_fields(run_id: str, grant: Grant, worker: str) -> dict[str, Any]:
+def step_fields(run_id: str, claim: Claim, worker: str) -> dict[str, Any]:
     """Return the fields of a log line that identify its step."""
     return {
         "run": run_id,
-        "label": grant.label,
-        "guid": grant.guid,
-        "action": grant.action,
-        "step": grant.step,
-        "attempt": grant.tries,
+        "label": claim.label,
+        "guid": claim.guid,
+        "action": claim.action,
+        "step": claim.step,
+        "attempt": claim.tries,
         "worker": worker,
     }
 
@@ -89,7 +89,7 @@ _INDENT = "    "
 
 
 def _indented(text: str) -> str:
-    lines = harmless(text).split("\n")
+    lines = escaped(text).split("\n")
     return "\n".join([lines[0], *(_INDENT + line for line in lines[1:])])
 
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 from redis.exceptions import RedisError
 
 from ...controller.engine.run import Run
-from ...controller.engine.store.calls import Grant
+from ...controller.engine.store.calls import Claim
 from ...controller.engine.store.timing import Timing
 
 log = logging.getLogger("nepiq.leases")
@@ -91,17 +91,17 @@ class LeaseRenewer(threading.Thread):
 
     @contextmanager
     def holding(
-        self, run: Run, grants: Iterable[Grant], requested_at: float
+        self, run: Run, claims: Iterable[Claim], requested_at: float
     ) -> Iterator[list[Lease]]:
         """Renew the leases of granted steps while the block runs.
 
         Args:
             run: the run of the steps.
-            grants: the claims, just granted.
+            claims: the claims, just granted.
             requested_at: monotonic time of the request; the process may have been suspended since.
         """
         until = requested_at + self._timing.lease
-        leases = [Lease(run, grant.step, grant.token, until) for grant in grants]
+        leases = [Lease(run, claim.step, claim.token, until) for claim in claims]
         with self._changed:
             for lease in leases:
                 self._leases[run.run_id, lease.step, lease.token] = lease

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from ...controller.engine.store.calls import Grant
+from ...controller.engine.store.calls import Claim
 
 ACTIONS = ("deploy", "discover", "provision", "start", "stop", "finish", "set", "release")
 OUTCOMES = ("done", "failed", "cancelled", "again", "retry", "silent", "lost", "stale")
@@ -21,7 +21,7 @@ DURATION = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 class Metrics:
     """Metrics that record nothing, for a worker without a metrics endpoint."""
 
-    def claimed(self, grants: Sequence[Grant]) -> None:
+    def claimed(self, claims: Sequence[Claim]) -> None:
         """Record that steps were claimed."""
 
     def ended(self, action: str, outcome: str, seconds: float) -> None:

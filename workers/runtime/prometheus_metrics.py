@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 from ...controller import errors
-from ...controller.engine.store.calls import Grant
+from ...controller.engine.store.calls import Claim
 from ...controller.settings import endpoint, shown_endpoint
 from .context import Runtime
 from .metrics import ACTIONS, DURATION, LATENESS, OUTCOMES, Metrics
@@ -132,10 +132,10 @@ class PrometheusMetrics(Metrics):
             ) from error
         self.url = f"http://{shown_endpoint(host, self._server.server_port)}/metrics"
 
-    def claimed(self, grants: Sequence[Grant]) -> None:
+    def claimed(self, claims: Sequence[Claim]) -> None:
         """Observe the lateness of the claims."""
-        for grant in grants:
-            self._lateness.observe(grant.late)
+        for claim in claims:
+            self._lateness.observe(claim.late)
 
     def ended(self, action: str, outcome: str, seconds: float) -> None:
         """Count the attempt and observe its duration."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...controller.settings import shown_url
+from ...controller.settings import redacted_url
 
 _URLS = ("NEPIQ_BROKER_URL", "NEPIQ_STATE_URL")
 _PASSWORDS = ("NEPIQ_REDIS_PASSWORD", "NEPIQ_REDIS_OPERATOR_PASSWORD")
@@ -27,5 +27,5 @@ def without_secrets(environment: Mapping[str, str]) -> Mapping[str, str]:
         for name, value in environment.items()
         if name not in _secret
         and name not in _PASSWORDS
-        and (name not in _URLS or shown_url(value) == value)
+        and (name not in _URLS or redacted_url(value) == value)
     }

@@ -1,57 +1,30 @@
-"""The exit watcher, which records the exits of supervised processes on hosts.
+"""The exit watcher, which sees to it that each node with a journal is watched.
 
-One worker that reaches a node holds its watch lease. It follows the node's exit journal over one
-channel; another worker that gets the lease continues from the last recorded offset.
+One worker that reaches a node holds its watch lease, and follows its journal (:mod:`.node_watch`).
+Another worker that gets the lease continues from the last recorded offset.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import threading
 import time
-from functools import partial
 
 from redis.exceptions import RedisError
 
 from ...controller.engine.messaging import queues
 from ...controller.engine.run import Run
 from ...controller.engine.store import keys
-from ...controller.engine.store.calls import WatchGrant
-from ...controller.engine.store.records import ResourceRecord
-from ...controller.errors import AnswerError, FencedError, HostError, NepiqError
-from ...controller.model.durations import Backoff, Deadline
-from ...controller.model.host import Exit
-from ..execution import exits, loading
-from ..hosts import (
-    Attempt,
-    Beat,
-    Ended,
-    Entry,
-    Follow,
-    Journal,
-    Lost,
-    Restarted,
-    ShellHost,
-    follow,
-)
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
-from ..sessions import running_time
-from ..sessions.session import Session
-from . import node_files
+from .node_watch import NodeWatch
 
 log = logging.getLogger("nepiq.watcher")
 
 PERIOD = 1.0
-_RETRIES = Backoff(0.2, 5.0)
-MAX_PROTOCOL_ERRORS = 4
-"""Consecutive attempts with unintelligible replies after which a node counts as lost."""
 PREFERENCE = 4.0
 """Seconds for which only the preferred worker of a host may take the watch of its node."""
-READING = 20.0
-"""Seconds that a host has to return an output for the figures of a resource."""
 
 
 class Watcher(threading.Thread):
@@ -117,7 +90,7 @@ class Watcher(threading.Thread):
                 if queues.shared(route) not in runtime.queues:
                     continue
                 since = deferred.get(key, time.monotonic())
-                preferred = runtime.stack.affinity.worker(route)
+                preferred = runtime.backend.affinity.worker(route)
                 if preferred not in ("", runtime.name) and time.monotonic() - since < PREFERENCE:
                     self._deferred[key] = since
                     continue
@@ -139,7 +112,7 @@ def _route(run: Run, node: int) -> str:
     if record.local:
         meta = run.store.meta()
         return queues.of_machine(meta.bindings.get(record.site, "") if meta else "")
-    return f"{record.queue}@{record.home}" if record.home else record.queue
+    return f"{record.queue}@{record.affinity}" if record.affinity else record.queue
 
 
 def _unwatched(run: Run) -> list[int]:
@@ -149,267 +122,3 @@ def _unwatched(run: Run) -> list[int]:
         return []
     now = run.store.now()
     return [node for node, until in watches.items() if until <= now]
-
-
-class NodeWatch(threading.Thread):
-    """The thread that follows one node's journal until its release or the loss of the lease.
-
-    Args:
-        runtime: of this worker.
-        run: the run.
-        node: the guid of the node.
-        holder: holder of the lease: this worker and a nonce. Redis refuses records of a holder
-            that has lost the lease, so a worker that was suspended meanwhile does no harm.
-        granted: the lease, with the journal offset to continue from.
-    """
-
-    def __init__(
-        self, runtime: Runtime, run: Run, node: int, holder: str, granted: WatchGrant
-    ) -> None:
-        super().__init__(name=f"nepiq-watch-{node}", daemon=True)
-        self._runtime = runtime
-        self._run = run
-        self._node = node
-        self._holder = holder
-        self._route, self._accepted = "", {"", runtime.name}
-        # Journal and offset that Redis has confirmed; written only by the thread that follows.
-        self._confirmed = (granted.journal, granted.offset)
-        self._behind = threading.Event()
-        self._entries: Follow | None = None
-        self._node_label = ""
-        self._session: Session  # set before any entry is read from it
-        self._last_entry = running_time.now()
-        self._protocol_errors = 0
-        self._over = threading.Event()
-        self._records: dict[int, ResourceRecord] = {}
-
-    def hold_while(self, route: str, preferred: str) -> None:
-        """Hold the lease until the host gets another preferred worker than now.
-
-        The present one had its chance to take the lease, so it would not take it later either.
-
-        Args:
-            route: ``queue@host`` of the steps on the host, see :class:`Affinity`.
-            preferred: the present preferred worker of the host.
-        """
-        self._route = route
-        self._accepted.add(preferred)
-
-    def end(self) -> None:
-        """Stop and release the lease."""
-        self._over.set()
-
-    def run(self) -> None:
-        """Follow the journal; reconnect when the channel is lost."""
-        fault_injection.point("watching")
-        renewal = threading.Thread(target=self._renew, name=self.name + "-lease", daemon=True)
-        renewal.start()
-        failures = 0
-        try:
-            while not self._over.is_set():
-                began = running_time.now()
-                try:
-                    if self._behind.is_set():
-                        self._rewind()
-                    self._follow()
-                    failures = 0
-                except (HostError, OSError) as error:
-                    if self._run.record(self._node).state == "RELEASED":
-                        return
-                    log.warning("watch of node %s: %s", self._node, error)
-                    if self._host_is_lost(began, error):
-                        return
-                except RedisError as error:
-                    log.warning("watch of node %s: %s", self._node, error)
-                failures += 1
-                self._over.wait(_RETRIES.pause(failures))
-        except Exception:
-            log.exception("watch of node %s failed", self._node)
-        finally:
-            self._over.set()
-            renewal.join()
-
-    def _host_is_lost(self, began: float, error: Exception) -> bool:
-        """Return whether to stop after a failed attempt to follow; record a lost host."""
-        seconds = self._runtime.settings.host_lost
-        if isinstance(error, AnswerError):
-            self._protocol_errors += 1
-            if self._protocol_errors == MAX_PROTOCOL_ERRORS:
-                self._abandon_host("the host cannot be followed", error)
-                return True
-        # The host is lost only after an attempt that began after the time limit.
-        if began - self._last_entry <= seconds:
-            return False
-        self._abandon_host(f"no reply from the host for {seconds:g} s", error)
-        return True
-
-    def _renew(self) -> None:
-        """Renew the lease, and close the channel when it ends."""
-        timing = self._runtime.stack.timing
-        while not self._over.wait(timing.renew):
-            journal, offset = self._confirmed
-            try:
-                granted = self._run.store.watch(self._node, self._holder)
-            except (RedisError, OSError):
-                continue
-            preferred = self._runtime.stack.affinity.worker(self._route)
-            if granted.status != "OK" or preferred not in self._accepted:
-                self._over.set()
-            elif journal and (granted.journal != journal or granted.offset < offset):
-                self._behind.set()
-                self._close_channel()
-        self._close_channel()
-        try:
-            self._run.store.unwatch(self._node, self._holder)
-        except (RedisError, OSError) as error:
-            log.warning("cannot release the watch of node %s: %s", self._node, error)
-
-    def _rewind(self) -> None:
-        """Continue from the offset in Redis, which was restored without the latest exits."""
-        granted = self._run.store.watch(self._node, self._holder)
-        if granted.status == "OK":
-            self._confirmed = (granted.journal, granted.offset)
-            self._behind.clear()
-        else:
-            self._over.set()
-
-    def _follow(self) -> None:
-        record = self._run.record(self._node)
-        self._node_label = record.label
-        node = loading.resource(self._run, record)
-        if self._runtime.remnants is not None:
-            self._runtime.remnants.note(self._run.run_id, self._node, node, self._route)
-        session = self._session = self._runtime.sessions.session(node)
-        self._entries = follow(
-            session,
-            self._run.run_id,
-            self._node,
-            *self._confirmed,
-        )
-        try:
-            self._read_all(self._entries)
-        except FencedError:
-            if self._run.record(self._node).state == "RELEASED":
-                raise
-            node_files.restore(self._run, node, session)
-
-    def _read_all(self, entries: Follow) -> None:
-        heartbeats = 0
-        with contextlib.closing(entries):
-            read: tuple[str, int] | None = None
-            for entry in entries:
-                self._last_entry = running_time.now()
-                self._handle(entry)
-                heartbeats += isinstance(entry, Beat)
-                if isinstance(entry, Journal) or heartbeats == node_files.BEATS:
-                    heartbeats = 0
-                    entries.question(node_files.launched(self._run, self._node))
-                if isinstance(entry, Ended | Restarted) and entry.journal_id:
-                    read = (entry.journal_id, entry.offset)
-                if read is not None and not entries.pending:
-                    self._confirm(*read)
-                    read = None
-                if self._over.is_set() or self._behind.is_set():
-                    return
-
-    def _close_channel(self) -> None:
-        if self._entries is not None:
-            self._entries.close()
-
-    def _handle(self, entry: Entry) -> None:
-        if isinstance(entry, Ended | Restarted | Beat):
-            self._protocol_errors = 0
-        if isinstance(entry, Ended):
-            self._exited(entry.guid, entry.occasion, entry.exit)
-        elif isinstance(entry, Lost):
-            process_exit = Exit(code=None, outcome="FAILED", reason=entry.reason)
-            self._exited(entry.guid, entry.occasion, process_exit)
-        elif isinstance(entry, Restarted):
-            self._restarted(entry)
-
-    def _confirm(self, journal: str, offset: int) -> None:
-        previous, since = self._confirmed
-        since = since if previous == journal else 0
-        status = self._run.store.watched(self._node, self._holder, journal, offset, since)
-        if status == "BEHIND":
-            self._behind.set()
-        elif status == "TAKEN":
-            self._over.set()
-        else:
-            self._confirmed = (journal, offset)
-
-    def _exited(self, guid: int, occasion: int, process_exit: Exit) -> None:
-        record = self._record(guid)
-        if record is None:
-            return
-        attributes = exits.attributes(record.rtype, process_exit)
-        if record.host == self._node:
-            read = partial(self._read, guid, occasion)
-            attributes |= exits.measure(self._run, record, process_exit, read)
-        status = self._run.exited(
-            (self._node, self._holder),
-            guid,
-            occasion,
-            process_exit.outcome,
-            process_exit.age,
-            exits.info(process_exit, f"{record.label} on {self._node_label}"),
-            attributes,
-            process_exit.outputs,
-        )
-        self._judge(status, record)
-
-    def _restarted(self, entry: Restarted) -> None:
-        record = self._record(entry.guid)
-        if record is None:
-            return
-        status = self._run.exited(
-            (self._node, self._holder),
-            entry.guid,
-            entry.occasion,
-            "RESTARTED",
-            entry.age,
-            {"code": entry.code, "restarts": entry.number},
-            exits.declared(record.rtype, {"restarts": entry.number}),
-            {},
-        )
-        self._judge(status, record)
-
-    def _record(self, guid: int) -> ResourceRecord | None:
-        record = self._records.get(guid) or self._run.store.record(guid)
-        if record is not None:
-            self._records[guid] = record
-        return record
-
-    def _judge(self, status: str, record: ResourceRecord) -> None:
-        if status == "TAKEN":
-            self._over.set()
-        elif status == "FOREIGN":
-            log.warning(
-                "%s reported an exit of %s, which is not on it", self._node_label, record.label
-            )
-
-    def _read(self, guid: int, occasion: int, path: str, last: int) -> bytes:
-        """Return the last bytes of a file in the run directory of a start."""
-        attempt = Attempt(
-            self._session,
-            run_id=self._run.run_id,
-            exp_id=self._run.exp_id,
-            node=self._node,
-            guid=guid,
-            occasion=occasion,
-            token=0,
-            deadline=Deadline.after(READING),
-            where=f"{self._records[guid].label} on {self._node_label}",
-        )
-        return ShellHost(attempt).read(path, offset=-last)
-
-    def _abandon_host(self, problem: str, error: Exception) -> None:
-        reason = error.message if isinstance(error, NepiqError) else str(error)
-        error_info = {
-            "type": "HostError",
-            "message": f"{problem}: {reason}",
-            "where": self._run.record(self._node).label,
-            "hint": "check that it is up and reachable from this worker machine; processes there "
-            "may still run; a later run of the experiment ends them with cleanProcesses",
-        }
-        self._run.abandon(self._node, error_info, holder=self._holder)

@@ -220,7 +220,7 @@ class Remnants:
             ).start()
 
     def _clean_host(self, host: RecordedHost, runs: Mapping[str, list[int]]) -> None:
-        preferred = self._runtime.stack.affinity.worker(host.route)
+        preferred = self._runtime.backend.affinity.worker(host.route)
         if preferred not in ("", self._runtime.name):
             self._over.wait(PREFERENCE)
         failures = 0
@@ -240,7 +240,7 @@ class Remnants:
     def _try(self, host: RecordedHost, runs: Mapping[str, list[int]]) -> bool:
         """Clean a host unless another worker does; return True if nothing remains."""
         runtime = self._runtime
-        lock = f"{keys.LOST}:{host.at.home or runtime.machine}:{host.home}"
+        lock = f"{keys.LOST}:{host.at.affinity or runtime.machine}:{host.home}"
         redis: Any = runtime.redis
         lock_command = ("SET", lock, runtime.name, "NX", "EX", _LOCK_SECONDS)
         if not redis_memory.execute(redis, [lock_command])[0]:

@@ -98,12 +98,12 @@ class Sweeper(threading.Thread):
     def sweep(self) -> None:
         """Sweep all active runs once."""
         runtime = self._runtime
-        workers = runtime.stack.workers()
+        workers = runtime.backend.workers()
         self._orphans.hand_over(workers)
         active = keys.active(runtime.settings.broker_name)
         runs = runtime.members(active)
         served = {queue for worker in workers if not worker.draining for queue in worker.queues}
-        backlog = queues.backlogged(runtime.stack.broker, served) if runs else []
+        backlog = queues.backlogged(runtime.backend.broker, served) if runs else []
         self._needed.clear()
         for raw in runs:
             run = self._runtime.run(raw.decode())
@@ -189,7 +189,7 @@ class _Orphans:
                     seen = now if worker.serving else -math.inf
                     self._served[queue] = max(seen, self._served.get(queue, seen))
         orphaned = [queue for queue, seen in self._served.items() if now - seen > UNSERVED]
-        moved = queues.hand_over(self._runtime.stack.broker, orphaned) if orphaned else 0
+        moved = queues.hand_over(self._runtime.backend.broker, orphaned) if orphaned else 0
         if moved:
             log.info("handed over %d messages of workers that have gone", moved)
         # Publishers that still have an old list of workers may send to one that has gone.

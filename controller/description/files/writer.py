@@ -10,7 +10,6 @@ from ...errors import InvalidValue
 from ...errors.text import quoted
 from ...model.attributes import Flag
 from ...model.durations import seconds
-from ...model.resource import ResourceManager
 from ..conditions import Condition
 from ..description import Description
 from ..resource import Resource
@@ -84,10 +83,9 @@ def _resource(
 def _attributes(item: Resource, defaults: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the attributes that differ from their default, the type's own first."""
     attributes = item.cls.attributes
-    common = ResourceManager.attributes or {}
-    own = [name for name in attributes if name not in common]
-    rest = [name for name in attributes if name in common]
-    for name in [*own, *rest, *sorted(item.attrs.keys() - attributes.keys())]:
+    bases = item.cls.__mro__
+    names = sorted(attributes, key=lambda name: [name in vars(base) for base in bases].index(True))
+    for name in [*names, *sorted(item.attrs.keys() - attributes.keys())]:
         attribute = attributes.get(name)
         default = None if attribute is None else attribute.default
         if attribute is not None and attribute.flags & _NOT_WRITTEN:

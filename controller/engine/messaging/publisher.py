@@ -22,8 +22,8 @@ from kombu.messaging import Producer
 from kombu.transport import TRANSPORT_ALIASES
 
 from ...errors import InvalidValue
-from ...settings import URL_HINT, shown_url
-from ..store.calls import Due
+from ...settings import URL_HINT, redacted_url
+from ..store.calls import DueStep
 from . import queues
 from .affinity import Affinity
 
@@ -81,7 +81,8 @@ def connection(url: str) -> Connection:
     except (TypeError, ValueError):
         # No cause: its text and traceback may contain parts of the URL.
         raise InvalidValue(
-            f"broker URL {shown_url(url)!r} has options that Celery does not support", hint=URL_HINT
+            f"broker URL {redacted_url(url)!r} has options that Celery does not support",
+            hint=URL_HINT,
         ) from None
 
 
@@ -126,7 +127,7 @@ class Publisher:
     """The sender of steps to workers, for use by several threads.
 
     Args:
-        url: URL of the broker, in the form of :func:`.backend.broker_url`.
+        url: URL of the broker, in the form of :func:`.redis_connection.broker_url`.
         affinity: the preferred workers of hosts.
     """
 
@@ -148,7 +149,7 @@ class Publisher:
         """Return another connection to the broker, for health checks."""
         return connection(self._url)
 
-    def submit(self, run_id: str, due: Sequence[Due]) -> None:
+    def submit(self, run_id: str, due: Sequence[DueStep]) -> None:
         """Send due steps: those without I/O in batches, others one or a few per message.
 
         Many steps with I/O that are due together later are sent as one announcement, from which a
@@ -219,7 +220,7 @@ def _release(producer: Any) -> None:
 
 
 def messages(
-    run_id: str, due: Sequence[Due], route: Callable[[str, int], str]
+    run_id: str, due: Sequence[DueStep], route: Callable[[str, int], str]
 ) -> Iterator[tuple[str, str, list[Any], str, float]]:
     """Yield (task, queue, arguments, description, delay) of each message to send.
 
@@ -229,11 +230,11 @@ def messages(
         route: returns the queue for a step's queue and attempt; see :meth:`Affinity.queue`.
     """
 
-    def batch_key(item: Due) -> tuple[bool, bool, str, str, int]:
+    def batch_key(item: DueStep) -> tuple[bool, bool, str, str, int]:
         moment = round(max(item.delay, 0.0) * 1000)
         return item.batch, item.joint, queues.shared(item.queue), _action(item), moment
 
-    def target(item: Due) -> str:
+    def target(item: DueStep) -> str:
         return route(item.queue, item.attempt)
 
     for key, group in groupby(sorted(due, key=batch_key), key=batch_key):
@@ -272,7 +273,7 @@ def _message(
     run_id: str,
     action: str,
     queue_name: str,
-    items: Sequence[Due],
+    items: Sequence[DueStep],
     delay: float,
     *,
     parallel: bool = False,
@@ -283,7 +284,7 @@ def _message(
     return f"nepiq.{action}", queue_name, arguments, description(run_id, action, items), delay
 
 
-def description(run_id: str, action: str, items: Sequence[Due]) -> str:
+def description(run_id: str, action: str, items: Sequence[DueStep]) -> str:
     """Return a description: ``start server, run 20261122064638447311, attempt 1``.
 
     It names the first resources only. Flower's table has room for about 45 characters.
@@ -296,9 +297,9 @@ def description(run_id: str, action: str, items: Sequence[Due]) -> str:
     return f"{action} {labels}, run {run_id}, {attempt_text}"
 
 
-def _action(item: Due) -> str:
+def _action(item: DueStep) -> str:
     return item.step.split(".", 2)[1]
 
 
-def _parts(items: Sequence[Due], size: int) -> Iterable[Sequence[Due]]:
+def _parts(items: Sequence[DueStep], size: int) -> Iterable[Sequence[DueStep]]:
     return (items[at : at + size] for at in range(0, len(items), size))

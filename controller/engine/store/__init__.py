@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from .calls import Due, Early, Grant, Outcome, Reply, WatchGrant
+from .calls import Claim, DueStep, NotDue, Outcome, Reply, WatchGrant
 from .records import ResourceRecord, RunRecord, Snapshot, StepRecord
 from .store import RunStore
 from .timing import Timing
 
 __all__ = [
-    "Due",
-    "Early",
-    "Grant",
+    "Claim",
+    "DueStep",
+    "NotDue",
     "Outcome",
     "Reply",
     "ResourceRecord",

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 from .forms import step_action, step_guid
 
 
-class Due(NamedTuple):
+class DueStep(NamedTuple):
     """A step to submit.
 
     Attributes:
         step: its id.
         delay: seconds until it is due, counted from the reply.
-        queue: where its message goes; ``queue@host`` where a host has a :class:`Homes`' worker.
+        queue: where its message goes; ``queue@KEY`` if its host has an affinity.
         batch: it does no I/O and may share a message with others.
         label: its resource manager's label.
         attempt: which attempt its next claim would be.
@@ -49,7 +49,7 @@ class Reply(NamedTuple):
     detail: str = ""
     more: bool = False
     ended: bool = False
-    due: Sequence[Due] = ()
+    due: Sequence[DueStep] = ()
 
     @property
     def ok(self) -> bool:
@@ -57,7 +57,7 @@ class Reply(NamedTuple):
         return self.status == "OK"
 
 
-class Grant(NamedTuple):
+class Claim(NamedTuple):
     """A claimed step, with what is needed to run it.
 
     Attributes:
@@ -115,7 +115,7 @@ class Grant(NamedTuple):
         return max(0.0, self.token / 1e6 - self.due)
 
 
-class Early(NamedTuple):
+class NotDue(NamedTuple):
     """A step that was claimed too early.
 
     Attributes:
@@ -133,7 +133,7 @@ class Outcome:
 
     Attributes:
         step: its id.
-        token: the token of its grant.
+        token: the token of its claim.
         kind: ``ok``, ``failed``, ``cancelled``, or, for a start whose process has ended
             already, ``FINISHED``, ``STOPPED`` or ``FAILED``; or ``lasts``, for one without a
             process that is FINISHED after a time.

@@ -300,7 +300,7 @@ def _resource(guid: int, raw: dict[str, Any], attributes: Mapping[bytes, bytes])
         limit=raw.get("limit"),
         gone=loads(raw.get("gone")),
         silent=_number(raw.get("silent")),
-        home=raw.get("home", ""),
+        affinity=raw.get("home", ""),
         by=raw.get("by", ""),
         inside=_whole(raw.get("inside")),
         joint=raw["batch"] == 2,

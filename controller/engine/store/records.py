@@ -82,7 +82,7 @@ class ResourceRecord:
         limit: how many steps may do I/O there at once.
         gone: why its machine counts as gone.
         silent: since when its machine does not answer, seconds since the epoch.
-        home: what chooses the worker that steps on its machine go to first; empty for any.
+        affinity: what chooses the worker that steps on its machine go to first; empty for any.
         by: the nonce of the client that uploaded it.
         joint: its steps go together with others that act on its host.
     """
@@ -110,7 +110,7 @@ class ResourceRecord:
     limit: int | None
     gone: dict[str, Any] | None
     silent: float | None = None
-    home: str = ""
+    affinity: str = ""
     by: str = ""
     inside: int | None = None
     joint: bool = False

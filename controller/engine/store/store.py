@@ -8,16 +8,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ...model.spec import Gate, ResourceSpec
-from .calls import Early, Grant, Outcome, Reply, WatchGrant
+from .calls import Claim, NotDue, Outcome, Reply, WatchGrant
 from .forms import dumps, loads
 from .reads import RunReads
 from .records import Snapshot
 from .scripts import Argument, evaluate, evaluate_each
 from .timing import Timing
 from .wire import (
+    claim_of,
     detail_arguments,
     gate_fields,
-    grant_of,
     outcome_arguments,
     pairs,
     parse,
@@ -172,23 +172,23 @@ class RunStore(RunReads):
 
     def claim(
         self, steps: Sequence[str], nonce: str, worker: str, machine: str
-    ) -> tuple[Reply, list[Grant | Early | None]]:
+    ) -> tuple[Reply, list[Claim | NotDue | None]]:
         """Take steps to run them.
 
         Args:
             steps: their ids.
-            nonce: of this delivery; the same one again gives the same grants.
+            nonce: of this delivery; the same one again gives the same claims.
             worker: name of the worker.
             machine: the machine it runs on.
 
         Returns:
-            The reply, and for each step a grant, how early it is, or None: nothing to do.
+            The reply, and for each step a claim, how early it is, or None: nothing to do.
         """
         lease = self.timing.lease
         answer = self._ask("claim", *self._limits(), nonce, worker, machine, lease, *steps)
         answers = answer[4] if len(answer) > 4 else ["none"] * len(steps)
-        grants = [grant_of(step, found) for step, found in zip(steps, answers, strict=True)]
-        return reply_of(answer), grants
+        claims = [claim_of(step, found) for step, found in zip(steps, answers, strict=True)]
+        return reply_of(answer), claims
 
     def renew(self, worker: str, held: Sequence[tuple[str, int]]) -> list[str]:
         """Keep claims for another lease.

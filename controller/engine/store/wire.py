@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...model.spec import Gate, ResourceSpec
-from .calls import Due, Early, Grant, Outcome, Reply
+from .calls import Claim, DueStep, NotDue, Outcome, Reply
 from .forms import dumps, loads, seconds
 from .scripts import Argument
 
@@ -57,8 +57,8 @@ def spec_arguments(nonce: str, spec: ResourceSpec) -> list[Argument]:
         record |= {"is_host": 1, "local": int(spec.local), "site": spec.site}
         if spec.limit is not None:
             record["limit"] = spec.limit
-        if spec.home:
-            record["home"] = spec.home
+        if spec.affinity:
+            record["home"] = spec.affinity
     arguments: list[Argument] = [spec.guid, dumps(record)]
     if not (spec.attributes or spec.gates or spec.after):
         return [*arguments, 0, 0, 0]
@@ -120,21 +120,21 @@ def reply_of(answer: Sequence[Any]) -> Reply:
         return Reply(status, detail)
     flat = answer[3]
     due = [
-        Due(step, delay, queue, batch == 1, label, attempt, batch == 2)
+        DueStep(step, delay, queue, batch == 1, label, attempt, batch == 2)
         for step, delay, queue, batch, label, attempt in zip(*[iter(flat)] * 6, strict=True)
     ]
     return Reply(status, detail, answer[1] == 1, answer[2] == 1, due)
 
 
-def grant_of(step: str, answer: Any) -> Grant | Early | None:
+def claim_of(step: str, answer: Any) -> Claim | NotDue | None:
     """What ``claim`` says about one step."""
     if answer == "none":
         return None
     if answer[0] == "early":
-        return Early(step, answer[1])
+        return NotDue(step, answer[1])
     _, token, tries, retried, began, due, rtype, label, occ, state, *more = answer
     host, inside, covered, args, peers, *kept = more
-    return Grant(
+    return Claim(
         step,
         int(token),
         int(tries),

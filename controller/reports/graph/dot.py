@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from ...errors.text import harmless
+from ...errors.text import escaped
 from .model import Graph, Vertex
 from .style import ACTIONS, STATES, fill
 
@@ -17,7 +17,7 @@ def dot(graph: Graph) -> str:
 
 def quoted(text: str) -> str:
     """A string of DOT; the ends of lines are kept."""
-    safe = harmless(text).replace("\\", "\\\\").replace('"', '\\"')
+    safe = escaped(text).replace("\\", "\\\\").replace('"', '\\"')
     return '"' + safe.replace("\n", "\\n") + '"'
 
 

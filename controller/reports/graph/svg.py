@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from html import escape as _escape
 
-from ...errors.text import harmless
+from ...errors.text import escaped
 from .coordinates import HEAD, MARGIN, PILE, Box, Layout, Line, layout, second_line, shortened
 from .model import Graph, Vertex
 from .style import ACTIONS, GROUND, STATES, Colour, fill_number, fills
@@ -49,7 +49,7 @@ def svg(graph: Graph, *, dark: bool | None = None) -> str:
 
 def escape(text: str) -> str:
     """Text as XML can hold it: errors of programs may have any character in them."""
-    return _escape("".join(c for c in harmless(text) if c not in "\ufffe\uffff"))
+    return _escape("".join(c for c in escaped(text) if c not in "\ufffe\uffff"))
 
 
 def _title(graph: Graph) -> str:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors.text import harmless
+from ...errors.text import escaped
 from ..files import write
 from ..history import history
 from .story import KINDS, PageData, page_data
@@ -49,7 +49,7 @@ def save(data: PageData, path: str | os.PathLike[str]) -> str:
 def page(data: PageData) -> str:
     """Return the page as text."""
     parts = {
-        "title": escape(harmless(f"{data.name} · {data.run_id}" if data.run_id else data.name)),
+        "title": escape(escaped(f"{data.name} · {data.run_id}" if data.run_id else data.name)),
         "style": _part("page.css"),
         "script": _part("page.js"),
         "data": embedded({**asdict(data), "kinds": KINDS}),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...errors.text import harmless
+from ...errors.text import escaped
 from ..tables import note
 from ..timeline import Span, last_states, spans
 
@@ -175,7 +175,7 @@ class _Index:
         self._indices: dict[str, int] = {"": -1}
 
     def of(self, text: str) -> int:
-        text = harmless(text)
+        text = escaped(text)
         if text not in self._indices:
             self._indices[text] = len(self._texts)
             self._texts.append(text)

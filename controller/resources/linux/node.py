@@ -257,11 +257,11 @@ class Node(LoginAttributes, rtype="linux::Node"):
             site = self.site
             if super().stored("site") is None and self.inventory is not None:
                 site = self.inventory.site
-            home = f"leased.{self.label}"  # its machine is not known before the deployment
-            return Placement(site, local=False, limit=self.maxSteps, home=home)
+            affinity = f"leased.{self.label}"  # its machine is not known before the deployment
+            return Placement(site, local=False, limit=self.maxSteps, affinity=affinity)
         local = self.hostname in LOCAL and self.port is None
-        home = "" if local else str(Login(self.hostname, self.username, self.port))
-        return Placement(self.site, local=local, limit=self.maxSteps, home=home)
+        affinity = "" if local else str(Login(self.hostname, self.username, self.port))
+        return Placement(self.site, local=local, limit=self.maxSteps, affinity=affinity)
 
     def login(self) -> Login:
         """Return the SSH login that its attributes describe.

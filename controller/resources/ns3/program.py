@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import HostError, InvalidValue
 from ...errors.text import last_lines, quoted
 from ...model import AbsolutePath, Action, Attribute, Context, Duration, Flag, Later, Launch, Trace
-from ..linux.application import Application
+from ..linux.host_command import HostCommand
 from . import installation, launcher, tree
 from .sources import SourceAttribute, SourceFiles
 
@@ -87,7 +87,7 @@ class ProgramName(str):
         return cls(text)
 
 
-class Program(Application, rtype="linux::ns3::Program"):
+class Program(HostCommand, rtype="linux::ns3::Program"):
     """A simulation program of the user, in C++ or Python, run by a process of its own.
 
     Its files are brought along (``source``) or are on the host (``program``). Sources in C++ are
@@ -108,7 +108,7 @@ class Program(Application, rtype="linux::ns3::Program"):
         "the ns-3 tree ns3Home, which is built by ./ns3 build.",
         flags=Flag.DESIGN,
     )
-    arguments = Attribute(  # type: ignore[assignment] # in another form than of scripts
+    arguments = Attribute(
         Arguments,
         "",
         help='Its arguments, as {"nPackets": 3, "verbose": True}: --nPackets=3 --verbose=true.',
@@ -158,9 +158,7 @@ class Program(Application, rtype="linux::ns3::Program"):
         str, help="The version of ns-3; empty if program is a path.", flags=Flag.NO_WRITE
     )
 
-    # Its source is what is built.
-    script = code = install = None  # type: ignore[assignment]
-    build = Trace(help="Output of the compiler, if it had to run.", file="build.log")  # type: ignore[assignment]
+    build = Trace(help="Output of the compiler, if it had to run.", file="build.log")
 
     def deadline_for(self, action: Action) -> float:
         """Return the time limit of a step; the deployment may have to compile ns-3 itself."""
@@ -259,7 +257,7 @@ class Program(Application, rtype="linux::ns3::Program"):
         Seed and run are global values of ns-3, which it reads from a variable even if the program
         has no CommandLine. What the user put there comes first.
         """
-        env: dict[str, str] = {**self.node.env, **self.env}
+        env = self.variables
         numbers = {"RngSeed": self.seed, "RngRun": self.run}
         values = [f"{name}={value}" for name, value in numbers.items() if value is not None]
         if values:

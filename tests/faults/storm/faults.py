@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from tests.testbed import Host
 
-from nepiq.controller.engine.backend import broker_url, connect
 from nepiq.controller.engine.messaging.celery_app import make_app
+from nepiq.controller.engine.redis_connection import broker_url, connect
 
 from .site import Site, WorkerMachine, wait
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.stand import ROOT, until
 from tests.testbed import Host, Testbed
 
-from nepiq.controller.engine import Stack
+from nepiq.controller.engine import Backend
 from nepiq.controller.settings import Settings
 
 HOSTS = 6
@@ -141,7 +141,7 @@ class Site:
         self._redis: subprocess.Popen[bytes] | None = None
         self._proxy: subprocess.Popen[bytes] | None = None
         self._over = threading.Event()
-        self._stacks: list[Stack] = []
+        self._backends: list[Backend] = []
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self.redis_lock = threading.Lock()
         self.workers: list[WorkerMachine] = []
@@ -165,8 +165,8 @@ class Site:
         self._keeper.join()
         for worker in self.workers:
             worker.end()
-        for stack in self._stacks:
-            stack.close()
+        for backend in self._backends:
+            backend.close()
         for process in (self._proxy, self._redis):
             if process is not None:
                 process.kill()
@@ -190,13 +190,13 @@ class Site:
         until(self._answers, 20.0, "Redis did not answer")
 
     def _answers(self) -> bool:
-        stack = Stack(self.settings)
+        backend = Backend(self.settings)
         try:
-            return bool(stack.redis.ping())
+            return bool(backend.redis.ping())
         except Exception:  # noqa: BLE001 - it is not there yet
             return False
         finally:
-            stack.close()
+            backend.close()
 
     def signal_redis(self, number: int) -> None:
         """Send Redis a signal."""
@@ -227,10 +227,10 @@ class Site:
             broker_url=f"{address}/0", state_url=f"{address}/1", cache_home=self.folder / "cache"
         )
 
-    def stack(self) -> Stack:
-        """A stack that is closed with the site."""
-        self._stacks.append(Stack(self.settings))
-        return self._stacks[-1]
+    def backend(self) -> Backend:
+        """A backend that is closed with the site."""
+        self._backends.append(Backend(self.settings))
+        return self._backends[-1]
 
     # -- inside -----------------------------------------------------------------------------
 

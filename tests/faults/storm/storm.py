@@ -116,7 +116,7 @@ def _judge(
 ) -> None:
     """Look at what came of it."""
     site = weather.site
-    run = site.stack().run(ec.run_id)
+    run = site.backend().run(ec.run_id)
     hosts = {host.name: host for host in site.hosts}
     failures = ec.failures
     # What answered oddly for too long has FAILED as a host, which says that things may be left.

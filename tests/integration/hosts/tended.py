@@ -6,7 +6,7 @@ import threading
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.controller.model.host import Exit
-from nepiq.workers.hosts import Beat, Ended, Follow, Journal, Lost, follow
+from nepiq.workers.hosts import Follow, HostHeartbeat, Journal, Lost, ProcessExit, follow
 
 from .rig import Rig
 
@@ -69,9 +69,9 @@ class Tended(threading.Thread):
     def _take(self, entries: Follow, entry: object) -> None:
         if isinstance(entry, Journal):
             entries.question(self.running)
-        elif isinstance(entry, Beat):
+        elif isinstance(entry, HostHeartbeat):
             self.beats += 1
-        elif isinstance(entry, Ended):
+        elif isinstance(entry, ProcessExit):
             self._ends.append((entry.guid, entry.exit))
             if entry.journal_id:
                 self._known = (entry.journal_id, entry.offset)

@@ -16,14 +16,14 @@ from tests.processes import alive
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.workers.hosts import (
-    Beat,
     Boot,
-    Ended,
     Entry,
     Follow,
+    HostHeartbeat,
     Journal,
     LocalSession,
     Lost,
+    ProcessExit,
     follow,
 )
 
@@ -52,8 +52,8 @@ class Watcher(threading.Thread):
             self.error = error
 
     @property
-    def exits(self) -> list[Ended]:
-        return [entry for entry in self.seen if isinstance(entry, Ended)]
+    def exits(self) -> list[ProcessExit]:
+        return [entry for entry in self.seen if isinstance(entry, ProcessExit)]
 
     @property
     def lost(self) -> list[Lost]:
@@ -207,7 +207,7 @@ def test_supervisor_killed(rig: Rig, watch: Watch, monkeypatch: pytest.MonkeyPat
     rig.host(lost.guid).supervise("true")
     until(lambda: watcher.exits)
     assert (watcher.exits[0].guid, watcher.exits[0].exit.code) == (lost.guid, None)
-    until(lambda: any(isinstance(entry, Beat) for entry in watcher.seen))
+    until(lambda: any(isinstance(entry, HostHeartbeat) for entry in watcher.seen))
 
 
 def test_after_a_reboot(rig: Rig, watch: Watch) -> None:

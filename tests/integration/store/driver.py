@@ -12,9 +12,9 @@ from redis import Redis
 from tests.integration.store.dump import KINDS, dump, without_times
 
 from nepiq.controller.engine.store import (
-    Due,
-    Early,
-    Grant,
+    Claim,
+    DueStep,
+    NotDue,
     Outcome,
     Reply,
     RunStore,
@@ -68,7 +68,7 @@ class Driver:
         self.store = kind(
             redis, "20251122101112131415", Timing(**{"limit": 3, "horizon": 30.0, **timing})
         )
-        self.due: dict[str, Due] = {}
+        self.due: dict[str, DueStep] = {}
         self._ids = itertools.count(1)
         assert self.store.create("creator", "exp")[0] == "OK"
 
@@ -115,7 +115,7 @@ class Driver:
 
     def answers(
         self, *steps: str, worker: str = "w", machine: str = "m"
-    ) -> list[Grant | Early | None]:
+    ) -> list[Claim | NotDue | None]:
         """What claiming the steps answers."""
         for step in steps:
             self.due.pop(step, None)
@@ -123,30 +123,30 @@ class Driver:
         self.settle(reply)
         return answers
 
-    def claim(self, step: str, worker: str = "w", machine: str = "m") -> Grant:
+    def claim(self, step: str, worker: str = "w", machine: str = "m") -> Claim:
         """Claim a step that must be granted."""
         (answer,) = self.answers(step, worker=worker, machine=machine)
-        assert isinstance(answer, Grant), (step, answer, self.store.step(step))
+        assert isinstance(answer, Claim), (step, answer, self.store.step(step))
         return answer
 
-    def commit(self, grant: Grant, kind: str = "ok", **detail: Any) -> str:
+    def commit(self, claim: Claim, kind: str = "ok", **detail: Any) -> str:
         """End an attempt; the status."""
-        reply, (status,) = self.store.commit([Outcome(grant.step, grant.token, kind, **detail)])
+        reply, (status,) = self.store.commit([Outcome(claim.step, claim.token, kind, **detail)])
         self.settle(reply)
         return status
 
-    def do(self, step: str, kind: str = "ok", **detail: Any) -> Grant:
+    def do(self, step: str, kind: str = "ok", **detail: Any) -> Claim:
         """Claim a step and end it."""
-        grant = self.claim(step)
-        assert self.commit(grant, kind, **detail) == "OK"
-        return grant
+        claim = self.claim(step)
+        assert self.commit(claim, kind, **detail) == "OK"
+        return claim
 
     def run(self) -> list[str]:
         """Do all that is due, and what becomes due by that; the steps in their order."""
         done: list[str] = []
         while steps := list(self.due):
             for step, answer in zip(steps, self.answers(*steps), strict=True):
-                if isinstance(answer, Grant):
+                if isinstance(answer, Claim):
                     assert self.commit(answer) == "OK"
                     done.append(step)
         return done

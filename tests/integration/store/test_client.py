@@ -216,10 +216,10 @@ class TestConditions:
     def test_after_its_step_was_claimed_or_given_back(self, driver: Driver) -> None:
         driver.bare(2)
         driver.deploy([1, 2])
-        grant = driver.claim("1.deploy")
+        claim = driver.claim("1.deploy")
         reply = driver.condition(1, "deploy", 2, "READY")
         assert (reply.status, reply.detail) == ("TOOLATE", "claimed")
-        driver.settle(driver.store.again(grant.step, grant.token, 60))
+        driver.settle(driver.store.again(claim.step, claim.token, 60))
         assert driver.condition(1, "deploy", 2, "READY").detail == "due"
         assert driver.store.conditions(1) == []
 
@@ -311,9 +311,9 @@ class TestRequests:
         driver.bare(1)
         driver.deploy([1])
         driver.do("1.deploy")
-        grant = driver.claim("1.start")
+        claim = driver.claim("1.start")
         assert driver.request(1, "start").detail == "1.start"
-        driver.commit(grant)
+        driver.commit(claim)
         assert driver.live_steps() == {}
 
     def test_stop_then_start_begins_another_occasion(self, driver: Driver) -> None:
@@ -328,10 +328,10 @@ class TestRequests:
         assert record is not None
         assert (record.state, record.occ) == ("READY", 2)
         assert set(record.milestones) == {"DISCOVERED", "RESERVED", "PROVISIONED", "READY"}
-        grant = driver.claim(step)
-        assert grant.occ == 2
+        claim = driver.claim(step)
+        assert claim.occ == 2
         driver.exited(1, "FAILED", occ=1)  # A late line of the first occasion.
-        driver.commit(grant)
+        driver.commit(claim)
         assert driver.state(1) == "STARTED"
         driver.exited(1, "FINISHED", occ=2)
         assert driver.state(1) == "FINISHED"

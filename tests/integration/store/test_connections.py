@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.integration.conftest import RedisServer
 
-from nepiq.controller.engine.backend import connect
+from nepiq.controller.engine.redis_connection import connect
 
 THREADS = 150
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.integration.store.driver import Driver, app, node
 
-from nepiq.controller.engine.store import Early
+from nepiq.controller.engine.store import NotDue
 
 
 class TestEndsByItself:
@@ -22,7 +22,7 @@ class TestEndsByItself:
     def test_it_ends_then_and_not_before(self, driver: Driver) -> None:
         step = self.start(driver)
         assert driver.due[step].delay == pytest.approx(20.0, abs=0.1)
-        assert isinstance(driver.answers(step)[0], Early)
+        assert isinstance(driver.answers(step)[0], NotDue)
         assert driver.state(1) == "STARTED"
         driver.later(25.0)
         driver.do(step)
@@ -52,9 +52,9 @@ class TestEndsByItself:
 
     def test_a_stop_while_it_ends_finds_it_ended(self, driver: Driver) -> None:
         step = self.start(driver, 0.0)
-        grant = driver.claim(step)
+        claim = driver.claim(step)
         stop = driver.request(1, "stop").detail
-        assert driver.commit(grant) == "OK"
+        assert driver.commit(claim) == "OK"
         assert driver.state(1) == "FINISHED"
         assert driver.status(stop) == "void"
 

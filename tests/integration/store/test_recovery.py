@@ -6,7 +6,7 @@ from redis import Redis
 from tests.integration.store.conftest import MakeDriver
 from tests.integration.store.driver import Driver, app, node, spec
 
-from nepiq.controller.engine.store import Grant
+from nepiq.controller.engine.store import Claim
 
 LONG = 18.0
 """Longer than a lease."""
@@ -14,7 +14,7 @@ LONG = 18.0
 
 def lose(driver: Driver, *steps: str) -> None:
     """Claim steps and let their leases run out."""
-    assert all(isinstance(answer, Grant) for answer in driver.answers(*steps))
+    assert all(isinstance(answer, Claim) for answer in driver.answers(*steps))
     driver.sweep_for(LONG)
 
 
@@ -52,7 +52,7 @@ class TestSweep:
         driver = make_driver()
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
+        claim = driver.claim("1.deploy")
         driver.sweep_for(3)
         driver.later(100)
         driver.settle(driver.store.sweep())
@@ -60,7 +60,7 @@ class TestSweep:
         assert driver.status("1.deploy") == "claimed"
         driver.sweep_for(6)
         assert driver.status("1.deploy") == "due"
-        assert driver.commit(grant) == "STALE"
+        assert driver.commit(claim) == "STALE"
 
     def test_a_step_that_kills_its_workers_fails(self, make_driver: MakeDriver) -> None:
         driver = make_driver(max_lost=3)

@@ -30,8 +30,8 @@ def test_the_last_reply_says_that_the_run_has_ended(driver: Driver) -> None:
     driver.deploy([1])
     driver.run()
     driver.release()
-    grant = driver.claim("1.release")
-    reply, _ = driver.store.commit([Outcome(grant.step, grant.token, "ok")])
+    claim = driver.claim("1.release")
+    reply, _ = driver.store.commit([Outcome(claim.step, claim.token, "ok")])
     assert reply.ended
     assert driver.events("RELEASING", "RELEASED") == [
         (0, "RELEASING"),
@@ -70,11 +70,11 @@ def test_a_run_without_resources(driver: Driver) -> None:
 def test_a_step_in_flight_is_asked_to_stop_and_waited_for(driver: Driver) -> None:
     driver.bare(1)
     driver.deploy([1])
-    grant = driver.claim("1.deploy")
+    claim = driver.claim("1.deploy")
     driver.release()
-    assert driver.store.renew("w", [(grant.step, grant.token)]) == ["cancel"]
+    assert driver.store.renew("w", [(claim.step, claim.token)]) == ["cancel"]
     assert driver.answers("1.release") == [None]
-    driver.commit(grant, "cancelled")
+    driver.commit(claim, "cancelled")
     assert driver.run() == ["1.release"]
     assert driver.phase() == "RELEASED"
 
@@ -172,17 +172,17 @@ class TestExpiry:
     def test_late_calls_bring_nothing_back(self, driver: Driver, redis_client: Redis) -> None:
         driver.bare(5)
         driver.deploy(range(1, 6))
-        grant = driver.claim("1.deploy")
+        claim = driver.claim("1.deploy")
         driver.release()
-        driver.commit(grant)
+        driver.commit(claim)
         driver.run()
         assert driver.store.expire()[1]
         before = dump(redis_client, driver.store.keys.prefix)
-        self._late(driver, grant.step, grant.token)
+        self._late(driver, claim.step, claim.token)
         assert dump(redis_client, driver.store.keys.prefix) == before
         while driver.store.expire()[1]:
             pass
-        self._late(driver, grant.step, grant.token)
+        self._late(driver, claim.step, claim.token)
         assert redis_client.keys("*") == []
 
     @staticmethod

@@ -114,11 +114,11 @@ class TestTimes:
         driver.bare(1)
         driver.deploy([1])
         driver.do("1.deploy")
-        grant = driver.claim("1.start")
-        driver.commit(grant, age=1000.0)
+        claim = driver.claim("1.start")
+        driver.commit(claim, age=1000.0)
         record = driver.store.record(1)
         assert record is not None
-        assert record.milestones["STARTED"] == pytest.approx(grant.began, abs=1e-5)
+        assert record.milestones["STARTED"] == pytest.approx(claim.began, abs=1e-5)
 
     def test_a_step_is_due_at_its_latest_gate(self, driver: Driver) -> None:
         driver.upload(
@@ -151,11 +151,11 @@ class TestExit:
         driver.bare(1)
         driver.deploy([1])
         driver.do("1.deploy")
-        grant = driver.claim("1.start")
+        claim = driver.claim("1.start")
         driver.exited(1, "FINISHED", info={"code": 0}, attrs={"exitCode": 0})
         driver.exited(1, "FAILED", info={"code": 9})  # The first word counts.
         assert driver.state(1) == "READY"
-        driver.commit(grant)
+        driver.commit(claim)
         assert driver.state(1) == "FINISHED"
         assert driver.events("STARTED", "FINISHED") == [(1, "STARTED"), (1, "FINISHED")]
         record = driver.store.record(1)
@@ -311,8 +311,8 @@ class TestFailure:
         driver.bare(1)
         driver.deploy([1])
         driver.run()
-        grant = driver.claim(driver.request(1, "stop").detail)
+        claim = driver.claim(driver.request(1, "stop").detail)
         driver.exited(1, "FINISHED")
-        driver.commit(grant, "failed", info={"message": "x"})
+        driver.commit(claim, "failed", info={"message": "x"})
         assert driver.state(1) == "FINISHED"
         assert driver.phase() == "RUNNING"

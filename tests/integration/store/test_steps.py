@@ -6,7 +6,7 @@ import pytest
 from tests.integration.store.conftest import MakeDriver
 from tests.integration.store.driver import Driver, app, node, spec
 
-from nepiq.controller.engine.store import Early, Grant, Outcome
+from nepiq.controller.engine.store import Claim, NotDue, Outcome
 from nepiq.controller.model.spec import Gate
 
 
@@ -18,17 +18,17 @@ class TestClaim:
         )
         driver.deploy([1, 2])
         driver.do("1.deploy")
-        grant = driver.claim("2.deploy")
-        assert (grant.guid, grant.action, grant.tries, grant.retried) == (2, "deploy", 1, 0)
-        assert (grant.rtype, grant.label, grant.occ, grant.state) == (
+        claim = driver.claim("2.deploy")
+        assert (claim.guid, claim.action, claim.tries, claim.retried) == (2, "deploy", 1, 0)
+        assert (claim.rtype, claim.label, claim.occ, claim.state) == (
             "nepiq::Null",
             "r-2",
             1,
             "NEW",
         )
-        assert (grant.host, grant.args, grant.peers) == (1, [], {"node": [1]})
-        assert grant.attributes == {"command": "true", "n": 1.5}
-        assert grant.token == pytest.approx(grant.began * 1e6, abs=2)
+        assert (claim.host, claim.args, claim.peers) == (1, [], {"node": [1]})
+        assert claim.attributes == {"command": "true", "n": 1.5}
+        assert claim.token == pytest.approx(claim.began * 1e6, abs=2)
 
     def test_the_same_nonce_gets_the_same_grant(self, driver: Driver) -> None:
         driver.bare(1)
@@ -42,11 +42,11 @@ class TestClaim:
         driver.deploy([1])
         tokens = []
         for _ in range(5):
-            grant = driver.claim("1.deploy")
-            tokens.append(grant.token)
-            driver.settle(driver.store.again(grant.step, grant.token, 0))
+            claim = driver.claim("1.deploy")
+            tokens.append(claim.token)
+            driver.settle(driver.store.again(claim.step, claim.token, 0))
         assert tokens == sorted(set(tokens))
-        assert grant.tries == 5
+        assert claim.tries == 5
 
     def test_nothing_to_do(self, driver: Driver) -> None:
         driver.upload(spec(1, Gate("start", 2, "STARTED")), spec(2))
@@ -61,7 +61,7 @@ class TestClaim:
         driver.deploy([2])
         assert driver.due["2.deploy"].delay == pytest.approx(25, abs=1)
         (answer,) = driver.answers("2.deploy")
-        assert isinstance(answer, Early)
+        assert isinstance(answer, NotDue)
         assert answer.seconds == pytest.approx(25, abs=1)
 
     def test_far_ahead_the_sweeper_hands_out(self, make_driver: MakeDriver) -> None:
@@ -80,11 +80,11 @@ class TestClaim:
     def test_one_step_of_a_resource_at_a_time(self, driver: Driver) -> None:
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
+        claim = driver.claim("1.deploy")
         step = driver.request(1, "set", "a", 1).detail
         assert driver.answers(step) == [None]
         assert driver.answers(step) == [None]
-        driver.commit(grant)
+        driver.commit(claim)
         assert set(driver.due) == {"1.start", step}
         driver.run()
         assert driver.live_steps() == {}
@@ -108,9 +108,9 @@ class TestClaim:
         driver.bare(120)
         driver.deploy(range(1, 121))
         steps = list(driver.due)
-        grants = driver.answers(*steps)
-        assert [grant.step for grant in grants if isinstance(grant, Grant)] == steps
-        outcomes = [Outcome(g.step, g.token, "ok") for g in grants if isinstance(g, Grant)]
+        claims = driver.answers(*steps)
+        assert [claim.step for claim in claims if isinstance(claim, Claim)] == steps
+        outcomes = [Outcome(g.step, g.token, "ok") for g in claims if isinstance(g, Claim)]
         reply, statuses = driver.store.commit(outcomes)
         assert statuses == ["OK"] * 120
         driver.settle(reply)
@@ -124,8 +124,8 @@ class TestHosts:
         driver.do("1.deploy")
         steps = [f"{guid}.deploy" for guid in range(2, 7)]
         first, second, *rest = driver.answers(*steps)
-        assert isinstance(first, Grant)
-        assert isinstance(second, Grant)
+        assert isinstance(first, Claim)
+        assert isinstance(second, Claim)
         assert rest == [None] * 3
         assert driver.answers(steps[4]) == [None]
         driver.commit(second)
@@ -140,19 +140,19 @@ class TestHosts:
         driver.upload(node(1, limit=1), *(app(guid, 1, critical=False) for guid in (2, 3, 4)))
         driver.deploy([1, 2, 3, 4])
         driver.do("1.deploy")
-        grant = driver.claim("2.deploy")
+        claim = driver.claim("2.deploy")
         assert driver.answers("3.deploy", "4.deploy") == [None, None]
         driver.release([3])
-        driver.commit(grant)
+        driver.commit(claim)
         assert "4.deploy" in driver.due
 
     def test_a_place_that_was_offered_in_vain_goes_on(self, driver: Driver) -> None:
         driver.upload(node(1, limit=1), *(app(guid, 1, critical=False) for guid in (2, 3, 4)))
         driver.deploy([1, 2, 3, 4])
         driver.do("1.deploy")
-        grant = driver.claim("2.deploy")
+        claim = driver.claim("2.deploy")
         assert driver.answers("3.deploy", "4.deploy") == [None, None]
-        driver.commit(grant)
+        driver.commit(claim)
         assert "3.deploy" in driver.due
         driver.due.clear()
         driver.release([3])
@@ -164,21 +164,21 @@ class TestHosts:
         driver.deploy(range(1, 6))
         driver.do("1.deploy")
         steps = [f"{guid}.deploy" for guid in range(2, 6)]
-        grants = [grant for grant in driver.answers(*steps) if isinstance(grant, Grant)]
-        for grant in grants:
-            driver.settle(driver.store.again(grant.step, grant.token, 0.0, "silent"))
+        claims = [claim for claim in driver.answers(*steps) if isinstance(claim, Claim)]
+        for claim in claims:
+            driver.settle(driver.store.again(claim.step, claim.token, 0.0, "silent"))
         assert list(driver.due) == steps[:2]
         assert driver.answers(*steps[2:]) == [None, None]
 
         # The time of all others runs since it was found out, not since they had a place.
-        grants = [driver.claim(step) for step in steps[:2]]
-        driver.commit(grants[0], "failed", info={"message": "away"})
+        claims = [driver.claim(step) for step in steps[:2]]
+        driver.commit(claims[0], "failed", info={"message": "away"})
         late = driver.claim("4.deploy")
-        assert grants[0].began < late.began < grants[0].began + 0.1
+        assert claims[0].began < late.began < claims[0].began + 0.1
         assert late.began < late.token / 1e6
 
         # Once the host answers it has all that it had.
-        driver.commit(grants[1])
+        driver.commit(claims[1])
         last = driver.claim("5.deploy")
         assert last.began == pytest.approx(last.token / 1e6, abs=1e-5)
         driver.commit(late)
@@ -190,9 +190,9 @@ class TestHosts:
         driver.upload(node(1, limit=1), app(2, 1), app(3, 1))
         driver.deploy([1, 2, 3])
         driver.do("1.deploy")
-        grant = driver.claim("2.deploy")
+        claim = driver.claim("2.deploy")
         assert driver.answers("3.deploy") == [None]
-        driver.settle(driver.store.again(grant.step, grant.token, 60.0, "silent"))
+        driver.settle(driver.store.again(claim.step, claim.token, 60.0, "silent"))
         driver.release()
         driver.run()
         assert set(driver.states().values()) == {"RELEASED"}
@@ -200,8 +200,8 @@ class TestHosts:
     def test_steps_without_io_need_no_place(self, driver: Driver) -> None:
         driver.upload(node(1, limit=1), *(spec(guid, host=1, after=(1,)) for guid in (2, 3)))
         driver.deploy([1, 2, 3])
-        grants = driver.answers("1.deploy", "2.deploy", "3.deploy")
-        assert all(isinstance(grant, Grant) for grant in grants)
+        claims = driver.answers("1.deploy", "2.deploy", "3.deploy")
+        assert all(isinstance(claim, Claim) for claim in claims)
         assert driver.events("claim") == [(1, "claim")]
 
     def test_nor_do_steps_with_nothing_to_do(self, driver: Driver) -> None:
@@ -209,8 +209,8 @@ class TestHosts:
         driver.deploy([1, 2, 3])
         driver.do("1.deploy")
         assert (driver.due["2.deploy"].batch, driver.due["3.deploy"].batch) == (True, False)
-        grants = driver.answers("3.deploy", "2.deploy")
-        assert all(isinstance(grant, Grant) for grant in grants)
+        claims = driver.answers("3.deploy", "2.deploy")
+        assert all(isinstance(claim, Claim) for claim in claims)
         assert driver.events("claim") == [(1, "claim"), (3, "claim")]
 
     def test_what_is_local_stays_on_the_machine_that_began(self, driver: Driver) -> None:
@@ -235,7 +235,7 @@ class TestRenew:
     def test_held_lost_and_to_be_cancelled(self, driver: Driver) -> None:
         driver.bare(3)
         driver.deploy([1, 2, 3])
-        held = [(grant.step, grant.token) for grant in driver.answers(*driver.due) if grant]
+        held = [(claim.step, claim.token) for claim in driver.answers(*driver.due) if claim]
         assert driver.store.renew("w", held) == ["ok", "ok", "ok"]
         step, token = held[0]
         assert driver.store.renew("w", [(step, token - 1), ("7.start", 1)]) == ["lost", "lost"]
@@ -247,19 +247,19 @@ class TestRenew:
         driver = make_driver()
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
+        claim = driver.claim("1.deploy")
         for _ in range(6):
             driver.sweep_for(9)
-            assert driver.store.renew("w", [(grant.step, grant.token)]) == ["ok"]
-        assert driver.commit(grant) == "OK"
+            assert driver.store.renew("w", [(claim.step, claim.token)]) == ["ok"]
+        assert driver.commit(claim) == "OK"
 
 
 class TestProgress:
     def test_milestones_on_the_way(self, driver: Driver) -> None:
         driver.upload(spec(1), spec(2, Gate("deploy", 1, "DISCOVERED")))
         driver.deploy([1, 2])
-        grant = driver.claim("1.deploy")
-        reply = driver.store.progress(grant.step, grant.token, "RESERVED", 0.0, {"ip": "10.0.0.1"})
+        claim = driver.claim("1.deploy")
+        reply = driver.store.progress(claim.step, claim.token, "RESERVED", 0.0, {"ip": "10.0.0.1"})
         driver.settle(reply)
         assert list(driver.due) == ["2.deploy"]
         record = driver.store.record(1)
@@ -267,38 +267,38 @@ class TestProgress:
         assert record.state == "RESERVED"
         assert set(record.milestones) == {"DISCOVERED", "RESERVED"}
         assert record.attributes == {"ip": "10.0.0.1"}
-        driver.settle(driver.store.progress(grant.step, grant.token, "DISCOVERED"))
+        driver.settle(driver.store.progress(claim.step, claim.token, "DISCOVERED"))
         assert driver.state(1) == "RESERVED"
-        driver.commit(grant)
+        driver.commit(claim)
         assert driver.state(1) == "READY"
 
     def test_of_a_stale_attempt(self, driver: Driver) -> None:
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
-        reply = driver.store.progress(grant.step, grant.token + 1, "RESERVED")
+        claim = driver.claim("1.deploy")
+        reply = driver.store.progress(claim.step, claim.token + 1, "RESERVED")
         assert reply.status == "STALE"
-        driver.commit(grant)
-        assert driver.store.progress(grant.step, grant.token, "RESERVED").status == "STALE"
+        driver.commit(claim)
+        assert driver.store.progress(claim.step, claim.token, "RESERVED").status == "STALE"
 
 
 class TestCommit:
     def test_a_repeated_commit_is_fine_and_a_stale_one_is_not(self, driver: Driver) -> None:
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
-        assert driver.commit(grant) == "OK"
-        assert driver.commit(grant) == "OK"
-        assert driver.commit(grant._replace(token=grant.token - 1)) == "STALE"
-        assert driver.commit(grant._replace(step="9.deploy")) == "STALE"
+        claim = driver.claim("1.deploy")
+        assert driver.commit(claim) == "OK"
+        assert driver.commit(claim) == "OK"
+        assert driver.commit(claim._replace(token=claim.token - 1)) == "STALE"
+        assert driver.commit(claim._replace(step="9.deploy")) == "STALE"
         assert driver.events("READY") == [(1, "READY")]
 
     def test_after_it_was_given_back(self, driver: Driver) -> None:
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
-        driver.settle(driver.store.again(grant.step, grant.token, 0))
-        assert driver.commit(grant) == "STALE"
+        claim = driver.claim("1.deploy")
+        driver.settle(driver.store.again(claim.step, claim.token, 0))
+        assert driver.commit(claim) == "STALE"
 
     def test_what_a_hook_assigned_is_kept(self, driver: Driver) -> None:
         driver.bare(1)
@@ -330,9 +330,9 @@ class TestCommit:
         driver.bare(1)
         driver.deploy([1])
         driver.run()
-        grant = driver.claim(driver.request(1, "stop").detail)
+        claim = driver.claim(driver.request(1, "stop").detail)
         driver.exited(1, "STOPPED")
-        driver.commit(grant)
+        driver.commit(claim)
         assert driver.events() == [
             (0, "RUNNING"),
             (1, "READY"),
@@ -346,11 +346,11 @@ class TestAgain:
     def test_due_later_and_counted(self, driver: Driver) -> None:
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
-        driver.settle(driver.store.again(grant.step, grant.token, 0, "retry", '{"message":"x"}'))
+        claim = driver.claim("1.deploy")
+        driver.settle(driver.store.again(claim.step, claim.token, 0, "retry", '{"message":"x"}'))
         assert driver.due["1.deploy"].delay == 0
         later = driver.claim("1.deploy")
-        assert (later.tries, later.retried, later.began) == (2, 1, grant.began)
+        assert (later.tries, later.retried, later.began) == (2, 1, claim.began)
         driver.settle(driver.store.again(later.step, later.token, 20, attrs={"seen": 1}))
         assert driver.due["1.deploy"].delay == pytest.approx(20, abs=1)
         record = driver.store.record(1)
@@ -360,17 +360,17 @@ class TestAgain:
     def test_of_a_stale_attempt(self, driver: Driver) -> None:
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
-        assert driver.store.again(grant.step, grant.token - 1, 0).status == "STALE"
-        assert driver.status(grant.step) == "claimed"
+        claim = driver.claim("1.deploy")
+        assert driver.store.again(claim.step, claim.token - 1, 0).status == "STALE"
+        assert driver.status(claim.step) == "claimed"
 
     def test_of_one_that_was_asked_to_stop(self, driver: Driver) -> None:
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
+        claim = driver.claim("1.deploy")
         driver.release([1])
         driver.due.clear()
-        driver.settle(driver.store.again(grant.step, grant.token, 0))
+        driver.settle(driver.store.again(claim.step, claim.token, 0))
         assert driver.status("1.deploy") == "void"
         driver.answers("1.release")
         assert driver.status("1.release") == "claimed"
@@ -380,8 +380,8 @@ class TestWake:
     def test_of_one_that_was_put_back(self, driver: Driver) -> None:
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
-        driver.settle(driver.store.again(grant.step, grant.token, 3600))
+        claim = driver.claim("1.deploy")
+        driver.settle(driver.store.again(claim.step, claim.token, 3600))
         assert "1.deploy" not in driver.due
         driver.settle(driver.store.wake("1.deploy"))
         assert driver.due["1.deploy"].delay == 0
@@ -391,13 +391,13 @@ class TestWake:
         """What it waits for happens while its hook still runs."""
         driver.bare(1)
         driver.deploy([1])
-        grant = driver.claim("1.deploy")
+        claim = driver.claim("1.deploy")
         driver.settle(driver.store.wake("1.deploy"))
-        driver.settle(driver.store.again(grant.step, grant.token, 3600))
-        grant = driver.claim("1.deploy")
+        driver.settle(driver.store.again(claim.step, claim.token, 3600))
+        claim = driver.claim("1.deploy")
         # That was for one round.
         driver.due.clear()
-        driver.settle(driver.store.again(grant.step, grant.token, 3600))
+        driver.settle(driver.store.again(claim.step, claim.token, 3600))
         assert "1.deploy" not in driver.due
 
     def test_of_others(self, driver: Driver) -> None:

@@ -39,7 +39,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def run_of(site: Site) -> Run:
-    return site.stand.stack().run(site.ec.run_id)
+    return site.stand.backend().run(site.ec.run_id)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_traces_of_any_size(site: Site) -> None:
     app = site.app("head -c 3000000 /dev/zero | tr '\\0' x; printf end")
     site.ec.deploy()
     assert site.ec.wait_finished(app, timeout=30.0)
-    redis = site.stand.stack().redis
+    redis = site.stand.backend().redis
     before = int(redis.info("stats")["total_net_input_bytes"])  # type: ignore[index]
     assert site.ec.trace(app, "stdout", "size") == 3_000_003
     assert site.ec.trace(app, "stdout", "stream", block=1000, offset=3000) == "end"
@@ -150,7 +150,7 @@ def test_a_worker_is_killed_in_a_download(
 ) -> None:
     monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     site.ec.upload("n0", source, "it")
-    redis = site.stand.stack().redis
+    redis = site.stand.backend().redis
     before = int(redis.info("stats")["total_net_input_bytes"])  # type: ignore[index]
     progress, counts = at(SIZE // 2, lambda: replace_worker(site))
     files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
@@ -170,7 +170,7 @@ def replace_worker(site: Site) -> None:
 def test_connections_to_redis_are_killed(
     site: Site, source: Path, tmp_path: Path, upload: bool
 ) -> None:
-    redis = site.stand.stack().redis
+    redis = site.stand.backend().redis
     if not upload:
         site.ec.upload("n0", source, "it")
     killed = 0
@@ -212,7 +212,7 @@ def test_redis_is_killed_and_restarted(
 
 @pytest.mark.parametrize("upload", [True, False])
 def test_redis_loses_messages(site: Site, source: Path, tmp_path: Path, upload: bool) -> None:
-    redis = site.stand.stack().redis
+    redis = site.stand.backend().redis
     if not upload:
         site.ec.upload("n0", source, "it")
 
@@ -315,7 +315,7 @@ def test_memory_is_flat(site: Site, tmp_path: Path) -> None:
         for _ in range(100):
             file.write(os.urandom(MIB))
     pid = site.stand.workers[0].process.pid
-    redis = site.stand.stack().redis
+    redis = site.stand.backend().redis
     site.ec.upload(site.nodes, tmp_path / "large", "warm")  # what is loaded once
     before, peak = rss(pid), 0
     over = threading.Event()

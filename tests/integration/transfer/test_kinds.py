@@ -93,7 +93,7 @@ def test_in_results(site: Site, tmp_path: Path, odd: Callable[[Path], Path]) -> 
     assert site.ec.wait_finished(app, timeout=30.0)
     (site.run_dir(app) / "stdout").unlink()
     odd(site.run_dir(app) / "stdout")
-    run = site.stand.stack().run(site.ec.run_id)
+    run = site.stand.backend().run(site.ec.run_id)
     saved = {item.name: item.error for item in collect(run, tmp_path / "results")}
     assert "no regular file" in saved["stdout"]
     assert saved["stderr"] == ""

@@ -226,7 +226,7 @@ def test_a_worker_is_killed_on_the_way_back(
     monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     source = large(tmp_path / "source")
     site.ec.upload("n0", source, "it")
-    redis = site.stand.stack().redis
+    redis = site.stand.backend().redis
     before = int(redis.info("stats")["total_net_input_bytes"])  # type: ignore[index]
     progress, counts = at(SIZE // 2, lambda: replace_worker(site))
     files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)

@@ -41,7 +41,7 @@ def test_workers_that_have_been_gone_for_a_day(runtime: Runtime) -> None:
     pretend(runtime, "old", DAY + 60)
     pretend(runtime, "new", DAY - 60)
     Sweeper(runtime).sweep()
-    assert [info.name for info in runtime.stack.workers()] == ["new"]
+    assert [info.name for info in runtime.backend.workers()] == ["new"]
     redis = runtime.redis
     assert redis.hkeys(keys.WORKERS) == redis.hkeys(keys.DRAIN) == [b"new"]
     assert redis.zrange(keys.BEATS, 0, -1) == redis.zrange(keys.MACHINES, 0, -1) == [b"new"]
@@ -52,7 +52,7 @@ def test_queues_of_machines_that_have_gone(stand: Stand, runtime: Runtime) -> No
     site = queues.of_site("lab")
     pretend(runtime, "a", 0, kept)
     pretend(runtime, "b", 0, gone, full, site)
-    runtime.stack.broker.lpush(queues.PREFIX + full, "message")
+    runtime.backend.broker.lpush(queues.PREFIX + full, "message")
     observer = Observer(stand.settings)
     try:
         assert set(observer.look().queues) == {queues.COMMON, site, kept, gone, full}

@@ -24,7 +24,7 @@ def test_a_step_that_has_no_deadline_fails_at_once(stand: Stand, rtype: str) -> 
     ec.wait_started(vague, "20s")
     assert "no idea of" in str(ec.failures[0])
     assert "ValueError" in worker.text()
-    store = stand.stack().run(ec.run_id).store
+    store = stand.backend().run(ec.run_id).store
     step = store.step(f"{vague}.deploy")
     assert step is not None
     assert step.tries == 1
@@ -37,7 +37,7 @@ def test_what_is_late_can_be_told_without_its_deadline(stand: Stand) -> None:
     ec.register_resource("test::VagueAndDeaf")
     ec.deploy(wait_all_ready=False)
     until(lambda: "deaf to all" in worker.text(), 20.0, "it does not begin")
-    run = stand.stack().run(ec.run_id)
+    run = stand.backend().run(ec.run_id)
     assert "step" in {item.about for item in overdue(run, slack=-600.0)}
     ec.detach()
     worker.process.kill()

@@ -31,7 +31,7 @@ def test_what_is_late_and_why(stand: Stand) -> None:
     null = ec.register_resource("nepiq::Null", label="null")
     ec.register_condition(null, "START", node, "READY", "1s")
     ec.deploy([node, app])
-    run = stand.stack().run(ec.run_id)
+    run = stand.backend().run(ec.run_id)
     until(lambda: run.store.step(f"{app}.start").status == "claimed", 20.0, "not begun")  # type: ignore[union-attr]
     assert overdue(run) == []
     worker.signal(signal.SIGKILL)
@@ -44,7 +44,7 @@ def test_what_is_late_and_why(stand: Stand) -> None:
     assert "a worker of queue nepiq will claim it next" in found["step", "null"]
     store = run.store
     store.redis.zadd(store.keys.of("watch"), {node: time.time() - 20})
-    stand.stack().redis.zrem(keys.BEATS, "pretended", "w0@here")
+    stand.backend().redis.zrem(keys.BEATS, "pretended", "w0@here")
     found = {(item.about, item.label): item.why for item in overdue(run, slack=-600.0)}
     assert "no worker follows its journal" in found["journal", "laptop"]
     assert "no worker serves queue nepiq" in found["step", "null"]
@@ -59,17 +59,17 @@ def test_what_is_late_and_why(stand: Stand) -> None:
 
 def test_memory_and_forgetting(stand: Stand) -> None:
     stand.start_worker()
-    stack = stand.stack()
+    backend = stand.backend()
     ec = stand.experiment("kept")
     guids = [ec.register_resource("nepiq::Null") for _ in range(300)]
     ec.deploy()
     assert ec.wait_started(guids, timeout="30s")
-    redis = stack.redis
+    redis = backend.redis
     pattern = keys.prefix(ec.run_id) + "*"
     exact = sum(int(redis.memory_usage(key, samples=0) or 0) for key in redis.scan_iter(pattern))
-    assert 0.7 * exact < stack.run(ec.run_id).store.memory() < 1.3 * exact
+    assert 0.7 * exact < backend.run(ec.run_id).store.memory() < 1.3 * exact
     with pytest.raises(NotAllowed, match="is not released"):
-        stack.forget(ec.run_id)
+        backend.forget(ec.run_id)
     ec.release()
     user = stand.owned(Installation(stand.folder / "user", **stand.environment))
     listed = json.loads(user.nepiq("ls", "--memory", "--json").out)
@@ -79,5 +79,5 @@ def test_memory_and_forgetting(stand: Stand) -> None:
     assert list(redis.scan_iter(pattern)) == []
     assert user.nepiq("ls").out == ""
     with pytest.raises(UnknownRun):
-        stack.run(ec.run_id)
+        backend.run(ec.run_id)
     assert user.nepiq("forget", "kept").code == 2

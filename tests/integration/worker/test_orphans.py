@@ -7,8 +7,8 @@ import json
 import pytest
 from tests.stand import Stand, until
 
-from nepiq.controller.engine.backend import connect
 from nepiq.controller.engine.messaging import queues
+from nepiq.controller.engine.redis_connection import connect
 from nepiq.controller.engine.store import keys
 
 pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.timeout(60)]
@@ -20,7 +20,7 @@ def test_messages_of_a_worker_that_is_gone(stand: Stand) -> None:
     broker = connect(stand.environment["NEPIQ_BROKER_URL"])
     try:
         broker.lpush(queues.PREFIX + OWN, "{}", "[]")
-        redis = stand.stack().redis
+        redis = stand.backend().redis
         told = {"machine": "there", "queues": ["nepiq.default", OWN], "pid": 0, "version": "0"}
         redis.hset(keys.WORKERS, "gone@there", json.dumps(told))
         redis.zadd(keys.BEATS, {"gone@there": redis.time()[0] - 60})

@@ -13,7 +13,7 @@ from tests.integration.worker import kinds  # noqa: F401 - the types must be kno
 from tests.stand import Stand, until
 
 from nepiq.controller import ExperimentController, ResourceAction, ResourceState, errors
-from nepiq.controller.engine.store.calls import Due
+from nepiq.controller.engine.store.calls import DueStep
 
 pytestmark = pytest.mark.needs("redis-server")
 
@@ -121,12 +121,12 @@ def test_what_comes_early_is_neither_lost_nor_run_early(stand: Stand, offset: fl
         ec.deploy()
         assert ec.wait_started(first, timeout=30.0)
         # As a worker with a clock ahead would have it: the message comes before its time.
-        stack = stand.stack()
-        early = Due(f"{second}.start", 0.0, "nepiq", batch=False, label="second")
-        stack.publisher.submit(ec.run_id, [early])
+        backend = stand.backend()
+        early = DueStep(f"{second}.start", 0.0, "nepiq", batch=False, label="second")
+        backend.publisher.submit(ec.run_id, [early])
         assert ec.wait_started(second, timeout=30.0)
         assert started(stand, ec, second) - started(stand, ec, first) >= offset
-        assert stack.run(ec.run_id).store.step(f"{second}.start").tries == 1
+        assert backend.run(ec.run_id).store.step(f"{second}.start").tries == 1
 
 
 def test_a_lost_message_is_sent_again(stand: Stand) -> None:

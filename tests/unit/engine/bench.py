@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.reference.model import Model
 
-from nepiq.controller.engine.store.calls import Due, Early, Grant, Outcome, Reply
+from nepiq.controller.engine.store.calls import Claim, DueStep, NotDue, Outcome, Reply
 from nepiq.controller.engine.store.timing import Timing
 from nepiq.controller.model.spec import Gate, ResourceSpec
 
@@ -54,7 +54,7 @@ class Bench:
     def __init__(self, *specs: ResourceSpec, **timing: Any) -> None:
         self.now = 1000.0
         self.model = Model(lambda: self.now, Timing(**timing))
-        self.submitted: list[Due] = []
+        self.submitted: list[DueStep] = []
         self._serial = itertools.count(1)
         self.model.create("creator", "experiment")
         self.upload(*specs)
@@ -86,13 +86,13 @@ class Bench:
 
     def claim(
         self, step: str, *, worker: str = "w1", machine: str = "m1", nonce: str = ""
-    ) -> Grant | Early | None:
+    ) -> Claim | NotDue | None:
         """Claim one step."""
         return self.claim_all([step], worker=worker, machine=machine, nonce=nonce)[0]
 
     def claim_all(
         self, steps: Sequence[str], *, worker: str = "w1", machine: str = "m1", nonce: str = ""
-    ) -> list[Grant | Early | None]:
+    ) -> list[Claim | NotDue | None]:
         """Claim steps together."""
         chosen = nonce or f"n{next(self._serial)}"
         reply, answers = self.model.claim(steps, chosen, worker, machine)
@@ -101,9 +101,9 @@ class Bench:
 
     def take(self, step: str, **how: str) -> int:
         """Claim a step that must be granted; its token."""
-        grant = self.claim(step, **how)
-        assert isinstance(grant, Grant), f"{step}: {grant}"
-        return grant.token
+        claim = self.claim(step, **how)
+        assert isinstance(claim, Claim), f"{step}: {claim}"
+        return claim.token
 
     def commit(self, step: str, token: int, kind: str = "ok", **outcome: Any) -> str:
         """End an attempt; its status."""

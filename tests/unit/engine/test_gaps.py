@@ -9,7 +9,7 @@ from __future__ import annotations
 from tests.reference.simulator import simulate
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.engine.store.calls import Grant
+from nepiq.controller.engine.store.calls import Claim
 from nepiq.controller.model.spec import Gate
 
 # -- a partial release against an open or a closed barrier --------------------------------------
@@ -110,7 +110,7 @@ def test_a_condition_just_before_the_claim_holds_it_off() -> None:
     assert bench.call("condition", 2, Gate("start", 1, "STARTED")).status == "OK"
     assert bench.claim("2.start") is None
     bench.do("1.start")
-    assert isinstance(bench.claim("2.start"), Grant)
+    assert isinstance(bench.claim("2.start"), Claim)
 
 
 # -- the limit of lost attempts under heavy pauses ------------------------------------------------

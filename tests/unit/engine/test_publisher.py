@@ -18,7 +18,7 @@ from nepiq.controller.engine.messaging.publisher import (
     messages,
     task_message,
 )
-from nepiq.controller.engine.store.calls import Due
+from nepiq.controller.engine.store.calls import DueStep
 
 MOMENT = datetime(2026, 11, 24, 12, 0, tzinfo=timezone.utc)
 
@@ -57,15 +57,15 @@ def test_a_worker_tries_to_reach_redis_every_three_seconds_at_most() -> None:
     assert pauses == [3, 3]
 
 
-def due(count: int, *, batch: bool = False, delay: float = 0.0) -> list[Due]:
-    return [Due(f"{n}.start", delay, "nepiq.default", batch, f"a-{n}") for n in range(count)]
+def due(count: int, *, batch: bool = False, delay: float = 0.0) -> list[DueStep]:
+    return [DueStep(f"{n}.start", delay, "nepiq.default", batch, f"a-{n}") for n in range(count)]
 
 
 def shared(queue: str, attempt: int) -> str:
     return queues.shared(queue)
 
 
-def sizes(items: list[Due]) -> list[int]:
+def sizes(items: list[DueStep]) -> list[int]:
     return [len(args[1]) for _, _, args, _, _ in messages("run", items, shared)]
 
 
@@ -122,7 +122,7 @@ def test_an_announcement_keeps_the_hosts_and_goes_to_any_worker() -> None:
 
 
 def test_messages_are_in_words() -> None:
-    def told(items: list[Due]) -> list[str]:
+    def told(items: list[DueStep]) -> list[str]:
         return [shown for _, _, _, shown, _ in messages("77", items, shared)]
 
     assert told(due(1)) == ["start a-0, run 77, attempt 1"]

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.engine.store.calls import Early
+from nepiq.controller.engine.store.calls import NotDue
 
 
 def lose(bench: Bench, step: str) -> int:
@@ -126,7 +126,7 @@ def test_a_lost_step_waits_for_its_turn() -> None:
     bench.deploy()
     lose(bench, "3.deploy")
     lose(bench, "3.deploy")
-    assert isinstance(bench.claim("3.deploy"), Early)
+    assert isinstance(bench.claim("3.deploy"), NotDue)
 
 
 def test_a_lost_step_is_void_where_the_phase_forbids_it() -> None:
@@ -216,8 +216,8 @@ def test_a_journal_is_followed_by_one_worker_and_taken_over_when_its_lease_ends(
     assert bench.model.watched(1, "w1", "j1", 50) == "OK"
     assert bench.model.watched(1, "w1", "j1", 20) == "OK"
     bench.wait(13)
-    grant = bench.model.watch(1, "w2")
-    assert (grant.status, grant.journal, grant.offset) == ("OK", "j1", 50)
+    watch = bench.model.watch(1, "w2")
+    assert (watch.status, watch.journal, watch.offset) == ("OK", "j1", 50)
     assert bench.model.watched(1, "w2", "j2", 5) == "OK"
     assert bench.model.unwatch(1, "w1") == "TAKEN"
     assert bench.model.unwatch(1, "w2") == "OK"

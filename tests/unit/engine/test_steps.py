@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.engine.store.calls import Early, Grant
+from nepiq.controller.engine.store.calls import Claim, NotDue
 from nepiq.controller.model.spec import Gate
 
 
@@ -229,7 +229,7 @@ def test_the_same_nonce_gets_the_same_grant_and_another_gets_none() -> None:
     bench = Bench(null(1))
     bench.deploy()
     first = bench.claim("1.deploy", nonce="n")
-    assert isinstance(first, Grant)
+    assert isinstance(first, Claim)
     assert bench.claim("1.deploy", nonce="n") == first
     assert bench.claim("1.deploy", nonce="other") is None
 
@@ -240,9 +240,9 @@ def test_a_claim_before_its_time_says_how_long_to_wait() -> None:
     for step in ("1.deploy", "2.deploy", "1.start"):
         bench.do(step)
     bench.wait(1)
-    assert bench.claim("2.start") == Early("2.start", 3.0)
+    assert bench.claim("2.start") == NotDue("2.start", 3.0)
     bench.wait(2.999)
-    assert isinstance(bench.claim("2.start"), Grant)
+    assert isinstance(bench.claim("2.start"), Claim)
 
 
 def test_tokens_grow_even_if_redis_forgot_the_last_ones() -> None:
@@ -258,8 +258,8 @@ def test_tokens_grow_even_if_redis_forgot_the_last_ones() -> None:
 def test_a_batch_is_claimed_and_committed_in_one_call() -> None:
     bench = Bench(null(1), null(2), null(3))
     bench.deploy()
-    grants = bench.claim_all(["1.deploy", "2.deploy", "3.deploy", "9.deploy"])
-    assert [isinstance(grant, Grant) for grant in grants] == [True, True, True, False]
+    claims = bench.claim_all(["1.deploy", "2.deploy", "3.deploy", "9.deploy"])
+    assert [isinstance(claim, Claim) for claim in claims] == [True, True, True, False]
 
 
 def test_an_rm_runs_one_step_at_a_time() -> None:
@@ -385,7 +385,7 @@ def test_a_step_given_back_is_due_again_and_not_counted_as_lost() -> None:
         token = bench.take("1.deploy")
         assert bench.call("again", "1.deploy", token, 2.0).status == "OK"
         assert bench.call("again", "1.deploy", token, 2.0).status == "OK"
-        assert isinstance(bench.claim("1.deploy"), Early)
+        assert isinstance(bench.claim("1.deploy"), NotDue)
         bench.wait(2)
     bench.do("1.deploy")
     assert bench.state(1) == "READY"
@@ -395,9 +395,9 @@ def test_retries_are_counted_for_the_hook() -> None:
     bench = Bench(null(1))
     bench.deploy()
     bench.call("again", "1.deploy", bench.take("1.deploy"), 0.0, "retry")
-    grant = bench.claim("1.deploy")
-    assert isinstance(grant, Grant)
-    assert (grant.tries, grant.retried) == (2, 1)
+    claim = bench.claim("1.deploy")
+    assert isinstance(claim, Claim)
+    assert (claim.tries, claim.retried) == (2, 1)
 
 
 def test_a_step_that_was_asked_to_stop_is_not_due_again() -> None:

@@ -16,10 +16,10 @@ from nepiq.controller.model.durations import Deadline
 from nepiq.workers.hosts import (
     Attempt,
     Completed,
-    Ended,
     Entry,
     Follow,
     Lost,
+    ProcessExit,
     Restarted,
     ShellHost,
 )
@@ -230,10 +230,10 @@ def test_a_watch(data: bytes) -> None:
     with pytest.raises(NepiqError):  # it ends, or is not understood
         found.extend(entry for entry in entries)
     for entry in found:
-        if isinstance(entry, Ended):
+        if isinstance(entry, ProcessExit):
             assert sum(map(len, entry.exit.outputs.values())) < 4096
             assert 0.0 <= entry.exit.age < 1e12
-        if isinstance(entry, Ended | Lost):
+        if isinstance(entry, ProcessExit | Lost):
             assert (entry.guid, entry.occasion) >= (0, 0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,9 +57,36 @@ def test_options_become_arguments() -> None:
     )
 
 
+def test_clients_name_their_server() -> None:
+    assert call(tool("Iperf3Client", target="a")) == "iperf3 -c a -J"
+    assert call(tool("Iperf3Client", target="a", port=7)) == "iperf3 -c a -J -p 7"
+    assert call(tool("NetcatSender", target="a", port=7, size=1)) == "nc -v -N a 7"
+    assert call(tool("HttpLoad", target="::1", port=7, path="x")) == "ab -r -q 'http://[::1]:7/x'"
+    assert call(tool("HttpLoad", target="a")) == "ab -r -q http://a/"
+    node = Harness("linux::Node")
+    server = Harness("linux::HttpServer", node=node, port=8)
+    connected = Harness("linux::HttpLoad", node=node, server=server)
+    server.deploy()
+    server.start()
+    assert call(connected) == "ab -r -q http://127.0.0.1:8/"
+
+
 def test_further_arguments_and_another_program() -> None:
     ping = tool("Ping", target="a", program="busybox ping", extra="-x 'a b'")
     assert call(ping) == "busybox ping -x 'a b' a"
+
+
+@pytest.mark.needs("busybox", "ping")
+def test_the_ping_of_busybox_is_known_by_its_file(tmp_path: Path) -> None:
+    link = tmp_path / "ping"
+    link.symlink_to("/bin/busybox")
+    for program, code in ((str(link), 2), ("busybox ping", 2), ("ping", 2)):
+        ping = tool("Ping", target="nowhere.invalid", count=1, program=program)
+        text = f"exec >stdout; {ping.rm.wrapped(ping.rm.call())}"
+        done = subprocess.run(["sh", "-c", text], cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == code, (program, done.stderr)
+    assert " exec ping " in tool("Ping", target="a").rm.wrapped("ping a")
+    assert "exec" not in tool("Ping", target="a", program="busybox ping").rm.wrapped("ping a")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +132,6 @@ def test_each_type_is_complete(cls: type[Tool]) -> None:
         ("NetcatSender", {"size": 1}, "no receiver"),
         ("NetcatSender", {"target": "a", "port": 1}, "file or size"),
         ("UdpTest", {}, "no server"),
-        ("Ping", {"target": "a", "script": "probe.sh"}, "no script"),
     ],
 )
 def test_what_does_not_go_together(rtype: str, settings: dict[str, Any], problem: str) -> None:

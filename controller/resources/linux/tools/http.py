@@ -5,22 +5,20 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ....errors import InvalidValue
 from ....model import (
-    Action,
     Attribute,
     Connection,
     Figure,
     Flag,
     Outputs,
     Readiness,
+    StopSignal,
 )
 from .options import Items, Option, Program, Target
-from .servers import Server
-from .tool import Tool
+from .servers import Client, Server
 
 _NUMBERS = {
     "requests": (int, re.compile(r"^Complete requests: +(\d+)", re.MULTILINE)),
@@ -62,22 +60,30 @@ class HttpServer(Server, rtype="linux::HttpServer"):
         return f'{shlex.join(words)} "$port"'
 
 
-class HttpLoad(Tool, rtype="linux::HttpLoad"):
+class HttpLoad(Client, rtype="linux::HttpLoad"):
     """Requests to a server over HTTP, by ab(1), the benchmark of Apache's httpd.
 
-    Connect it to a linux::HttpServer, of which it requests ``path``, or set the ``url`` of any
-    server. Requests that fail are a figure, also if all of them do; with ``keepGoing=False`` it is
-    FAILED by the first connection that breaks. A stop ends it by SIGINT, so that the figures of
-    what was requested are there.
+    Connect it to a linux::HttpServer, of which it requests ``path``, or set ``target`` and ``port``
+    of another server, or the whole ``url``. Requests that fail are a figure, also if all of them
+    do; with ``keepGoing=False`` it is FAILED by the first connection that breaks. A stop ends it by
+    SIGINT, so that the figures of what was requested are there.
     """
 
-    interrupted = True
+    alternatives = (("target",), ("url",))
 
     program = Program("ab", package="apache2-utils")
-    url = Attribute(str, help="What to request, as http://HOST:PORT/PATH.", flags=Flag.DESIGN)
-    path = Attribute(
-        str, "/", help="What to request of the server it is connected to.", flags=Flag.DESIGN
+    stopSignal = Attribute(
+        StopSignal,
+        "INT",
+        help="The signal that requests its end; ab prints its figures at INT.",
+        flags=Flag.DESIGN,
     )
+    url = Attribute(
+        str,
+        help="What to request, as http://HOST:PORT/PATH, in place of target, port and path.",
+        flags=Flag.DESIGN,
+    )
+    path = Attribute(str, "/", help="What to request of the server.", flags=Flag.DESIGN)
 
     requests = Option(int, "-n", help="Number of requests; ab's default is 1.", range=(1, None))
     concurrency = Option(int, "-c", help="Requests at one time.", range=(1, 20000))
@@ -128,28 +134,14 @@ class HttpLoad(Tool, rtype="linux::HttpLoad"):
         HttpServer, waits=False, follows=True, help="The server, on any host; it starts before."
     )
 
-    def validate(self, conditional: Collection[Action]) -> None:
-        """Refuse a load without a server.
-
-        Raises:
-            InvalidValue: it has neither a connection nor a URL.
-        """
-        super().validate(conditional)
-        if not (self.url or self.server or self.command):
-            raise InvalidValue(
-                "there is no server to request from",
-                where=self.label,
-                hint="connect it to a linux::HttpServer, or set url",
-            )
-
     def operands(self) -> list[str]:
         """Return the URL."""
-        server = self.server
-        if self.url or server is None:
+        if self.url:
             return [self.url]
-        address = server.address_for(self)
+        address, port = self.endpoint()
         host = f"[{address}]" if ":" in address else address
-        return [f"http://{host}:{server.listeningPort}/{self.path.lstrip('/')}"]
+        suffix = f":{port}" if port else ""
+        return [f"http://{host}{suffix}/{self.path.lstrip('/')}"]
 
     def figures(self, outputs: Outputs) -> Mapping[str, Any]:
         """Return what the report has."""

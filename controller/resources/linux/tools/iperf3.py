@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ....errors import InvalidValue
 from ....model import (
-    Action,
     Attribute,
     Connection,
     Duration,
@@ -21,8 +19,7 @@ from ....model import (
     Trace,
 )
 from .options import Option, Program, Target
-from .servers import Server
-from .tool import Tool
+from .servers import Client, Server
 
 # Writes the sums of iperf3's intervals as CSV, and its error, which is part of the JSON, to stderr.
 # With -J some versions of iperf3 exit with 0 after an error.
@@ -99,7 +96,7 @@ class Iperf3Server(Server, rtype="linux::Iperf3Server"):
         return f'{shlex.join(words)} -p "$port"'
 
 
-class Iperf3Client(Tool, rtype="linux::Iperf3Client"):
+class Iperf3Client(Client, rtype="linux::Iperf3Client"):
     """A test of TCP, UDP or SCTP with a server of iperf3(1).
 
     Connect it to a linux::Iperf3Server: it starts once that listens, and finds its port. Or set
@@ -110,15 +107,6 @@ class Iperf3Client(Tool, rtype="linux::Iperf3Client"):
     """
 
     program = Program("iperf3", package="iperf3")
-    target = Attribute(
-        Target, "", help="The server; by default that of the connection.", flags=Flag.DESIGN
-    )
-    port = Attribute(
-        int,
-        help="Port of the server; by default that of the connection, else 5201.",
-        range=(1, 65535),
-        flags=Flag.DESIGN,
-    )
 
     time = Option(Duration, "-t", help="Length of the test; iperf3's default is 10s.")
     bytes = Option(str, "-n", help="Bytes to send instead, as 10M.")
@@ -186,25 +174,9 @@ class Iperf3Client(Tool, rtype="linux::Iperf3Client"):
         Iperf3Server, waits=False, follows=True, help="The server, on any host; it starts before."
     )
 
-    def validate(self, conditional: Collection[Action]) -> None:
-        """Refuse a client without a server.
-
-        Raises:
-            InvalidValue: it has neither a connection nor a target.
-        """
-        super().validate(conditional)
-        if not (self.target or self.server or self.command):
-            raise InvalidValue(
-                "the client has no server",
-                where=self.label,
-                hint="connect it to a linux::Iperf3Server, or set target",
-            )
-
     def call(self) -> str:
         """Return the call of iperf3 with the address of the server."""
-        server = self.server
-        target = self.target or (server.address_for(self) if server else "")
-        port = self.port or (server.listeningPort if server else None)
+        target, port = self.endpoint()
         words = [*self.program, "-c", target, "-J", *self.option_words(), *self.extra]
         return shlex.join([*words, *(["-p", str(port)] if port else [])])
 

@@ -22,8 +22,7 @@ from ....model import (
     Trace,
 )
 from .options import Option, Program, Target
-from .servers import Server
-from .tool import Tool
+from .servers import Client, Server
 
 _RESULT = re.compile(r"^(bytes|nanoseconds|sha256) (\w+)$", re.MULTILINE)
 
@@ -83,23 +82,16 @@ class NetcatReceiver(Server, rtype="linux::NetcatReceiver"):
         return figures
 
 
-class NetcatSender(Tool, rtype="linux::NetcatSender"):
+class NetcatSender(Client, rtype="linux::NetcatSender"):
     """A sender of one transfer, by nc(1) of OpenBSD: of a file on its host, or of zeros.
 
     Connect it to a linux::NetcatReceiver: it starts once that listens, and finds its port. Or set
     ``target`` and ``port``.
     """
 
+    alternatives = (("target", "port"),)
+
     program = Program("nc", package="netcat-openbsd")
-    target = Attribute(
-        Target, "", help="The receiver; by default that of the connection.", flags=Flag.DESIGN
-    )
-    port = Attribute(
-        int,
-        help="Port of the receiver; by default that of the connection.",
-        range=(1, 65535),
-        flags=Flag.DESIGN,
-    )
     file = Attribute(
         str,
         help="File to send: a path on the host, absolute or in the run directory.",
@@ -135,28 +127,18 @@ class NetcatSender(Tool, rtype="linux::NetcatSender"):
     )
 
     def validate(self, conditional: Collection[Action]) -> None:
-        """Refuse a sender without a receiver, or without anything to send.
+        """Refuse a sender without a receiver, or without one thing to send.
 
         Raises:
             InvalidValue: that is so.
         """
         super().validate(conditional)
-        if self.command:
-            return
-        if not self.receiver and not (self.target and self.port):
-            raise InvalidValue(
-                "the sender has no receiver",
-                where=self.label,
-                hint="connect it to a linux::NetcatReceiver, or set target and port",
-            )
-        if bool(self.file) == (self.size is not None):
+        if not self.command and bool(self.file) == (self.size is not None):
             raise InvalidValue("set either file or size", where=self.label)
 
     def operands(self) -> list[str]:
         """Return address and port of the receiver."""
-        receiver = self.receiver
-        target = self.target or (receiver.address_for(self) if receiver else "")
-        port = self.port or (receiver.listeningPort if receiver else None)
+        target, port = self.endpoint()
         # Without -v nc does not print why it fails; with it, it sends bytes of its own by UDP.
         switches = ["-q", "1"] if self.udp else ["-v", "-N"]
         return [*switches, target, str(port)]

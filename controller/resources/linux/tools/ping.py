@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ....model import Attribute, Duration, ExitCodes, Figure, Flag, Life, Outputs
+from ....model import Attribute, Duration, ExitCodes, Figure, Flag, Life, Outputs, StopSignal
 from .options import Option, Program, Target
 from .tool import Tool
 
@@ -17,6 +18,14 @@ _DUPLICATES = re.compile(r"\+?(\d+) duplicates")
 _ERRORS = re.compile(r"\+(\d+) errors")
 _LOSS = re.compile(r"([\d.]+)% packet loss")
 _TIMES = re.compile(r"min/avg/max(?:/mdev)? = ([\d.]+)/([\d.]+)/([\d.]+)(?:/([\d.]+))? ms")
+
+# Tells a missing reply from an error, for which busybox exits with 1 too, and iputils with 2.
+_BELOW_A_SHELL = (
+    "trap : INT; {call}; code=$?; "
+    "[ $code != 1 ] || grep -q 'packets transmitted' stdout || code=2; exit $code"
+)
+# Costs no process: test(1) is part of the shell.
+_IS_BUSYBOX = "[ {path} -ef /bin/busybox ]"
 
 # Summaries are at the end, after a line for each reply.
 _SUMMARY = 2000
@@ -33,13 +42,17 @@ class Ping(Tool, rtype="linux::Ping", aliases=("LinuxPing",)):
     adaptive ipv4 ipv6``.
     """
 
-    interrupted = True
-
     program = Program("ping", package="iputils-ping")
     okExitCodes = Attribute(
         ExitCodes,
         "0,1",
         help="Exit codes of success; ping exits with 1 if replies are missing.",
+        flags=Flag.DESIGN,
+    )
+    stopSignal = Attribute(
+        StopSignal,
+        "INT",
+        help="The signal that requests its end; ping prints its figures at INT.",
         flags=Flag.DESIGN,
     )
     target = Attribute(Target, help="The machine to ping.", flags=Flag.DESIGN, required=True)
@@ -105,9 +118,14 @@ class Ping(Tool, rtype="linux::Ping", aliases=("LinuxPing",)):
         """Return the target."""
         return [self.target]
 
-    def ending(self) -> str:
-        """Tell a missing reply from an error, for which busybox exits with 1 too."""
-        return "[ $code != 1 ] || grep -q 'packets transmitted' stdout || code=2; "
+    def wrapped(self, call: str) -> str:
+        """Return the text for sh that runs ping, below a shell if it is that of busybox."""
+        below, name = _BELOW_A_SHELL.format(call=call), self.program[0]
+        if name == "busybox":
+            return below
+        paths = [name] if "/" in name else [f"/bin/{name}", f"/usr/bin/{name}"]
+        tests = " || ".join(_IS_BUSYBOX.format(path=shlex.quote(path)) for path in paths)
+        return f"if {tests}; then {below}; fi; {super().wrapped(call)}"
 
     def figures(self, outputs: Outputs) -> Mapping[str, Any]:
         """Return what the summary has; nothing if there is none."""

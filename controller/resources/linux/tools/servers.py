@@ -1,10 +1,14 @@
-"""Servers of tools: programs that listen on a port of their own, and their clients' targets."""
+"""Server and Client: the bases of tools that listen on a port, and of those that connect to one."""
 # ruff: noqa: N815 - attributes have the style of NEPI's names
 
 from __future__ import annotations
 
-from ....model import Attribute, Context, Flag, Launch
-from ..application import Application
+from collections.abc import Collection
+from typing import ClassVar
+
+from ....errors import InvalidValue
+from ....model import Action, Attribute, Context, Flag, Launch
+from ..host_command import HostCommand
 from .options import Target
 from .tool import Tool
 
@@ -45,7 +49,7 @@ class Server(Tool):
             self.listeningPort = self.port or int(context.host.read("port"))
         return launch
 
-    def address_for(self, client: Application) -> str:
+    def address_for(self, client: HostCommand) -> str:
         """Return the address at which a client reaches it."""
         if self.bind:
             return self.bind
@@ -53,3 +57,55 @@ class Server(Tool):
         if client.node.guid == node.guid:
             return "127.0.0.1"
         return node.addresses.split()[0] if node.addresses else node.hostname
+
+
+class Client(Tool):
+    """A tool that uses a server: that of its connection, or another one.
+
+    A subclass declares a connection to its type of server that ``follows``.
+
+    Attributes:
+        alternatives: the attributes that name a server without a connection; those of one tuple
+            together.
+    """
+
+    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("target",),)
+
+    target = Attribute(
+        Target, "", help="The server; by default that of the connection.", flags=Flag.DESIGN
+    )
+    port = Attribute(
+        int,
+        help="Port of the server; by default that of the connection, or else the program's.",
+        range=(1, 65535),
+        flags=Flag.DESIGN,
+    )
+
+    def validate(self, conditional: Collection[Action]) -> None:
+        """Refuse a client without a server.
+
+        Raises:
+            InvalidValue: it has neither a connection nor the attributes that name a server.
+        """
+        super().validate(conditional)
+        named = any(all(getattr(self, name) for name in names) for names in self.alternatives)
+        if self.command or named or self._connected() is not None:
+            return
+        (name,) = self.following
+        given = ", or ".join(" and ".join(names) for names in self.alternatives)
+        raise InvalidValue(
+            f"there is no {name}",
+            where=self.label,
+            hint=f"connect it to a {self.connections[name].rtype}, or set {given}",
+        )
+
+    def endpoint(self) -> tuple[str, int | None]:
+        """Return address and port of the server; None if the port is left to the program."""
+        server = self._connected()
+        if server is None:
+            return self.target, self.port
+        return self.target or server.address_for(self), self.port or server.listeningPort
+
+    def _connected(self) -> Server | None:
+        peers = [getattr(self, name) for name in self.following]
+        return next((peer for peer in peers if isinstance(peer, Server)), None)

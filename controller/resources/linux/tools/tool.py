@@ -1,16 +1,14 @@
-"""Tools: applications whose command is built from typed options."""
+"""Tools: programs on a host whose command is composed from typed options."""
 # ruff: noqa: N815 - attributes have the names that NEPI's scripts use
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
-from typing import ClassVar
 
-from ....errors import HostError, InvalidValue
-from ....model import Action, Attribute, Context, Flag, Later, Launch
+from ....errors import HostError
+from ....model import Attribute, Context, Flag, Later, Launch
 from ....model.host import SUPERUSER_PATH
-from ..application import Application
+from ..built_command import BuiltCommand
 from ..packages import Packages, install
 from .options import Option, Program, Words
 
@@ -18,15 +16,8 @@ from .options import Option, Program, Words
 _ENVIRONMENT = f'export LC_ALL=C PATH="$PATH:{SUPERUSER_PATH}"'
 _CHECK = "command -v {name} >/dev/null || {{ echo {complaint} >&2; exit 127; }}"
 
-# The shell passes TERM on as INT. The program ignores TERM, which its process group receives too.
-# In one line, since launches of such commands are joined.
-_INTERRUPTIBLE = (
-    "trap '' TERM; {call} <&0 & trap 'stopped=1; kill -s INT $!' TERM; wait $!; code=$?; "
-    '[ -z "${{stopped-}}" ] || {{ wait $!; code=$?; }}; '
-)
 
-
-class Tool(Application):
+class Tool(BuiltCommand):
     """A program on a host whose options are attributes, and whose results are figures.
 
     A subclass declares ``program``, an :class:`Option` for each switch and a
@@ -35,17 +26,15 @@ class Tool(Application):
 
     The deployment looks for the program on the host and installs its package, as root, if it is
     missing. The first tool with that program on a host does so for all others.
-
-    Attributes:
-        interrupted: True for a program that writes its results when it is ended by SIGINT, but not
-            by SIGTERM.
     """
 
-    interrupted: ClassVar[bool] = False
     leading = "prepares"
-    called_for = {"do_deploy": (*Application.called_for["do_deploy"], "earlyStart", "prepares")}
+    called_for = {"do_deploy": (*BuiltCommand.called_for["do_deploy"], "earlyStart", "prepares")}
 
     program = Program("true", package="coreutils")
+    command = Attribute(
+        str, help="A command that runs instead of the program, text for sh.", flags=Flag.DESIGN
+    )
     extra = Attribute(
         Words, "", help="Further arguments, before the operands, as in a shell.", flags=Flag.DESIGN
     )
@@ -63,20 +52,6 @@ class Tool(Application):
     def shared_work(self) -> str:
         """Return the name of the search for the program, which one tool does for all on a host."""
         return "" if self.command else f"find {shlex.join(self.program)}"
-
-    def validate(self, conditional: Collection[Action]) -> None:
-        """Refuse a script: a tool runs its own program.
-
-        Raises:
-            InvalidValue: a script is set.
-        """
-        super().validate(conditional)
-        if self.script:
-            raise InvalidValue(
-                "a tool runs no script",
-                where=self.label,
-                hint="use a linux::Application, or a command that runs it",
-            )
 
     def do_deploy(self, context: Context) -> Later | None:
         """Install what is missing; with ``earlyStart``, launch the program."""
@@ -121,12 +96,7 @@ class Tool(Application):
             complaint = shlex.quote(f"nepiq: the host lacks {name}")
             check = _CHECK.format(name=shlex.quote(name), complaint=complaint)
             command = f"{_ENVIRONMENT}; {check}; {self.wrapped(self.call())}"
-        return self.launch(context, command, {**self.node.env, **self.env})
-
-    @property
-    def launches(self) -> bool:
-        """Whether its start launches something on the host."""
-        return True
+        return self.launch(context, command, self.variables)
 
     def call(self) -> str:
         """Return the call of the program, text for sh."""
@@ -146,14 +116,11 @@ class Tool(Application):
         return []
 
     def wrapped(self, call: str) -> str:
-        """Return the text for sh that makes a call; override it for what belongs around it."""
-        if self.interrupted:
-            return f"{_INTERRUPTIBLE.format(call=call)}{self.ending()}exit $code"
-        return f"exec {call}"
+        """Return the text for sh that makes a call; override it for what belongs around it.
 
-    def ending(self) -> str:
-        """Return text for sh after an ``interrupted`` program, which may change ``code``."""
-        return ""
+        Text of one line is launched together with that of other resources.
+        """
+        return f"exec {call}"
 
 
 class RepeatedTool(Tool):

@@ -30,7 +30,7 @@ def pid(stand: Stand, other: int = 0) -> int:
     """The process that serves, once it is another one."""
 
     def found() -> list[int]:
-        return [w.pid for w in stand.stack().workers() if w.alive and w.pid not in (other, 0)]
+        return [w.pid for w in stand.backend().workers() if w.alive and w.pid not in (other, 0)]
 
     until(found, 30.0, "no worker")
     return found()[0]
@@ -62,10 +62,10 @@ def test_it_is_started_again_after_a_kill_and_after_an_absence_of_redis(stand: S
         worker.signal(signal.SIGTERM)
         done = worker.ended(20.0)
     assert done.code == 0
-    assert stand.stack().workers() == []
+    assert stand.backend().workers() == []
 
 
-def test_it_ends_with_its_guardian(stand: Stand) -> None:
+def test_it_ends_with_its_restarter(stand: Stand) -> None:
     worker = begin(stand)
     serving = pid(stand)
     worker.signal(signal.SIGKILL)

@@ -52,7 +52,7 @@ def carry_out(lab: Lab, hosts: list[Host]) -> None:
 
 def homes(lab: Lab, hosts: list[Host]) -> list[str]:
     """The worker that is the home of each host."""
-    known = lab.stand.stack().affinity
+    known = lab.stand.backend().affinity
     return [known.worker(f"nepiq.default@{host.name}") for host in hosts]
 
 
@@ -111,7 +111,7 @@ def test_who_joins_a_run_gets_its_share_of_it(testbed: Testbed, tmp_path: Path) 
         print(f"\nthe first step came {time.monotonic() - began:.1f} s after it was ready")
 
         def follows() -> bool:
-            told = lab.stand.stack().run(ec.run_id).store.redis
+            told = lab.stand.backend().run(ec.run_id).store.redis
             journals = told.hgetall(f"nepiq:{{{ec.run_id}}}:journal").values()
             return any(b"w3@here" in journal for journal in journals)
 
@@ -132,7 +132,7 @@ def test_a_home_that_follows_nothing_is_given_nothing_back(
         nodes = lab.nodes(ec, hosts)
         ec.deploy()
         assert ec.wait_deployed(nodes, timeout=60.0)
-        store = lab.stand.stack().run(ec.run_id).store
+        store = lab.stand.backend().run(ec.run_id).store
         node = nodes[stuck.index(True)]
 
         def leased() -> tuple[str, float]:

@@ -13,11 +13,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller import ExperimentController
-from nepiq.controller.engine.backend import Stack, broker_url, connect
+from nepiq.controller.engine.backend import Backend
 from nepiq.controller.engine.installation import Observer
 from nepiq.controller.engine.messaging.publisher import connection
+from nepiq.controller.engine.redis_connection import broker_url, connect
 from nepiq.controller.errors import InvalidValue, NepiqError
-from nepiq.controller.settings import Settings, check_url, shown_url
+from nepiq.controller.settings import Settings, check_url, redacted_url
 
 #: A piece of each password, in between whatever else it has; hosts are shown in small letters.
 MARK = "zqx7"
@@ -46,12 +47,12 @@ FORMS = (
 
 def told(url: str) -> str:
     """All that is said of a URL by whatever takes it."""
-    said = [shown_url(url)]
+    said = [redacted_url(url)]
 
     def parts() -> None:
         known = Settings(broker_url=url, state_url=url, connect_timeout=0.01)
-        stack = Stack(known)
-        said.extend([repr(known), repr(stack), str(connection(broker_url(url)).as_uri())])
+        backend = Backend(known)
+        said.extend([repr(known), repr(backend), str(connection(broker_url(url)).as_uri())])
         Observer(known).look()
 
     tries: tuple[Callable[[], object], ...] = (
@@ -81,7 +82,7 @@ def test_no_part_of_a_password_is_told(password: str, form: str) -> None:
 def test_what_is_percent_encoded_is_taken_and_not_told(password: str) -> None:
     url = f"redis://user:{quote(password, safe='')}@host:6379/0"
     assert check_url("url", url) == url
-    assert shown_url(url) == "redis://user:***@host:6379/0"
+    assert redacted_url(url) == "redis://user:***@host:6379/0"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_what_is_percent_encoded_is_taken_and_not_told(password: str) -> None:
     ],
 )
 def test_urls_without_a_password_are_shown_as_they_are(url: str) -> None:
-    assert shown_url(check_url("url", url)) == url
+    assert redacted_url(check_url("url", url)) == url
 
 
 def test_the_hint_says_how_to_write_a_password() -> None:
