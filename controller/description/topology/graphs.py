@@ -69,7 +69,7 @@ def _read_file(networkx: Any, path: Path) -> Any:
             return read_graph(networkx.read_graphml(path))
         if suffix == ".gml":
             return read_graph(networkx.read_gml(path, label="id"))
-        return read_graph(_plain(path.read_text("utf-8")))
+        return read_graph(_plain(path))
     except OSError as error:
         raise DescriptionError(f"cannot read {path}: {error.strerror}") from None
     except InvalidValue as error:
@@ -80,13 +80,19 @@ def _read_file(networkx: Any, path: Path) -> Any:
         ) from None
 
 
-def _plain(text: str) -> Any:
-    import yaml
+def _plain(path: Path) -> Any:
+    """Return the data of a YAML or JSON file, read as descriptions are."""
+    from ..files import yaml_format
+    from ..files.positions import Findings, Positions
 
+    findings = Findings(Positions(str(path)))
+    data = None
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
+        data = yaml_format.parse(path.read_text("utf-8"), findings)
+    except yaml_format.Broken as broken:
+        findings.add_at(broken.error, broken.mark)
+    findings.check()
+    return data
 
 
 def _from_mapping(networkx: Any, source: Mapping[str, Any]) -> Any:

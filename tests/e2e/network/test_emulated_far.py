@@ -43,7 +43,7 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
         "nodes": {
             **{f"r{number}": {"on": number // 2} for number in range(4)},
             "sw": {"kind": "switch", "on": 0},
-            "a": {"on": 0},
+            "a": {"on": 0, "privateDirs": "/tmp", "pidNamespace": True},
             "b": {"on": 1},
         },
         "links": [*([f"r{n}", f"r{(n + 1) % 4}"] for n in range(4)), ["sw", "a"], ["sw", "b"]],
@@ -63,6 +63,15 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
             )
             for source, target in (("r0", "r2"), ("r3", "r1"), ("a", "10.0.0.18"))
         ]
+        views = [
+            ec.register_resource(
+                "netns::Application",
+                node=network.nodes["a"],
+                command="id -un; hostname; getent hosts r2; touch /tmp/mine; ls -l /tmp; ps -e",
+                sudo=sudo,
+            )
+            for sudo in (False, True)
+        ]
         large = ec.register_resource(
             "netns::Application",
             node=network.nodes["r0"],
@@ -70,11 +79,19 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
             okExitCodes="any",
         )
         ec.deploy()
-        assert ec.wait_finished([*pings, large], timeout=90), ec.failures
+        assert ec.wait_finished([*pings, *views, large], timeout=90), ec.failures
         for ping in pings:
             assert " 0% packet loss" in ec.trace(ping, "stdout")
+        for user, view in zip(("lab", "root"), views, strict=True):
+            shown = ec.trace(view, "stdout")
+            assert shown.splitlines()[:2] == [user, "a"]
+            assert "10.255.0.3" in shown
+            assert " mine" in shown
+            assert "sshd" not in shown
+        assert not [path.name for path in bed.host.inside("/tmp").glob("mine")]
         text = ec.trace(large, "stdout") + ec.trace(large, "stderr")
         assert "mtu = 1450" in text or "mtu=1450" in text
         assert [ec.get(guid, "mtu") for guid in far[0]] == [1450, 1450]
         ec.release()
     assert _shown(bed) == before
+    bed.expect_nothing(ec.run_id, *bed.bed.hosts[:2])

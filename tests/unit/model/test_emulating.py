@@ -78,6 +78,15 @@ def test_all_formats_mean_the_same(tmp_path: Path) -> None:
     assert seen == {".graphml", ".gml", ".yaml", ".yml", ".json", ".csv"}
 
 
+def test_keys_and_values_of_yaml_are_those_of_descriptions(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text("nodes: {a: {on: 1}, no: {on: 0}}\nlinks: [[a, no]]\n")
+    it = network(tmp_path / "net.yaml")
+    assert [(node.label, dict(node.data)) for node in it.nodes] == [
+        ("a", {"on": 1}),
+        ("no", {"on": 0}),
+    ]
+
+
 def test_a_matrix(tmp_path: Path) -> None:
     path = tmp_path / "net.csv"
     path.write_text(",a,b,c\na,0,1,\nb,1,0,20ms\nc,,20ms,0\n")
