@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tests.integration.hosts.rig import Rig
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.controller.model import Change
+from nepiq.controller.testing import Harness
 
 pytestmark = pytest.mark.needs("ip", "nft")
 
@@ -164,6 +165,51 @@ def test_sysctl_nft_and_shell(rig: Rig, names: Names, tmp_path: Path) -> None:
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
     assert names.key not in tables.stdout
     assert not (tmp_path / "made").exists()
+
+
+def test_a_moved_interface_comes_home_with_the_end_of_the_node(
+    rig: Rig, names: Names, tmp_path: Path
+) -> None:
+    """Nothing but the record says that it was moved, as after a crash of all else."""
+    home, inside = names(1), names(2)
+    shown("link", "add", home, "type", "veth", "peer", "name", names(3))
+    try:
+        shown("link", "set", home, "mtu", "1400", "up")
+        shown("address", "add", "10.213.8.1/24", "dev", home)
+        shown("route", "add", "10.213.11.0/24", "via", "10.213.8.2", "dev", home)
+        before = shown("-br", "address", "show", home), shown("route", "show", "dev", home)
+        node = Harness("netns::Node", label="far", node=Harness("linux::Node"))
+        port = Harness(
+            "netns::NodeInterface", node=node, host=node.host, device=home, deviceName="eth0"
+        )
+        node.host.answer("eth0", '[{"ifname": "eth0", "mtu": 1400}]')
+        port.deploy()
+        (call,) = [c for c in node.host.calls if "eth0" in c.command]
+        words = {
+            node.rm.network_namespace(): inside,
+            f"/home/user/.nepiq/run/1/home-{port.guid}": str(tmp_path / "state"),
+        }
+        rig.host(5).configure(space(inside))
+        rig.host(6).configure([renamed(c, inside, words) for c in call.options["changes"]])
+        assert names.links() == [names(3)]
+        assert "1400" in shown("-n", inside, "link", "show", "eth0")
+        rig.host(1).dismantle()
+        assert names.spaces() == []
+        after = shown("-br", "address", "show", home), shown("route", "show", "dev", home)
+        assert [" ".join(text.split("fe80")[0].split()) for text in after] == [
+            " ".join(text.split("fe80")[0].split()) for text in before
+        ]
+        assert not (tmp_path / "state").exists()
+    finally:
+        shown("link", "del", names(3))
+
+
+def renamed(change: Change, netns: str, words: Mapping[str, str]) -> Change:
+    """The same change with other names, in a namespace unless it is of the host."""
+    command, undo = change.command, change.undo
+    for old, new in words.items():
+        command, undo = (text.replace(old, new) for text in (command, undo))
+    return Change(command, undo, change.tool, netns if change.netns is None else change.netns)
 
 
 def test_names_of_emulated_hosts_come_and_go(rig: Rig) -> None:
