@@ -12,6 +12,7 @@ import pytest
 
 from nepiq.controller.description.description import Description
 from nepiq.controller.description.files.reader import Draft
+from nepiq.controller.description.files.store import serialize
 from nepiq.controller.description.topology.cut import divide
 from nepiq.controller.description.topology.emulation import emulate
 from nepiq.controller.description.topology.graphs import read_graph
@@ -337,6 +338,10 @@ def read(text: str, name: str = "lab.yaml") -> Description:
     return description
 
 
+def written(description: Description) -> str:
+    return str(serialize(description, "yaml"))
+
+
 def test_the_graph_without_deploying_containerlab_190(tmp_path: Path) -> None:
     """A description has a topology beside its resources, and its picture shows all of it."""
     it = read(FILE)
@@ -357,6 +362,10 @@ def test_the_graph_without_deploying_containerlab_190(tmp_path: Path) -> None:
     links = FILE[FILE.index("  links") :]
     other = read(FILE.replace(links, "  file: net.csv\n"), str(tmp_path / "lab.yaml"))
     assert len(other) == 7
+    text = written(it)
+    it.complete(it)
+    assert written(it) == text
+    assert written(read(text)) == text
     graph = described(it)
     assert {"r1", "r2", "r3", "ping"} <= {vertex.label for vertex in graph.vertices.values()}
 
