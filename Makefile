@@ -39,6 +39,7 @@ test: $(READY) ## every check and test (about 17 minutes on two cores)
 	@PYTHON='$(PYTHON)' tools/system-packages tests
 	@$(MAKE) --no-print-directory --output-sync -j lint types compiled
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder tests
+	@$(BIN)/python -m tests.e2e.network.features
 
 unit: $(READY) ## only the tests that need no services (seconds)
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m 'not slow and not soak'

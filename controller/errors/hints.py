@@ -47,8 +47,17 @@ _CAUSES = (
         "wait for that with a condition",
     ),
     _cause(
-        r"RTNETLINK answers: File exists|Cannot create namespace file .*File exists",
+        r"RTNETLINK answers: File exists|Address already assigned|"
+        r"Cannot create namespace file .*File exists",
         "it exists already, perhaps from another run: nepiq clean, or choose another name",
+    ),
+    _cause(
+        r"\b(ip|tc): (command )?not found|failed to execute (ip|tc): |ip: BusyBox v",
+        "install the package iproute2 on that host",
+    ),
+    _cause(
+        r"\bnft: (command )?not found|failed to execute nft: ",
+        "install the package nftables on that host",
     ),
     _cause(
         r"Address already in use",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .actions import perform as perform
     from .attributes import Attribute as Attribute
     from .attributes import Flag as Flag
+    from .configuration import ROUTE_PROTOCOL as ROUTE_PROTOCOL
     from .configuration import Change as Change
     from .configuration import device_name as device_name
     from .configuration import link_alias as link_alias
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "actions": ("Outcome", "perform"),
     "attributes": ("Attribute", "Flag"),
-    "configuration": ("Change", "device_name", "link_alias", "namespace_name"),
+    "configuration": ("ROUTE_PROTOCOL", "Change", "device_name", "link_alias", "namespace_name"),
     "connections": ("ANY", "Connection"),
     "contents": ("Content", "Contents"),
     "facts": ("Facts", "Interface"),

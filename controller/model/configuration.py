@@ -26,9 +26,12 @@ class Change:
     Attributes:
         command: one line, as the tool reads it: arguments of ip(8) or tc(8), a statement of nft(8),
             ``KEY=VALUE`` of sysctl(8), a command of sh(1) run as root, a line of hosts(5).
+            Empty for none, if the change before has something more to undo.
         undo: the same for what undoes it; empty if the undo of another change does, or for sysctl,
-            which gets its former value back. It is recorded on the host before the change is made,
-            so it may run although the change was not made, and must not harm anything else then.
+            which gets its former value back unless another resource has set it, too. It is recorded
+            on the host before the change is made, so that after a crash it may run although the
+            change was not made, and must not harm anything else then. If the change is refused, as
+            because something of the name is there, it does not run.
         tool: ``ip``, ``tc``, ``nft``, ``sysctl``, ``sh``; or ``hosts`` for the names of emulated
             hosts, which all of them on the machine have in /etc/hosts: its undo is the same line.
         netns: the network namespace in which; empty for that of the host itself; None for where the

@@ -72,7 +72,9 @@ class ResourceManager:
     """The manager of one resource; subclasses declare a resource type.
 
     ``class Shaper(ResourceManager, rtype="acme::Shaper", aliases=("AcmeShaper",))`` registers
-    the class under its rtype; without ``rtype`` it is a base class. Hooks are the methods
+    the class under its rtype; without ``rtype`` it is a base class. With ``abstract=True`` it is a
+    base class whose rtype only names it in connections, which accept what is derived from it. Hooks
+    are the methods
     ``do_*`` below; define those that have work to do. Each is called with the step's
     :class:`~nepiq.controller.model.host.Context` and must be idempotent, because a step whose
     worker is lost runs again.
@@ -171,13 +173,15 @@ class ResourceManager:
         bool, False, help="Remove its files from the host when it is released."
     )
 
-    def __init_subclass__(cls, *, rtype: str = "", aliases: tuple[str, ...] = ()) -> None:
+    def __init_subclass__(
+        cls, *, rtype: str = "", aliases: tuple[str, ...] = (), abstract: bool = False
+    ) -> None:
         super().__init_subclass__()
         cls.rtype = rtype
         if "__init__" in vars(cls):
             raise TypeError(f"{cls.__name__}: __init__ is not allowed; use do_deploy")
         declare(cls, ResourceManager)
-        if rtype:
+        if rtype and not abstract:
             registry.register(cls, aliases)
 
     @classmethod

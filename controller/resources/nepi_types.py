@@ -51,10 +51,7 @@ _NDN_PROGRAMS = {
 
 #: The commands of ip-link(8) and the like to use until a type exists.
 _COMMANDS = {
-    "linux::Channel": "ip link add NAME type bridge",
     "linux::GRETunnel": "ip tunnel add NAME mode gre",
-    "linux::Interface": "ip link and ip address",
-    "linux::Route": "ip route replace",
     "linux::Tap": "ip tuntap add mode tap",
     "linux::Tun": "ip tuntap add mode tun",
     "linux::UdpTunnel": "ip link add NAME type vxlan, or socat",

@@ -10,6 +10,7 @@ import time
 import pytest
 from tests.conftest import Need
 from tests.e2e.lab import Lab
+from tests.e2e.network.features import note
 
 from nepiq.controller import ExperimentController
 from nepiq.controller.model.configuration import run_mark
@@ -78,6 +79,7 @@ def test_a_link_is_impaired_in_both_directions_and_changed(lab: Lab) -> None:
     assert left_of(ec)
     ec.release()
     await_nothing_left(ec)
+    note("linux::Impairment", "made and undone")
 
 
 def test_the_end_of_the_relay_is_a_failure(lab: Lab) -> None:

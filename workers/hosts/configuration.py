@@ -116,17 +116,17 @@ class _Group:
     """Changes by one tool in one namespace, which need no other in between.
 
     Attributes:
-        numbers: of the requests, one for each line.
+        owners: for each line, the number of its request and of the undo lines before it.
         lines: the changes.
     """
 
-    numbers: list[int] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
     def call(self, tool: str, netns: str) -> str:
         """Return the call that makes them."""
-        numbers = " ".join(map(str, self.numbers))
-        return f"group {tool} {quote(netns)} '{numbers}' {quote(chr(10).join(self.lines))}"
+        owners = " ".join(self.owners)
+        return f"group {tool} {quote(netns)} '{owners}' {quote(chr(10).join(self.lines))}"
 
 
 def compose(items: Sequence[bytes]) -> tuple[str, bytes]:
@@ -150,20 +150,27 @@ def _heads(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
             continue
         undo = [f"{tool} {netns} {undo}" for tool, netns, _, undo in request["changes"] if undo]
         yield f"request {who} {int(request['anew'])} {quote(chr(10).join(undo))}"
+    # What sets values side by side shares the lock.
+    if any(row[0] == "sysctl" for request in requests for row in request.get("changes", ())):
+        yield "lock_keys || :"
 
 
 def _groups(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
     levels: list[dict[tuple[str, str], _Group]] = []
     for number, request in enumerate(requests, 1):
-        level, previous = -1, None
-        for tool, netns, command, _ in request.get("changes", ()):
+        level, previous, undone = -1, None, 0
+        for tool, netns, command, undo in request.get("changes", ()):
+            if not command:
+                undone += bool(undo)
+                continue
             if (tool, netns) != previous:
                 level, previous = level + 1, (tool, netns)
                 if level == len(levels):
                     levels.append({})
             group = levels[level].setdefault((tool, netns), _Group())
-            group.numbers.append(number)
+            group.owners.append(f"{number}.{undone}")
             group.lines.append(command)
+            undone += bool(undo)
     for groups in levels:
         calls = [group.call(tool, netns) for (tool, netns), group in groups.items()]
         if len(calls) <= LANES:

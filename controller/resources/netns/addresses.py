@@ -2,51 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from ...model import Attribute, Change, Connection, Context, Flag
-from ..linux.network.configured import Configured
-from ..linux.network.values import Ipv4, Ipv6
-from .interface import NodeInterface
+from ...errors import InvalidValue
+from ...model import Action, Change, Context
+from ..linux.network.address import Address
 
 
-class _Address(Configured):
-    """An address of an interface of an emulated host."""
+class _Address(Address):
+    """An address of an interface of an emulated host, with a name in ``/etc/hosts``."""
 
-    ip: str
-    prefix: int
-    options = ""
+    version = 0
 
-    interface = Connection(NodeInterface, required=True, help="The interface.")
+    def validate(self, conditional: Collection[Action]) -> None:
+        """Check the version, and where it is."""
+        super().validate(conditional)
+        if self.ip.version != self.version:
+            raise InvalidValue(f"{self.ip} is not of IPv{self.version}", where=self.label)
+        if not self.host.emulates:
+            raise InvalidValue(
+                f"{self.host.label} is no emulated host",
+                where=self.label,
+                hint="use linux::Address",
+            )
 
     def configuration(self, context: Context) -> Sequence[Change]:
         """Return the address, and the name of the host at it."""
-        del context
-        device, node = self.interface.deviceName, self.interface.node
-        what = f"{self.ip}/{self.prefix} dev {device}"
-        names = f"{node.label}-{device}"
-        line = f"{self.ip} {names if node.addresses else f'{node.label} {names}'}"
-        return [
-            Change(f"address add {what}{self.options}", f"address del {what}"),
-            Change(line, line, "hosts", ""),
-        ]
+        host = self.host
+        alias = f"{host.label}-{self.device_name()}"
+        line = f"{self.ip} {alias if host.addresses else f'{host.label} {alias}'}"
+        return [*super().configuration(context), Change(line, line, "hosts", "")]
 
 
 class IPv4Address(_Address, rtype="netns::IPv4Address"):
     """An IPv4 address of an interface of an emulated host."""
 
-    ip = Attribute(Ipv4, required=True, help="The address.", flags=Flag.DESIGN)
-    prefix = Attribute(
-        int, 24, help="Length of the network's prefix.", range=(0, 32), flags=Flag.DESIGN
-    )
+    version = 4
 
 
 class IPv6Address(_Address, rtype="netns::IPv6Address"):
     """An IPv6 address of an interface of an emulated host."""
 
-    options = " nodad"
-
-    ip = Attribute(Ipv6, required=True, help="The address.", flags=Flag.DESIGN)
-    prefix = Attribute(
-        int, 64, help="Length of the network's prefix.", range=(0, 128), flags=Flag.DESIGN
-    )
+    version = 6

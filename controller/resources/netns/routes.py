@@ -3,89 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ...errors import InvalidValue
-from ...model import Action, Attribute, Change, Connection, Context, Flag
-from ...model.configuration import ROUTE_PROTOCOL
+from ...model import ROUTE_PROTOCOL, Attribute, Change, Connection, Context, Flag
+from ..linux.network.address import Address
+from ..linux.network.any_interface import AnyInterface
 from ..linux.network.configured import Configured
-from ..linux.network.values import InterfaceName, Ip, Network
-from .addresses import IPv4Address, IPv6Address
-from .interface import NodeInterface
+from ..linux.network.route import Route as LinuxRoute
+from ..linux.network.values import Ip, Network
 from .link import Link
 from .node import Node
-from .remote_link import RemoteLink
 
 #: Protocol of the routes of netns::Routes, by which one line removes them all.
 _TABLE_PROTOCOL = ROUTE_PROTOCOL + 1
 
 
-class _Routing(Configured):
-    """Routes of an emulated host, made when all its interfaces are there."""
+class Route(LinuxRoute, rtype="netns::Route", aliases=("netns::IPv4Route", "netns::IPv6Route")):
+    """A route of an emulated host, made when all its interfaces are there.
 
-    node = Connection(Node, required=True, help="The emulated host.")
+    It is a linux::Route, which can be connected to an emulated host, too, but has to be connected
+    to the interface that it needs.
+    """
+
     links = Connection(
         Link, many=True, waits=True, beside="node", help="Its links; connected by the deployment."
     )
     interfaces = Connection(
-        NodeInterface, many=True, waits=True, beside="node", help="Its interfaces, likewise."
+        AnyInterface, many=True, waits=True, beside="node", help="Its interfaces, likewise."
     )
-    remotes = Connection(
-        RemoteLink, many=True, waits=True, beside="node", help="Its links to other machines."
+    further = Connection(
+        Address, many=True, waits=True, beside="interfaces", help="Their addresses, likewise."
     )
-    addresses = Connection(
-        IPv4Address, many=True, waits=True, beside="interfaces", help="Their addresses, likewise."
-    )
-    addresses6 = Connection(
-        IPv6Address, many=True, waits=True, beside="interfaces", help="Their IPv6 addresses."
-    )
-
-
-class Route(_Routing, rtype="netns::Route", aliases=("netns::IPv4Route", "netns::IPv6Route")):
-    """A route of an emulated host. After ip-route(8)."""
-
-    network = Attribute(
-        Ip, help="Address of the network; all addresses by default.", flags=Flag.DESIGN
-    )
-    prefix = Attribute(
-        int,
-        help="Length of its prefix; that of one address by default.",
-        range=(0, 128),
-        flags=Flag.DESIGN,
-    )
-    nexthop = Attribute(Ip, help="Address of the next router.", flags=Flag.DESIGN)
-    device = Attribute(InterfaceName, help="The interface that it leads over.", flags=Flag.DESIGN)
-    metric = Attribute(
-        int, help="Routes with a lower one are preferred.", range=(0, 2**32 - 1), flags=Flag.DESIGN
-    )
-
-    def validate(self, conditional: Collection[Action]) -> None:
-        """Check that it leads somewhere."""
-        del conditional
-        if not (self.nexthop or self.device):
-            raise InvalidValue("set nexthop or device", where=self.label)
-        if self.network and self.prefix is not None:
-            try:
-                Network.parse(f"{self.network}/{self.prefix}")
-            except InvalidValue as error:
-                raise InvalidValue(
-                    f"{self.network}/{self.prefix} {error.message}", where=self.label
-                ) from None
-
-    def configuration(self, context: Context) -> Sequence[Change]:
-        """Return the route."""
-        del context
-        network = f"{self.network}/{self.prefix}" if self.prefix is not None else self.network
-        words = [
-            network or ("::/0" if self.nexthop and self.nexthop.version == 6 else "default"),
-            f"via {self.nexthop}" if self.nexthop else "",
-            f"dev {self.device}" if self.device else "",
-            f"metric {self.metric}" if self.metric is not None else "",
-            f"proto {ROUTE_PROTOCOL}",
-        ]
-        route = " ".join(word for word in words if word)
-        return [Change(f"route add {route}", f"route del {route}")]
 
 
 class RouteLines(tuple[str, ...]):
@@ -109,14 +59,25 @@ def _route(line: object) -> str:
     return f"{Network.parse(found[1])} via {Ip.parse(found[2])}"
 
 
-class Routes(_Routing, rtype="netns::Routes"):
-    """The table of static routes of an emulated host, made and removed together."""
+class Routes(Configured, rtype="netns::Routes"):
+    """The table of static routes of an emulated host, made when all its interfaces are there."""
 
     routes = Attribute(
         RouteLines,
         required=True,
         help="The routes, as 10.0.0.0/24 via 10.1.0.2, one on each line.",
         flags=Flag.DESIGN,
+    )
+
+    node = Connection(Node, required=True, help="The emulated host.")
+    links = Connection(
+        Link, many=True, waits=True, beside="node", help="Its links; connected by the deployment."
+    )
+    interfaces = Connection(
+        AnyInterface, many=True, waits=True, beside="node", help="Its interfaces, likewise."
+    )
+    further = Connection(
+        Address, many=True, waits=True, beside="interfaces", help="Their addresses, likewise."
     )
 
     def configuration(self, context: Context) -> Sequence[Change]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -194,11 +193,6 @@ def test_the_script_in_nepis_words(installation: Installation) -> None:
     assert "3 packets transmitted, 3 received, 0% packet loss" in done.out
 
 
-def ip(*words: str) -> str:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
-    return done.stdout + done.stderr
-
-
 def test_hosts_routers_and_a_switch(emulated: Emulated) -> None:
     """Hosts at a switch and behind a router, with names, a larger MTU and both IP versions."""
     for label in ("alpha", "beta"):
@@ -218,7 +212,9 @@ def test_hosts_routers_and_a_switch(emulated: Emulated) -> None:
         mac2="02:00:00:00:00:07",
     )
     for host in ("alpha", "beta"):
-        emulated.ec.register_resource("netns::Route", node=host, nexthop="10.0.1.254")
+        emulated.ec.register_resource(
+            "netns::Route", node=host, network="default", nexthop="10.0.1.254"
+        )
     emulated.ec.register_resource(
         "netns::Routes", node="gamma", routes=["10.0.1.0/24 via 10.0.2.254"]
     )
@@ -285,41 +281,4 @@ def test_a_pid_namespace(emulated: Emulated) -> None:
         not in subprocess.run(
             ["ps", "-e", "-o", "args="], capture_output=True, text=True, check=True
         ).stdout
-    )
-
-
-@pytest.fixture
-def physical() -> Iterator[str]:
-    """An interface of this machine, with an address and a route."""
-    name = f"nqp{secrets.token_hex(4)}"
-    ip("link", "add", name, "type", "veth", "peer", "name", f"{name}x")
-    ip("link", "set", name, "mtu", "1400", "up")
-    ip("address", "add", "10.213.9.1/24", "dev", name)
-    ip("route", "add", "10.213.10.0/24", "via", "10.213.9.2", "dev", name)
-    yield name
-    ip("link", "del", f"{name}x")
-
-
-def test_a_moved_interface_comes_home_mininet_706(emulated: Emulated, physical: str) -> None:
-    """An interface of the machine comes home before its namespace ends, as it was."""
-    before = ip("-o", "address", "show", physical), ip("route", "show", "dev", physical)
-    emulated.host("far")
-    moved = emulated.ec.register_resource(
-        "netns::NodeInterface", node="far", device=physical, deviceName="eth0", ip="10.9.9.9"
-    )
-    emulated.deploy()
-    assert "does not exist" in ip("link", "show", physical)
-    assert "10.9.9.9" in emulated.run("far", "ip -o address show eth0")
-    assert emulated.ec.get(moved, "mtu") == 1400
-    emulated.ec.release()
-    after = ip("-o", "address", "show", physical), ip("route", "show", "dev", physical)
-    assert [_plain(text) for text in after] == [_plain(text) for text in before]
-
-
-def _plain(text: str) -> list[str]:
-    """What is shown, without numbers of interfaces and states that come and go."""
-    return sorted(
-        " ".join(word for word in line.split()[1:] if word not in ("linkdown", "tentative"))
-        for line in text.splitlines()
-        if "inet6" not in line
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tests.integration.hosts.rig import Rig
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.controller.model import Change
-from nepiq.controller.testing import Harness
+from nepiq.controller.resources.linux.network.altered import moved
+from nepiq.controller.resources.linux.network.found import Found
 
 pytestmark = pytest.mark.needs("ip", "nft")
 
@@ -114,6 +116,96 @@ def test_a_change_of_another_user_is_neither_overwritten_nor_undone(rig: Rig, na
         shown("link", "del", names(1))
 
 
+def test_what_was_refused_is_not_undone(rig: Rig, names: Names) -> None:
+    """What has the name, or the same route, belongs to another (mininet 877, CORE 500)."""
+    inside = names(1)
+    shown("link", "add", names(2), "type", "bridge")
+    rig.host(5).configure([*space(inside), Change(f"link add e0 netns {inside} type bridge")])
+    route = "blackhole 10.9.0.0/24 proto 113"
+    shared = Change(f"route add {route}", f"route del {route}", netns=inside)
+    table = Change("create table inet nq_shared", "delete table inet nq_shared", "nft", inside)
+    key = Change("net.nothing=1", tool="sysctl", netns=inside)
+    rig.host(6).configure([shared, table])
+    try:
+        for refused in (
+            [bridge(names(3)), bridge(names(2)), bridge(names(4))],
+            [bridge(names(3)), shared],
+            [bridge(names(3)), table],
+            [bridge(names(3)), Change("false", f"ip link del {names(2)}", tool="sh")],
+            [bridge(names(3)), key, bridge(names(2))],
+        ):
+            for anew in (True, False):
+                with pytest.raises(HostError):
+                    rig.host(7).configure(refused, anew=anew)
+                assert names.links() == [names(2), *([] if anew else [names(3)])]
+                rig.host(7).unconfigure()
+                assert names.links() == [names(2)]
+        assert "blackhole 10.9.0.0/24 proto 113" in shown("-n", inside, "route")
+        assert "nq_shared" in shown("netns", "exec", inside, "nft", "list", "tables")
+        rig.host(6).unconfigure()
+        assert shown("-n", inside, "route") == ""
+    finally:
+        shown("link", "del", names(2))
+
+
+def test_what_was_refused_side_by_side_is_not_undone(rig: Rig, names: Names) -> None:
+    numbers = range(20, 32)
+    for number in numbers:
+        made = Change("link add e0 type bridge", netns=names(number))
+        rig.host(number).configure([*space(names(number)), made])
+
+    def configure(number: int) -> str:
+        inside = names(number)
+        changes = [
+            Change("link add e1 type bridge", "link del e1", netns=inside),
+            Change("link add e0 type bridge", "link del e0", netns=inside),
+        ]
+        with pytest.raises(HostError) as caught:
+            rig.host(100 + number).configure(changes)
+        return caught.value.message
+
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        messages = set(pool.map(configure, numbers))
+    assert messages == {"ip: RTNETLINK answers: File exists"}
+    for number in numbers:
+        links = shown("-n", names(number), "-br", "link")
+        assert ("e0" in links, "e1" in links) == (True, False)
+
+
+def test_a_sysctl_is_restored_when_the_last_has_released_it(rig: Rig, names: Names) -> None:
+    rig.host(5).configure(space(names(1)))
+    key = "net.ipv4.conf.lo.rp_filter"
+
+    def set_to(guid: int, value: int, **how: bool) -> None:
+        change = Change(f"{key}={value}", tool="sysctl", netns=names(1))
+        rig.host(guid).configure([change], **how)
+
+    def value() -> int:
+        path = "/proc/sys/" + key.replace(".", "/")
+        return int(shown("netns", "exec", names(1), "cat", path))
+
+    before = value()
+    set_to(6, 1)
+    set_to(7, 2)
+    set_to(8, 0)
+    set_to(6, 1, anew=False)
+    assert value() == 1
+    rig.host(7).unconfigure()
+    assert value() == 1
+    rig.host(6).unconfigure()
+    assert value() == 0
+    set_to(6, 2)
+    set_to(6, 2)  # an attempt after a crash
+    rig.host(8).unconfigure()
+    assert value() == 2
+    rig.host(6).unconfigure()
+    assert value() == before
+    set_to(6, 2)
+    rig.host(5).unconfigure()  # the namespace goes first
+    rig.host(6).unconfigure()
+    assert not list(Path("/run").glob(f"nepiq/{names(1)},*"))
+
+
 def test_an_attempt_after_a_crash_begins_anew(rig: Rig, names: Names) -> None:
     for _ in range(2):
         rig.host(5).configure([*space(names(1)), bridge(names(2))])
@@ -167,51 +259,6 @@ def test_sysctl_nft_and_shell(rig: Rig, names: Names, tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-def test_a_moved_interface_comes_home_with_the_end_of_the_node(
-    rig: Rig, names: Names, tmp_path: Path
-) -> None:
-    """Nothing but the record says that it was moved, as after a crash of all else."""
-    home, inside = names(1), names(2)
-    shown("link", "add", home, "type", "veth", "peer", "name", names(3))
-    try:
-        shown("link", "set", home, "mtu", "1400", "up")
-        shown("address", "add", "10.213.8.1/24", "dev", home)
-        shown("route", "add", "10.213.11.0/24", "via", "10.213.8.2", "dev", home)
-        before = shown("-br", "address", "show", home), shown("route", "show", "dev", home)
-        node = Harness("netns::Node", label="far", node=Harness("linux::Node"))
-        port = Harness(
-            "netns::NodeInterface", node=node, host=node.host, device=home, deviceName="eth0"
-        )
-        node.host.answer("eth0", '[{"ifname": "eth0", "mtu": 1400}]')
-        port.deploy()
-        (call,) = [c for c in node.host.calls if "eth0" in c.command]
-        words = {
-            node.rm.network_namespace(): inside,
-            f"/home/user/.nepiq/run/1/home-{port.guid}": str(tmp_path / "state"),
-        }
-        rig.host(5).configure(space(inside))
-        rig.host(6).configure([renamed(c, inside, words) for c in call.options["changes"]])
-        assert names.links() == [names(3)]
-        assert "1400" in shown("-n", inside, "link", "show", "eth0")
-        rig.host(1).dismantle()
-        assert names.spaces() == []
-        after = shown("-br", "address", "show", home), shown("route", "show", "dev", home)
-        assert [" ".join(text.split("fe80")[0].split()) for text in after] == [
-            " ".join(text.split("fe80")[0].split()) for text in before
-        ]
-        assert not (tmp_path / "state").exists()
-    finally:
-        shown("link", "del", names(3))
-
-
-def renamed(change: Change, netns: str, words: Mapping[str, str]) -> Change:
-    """The same change with other names, in a namespace unless it is of the host."""
-    command, undo = change.command, change.undo
-    for old, new in words.items():
-        command, undo = (text.replace(old, new) for text in (command, undo))
-    return Change(command, undo, change.tool, netns if change.netns is None else change.netns)
-
-
 def test_names_of_emulated_hosts_come_and_go(rig: Rig) -> None:
     def names(*lines: str) -> list[Change]:
         return [Change(line, line, "hosts", "") for line in lines]
@@ -262,6 +309,31 @@ def test_what_runs_in_a_namespace_is_ended_with_it(rig: Rig, names: Names) -> No
     assert names.spaces() == []
     assert stray.wait(10) == -9
     stray.stdout.close()
+
+
+def test_a_moved_interface_goes_home_at_the_end_of_the_node(rig: Rig, names: Names) -> None:
+    """All is undone at once here: what is in the namespace must not be left to it (mininet 706)."""
+    card, inside = names(2), names(1)
+    shown("link", "add", card, "type", "veth", "peer", "name", names(3))
+    try:
+        shown("address", "add", "10.213.8.1/24", "dev", card)
+        shown("link", "set", card, "up")
+        before = shown("-o", "-4", "address", "show", card)
+        found = Found.read(json.loads(shown("-j", "-d", "address", "show", "dev", card))[0])
+        rig.host(5).configure(space(inside))
+        key = Change("net.ipv4.ip_forward=1", tool="sysctl", netns=inside)
+        rig.host(6).configure([*moved(found, "nepiq:test.6", inside, "eth0", []), key])
+        assert names.links() == [names(3)]
+        assert "eth0" in shown("-n", inside, "-br", "link")
+        stray = subprocess.Popen(["ip", "netns", "exec", inside, "sleep", "900"])
+        rig.host(1).dismantle()
+        assert stray.wait(10) != 0
+        assert names.spaces() == []
+        assert shown("-o", "-4", "address", "show", card) == before
+        assert "alias" not in shown("link", "show", card)
+        assert not list(Path("/run").glob(f"nepiq/{inside},*"))
+    finally:
+        shown("link", "del", card)
 
 
 def test_the_end_of_the_node_undoes_what_is_left(rig: Rig, names: Names) -> None:

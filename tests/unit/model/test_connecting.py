@@ -6,7 +6,7 @@ import pytest
 from tests.unit.model.kinds import null
 
 from nepiq.controller.description.description import Description
-from nepiq.controller.errors import NotAllowed, UnknownResource
+from nepiq.controller.errors import NotAllowed, UnknownResource, UnknownType
 from nepiq.controller.model import Action
 
 START, STOP = Action.START, Action.STOP
@@ -52,6 +52,17 @@ def test_what_does_not_fit_is_refused(d: Description) -> None:
         d.connect(app, app)
     with pytest.raises(UnknownResource):
         d.connect(app, 99)
+
+
+def test_the_rtype_of_a_base_class_only_names_it_in_connections(d: Description) -> None:
+    node, bridge, route = (d.add(f"linux::{kind}") for kind in ("Node", "Bridge", "Route"))
+    d.connect(bridge, node)
+    d.connect(route, bridge)
+    assert d.spec(route).peers == {"interface": [bridge]}
+    with pytest.raises(NotAllowed, match="linux::Route can be connected to linux::AnyInterface"):
+        d.connect(d.add("linux::Route"), null(d))
+    with pytest.raises(UnknownType):
+        d.add("linux::AnyInterface")
 
 
 def test_connections_by_name(d: Description) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from nepiq.controller.description.description import Description
-from nepiq.controller.errors import HostError, InvalidValue
-from nepiq.controller.model import Interface, State
+from nepiq.controller.errors import InvalidValue
 from nepiq.controller.testing import Harness
 
 
@@ -133,7 +131,9 @@ def test_routes(machine: Harness[Any]) -> None:
     text = "10.3.0.0/16 via 10.0.0.2 metric 7 proto 113"
     assert changes(route) == [f"ip route add {text}"]
     assert undos(route) == [f"route del {text}"]
-    default = Harness("netns::Route", host=machine.host, node=node, nexthop="fd00::1")
+    default = Harness(
+        "netns::Route", host=machine.host, node=node, network="default", nexthop="fd00::1"
+    )
     assert changes(default) == ["ip route add ::/0 via fd00::1 proto 113"]
     table = Harness(
         "netns::Routes",
@@ -161,21 +161,6 @@ def test_a_host_is_entered_as_a_machine_of_its_own(machine: Harness[Any]) -> Non
         assert part in entered
     with pytest.raises(InvalidValue, match="absolute"):
         host(machine, "two", privateDirs="var/log")
-
-
-def test_the_interface_by_which_the_machine_is_reached_is_not_moved(
-    machine: Harness[Any],
-) -> None:
-    machine.host.facts = replace(
-        machine.host.facts,
-        interfaces={"eth0": Interface("up", "", 1500, ("10.1.1.1/24",))},
-    )
-    moved = Harness(
-        "netns::NodeInterface", host=machine.host, node=host(machine, "one"), device="eth0"
-    )
-    with pytest.raises(HostError, match=r"10\.1\.1\.1, by which the machine is reached"):
-        moved.deploy()
-    assert moved.state is State.FAILED or not moved.host.commands
 
 
 class Described:
@@ -207,8 +192,9 @@ def test_what_cannot_be_is_refused_before_the_deployment() -> None:
     bare = it.description.add("netns::Node", label="bare")
     it.refused("connect it to the linux::Node that it is part of")
     it.description.remove(bare)
-    it.description.add("netns::NodeInterface", node=one)
-    it.refused("name the device of the machine")
+    far = it.description.add("netns::Switch", label="far", node=it.machines[1])
+    it.description.add("netns::NodeInterface", node=one, switch=far)
+    it.refused("one and far are on different machines")
 
 
 def test_a_route_waits_for_all_interfaces_of_its_host() -> None:
@@ -219,14 +205,14 @@ def test_a_route_waits_for_all_interfaces_of_its_host() -> None:
     links = [it.description.add("netns::Link", ends=ends) for ends in ([one, two], [two, switch])]
     port = it.description.add("netns::NodeInterface", node=one, switch=switch)
     address = it.description.add("netns::IPv4Address", interface=port, ip="10.0.0.1")
-    route = it.description.add("netns::Route", node=one, nexthop="10.0.0.2")
+    route = it.description.add("netns::Route", node=one, network="default", nexthop="10.0.0.2")
     for _ in range(2):
         it.description.complete(it.description)
         assert it.description.resource(route).peers == {
             "node": [one],
             "links": [links[0]],
             "interfaces": [port],
-            "addresses": [address],
+            "further": [address],
         }
     copy = Description("copy")
     copy.adopt(it.description)

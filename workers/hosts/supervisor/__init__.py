@@ -20,6 +20,7 @@ PARTS = (
     "contents",
     "journal",
     "configuration",
+    "kernel_settings",
     "logs",
     "node",
     "cleanup",

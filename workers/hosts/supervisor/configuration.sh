@@ -28,7 +28,7 @@ carry_out() {
 }
 
 enact() {
-    failed=' ' numbers='' retracted='' anew=' '
+    failed=' ' spoiled='' numbers='' retracted='' anew=' '
     lock_configuration
     eval "$plan"
     settle_plan
@@ -71,6 +71,14 @@ refuse() {
     printf '%s\n' "$number no $code $*"
 }
 
+# spoil OWNER REASON: refuse a request because of a change; OWNER is N.U, where the first U lines
+# that the request has recorded undo the changes before it.
+spoil() {
+    eval "made_${1%.*}=${1#*.}"
+    spoiled="$spoiled made_${1%.*}=${1#*.}"
+    refuse "${1%.*}" 69 "$2"
+}
+
 # request N GUID TOKEN ANEW UNDO: record what undoes the changes of a resource, before they are made.
 request() {
     let_through "$1" "$2" "$3" || return 0
@@ -79,8 +87,27 @@ request() {
         [ ! -e "$record" ] || undo "$2"
         anew="$anew$1 "
     fi
-    [ -e "$record" ] || set -- "$1" "$2" "$3" "$4" "$boot_id$nl$5"
+    eval "before_$1=1 undo_$1=\$5 made_$1=0"
+    if [ -e "$record" ]; then
+        eval "before_$1=$(wc -l <"$record")"
+    else
+        set -- "$1" "$2" "$3" "$4" "$boot_id$nl$5"
+    fi
     printf '%s\n' "$5" >>"$record" || refuse "$1" 74 "cannot write in $root: $(obstacle)"
+}
+
+# unrecord N: remove from the record what would undo a change that was refused, or one behind it. What
+# it names may belong to another.
+unrecord() {
+    eval "before=\${before_$1-} made=\${made_$1-} text=\${undo_$1-} record=\$guid_$1"
+    record=$root/configured/$record
+    [ -n "$before" ] && [ -e "$record" ] || return 0
+    lines=1
+    while case $text in *"$nl"*) ;; *) false ;; esac do
+        text=${text#*"$nl"} lines=$((lines + 1))
+    done
+    sed "$((before + made + 1)),$((before + lines))d" "$record" >"$root/configured/.struck" &&
+        mv -f "$root/configured/.struck" "$record"
 }
 
 # retract N GUID TOKEN: undo the configuration of a resource.
@@ -89,7 +116,7 @@ retract() {
     [ ! -e "$root/configured/$2" ] || retracted="$retracted $2"
 }
 
-# group TOOL NETNS NUMBERS TEXT: make changes, a line each, of the requests with these numbers.
+# group TOOL NETNS OWNERS TEXT: make changes, a line each, whose owners are these.
 group() {
     tool=$1 netns=${2#-} lines=$3 text=$4
     [ "$failed" = ' ' ] || sift
@@ -120,7 +147,7 @@ abreast() {
             before=$failed
             "lane_$lane"
             [ "$failed" = "$before" ] && exit
-            printf '%s\n' "$failed" >"$root/configured/failed.$lane"
+            printf '%s\n' "$spoiled" "$failed" >"$root/configured/failed.$lane"
             exit 1
         ) &
         lanes="$lanes $lane:$!"
@@ -130,18 +157,19 @@ abreast() {
         wait "${lane#*:}" && continue
         record=$root/configured/failed.${lane%:*}
         # Where the disk is full, the refusals have been answered, and the release undoes the rest.
-        { IFS= read -r said <"$record"; } 2>/dev/null && failed="$failed$said"
+        { IFS= read -r spoiled && IFS= read -r said; } 2>/dev/null <"$record" &&
+            eval "$spoiled" && failed="$failed$said"
         rm -f "$record"
     done
 }
 
-# sift: keep those of $text whose number in $lines has not failed.
+# sift: keep those of $text whose owner in $lines has not failed.
 sift() {
     kept='' chosen=''
     # shellcheck disable=SC2086 # numbers
     set -- $lines
     while IFS= read -r line; do
-        case $failed in *" ${1-} "*) ;; *) kept="$kept $1" chosen="$chosen$line$nl" ;; esac
+        case $failed in *" ${1%.*} "*) ;; *) kept="$kept $1" chosen="$chosen$line$nl" ;; esac
         shift
     done <<END
 $text
@@ -157,7 +185,7 @@ END
     ) && return 1
     at=${said##*Command failed -:}
     case $at in '' | *[!0-9]*) at=1 ;; esac
-    # shellcheck disable=SC2086 # numbers
+    # shellcheck disable=SC2086 # owners
     set -- $lines
     while [ "$at" -gt 1 ]; do
         shift
@@ -165,7 +193,7 @@ END
         at=$((at - 1))
     done
     lines="$*"
-    refuse "${1:-0}" 69 "$tool: ${said%Command failed -:*}"
+    spoil "${1:-0.0}" "$tool: ${said%Command failed -:*}"
     sift
     return 0
 }
@@ -187,12 +215,12 @@ unname_hosts() {
     printf '%s\n' "$left" >"$root/hosts"
 }
 
-# entered COMMAND...: run it in $netns, without our lock.
+# entered COMMAND...: run it in $netns, without our locks.
 entered() {
     if [ -n "$netns" ]; then
-        nsenter --net="/run/netns/$netns" "$@" 6>&-
+        nsenter --net="/run/netns/$netns" "$@" 5<&- 6>&-
     else
-        "$@" 6>&-
+        "$@" 5<&- 6>&-
     fi
 }
 
@@ -202,7 +230,7 @@ shell_line() {
         entered sh -c "$line"
         return
     }
-    exec 6>&-
+    exec 5<&- 6>&-
     eval "$line"
 }
 
@@ -214,15 +242,20 @@ $text
 END
     ) && return
     all=$text owners=$lines
-    for number in $(printf '%s\n' $owners | sort -un); do
-        text=$all lines=$owners before=$failed failed=' '
-        for other in $owners; do [ "$other" = "$number" ] || failed="$failed$other "; done
+    tried=' '
+    for owner in $owners; do
+        case $tried in *" ${owner%.*} "*) continue ;; esac
+        tried="$tried${owner%.*} "
+        text=$all lines=$owners past=$failed failed=' '
+        for other in $owners; do
+            [ "${other%.*}" = "${owner%.*}" ] || failed="$failed${other%.*} "
+        done
         sift
-        failed=$before
+        failed=$past
         said=$(entered nft -f - 2>&1 <<END
 $text
 END
-        ) || refuse "$number" 69 "nft: $said"
+        ) || spoil "$owner" "nft: $said"
     done
 }
 
@@ -231,42 +264,19 @@ one_by_one() {
     set -- $lines
     while IFS= read -r line; do
         case $failed in
-        *" $1 "*) ;;
+        *" ${1%.*} "*) ;;
         *)
             if [ "$tool" = sysctl ]; then
-                set_key "$1" "${line%%=*}" "${line#*=}"
+                set_key "${1%.*}" "${line%%=*}" "${line#*=}"
             else
                 said=$(shell_line 2>&1 </dev/null)
-            fi || refuse "$1" 69 "$said"
+            fi || spoil "$1" "$said"
             ;;
         esac
         shift
     done <<END
 $text
 END
-}
-
-# key_file KEY: its file, in $key.
-key_file() {
-    key=$1
-    case $key in */*) ;; *) key=$(printf %s "$key" | tr . /) ;; esac
-    key=/proc/sys/$key
-}
-
-# set_key N KEY VALUE: set it, after its value was recorded.
-set_key() {
-    key_file "$2"
-    former=$(entered cat "$key" 2>&1) || {
-        said="sysctl: there is no $2 on this host"
-        return 1
-    }
-    eval "record=$root/configured/\$guid_$1"
-    printf '%s\n' "sysctl ${netns:--} $2=$former" >>"$record" || return
-    # shellcheck disable=SC2016 # for the inner shell
-    said=$(entered sh -c 'printf "%s\n" "$2" >"$1"' sh "$key" "$3" 2>&1) || {
-        said="sysctl: $2=$3: ${said##*: }"
-        return 1
-    }
 }
 
 # show N NETNS COMMAND: what it prints comes with the answer.
@@ -287,6 +297,7 @@ show() {
 settle_plan() {
     broken=''
     for number in $failed; do
+        unrecord "$number"
         case $anew in *" $number "*) eval "broken=\"\$broken \$guid_$number\"" ;; esac
     done
     # shellcheck disable=SC2086 # guids
@@ -437,12 +448,7 @@ undo_alone() {
         said=$(LC_ALL=C entered nft "$line" 2>&1) && return
         case $said in *'No such '*) return ;; esac
         ;;
-    sysctl)
-        key_file "${line%%=*}"
-        entered test -e "$key" || return 0
-        # shellcheck disable=SC2016 # for the inner shell
-        said=$(entered sh -c 'printf "%s\n" "$2" >"$1"' sh "$key" "${line#*=}" 2>&1) && return
-        ;;
+    sysctl) give_up_key "$guid" "${line%%=*}" "${line#*=}" && return ;;
     sh) said=$(shell_line 2>&1 </dev/null) && return ;;
     esac
     set -f
@@ -471,6 +477,7 @@ drop_spaces() {
         sleep 0.05
     done
     for space; do echo "netns del ${space##*/}"; done | ip -force -batch - >/dev/null 2>&1
+    forget_keys "$@"
     for space; do
         [ -e "$space" ] || continue
         while IFS=' ' read -r guid tool _ line; do

@@ -1,5 +1,4 @@
 """The base of types that make a network interface."""
-# ruff: noqa: N815 - attributes have the names that NEPI's scripts use
 
 from __future__ import annotations
 
@@ -8,14 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ....errors import HostError
-from ....model import Attribute, Change, Connection, Context, Flag, device_name, link_alias
-from ..node import Node
-from .configured import Configured
-from .ends import LinkEnd
-from .values import InterfaceName, Ipv4, Ipv6, Mac
+from ....model import Attribute, Change, Context, Flag, device_name, link_alias
+from .altered import restoring
+from .any_interface import AnyInterface
+from .found import look_at, routes_of
+from .kernel import require_link_kind
+from .values import InterfaceName, Ipv4, Ipv6, Mac, PrefixLength
 
 
-class Device(Configured):
+class Device(AnyInterface):
     """A network interface that the resource makes on its node, which may be an emulated host.
 
     A subclass returns how it is made. On a machine it gets a name that no other run has, unless
@@ -23,27 +23,15 @@ class Device(Configured):
     alone. Its alias (ip-link(8)) says to which run and resource it belongs.
     """
 
-    deviceName = Attribute(
-        InterfaceName,
-        help="Its name; one that no other run has by default. After the deployment: its name.",
-        flags=Flag.DESIGN,
-    )
     ip = Attribute(Ipv4, help="Its IPv4 address.", flags=Flag.DESIGN)
     prefix = Attribute(
-        int, 24, help="Length of the prefix of ip.", range=(0, 32), flags=Flag.DESIGN
+        PrefixLength, 24, help="Length of the prefix of ip.", range=(0, 32), flags=Flag.DESIGN
     )
     ip6 = Attribute(Ipv6, help="Its IPv6 address.", flags=Flag.DESIGN)
     prefix6 = Attribute(
-        int, 64, help="Length of the prefix of ip6.", range=(0, 128), flags=Flag.DESIGN
-    )
-    mac = Attribute(
-        Mac, help="Its MAC address; after the deployment: the one it has.", flags=Flag.DESIGN
-    )
-    mtu = Attribute(
-        int, help="Largest packet in bytes; after the deployment: as it is.", range=(68, 65535)
+        PrefixLength, 64, help="Length of the prefix of ip6.", range=(0, 128), flags=Flag.DESIGN
     )
     up = Attribute(bool, True, help="Whether it is up.")
-    node = Connection(Node, required=True, help="The machine or emulated host that has it.")
 
     @property
     def _device(self) -> str:
@@ -65,9 +53,20 @@ class Device(Configured):
         raise NotImplementedError
 
     def creation(self, context: Context) -> Sequence[Change]:
-        """Return the changes that make the interface under the name of ``_device``."""
-        name = self._device
-        return [Change(f"link add {name} type {self.kind(context)}", f"link del {name}")]
+        """Return the changes that make the interface under the name of ``_device``.
+
+        Raises:
+            HostError: the kernel of the host has no links of the kind.
+        """
+        name, kind = self._device, self.kind(context)
+        require_link_kind(context.host.facts, kind.partition(" ")[0])
+        below = self.below()
+        over = f" link {below}" if below else ""
+        return [Change(f"link add{over} {name} type {kind}", f"link del {name}")]
+
+    def below(self) -> str:
+        """Return the name of the interface on top of which it is made; empty if on none."""
+        return ""
 
     def configuration(self, context: Context) -> Sequence[Change]:
         """Return the interface, its name, addresses and state."""
@@ -112,18 +111,24 @@ class Device(Configured):
                 f"ip shows {report[:80]!r} of the interface",
                 hint="install an iproute2 with ip -j (4.13 or newer) on that host",
             ) from None
-        self.deviceName, self.mtu = InterfaceName(name), mtu
+        self.fill(deviceName=InterfaceName(name), mtu=mtu)
         if mac:
-            self.mac = Mac(mac)
-
-    def link_ends(self) -> list[LinkEnd]:
-        """Return this interface."""
-        netns = self.node.network_namespace() if self.node.emulates else ""
-        return [LinkEnd(self.deviceName or self._device, netns)]
+            self.fill(mac=Mac(mac))
 
     def do_set(self, context: Context, name: str, value: Any) -> None:
-        """Change ``up`` and ``mtu`` of the interface."""
-        device = self.deviceName or self._device
-        texts = {"up": "up" if value else "down", "mtu": f"mtu {value}"}
-        if name in texts:
-            context.host.configure([Change(f"link set {device} {texts[name]}")], anew=False)
+        """Change ``up`` and ``mtu`` of the interface.
+
+        Addresses and routes that go when it is set down are there again when it is set up.
+        """
+        device, changes = self.deviceName or self._device, []
+        if name == "mtu":
+            changes = [Change(f"link set {device} mtu {value}")]
+        elif name == "up" and value:
+            changes = [Change(f"link set {device} up"), *self.regained()]
+        elif name == "up":
+            found = look_at(context, device)
+            if found.up:
+                self.lose(restoring(found, device, routes_of(context, device, ours=True)))
+            changes = [Change(f"link set {device} down")]
+        if changes:
+            context.host.configure(changes, anew=False)

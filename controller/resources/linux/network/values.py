@@ -116,6 +116,38 @@ class Addresses(tuple[IpWithPrefix, ...]):
         return cls(IpWithPrefix.parse(text) for text in texts)
 
 
+class PrefixLength(int):
+    """The length of a network's prefix: ``24``, or the mask ``255.255.255.0``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> PrefixLength:
+        """Return the length, at most 128."""
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 128:
+            return cls(value)
+        text = _text(value)
+        if re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) and int(text) <= 128:
+            return cls(text)
+        try:
+            mask = int(ipaddress.IPv4Address(text))
+        except ValueError:
+            mask = 1
+        length = mask.bit_count()
+        if mask != 0xFFFFFFFF << 32 - length & 0xFFFFFFFF:
+            raise InvalidValue("must be the length of a prefix, as 24 or 255.255.255.0")
+        return cls(length)
+
+    def written(self) -> int:
+        """Return it as it is stored."""
+        return int(self)
+
+    @property
+    def mask(self) -> str:
+        """The mask of an IPv4 network, as ``255.255.255.0``."""
+        return str(ipaddress.IPv4Address(0xFFFFFFFF << 32 - self & 0xFFFFFFFF))
+
+
 class Network(str):
     """A network, ``10.0.0.0/24`` or ``fd00::/64``; ``default`` for all addresses."""
 
@@ -131,6 +163,28 @@ class Network(str):
             raise InvalidValue(
                 "must be a network, as 10.0.0.0/24 (no bits behind the prefix), or default"
             ) from None
+
+    @property
+    def version(self) -> int:
+        """4 or 6; 0 for ``default``."""
+        return 0 if self == "default" else 6 if ":" in self else 4
+
+
+class Table(str):
+    """A routing table: its number, or ``main``, ``local``, ``default``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> Table:
+        """Return the number or name as text."""
+        number = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(number, str):
+            if number in ("main", "local", "default"):
+                return cls(number)
+            if re.fullmatch(r"[1-9][0-9]{0,9}", number, re.ASCII) and int(number) < 1 << 32:
+                return cls(number)
+        raise InvalidValue("must be the number of a routing table, or main, local or default")
 
 
 class Mac(str):
