@@ -25,7 +25,7 @@ _DEAD = {"RELEASED", "EXPIRED", "unknown"}
 
 @dataclass
 class Leftover:
-    """Directories and processes of one run on one host.
+    """Directories, processes and network configuration of one run on one host.
 
     Attributes:
         host: the host.
@@ -35,6 +35,8 @@ class Leftover:
         nodes: guids of nodes that have a directory on the host.
         kilobytes: size of the directories.
         processes: ``pid``, ``mark`` and ``command`` of each process.
+        network: what is left in the kernel of the host: namespaces, interfaces and the like.
+        marks: those of the run in the names of that.
         removed: True once it has been removed.
     """
 
@@ -45,6 +47,8 @@ class Leftover:
     nodes: list[int]
     kilobytes: int
     processes: list[dict[str, Any]]
+    network: list[str]
+    marks: list[str]
     removed: bool = False
 
     @property
@@ -61,7 +65,9 @@ class _Login:
     gateway: str
     home: str
 
-    def inspect(self, host: str, remove: Sequence[str] = ()) -> dict[str, Any]:
+    def inspect(
+        self, host: str, known: Sequence[str], remove: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Inspect a host in a child process that may import worker code, after removing runs."""
         settings = Settings.from_environment()
         request = {
@@ -69,6 +75,7 @@ class _Login:
             "host": host,
             "machine": settings.machine,
             "ssh_config": settings.ssh_config,
+            "known": list(known),
             "remove": list(remove),
         }
         process = subprocess.run(
@@ -106,7 +113,10 @@ def clean(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Find processes and directories of dead runs on hosts, and remove them.
+    """Find what dead runs left on hosts, and remove it.
+
+    That is processes, directories, and configuration of the network: namespaces, interfaces,
+    routes, tables of nft and keys of sysctl, also where their run is not known by its name.
 
     A run is dead if it is released or unknown to this Redis. Before confirming, check that the
     hosts are not used with another Redis too. Outputs that were not collected are removed.
@@ -141,9 +151,10 @@ def _inspect(
     leftovers: list[Leftover] = []
     errors: list[NepiqError] = []
     unreachable: set[str] = set()
+    known = _known(access)
     for host in hosts:
         try:
-            answer = login.inspect(host)
+            answer = login.inspect(host, known)
         except NepiqError as error:
             errors.append(error)
             unreachable.add(host)
@@ -161,6 +172,10 @@ def _unlist(access: Access, hosts: Iterable[str], leftovers: Iterable[Leftover])
             access.backend.nothing_left(item.run_id, item.host)
 
 
+def _known(access: Access) -> list[str]:
+    return [run.run_id for run in access.backend.runs()]
+
+
 def _phase(access: Access, run_id: str) -> str:
     meta = access.backend.exact_run(run_id).store.meta()
     return "unknown" if meta is None else meta.phase
@@ -173,7 +188,7 @@ def _remove(access: Access, login: _Login, dead: Sequence[Leftover]) -> list[Nep
         items = [item for item in dead if item.host == host]
         items = [item for item in items if _phase(access, item.run_id) in _DEAD]
         try:
-            answer = login.inspect(host, [item.run_id for item in items])
+            answer = login.inspect(host, _known(access), [item.run_id for item in items])
         except NepiqError as error:
             errors.append(error)
             continue
@@ -189,13 +204,15 @@ def _show(leftovers: Sequence[Leftover], *, complete: bool) -> None:
     dead = [item for item in leftovers if item.dead]
     alive = len({item.run_id for item in leftovers if not item.dead})
     if dead:
-        table = simple_table("host", "run", "experiment", "phase", "size", "processes")
+        table = simple_table("host", "run", "experiment", "phase", "size", "processes", "network")
         for item in dead:
             size = f"{item.kilobytes} kB" if item.nodes else ""
             first = item.processes[0]["command"] if item.processes else ""
             first = one_line(first, LONGEST_LINE)
             processes = f"{len(item.processes)}: {first}" if item.processes else ""
-            table.add_row(item.host, item.run_id, item.experiment, item.phase, size, processes)
+            network = f"{len(item.network)}: {item.network[0]}" if item.network else ""
+            row = (item.host, item.run_id, item.experiment, item.phase, size, processes, network)
+            table.add_row(*row)
         Consoles().out.print(table)
     elif complete:
         sys.stderr.write("no leftovers of dead runs\n")

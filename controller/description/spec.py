@@ -33,6 +33,20 @@ def _idle(cls: type[ResourceManager], given: Container[str] | None) -> list[str]
     return known[key]
 
 
+_JOINT: WeakKeyDictionary[type[ResourceManager], dict[_Given, tuple[str, ...]]] = (
+    WeakKeyDictionary()
+)
+
+
+def _joint(cls: type[ResourceManager], given: Container[str]) -> tuple[str, ...]:
+    """Return the actions whose steps can be carried out together with others of the host."""
+    known = _JOINT.setdefault(cls, {})
+    key = frozenset(name for name in cls.narrowing if name in given)
+    if key not in known:
+        known[key] = tuple(action.value for action in _USUAL if cls.is_joint(action, key))
+    return known[key]
+
+
 def make_spec(
     resource: Resource,
     where: Acting,
@@ -73,7 +87,8 @@ def make_spec(
         idle=_idle(cls, attributes if settled else None),
         host=where.host,
         inside=where.inside,
-        joint=cls.joint,
+        joint=_joint(cls, attributes) if settled and where.host is not None else (),
+        covered=cls.covered,
         peers={name: list(guids) for name, guids in resource.peers.items() if guids},
         attributes=attributes,
         gates=needs + gates,

@@ -25,8 +25,9 @@ class Change:
 
     Attributes:
         command: one line, as the tool reads it: arguments of ip(8) or tc(8), a statement of nft(8),
-            ``KEY=VALUE`` of sysctl(8), a command of sh(1) run as root, a line of hosts(5).
-            Empty for none, if the change before has something more to undo.
+            ``KEY=VALUE`` of sysctl(8), a command of sh(1) run as root, a line of hosts(5). Empty
+            for none, if the change before has something more to undo. A command of sh that fails
+            undoes itself what it has made.
         undo: the same for what undoes it; empty if the undo of another change does, or for sysctl,
             which gets its former value back unless another resource has set it, too. It is recorded
             on the host before the change is made, so that after a crash it may run although the

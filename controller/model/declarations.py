@@ -70,13 +70,16 @@ def declare(cls: type[ResourceManager], root: type[ResourceManager]) -> None:
         action: tuple(hook for hook in hooks if _overrides(cls, root, hook.name))
         for action, hooks in HOOKS.items()
     }
-    cls._called_for = MappingProxyType(_called_for_entries(cls))
-    cls.narrowing = tuple(sorted({n for names in cls._called_for.values() for n in names}))
-    unknown = {*cls.narrowing, *vars(cls).get("called_for", ())} - {*cls.attributes, *HOOK_NAMES}
-    if unknown:
-        raise TypeError(
-            f"{cls.__name__}: unknown names in called_for: {', '.join(sorted(unknown))}"
-        )
+    cls._called_for = MappingProxyType(_entries_by_hook(cls, "called_for"))
+    cls._joint = MappingProxyType(_entries_by_hook(cls, "joint"))
+    entries = [*cls._called_for.values(), *cls._joint.values()]
+    cls.narrowing = tuple(sorted({name for names in entries for name in names}))
+    for table, used in (("called_for", cls._called_for), ("joint", cls._joint)):
+        names = {name for some in used.values() for name in some} | {*vars(cls).get(table, ())}
+        if unknown := names - {*cls.attributes, *HOOK_NAMES}:
+            raise TypeError(
+                f"{cls.__name__}: unknown names in {table}: {', '.join(sorted(unknown))}"
+            )
     if cls.provides_host and not _overrides(cls, root, "placement"):
         raise TypeError(f"{cls.__name__} provides a host and must define placement()")
 
@@ -95,14 +98,14 @@ def _merge_inherited(cls: type[ResourceManager], name: str) -> dict[Any, Any]:
     return merged
 
 
-def _called_for_entries(cls: type[ResourceManager]) -> dict[str, tuple[str, ...]]:
-    """Return the entries of ``called_for`` that apply to the hooks of this class."""
+def _entries_by_hook(cls: type[ResourceManager], table: str) -> dict[str, tuple[str, ...]]:
+    """Return the entries of a table, such as ``called_for``, that apply to the hooks of a class."""
     entries: dict[str, tuple[str, ...]] = {}
     for hook in sorted(HOOK_NAMES):
         for base in cls.__mro__:
             own = vars(base)
-            if hook in own.get("called_for", {}):
-                entries[hook] = own["called_for"][hook]
+            if hook in own.get(table, {}):
+                entries[hook] = own[table][hook]
             if hook in entries or hook in own:
                 break
     return entries

@@ -90,8 +90,11 @@ class ResourceManager:
         provides_host: True if resources of the type are machines that other resources act on.
         emulates: the type of host, such as ``linux::Node``, that resources of the type stand for
             as emulated hosts: what is connected to one acts in it, on the host that it is part of.
-        joint: True if the hooks of deployment, set and release only configure the host, so that
-            the steps of many resources on it are carried out together.
+        joint: hooks that act on the host only by :meth:`Host.configure`, :meth:`Host.supervise`,
+            :meth:`Host.end` and the like, so that those of many resources can be carried out
+            together, and the attributes with one of which they need more than that. As of
+            ``called_for``, an entry does not apply to a hook that is overridden.
+        covered: True if the release of the host undoes all that a release of the resource would.
         encloses: True if resources of the type consist of those that wait for them, as a simulation
             does; pictures draw these inside it.
         endless: True if resources of the type do not end by themselves, so that a wait for the end
@@ -127,7 +130,8 @@ class ResourceManager:
     internal: ClassVar[bool] = False
     provides_host: ClassVar[bool] = False
     emulates: ClassVar[str] = ""
-    joint: ClassVar[bool] = False
+    joint: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    covered: ClassVar[bool] = False
     encloses: ClassVar[bool] = False
     endless: ClassVar[bool] = False
     unattended: ClassVar[float | None] = None
@@ -146,6 +150,7 @@ class ResourceManager:
     measured: ClassVar[tuple[str, ...]] = ()
     _hooks: ClassVar[Mapping[Action, tuple[Hook, ...]]] = dict.fromkeys(Action, ())
     _called_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    _joint: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     __slots__ = (
         "__weakref__",
@@ -265,6 +270,20 @@ class ResourceManager:
             for hook in hooks
             if hook.name not in cls._called_for
             or any(name in given for name in cls._called_for[hook.name])
+        )
+
+    @classmethod
+    def is_joint(cls, action: Action, given: Container[str]) -> bool:
+        """Return whether steps of an action can be carried out together with others of a host.
+
+        Args:
+            action: the action.
+            given: names of the attributes that are set.
+        """
+        hooks = cls.hooks_for(action, given)
+        return bool(hooks) and all(
+            hook.name in cls._joint and not any(name in given for name in cls._joint[hook.name])
+            for hook in hooks
         )
 
     def hooks(self, action: Action) -> tuple[Hook, ...]:

@@ -41,7 +41,8 @@ class ResourceSpec(NamedTuple):
         idle: the actions whose steps have nothing to do, and so do no I/O either.
         host: guid of the host that its hooks act on (its own if it is a host), or None.
         inside: guid of the emulated host on that host in which they act, or None.
-        joint: its steps go together with others that act on its host at the same time.
+        joint: the actions whose steps can be carried out together with others of its host.
+        covered: the release of its host undoes all that its own release would.
         peers: guids by connection name.
         attributes: values that differ from the default; they must survive JSON.
         gates: what its steps wait for.
@@ -71,4 +72,5 @@ class ResourceSpec(NamedTuple):
     limit: int | None = None
     affinity: str = ""
     inside: int | None = None
-    joint: bool = False
+    joint: Sequence[str] = ()
+    covered: bool = False

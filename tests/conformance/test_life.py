@@ -256,6 +256,8 @@ def test_case_18_d15_groups(ec: ExperimentController, stand: Stand) -> None:
 
 def test_case_19_each_as_soon_as_it_is_ready(ec: ExperimentController) -> None:
     slow, quick = ec.register_resource("dummy::Channel"), null(ec)
+    # With a barrier each would wait for the other.
+    ec.register_condition(slow, DEPLOY, quick, S.STARTED)
     assert ec.deploy(wait_all_ready=False) is None
     assert ec.wait_started(timeout=20)
     assert ec.get_start_time(quick) < ec.get_ready_time(slow)

@@ -47,7 +47,10 @@ def test_hard_release_leaves_no_run_directory(lab: Lab) -> None:
 
 def test_release_while_applications_are_being_started(lab: Lab) -> None:
     with lab.stand.experiment("early") as ec:
-        apps = describe(lab, ec, times=6, maxSteps=1)  # one after the other, so that it lasts
+        # One after the other, so that it lasts: those with a condition do not share a request.
+        apps = describe(lab, ec, times=6, maxSteps=1)
+        for guid in apps:
+            ec.set(guid, "startedWhen", "file:stdout")
         ec.deploy()
         assert ec.wait_started(apps[:1], timeout=30.0)
         ec.release()

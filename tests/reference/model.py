@@ -29,6 +29,10 @@ def _place(rm: Hash, spec: ResourceSpec) -> None:
     """Write where a resource acts into its record."""
     if spec.idle and not spec.batch:
         rm["idle"] = " ".join(spec.idle)
+    if spec.joint:
+        rm["joint"] = " ".join(spec.joint)
+    if spec.covered:
+        rm["covered"] = "1"
     if spec.host is not None:
         rm["host"] = str(spec.host)
     if spec.inside is not None:
@@ -99,7 +103,7 @@ class Model(Recovery):
         rm.update(
             queue=spec.queue,
             critical=str(int(spec.critical)),
-            batch=str(2 if spec.joint else int(spec.batch)),
+            batch=str(int(spec.batch)),
         )
         _place(rm, spec)
         for name, value in spec.attributes.items():

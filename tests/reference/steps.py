@@ -67,7 +67,7 @@ class Steps(Records):
         delay = max(0.0, number(self.step(step)["due"]) - self.now)
         attempt = int(self.step(step).get("tries", 0)) + 1
         batch = not self.does_io(step)
-        joint = not batch and rm.get("batch") == "2"
+        joint = not batch and action_of(step) in rm.get("joint", "").split()
         way = self.way(step, rm)
         self.due.append(DueStep(step, delay, way, batch, rm["label"], attempt, joint))
 
@@ -174,7 +174,7 @@ class Steps(Records):
     def has_place(self, step: str, host: str) -> bool:
         """Whether one more step may do I/O on a host; those that go together have more places."""
         limit = int(self.rm(host).get("limit") or 0)
-        joint = self.rm(guid_of(step)).get("batch") == "2"
+        joint = action_of(step) in self.rm(guid_of(step)).get("joint", "").split()
         if joint or action_of(step) in {"stop", "release"}:
             limit *= _JOINT_A_PLACE
         return not limit or len(self.set_at(f"busy:{host}")) < limit

@@ -166,8 +166,8 @@ class Todo(Transitions):
         if self.step(step):
             return
         self.new_step(step)
-        joint = rm.get("batch") == "2" and rm.get("host")
-        if joint and self.meta["phase"] == "RELEASING":
+        covered = "covered" in rm and rm.get("host")
+        if covered and self.meta["phase"] == "RELEASING":
             self.step(step)["covered"] = "1"
         for user in sorted(self.set_at(f"users:{guid}"), key=int):
             if self.rm(user) and self.rm(user)["state"] != "RELEASED":

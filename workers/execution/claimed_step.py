@@ -19,6 +19,7 @@ from ...controller.model.host import NO_HOST, Context, Host, Launch
 from ...controller.model.lifecycle import Action, State
 from ...controller.model.resource import ResourceManager
 from ..hosts import Attempt, ShellHost
+from ..hosts.exchange import ALONE, Exchange
 from ..runtime import json_logs
 from ..runtime.context import Runtime
 from ..runtime.leases import Lease
@@ -54,15 +55,15 @@ class ClaimedStep:
     summary: AttemptSummary
     location: str = ""
     records: loading.Records | None = None
-    _host_class: type[ShellHost] = ShellHost
+    _exchange: Exchange = ALONE
 
-    def outcome(self, host_class: type[ShellHost] = ShellHost) -> Outcome | None:
+    def outcome(self, exchange: Exchange = ALONE) -> Outcome | None:
         """Carry out the step; return None if it was requeued or the claim was lost.
 
         Args:
-            host_class: the class of the host that its hooks act on.
+            exchange: how its requests reach the host.
         """
-        self._host_class = host_class
+        self._exchange = exchange
         with json_logs.within(
             json_logs.step_fields(self.run.run_id, self.claim, self.runtime.name)
         ):
@@ -153,7 +154,7 @@ class ClaimedStep:
         if self.runtime.remnants is not None:
             self.runtime.remnants.note(self.run.run_id, claim.host, node, route)
         self.location = f"{claim.label} on {node.label}"
-        return self._host_class(
+        return ShellHost(
             Attempt(
                 self.runtime.sessions.session(node),
                 run_id=self.run.run_id,
@@ -167,6 +168,7 @@ class ClaimedStep:
                 where=self._where(),
                 ahead=self.runtime.ahead,
                 inside=self._inside(claim.inside),
+                exchange=self._exchange,
                 sudo_password=getattr(node, "sudoPassword", None),
             ),
             self.runtime.backend.contents.pieces,

@@ -11,6 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Claim, DueStep, NotDue, Outcome
@@ -70,19 +71,14 @@ def _spread(
     requested_at: float,
 ) -> None:
     """Carry out steps in parallel: joint steps of one host together, others one thread each."""
-    joint, claims = _divide(claims)
-    for together in joint:
-        _execute_joint(runtime, run, together, summary, requested_at)
-    threads = [
-        threading.Thread(
-            target=_execute, args=(runtime, run, [claim], summary, requested_at), daemon=True
-        )
-        for claim in claims[1:]
-    ]
+    joint, others = _divide(claims)
+    work = [partial(_execute_joint, runtime, run, group, summary, requested_at) for group in joint]
+    work += [partial(_execute, runtime, run, [one], summary, requested_at) for one in others]
+    threads = [threading.Thread(target=item, daemon=True) for item in work[1:]]
     for thread in threads:
         thread.start()
-    if claims:
-        _execute(runtime, run, claims[:1], summary, requested_at)
+    if work:
+        work[0]()
     for thread in threads:
         thread.join()
 

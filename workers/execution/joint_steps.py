@@ -1,19 +1,19 @@
-"""Joint steps: those that configure one host, carried out by one request to it."""
+"""Joint steps: those on one host whose requests go together."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Claim, Outcome
 from ...controller.engine.store.records import ResourceRecord
-from ...controller.errors import NepiqError
 from ...controller.model import registry
-from ...controller.model.configuration import Change
-from ..hosts import Attempt, ShellHost
-from ..hosts.configuration import Configuration, Wanted, ask_together
-from ..hosts.content_cache import Pieces
+from ...controller.model.lifecycle import Action
+from ..hosts.exchange import Answer, NotShared, Pending, Recorded, ask_together
+from ..hosts.joint_requests import Verb
+from ..runtime import fault_injection
 from ..runtime.context import Runtime
 from ..runtime.leases import Lease
 from .attempts import AttemptSummary
@@ -22,24 +22,34 @@ from .claimed_step import ClaimedStep
 #: Steps that one call of the commit script may end.
 MOST_COMMITS = 50
 
-_ACTIONS = frozenset({"deploy", "release"})
-
-_Answer = str | NepiqError
-
 
 def is_joint(claim: Claim) -> bool:
     """Return whether a claimed step can be carried out together with others of its host."""
-    if claim.host is None or claim.covered or claim.action not in _ACTIONS:
+    if claim.host is None or claim.covered:
         return False
-    return registry.find_on_worker(claim.rtype).joint
+    cls = registry.find_on_worker(claim.rtype)
+    return cls.is_joint(Action(claim.action), claim.attributes)
+
+
+@dataclass
+class _Member:
+    """One of the steps.
+
+    Attributes:
+        step: the step.
+        answers: to its requests so far.
+    """
+
+    step: ClaimedStep
+    answers: list[Answer] = field(default_factory=list)
 
 
 class JointSteps:
     """Claimed joint steps on one host.
 
-    The hook of each is called up to its request for the configuration of the host. The requests go
-    together; then each hook is called again, and receives the answer at once. Hooks may be called
-    twice, as after a crash.
+    The hook of each is called up to its first request to the host. The requests go together, and
+    the hooks are called again with the answers, up to the next request, and so on: hooks may be
+    called several times, as after a crash. A step that needs another kind of request goes on alone.
     """
 
     def __init__(
@@ -51,32 +61,57 @@ class JointSteps:
     ) -> None:
         self._runtime, self._run = runtime, run
         self._summary = summary
-        self._records = _Records(run, [claim for claim, _ in items])
-        self._steps = [
-            ClaimedStep(runtime, run, claim, lease, summary, records=self._records)
+        records = _Records(run, [claim for claim, _ in items])
+        self._members = [
+            _Member(ClaimedStep(runtime, run, claim, lease, summary, records=records))
             for claim, lease in items
         ]
+        self._threads: list[threading.Thread] = []
 
     def work(self) -> None:
         """Carry the steps out and commit them."""
-        captured: list[tuple[ClaimedStep, _Captured]] = []
+        members = self._members
+        while members:
+            members = self._round(members)
+        for thread in self._threads:
+            thread.join()
+
+    def _round(self, members: Sequence[_Member]) -> list[_Member]:
+        """Call the hooks once; return the steps that have made a request, with its answer."""
+        asked: dict[Verb, list[tuple[_Member, Pending]]] = {}
         outcomes: list[tuple[ClaimedStep, Outcome]] = []
-        for step in self._steps:
+        for member in members:
             try:
-                outcome = step.outcome(_CapturingHost)
-            except _Captured as request:
-                captured.append((step, request))
+                outcome = member.step.outcome(Recorded(member.answers))
+            except Pending as pending:
+                asked.setdefault(pending.verb, []).append((member, pending))
+            except NotShared:
+                self._go_alone(member)
             else:
                 if outcome is not None:
-                    outcomes.append((step, outcome))
-        answers = ask_together([(item.attempt, item.wanted) for _, item in captured])
-        for (step, _), answer in zip(captured, answers, strict=True):
-            outcome = step.outcome(_answering(answer))
-            if outcome is not None:
-                outcomes.append((step, outcome))
+                    outcomes.append((member.step, outcome))
         self._commit(outcomes)
+        for items in asked.values():
+            answers = ask_together([pending for _, pending in items])
+            for (member, _), answer in zip(items, answers, strict=True):
+                member.answers.append(answer)
+        return [member for items in asked.values() for member, _ in items]
+
+    def _go_alone(self, member: _Member) -> None:
+        def act() -> None:
+            outcome = member.step.outcome(Recorded(member.answers, alone=True))
+            if outcome is not None:
+                fault_injection.point("acted", member.step.claim.label)
+                status = self._runtime.commit(self._run, outcome)
+                self._summary.committed(member.step.claim, outcome.kind, status)
+
+        thread = threading.Thread(target=act, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def _commit(self, outcomes: Sequence[tuple[ClaimedStep, Outcome]]) -> None:
+        for step, _ in outcomes:
+            fault_injection.point("acted", step.claim.label)
         for at in range(0, len(outcomes), MOST_COMMITS):
             part = outcomes[at : at + MOST_COMMITS]
             statuses = self._run.commit([outcome for _, outcome in part])
@@ -108,56 +143,3 @@ class _Records:
             if missing:
                 self._known.update(zip(missing, self._run.records(missing), strict=True))
             return [self._known[guid] for guid in guids]
-
-
-class _Captured(BaseException):
-    """The request of a hook; it passes through what handles errors of hooks.
-
-    Attributes:
-        attempt: the attempt of the step that makes it.
-        wanted: the request.
-    """
-
-    def __init__(self, attempt: Attempt, wanted: Wanted) -> None:
-        super().__init__()
-        self.attempt, self.wanted = attempt, wanted
-
-
-class _CapturingHost(ShellHost):
-    """A host whose configuration is requested later."""
-
-    def configure(self, changes: Sequence[Change], *, anew: bool = True, report: str = "") -> str:
-        """Pass the request on."""
-        raise _Captured(self.attempt, self._configuration.wanted(changes, anew, report))
-
-    def unconfigure(self) -> None:
-        """Pass the request on."""
-        raise _Captured(self.attempt, Configuration.NOTHING)
-
-
-def _answering(answer: _Answer) -> type[ShellHost]:
-    """Return a class of hosts that have answered the first request for their configuration."""
-
-    class AnsweringHost(ShellHost):
-        def __init__(self, attempt: Attempt, pieces: Pieces | None = None) -> None:
-            super().__init__(attempt, pieces)
-            self._answer: _Answer | None = answer
-
-        def configure(
-            self, changes: Sequence[Change], *, anew: bool = True, report: str = ""
-        ) -> str:
-            given, self._answer = self._answer, None
-            if given is None:
-                return super().configure(changes, anew=anew, report=report)
-            if isinstance(given, NepiqError):
-                raise given
-            return given
-
-        def unconfigure(self) -> None:
-            given, self._answer = self._answer, None
-            if given is None:
-                super().unconfigure()
-            elif isinstance(given, NepiqError):
-                raise given
-
-    return AnsweringHost

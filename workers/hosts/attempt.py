@@ -17,6 +17,7 @@ from ..sessions.answers import ANSWER, OUTPUT, SAID, misunderstood
 from ..sessions.secret import Secret
 from ..sessions.session import Completed, Session
 from . import supervisor
+from .exchange import ALONE, Exchange
 from .paths import Layout
 
 #: Exit code of a look at a file that is not there (EX_NOINPUT of sysexits.h).
@@ -65,6 +66,7 @@ class Attempt:
         where: resource, host, step and attempt, for errors.
         ahead: seconds by which this machine's clock is ahead of that of Redis.
         inside: returns the emulated host on the node in which it acts; None for the node itself.
+        exchange: how its requests reach the host.
         sudo_password: where this machine finds the password that sudo asks for on the host.
         layout: the directories of the node.
         secret: reads the password.
@@ -83,6 +85,7 @@ class Attempt:
     where: str = ""
     ahead: float = 0.0
     inside: Callable[[], EmulatedHost] | None = None
+    exchange: Exchange = ALONE
     sudo_password: SecretReference | None = None
     layout: Layout = field(init=False)
     secret: Secret = field(init=False)
@@ -139,6 +142,7 @@ class Attempt:
             Cancelled: the step shall give up.
             HostError: the host cannot be reached.
         """
+        self.exchange.before_blocking()
         with self.placed():
             deadline = self.deadline.sooner(timeout)
             return self.session.execute(

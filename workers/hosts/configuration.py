@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
-from types import MappingProxyType
 from typing import Any
 
-from ...controller.errors import HostError, NepiqError
+from ...controller.errors import HostError
 from ...controller.errors.hints import exit_hint
-from ...controller.model.configuration import Change
+from ...controller.model.configuration import Change, run_mark
 from ..sessions.answers import misunderstood
 from .attempt import Attempt
-from .joint_requests import GONE, Reply, Request, Verb, joint_requests
+from .joint_requests import GONE, Verb
 
 #: Processes of a host that make changes at the same time. Most of the time goes into the start of
 #: ip(8), once for each network namespace.
 LANES = 4
-
-#: A request: ``anew``, ``changes`` and ``report``; empty to undo all that is on record.
-Wanted = Mapping[str, Any]
 
 
 class Configuration:
@@ -36,79 +32,34 @@ class Configuration:
     def __init__(self, attempt: Attempt, netns: str) -> None:
         self._attempt, self._netns = attempt, netns
 
-    #: The request that undoes all that is on record.
-    NOTHING: Wanted = MappingProxyType({})
-
-    def wanted(self, changes: Sequence[Change], anew: bool, report: str) -> Wanted:
-        """Return the request for changes; see :meth:`Host.configure`."""
-        rows = [(c.tool, self._where(c), c.command, c.undo) for c in changes]
-        return {"anew": anew, "changes": rows, "report": [self._netns or "-", report]}
-
     def make(self, changes: Sequence[Change], *, anew: bool, report: str) -> str:
         """Make changes together with those of other resources; see :meth:`Host.configure`."""
-        return self._ask(self.wanted(changes, anew, report))
+        rows = [(c.tool, self._where(c), c.command, c.undo) for c in changes]
+        return self._ask({"anew": anew, "changes": rows, "report": [self._netns or "-", report]})
 
     def undo(self) -> None:
         """Undo all that is on record; see :meth:`Host.unconfigure`."""
-        self._ask(self.NOTHING)
+        self._ask({})
 
     def _where(self, change: Change) -> str:
         return (self._netns if change.netns is None else change.netns) or "-"
 
-    def _ask(self, wanted: Wanted) -> str:
+    def _ask(self, wanted: dict[str, Any]) -> str:
         attempt = self._attempt
-        with attempt.placed():
-            shared = joint_requests(attempt.session, attempt.layout, CONFIGURE)
-            reply = shared.ask(_request(attempt, wanted), attempt.cancel)
-        return _report(attempt, wanted, reply)
-
-
-def ask_together(items: Sequence[tuple[Attempt, Wanted]]) -> list[str | NepiqError]:
-    """Make the requests of several attempts on one node at once.
-
-    Args:
-        items: attempts in the same session, for the same node, and their requests.
-
-    Returns:
-        For each the answer of :meth:`Configuration.make`, or the error that it would raise.
-    """
-    if not items:
-        return []
-    first = items[0][0]
-    shared = joint_requests(first.session, first.layout, CONFIGURE)
-    answers: list[str | NepiqError] = []
-    for at in range(0, len(items), CONFIGURE.most):
-        part = items[at : at + CONFIGURE.most]
-        replies = shared.carry([_request(*item) for item in part])
-        for (attempt, wanted), reply in zip(part, replies, strict=True):
-            try:
-                if isinstance(reply, NepiqError):
-                    raise reply.at(attempt.where)
-                answers.append(_report(attempt, wanted, reply))
-            except NepiqError as error:
-                answers.append(error)
-    return answers
-
-
-def _request(attempt: Attempt, wanted: Wanted) -> Request:
-    head = {"guid": attempt.guid, "token": attempt.token}
-    data = json.dumps({**head, **wanted}).encode() + b"\n"
-    return Request(data, attempt.deadline, attempt.secret.line())
-
-
-def _report(attempt: Attempt, wanted: Wanted, reply: Reply) -> str:
-    """Return what a report has printed, or raise the error that a reply stands for."""
-    if reply == GONE and not wanted:
-        return ""  # the release of the host undoes what is left
-    try:
-        answer = attempt.judge(reply.line, complaint=reply.complaint)
-    except HostError as error:
-        error.hint = error.hint or exit_hint(None, error.message)
-        raise
-    word, _, report = answer.partition(" ")
-    if word != "ok":
-        raise misunderstood(answer, attempt.where)
-    return report
+        head = {"guid": attempt.guid, "token": attempt.token, "mark": run_mark(attempt.run_id)}
+        data = json.dumps({**head, **wanted}).encode() + b"\n"
+        reply = attempt.exchange.ask(attempt, CONFIGURE, data, attempt.secret.line())
+        if reply == GONE and not wanted:
+            return ""  # the release of the host undoes what is left
+        try:
+            answer = attempt.judge(reply.line, complaint=reply.complaint)
+        except HostError as error:
+            error.hint = error.hint or exit_hint(None, error.message)
+            raise
+        word, _, report = answer.partition(" ")
+        if word != "ok":
+            raise misunderstood(answer, attempt.where)
+        return report
 
 
 @dataclass
@@ -138,7 +89,8 @@ def compose(items: Sequence[bytes]) -> tuple[str, bytes]:
     """
     requests = [json.loads(item) for item in items]
     mark = f"#{secrets.token_hex(8)}"
-    lines = [*_heads(requests), *_groups(requests), *_reports(requests), mark]
+    known = f"known_as {requests[0]['mark']}"
+    lines = [known, *_heads(requests), *_groups(requests), *_reports(requests), mark]
     return quote(mark), "\n".join(lines).encode("utf-8", "surrogateescape")
 
 

@@ -146,7 +146,9 @@ class JointRequests:
         for line in done.stdout.removesuffix(b"\n").split(b"\n") if done.stdout else ():
             number, _, answer = line.partition(b" ")
             if _NUMBER.fullmatch(number) and int(number) <= len(requests):
-                answers[int(number)] = Reply(answer, complaint)
+                answers.setdefault(int(number), Reply(answer, complaint))  # a refusal comes first
+            elif number == b"no":  # to all that has no answer yet
+                missing = Reply(line, complaint)
             else:
                 missing = misunderstood(done.stdout.removesuffix(b"\n"))
         return [answers.get(number, missing) for number in range(1, len(requests) + 1)]

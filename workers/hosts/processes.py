@@ -11,7 +11,7 @@ from ..sessions.answers import ANSWER, misunderstood, moment
 from .attempt import Attempt
 from .commands import Envelope, Readiness
 from .exit_journal import ExitLine
-from .joint_requests import ENDS, GONE, LAUNCHES, Reply, Request, Verb, joint_requests
+from .joint_requests import ENDS, GONE, LAUNCHES, Reply, Verb
 
 # Hundredths of a second until the answer where nothing shares the command.
 _PATIENT = 2000
@@ -134,7 +134,4 @@ class Processes:
         return Reply(answer.removeprefix(b"1 "), done.stderr.decode("utf-8", "replace").strip())
 
     def _request(self, verb: Verb, data: bytes, secret: bytes = b"") -> Reply:
-        attempt = self._attempt
-        with attempt.placed():
-            shared = joint_requests(attempt.session, attempt.layout, verb)
-            return shared.ask(Request(data, attempt.deadline, secret), attempt.cancel)
+        return self._attempt.exchange.ask(self._attempt, verb, data, secret)

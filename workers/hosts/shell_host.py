@@ -353,6 +353,7 @@ class ShellHost:
                 hint="log in to the host as root",
             )
         asked = self.attempt.command("run", *self.attempt.start, script)
+        self.attempt.exchange.before_blocking()
         with self.attempt.placed():
             channel = self.attempt.session.open(
                 asked, deadline=self.attempt.deadline, cancel=self.attempt.cancel
@@ -427,7 +428,21 @@ class ShellHost:
         """
         self.attempt.upload("tidy", self.attempt.token, *marks, bearing=False)
 
+    def sweep(self, marks: Sequence[str], *, routes: bool = False) -> None:
+        """Remove what a dead run has left in the kernel, after its nodes were tidied.
+
+        Args:
+            marks: those in the names of what it has made.
+            routes: whether routes and rules of nepiq go, too, if no record is of one.
+
+        Raises:
+            HostError: something of it cannot be removed.
+        """
+        words = (",".join(marks) or "-", int(routes))
+        self.attempt.upload("sweep", self.attempt.token, *words, bearing=False)
+
     def _channel(self, command: str) -> byte_streams.Judged:
+        self.attempt.exchange.before_blocking()
         with self.attempt.placed():
             channel = self.attempt.session.open(
                 command, deadline=self.attempt.deadline, cancel=self.attempt.cancel, silence=SILENCE

@@ -2,8 +2,9 @@
 
 ``python -m nepiq.workers.upkeep.host_cleanup`` is the part of ``nepiq clean`` that reaches the
 host, as a worker would. It reads one JSON object from stdin: ``host``, ``identity``, ``gateway``,
-``home``, ``machine``, ``ssh_config``, and ``remove``, the runs whose remains are removed first.
-It writes one JSON object: ``found``, or ``error``. The caller decides which runs are dead.
+``home``, ``machine``, ``ssh_config``, ``known``, the runs that Redis has, and ``remove``, the runs
+whose remains are removed first. It writes one JSON object: ``found``, or ``error``. The caller
+decides which runs are dead.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ...controller.model.values import SecretReference
 from ..hosts import Attempt, SessionPool, ShellHost
 from ..hosts.paths import names_a_run
 from ..sessions.session import Session
+from . import kernel_remains
 
 _LOOK_SECONDS, _CLEAN_SECONDS = 60.0, 120.0
 _RUN = r"(?P<run>[0-9A-Za-z][0-9A-Za-z._-]{0,62}?)"
@@ -56,7 +58,6 @@ for file in $(LC_ALL=C grep -lsz '^NEPIQ_ID=' /proc/[0-9]*/environ); do
     printf 'process\t%s %s\t%s\t%s\n' "$pid" "$ours" "$id" \
         "$(tr '\0\n\t' '   ' <"/proc/$pid/cmdline" | cut -c 1-200)"
 done 2>/dev/null
-:
 """
 
 
@@ -85,6 +86,8 @@ class Remains:
         nodes: guids of the nodes that have a directory.
         kilobytes: size of the directories.
         processes: those with its mark.
+        network: what it has configured; see :class:`.KernelRemains`.
+        marks: those in the names of that.
     """
 
     run_id: str
@@ -92,6 +95,8 @@ class Remains:
     nodes: list[int] = field(default_factory=list)
     kilobytes: int = 0
     processes: list[Process] = field(default_factory=list)
+    network: list[str] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -123,21 +128,27 @@ class Place:
         return replace(login, identity=self.identity, gateway=gateway, direct=direct)
 
 
-def look(session: Session) -> list[Remains]:
+def look(session: Session, known: Iterable[str] = ()) -> list[Remains]:
     """Return the remains on a host by run, without what no run can have created.
+
+    Args:
+        session: with the host.
+        known: runs that exist or have existed, by which marks in the kernel are understood.
 
     Raises:
         HostError: the host cannot be reached, or the search failed.
     """
     base = quote(f"{session.home.rstrip('/')}/.nepiq") if session.home else '"$HOME"/.nepiq'
-    done = session.execute(_LIST.format(base=base), deadline=Deadline.after(_LOOK_SECONDS))
+    script = _LIST.format(base=base) + kernel_remains.SCRIPT
+    done = session.execute(script, deadline=Deadline.after(_LOOK_SECONDS))
     if done.code:
         raise HostError(
             f"search for remains of runs failed: {done.stderr.decode('utf-8', 'replace').strip()}"
         )
     by_run: dict[str, Remains] = {}
     # Not splitlines(): command lines may contain carriage returns and the like.
-    for line in done.stdout.decode("utf-8", "replace").split("\n"):
+    lines = done.stdout.decode("utf-8", "replace").split("\n")
+    for line in lines:
         match = _DIRECTORY.fullmatch(line) or _PROCESS.fullmatch(line)
         if match is None or not names_a_run(match["run"]):
             continue
@@ -150,6 +161,10 @@ def look(session: Session) -> list[Remains]:
             remains = by_run.setdefault(match["run"], Remains(match["run"]))
             process = Process(int(match["pid"]), match["mark"], match["command"].strip())
             remains.processes.append(process)
+    for run, item in kernel_remains.parse(lines, {*known, *by_run}).items():
+        remains = by_run.setdefault(run, Remains(run))
+        remains.nodes += sorted(item.nodes - set(remains.nodes))
+        remains.network, remains.marks = item.things, sorted(item.marks)
     return sorted(by_run.values(), key=lambda remains: remains.run_id)
 
 
@@ -159,7 +174,7 @@ def remove(
     nodes: Iterable[int] = (),
     sudo_password: SecretReference | None = None,
 ) -> None:
-    """End the processes of a run on a host, and remove its directories.
+    """End the processes of a run on a host, and remove its directories and its configuration.
 
     Args:
         session: with the host.
@@ -168,11 +183,12 @@ def remove(
         sudo_password: reference to the password for sudo there.
 
     Raises:
-        HostError: a process cannot be ended, or a directory cannot be removed.
+        HostError: a process cannot be ended, a directory or something in the kernel cannot be
+            removed.
     """
-    marks = sorted({process.mark for process in remains.processes})
-    for node in sorted({*remains.nodes, *nodes}) or [0]:
-        ShellHost(
+
+    def host(node: int) -> ShellHost:
+        return ShellHost(
             Attempt(
                 session,
                 run_id=remains.run_id,
@@ -185,7 +201,15 @@ def remove(
                 where=f"run {remains.run_id}",
                 sudo_password=sudo_password,
             )
-        ).tidy(marks)
+        )
+
+    marks = sorted({process.mark for process in remains.processes})
+    nobodys = remains.run_id == kernel_remains.NOBODY
+    if not nobodys:
+        for node in sorted({*remains.nodes, *nodes}) or [0]:
+            host(node).tidy(marks)
+    if remains.network:
+        host(0).sweep(remains.marks, routes=nobodys)
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
@@ -195,10 +219,11 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     failed: dict[str, list[str]] = defaultdict(list)
     try:
         session = pool.session(place)
-        for remains in look(session):
+        for remains in look(session, request["known"]):
             if remains.run_id in request["remove"]:
                 _try(session, remains, failed)
-        return {"found": [asdict(remains) for remains in look(session)], "failed": failed}
+        found = look(session, request["known"])
+        return {"found": [asdict(remains) for remains in found], "failed": failed}
     except NepiqError as error:
         return {"error": details(error), "code": error.exit_code}
     finally:

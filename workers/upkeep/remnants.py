@@ -247,7 +247,7 @@ class Remnants:
             return False
         try:
             session = runtime.sessions.session(host)
-            by_run = {remains.run_id: remains for remains in host_cleanup.look(session)}
+            by_run = {remains.run_id: remains for remains in host_cleanup.look(session, runs)}
             for run_id, nodes in runs.items():
                 remains = by_run.get(run_id) or host_cleanup.Remains(run_id)
                 host_cleanup.remove(session, remains, nodes, host.sudo_password)

@@ -303,7 +303,6 @@ def _resource(guid: int, raw: dict[str, Any], attributes: Mapping[bytes, bytes])
         affinity=raw.get("home", ""),
         by=raw.get("by", ""),
         inside=_whole(raw.get("inside")),
-        joint=raw["batch"] == 2,
     )
 
 

@@ -84,7 +84,6 @@ class ResourceRecord:
         silent: since when its machine does not answer, seconds since the epoch.
         affinity: what chooses the worker that steps on its machine go to first; empty for any.
         by: the nonce of the client that uploaded it.
-        joint: its steps go together with others that act on its host.
     """
 
     guid: int
@@ -113,7 +112,6 @@ class ResourceRecord:
     affinity: str = ""
     by: str = ""
     inside: int | None = None
-    joint: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,15 +42,10 @@ def spec_arguments(nonce: str, spec: ResourceSpec) -> list[Argument]:
         "label": spec.label,
         "queue": spec.queue,
         "critical": int(spec.critical),
-        "batch": 2 if spec.joint else int(spec.batch),
+        "batch": int(spec.batch),
         "by": nonce,
     }
-    if spec.idle and not spec.batch:
-        record["idle"] = " ".join(spec.idle)
-    if spec.host is not None:
-        record["host"] = str(spec.host)
-    if spec.inside is not None:
-        record["inside"] = str(spec.inside)
+    record |= _acting(spec)
     if spec.peers:
         record["peers"] = dumps({name: list(guids) for name, guids in spec.peers.items()})
     if spec.is_host:
@@ -66,6 +61,22 @@ def spec_arguments(nonce: str, spec: ResourceSpec) -> list[Argument]:
     arguments += [len(attributes), *attributes, len(spec.gates)]
     arguments += [encode_gate(gate) for gate in spec.gates]
     return [*arguments, len(spec.after), *spec.after]
+
+
+def _acting(spec: ResourceSpec) -> dict[str, Any]:
+    """Where the steps of a resource act, and which of them do so in what way."""
+    record: dict[str, Any] = {}
+    if spec.idle and not spec.batch:
+        record["idle"] = " ".join(spec.idle)
+    if spec.joint:
+        record["joint"] = " ".join(spec.joint)
+    if spec.covered:
+        record["covered"] = 1
+    if spec.host is not None:
+        record["host"] = str(spec.host)
+    if spec.inside is not None:
+        record["inside"] = str(spec.inside)
+    return record
 
 
 def gate_fields(gate: Gate) -> list[Argument]:

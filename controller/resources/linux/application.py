@@ -38,6 +38,7 @@ class Application(BuiltCommand, rtype="linux::Application"):
     )
 
     called_for = {"do_deploy": (*BuiltCommand.called_for["do_deploy"], "script")}
+    joint = {"do_start": ("startedWhen", "sudo")}
 
     def validate(self, conditional: Collection[Action]) -> None:
         """Refuse a script beside a command, and arguments without a script."""

@@ -127,6 +127,10 @@ class HostCommand(Limited):
     node = Connection(Node, required=True, help="The machine that it runs on.")
 
     called_for = {"do_deploy": ("depends", "cpus", "memory", *_PLACES)}
+    joint = {
+        "do_release": ("sudo", "tearDown", "hardRelease", "cpus", "memory"),
+        "do_stop": ("sudo",),
+    }
 
     def deadline_for(self, action: Action) -> float:
         """Return the time limit of a step.

@@ -113,8 +113,8 @@ class Node(LoginAttributes, rtype="linux::Node"):
     maxSteps = Attribute(
         int,
         8,
-        help="Number of steps that may act on it at the same time; 64 times as many stops "
-        "and releases, which run in batches.",
+        help="Number of steps that may act on it at the same time; 64 times as many starts, stops, "
+        "releases and configurations, which share requests.",
         range=(1, 1000),
         flags=Flag.DESIGN,
     )

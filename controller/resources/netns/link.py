@@ -38,6 +38,8 @@ class Link(Configured, rtype="netns::Link"):
     veth(4).
     """
 
+    joint = {"do_set": ()}
+
     name1 = Attribute(
         InterfaceName,
         help="Name of the interface in the first host; eth and the guid of the link by default.",

@@ -136,7 +136,7 @@ def test_a_namespace_is_ready_before_it_is_used_frr_22262(emulated: Emulated) ->
         )
         for number, label in enumerate(labels[:-1])
     ]
-    emulated.ec.deploy(wait_all_ready=False)
+    emulated.ec.deploy()
     assert emulated.ec.wait_finished(daemons, timeout=60), emulated.ec.failures
     for number, daemon in enumerate(daemons):
         shown = emulated.ec.trace(daemon, "stdout")

@@ -15,6 +15,7 @@ from nepiq.controller import ExperimentController
 from nepiq.controller.engine import Run
 from nepiq.controller.engine.store.records import ResourceRecord
 
+from . import networks
 from .faults import Damage
 from .forecast import Forecast
 from .site import Site
@@ -52,6 +53,8 @@ class Described:
         timed: guids of those that end by their timeout.
         pauses: by guid of what ends by itself without a host, after how long.
         waits: conditions ``(guid, target, milestone, offset)`` of starts.
+        networks: guids of emulated hosts and the like, by guid the name of their host.
+        later: those of them that are deployed by a call of their own.
     """
 
     nodes: dict[str, int] = field(default_factory=dict)
@@ -62,6 +65,8 @@ class Described:
     timed: set[int] = field(default_factory=set)
     pauses: dict[int, float] = field(default_factory=dict)
     waits: list[tuple[int, int, str, float]] = field(default_factory=list)
+    networks: dict[int, str] = field(default_factory=dict)
+    later: list[int] = field(default_factory=list)
 
 
 def describe(
@@ -125,6 +130,7 @@ def describe(
             _wait_for(ec, rng, made, guid, layers[layer - 1])
         layers[layer].append(guid)
     _describe_pauses(ec, lives, made, layers[:3])
+    made.networks, made.later = networks.describe(ec, made.nodes, [*layers[0], *layers[1]])
     if forecast.poisoned:
         made.poison = ec.register_resource("storm::Poison", label="poison", critical=False)
     return made

@@ -20,7 +20,7 @@ from nepiq.controller.settings import Settings
 
 HOSTS = 6
 WORKERS = 3
-KINDS = "tests.faults.storm.kinds"
+KINDS = "tests.faults.storm.kinds,tests.faults.network_kinds"
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 #: MB that a worker has in memory at most, whatever hosts send. An idle one has about 120.

@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults import network_kinds  # noqa: F401 - the types must be known here too
 from tests.stand import until
 from tests.testbed import Testbed
 
 from nepiq.controller import ExperimentController, RedisUnreachable, WaitTimeout
 from nepiq.controller.engine.pools import PoolStore
+from nepiq.controller.reports.failures import Failure
 
-from . import experiment, kinds  # noqa: F401 - the types must be known here too
+from . import experiment, kinds, networks  # noqa: F401 - the types must be known here too
 from .faults import Damage, Fault, Weather
 from .forecast import Forecast
 from .hosts import make_small
@@ -68,11 +70,13 @@ def storm(seed: int, bed: Testbed, folder: Path, *, more: bool = True) -> Outcom
         small = site.hosts[forecast.small] if forecast.small >= 0 else None
         if small is not None:
             make_small(small)
+        before = networks.scan({host.name: host for host in site.hosts})
         described = experiment.describe(ec, list(site.hosts), rng, forecast, folder)
         weather = Weather(site, rng, Damage(), ec.run_id, small, threading.Event())
         try:
             _carry_out(ec, described, weather, forecast.faults, outcome)
             _judge(ec, described, weather, outcome)
+            _judge_networks(described, weather, before, ec.failures)
         except (AssertionError, WaitTimeout) as error:
             outcome.problems.append(f"{type(error).__name__}: {str(error)[:2000]}")
         finally:
@@ -95,7 +99,8 @@ def _carry_out(
 ) -> None:
     """Deploy, let the faults come, wait for the end, and release."""
     began = time.monotonic()
-    ec.deploy()
+    ec.deploy([guid for guid in ec.resources if guid not in described.later])
+    ec.deploy(described.later)
     threads = [_later(weather, began + at, fault) for at, fault in faults]
     try:
         poison = [described.poison] if described.poison else []
@@ -120,8 +125,7 @@ def _judge(
     hosts = {host.name: host for host in site.hosts}
     failures = ec.failures
     # What answered oddly for too long has FAILED as a host, which says that things may be left.
-    failed = {failure.guid for failure in failures if not failure.released}
-    given_up = {name for name in weather.damage.odd if described.nodes[name] in failed}
+    given_up = _given_up(described, weather, failures)
     until(lambda: not _left(site, ec.run_id, given_up), 30.0, "something is left on hosts")
     pools = PoolStore(run.store.redis)
     until(lambda: not pools.allocation().leases, 15.0, "leases were left")
@@ -132,7 +136,7 @@ def _judge(
     outcome.messages = count / max(1, steps)
     if outcome.messages > _MESSAGES:
         outcome.problems.append(f"{outcome.messages:.2f} messages per step")
-    names = {**described.apps, **described.servers}
+    names = {**described.apps, **described.servers, **described.networks}
     odd = weather.damage.rebooted | weather.damage.odd
     outcome.problems += [
         f"a release failed: {failure}"
@@ -140,6 +144,33 @@ def _judge(
         if failure.released and names.get(failure.guid) not in odd
     ]
     outcome.failed = len(failures)
+
+
+def _given_up(
+    described: experiment.Described, weather: Weather, failures: Iterable[Failure]
+) -> set[str]:
+    failed = {failure.guid for failure in failures if not failure.released}
+    return {name for name in weather.damage.odd if described.nodes[name] in failed}
+
+
+def _judge_networks(
+    described: experiment.Described,
+    weather: Weather,
+    before: networks.Scans,
+    failures: Iterable[Failure],
+) -> None:
+    given_up = _given_up(described, weather, failures)
+    hosts = {host.name: host for host in weather.site.hosts if host.name not in given_up}
+    found: list[str] = []
+
+    def same() -> bool:
+        found[:] = networks.left(before, hosts)
+        return not found
+
+    try:
+        until(same, 30.0, "networks of hosts are not as before")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {found}") from None
 
 
 def _later(weather: Weather, at: float, fault: Fault) -> threading.Thread:

@@ -104,6 +104,39 @@ def test_many_share_requests_and_one_that_is_refused_is_undone_alone(
     assert names.spaces() == []
 
 
+def test_an_error_of_arguments_is_that_of_its_resource(rig: Rig, names: Names) -> None:
+    """It ends ip(8) at once, which does not say in which line of many it was."""
+
+    def configure(number: int) -> str:
+        changes = [bridge(names(number)), Change(f"link set {names(number)} up")]
+        if number % 7 == 3:
+            bad = "route add blackhole 198.51.300.0/24 proto 113"
+            changes.append(Change(bad, bad.replace("add", "del")))
+        try:
+            rig.host(10 + number).configure(changes)
+        except HostError as error:
+            return error.message
+        return ""
+
+    with ThreadPoolExecutor(20) as pool:
+        errors = list(pool.map(configure, range(20)))
+    refused = [number for number in range(20) if number % 7 == 3]
+    assert [number for number, error in enumerate(errors) if error] == refused
+    assert "any valid prefix is expected" in errors[3]
+    assert names.links() == sorted(names(n) for n in range(20) if n not in refused)
+    # An undo that is none is reported, and does not hold up others.
+    rig.host(9).configure([bridge(names(90)), Change(f"link set {names(90)} down", bad_undo())])
+    with pytest.raises(HostError, match="any valid prefix is expected"):
+        rig.host(1).dismantle()
+    assert names.links() == []
+    record = next(Path("/run/nepiq").glob(f"{rig.run_id}-1/9"))
+    record.unlink()
+
+
+def bad_undo() -> str:
+    return "route del 198.51.300.0/24"
+
+
 def test_a_change_of_another_user_is_neither_overwritten_nor_undone(rig: Rig, names: Names) -> None:
     shown("link", "add", names(1), "type", "bridge")
     try:

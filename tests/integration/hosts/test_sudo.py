@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from tests.conftest import Need
 from tests.processes import alive
 
 from nepiq.controller.errors import CommandError, StartTimeout
+from nepiq.controller.model import Change
 from nepiq.controller.model.host import Exit
 from nepiq.workers.hosts import LocalSession
 
@@ -41,6 +43,25 @@ def printed(rig: Rig, guid: int = 5) -> list[str]:
     """The words that a command has written, once it has."""
     until(lambda: (rig.run_dir(guid) / "stdout").read_text().endswith("\n"))
     return (rig.run_dir(guid) / "stdout").read_text().split()
+
+
+# --- configuration
+
+
+@pytest.mark.needs("ip")
+def test_a_resource_that_is_configured_may_run_commands_too(sudo_rig: Rig) -> None:
+    link = f"nqt{secrets.token_hex(3)}"
+    sudo_rig.host(5).configure([Change(f"link add {link} type bridge", f"link del {link}")])
+    user = sudo_rig.home.stat().st_uid
+    assert sudo_rig.host(5).run("id -u").text == str(user)
+    sudo_rig.host(5).configure([Change(f"link set {link} up")], anew=False)
+    sudo_rig.host(5).unconfigure()
+    assert not Path("/sys/class/net", link).exists()
+    # The user can remove all of it.
+    made = [path for path in sudo_rig.root().glob("*") if path.is_dir()]
+    assert {path.stat().st_uid for path in made} == {user}
+    sudo_rig.host(1).dismantle(remove=True)
+    assert not sudo_rig.root().exists()
 
 
 # --- commands that are waited for

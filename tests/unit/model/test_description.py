@@ -298,6 +298,7 @@ def test_spec_of_a_host_and_what_acts_on_it(d: Description) -> None:
         critical=True,
         batch=False,
         idle=["deploy", "set"],
+        joint=("start", "stop", "release"),
         queue="nepiq.lab",
         host=node,
         peers={"node": [node]},

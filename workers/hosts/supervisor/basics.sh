@@ -6,11 +6,11 @@
 #
 #   sh DIR/supervisor.sh VERB ARGUMENT...      DIR is the directory of one node in one run
 #   NEPIQ_SCRIPT=TEXT sh -c 'eval "$NEPIQ_SCRIPT"' BASE VERB RUN NODE ARGUMENT...
-#       the same without a file, for prepare, restore, dismantle, tidy and ends; BASE is .nepiq
+#       the same without a file, for prepare, restore, dismantle, tidy, sweep and ends; BASE is .nepiq
 #
 #   .nepiq/lock  able                          what a host needs was found in this boot
 #   .nepiq/ended/<run>-<node>                  a run that has ended here; outlives its files
-#   .nepiq/<run>/<node>/  boot exp journal supervisor.sh
+#   .nepiq/<run>/<node>/  boot exp journal supervisor.sh .configured
 #       fence/<guid>      the highest token seen, locked while a command is let through; then a line
 #                         for each start, in case its directory is removed
 #       <guid>/.root      something of this resource was run as root
@@ -46,8 +46,8 @@ rights='' life='' whole='' unlisted='' lasting='' mode=700
 script=${NEPIQ_SCRIPT-}
 unset NEPIQ_SCRIPT
 case ${1-} in
-prepare | restore | dismantle | tidy) root=$0/$2/$3 ;;
-subdue | abate | clean | carry_out | revert) root=$2 ;;
+prepare | restore | dismantle | tidy | sweep) root=$0/$2/$3 ;;
+subdue | abate | clean | carry_out | revert | sweep_out) root=$2 ;;
 launch | launches | supervise | begin | rest | ends | run | run_root | configure | write | receive | keep | forget | watch | hear | follow)
     root=${0%/*}
     if [ -n "$script" ]; then

@@ -4,6 +4,7 @@
 clean() (
     root=$1 node=${1##*/} run=${1%/*}
     run=${run##*/} ended=$base/ended/${run##*/}-$node
+    records=$places_of_records/$run-$node
     cd "$root" || exit
     everything
     if [ "$2$3" != 00 ] && rooted && [ "$(id -u)" -ne 0 ]; then
@@ -14,7 +15,7 @@ clean() (
     if [ "$3" = 1 ]; then
         stop_all 200
         dismiss
-        unconfigure >/dev/null || exit
+        left=$(unconfigure) || exit
     fi
     everything
     name_all ''
@@ -86,6 +87,7 @@ tidy() {
         strike TERM
         outlast
     fi
+    unconfigure
     [ ! -d "$base/.usr/part" ] || unfinished
     [ ! -d "$root" ] || fail 69 "cannot remove all of $root"
     [ -z "$why" ] || mark_ended || fail 74 "$said"

@@ -1,8 +1,4 @@
 ### Configuration of the host: made together, recorded first, undone by record
-#
-# configured/<guid> says what undoes the configuration of a resource: the boot id, then for each
-# change a line TOOL NETNS TEXT in the order of the changes; NETNS is - for the host itself. The lock
-# in it is held by whoever makes or undoes something.
 
 # configure MARK: carry out a plan: a script of calls of request, retract, group and show, which
 # ends in MARK. Answers a line for each number: "ok REPORT" or a no.
@@ -13,33 +9,41 @@ configure() {
         enact
         return
     fi
-    access
-    file=$root/.plan.$$
-    (umask 077 && printf '%s\n' "$plan" >"$file") || exit
-    rerun carry_out "$root" "$file"
-    set -- $?
-    rm -f "$file"
-    return "$1"
+    access 1
+    # An undo needs no room on a disk. The password may remain unread before the plan.
+    {
+        [ -z "$secret" ] || printf '%s\n' "$secret"
+        printf '%s\n' "$nl$plan"
+    } | (elevate sh "$0" carry_out "$root" "$1")
 }
 
-# carry_out ROOT FILE: root's part of configure.
+# carry_out ROOT MARK: root's part of configure. What it makes for all attempts belongs to the user.
 carry_out() {
-    plan=$(cat "$2") && enact
+    # sudo has read the password, or has needed none.
+    while IFS= read -r line && [ -n "$line" ]; do :; done
+    plan=$(cat)
+    case $plan in *"$2") ;; *) fail 65 "the plan did not arrive whole" ;; esac
+    enact
 }
 
 enact() {
-    failed=' ' spoiled='' numbers='' retracted='' anew=' '
-    lock_configuration
+    fresh='' failed=' ' spoiled='' numbers='' retracted='' anew=' '
     eval "$plan"
+    give_back
     settle_plan
+    give_up_records
 }
 
-lock_configuration() {
-    export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" NEPIQ_CONFIGURED="$root/configured"
-    [ -d "$root/configured" ] || places configured || fail 69 "cannot make $root/configured"
-    sole "$root/configured/lock"
-    exec 6>>"$root/configured/lock"
-    flock 6
+# give_back: let the user go on with fences that root has made, which runs of shells use too.
+give_back() {
+    # shellcheck disable=SC2086 # paths below $root are split at our separator only
+    [ -z "$fresh" ] || [ -O "$root" ] || (IFS=$nl && chown "$(stat -c %u:%g "$root")" $fresh)
+    fresh=''
+}
+
+# known_as MARK: the first line of a plan; MARK is in the names of what the run makes.
+known_as() {
+    hold_records "$1" || unready="cannot make $records: $said"
 }
 
 # let_through N GUID TOKEN: as the fence does. All requests of a plan share one lock.
@@ -47,12 +51,18 @@ let_through() {
     eval "guid_$1=$2 report_$1=''"
     numbers="$numbers $1"
     { read -r seen <"$root/fence/$2"; } 2>/dev/null || seen=0
-    if [ -e "$ended" ]; then
+    [ -f "$root/fence/$2" ] || sole "$root/fence/$2"
+    [ -e "$root/fence/$2" ] || fresh="$fresh$nl$root/fence/$2"
+    if [ -n "$unready" ]; then
+        refuse "$1" 74 "$unready"
+    elif [ -e "$ended" ]; then
         refuse "$1" 75 "the run has ended here"
     elif [ "$seen" -gt "$3" ]; then
         refuse "$1" 75 "a newer attempt has acted (token $seen; this one has $3)"
     elif [ "$seen" -eq "$3" ] || { printf '%016d\n' "$3" 1<>"$root/fence/$2"; } 2>/dev/null; then
         return
+    elif [ "${4-}" = undo ] && [ -d "$root/fence" ]; then
+        return # what was made goes, whatever can be written
     else
         refuse "$1" 74 "cannot write in $root: $(obstacle)"
     fi
@@ -74,52 +84,54 @@ refuse() {
 # spoil OWNER REASON: refuse a request because of a change; OWNER is N.U, where the first U lines
 # that the request has recorded undo the changes before it.
 spoil() {
+    spoiled="$spoiled $1"
     eval "made_${1%.*}=${1#*.}"
-    spoiled="$spoiled made_${1%.*}=${1#*.}"
     refuse "${1%.*}" 69 "$2"
 }
 
 # request N GUID TOKEN ANEW UNDO: record what undoes the changes of a resource, before they are made.
 request() {
     let_through "$1" "$2" "$3" || return 0
-    record=$root/configured/$2
+    record=$records/$2
     if [ "$4" = 1 ]; then
         [ ! -e "$record" ] || undo "$2"
         anew="$anew$1 "
     fi
     eval "before_$1=1 undo_$1=\$5 made_$1=0"
     if [ -e "$record" ]; then
+        whole_lines "$record"
         eval "before_$1=$(wc -l <"$record")"
     else
         set -- "$1" "$2" "$3" "$4" "$boot_id$nl$5"
     fi
-    printf '%s\n' "$5" >>"$record" || refuse "$1" 74 "cannot write in $root: $(obstacle)"
+    append "$record" "$5" || refuse "$1" 74 "cannot write in $records: $said"
 }
 
 # unrecord N: remove from the record what would undo a change that was refused, or one behind it. What
 # it names may belong to another.
 unrecord() {
     eval "before=\${before_$1-} made=\${made_$1-} text=\${undo_$1-} record=\$guid_$1"
-    record=$root/configured/$record
+    record=$records/$record
     [ -n "$before" ] && [ -e "$record" ] || return 0
     lines=1
     while case $text in *"$nl"*) ;; *) false ;; esac do
         text=${text#*"$nl"} lines=$((lines + 1))
     done
-    sed "$((before + made + 1)),$((before + lines))d" "$record" >"$root/configured/.struck" &&
-        mv -f "$root/configured/.struck" "$record"
+    sed "$((before + made + 1)),$((before + lines))d" "$record" >"$records/.struck" &&
+        mv -f "$records/.struck" "$record"
 }
 
 # retract N GUID TOKEN: undo the configuration of a resource.
 retract() {
-    let_through "$1" "$2" "$3" || return 0
-    [ ! -e "$root/configured/$2" ] || retracted="$retracted $2"
+    let_through "$1" "$2" "$3" undo || return 0
+    [ ! -e "$records/$2" ] || retracted="$retracted $2"
 }
 
 # group TOOL NETNS OWNERS TEXT: make changes, a line each, whose owners are these.
 group() {
     tool=$1 netns=${2#-} lines=$3 text=$4
     [ "$failed" = ' ' ] || sift
+    case $tool in ip | tc | nft) present || return 0 ;; esac
     while [ -n "$text" ]; do
         case $tool in
         ip | tc) batch || break ;;
@@ -139,15 +151,28 @@ group() {
     done
 }
 
+# present: this host has $tool; else all is refused.
+present() {
+    command -v "$tool" >/dev/null && return
+    case $tool in nft) said=nftables ;; *) said=iproute2 ;; esac
+    for owner in $lines; do
+        case $failed in
+        *" ${owner%.*} "*) ;;
+        *) spoil "$owner" "this host lacks $tool: install the package $said" ;;
+        esac
+    done
+    return 1
+}
+
 # abreast COUNT: call lane_0 to lane_COUNT-1 at the same time. They print refusals themselves.
 abreast() {
     lane=0 lanes=''
     while [ "$lane" -lt "$1" ]; do
         (
-            before=$failed
+            before=$failed spoiled=''
             "lane_$lane"
             [ "$failed" = "$before" ] && exit
-            printf '%s\n' "$spoiled" "$failed" >"$root/configured/failed.$lane"
+            printf '%s\n' "$spoiled" >"$records/failed.$lane"
             exit 1
         ) &
         lanes="$lanes $lane:$!"
@@ -155,10 +180,13 @@ abreast() {
     done
     for lane in $lanes; do
         wait "${lane#*:}" && continue
-        record=$root/configured/failed.${lane%:*}
-        # Where the disk is full, the refusals have been answered, and the release undoes the rest.
-        { IFS= read -r spoiled && IFS= read -r said; } 2>/dev/null <"$record" &&
-            eval "$spoiled" && failed="$failed$said"
+        record=$records/failed.${lane%:*} said=''
+        # Where /run is full, the refusals have been answered, and the release undoes the rest.
+        { IFS= read -r said <"$record"; } 2>/dev/null
+        for owner in $said; do
+            failed="$failed${owner%.*} "
+            eval "made_${owner%.*}=${owner#*.}"
+        done
         rm -f "$record"
     done
 }
@@ -184,7 +212,7 @@ $text
 END
     ) && return 1
     at=${said##*Command failed -:}
-    case $at in '' | *[!0-9]*) at=1 ;; esac
+    case $at in '' | *[!0-9]*) seek || return 1 ;; esac
     # shellcheck disable=SC2086 # owners
     set -- $lines
     while [ "$at" -gt 1 ]; do
@@ -204,7 +232,10 @@ name_hosts() {
         [ -s "$root/hosts" ] || printf '%s\n' "127.0.0.1 localhost" "::1 localhost ip6-localhost"
         printf '%s\n' "$text"
     } >>"$root/hosts" && return
-    for number in $lines; do refuse "$number" 74 "cannot write in $root: $(obstacle)"; done
+    said="cannot write in $root: $(obstacle)"
+    for owner in $lines; do
+        case $failed in *" ${owner%.*} "*) ;; *) spoil "$owner" "$said" ;; esac
+    done
 }
 
 # unname_hosts: take the lines of $unnamed out of that file. It stays the same file, since it is
@@ -213,6 +244,31 @@ unname_hosts() {
     [ -e "$root/hosts" ] || return 0
     left=$(grep -vxF -e "${unnamed%"$nl"}" "$root/hosts")
     printf '%s\n' "$left" >"$root/hosts"
+}
+
+# seek: some errors of arguments end ip at once, so that it does not say in which line. Line by line,
+# what has been made is refused, until the same error comes. False if it does not.
+seek() {
+    first=$said at=1 owners=$lines
+    while [ -n "$first" ] && [ -n "$text" ]; do
+        line=${text%%"$nl"*}
+        said=$(printf '%s\n' "$line" | "$tool" ${netns:+-n "$netns"} -batch - 2>&1 >/dev/null) || {
+            [ "$said" != "$first" ] || return 0
+        }
+        # shellcheck disable=SC2086 # owners
+        set -- $lines
+        shift
+        lines="$*"
+        case $text in *"$nl"*) text=${text#*"$nl"} ;; *) text='' ;; esac
+    done
+    # It was killed: all that may have been made is undone.
+    for owner in $owners; do
+        case $failed in
+        *" ${owner%.*} "*) ;;
+        *) spoil "${owner%.*}.999999" "$tool was ended: ${first:-it has said nothing}" ;;
+        esac
+    done
+    return 1
 }
 
 # entered COMMAND...: run it in $netns, without our locks.
@@ -224,13 +280,13 @@ entered() {
     fi
 }
 
-# shell_line: carry $line out in $netns. A subshell is quicker to make than a shell.
+# shell_line: carry $line out in $netns, without our lock. A subshell is quicker to make than a shell.
 shell_line() {
+    exec 5<&- 6>&-
     [ -z "$netns" ] || {
         entered sh -c "$line"
         return
     }
-    exec 5<&- 6>&-
     eval "$line"
 }
 
@@ -318,18 +374,21 @@ settle_plan() {
 # undo GUID...: undo what is on record of resources, together. What is left of one is a line
 # "GUID REASON" in $remaining; the records of the others are removed.
 undo() {
-    spaces=' ' changes='' records=''
+    spaces=' ' changes='' undone=''
     for guid; do
-        [ -e "$root/configured/$guid" ] || continue
+        [ -e "$records/$guid" ] || continue
         read_record
-        records="$records $guid"
+        undone="$undone $guid"
     done
     find_spaces
     undo_batches
-    [ "$spaces" = ' ' ] || drop_spaces
+    [ "$spaces" = ' ' ] || {
+        drop_spaces
+        vanish
+    }
     set --
-    for guid in $records; do
-        case $remaining in *"$nl$guid "*) ;; *) set -- "$@" "$root/configured/$guid" ;; esac
+    for guid in $undone; do
+        case $remaining in *"$nl$guid "*) ;; *) set -- "$@" "$records/$guid" ;; esac
     done
     [ $# -eq 0 ] || rm -f -- "$@"
 }
@@ -344,7 +403,7 @@ read_record() {
         elif [ -n "$line" ]; then
             reversed="$guid $tool $space $line$nl$reversed"
         fi
-    done <"$root/configured/$guid"
+    done <"$records/$guid"
     changes=$reversed$changes
 }
 
@@ -396,7 +455,18 @@ END
         said=$("$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null <<END
 $text
 END
-        ) || judge_undone
+        ) && continue
+        judge_undone "$?" && continue
+        # What follows an error that has ended ip is still to be undone.
+        # shellcheck disable=SC2086 # guids
+        set -- $owners
+        while [ -n "$text" ]; do
+            line=${text%%"$nl"*} text=${text#*"$nl"} owners=$1
+            shift
+            said=$(printf '%s\n' "$line" |
+                "$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null) ||
+                judge_undone "$?" || remain_of "$owners" "$tool: ${reason:-was ended}"
+        done
     done
 }
 
@@ -415,8 +485,9 @@ find_batch() {
     esac
 }
 
-# judge_undone: what -force has passed over; missing things are fine.
+# judge_undone CODE: what -force has passed over; missing things are fine. False if ip was ended.
 judge_undone() {
+    code=$1
     reason=''
     while IFS= read -r line; do
         case $line in
@@ -437,6 +508,7 @@ judge_undone() {
     done <<END
 $said
 END
+    [ -z "$reason" ] && [ "$code" -lt 126 ] && case $said in *'Command failed -:'*) ;; *) false ;; esac
 }
 
 remain_of() { remaining="$remaining$1 $2$nl"; }
@@ -462,7 +534,11 @@ undo_alone() {
 drop_spaces() {
     set -- # those that are there
     for space in $spaces; do [ ! -e "/run/netns/$space" ] || set -- "$@" "/run/netns/$space"; done
-    [ $# -gt 0 ] || return 0
+    # shellcheck disable=SC2086 # names
+    [ $# -gt 0 ] || {
+        forget_keys $spaces
+        return 0
+    }
     inodes=$(stat -L -c %i "$@" | tr '\n' '|')
     inodes=${inodes%|}
     hundredths
@@ -477,7 +553,8 @@ drop_spaces() {
         sleep 0.05
     done
     for space; do echo "netns del ${space##*/}"; done | ip -force -batch - >/dev/null 2>&1
-    forget_keys "$@"
+    # shellcheck disable=SC2086 # names
+    forget_keys $spaces
     for space; do
         [ -e "$space" ] || continue
         while IFS=' ' read -r guid tool _ line; do
@@ -489,34 +566,25 @@ END
     done
 }
 
+# vanish: wait until the kernel has removed what leads from the host into namespaces that are gone.
+vanish() {
+    literal "$run"
+    owned=''
+    for guid in $undone; do
+        case $remaining in *"$nl$guid "*) ;; *) owned="$owned${owned:+|}$guid" ;; esac
+    done
+    [ -n "$owned" ] || return 0
+    hundredths
+    last=$((cs + 500))
+    while ip -o link show | grep -qE "[ ]alias nepiq:$literal[.]($owned)( |\$)"; do
+        hundredths
+        [ "$cs" -lt "$last" ] || break
+        sleep 0.02
+    done
+}
+
 # inhabitants: the processes in namespaces with these $inodes.
 inhabitants() {
     stat -L -c '%i %n' /proc/[0-9]*/ns/net 2>/dev/null | grep -E "^($inodes) " |
         cut -d / -f 3 | tr '\n' ' '
 }
-
-# revert ROOT: undo all configuration of the node; root's part of its end.
-revert() {
-    lock_configuration
-    set --
-    for record in "$root"/configured/[0-9]*; do [ ! -e "$record" ] || set -- "$@" "${record##*/}"; done
-    [ $# -eq 0 ] || undo "$@"
-    [ "$remaining" = "$nl" ] || fail 69 "cannot undo configuration: $(echo "$remaining" | tr '\n' ';')"
-}
-
-# unconfigure: the same, where there is any.
-unconfigure() {
-    [ -d "$root/configured" ] || return 0
-    # Root's directory hides its records from another login user.
-    for record in "$root"/configured/[0-9]*; do
-        [ -e "$record" ] || [ ! -r "$root/configured" ] || return 0
-        break
-    done
-    if [ "$(id -u)" -eq 0 ]; then
-        (revert "$root")
-    else
-        access
-        rerun revert "$root"
-    fi
-}
-remaining=$nl

@@ -38,7 +38,7 @@ read_holders() {
         while IFS=' ' read -r holder value; do
             last=$holder
             if [ "$holder" = "$run.$node.$1" ]; then
-                mine=1
+                mine=$value
             else
                 others="$others$holder $value$nl" latest=$value
             fi
@@ -58,29 +58,46 @@ set_key() {
         said="cannot make $keys"
         return 1
     }
-    printf '%s\n' "sysctl ${netns:--} $2=$former" >>"$root/configured/$guid" || return
-    first=$former others=''
-    [ ! -e "$holders" ] || read_holders "$guid"
-    printf '%s\n' "$first" "$others$run.$node.$guid $3" 2>/dev/null >"$holders" || {
-        said="cannot write $holders: the file system is full or read-only"
+    append "$records/$guid" "sysctl ${netns:--} $2=$former" || {
+        said="cannot write in $records: $said"
         return 1
     }
+    first=$former others=''
+    [ ! -e "$holders" ] || read_holders "$guid"
+    hold_key "$3" || return
     said=$(write_key "$3") || {
         said="sysctl: $2=$3: ${said##*: }"
         return 1
     }
+    # The kernel writes it in its own way.
+    [ "$said" = "$3" ] || hold_key "$said"
 }
 
-# give_up_key GUID KEY VALUE: leave it as others have set it, or restore the value.
+hold_key() {
+    keep_holders "$others$run.$node.$guid $1" && return
+    said="cannot write $holders: the file system is full or read-only"
+    return 1
+}
+
+# keep_holders LINES: below the former value. Of the host a kill leaves the old file or the new one.
+keep_holders() {
+    if [ -n "$netns" ]; then
+        printf '%s\n' "$first" "$1" >"$holders"
+    else
+        put "$holders" "$first$nl$1"
+    fi
+} 2>/dev/null
+
+# give_up_key GUID KEY VALUE: leave it as others have set it, or somebody by hand, or restore the value.
 give_up_key() {
     key_file "$2"
     lock_keys
-    value=$3
+    value=$3 mine=''
     if [ -e "$holders" ]; then
         read_holders "$1"
         [ -n "$mine" ] || return 0
         if [ -n "$others" ]; then
-            printf '%s\n' "$first" "${others%"$nl"}" >"$holders"
+            keep_holders "${others%"$nl"}"
             [ "$last" = "$run.$node.$1" ] || return 0
             value=$latest
         else
@@ -89,18 +106,22 @@ give_up_key() {
             rmdir "$keys" 2>/dev/null && keys_locked=''
         fi
     fi
-    entered test -e "$key" || return 0
-    said=$(write_key "$value")
+    said=$(entered cat "$key" 2>/dev/null) || return 0
+    [ -z "$mine" ] || [ "$said" = "$mine" ] || return 0
+    [ "$said" = "$value" ] || said=$(write_key "$value")
 }
 
+# write_key VALUE: set it, and print it as the kernel has it.
 write_key() {
     # shellcheck disable=SC2016 # for the inner shell
-    entered sh -c 'printf "%s\n" "$2" >"$1"' sh "$key" "$1" 2>&1
+    entered sh -c 'printf "%s\n" "$2" >"$1" && exec cat "$1"' sh "$key" "$1" 2>&1
 }
 
-# forget_keys PATH...: of namespaces that are gone.
+# forget_keys NETNS...: of namespaces that are gone.
 forget_keys() {
     [ -d "$keys" ] && lock_keys || return 0
-    for space; do rm -f "$keys/${space##*/}",*; done
+    for space; do
+        for file in "$keys/$space",*; do [ ! -e "$file" ] || rm -f "$file"; done
+    done
     rmdir "$keys" 2>/dev/null && keys_locked=''
 }

@@ -43,12 +43,14 @@ rerun() {
     return "$1"
 }
 
-# access: go on only if we can act as root, and root in the directory of the node.
+# access [1]: go on only if we can act as root, and root in the directory of the node; with 1, it need
+# not write there.
 access() {
     read -r host </proc/sys/kernel/hostname
     [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
         fail 69 "$host lacks sudo: install the package sudo"
-    [ -d "$root" ] && set -- -w "$root" || set -- 1 # what ends processes needs no directory
+    # What ends processes needs no directory.
+    [ $# -eq 0 ] && [ -d "$root" ] && set -- -w "$root" || set -- 1
     said=$(export LC_ALL=C && as_root test "$@" 2>&1) && return
     case $said in
     *'password is required'* | *'authentication is required'*)

@@ -56,9 +56,14 @@ local function way(s, r)
   return home and queue .. '@' .. home or queue
 end
 
+-- Whether a step can be carried out together with others of its host.
+local function is_joint(r, action)
+  return r.joint and string.find(r.joint, action, 1, true)
+end
+
 -- How a step travels: 0 alone, 1 with others that do no I/O, 2 with others on its host.
 local function way_of_travel(s, r)
-  return not does_io(s, r) and 1 or r.batch == 2 and 2 or 0
+  return not does_io(s, r) and 1 or is_joint(r, s._action) and 2 or 0
 end
 
 local function announce(s)
@@ -121,7 +126,7 @@ local JOINT_A_PLACE = 64
 
 local function has_place(id, host)
   local limit, guid, action = rm(host).limit, match(id, '^(%d+)%.(%a+)')
-  if limit and (action == 'stop' or action == 'release' or rm(guid).batch == 2) then
+  if limit and (action == 'stop' or action == 'release' or is_joint(rm(guid), action)) then
     limit = limit * JOINT_A_PLACE
   end
   return not limit or call('SCARD', P .. 'busy:' .. host) < limit

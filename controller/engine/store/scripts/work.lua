@@ -92,7 +92,7 @@ local function release(guid)
     return
   end
   local s = new_step(guid .. '.release')
-  if r.batch == 2 and r.host and meta.phase == 'RELEASING' then
+  if r.covered == 1 and r.host and meta.phase == 'RELEASING' then
     s.covered = 1
     save(s)
   end

@@ -14,7 +14,8 @@ class Configured(ResourceManager):
     share a request. The actions need root on the host.
     """
 
-    joint = True
+    joint = {"do_deploy": (), "do_release": (), "do_set": ()}
+    covered = True
     endless = True
 
     def configuration(self, context: Context) -> Sequence[Change]:

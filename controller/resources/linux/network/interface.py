@@ -43,8 +43,6 @@ class Interface(AnyInterface, rtype="linux::Interface", aliases=("LinuxInterface
     release. Two resources cannot change the same interface.
     """
 
-    joint = False  # it looks before it acts
-
     ip4 = Attribute(Ipv4, help="Its IPv4 address; added if it has another.", flags=Flag.DESIGN)
     mask4 = Attribute(
         PrefixLength,

@@ -30,6 +30,7 @@ class Tool(BuiltCommand):
 
     leading = "prepares"
     called_for = {"do_deploy": (*BuiltCommand.called_for["do_deploy"], "earlyStart", "prepares")}
+    joint = {"do_start": ("startedWhen", "sudo")}
 
     program = Program("true", package="coreutils")
     command = Attribute(
