@@ -111,7 +111,7 @@ def test_two_resources_do_not_change_one_interface(
         assert "has no interface data7" in errors["none"].message
         assert "data0, " in errors["none"].hint
         assert "eth0 cannot be set down: host-2 is reached by it" in errors["ours"].message
-        assert other.get("look", "mtu") == 1400
+        until(lambda: other.get("look", "mtu") == 1400, 30.0, "to look is allowed")
     assert interface(host, "data0")["mtu"] == 1400
 
 

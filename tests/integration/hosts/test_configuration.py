@@ -201,8 +201,25 @@ def test_what_was_refused_side_by_side_is_not_undone(rig: Rig, names: Names) -> 
         messages = set(pool.map(configure, numbers))
     assert messages == {"ip: RTNETLINK answers: File exists"}
     for number in numbers:
-        links = shown("-n", names(number), "-br", "link")
-        assert ("e0" in links, "e1" in links) == (True, False)
+        links = shown("-n", names(number), "-br", "link").splitlines()
+        assert sorted(line.split()[0] for line in links) == ["e0", "lo"]
+
+
+def test_all_kinds_are_undone_in_reverse(rig: Rig, names: Names, tmp_path: Path) -> None:
+    """What a batch undoes is not postponed beyond what a shell undoes of the same resource."""
+    link, seen = names(1), tmp_path / "seen"
+    rig.host(5).configure(
+        [
+            bridge(link),
+            Change("", f"cat /sys/class/net/{link}/mtu >>{seen}", tool="sh"),
+            Change(f"link set {link} mtu 1300", f"link set {link} mtu 1200"),
+            Change("net.ipv4.conf.lo.rp_filter=1", tool="sysctl"),
+            Change("", f"cat /sys/class/net/{link}/mtu >>{seen}", tool="sh"),
+        ]
+    )
+    rig.host(5).unconfigure()
+    assert seen.read_text() == "1300\n1200\n"
+    assert names.links() == []
 
 
 def test_a_sysctl_is_restored_when_the_last_has_released_it(rig: Rig, names: Names) -> None:

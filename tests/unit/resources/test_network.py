@@ -339,7 +339,7 @@ class TestInterface:
         it.deploy()
         assert it.attributes["mask4"] == "255.255.255.0"
         names = it.cls.reported(it.attributes)
-        assert set(names) == {"filled", "ip4", "mac", "mask4", "mtu", "up"}
+        assert set(names) == {"filled", "former", "ip4", "mac", "mask4", "mtu", "up"}
         bridge = Harness("linux::Bridge", node=node, mtu=1500)
         bridge.deploy()
         assert set(bridge.cls.reported(bridge.attributes)) == {"deviceName", "filled", "mac"}

@@ -419,7 +419,7 @@ END
 # undo_batches: all but the removal of namespaces. What lies in one that is removed goes with it,
 # unless it is moved out.
 undo_batches() {
-    batches=' ' count=0 unnamed=''
+    batches=' ' count=0 pending=' ' unnamed=''
     while IFS=' ' read -r guid tool space line; do
         [ -n "$line" ] || continue
         [ "$tool" != hosts ] || {
@@ -439,34 +439,52 @@ undo_batches() {
         ip | tc)
             find_batch
             eval "lines_$key=\"\$lines_$key\$line\$nl\" owners_$key=\"\$owners_$key \$guid\""
+            pending="$pending$guid "
             ;;
-        *) undo_alone ;;
+        *)
+            case $pending in *" $guid "*)
+                set -- "$tool" "$netns" "$line"
+                flush_batches
+                tool=$1 netns=$2 line=$3
+                ;;
+            esac
+            undo_alone
+            ;;
         esac
     done <<END
 $changes
 END
+    flush_batches
     [ -z "$unnamed" ] || unname_hosts
-    for item in $batches; do
-        key=${item%%:*} item=${item#*:}
-        tool=${item%%:*} netns=${item#*:}
-        netns=${netns#-}
-        eval "text=\$lines_$key owners=\$owners_$key"
-        [ -z "$netns" ] || [ -e "/run/netns/$netns" ] || continue
-        said=$("$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null <<END
+}
+
+# flush_batches: what moves home comes before what restores it there.
+flush_batches() {
+    for item in $batches; do case $item in *:-) ;; *) undo_batch ;; esac done
+    for item in $batches; do case $item in *:-) undo_batch ;; esac done
+    batches=' ' pending=' '
+}
+
+undo_batch() {
+    key=${item%%:*} item=${item#*:}
+    tool=${item%%:*} netns=${item#*:}
+    netns=${netns#-}
+    eval "text=\$lines_$key owners=\$owners_$key"
+    [ -z "$netns" ] || [ -e "/run/netns/$netns" ] || return 0
+    said=$("$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null <<END
 $text
 END
-        ) && continue
-        judge_undone "$?" && continue
-        # What follows an error that has ended ip is still to be undone.
-        # shellcheck disable=SC2086 # guids
-        set -- $owners
-        while [ -n "$text" ]; do
-            line=${text%%"$nl"*} text=${text#*"$nl"} owners=$1
-            shift
-            said=$(printf '%s\n' "$line" |
-                "$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null) ||
-                judge_undone "$?" || remain_of "$owners" "$tool: ${reason:-was ended}"
-        done
+    ) && return 0
+    judge_undone "$?" && return 0
+    # What follows an error that has ended ip is still to be undone.
+    # shellcheck disable=SC2086 # guids
+    set -- $owners
+    while [ -n "$text" ]; do
+        line=${text%%"$nl"*} text=${text#*"$nl"} owners=$1
+        shift
+        said=$(printf '%s\n' "$line" |
+            "$tool" ${netns:+-n "$netns"} -force -batch - 2>&1 >/dev/null) ||
+            judge_undone "$?" || remain_of "$owners" "$tool: ${reason:-was ended}"
     done
 }
 

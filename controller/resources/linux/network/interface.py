@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from ....errors import AnswerError, HostError, InvalidValue
@@ -64,6 +65,11 @@ class Interface(AnyInterface, rtype="linux::Interface", aliases=("LinuxInterface
         help="Of an emulated host: it is one of the machine, which gets it back at the release.",
         flags=Flag.DESIGN,
     )
+    former = Attribute(
+        str,
+        help="The addresses that it had before the deployment.",
+        flags=Flag.NO_WRITE | Flag.RESERVED,
+    )
     channel = Connection(Channel, help="The network that it belongs to.")
 
     def validate(self, conditional: Collection[Action]) -> None:
@@ -94,6 +100,7 @@ class Interface(AnyInterface, rtype="linux::Interface", aliases=("LinuxInterface
             self._move(context)
         network = look(context)
         found = self._find(network)
+        self.former = " ".join(it.ip for it in found.addresses)
         wanted = Wanted(
             mac=self.given("mac"),
             mtu=self.given("mtu"),
@@ -151,7 +158,10 @@ class Interface(AnyInterface, rtype="linux::Interface", aliases=("LinuxInterface
             _refuse_our_own(network, found, "set down")
         routes = routes_of(context, found.name) if wanted.takes_routes(found) else ()
         alias = link_alias(self.run_id, self.guid)
-        changes = altered(found, self._own_mark(found), alias, wanted, routes)
+        former = [it for it in found.addresses if it.ip in self.former.split()]
+        changes = altered(
+            replace(found, addresses=former), self._own_mark(found), alias, wanted, routes
+        )
         if wanted.up is False and found.up:
             self.lose(restoring(found, found.name, routes))
         elif wanted.up and not found.up:
