@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .campaign.runner import ExperimentRunner as ExperimentRunner
+    from .description.topology.emulation import EmulatedNetwork as EmulatedNetwork
+    from .description.topology.emulation import emulate as emulate
     from .description.topology.topology import Topology as Topology
     from .description.topology.topology import TopologyType as TopologyType
     from .engine import RunInfo as RunInfo
@@ -124,6 +126,7 @@ _MODULES = {
         "TraceAttr",
     ),
     "nepi": ("Flags", "ResourceFactory", "ResourceState2str", "Types"),
+    "description.topology.emulation": ("EmulatedNetwork", "emulate"),
     "description.topology.topology": ("Topology", "TopologyType"),
     "reports.failures": ("Failure",),
     "engine.transfer.listing": ("RunFile",),

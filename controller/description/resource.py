@@ -147,7 +147,9 @@ class Resource:
             self.guid,
             self.cls.rtype,
             self.label,
-            peers={k: v for k, v in self.peers.items() if not slots[k].together},
+            peers={
+                k: v for k, v in self.peers.items() if not (slots[k].together or slots[k].beside)
+            },
             attributes=deepcopy(given),
             gates=self.gates(),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import NotAllowed
@@ -17,7 +17,9 @@ def wire(one: Resource, two: Resource, name: str | None = None) -> None:
     """Connect two resources, on each side that declares a connection for the other.
 
     If both sides would wait for each other, only ``one`` is connected to ``two``, because
-    otherwise neither could be deployed. A second call with the same resources changes nothing.
+    otherwise neither could be deployed. An emulated host takes the place of a host only if neither
+    side has a connection for it as what it is. A second call with the same resources changes
+    nothing.
 
     Args:
         one: one resource.
@@ -31,7 +33,11 @@ def wire(one: Resource, two: Resource, name: str | None = None) -> None:
         raise NotAllowed("a resource cannot be connected to itself", where=one.label)
     if one.linked(two) or two.linked(one):
         return
-    slot, back = _free_slot(one, two, name), _free_slot(two, one)
+    stands_for = not (fitting_connections(one.cls, two.cls, emulated=False) or name) and not (
+        fitting_connections(two.cls, one.cls, emulated=False)
+    )
+    slot = _free_slot(one, two, name, emulated=stands_for or name is not None)
+    back = _free_slot(two, one, emulated=stands_for)
     if slot is None and back is None:
         raise NotAllowed(
             f"{one.label} ({one.cls.rtype}) and {two.label} ({two.cls.rtype}) "
@@ -81,10 +87,11 @@ def wire_named(
         waits = name in one.cls.waiting
         try:
             if waits and any(
-                back in two.cls.waiting for back in fitting_connections(two.cls, one.cls)
+                back in two.cls.waiting
+                for back in fitting_connections(two.cls, one.cls, emulated=False)
             ):
                 continue
-            back = _free_slot(two, one)
+            back = _free_slot(two, one, emulated=False)
         except NotAllowed as error:
             yield key, error
         else:
@@ -119,9 +126,12 @@ def complete(
         The resources that act for some of them together.
     """
     joint: dict[str, Resource] = {}
+    waiters = _waiters(items)
     for item in items:
         for name in item.cls.implied:
             slot = item.cls.connections[name]
+            if slot.beside:
+                _connect_beside(item, name, waiters)
             if slot.named_by:
                 _connect_named(item, name, named)
             calls = (item.attrs.get(other) or item.peers.get(other) for other in slot.together)
@@ -143,6 +153,27 @@ def complete(
     return list(dict.fromkeys(found))
 
 
+def _waiters(items: Sequence[Resource]) -> dict[int, list[Resource]]:
+    """Return which resources wait for each resource, if any type asks for that."""
+    waiters: dict[int, list[Resource]] = {}
+    if any(item.cls.connections[name].beside for item in items for name in item.cls.implied):
+        for item in items:
+            for guid in item.awaited():
+                waiters.setdefault(guid, []).append(item)
+    return waiters
+
+
+def _connect_beside(item: Resource, name: str, waiters: Mapping[int, Sequence[Resource]]) -> None:
+    """Connect a resource to those of a type that wait for a peer of another connection."""
+    known = item.peers.get(name, [])
+    for guid in item.peers.get(item.cls.connections[name].beside, ()):
+        for other in waiters.get(guid, ()):
+            fits = other is not item and name in fitting_connections(item.cls, other.cls)
+            if fits and other.guid not in known:
+                known = item.peers.setdefault(name, known)
+                known.append(other.guid)
+
+
 def _connect_named(item: Resource, name: str, named: Callable[[Any], Resource | None]) -> None:
     """Connect a resource to the one that its attribute names, or name the one it has."""
     attribute = item.cls.connections[name].named_by
@@ -154,23 +185,41 @@ def _connect_named(item: Resource, name: str, named: Callable[[Any], Resource | 
             wire(item, peer, name)
 
 
-def fitting_connections(cls: type[ResourceManager], peer: type[ResourceManager]) -> list[str]:
-    """Return the names of the connections of ``cls`` that accept ``peer``, as declared.
+#: What :func:`fitting_connections` has returned.
+_known: dict[tuple[type[ResourceManager], type[ResourceManager], bool], tuple[str, ...]] = {}
 
-    A connection accepts the class of its rtype, derived classes, and emulated hosts in their place.
+
+def fitting_connections(
+    cls: type[ResourceManager], peer: type[ResourceManager], *, emulated: bool = True
+) -> tuple[str, ...]:
+    """Return the names of the connections of ``cls`` that accept ``peer``, the most exact first.
+
+    A connection accepts the class of its rtype, derived classes, and with ``emulated`` hosts that
+    stand for it. Of several, that for exactly the type of the peer is the first, then they come as
+    declared.
     """
+    key = (cls, peer, emulated)
+    if key in _known:
+        return _known[key]
     lineage = {vars(base).get("rtype") for base in peer.__mro__}
-    lineage.add(peer.emulates or None)
-    return [
+    if emulated:
+        lineage.add(peer.emulates or None)
+    names = [
         name
         for name, slot in cls.connections.items()
         if slot.rtype == ANY or registry.canonical(slot.rtype) in lineage
     ]
+    if len(names) > 1:
+        names.sort(key=lambda name: registry.canonical(cls.connections[name].rtype) != peer.rtype)
+    _known[key] = tuple(names)
+    return _known[key]
 
 
-def _free_slot(one: Resource, other: Resource, choice: str | None = None) -> str | None:
+def _free_slot(
+    one: Resource, other: Resource, choice: str | None = None, *, emulated: bool = True
+) -> str | None:
     """Return the first free connection of ``one`` for ``other``; None if no connection fits."""
-    names = fitting_connections(one.cls, other.cls)
+    names = fitting_connections(one.cls, other.cls, emulated=emulated)
     if choice is not None:
         if choice not in names:
             raise NotAllowed(
@@ -178,7 +227,7 @@ def _free_slot(one: Resource, other: Resource, choice: str | None = None) -> str
                 where=one.label,
                 hint=_offers(one.cls),
             )
-        names = [choice]
+        names = (choice,)
     for name in names:
         if one.cls.connections[name].many or not one.peers.get(name):
             return name

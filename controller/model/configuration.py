@@ -10,7 +10,7 @@ from ..errors import InvalidValue
 from ..errors.text import quoted
 
 #: The tools that carry changes out.
-TOOLS = ("ip", "tc", "nft", "sysctl", "sh")
+TOOLS = ("ip", "tc", "nft", "sysctl", "sh", "hosts")
 
 #: Protocol of the routes and rules that nepiq adds (rtnetlink(7)), to find them by.
 ROUTE_PROTOCOL = 113
@@ -25,15 +25,16 @@ class Change:
 
     Attributes:
         command: one line, as the tool reads it: arguments of ip(8) or tc(8), a statement of nft(8),
-            ``KEY=VALUE`` of sysctl(8), a command of sh(1) run as root. A command of sh that fails
-            undoes itself what it has made. Empty for none, if the change before
-            has something more to undo.
+            ``KEY=VALUE`` of sysctl(8), a command of sh(1) run as root, a line of hosts(5). Empty
+            for none, if the change before has something more to undo. A command of sh that fails
+            undoes itself what it has made.
         undo: the same for what undoes it; empty if the undo of another change does, or for sysctl,
             which gets its former value back unless another resource has set it, too. It is recorded
             on the host before the change is made, so that after a crash it may run although the
             change was not made, and must not harm anything else then. If the change is refused, as
             because something of the name is there, it does not run.
-        tool: ``ip``, ``tc``, ``nft``, ``sysctl`` or ``sh``.
+        tool: ``ip``, ``tc``, ``nft``, ``sysctl``, ``sh``; or ``hosts`` for the names of emulated
+            hosts, which all of them on the machine have in /etc/hosts: its undo is the same line.
         netns: the network namespace in which; empty for that of the host itself; None for where the
             resource acts: the host, or the emulated host to which it is connected.
 
@@ -62,6 +63,8 @@ class Change:
             where = f"-n {self.netns} " if self.netns else ""
             return f"{self.tool} {where}{self.command}"
         where = f"ip netns exec {self.netns} " if self.netns else ""
+        if self.tool == "hosts":
+            return f"echo {self.command} >>/etc/hosts"
         program = {"nft": "nft ", "sysctl": "sysctl -w "}.get(self.tool, "")
         return f"{where}{program}{self.command}"
 

@@ -39,6 +39,9 @@ class Connection(Generic[T]):
         together: names of attributes and connections. Those resources of a deployment that have one
             of them are connected to one new, internal resource of this type, which so acts for
             all of them at once.
+        beside: the name of another connection. The deployment connects this one to all resources
+            of its type that are deployed at the same time and wait for a peer of the other one, as
+            a route has to wait for all interfaces of its host.
         help: its purpose.
 
     Example:
@@ -46,6 +49,7 @@ class Connection(Generic[T]):
     """
 
     __slots__ = (
+        "beside",
         "follows",
         "help",
         "many",
@@ -68,6 +72,7 @@ class Connection(Generic[T]):
         follows: bool = False,
         named_by: str = "",
         together: tuple[str, ...] = (),
+        beside: str = "",
         help: str = "",
     ) -> None: ...
 
@@ -82,6 +87,7 @@ class Connection(Generic[T]):
         follows: bool = False,
         named_by: str = "",
         together: tuple[str, ...] = (),
+        beside: str = "",
         help: str = "",
     ) -> None: ...
 
@@ -96,6 +102,7 @@ class Connection(Generic[T]):
         follows: bool = False,
         named_by: str = "",
         together: tuple[str, ...] = (),
+        beside: str = "",
         help: str = "",
     ) -> None: ...
 
@@ -110,6 +117,7 @@ class Connection(Generic[T]):
         follows: bool = False,
         named_by: str = "",
         together: tuple[str, ...] = (),
+        beside: str = "",
         help: str = "",
     ) -> None: ...
 
@@ -123,6 +131,7 @@ class Connection(Generic[T]):
         follows: bool = False,
         named_by: str = "",
         together: tuple[str, ...] = (),
+        beside: str = "",
         help: str = "",  # noqa: A002 - reads as the declaration it is
     ) -> None:
         self.name = ""
@@ -135,6 +144,7 @@ class Connection(Generic[T]):
         self.follows = follows
         self.named_by = named_by
         self.together = together
+        self.beside = beside
         self.help = help
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -35,12 +35,14 @@ def declare(cls: type[ResourceManager], root: type[ResourceManager]) -> None:
     cls.waiting = tuple(name for name, slot in cls.connections.items() if slot.waits)
     cls.following = tuple(name for name, slot in cls.connections.items() if slot.follows)
     cls.implied = tuple(
-        name for name, slot in cls.connections.items() if slot.named_by or slot.together
+        name
+        for name, slot in cls.connections.items()
+        if slot.named_by or slot.together or slot.beside
     )
     callers = {
         name
         for slot in cls.connections.values()
-        for name in (slot.named_by, *slot.together)
+        for name in (slot.named_by, slot.beside, *slot.together)
         if name
     }
     if unknown := callers - {*cls.attributes, *cls.connections}:

@@ -26,10 +26,8 @@ _CCNX = "CCNx 0.8 is no longer available"
 _PLANETLAB = "PlanetLab was shut down in 2020"
 _OMF = "testbeds no longer offer OMF 5.4 and 6"
 _DCE = "Direct Code Execution does not work with today's ns-3"
-_PLANNED = "it is not available yet"
 _TEST = "a class of ns-3's own tests"
 _BASE = "a base class of NEPI, not meant for experiments"
-_WHILE = "until then use a linux::Application with sudo=True, and in it "
 
 _NODE = "use linux::Node for a host, linux::Pool to choose from several"
 _APPLICATION = "linux::Application"
@@ -47,16 +45,6 @@ _NDN_PROGRAMS = {
     "CCNPoke": "NDN's ndnpoke",
     "CCNR": "NDN's repository, ndn-python-repo",
     "FIBEntry": "NDN's nfdc route add",
-}
-
-#: The commands of ip-link(8) and the like to use until a type exists.
-_COMMANDS = {
-    "linux::netns::Emulation": "ip netns",
-    "netns::Application": "ip netns exec NAME COMMAND",
-    "netns::IPv4Address": "ip -n NAME address add",
-    "netns::IPv4Route": "ip -n NAME route replace",
-    "netns::NodeInterface": "ip link add NAME type veth",
-    "netns::Switch": "ip link add NAME type bridge",
 }
 
 #: Base classes of ns-3's types in NEPI, and a type to use.
@@ -88,14 +76,13 @@ ABSENT = {
         f"linux::{name}": Absence(_CCNX, f"run {it} as a {_APPLICATION}")
         for name, it in _NDN_PROGRAMS.items()
     },
-    **{name: Absence(_PLANNED, _WHILE + command) for name, command in _COMMANDS.items()},
     **{f"abstract::ns3::{name}": Absence(_BASE, f"use {it}") for name, it in _CONCRETE.items()},
     "abstract::linux::Tunnel": Absence(_BASE, "use linux::UdpTunnel"),
-    "abstract::netns::Object": Absence(_BASE, f"{_WHILE}ip netns"),
+    "abstract::netns::Object": Absence(_BASE, "use netns::Node"),
     "abstract::ns3::CCNDceApplication": Absence(_BASE, f"use {_APPLICATION}"),
     "abstract::ns3::DceApplication": Absence(_BASE, f"use {_APPLICATION}"),
     "abstract::omf::Resource": Absence(_BASE, _NODE),
-    "asbtract::netns::NodeInterface": Absence(_BASE, f"{_WHILE}ip link add NAME type veth"),
+    "asbtract::netns::NodeInterface": Absence(_BASE, "use netns::NodeInterface"),
     "linux::ns3::FdUdpTunnel": Absence("it is not available", _TAP_LINK),
     **{
         f"linux::ns3::dce::{name}": Absence(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 from ...errors import (
@@ -21,9 +22,10 @@ from ...model.lifecycle import Action, State
 from ...model.resource import ResourceManager
 from ..description import Description
 from ..resource import Resource
+from ..topology.emulation import emulate
 from ..wiring import wire_named
 from .positions import Findings, Path
-from .schema import RESERVED, ConditionEntry, Document, ResourceEntry
+from .schema import RESERVED, ConditionEntry, Document, ResourceEntry, TopologyEntry
 
 _CONDITIONAL = (Action.DEPLOY, Action.START, Action.STOP)
 
@@ -61,6 +63,9 @@ class Builder:
             item = self._add(label, entry)
             if item is not None:
                 items.append((item, entry, dict(self._set_attributes(item, entry))))
+        if document.topology is not None:
+            with self._collector(("topology",), key=True):
+                self._emulate(document.topology)
         self._connect(items)
         for item, entry, _ in items:
             for action in _CONDITIONAL:
@@ -85,6 +90,26 @@ class Builder:
             with self._collector(("resources",), key=True):
                 # As deploy() of all resources does: the barrier of the group may close a cycle.
                 self._description.check(groups={"of this deploy": list(self._description)})
+
+    def _emulate(self, entry: TopologyEntry) -> None:
+        """Add the resources of a network of emulated hosts."""
+        targets = self._find(entry.on, ("topology", "on"), None)
+        machines = [item.guid for item, _ in targets]
+        if not machines:
+            return
+        source: Any = {"nodes": entry.nodes, "links": entry.links}
+        if entry.file is not None:
+            source = PurePath(self._findings.positions.name).parent / entry.file
+        emulate(
+            _Registering(self._description),
+            source,
+            machines,
+            routing=None if entry.routing == "none" else entry.routing,
+            network=entry.network,
+            node_network=entry.node_network,
+            prefix=entry.prefix,
+            hosts=entry.hosts,
+        )
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -155,7 +180,9 @@ class Builder:
             with self._collector(path, item=item):
                 self._description.connect(item.guid, peer.guid)
 
-    def _find(self, targets: Any, path: Path, item: Resource) -> Iterator[tuple[Resource, Path]]:
+    def _find(
+        self, targets: Any, path: Path, item: Resource | None
+    ) -> Iterator[tuple[Resource, Path]]:
         """Yield the resources that labels or guids name, with the path of each name."""
         names = [] if targets is None else targets if isinstance(targets, list) else [targets]
         for position, target in enumerate(names):
@@ -166,7 +193,8 @@ class Builder:
             elif target in self._description:
                 yield self._description.resource(target), full_path
             elif str(target) in self._failed:
-                self._faulty.add(item.guid)
+                if item is not None:
+                    self._faulty.add(item.guid)
             else:
                 self._collect(UnknownResource(target, self._labels), full_path, item=item)
 
@@ -202,6 +230,21 @@ class Builder:
         self, path: Path, *, key: bool = False, item: Resource | None = None
     ) -> _Collector:
         return _Collector(self, path, key, item)
+
+
+class _Registering:
+    """Registers resources in a description, as an experiment does.
+
+    Args:
+        description: the description.
+    """
+
+    def __init__(self, description: Description) -> None:
+        self._description = description
+
+    def register_resource(self, rtype: str, **settings: Any) -> int:
+        """Add a resource."""
+        return self._description.add(rtype, **settings)
 
 
 def _name_hint(cls: type[ResourceManager], name: str) -> str:

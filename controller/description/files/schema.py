@@ -84,6 +84,30 @@ class ResourceEntry(BaseModel):
     )
 
 
+class TopologyEntry(BaseModel):
+    """A network of emulated hosts; see docs/emulation.md."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, title="topology")
+
+    on: Targets = Field(description="The linux::Node that it is part of, or several.")
+    file: str | None = Field(
+        None,
+        description="A file of the graph, .graphml, .gml, .yaml, .json or .csv, by its path from "
+        "the description; instead of links.",
+    )
+    nodes: Any = Field(None, description="Nodes by name, with their attributes.")
+    links: list[Any] = Field(
+        [], description="Links: endpoints and attributes, or pairs of names of nodes."
+    )
+    routing: Literal["static", "none"] = Field(
+        "static", description="Routes by the smallest delay, or none."
+    )
+    network: str = Field("10.0.0.0/9", description="Where links get their subnets from.")
+    node_network: str = Field("10.255.0.0/16", description="Where nodes get addresses from.")
+    prefix: str = Field("", description="What labels of nodes begin with.")
+    hosts: Named = Field({}, description="Attributes of all emulated hosts.")
+
+
 class Document(BaseModel):
     """A description of an experiment for nepiq."""
 
@@ -98,6 +122,9 @@ class Document(BaseModel):
     )
     resources: Annotated[dict[str, ResourceEntry], BeforeValidator(_mapping_or_empty)] = Field(
         {}, description="The resources by label."
+    )
+    topology: TopologyEntry | None = Field(
+        None, description="A network of emulated hosts beside the resources."
     )
 
 
@@ -146,7 +173,9 @@ def _collect(detail: ErrorDetails, findings: Findings) -> None:
         hint = _BEGIN if path == ("nepiq",) else ""
         findings.add(DescriptionError(f"{quoted(name)} is missing", hint=hint), path[:-1], key=True)
     elif kind == "extra_forbidden":
-        model = Document if len(path) == 1 else ConditionEntry
+        model: type[BaseModel] = Document if len(path) == 1 else ConditionEntry
+        if path[0] == "topology" and len(path) > 1:
+            model = TopologyEntry
         error = DescriptionError(
             f"unknown key {quoted(name)}", hint=partial(near_misses, name, model.model_fields)
         )

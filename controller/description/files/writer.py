@@ -61,7 +61,10 @@ def _resource(
     if item.guid != next_guid:
         data["guid"] = item.guid
     nested: dict[str, dict[str, Any]] = {"attributes": {}, "connections": {}}
-    for name in [*item.cls.connections, *sorted(item.peers.keys() - item.cls.connections.keys())]:
+    slots = item.cls.connections
+    for name in [*slots, *sorted(item.peers.keys() - slots.keys())]:
+        if name in slots and slots[name].beside:
+            continue  # the deployment makes it
         labels = [description.label(guid) for guid in item.peers.get(name, ())]
         if labels:
             parent = nested["connections"] if name in RESERVED else data

@@ -85,7 +85,7 @@ class Topology:
     """
 
     def __init__(self, graph: Any = None) -> None:
-        networkx = _networkx()
+        networkx = load_networkx()
         if graph is None:
             graph = networkx.Graph()
         if not isinstance(graph, networkx.Graph):
@@ -109,7 +109,7 @@ class Topology:
     @classmethod
     def linear(cls, node_count: int) -> Topology:
         """Return a row of nodes, each linked with the next."""
-        return cls._from_shape(TopologyType.LINEAR, _networkx().path_graph(_count(node_count)))
+        return cls._from_shape(TopologyType.LINEAR, load_networkx().path_graph(_count(node_count)))
 
     @classmethod
     def ladder(cls, node_count: int) -> Topology:
@@ -120,12 +120,14 @@ class Topology:
         """
         if _count(node_count) % 2:
             raise InvalidValue(f"a ladder cannot have {node_count} nodes: its two sides are equal")
-        return cls._from_shape(TopologyType.LADDER, _networkx().ladder_graph(node_count // 2))
+        return cls._from_shape(TopologyType.LADDER, load_networkx().ladder_graph(node_count // 2))
 
     @classmethod
     def mesh(cls, node_count: int) -> Topology:
         """Return nodes that are all linked with each other."""
-        return cls._from_shape(TopologyType.MESH, _networkx().complete_graph(_count(node_count)))
+        return cls._from_shape(
+            TopologyType.MESH, load_networkx().complete_graph(_count(node_count))
+        )
 
     @classmethod
     def tree(cls, node_count: int, branches: int = 2) -> Topology:
@@ -136,7 +138,7 @@ class Topology:
             branches: number of children of each inner node; the last one may have fewer.
         """
         _count(branches, "branches")
-        shape = _networkx().full_rary_tree(branches, _count(node_count))
+        shape = load_networkx().full_rary_tree(branches, _count(node_count))
         return cls._from_shape(TopologyType.TREE, shape)
 
     @classmethod
@@ -150,7 +152,7 @@ class Topology:
         """
         count = _count(node_count)
         arms = max(1, count - 1) if branches is None else _count(branches, "branches")
-        shape = _networkx().empty_graph(count)
+        shape = load_networkx().empty_graph(count)
         # Node n continues the arm of node n - arms; the first nodes begin at the centre.
         shape.add_edges_from((max(0, node - arms), node) for node in range(1, count))
         return cls._from_shape(TopologyType.STAR, shape)
@@ -329,7 +331,7 @@ class Topology:
             ) from None
 
     def _check_links(self) -> None:
-        networkx = _networkx()
+        networkx = load_networkx()
         loop = next(iter(networkx.nodes_with_selfloops(self.graph)), None)
         if loop is not None:
             raise InvalidValue(
@@ -359,7 +361,12 @@ class Topology:
         return f"<Topology {self.topo_type.value}: {nodes} nodes, {edges} links>"
 
 
-def _networkx() -> Any:
+def load_networkx() -> Any:
+    """Return networkx.
+
+    Raises:
+        DescriptionError: it is not installed.
+    """
     try:
         import networkx as nx
     except ModuleNotFoundError as error:

@@ -1,52 +1,156 @@
-"""netns::Link: a link between two emulated hosts."""
+"""netns::Link: a link between two emulated hosts of one machine."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from ...errors import InvalidValue
-from ...model import Action, Attribute, Change, Connection, Context, Flag, device_name
+from ...model import Action, Attribute, Change, Connection, Context, Flag
 from ..linux.network.configured import Configured
 from ..linux.network.ends import LinkEnd
+from ..linux.network.values import Addresses, InterfaceName, Mac
 from .node import Node
+from .switch import BRIDGE, Switch
+
+
+class End(NamedTuple):
+    """One end of a link.
+
+    Attributes:
+        node: the emulated host or switch.
+        name: the name of the interface there.
+        addresses: its addresses.
+        mac: its MAC address; None for any.
+    """
+
+    node: Node
+    name: str
+    addresses: Addresses
+    mac: Mac | None
 
 
 class Link(Configured, rtype="netns::Link"):
-    """A link between two emulated hosts on one machine: a pair of virtual Ethernet interfaces.
+    """A link between two emulated hosts or switches: a pair of virtual Ethernet interfaces.
 
-    After veth(4).
+    Both are on one machine; a netns::RemoteLink leads to another. What the attributes ``delay``,
+    ``rate`` and ``loss`` say is imposed by a linux::Impairment that is connected to it. After
+    veth(4).
     """
 
-    name1 = Attribute(str, help="Name of the interface in the first host.", flags=Flag.DESIGN)
-    name2 = Attribute(str, help="Name of the interface in the second host.", flags=Flag.DESIGN)
-    ip1 = Attribute(str, help="Address of the first, as 10.0.0.1/30.", flags=Flag.DESIGN)
-    ip2 = Attribute(str, help="Address of the second.", flags=Flag.DESIGN)
-    ends = Connection(Node, required=True, many=True, help="The two hosts.")
+    joint = {"do_set": ()}
+
+    name1 = Attribute(
+        InterfaceName,
+        help="Name of the interface in the first host; eth and the guid of the link by default.",
+        flags=Flag.DESIGN,
+    )
+    name2 = Attribute(
+        InterfaceName, help="Name of the interface in the second host.", flags=Flag.DESIGN
+    )
+    ip1 = Attribute(
+        Addresses,
+        "",
+        help="Addresses of the first, as 10.0.0.1/30 or 10.0.0.1/30 fd00::1/64.",
+        flags=Flag.DESIGN,
+    )
+    ip2 = Attribute(Addresses, "", help="Addresses of the second.", flags=Flag.DESIGN)
+    mac1 = Attribute(Mac, help="MAC address of the first.", flags=Flag.DESIGN)
+    mac2 = Attribute(Mac, help="MAC address of the second.", flags=Flag.DESIGN)
+    mtu = Attribute(
+        int, help="Largest packet in bytes, of both ends; 1500 by default.", range=(68, 65535)
+    )
+    up = Attribute(
+        bool,
+        True,
+        help="Whether both ends are up. When they go down the kernel removes routes over them.",
+    )
+    ends = Connection(
+        Node, required=True, many=True, help="The two emulated hosts or switches, in this order."
+    )
 
     def validate(self, conditional: Collection[Action]) -> None:
-        """Check that it has two ends."""
+        """Check its two ends."""
         del conditional
         if len(self.ends) != 2:
             raise InvalidValue("connect it to two emulated hosts", where=self.label)
+        one, two = self.ends
+        if one.machine.guid != two.machine.guid:
+            raise InvalidValue(
+                f"{one.label} and {two.label} are on different machines",
+                where=self.label,
+                hint="register a netns::RemoteLink for each end, or use emulate()",
+            )
+        for end in self.both():
+            if end.addresses and isinstance(end.node, Switch):
+                raise InvalidValue(f"a port of {end.node.label} has no address", where=self.label)
 
-    def configuration(self, context: Context) -> Sequence[Change]:
-        """Return the pair, and the addresses."""
-        del context
-        (name1, left), (name2, right) = self.link_ends()
-        changes = [
-            Change(f"link add {name1} netns {left} type veth peer name {name2} netns {right}"),
-        ]
-        for name, address, netns in ((name1, self.ip1, left), (name2, self.ip2, right)):
-            undo = f"link del {name}" if netns == left else ""
-            changes.append(Change(f"link set {name} up", undo, netns=netns))
-            if address:
-                changes.append(Change(f"address add {address} dev {name}", netns=netns))
-        return changes
+    def both(self) -> tuple[End, End]:
+        """Return its ends."""
+        one, two = self.ends
+        usual = f"eth{self.guid}"
+        return (
+            End(one, self.name1 or usual, self.ip1, self.mac1),
+            End(two, self.name2 or usual, self.ip2, self.mac2),
+        )
 
     def link_ends(self) -> list[LinkEnd]:
         """Return its interfaces."""
-        names = (self.name1, self.name2)
+        return [LinkEnd(end.name, end.node.network_namespace()) for end in self.both()]
+
+    def configuration(self, context: Context) -> Sequence[Change]:
+        """Return the pair, made in the first namespace, and its addresses.
+
+        The kernel gives the second end neither the MTU nor the state of the first.
+        """
+        del context
+        one, two = self.both()
+        left, right = (end.node.network_namespace() for end in (one, two))
+        size = f" mtu {self.mtu}" if self.mtu else ""
+        made = (
+            f"link add name {one.name}{_mac(one)}{size} type veth "
+            f"peer name {two.name}{_mac(two)}{size} netns {right}"
+        )
         return [
-            LinkEnd(name or device_name(self.run_id, self.guid, side), end.network_namespace())
-            for name, side, end in zip(names, "ab", self.ends, strict=True)
+            Change(made, f"link del dev {one.name}", netns=left),
+            *self._settings(one, left),
+            *self._settings(two, right),
+            *named(one),
+            *named(two),
         ]
+
+    def _settings(self, end: End, netns: str) -> Iterator[Change]:
+        if self.up:
+            master = f" master {BRIDGE}" if isinstance(end.node, Switch) else ""
+            yield Change(f"link set dev {end.name}{master} up", netns=netns)
+        elif isinstance(end.node, Switch):
+            yield Change(f"link set dev {end.name} master {BRIDGE}", netns=netns)
+        for address in end.addresses:
+            nodad = " nodad" if address.version == 6 else ""
+            yield Change(f"address add {address} dev {end.name}{nodad}", netns=netns)
+
+    def do_set(self, context: Context, name: str, value: Any) -> None:
+        """Change ``up`` and ``mtu`` of both ends."""
+        texts = {"up": "up" if value else "down", "mtu": f"mtu {value or 1500}"}
+        if name in texts:
+            changes = [
+                Change(f"link set dev {end.device} {texts[name]}", netns=end.netns)
+                for end in self.link_ends()
+            ]
+            context.host.configure(changes, anew=False)
+
+
+def named(end: End) -> Iterator[Change]:
+    """Yield the names of the addresses of an end, for /etc/hosts of emulated hosts.
+
+    A host without an address of its own is reached by its name at those of its interfaces.
+    """
+    alias = f"{end.node.label}-{end.name}"
+    names = alias if end.node.addresses else f"{end.node.label} {alias}"
+    for address in end.addresses:
+        line = f"{address.address} {names}"
+        yield Change(line, line, "hosts", "")
+
+
+def _mac(end: End) -> str:
+    return f" address {end.mac}" if end.mac else ""

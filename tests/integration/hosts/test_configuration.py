@@ -309,6 +309,26 @@ def test_sysctl_nft_and_shell(rig: Rig, names: Names, tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
+def test_names_of_emulated_hosts_come_and_go(rig: Rig) -> None:
+    def names(*lines: str) -> list[Change]:
+        return [Change(line, line, "hosts", "") for line in lines]
+
+    rig.host(5).configure(names("10.0.0.1 one", "10.0.0.2 one-eth1"))
+    rig.host(6).configure(names("10.0.0.2 one-eth10"))
+    file = Path(rig.host(5).run_dir).parents[1] / "hosts"
+    inode = file.stat().st_ino
+    usual = ["127.0.0.1 localhost", "::1 localhost ip6-localhost"]
+    assert file.read_text().splitlines() == [
+        *usual,
+        "10.0.0.1 one",
+        "10.0.0.2 one-eth1",
+        "10.0.0.2 one-eth10",
+    ]
+    rig.host(5).unconfigure()
+    assert file.read_text().splitlines() == [*usual, "10.0.0.2 one-eth10"]
+    assert file.stat().st_ino == inode  # it stays mounted
+
+
 def test_a_sysctl_gets_its_former_value_back(rig: Rig, names: Names) -> None:
     rig.host(5).configure(space(names(1)))
 

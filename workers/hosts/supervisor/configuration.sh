@@ -139,6 +139,10 @@ group() {
             ruleset
             break
             ;;
+        hosts)
+            name_hosts
+            break
+            ;;
         *)
             one_by_one
             break
@@ -220,6 +224,26 @@ END
     spoil "${1:-0.0}" "$tool: ${said%Command failed -:*}"
     sift
     return 0
+}
+
+# name_hosts: add lines to the file that emulated hosts of the node have as /etc/hosts.
+name_hosts() {
+    {
+        [ -s "$root/hosts" ] || printf '%s\n' "127.0.0.1 localhost" "::1 localhost ip6-localhost"
+        printf '%s\n' "$text"
+    } >>"$root/hosts" && return
+    said="cannot write in $root: $(obstacle)"
+    for owner in $lines; do
+        case $failed in *" ${owner%.*} "*) ;; *) spoil "$owner" "$said" ;; esac
+    done
+}
+
+# unname_hosts: take the lines of $unnamed out of that file. It stays the same file, since it is
+# mounted.
+unname_hosts() {
+    [ -e "$root/hosts" ] || return 0
+    left=$(grep -vxF -e "${unnamed%"$nl"}" "$root/hosts")
+    printf '%s\n' "$left" >"$root/hosts"
 }
 
 # seek: some errors of arguments end ip at once, so that it does not say in which line. Line by line,
@@ -395,9 +419,13 @@ END
 # undo_batches: all but the removal of namespaces. What lies in one that is removed goes with it,
 # unless it is moved out.
 undo_batches() {
-    batches=' ' count=0 pending=' '
+    batches=' ' count=0 pending=' ' unnamed=''
     while IFS=' ' read -r guid tool space line; do
         [ -n "$line" ] || continue
+        [ "$tool" != hosts ] || {
+            unnamed=$unnamed$line$nl
+            continue
+        }
         case "$tool $line" in 'ip netns del '*) continue ;; esac
         case $spaces in *" $space "*)
             case $tool in
@@ -427,6 +455,7 @@ undo_batches() {
 $changes
 END
     flush_batches
+    [ -z "$unnamed" ] || unname_hosts
 }
 
 # flush_batches: what moves home comes before what restores it there.

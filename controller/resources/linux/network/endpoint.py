@@ -112,7 +112,7 @@ class Endpoint(Device):
 def machine(end: Endpoint) -> Any:
     """Return the machine of an end, also of one in an emulated host."""
     node: Any = end.node
-    return node.node if node.emulates else node
+    return node.machine if node.emulates else node
 
 
 def machines(*ends: Endpoint | None) -> list[ResourceManager]:

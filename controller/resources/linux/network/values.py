@@ -102,6 +102,20 @@ class IpWithPrefix(str):
         return self.partition("/")[0]
 
 
+class Addresses(tuple[IpWithPrefix, ...]):
+    """Addresses with their prefixes, separated by blanks, or as a list."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> Addresses:
+        """Return the addresses in their usual form."""
+        texts = value.split() if isinstance(value, str) else value
+        if not isinstance(texts, (list, tuple)):
+            raise InvalidValue("must be addresses with their prefixes, as 10.0.0.1/24")
+        return cls(IpWithPrefix.parse(text) for text in texts)
+
+
 class PrefixLength(int):
     """The length of a network's prefix: ``24``, or the mask ``255.255.255.0``."""
 

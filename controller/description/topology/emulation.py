@@ -1,0 +1,220 @@
+"""Emulated networks: the resources for the nodes and links of a topology."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ...errors import InvalidValue
+from ...model.durations import seconds
+from .cut import divide
+from .graphs import read_graph
+from .network import Network, NetworkLink, NetworkNode, Port
+from .routing import static_routes
+
+#: Attributes of edges that impair a link, by their names in linux::Impairment.
+IMPAIRMENTS = {
+    "delay": "delay",
+    "latency": "delay",
+    "rtt": "rtt",
+    "jitter": "jitter",
+    "loss": "loss",
+    "lossBurst": "lossBurst",
+    "reorder": "reorder",
+    "duplicate": "duplicate",
+    "rate": "rate",
+    "bandwidth": "rate",
+    "queue": "queue",
+}
+#: Attributes of nodes that are those of emulated hosts.
+HOST_ATTRIBUTES = ("env", "forward", "ip6", "pidNamespace", "privateDirs", "critical")
+
+#: What VXLAN over IPv4 takes from the 1500 bytes of Ethernet (RFC 7348).
+_OVERHEAD = 50
+
+
+class Describes(Protocol):
+    """What resources can be registered in, such as an experiment."""
+
+    def register_resource(self, rtype: str, **settings: Any) -> int:
+        """Add a resource with attributes and connections; return its guid."""
+        ...
+
+
+@dataclass(frozen=True)
+class EmulatedNetwork:
+    """The resources of an emulated network.
+
+    Attributes:
+        nodes: the guid of the emulated host or switch of each node of the graph.
+        links: the guids of each link, by its two nodes in the order of the graph: of a netns::Link,
+            or of the two ends of a link between machines. Those of parallel links follow.
+        impairments: the guids of the impairments of each link, likewise.
+        addresses: the address of each node.
+        machines: the machine of each node.
+    """
+
+    nodes: dict[Hashable, int] = field(default_factory=dict)
+    links: dict[tuple[Hashable, Hashable], tuple[int, ...]] = field(default_factory=dict)
+    impairments: dict[tuple[Hashable, Hashable], tuple[int, ...]] = field(default_factory=dict)
+    addresses: dict[Hashable, str] = field(default_factory=dict)
+    machines: dict[Hashable, Any] = field(default_factory=dict)
+
+
+def emulate(
+    ec: Describes,
+    topology: Any,
+    on: Any,
+    *,
+    routing: str | None = "static",
+    network: str = "10.0.0.0/9",
+    node_network: str = "10.255.0.0/16",
+    prefix: str = "",
+    hosts: Mapping[str, Any] | None = None,
+) -> EmulatedNetwork:
+    """Register emulated hosts, switches and links for a topology.
+
+    Nodes become netns::Node, or netns::Switch if their attribute ``kind`` is ``switch``; their
+    labels are the names of the nodes. Links get subnets and nodes addresses of their own, in the
+    order of the graph, so the same topology always has the same addresses. Attributes of edges
+    impair links: ``delay`` (or ``latency``), ``rate``, ``loss`` and all others of
+    linux::Impairment; ``mtu`` is that of both ends.
+
+    On several machines the nodes are divided so that few links lie between machines, and these
+    links are VXLAN. The attribute ``on`` of a node, a number from 0, chooses its machine.
+
+    Args:
+        ec: the experiment.
+        topology: see :func:`~nepiq.controller.description.topology.graphs.read_graph`.
+        on: the linux::Node that all of it is part of, or several.
+        routing: ``static`` for routes by the smallest delay; None for none, as for routing daemons.
+        network: where the subnets of links are taken from.
+        node_network: where the addresses of nodes are taken from.
+        prefix: what labels of nodes begin with.
+        hosts: attributes of all emulated hosts, such as ``privateDirs``.
+
+    Returns:
+        What was registered.
+
+    Raises:
+        InvalidValue: the topology or a value in it is malformed.
+        DescriptionError: a file cannot be read, or networkx is not installed.
+    """
+    if routing not in ("static", None):
+        raise InvalidValue(f"routing cannot be {routing!r}", hint="use 'static' or None")
+    machines = list(on) if isinstance(on, Sequence) and not isinstance(on, str) else [on]
+    if not machines:
+        raise InvalidValue("an emulated network needs a machine", hint="pass on=[node]")
+    plan = Network(read_graph(topology), links=network, nodes=node_network, prefix=prefix)
+    parts = divide(plan, len(machines))
+    made = _Emulation(ec, machines, parts)
+    made.add_nodes(plan, hosts or {})
+    made.add_links(plan)
+    if routing:
+        for node, routes in static_routes(plan).items():
+            made.add_routes(node, routes)
+    return made.network
+
+
+class _Emulation:
+    """Registers an emulated network."""
+
+    def __init__(
+        self, ec: Describes, machines: Sequence[Any], parts: Mapping[NetworkNode, int]
+    ) -> None:
+        self._add = ec.register_resource
+        self._machines, self._parts = machines, parts
+        self._guids: dict[NetworkNode, int] = {}
+        self._links: dict[NetworkNode, list[int]] = {}
+        self.network = EmulatedNetwork()
+
+    def add_nodes(self, plan: Network, common: Mapping[str, Any]) -> None:
+        """Register hosts and switches; tell each machine the names on the others."""
+        for node in plan.nodes:
+            machine = self._machines[self._parts[node]]
+            settings: dict[str, Any] = {"label": node.label, "node": machine}
+            if node.is_switch:
+                guid = self._add("netns::Switch", **settings)
+            else:
+                given = {name: node.data[name] for name in HOST_ATTRIBUTES if name in node.data}
+                forward = len(node.links) > 1
+                settings |= {"ip": node.address, "forward": forward, **common, **given}
+                guid = self._add("netns::Node", **settings)
+                self.network.addresses[node.key] = node.address
+            self._guids[node] = self.network.nodes[node.key] = guid
+            self.network.machines[node.key] = machine
+        if len(self._machines) > 1:
+            for part, machine in enumerate(self._machines):
+                lines = [
+                    f"{node.address} {node.label}"
+                    for node in plan.nodes
+                    if self._parts[node] != part and node.address
+                ]
+                self._add("linux::netns::Emulation", node=machine, hosts=lines)
+
+    def add_links(self, plan: Network) -> None:
+        """Register links and their impairments."""
+        for domain in plan.domains():
+            # Frames of one Ethernet are not fragmented, so that all of it has the smallest MTU.
+            far = any(self._is_between(link) for link in domain)
+            mtu = 1500 - _OVERHEAD if far and len(domain) > 1 else None
+            for link in domain:
+                self._add_link(link, link.data.get("mtu", mtu))
+
+    def _is_between(self, link: NetworkLink) -> bool:
+        return self._parts[link.one.node] != self._parts[link.two.node]
+
+    def _add_link(self, link: NetworkLink, mtu: Any) -> None:
+        ends = (link.one, link.two)
+        key = (link.one.node.key, link.two.node.key)
+        size = {} if mtu is None else {"mtu": mtu}
+        if self._is_between(link):
+            near = self._add_end(link.one, link.two, size)
+            guids: tuple[int, ...] = (near, self._add_end(link.two, link.one, size, near))
+        else:
+            one, two = (self._guids[end.node] for end in ends)
+            given = {
+                f"ip{number}": end.address for number, end in enumerate(ends, 1) if end.address
+            }
+            names = {"name1": link.one.name, "name2": link.two.name}
+            guids = (self._add("netns::Link", ends=[one, two], **names, **given, **size),)
+        self.network.links[key] = (*self.network.links.get(key, ()), *guids)
+        effect = {
+            name: link.data[given]
+            for given, name in IMPAIRMENTS.items()
+            if link.data.get(given) is not None
+        }
+        if effect:
+            if len(guids) > 1:
+                effect = _one_way(effect)
+            made = tuple(self._add("linux::Impairment", target=guid, **effect) for guid in guids)
+            self.network.impairments[key] = (*self.network.impairments.get(key, ()), *made)
+
+    def _add_end(
+        self, end: Port, far: Port, size: Mapping[str, Any], peer: int | None = None
+    ) -> int:
+        given: dict[str, Any] = {} if peer is None else {"peer": peer}
+        if end.address:
+            ip, _, length = end.address.partition("/")
+            given |= {"ip": ip, "prefix": int(length)}
+        return self._add(
+            "netns::RemoteLink",
+            node=self._guids[end.node],
+            far=self._guids[far.node],
+            deviceName=end.name,
+            **given,
+            **size,
+        )
+
+    def add_routes(self, node: NetworkNode, routes: Sequence[str]) -> None:
+        """Register the routes of a node."""
+        self._add("netns::Routes", node=self._guids[node], routes=list(routes))
+
+
+def _one_way(effect: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an effect on what one end sends; of a round-trip time, half is imposed there."""
+    rest = {name: value for name, value in effect.items() if name != "rtt"}
+    if "rtt" in effect:
+        rest["delay"] = seconds(effect["rtt"]) / 2
+    return {**rest, "direction": "out"}

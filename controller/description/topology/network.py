@@ -1,0 +1,241 @@
+"""Networks: a graph with names, interfaces and addresses, ready to be emulated."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import InvalidValue
+from ...errors.text import quoted
+from ...model.durations import seconds
+from .graphs import INTERFACES, PLACE
+
+_SWITCHES = ("switch", "bridge", "ovs-bridge", "linux-bridge")
+_DELAYS = ("delay", "latency")
+_Address = ipaddress.IPv4Address
+
+
+@dataclass
+class Port:
+    """An end of a link.
+
+    Attributes:
+        node: its node.
+        name: its interface there.
+        address: its address with the prefix; empty for that of a switch.
+    """
+
+    node: NetworkNode
+    name: str
+    address: str = ""
+
+    @property
+    def ip(self) -> str:
+        """Its address without the prefix."""
+        return self.address.partition("/")[0]
+
+
+@dataclass(eq=False)
+class NetworkNode:
+    """A node of a network.
+
+    Attributes:
+        key: the node of the graph.
+        number: its place in the graph, from 0.
+        label: its name in the experiment.
+        data: its attributes in the graph.
+        is_switch: True if it is an Ethernet switch.
+        address: its own address; empty for that of a switch.
+        links: its links.
+    """
+
+    key: Hashable
+    number: int
+    label: str
+    data: Mapping[str, Any]
+    is_switch: bool
+    address: str = ""
+    links: list[NetworkLink] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class NetworkLink:
+    """A link of a network.
+
+    Attributes:
+        one: its first end.
+        two: its second end.
+        data: its attributes in the graph.
+        delay: in seconds.
+    """
+
+    one: Port
+    two: Port
+    data: Mapping[str, Any]
+    delay: float
+
+    def other(self, node: NetworkNode) -> Port:
+        """Return the end that is not at a node."""
+        return self.two if self.one.node is node else self.one
+
+
+class Network:
+    """The nodes and links of a graph, with deterministic names and addresses.
+
+    Args:
+        graph: an undirected networkx graph.
+        links: the network from which links get their subnets, in the order of the links.
+        nodes: the network from which nodes get addresses of their own.
+        prefix: what all names begin with.
+
+    Attributes:
+        nodes: its nodes.
+        links: its links.
+
+    Raises:
+        InvalidValue: a network is too small or malformed, or a value of the graph is.
+    """
+
+    def __init__(self, graph: Any, *, links: str, nodes: str, prefix: str = "") -> None:
+        taken: set[str] = set()
+        self.nodes = [
+            NetworkNode(key, number, _label(key, data, prefix, taken), data, _is_switch(data))
+            for number, (key, data) in enumerate(graph.nodes(data=True))
+        ]
+        at = {node.key: node for node in self.nodes}
+        edges = [(at[one], at[two], data) for one, two, data in _edges(graph)]
+        loop = next((one for one, two, _ in edges if one is two), None)
+        if loop is not None:
+            raise InvalidValue(f"node {quoted(loop.label)} is linked with itself")
+        names = _Names(edges)
+        self.links = [
+            NetworkLink(
+                Port(one, names(one, data)), Port(two, names(two, data)), data, _delay(data)
+            )
+            for one, two, data in edges
+        ]
+        for link in self.links:
+            link.one.node.links.append(link)
+            link.two.node.links.append(link)
+        self._number_nodes(_parsed(nodes))
+        self._number_links(_parsed(links))
+
+    def domains(self) -> Iterator[list[NetworkLink]]:
+        """Yield the links of each Ethernet: a link of two hosts, or all that switches join."""
+        seen: set[int] = set()
+        for link in self.links:
+            if id(link) in seen:
+                continue
+            domain = [link]
+            seen.add(id(link))
+            for item in domain:
+                for port in (item.one, item.two):
+                    for further in port.node.links if port.node.is_switch else ():
+                        if id(further) not in seen:
+                            seen.add(id(further))
+                            domain.append(further)
+            yield domain
+
+    def _number_nodes(self, network: ipaddress.IPv4Network) -> None:
+        hosts = [node for node in self.nodes if not node.is_switch]
+        if len(hosts) + 2 > network.num_addresses:
+            raise InvalidValue(
+                f"{network} is too small for {len(hosts)} nodes", hint="use a larger network"
+            )
+        first = int(network.network_address)
+        for number, node in enumerate(hosts, 1):
+            node.address = str(node.data.get("ip") or _Address(first + number))
+
+    def _number_links(self, network: ipaddress.IPv4Network) -> None:
+        following, end = int(network.network_address), int(network.broadcast_address) + 1
+        for domain in self.domains():
+            ports = [
+                port for link in domain for port in (link.one, link.two) if not port.node.is_switch
+            ]
+            size = 4
+            while size < len(ports) + 2:
+                size *= 2
+            start = -(-following // size) * size
+            following = start + size
+            if following > end:
+                raise InvalidValue(
+                    f"{network} is too small for {len(self.links)} links",
+                    hint="use a larger network",
+                )
+            length = 33 - size.bit_length()
+            for number, port in enumerate(ports, 1):
+                port.address = f"{_Address(start + number)}/{length}"
+
+
+class _Names:
+    """Names of interfaces: those that are given, else eth0 and so on in the order of the links."""
+
+    def __init__(self, edges: Collection[tuple[NetworkNode, NetworkNode, Any]]) -> None:
+        self._taken: dict[NetworkNode, set[str]] = {}
+        self._next: dict[NetworkNode, int] = {}
+        for one, two, data in edges:
+            for node in (one, two):
+                if name := _given(node, data):
+                    taken = self._taken.setdefault(node, set())
+                    if name in taken:
+                        raise InvalidValue(f"{node.label} has two interfaces {quoted(name)}")
+                    taken.add(name)
+
+    def __call__(self, node: NetworkNode, data: Mapping[str, Any]) -> str:
+        if name := _given(node, data):
+            return name
+        number = self._next.get(node, 0)
+        while f"eth{number}" in self._taken.get(node, ()):
+            number += 1
+        self._next[node] = number + 1
+        return f"eth{number}"
+
+
+def _edges(graph: Any) -> list[tuple[Hashable, Hashable, Mapping[str, Any]]]:
+    """Return the edges in the order and direction of the list that they were read from."""
+    edges = [
+        (two, one, data) if data.get(PLACE, (0, one))[1] != one else (one, two, data)
+        for one, two, data in graph.edges(data=True)
+    ]
+    return sorted(edges, key=lambda edge: edge[2].get(PLACE, (0, None))[0])
+
+
+def _given(node: NetworkNode, data: Mapping[str, Any]) -> str:
+    given = data.get(INTERFACES)
+    return str(given.get(node.key, "")) if isinstance(given, Mapping) else ""
+
+
+def _label(key: Hashable, data: Mapping[str, Any], prefix: str, taken: set[str]) -> str:
+    text = str(data.get("label") or data.get("name") or key)
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "node"
+    if not prefix and safe.isdecimal():
+        safe = f"n{safe}"
+    label = wanted = f"{prefix}{safe}"[:55]
+    number = 1
+    while label in taken:
+        number += 1
+        label = f"{wanted}-{number}"
+    taken.add(label)
+    return label
+
+
+def _is_switch(data: Mapping[str, Any]) -> bool:
+    return str(data.get("kind") or data.get("type") or "").lower() in _SWITCHES
+
+
+def _delay(data: Mapping[str, Any]) -> float:
+    given = next((data[name] for name in _DELAYS if data.get(name) is not None), None)
+    if given is None:
+        given = data.get("rtt")
+        return 0.0 if given is None else seconds(given) / 2
+    return seconds(given)
+
+
+def _parsed(text: str) -> ipaddress.IPv4Network:
+    try:
+        return ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise InvalidValue(f"network {quoted(text)}: {error}") from None
