@@ -7,6 +7,7 @@ has it wait since 3.11 (EINVAL, or no wait at all).
 from __future__ import annotations
 
 import select
+import sys
 import time
 
 
@@ -14,4 +15,8 @@ def _sleep(seconds: float) -> None:
     select.select([], [], [], seconds)
 
 
-time.sleep = _sleep
+_original, time.sleep = time.sleep, _sleep
+# Modules that were loaded before may have it by this name.
+for module in list(sys.modules.values()):
+    if getattr(module, "sleep", None) is _original:
+        module.sleep = _sleep  # type: ignore[attr-defined]
