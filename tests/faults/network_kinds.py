@@ -128,7 +128,7 @@ def register(
         without: kinds, and ``impairment``, that are left out.
     """
     one, two = (ec.register_resource("netns::Node", connectedTo=node) for _ in range(2))
-    bridge = ec.register_resource("linux::Bridge", connectedTo=node, ip="10.77.0.1")
+    bridge = ec.register_resource("linux::Bridge", connectedTo=node, ip="10.213.0.1")
     link = ec.register_resource("netns::Link", ends=[one, two], name1="eth0", ip1="10.0.0.1/24")
     made = [one, two, bridge, link]
     # By a relay where the kernel has no netem, and by a token bucket.

@@ -40,7 +40,7 @@ def describe(
             for number, (left, right) in enumerate(itertools.pairwise(row))
         ]
         others = [_add(ec, "faults::Made", kind=kind, connectedTo=node) for kind in _KINDS]
-        others.append(_add(ec, "linux::Bridge", connectedTo=node, ip="10.77.0.1"))
+        others.append(_add(ec, "linux::Bridge", connectedTo=node, ip="10.213.0.1"))
         inside = _add(ec, "linux::Application", command="exec sleep 10000", connectedTo=row[0])
         for guid in others:
             ec.register_condition(guid, "DEPLOY", rng.choice(after), "STARTED")
