@@ -66,7 +66,8 @@ def processes(stand: Stand) -> Iterator[object]:
 
 def reason(ec: ExperimentController, guid: int) -> str:
     # The failure of another resource ends a wait, too.
-    assert not ec.wait_finished(guid, timeout=60)
+    # A program may have to be compiled, on a machine that does other things.
+    assert not ec.wait_finished(guid, timeout=240)
     until(lambda: ec.state(guid) is ResourceState.FAILED, 30.0, f"{guid} has not failed")
     (failure,) = [item for item in ec.failures if item.guid == guid]
     return str(failure)

@@ -188,7 +188,10 @@ def test_a_crowded_host_slows_nobody(lab: Lab) -> None:
     ec.deploy()
     assert ec.wait_deployed(nodes, "30s")
     many = [
-        ec.register_resource("linux::Application", command="sleep 1", connectedTo=nodes[0])
+        # Starts with a condition do not share a request, so that they wait for their turns.
+        ec.register_resource(
+            "linux::Application", command="sleep 1", connectedTo=nodes[0], startedWhen="file:stdout"
+        )
         for _ in range(200)
     ]
     one = ec.register_resource(

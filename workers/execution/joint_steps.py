@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Claim, Outcome
@@ -22,6 +23,9 @@ from .claimed_step import ClaimedStep
 #: Steps that one call of the commit script may end.
 MOST_COMMITS = 50
 
+#: The kinds of outcomes of a start whose process has ended already.
+_ENDS = frozenset({"FINISHED", "STOPPED", "FAILED"})
+
 
 def is_joint(claim: Claim) -> bool:
     """Return whether a claimed step can be carried out together with others of its host."""
@@ -38,10 +42,20 @@ class _Member:
     Attributes:
         step: the step.
         answers: to its requests so far.
+        answered: when the last of them came, by this machine's monotonic clock.
     """
 
     step: ClaimedStep
     answers: list[Answer] = field(default_factory=list)
+    answered: float = 0.0
+
+    def aged(self, outcome: Outcome) -> Outcome:
+        """Return an outcome with the ages of its moments as of now, not as of the answer."""
+        if self.step.claim.action != "start" or not self.answers or outcome.kind == "failed":
+            return outcome
+        since = time.monotonic() - self.answered
+        end_age = outcome.end_age + (since if outcome.kind in _ENDS else 0.0)
+        return replace(outcome, age=outcome.age + since, end_age=end_age)
 
 
 class JointSteps:
@@ -89,12 +103,14 @@ class JointSteps:
                 self._go_alone(member)
             else:
                 if outcome is not None:
-                    outcomes.append((member.step, outcome))
+                    outcomes.append((member.step, member.aged(outcome)))
         self._commit(outcomes)
         for items in asked.values():
             answers = ask_together([pending for _, pending in items])
+            answered = time.monotonic()
             for (member, _), answer in zip(items, answers, strict=True):
                 member.answers.append(answer)
+                member.answered = answered
         return [member for items in asked.values() for member, _ in items]
 
     def _go_alone(self, member: _Member) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
 from nepiq.controller.errors import FencedError
@@ -14,6 +16,9 @@ OLD, NEW = (
     HostLease("host-1:22", 1_763_789_000_000_001),
 )
 
+#: Three runs. Processes are found by the run, so no other process of tests has these.
+A, B, C = (f"run-{secrets.token_hex(6)}" for _ in range(3))
+
 
 def started(rig: Rig, run_id: str, lease: HostLease | None, node: int = 1) -> None:
     """Deploy a node under a lease, with a process that leaves its group."""
@@ -23,43 +28,43 @@ def started(rig: Rig, run_id: str, lease: HostLease | None, node: int = 1) -> No
 
 
 def test_the_next_run_ends_what_the_last_one_left(rig: Rig) -> None:
-    started(rig, "run-a", OLD)
-    late = rig.host(1, run_id="run-a")
-    started(rig, "run-b", NEW)
-    assert rig.bearers("run-a") == {}
-    assert len(rig.bearers("run-b")) >= 3
+    started(rig, A, OLD)
+    late = rig.host(1, run_id=A)
+    started(rig, B, NEW)
+    assert rig.bearers(A) == {}
+    assert len(rig.bearers(B)) >= 3
     # Whatever the earlier one tries is refused, its deployment too.
     for act in (
-        lambda: rig.host(5, run_id="run-a").run("touch ran"),
-        lambda: rig.host(5, 2, run_id="run-a").supervise("touch ran"),
+        lambda: rig.host(5, run_id=A).run("touch ran"),
+        lambda: rig.host(5, 2, run_id=A).supervise("touch ran"),
         lambda: late.prepare(lease=OLD),
-        lambda: rig.host(7, node=7, run_id="run-c").prepare(lease=OLD),
+        lambda: rig.host(7, node=7, run_id=C).prepare(lease=OLD),
     ):
         with pytest.raises(FencedError):
             act()
     # Its outputs are still there, and its release is none of others.
-    assert (rig.home / ".nepiq/run-a/1/5/1/stdout").exists()
-    rig.host(1, run_id="run-a").dismantle()
-    assert len(rig.bearers("run-b")) >= 3
-    rig.host(1, run_id="run-b").prepare(lease=NEW)
+    assert (rig.home / f".nepiq/{A}/1/5/1/stdout").exists()
+    rig.host(1, run_id=A).dismantle()
+    assert len(rig.bearers(B)) >= 3
+    rig.host(1, run_id=B).prepare(lease=NEW)
 
 
 def test_what_was_released_is_left_alone(rig: Rig) -> None:
-    started(rig, "run-a", OLD)
-    rig.host(1, run_id="run-a").dismantle()
-    assert not (rig.home / ".nepiq/run-a/1/lease").exists()
-    started(rig, "run-b", NEW)
+    started(rig, A, OLD)
+    rig.host(1, run_id=A).dismantle()
+    assert not (rig.home / f".nepiq/{A}/1/lease").exists()
+    started(rig, B, NEW)
     with pytest.raises(FencedError, match="the run has ended here"):
-        rig.host(1, run_id="run-a").prepare(lease=OLD)
+        rig.host(1, run_id=A).prepare(lease=OLD)
     with pytest.raises(FencedError, match="the host was leased to another run"):
-        rig.host(1, run_id="run-c").prepare(lease=OLD)
+        rig.host(1, run_id=C).prepare(lease=OLD)
 
 
 def test_hosts_that_share_a_home_and_runs_without_a_lease(rig: Rig) -> None:
-    started(rig, "run-a", OLD)
-    started(rig, "run-b", None, node=2)
-    started(rig, "run-c", NEW._replace(host="host-2:22"), node=3)
+    started(rig, A, OLD)
+    started(rig, B, None, node=2)
+    started(rig, C, NEW._replace(host="host-2:22"), node=3)
     # Two nodes of one run that lease one host one after the other.
-    rig.host(4, node=4, run_id="run-a").prepare(lease=NEW)
-    for run_id in ("run-a", "run-b", "run-c"):
+    rig.host(4, node=4, run_id=A).prepare(lease=NEW)
+    for run_id in (A, B, C):
         assert len(rig.bearers(run_id)) >= 3
