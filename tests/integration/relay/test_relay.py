@@ -127,7 +127,8 @@ def test_overflow_is_counted(link: Link, relay: Relay) -> None:
     link.run("a", "python3", "-c", script)
     relay.await_figures("a", lambda figures: not figures["held"])
     arrived = link.datagrams() - before
-    assert 10 <= arrived < 200
+    # Some of the ten places may be held by frames of the kernel, such as reports of MLD.
+    assert 1 <= arrived < 200
     assert relay.figures("a")["overflow"] >= 200 - arrived
 
 
