@@ -67,7 +67,7 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
             ec.register_resource(
                 "netns::Application",
                 node=network.nodes["a"],
-                command="id -un; hostname; getent hosts r2; touch /tmp/mine; ls -l /tmp; ps -e",
+                command="id -un; hostname; getent hosts r2; touch /tmp/own; ls -l /tmp; ps -e",
                 sudo=sudo,
             )
             for sudo in (False, True)
@@ -86,9 +86,9 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
             shown = ec.trace(view, "stdout")
             assert shown.splitlines()[:2] == [user, "a"]
             assert "10.255.0.3" in shown
-            assert " mine" in shown
+            assert " own" in shown
             assert "sshd" not in shown
-        assert not [path.name for path in bed.host.inside("/tmp").glob("mine")]
+        assert not [path.name for path in bed.host.inside("/tmp").glob("own")]
         text = ec.trace(large, "stdout") + ec.trace(large, "stderr")
         assert "mtu = 1450" in text or "mtu=1450" in text
         assert [ec.get(guid, "mtu") for guid in far[0]] == [1450, 1450]
