@@ -56,6 +56,7 @@ class ClaimedStep:
     location: str = ""
     records: loading.Records | None = None
     _exchange: Exchange = ALONE
+    _deadline: Deadline | None = None
 
     def outcome(self, exchange: Exchange = ALONE) -> Outcome | None:
         """Carry out the step; return None if it was requeued or the claim was lost.
@@ -91,7 +92,9 @@ class ClaimedStep:
 
     def _act(self, rm: ResourceManager) -> actions.Outcome:
         claim, action = self.claim, Action(self.claim.action)
-        deadline = Deadline.after(self._time_left(rm.deadline_for(action)))
+        if self._deadline is None:  # a joint step acts in several rounds
+            self._deadline = Deadline.after(self._time_left(rm.deadline_for(action)))
+        deadline = self._deadline
         host = None if claim.covered else self._host(rm, deadline)
         if host is None and action is Action.RELEASE:
             return actions.Outcome(state=State.RELEASED)

@@ -10,18 +10,16 @@ from dataclasses import dataclass, field, replace
 from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Claim, Outcome
 from ...controller.engine.store.records import ResourceRecord
+from ...controller.errors import ClassNotImportable
 from ...controller.model import registry
 from ...controller.model.lifecycle import Action
 from ..hosts.exchange import Answer, NotShared, Pending, Recorded, ask_together
 from ..hosts.joint_requests import Verb
 from ..runtime import fault_injection
-from ..runtime.context import Runtime
+from ..runtime.context import MOST_COMMITS, Runtime
 from ..runtime.leases import Lease
 from .attempts import AttemptSummary
 from .claimed_step import ClaimedStep
-
-#: Steps that one call of the commit script may end.
-MOST_COMMITS = 50
 
 #: The kinds of outcomes of a start whose process has ended already.
 _ENDS = frozenset({"FINISHED", "STOPPED", "FAILED"})
@@ -31,7 +29,10 @@ def is_joint(claim: Claim) -> bool:
     """Return whether a claimed step can be carried out together with others of its host."""
     if claim.host is None or claim.covered:
         return False
-    cls = registry.find_on_worker(claim.rtype)
+    try:
+        cls = registry.find_on_worker(claim.rtype)
+    except ClassNotImportable:
+        return False  # it is recorded as the failure of this step alone
     return cls.is_joint(Action(claim.action), claim.attributes)
 
 

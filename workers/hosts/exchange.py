@@ -20,7 +20,7 @@ class Exchange:
     """The way of an attempt to its host: each request goes at once."""
 
     def before_blocking(self) -> None:
-        """Be told of a request that cannot be shared, before it is made."""
+        """Take note of a request that cannot be shared, before it is made."""
 
     def ask(self, attempt: Attempt, verb: Verb, data: bytes, secret: bytes = b"") -> Reply:
         """Make a request that can share a command with those of other attempts on the node."""

@@ -9,6 +9,7 @@ from tests.integration.worker import kinds  # noqa: F401 - the types must be kno
 from tests.stand import Stand, until
 
 from nepiq.controller.monitoring.overdue import overdue
+from nepiq.controller.resources.linux.application import Application
 
 pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.timeout(60)]
 
@@ -29,6 +30,26 @@ def test_a_step_that_has_no_deadline_fails_at_once(stand: Stand, rtype: str) -> 
     assert step is not None
     assert step.tries == 1
     ec.detach()
+
+
+class Unknown(Application, rtype="test::UnknownToWorkers"):
+    """A type that the worker cannot import."""
+
+
+def test_a_type_that_the_worker_lacks_fails_beside_others(stand: Stand) -> None:
+    stand.start_worker()
+    ec = stand.experiment("lacking")
+    node = ec.register_resource("linux::Node")
+    usual = {"connectedTo": node, "command": "true"}
+    lacking = [
+        ec.register_resource("test::UnknownToWorkers", critical=False, **usual) for _ in range(6)
+    ]
+    others = [ec.register_resource("linux::Application", **usual) for _ in range(6)]
+    ec.deploy()
+    assert ec.wait_finished([*lacking, *others], timeout=10)
+    assert {failure.guid for failure in ec.failures} == set(lacking)
+    assert "cannot import the class" in str(ec.failures[0])
+    ec.shutdown()
 
 
 def test_what_is_late_can_be_told_without_its_deadline(stand: Stand) -> None:
