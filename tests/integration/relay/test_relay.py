@@ -150,8 +150,9 @@ def test_reordering_duplicates_and_jitter(link: Link, relay: Relay) -> None:
     assert max(times) >= 0.025
 
 
-#: Prints the bits per second that arrive, over two seconds, once a flow is there. A machine that is
-#: busy may stop a flow for a while: up to five times, until they are as expected.
+#: Prints the most bits per second that arrive in two seconds, once a flow is there. A bucket that is
+#: too large shows in each window; other work can only take from a flow, so that the first window
+#: in which the expected rate comes is the last of at most five.
 METER = """
 import sys, time
 after, expected = int(sys.argv[1]), float(sys.argv[2])
@@ -162,12 +163,13 @@ def look():
 begin = look()
 while look()[1] < begin[1] + after:
     pass
+rate = 0.0
 for _ in range(5):
     one = look()
     time.sleep(2)  # the length of the measurement
     two = look()
-    rate = (two[1] - one[1]) * 8 / (two[0] - one[0])
-    if abs(rate / expected - 1) < 0.05:
+    rate = max(rate, (two[1] - one[1]) * 8 / (two[0] - one[0]))
+    if rate > 0.95 * expected:
         break
 print(rate)
 """
