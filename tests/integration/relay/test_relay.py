@@ -150,9 +150,9 @@ def test_reordering_duplicates_and_jitter(link: Link, relay: Relay) -> None:
     assert max(times) >= 0.025
 
 
-#: Prints the most bits per second that arrive in two seconds, once a flow is there. A bucket that is
-#: too large shows in each window; other work can only take from a flow, so that the first window
-#: in which the expected rate comes is the last of at most five.
+#: Prints the most bits per second that arrive in two seconds, once a flow is there. A bucket that
+#: is too large shows in each window; other work can only take from a flow, so that the first
+#: window in which the expected rate comes is the last of at most five.
 METER = """
 import sys, time
 after, expected = int(sys.argv[1]), float(sys.argv[2])
