@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from .batching import Batcher
 from .paths import Layout
 
 _NUMBER = re.compile(rb"[1-9][0-9]{0,3}")
+# The exit code of what got SIGKILL, as a shell reports it.
+_KILLED = 128 + signal.SIGKILL
 # Seconds for the whole command; each step that waits for a part has its own deadline.
 _LIMIT = 60.0
 
@@ -64,10 +67,13 @@ class Reply(NamedTuple):
     Attributes:
         line: its answer; empty if it broke off before.
         complaint: what the host wrote to standard error.
+        killed: whether the command was killed before it had answered. It may have been done all
+            the same.
     """
 
     line: bytes
     complaint: str = ""
+    killed: bool = False
 
 
 GONE = Reply(b"no 75 the directory of the run is gone")
@@ -142,7 +148,7 @@ class JointRequests:
             return [GONE] * len(requests)
         complaint = " | ".join(done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:])
         answers: dict[int, Reply] = {}
-        missing: Reply | NepiqError = Reply(b"", complaint)
+        missing: Reply | NepiqError = Reply(b"", complaint, done.code == _KILLED)
         for line in done.stdout.removesuffix(b"\n").split(b"\n") if done.stdout else ():
             number, _, answer = line.partition(b" ")
             if _NUMBER.fullmatch(number) and int(number) <= len(requests):

@@ -203,6 +203,36 @@ def test_killed_while_it_makes_something(rig: Rig, tmp_path: Path) -> None:
     assert there(rig) == [device_name(rig.run_id, 5)]
 
 
+def test_what_was_killed_is_asked_once_more(rig: Rig, tmp_path: Path) -> None:
+    """Whoever killed it need not have meant each resource whose changes it made."""
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    wait = f"echo >>{begun}; until [ -e {go} ]; do sleep 0.01; done"
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(rig.host(5).configure, [Change(wait, tool="sh"), *bridge(rig, 5)])
+        until(begun.exists)
+        kill_all(f"{rig.run_id}/1/supervisor.sh configure")
+        until(lambda: len(begun.read_text()) == 2)
+        go.touch()
+        made.result(30)
+        assert there(rig) == [device_name(rig.run_id, 5)]
+        begun.unlink()
+        go.unlink()
+        made = pool.submit(rig.host(6).configure, [Change(wait, tool="sh")])
+        until(begun.exists)
+        kill_all(f"{rig.run_id}/1/supervisor.sh configure")
+        until(lambda: len(begun.read_text()) == 2)
+        kill_all(f"{rig.run_id}/1/supervisor.sh configure")
+        with pytest.raises(HostError, match="broke off without an answer"):
+            made.result(30)
+
+
+def kill_all(form: str) -> None:
+    """Kill -9 the groups of processes whose command has this in it."""
+    found = [pid for pid in processes.pids() if form in processes.command(pid)]
+    for group in {os.getpgid(pid) for pid in found}:
+        os.killpg(group, signal.SIGKILL)
+
+
 def together(rig: Rig, wanted: Mapping[int, Sequence[Change]]) -> dict[int, str]:
     """Configure many resources at once, and so in few plans; return the errors by guid."""
 
