@@ -11,6 +11,8 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 
 from ...controller.engine.run import Run
@@ -18,9 +20,9 @@ from ...controller.engine.store.calls import Claim, DueStep, NotDue, Outcome
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
 from ..runtime.leases import SLOW_HOOK, Lease
-from . import joint_steps
 from .attempts import AttemptSummary
 from .claimed_step import ClaimedStep
+from .joint_steps import JointSteps, is_joint
 
 log = logging.getLogger("nepiq.steps")
 
@@ -53,34 +55,15 @@ def carry_out(
     granted = [answer for answer in answers if isinstance(answer, Claim)]
     runtime.metrics.claimed(granted)
     summary = AttemptSummary(runtime.metrics)
+    execution = _Execution(runtime, run, summary, requested_at)
     if parallel:
-        _spread(runtime, run, granted, summary, requested_at)
+        execution.spread(granted)
     elif granted:
-        _execute(runtime, run, granted, summary, requested_at)
+        execution.execute(granted)
     early = [answer for answer in answers if isinstance(answer, NotDue)]
     if early:
         return _requeue(runtime, run, early, queue, parallel)
     return str(summary)
-
-
-def _spread(
-    runtime: Runtime,
-    run: Run,
-    claims: Sequence[Claim],
-    summary: AttemptSummary,
-    requested_at: float,
-) -> None:
-    """Carry out steps in parallel: joint steps of one host together, others one thread each."""
-    joint, others = _divide(claims)
-    work = [partial(_execute_joint, runtime, run, group, summary, requested_at) for group in joint]
-    work += [partial(_execute, runtime, run, [one], summary, requested_at) for one in others]
-    threads = [threading.Thread(target=item, daemon=True) for item in work[1:]]
-    for thread in threads:
-        thread.start()
-    if work:
-        work[0]()
-    for thread in threads:
-        thread.join()
 
 
 def _divide(claims: Sequence[Claim]) -> tuple[list[list[Claim]], list[Claim]]:
@@ -88,25 +71,12 @@ def _divide(claims: Sequence[Claim]) -> tuple[list[list[Claim]], list[Claim]]:
     joint: dict[int | None, list[Claim]] = {}
     others = []
     for claim in claims:
-        if joint_steps.is_joint(claim):
+        if is_joint(claim):
             joint.setdefault(claim.host, []).append(claim)
         else:
             others.append(claim)
     lone = [item for group in joint.values() if len(group) == 1 for item in group]
     return [group for group in joint.values() if len(group) > 1], others + lone
-
-
-def _execute_joint(
-    runtime: Runtime,
-    run: Run,
-    claims: Sequence[Claim],
-    summary: AttemptSummary,
-    requested_at: float,
-) -> None:
-    with runtime.lease_renewer.holding(run, claims, requested_at) as leases:
-        for claim in claims:
-            fault_injection.point("claimed", claim.label)
-        joint_steps.JointSteps(runtime, run, list(zip(claims, leases, strict=True)), summary).work()
 
 
 def _requeue(
@@ -124,29 +94,67 @@ def _requeue(
     return f"too early by {wait:.3f} s"
 
 
-def _execute(
-    runtime: Runtime,
-    run: Run,
-    claims: Sequence[Claim],
-    summary: AttemptSummary,
-    requested_at: float,
-) -> None:
-    with runtime.lease_renewer.holding(run, claims, requested_at) as leases:
-        if len(claims) == 1:
-            fault_injection.point("claimed", claims[0].label)
-            outcome = ClaimedStep(runtime, run, claims[0], leases[0], summary).outcome()
-            fault_injection.point("acted", claims[0].label)
+@dataclass(frozen=True)
+class _Execution:
+    """The execution of the claimed steps of one message.
+
+    Attributes:
+        runtime: of this worker.
+        run: the run.
+        summary: of the outcomes.
+        requested_at: when the claims were requested, by this machine's monotonic clock.
+    """
+
+    runtime: Runtime
+    run: Run
+    summary: AttemptSummary
+    requested_at: float
+
+    def spread(self, claims: Sequence[Claim]) -> None:
+        """Carry out steps in parallel: joint ones of a host together, others a thread each."""
+        joint, others = _divide(claims)
+        work = [partial(self._execute_joint, group) for group in joint]
+        work += [partial(self.execute, [claim]) for claim in others]
+        threads = [threading.Thread(target=item, daemon=True) for item in work[1:]]
+        for thread in threads:
+            thread.start()
+        if work:
+            work[0]()
+        for thread in threads:
+            thread.join()
+
+    def execute(self, claims: Sequence[Claim]) -> None:
+        """Carry out a step, or several without I/O one after the other."""
+        with self._holding(claims) as leases:
+            if len(claims) > 1:
+                _Batch(self, list(zip(claims, leases, strict=True))).work()
+                return
+            ((claim, lease),) = zip(claims, leases, strict=True)
+            fault_injection.point("claimed", claim.label)
+            outcome = self.step(claim, lease).outcome()
+            fault_injection.point("acted", claim.label)
             if outcome is not None:
-                summary.committed(claims[0], outcome.kind, runtime.commit(run, outcome))
-                _wake_watcher(runtime, claims[0], outcome)
-        else:
-            _Batch(runtime, run, list(zip(claims, leases, strict=True)), summary).work()
+                self.summary.committed(claim, outcome.kind, self.runtime.commit(self.run, outcome))
+                self._wake_watcher(claim, outcome)
 
+    def step(self, claim: Claim, lease: Lease) -> ClaimedStep:
+        """Return a claimed step to be carried out."""
+        return ClaimedStep(self.runtime, self.run, claim, lease, self.summary)
 
-def _wake_watcher(runtime: Runtime, claim: Claim, outcome: Outcome) -> None:
-    deployed_host = claim.action == "deploy" and claim.host == claim.guid
-    if deployed_host and outcome.kind == "ok" and runtime.watcher is not None:
-        runtime.watcher.poke()
+    def _execute_joint(self, claims: Sequence[Claim]) -> None:
+        with self._holding(claims) as leases:
+            for claim in claims:
+                fault_injection.point("claimed", claim.label)
+            items = list(zip(claims, leases, strict=True))
+            JointSteps(self.runtime, self.run, items, self.summary).work()
+
+    def _holding(self, claims: Sequence[Claim]) -> AbstractContextManager[list[Lease]]:
+        return self.runtime.lease_renewer.holding(self.run, claims, self.requested_at)
+
+    def _wake_watcher(self, claim: Claim, outcome: Outcome) -> None:
+        deployed_host = claim.action == "deploy" and claim.host == claim.guid
+        if deployed_host and outcome.kind == "ok" and self.runtime.watcher is not None:
+            self.runtime.watcher.poke()
 
 
 class _Batch:
@@ -156,12 +164,10 @@ class _Batch:
     commits those that are done.
     """
 
-    def __init__(
-        self, runtime: Runtime, run: Run, items: list[tuple[Claim, Lease]], summary: AttemptSummary
-    ) -> None:
-        self._runtime = runtime
-        self._run = run
-        self._summary = summary
+    def __init__(self, execution: _Execution, items: list[tuple[Claim, Lease]]) -> None:
+        self._execution = execution
+        self._run, self._summary = execution.run, execution.summary
+        self._lease_renewer = execution.runtime.lease_renewer
         self._waiting = items[::-1]
         self._done: list[tuple[Claim, Lease, Outcome]] = []
         self._lock = threading.Lock()
@@ -169,16 +175,14 @@ class _Batch:
 
     def work(self) -> None:
         """Carry out the steps one after the other and commit them together."""
-        with self._runtime.lease_renewer.timer(SLOW_HOOK, self._check):
+        with self._lease_renewer.timer(SLOW_HOOK, self._check):
             while True:
                 with self._lock:
                     if not self._waiting:
                         break
                     claim, lease = self._waiting.pop()
                     self._began = time.monotonic()
-                outcome = ClaimedStep(
-                    self._runtime, self._run, claim, lease, self._summary
-                ).outcome()
+                outcome = self._execution.step(claim, lease).outcome()
                 if outcome is not None:
                     with self._lock:
                         self._done.append((claim, lease, outcome))
@@ -189,7 +193,7 @@ class _Batch:
             done, self._done = self._done, []
         if done:
             statuses = self._run.commit([outcome for _, _, outcome in done])
-            self._runtime.lease_renewer.drop([lease for _, lease, _ in done])
+            self._lease_renewer.drop([lease for _, lease, _ in done])
             for (claim, _, outcome), status in zip(done, statuses, strict=True):
                 self._summary.committed(claim, outcome.kind, status)
 
@@ -203,6 +207,6 @@ class _Batch:
         for claim, _ in waiting:
             self._run.again(claim.step, claim.token, 0.0, "later")
             self._summary.ended(claim, "again")
-        self._runtime.lease_renewer.drop([lease for _, lease in waiting])
+        self._lease_renewer.drop([lease for _, lease in waiting])
         self._commit()
         return None
