@@ -27,20 +27,22 @@ _terminable = False
 class _Held:
     """A run that this process owns."""
 
-    def __init__(self, release: Callable[[], None]) -> None:
+    def __init__(self, release: Callable[[], None], request: Callable[[], None]) -> None:
         self.release = release
+        self.request = request
         self.pid = os.getpid()
 
 
-def hold(owner: object, release: Callable[[], None]) -> None:
+def hold(owner: object, release: Callable[[], None], request: Callable[[], None]) -> None:
     """Call ``release`` when this process ends, unless :func:`let_go` comes first.
 
     Args:
         owner: the object that owns the run, at most one.
         release: releases the run; may raise, and may be interrupted by a second ctrl-C.
+        request: has workers release the run and does not wait for it, after that.
     """
     _install()
-    _held[id(owner)] = _Held(release)
+    _held[id(owner)] = _Held(release, request)
 
 
 def let_go(owner: object) -> None:
@@ -138,15 +140,31 @@ def _remember_interrupt() -> None:
 
 
 def _release_each() -> None:
+    waiting = True
     for key in list(_held):
         held = _held.pop(key, None)
         # A fork has a copy of this table, but the runs are its parent's.
         if held is None or held.pid != os.getpid():
             continue
         try:
-            held.release()
+            if waiting:
+                waiting = _completed(held.release)
+            if not waiting:
+                # What was interrupted may not have been requested yet.
+                held.request()
         except KeyboardInterrupt:
-            print("left without waiting; the workers go on releasing", file=sys.stderr)  # noqa: T201
+            print("left; not every run is released: see nepiq ls", file=sys.stderr)  # noqa: T201
             return
         except Exception as error:  # noqa: BLE001 - the others must be released all the same
             print(f"nepiq: {error}", file=sys.stderr)  # noqa: T201
+    if not waiting:
+        print("left without waiting; the workers go on releasing", file=sys.stderr)  # noqa: T201
+
+
+def _completed(release: Callable[[], None]) -> bool:
+    """Return False if a ctrl-C interrupted a release."""
+    try:
+        release()
+    except KeyboardInterrupt:
+        return False
+    return True

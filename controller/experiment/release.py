@@ -34,7 +34,7 @@ class RunOwner:
 
     def hold(self) -> None:
         """Own the run: release it when this process ends."""
-        ownership.hold(self, self._release_at_exit)
+        ownership.hold(self, self._release_at_exit, self._request)
 
     def let_go(self) -> None:
         """Do not release the run when this process ends."""
@@ -76,7 +76,11 @@ class RunOwner:
         if not ownership.holds(self):
             self._replica.close()
         elif error is not None:
-            self._release_at_exit()
+            try:
+                self._release_at_exit()
+            except KeyboardInterrupt:
+                self._request()
+                raise
         else:
             failed = self._replica.failed()
             self.shutdown()
@@ -96,6 +100,16 @@ class RunOwner:
             self._released = True
         except NepiqError as error:
             # Do not mask the exception that ended the script.
+            log.warning("%s", error)
+        finally:
+            self._replica.close()
+
+    def _request(self) -> None:
+        """Have workers release the run, and do not wait for it."""
+        try:
+            with self._session.without_waiting():
+                self._session.release(None)
+        except NepiqError as error:
             log.warning("%s", error)
         finally:
             self._replica.close()

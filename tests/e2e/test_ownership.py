@@ -232,6 +232,30 @@ time.sleep(60)
     assert_released(installation, "impatient")
 
 
+@pytest.mark.parametrize("block", ["", "with ec: "])
+def test_a_second_ctrl_c_in_a_collection(installation: Installation, block: str) -> None:
+    """They are brought here before the release is requested, which takes for ever here."""
+    text = EXPERIMENT.format(name="hasty").replace(
+        "ec.deploy()",
+        "large = ec.register_resource('linux::Application', connectedTo=node, hardRelease=True,\n"
+        "    command='truncate -s 8T large; echo up; exec sleep 300', startedWhen='output:up')\n"
+        "ec.register_resource('Collector', traceName='large', connectedTo=large)\n"
+        "ec._storage.given_dir = pathlib.Path('kept').absolute()\n"
+        "ec.deploy()",
+    )
+    end = f"{block}time.sleep(60)"
+    process = installation.python(installation.script(f"import pathlib\n{text}{end}"))
+    process.wrote("started\n")
+    process.signal(signal.SIGINT)
+    process.wrote("releasing run")
+    kept = installation.folder / "kept"
+    until(lambda: any(path.is_file() for path in kept.rglob("*")), 20.0, "nothing is collected")
+    process.signal(signal.SIGINT)
+    assert process.ended().code == -signal.SIGINT
+    until(lambda: info(installation, "hasty").phase == "RELEASED", 40.0, "it is not released")
+    assert_released(installation, "hasty")
+
+
 def test_a_fork_does_not_release_its_parents_run(installation: Installation) -> None:
     end = """
 if os.fork() == 0:

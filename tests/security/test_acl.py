@@ -75,13 +75,12 @@ def test_it_suffices_for_workers_clients_and_monitors(site: Site, tmp_path: Path
         assert (tmp_path / "got").read_bytes() == source.read_bytes()
         assert user.nepiq("release", "last").code == 0
         logs.ended()
-    inspected = user.start(
-        sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "inspect", "ping"
-    ).ended()
+    celery = (sys.executable, "-m", "celery", "-A", "nepiq.workers.app")
+    # With a destination it returns once that has answered, else after exactly a second.
+    answers = ("--timeout", "30", "--destination", "w0@here")
+    inspected = user.start(*celery, "inspect", *answers, "ping").ended()
     assert inspected.code == 0, inspected.out + inspected.err
-    watching = user.start(
-        sys.executable, "-m", "celery", "-A", "nepiq.workers.app", "events", "--dump"
-    )
+    watching = user.start(*celery, "events", "--dump")
     with site.operator() as operator:
         until(lambda: operator.pubsub_numpat() > 1, 20.0, "nobody subscribed to events")
     watching.signal(signal.SIGTERM)
