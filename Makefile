@@ -6,6 +6,8 @@ N ?= 4
 P ?= 0
 BIN := .venv/bin
 READY := .venv/ready
+# Frames and peers, 400 MB that only tests and benchmarks need.
+COMPLETE := .venv/complete
 # It would compile on one processor.
 PIP := $(BIN)/python -m pip install -q -q --disable-pip-version-check --no-compile
 
@@ -23,10 +25,14 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@PYTHON='$(PYTHON)' tools/system-packages
 	@echo "preparing .venv"
 	@$(PYTHON) -m venv .venv
-	@$(PIP) $(PINNED) -e '.[dev,embedded,topology,plot,examples,bench,pandas,polars,parquet]'
+	@$(PIP) $(PINNED) -e '.[dev,embedded,topology,plot,examples]'
 	@$(PIP) $(PINNED) --no-deps ns3 || \
 	  echo "ns-3 cannot be installed for this Python: its tests are skipped"
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true # some are templates
+	@touch $@
+
+$(COMPLETE): $(READY)
+	@$(PIP) $(PINNED) -e '.[bench,pandas,polars,parquet]'
 	@touch $@
 
 run: $(READY) ## run the demo experiment on this machine
@@ -35,13 +41,13 @@ run: $(READY) ## run the demo experiment on this machine
 hosts: $(READY) ## N hosts on this machine, and P behind a gateway, until ctrl-C (root)
 	@$(BIN)/python -m tests.testbed --hosts $(N) --private $(P)
 
-test: $(READY) ## every check and test (about 15 minutes on two cores)
+test: $(COMPLETE) ## every check and test (about 15 minutes on two cores)
 	@PYTHON='$(PYTHON)' tools/system-packages tests
 	@$(MAKE) --no-print-directory --output-sync -j lint types compiled
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder tests
 	@$(BIN)/python -m tests.e2e.network.features
 
-unit: $(READY) ## only the tests that need no services (seconds)
+unit: $(COMPLETE) ## only the tests that need no services (seconds)
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m 'not slow and not soak'
 
 lint: $(READY) ## style, formatting, the direction of imports and the word list
@@ -54,26 +60,26 @@ types: $(READY) ## type hints, strictly
 	@$(BIN)/mypy --no-error-summary -p nepiq
 
 # The byte code of the tests, once; each of the processes that run tests would compile them all.
-compiled: $(READY)
+compiled: $(COMPLETE)
 	@$(BIN)/python -m pytest -q --collect-only tests >.venv/collected 2>&1 || cat .venv/collected
 
-bench: $(READY) ## measure nepiq and its peers; results in build/bench
+bench: $(COMPLETE) ## measure nepiq and its peers; results in build/bench
 	@$(BIN)/python -m tests.benchmarks
 
-faults: $(READY) ## storms of faults over worker machines and hosts, as root; then how soon all goes on
+faults: $(COMPLETE) ## storms of faults over worker machines and hosts, as root; then how soon all goes on
 	@$(BIN)/python -m tests.faults.storm
 	@$(BIN)/python -m tests.faults.recovery
 
-soak: $(READY) ## long runs: engine simulator, tests marked soak, experiments up to 100 000
+soak: $(COMPLETE) ## long runs: engine simulator, tests marked soak, experiments up to 100 000
 	@$(BIN)/python -m tests.reference.simulator --seeds 10000
 	@$(BIN)/python -m pytest -q -m soak --timeout 3600 tests || [ $$? = 5 ] # 5: none is marked
 	@$(BIN)/python -m tests.benchmarks --large
 	@$(BIN)/python -m tests.benchmarks.scale
 
-constraints: $(READY) ## write the installed versions to constraints.txt
+constraints: $(COMPLETE) ## write the installed versions to constraints.txt
 	@$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable \
 	  --disable-pip-version-check > constraints.txt
-	@touch $(READY)
+	@touch $(READY) $(COMPLETE)
 
 clean: ## remove everything that make made
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
