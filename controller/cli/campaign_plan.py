@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..campaign.campaign_file import CampaignFile, read
-from ..campaign.space import Point, point_id, run_seed
 from ..errors.text import escaped, quoted
 from ..reports.words import duration, plural
 from .console import print_json, print_message
 from .runs import AsJson
 
 if TYPE_CHECKING:
+    from ..campaign.campaign_file import CampaignFile
+    from ..campaign.space import Point
     from ..reports.plan.planner import PlannedDeployment
 
 Settings = Annotated[
@@ -38,6 +38,8 @@ def plan(
 
     No machine and no Redis is contacted.
     """
+    from ..campaign.campaign_file import read
+    from ..campaign.space import run_seed
     from ..reports.plan.planner import Planner
     from ..reports.plan.text import text
 
@@ -54,6 +56,8 @@ def plan(
 
 
 def _summary(campaign: CampaignFile, run: PlannedDeployment) -> dict[str, Any]:
+    from ..campaign.space import point_id
+
     plan, space = campaign.plan, campaign.plan.space
     return {
         "exp_id": campaign.exp_id,
@@ -68,6 +72,8 @@ def _summary(campaign: CampaignFile, run: PlannedDeployment) -> dict[str, Any]:
 
 
 def _lines(campaign: CampaignFile, run: PlannedDeployment) -> list[str]:
+    from ..campaign.space import point_id
+
     plan, space = campaign.plan, campaign.plan.space
     points, runs = len(space), len(space) * plan.repetitions
     repetitions = f"{plural(plan.repetitions, 'run')} at each"

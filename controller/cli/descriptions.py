@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from ..campaign.campaign_file import is_campaign, read
 from ..description.files.store import describe, save_description, schema_of_descriptions
 from ..errors import DescriptionError, NepiqError
 from ..reports.words import plural
@@ -42,6 +41,8 @@ def validate(
 
 def _checked(path: Path) -> tuple[str, list[str]]:
     """Check a file; return what it holds, and warnings."""
+    from ..campaign.campaign_file import is_campaign, read
+
     if not is_campaign(path):
         description, warnings = describe(path, complete=True)
         return plural(len(description), "resource"), warnings
