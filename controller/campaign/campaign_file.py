@@ -21,7 +21,7 @@ from ..model.parameters import OF_RUNS
 from ..settings import Settings
 from .filling import Path as DataPath
 from .plan import CampaignPlan
-from .space import Point, Space
+from .space import Point, Space, point_id, run_seed
 from .space.documents import mentioned
 from .space.misfits import Misfit
 from .space.points import canonical
@@ -49,9 +49,17 @@ class CampaignFile:
     plan: CampaignPlan
     warnings: list[str]
 
-    def values(self, index: int, repetition: int, seed: int) -> Point:
-        """Return the values for the template at a point, those of the run among them."""
-        return {**self.plan.space[index], "seed": seed, "repetition": repetition}
+    def values(self, index: int, repetition: int) -> Point:
+        """Return the values for the template of a run, its seed and repetition among them.
+
+        Args:
+            index: the point in the space.
+            repetition: the repetition, from 0; ``${repetition}`` counts from 1.
+        """
+        point = self.plan.space[index]
+        own = point_id(point) if self.plan.seeds == "independent" else None
+        seed = run_seed(self.plan.seed, repetition, own)
+        return {**point, "seed": seed, "repetition": repetition + 1}
 
 
 def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
@@ -83,8 +91,14 @@ def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
         _check_names(template, draft.findings)
     draft.findings.check()
     if not isinstance(data, dict):
-        draft.fill(Description(exp_id))
-    _check_points(template, plan.space, draft, exp_id)
+        draft.fill(Description(exp_id))  # reports that it is not a description
+    try:
+        if not len(plan.space):
+            raise InvalidValue("the space has no points")
+        _check_points(template, plan.space, draft, exp_id)
+    except InvalidValue as error:
+        draft.findings.add(error, (CAMPAIGN, "space"))
+        draft.findings.check()
     return CampaignFile(exp_id, template, plan, _warnings(template, plan.space))
 
 

@@ -359,6 +359,7 @@ def test_forms_side_by_side_are_a_product() -> None:
         ({"concat": [{"grid": {"a": 1}}, {"zip": 3}]}, ("concat", 1, "zip"), "not a mapping"),
         ({"random": {"n": 1, "sed": 1}}, ("random", "sed"), "did you mean 'seed'"),
         ({"random": {"n": 1, "values": {}}}, ("random",), "'seed' is missing"),
+        ({"random": {"n": "1", "seed": 1, "values": {}}}, ("random", "n"), "whole number"),
         (
             {"random": {"n": 1, "seed": 1, "values": {"a": "uniform(2, 1)"}}},
             ("random", "values", "a"),
@@ -440,6 +441,9 @@ def test_points_of_a_file(tmp_path: Path) -> None:
     space = Space.points(file)
     assert list(space) == expected
     assert Space.of({"points": "points.csv"}, tmp_path) == space
+    # A document of Redis does not make a worker read files.
+    with pytest.raises(InvalidValue, match="not a list of points"):
+        Space.of({"points": str(file)})
     file.write_text("rate,mode\n1\n")
     with pytest.raises(InvalidValue, match=r"points.csv:2: the row has more or fewer cells"):
         Space.points(file)

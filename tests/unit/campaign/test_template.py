@@ -113,7 +113,9 @@ def test_a_value_that_is_refused_at_a_point() -> None:
 
 def test_a_description_with_parameters_is_not_deployed() -> None:
     made = experiment()
-    with pytest.raises(InvalidValue, match=r"the value of \$\{n\} in attribute 'count' of ping"):
+    with pytest.raises(
+        InvalidValue, match=r"\$\{n\}, given by a campaign, in attribute 'count' of"
+    ):
         made.check()
     with pytest.raises(NotAllowed, match="cannot be a parameter after deployment"):
         made.set("app", "hardRelease", Parameter("n"), deployed=True)
