@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 from nepiq.controller.campaign.campaign_file import CampaignFile, read, settings_of
 from nepiq.controller.campaign.plan import CampaignPlan
 from nepiq.controller.campaign.precision import Precision
 from nepiq.controller.campaign.space import Space, point_id, run_seed
 from nepiq.controller.cli import main
+from nepiq.controller.description.files.schema import json_schema
 from nepiq.controller.errors import DocumentError, InvalidValue
 
 FILE = """\
@@ -209,6 +212,19 @@ def test_seeds_and_repetitions_of_runs(file: Path) -> None:
     file.write_text(FILE.replace("seed: 42", "seed: 42\n  seeds: independent"))
     independent = read(file)
     assert independent.values(0, 1)["seed"] != independent.values(5, 1)["seed"]
+
+
+def test_the_json_schema_accepts_places() -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    document = yaml.safe_load(FILE)
+    assert list(validator.iter_errors(document)) == []
+    for rtype, name, wrong in (("linux::Ping", "count", "many"), ("linux::Node", "port", "ssh")):
+        document["resources"] = {"a": {"type": rtype, name: "${n}"}}
+        assert list(validator.iter_errors(document)) == []
+        document["resources"]["a"][name] = wrong
+        assert [list(error.path) for error in validator.iter_errors(document)] == [
+            ["resources", "a", name]
+        ]
 
 
 # -- verbs ----------------------------------------------------------------------------------------
