@@ -14,7 +14,13 @@ from ..description.description import Description
 from ..description.files.positions import Findings
 from ..description.files.reader import CAMPAIGN, Draft, build
 from ..description.files.store import draft_of, name_of
-from ..errors import DescriptionError, DocumentError, InvalidValue, NepiqError
+from ..errors import (
+    DescriptionError,
+    DocumentError,
+    InvalidValue,
+    NepiqError,
+    UnknownResource,
+)
 from ..errors.text import one_line, quoted
 from ..model import registry
 from ..model.parameters import OF_RUNS
@@ -89,6 +95,7 @@ def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
     template = Template(data if isinstance(data, dict) else {}, plan.space.parameters)
     if has_space:
         _check_names(template, draft.findings)
+    _check_labels(template, plan, draft.findings)
     draft.findings.check()
     if not isinstance(data, dict):
         draft.fill(Description(exp_id))  # reports that it is not a description
@@ -183,6 +190,16 @@ def _check_names(template: Template, findings: Findings) -> None:
             hint=f"{hint}write $${{{name}}} for a variable of the shell",
         )
         findings.add(error, path)
+
+
+def _check_labels(template: Template, plan: CampaignPlan, findings: Findings) -> None:
+    document = template.to_document()
+    labels = document.get("resources")
+    if "topology" in document or not isinstance(labels, dict):
+        return  # the resources of a topology get their labels later
+    for label in plan.collect:
+        if label not in labels:
+            findings.add(UnknownResource(label, labels), (CAMPAIGN, "collect", label), key=True)
 
 
 def _check_points(template: Template, space: Space, draft: Draft, exp_id: str) -> None:

@@ -160,6 +160,7 @@ def test_refused_settings(settings: list[str]) -> None:
         ("timeout: 2m", "timeout: soon", "16:12: timeout: "),
         ("timeout: 2m", "keep: some", "16:9: keep: cannot be 'some' (choose all or failed"),
         ("timeout: 2m", "collect: {ping: [1]}", "16:19: ping: "),
+        ("timeout: 2m", "collect: {pin: stdout}", "16:13: unknown resource 'pin' (did you mean"),
         ('delay: "${n}s"', 'delay: "${mode}s"', "29:49: "),
         ("type: linux::Ping", "type: linux::Pin", "20:11: unknown resource type 'linux::Pin'"),
     ],
