@@ -1,18 +1,20 @@
-"""Statistics of repeated measurements: confidence interval of the mean, and convergence."""
+"""Statistics of repeated measurements: confidence intervals, and convergence."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Sequence
+from functools import lru_cache
 
 #: Maximum of twice the standard error, relative to the mean.
 TOLERANCE = 0.05
 
 _FEWEST = 2  # one sample has no deviation
-# Quantiles 0.975 of Student's t for 1 to 9 degrees of freedom; above, an expansion is used.
-_STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
-_NORMAL = 1.959964
+#: Degrees of freedom above which an expansion is used, correct to eight digits there.
+_MANY = 200
+
+Interval = tuple[float, float]
 
 
 def converged(samples: Sequence[float]) -> bool:
@@ -27,29 +29,94 @@ def converged(samples: Sequence[float]) -> bool:
     return error <= TOLERANCE * abs(statistics.fmean(samples))
 
 
-def interval(samples: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % confidence interval of the mean (Student's t); None below two samples.
+def interval(samples: Sequence[float], confidence: float = 0.95) -> Interval | None:
+    """Return the confidence interval of the mean (Student's t); None below two samples.
 
     Example:
         >>> interval([10.0, 12.0, 11.0, 11.0])
-        (9.70079..., 12.29920...)
+        (9.70078..., 12.29921...)
     """
     if len(samples) < _FEWEST:
         return None
     mean = statistics.fmean(samples)
-    margin = _student(len(samples) - 1) * statistics.stdev(samples) / math.sqrt(len(samples))
+    factor = student(len(samples) - 1, confidence)
+    margin = factor * statistics.stdev(samples) / math.sqrt(len(samples))
     return mean - margin, mean + margin
 
 
-def _student(freedom: int) -> float:
-    """Return the factor of a 95 % confidence interval for some degrees of freedom."""
-    if freedom <= len(_STUDENT):
-        return _STUDENT[freedom - 1]
-    z = _NORMAL
-    # Cornish-Fisher expansion, correct to four digits for these degrees of freedom.
-    return (
-        z
-        + (z**3 + z) / (4 * freedom)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
-    )
+def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Interval | None:
+    """Return the confidence interval of the median: two samples, chosen by their rank.
+
+    It makes no assumption on the distribution. The number of samples below the median is
+    binomial; the interval is the narrowest symmetric one that has at least the confidence.
+
+    Returns:
+        The interval; None if there are too few samples, at 95 % fewer than six.
+    """
+    rank = _rank(len(samples), confidence)
+    ordered = sorted(samples)
+    return (ordered[rank - 1], ordered[-rank]) if rank else None
+
+
+def share_interval(successes: int, total: int, confidence: float = 0.95) -> Interval | None:
+    """Return the confidence interval of a share by E. B. Wilson (1927); None for no samples."""
+    if not total:
+        return None
+    z = _normal(confidence)
+    share = successes / total
+    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    variance = share * (1 - share) / total + z**2 / (4 * total**2)
+    margin = z * math.sqrt(variance) / (1 + z**2 / total)
+    return max(middle - margin, 0.0), min(middle + margin, 1.0)
+
+
+@lru_cache(maxsize=1000)
+def student(freedom: int, confidence: float) -> float:
+    """Return the factor of a confidence interval by Student's t for some degrees of freedom."""
+    if freedom > _MANY:
+        z = _normal(confidence)
+        # Cornish-Fisher expansion (Abramowitz and Stegun, 26.7.5).
+        return (
+            z
+            + (z**3 + z) / (4 * freedom)
+            + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+            + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+        )
+    low, high = 0.0, 1.0
+    while _within(high, freedom) < confidence:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, freedom) < confidence else (low, middle)
+    return high
+
+
+def _within(t: float, freedom: int) -> float:
+    """Return the probability that Student's t is between ``-t`` and ``t`` (ibid., 26.7.3-4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    sine, square = math.sin(angle), math.cos(angle) ** 2
+    term = total = math.cos(angle) if freedom % 2 else 1.0
+    for number in range(3 if freedom % 2 else 2, freedom - 1, 2):
+        term *= square * (number - 1) / number
+        total += term
+    if freedom % 2:
+        return 2 / math.pi * (angle + (sine * total if freedom > 1 else 0.0))
+    return sine * total
+
+
+@lru_cache(maxsize=1000)
+def _rank(count: int, confidence: float) -> int:
+    """Return the rank, from 1, of the lower end of an interval of the median; 0 for none."""
+    tail, below, rank = (1 - confidence) / 2, 0, 0
+    combinations, half = 1, 2**count
+    while rank < (count + 1) // 2:
+        below += combinations
+        if below > tail * half:
+            break
+        rank += 1
+        combinations = combinations * (count - rank + 1) // rank
+    return rank
+
+
+def _normal(confidence: float) -> float:
+    return statistics.NormalDist().inv_cdf((1 + confidence) / 2)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .contents import Contents as Contents
     from .durations import Deadline as Deadline
     from .durations import seconds as seconds
+    from .expressions import Expression as Expression
     from .facts import Facts as Facts
     from .facts import Interface as Interface
     from .figures import Figure as Figure
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .lifecycle import ResourceState as ResourceState
     from .lifecycle import State as State
     from .login import Login as Login
+    from .parameters import Parameter as Parameter
     from .pools import Granted as Granted
     from .pools import HostLease as HostLease
     from .pools import Pools as Pools
@@ -69,6 +71,7 @@ _MODULES = {
     "configuration": ("ROUTE_PROTOCOL", "Change", "device_name", "link_alias", "namespace_name"),
     "connections": ("ANY", "Connection"),
     "contents": ("Content", "Contents"),
+    "expressions": ("Expression",),
     "facts": ("Facts", "Interface"),
     "figures": ("Figure", "Outputs"),
     "hooks": ("Later", "Retry"),
@@ -84,6 +87,7 @@ _MODULES = {
     ),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
     "login": ("Login",),
+    "parameters": ("Parameter",),
     "pools": ("Granted", "HostLease", "Pools", "Queued", "Want"),
     "resource": ("Placement", "ResourceManager"),
     "durations": ("Deadline", "seconds"),
