@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..engine.transfer.outputs import Outputs
 from ..errors import HostError, TraceNotFound
 from ..errors.text import escaped
+from ..model.attributes import Attribute, Flag
 from ..reports.graph.grouping import grouped
 from ..reports.graph.model import running
 from ..reports.graph.svg import svg
@@ -44,8 +45,12 @@ def _attributes(record: ResourceRecord) -> list[list[str]]:
     return [
         [escaped(name), escaped(_text(value)), getattr(declared.get(name), "unit", "")]
         for name, value in sorted(record.attributes.items())
-        if value not in (None, "", [], {})
+        if value not in (None, "", [], {}) and not _is_reserved(declared.get(name))
     ]
+
+
+def _is_reserved(attribute: Attribute[Any] | None) -> bool:
+    return attribute is not None and Flag.RESERVED in attribute.flags
 
 
 def _text(value: Any) -> str:

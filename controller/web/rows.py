@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ClassNotImportable, UnknownType
 from ..errors.text import escaped
 from ..model import registry
+from ..model.attributes import Flag
 from ..model.resource import ResourceManager
 from ..reports.history import history
 from ..reports.page.story import MARKS, bar_of, ordered, with_waits
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-#: Attributes of a resource that acts on a line, which the page shows beside it.
+#: Attributes of lines and of resources that act on them, which the page shows beside a line.
 SHOWN = ("up", "delay", "rtt", "jitter", "rate", "loss")
 
 
@@ -117,8 +118,6 @@ class RunRows:
             for span in with_waits(spans(events).get(record.guid, ()))
         ]
         marks = [[round(e.time - self.begin, 4), e.what] for e in events if e.what in MARKS]
-        attributes = record.attributes
-        shown = {name: _safe(attributes[name]) for name in SHOWN if name in attributes}
         return {
             "guid": record.guid,
             "label": escaped(record.label),
@@ -126,11 +125,27 @@ class RunRows:
             "state": last_states(events).get(record.guid, record.state),
             "host": None if record.is_host else record.host,
             "inside": record.inside,
-            "note": escaped(note(record.error, attributes)),
+            "note": escaped(note(record.error, record.attributes)),
             "bars": bars,
             "marks": [] if bars else marks,
-            "shown": shown,
+            "shown": self._shown(record),
         }
+
+    def _shown(self, record: ResourceRecord) -> dict[str, Any]:
+        """Return attributes that have been set, in the form that hooks read: 5 ms as 0.005."""
+        cls = resource_class(record.rtype)
+        names = [
+            name
+            for name in SHOWN
+            if name in record.attributes
+            and cls is not None
+            and name in cls.attributes
+            and Flag.NO_WRITE not in cls.attributes[name].flags
+        ]
+        if not names:
+            return {}
+        manager = self.manager(record.guid)
+        return {name: _safe(getattr(manager, name)) for name in names}
 
     # -- lines ------------------------------------------------------------------------------
 

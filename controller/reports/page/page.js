@@ -243,7 +243,7 @@ const nepiqTimeline = (() => {
   // Selects the row of a resource.
   function choose(guid) {
     const row = data.rows.findIndex((one) => one[0] === guid);
-    if (row >= 0 && row !== selected.row) select(row, barsOf[row][0] ?? -1, true);
+    if (row >= 0 && row !== selected.row) select(row, barsOf[row].at(-1) ?? -1, true);
   }
 
   // -- zoom, pan and selection -----------------------------------------------------------------

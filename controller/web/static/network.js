@@ -79,16 +79,27 @@ const nepiqNetwork = (() => {
     return [...edges.values()];
   }
 
+  // The place for the text of an edge, as far from other texts as there is one.
+  function free(x1, y1, x2, y2, taken) {
+    const room = ([x, y]) => Math.min(...taken.map(([a, b]) => Math.max(Math.abs(a - x) / 84, Math.abs(b - y) / 16)));
+    const places = [0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74].map((t) => [x1 + (x2 - x1) * t, y1 + (y2 - y1) * t + 4]);
+    const best = places.find((one) => room(one) >= 1) ?? places.reduce((a, b) => (room(b) > room(a) ? b : a));
+    taken.push(best);
+    return best;
+  }
+
   function build(head, rows, edges, choose) {
     const hosts = [...new Set(edges.flatMap((edge) => edge.ends))];
     const found = layout(hosts, edges);
     positions = new Map(hosts.map((guid, i) => [guid, found[i]]));
     parts = new Map();
     const routes = draw("g", { class: "routes" }), lines = draw("g"), names = draw("g");
+    const taken = hosts.map((guid) => [positions.get(guid)[0], positions.get(guid)[1] + 14]);
     for (const edge of edges) {
       const [[x1, y1], [x2, y2]] = edge.ends.map((guid) => positions.get(guid));
+      const [tx, ty] = free(x1, y1, x2, y2, taken);
       const way = `M${x1.toFixed(1)} ${y1.toFixed(1)}L${x2.toFixed(1)} ${y2.toFixed(1)}`;
-      const wire = draw("path", { class: "wire", d: way }), text = draw("text", { class: "load", x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 5 });
+      const wire = draw("path", { class: "wire", d: way }), text = draw("text", { class: "load", x: tx, y: ty });
       const title = draw("title");
       const group = button(draw("g", { class: "edge" }, title, draw("path", { class: "reach", d: way }), wire, text), () => choose(edge.guids[0]));
       lines.append(group);
