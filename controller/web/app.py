@@ -19,7 +19,7 @@ from ..engine.redis_errors import contact
 from ..errors import NepiqError, UnknownResource, UnknownRun
 from ..errors.text import escaped
 from . import answers
-from .entrance import Entrance
+from .entrance import Entrance, notice
 from .feed import RunFeed
 from .run_list import PAGE, ListFeed, ended_run
 
@@ -79,7 +79,10 @@ class Pages:
     async def run(self, request: Request) -> Response:
         """Return the page of a run, also by a name that ``nepiq status`` takes."""
         name = request.path_params["run"]
-        run_id = await _read(lambda: self._backend.run(name).run_id)
+        try:
+            run_id = await _read(lambda: self._backend.run(name).run_id)
+        except UnknownRun as error:
+            return notice("There is no such run", str(error), 404)
         if run_id != name:
             return Response(status_code=302, headers={"Location": f"/runs/{run_id}"})
         return HTMLResponse(_file("run.html"))

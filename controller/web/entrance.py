@@ -31,12 +31,20 @@ _HEADERS = {
 _ENTERED = """<!doctype html><meta charset="utf-8"><title>nepiq</title>
 <meta http-equiv="refresh" content="0;url={place}"><p><a href="{place}">Continue</a></p>
 """
-_REFUSED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>nepiq</title>
+_NOTICE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>nepiq</title>
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <body style="font:16px system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem">
-<h1>A token is missing</h1><p>Open the link that <code>nepiq web</code> has printed. It has a token,
-which this browser then keeps until it is closed or the server ends.</p>
+<h1>{title}</h1><p>{text}</p>
 """
+_REFUSED = (
+    "Open the link that nepiq web has printed. It has a token, which this browser then keeps until "
+    "it is closed or the server ends."
+)
+
+
+def notice(title: str, text: str, status: int) -> HTMLResponse:
+    """Return a page that has only a text."""
+    return HTMLResponse(_NOTICE.format(title=escape(title), text=escape(text)), status)
 
 
 class Entrance:
@@ -79,7 +87,7 @@ class Entrance:
             return self._app
         if self._matches(request.query_params.get("token", "")):
             return self._enter(request)
-        return HTMLResponse(_REFUSED, 401)
+        return notice("A token is missing", _REFUSED, 401)
 
     def _matches(self, text: str) -> bool:
         return secrets.compare_digest(text.encode("utf-8", "replace"), self._token.encode())

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ..engine import threads
 from ..engine.redis_errors import contact
 from ..errors import NepiqError, RedisUnreachable
+from ..errors.text import escaped
 from ..experiment.logs import Following
 from ..reports.page.story import KINDS
-from .rows import Row, RunRows
+from .rows import Row, RunRows, safe
 from .subscribers import BEAT, Subscribers, message
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ class _Reader:
     def _read(self, label: str, line: str) -> None:
         try:
             values = {
-                int(guid): {str(name): value for name, value in named.items()}
+                int(guid): {escaped(str(name)): safe(value) for name, value in named.items()}
                 for guid, named in self._managers[label].readings(line).items()
             }
         except Exception:  # noqa: BLE001 - the class of a user may raise anything at any line

@@ -114,7 +114,7 @@ class RunRows:
     def _row(self, record: ResourceRecord) -> Row:
         events = self._events.get(record.guid, [])
         bars = [
-            [_safe(part) for part in bar_of(span, self.begin)]
+            [safe(part) for part in bar_of(span, self.begin)]
             for span in with_waits(spans(events).get(record.guid, ()))
         ]
         marks = [[round(e.time - self.begin, 4), e.what] for e in events if e.what in MARKS]
@@ -145,7 +145,7 @@ class RunRows:
         if not names:
             return {}
         manager = self.manager(record.guid)
-        return {name: _safe(getattr(manager, name)) for name in names}
+        return {name: safe(getattr(manager, name)) for name in names}
 
     # -- lines ------------------------------------------------------------------------------
 
@@ -211,7 +211,7 @@ def resource_class(rtype: str) -> type[ResourceManager] | None:
         return None
 
 
-def _safe(value: Any) -> Any:
+def safe(value: Any) -> Any:
     """Return a value for JSON, without control characters in text."""
     if isinstance(value, str):
         return escaped(value)

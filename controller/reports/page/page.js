@@ -140,7 +140,8 @@ const nepiqTimeline = (() => {
   }
 
   function drawRow(place, top) {
-    const row = visible[place], [, label, , host, state] = data.rows[row], m = margin();
+    const row = visible[place], [, label, , host, reached] = data.rows[row], m = margin();
+    const state = m < 170 ? "" : reached; // a narrow margin has room for the label only
     const head = host < 0 && children[row].length > 0;
     const indent = host >= 0 ? 30 : 14, sign = head ? (folded.has(row) ? "▸ " : "▾ ") : "";
     const room = m - indent - 14 - 7 * state.length;

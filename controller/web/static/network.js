@@ -93,7 +93,7 @@ const nepiqNetwork = (() => {
     const found = layout(hosts, edges);
     positions = new Map(hosts.map((guid, i) => [guid, found[i]]));
     parts = new Map();
-    const routes = draw("g", { class: "routes" }), lines = draw("g"), names = draw("g");
+    const routes = draw("g", { class: "routes" }), lines = draw("g"), texts = draw("g"), names = draw("g");
     const taken = hosts.map((guid) => [positions.get(guid)[0], positions.get(guid)[1] + 14]);
     for (const edge of edges) {
       const [[x1, y1], [x2, y2]] = edge.ends.map((guid) => positions.get(guid));
@@ -101,8 +101,9 @@ const nepiqNetwork = (() => {
       const way = `M${x1.toFixed(1)} ${y1.toFixed(1)}L${x2.toFixed(1)} ${y2.toFixed(1)}`;
       const wire = draw("path", { class: "wire", d: way }), text = draw("text", { class: "load", x: tx, y: ty });
       const title = draw("title");
-      const group = button(draw("g", { class: "edge" }, title, draw("path", { class: "reach", d: way }), wire, text), () => choose(edge.guids[0]));
+      const group = button(draw("g", { class: "edge" }, title, draw("path", { class: "reach", d: way }), wire), () => choose(edge.guids[0]));
       lines.append(group);
+      texts.append(text);
       parts.set(edge.key, { wire, text, title, group });
     }
     for (const guid of hosts) {
@@ -111,7 +112,7 @@ const nepiqNetwork = (() => {
       names.append(button(draw("g", { class: "host-dot" }, dot, name), () => choose(guid)));
       parts.set(guid, { dot });
     }
-    const picture = draw("svg", { viewBox: `0 0 ${WIDE} ${Math.round(high)}`, role: "group", "aria-label": "Network" }, routes, lines, names);
+    const picture = draw("svg", { viewBox: `0 0 ${WIDE} ${Math.round(high)}`, role: "group", "aria-label": "Network" }, routes, lines, texts, names);
     parts.set("routes", { routes });
     place.replaceChildren(picture);
   }
@@ -154,13 +155,36 @@ const nepiqNetwork = (() => {
     group.setAttribute("aria-label", title.textContent);
   }
 
-  function refreshRoutes(head, rows, readings) {
-    const ways = [];
+  // The hosts from one to another over as many edges as there were hops, of which some did not answer.
+  function between(from, to, hops, next) {
+    let ways = [[from]];
+    for (let hop = 0; hop < hops && ways.length < 500; hop++) {
+      ways = ways.flatMap((way) => (next.get(way.at(-1)) ?? []).filter((host) => !way.includes(host)).map((host) => [...way, host]));
+    }
+    return ways.find((way) => way.at(-1) === to)?.slice(1) ?? [to];
+  }
+
+  function hostsOf(route, start, head, next) {
+    const way = [start];
+    let silent = 0;
+    for (const address of String(route).split(" ")) {
+      const host = head.addresses[address];
+      if (!positions.has(host)) { silent++; continue; }
+      if (host !== way.at(-1)) way.push(...(silent ? between(way.at(-1), host, silent + 1, next) : [host]));
+      silent = 0;
+    }
+    return way;
+  }
+
+  function refreshRoutes(head, rows, readings, edges) {
+    const ways = [], next = new Map();
+    for (const edge of edges.filter((one) => !conditionOf(one, rows, readings).down)) {
+      for (const [a, b] of [edge.ends, [...edge.ends].reverse()]) next.set(a, [...(next.get(a) ?? []), b]);
+    }
     for (const [guid, values] of Object.entries(readings)) {
       const row = rows.get(Number(guid));
       if (!values.route || !row || row.state !== "STARTED") continue;
-      const hops = String(values.route).split(" ").map((address) => head.addresses[address]).filter((host) => positions.has(host));
-      const points = [row.inside ?? row.host, ...hops].map((host) => positions.get(host)).filter(Boolean);
+      const points = hostsOf(values.route, row.inside ?? row.host, head, next).map((host) => positions.get(host)).filter(Boolean);
       if (points.length > 1) {
         ways.push(draw("path", { class: "route", d: `M${points.map((p) => p.map((v) => v.toFixed(1)).join(" ")).join("L")}` },
           draw("title", {}, `route of ${row.label}`)));
@@ -185,7 +209,7 @@ const nepiqNetwork = (() => {
       if (row.state === "FAILED" && host !== null) inner.set(host, "FAILED");
     }
     for (const guid of positions.keys()) parts.get(guid).dot.setAttribute("class", `dot s-${inner.get(guid) ?? rows.get(guid)?.state}`);
-    refreshRoutes(head, rows, readings);
+    refreshRoutes(head, rows, readings, edges);
     return true;
   }
 

@@ -20,17 +20,18 @@ const nepiqResource = (() => {
     return make("section", {}, make("h3", {}, title), make("table", {}, make("tbody", {}, ...rows)));
   }
 
-  // Shows what the page knows at once, then what the server answers.
-  async function show(row, host, readings) {
+  // Shows what the page knows; ask() adds what only the server knows.
+  function show(row, host, readings) {
     if (!row) return;
     const head = make("div", { class: "bar" }, make("h2", {}, row.label), badge(row.state));
     const about = make("p", { class: "faint" }, `${row.type}, guid ${row.guid}${host ? ` on ${host}` : ""}`);
     const now = list("Now", Object.entries(readings ?? {}).map(([name, one]) => [name, value(name, one)]));
-    const kept = panel.dataset.guid === String(row.guid) ? panel.querySelector(".answer") : null;
-    const scroll = panel.scrollTop;
-    panel.dataset.guid = row.guid;
-    panel.replaceChildren(...[head, about, row.note ? make("p", { class: "bad" }, row.note) : null, now, kept].filter(Boolean));
-    panel.scrollTop = scroll;
+    if (panel.dataset.guid !== String(row.guid)) {
+      panel.dataset.guid = row.guid;
+      panel.replaceChildren(make("div", { class: "known" }));
+    }
+    const note = row.note ? make("p", { class: "bad" }, row.note) : null;
+    panel.querySelector(".known").replaceChildren(...[head, about, note, now].filter(Boolean));
   }
 
   async function ask() {
@@ -49,7 +50,7 @@ const nepiqResource = (() => {
     const box = make("div", { class: "answer" }, ...parts.filter(Boolean)), before = panel.querySelector(".answer");
     const output = before?.querySelector(".output");
     if (before) before.replaceWith(box); else panel.append(box);
-    if (output?.childNodes.length && shownOutput) box.querySelector(".output")?.replaceWith(output);
+    if (output?.childNodes.length && shownOutput) box.querySelector(".output")?.replaceChildren(...output.childNodes);
     if (focused) [...panel.querySelectorAll("button")].find((one) => one.textContent === focused)?.focus();
     if (shownOutput) read(shownOutput);
   }

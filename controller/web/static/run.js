@@ -2,6 +2,12 @@
 (() => {
   const { byId, make, badge, write, follow } = nepiq;
   const rows = new Map(), readings = {};
+  // The picture brings styles of its own, which must not reach the rest of the page.
+  const picture = byId("graph").attachShadow({ mode: "open" });
+  const looks = new CSSStyleSheet();
+  looks.replaceSync(`[data-guid] { cursor: pointer; outline: none; }
+    [data-guid]:focus-visible rect { stroke: #0b72b9; stroke-width: 3; } svg { display: block; }`);
+  picture.adoptedStyleSheets = [looks];
   let head = null, offset = 0, view = "", asking = 0, drawing = 0, graphOf = "", graphDue = 0;
 
   // -- the timeline -----------------------------------------------------------------------------
@@ -36,7 +42,7 @@
 
   function states() {
     let grouped = false;
-    for (const group of byId("graph").querySelectorAll("[data-guid]")) {
+    for (const group of picture.querySelectorAll("[data-guid]")) {
       const row = rows.get(Number(group.dataset.guid));
       if (group.dataset.count !== "1") grouped = true;
       else if (row) mark(group, row);
@@ -65,9 +71,9 @@
     graphDue = now + 2000;
     const reply = await fetch(`${location.pathname}/graph`).catch(() => null);
     if (!reply?.ok) { graphOf = ""; return; }
-    const picture = new DOMParser().parseFromString(await reply.text(), "image/svg+xml").documentElement;
-    byId("graph").replaceChildren(document.importNode(picture, true));
-    for (const group of byId("graph").querySelectorAll("[data-guid]")) {
+    const drawn = new DOMParser().parseFromString(await reply.text(), "image/svg+xml").documentElement;
+    picture.replaceChildren(document.importNode(drawn, true));
+    for (const group of picture.querySelectorAll("[data-guid]")) {
       const select = () => choose(Number(group.dataset.guid));
       group.setAttribute("tabindex", "0");
       group.setAttribute("role", "button");

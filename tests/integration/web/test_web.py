@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.installation import Installation
 from tests.integration.web.browser import Browser
 from tests.stand import Stand
 
@@ -23,6 +25,7 @@ pytestmark = [
 ]
 
 EVIL = "<script>alert('x')</script>\x1b[31m\u202e"
+SHOWN = r"<script>alert('x')</script>\x1b[31m\u202e"
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +55,11 @@ def ec(stand: Stand) -> Iterator[ExperimentController]:
         made.register_resource(**app, label="long", command="echo first; exec sleep 600")
         made.register_resource(**app, label="bad", command="cat; echo oops >&2; exit 3", stdin=EVIL)
         made.register_resource(**app, label="later", command="true")
+        made.register_resource(**app, label="evil", command="cat >&2; exit 3", stdin=EVIL)
         made.register_condition("bad", ResourceAction.START, "long", ResourceState.STARTED)
         made.register_condition("later", ResourceAction.START, "long", ResourceState.STOPPED)
         made.deploy()
-        assert made.wait(["bad"], ResourceState.FAILED, timeout=30)
+        assert made.wait(["bad", "evil"], ResourceState.FAILED, timeout=30)
         yield made
 
 
@@ -143,9 +147,12 @@ class TestRun:
         assert (reply.status, reply.headers["Location"]) == (302, f"/runs/{ec.run_id}")
 
     def test_a_missing_run(self, browser: Browser) -> None:
-        reply = browser.get("/runs/missing")
+        reply = browser.get("/runs/<b>missing")
         assert reply.status == 404
-        assert "no run 'missing'" in reply.text
+        assert "no run &#x27;&lt;b&gt;missing&#x27;" in reply.text
+        assert browser.get("/runs/20201122061720000000/graph").status == 404
+        with browser.stream("/runs/20201122061720000000/events") as stream:
+            assert "20201122061720000000" in stream.until("gone")["message"]
 
     def test_changes_arrive(self, stand: Stand, browser: Browser) -> None:
         with stand.experiment("growing", quiet=True) as ec:
@@ -175,11 +182,15 @@ class TestRun:
             "long": "STARTED",
             "bad": "FAILED",
             "later": "READY",
+            "evil": "FAILED",
         }
         assert rows["bad"]["host"] == rows["here"]["guid"]
         assert rows["bad"]["note"].startswith("exited with 3")
         failed = next(bar for bar in rows["bad"]["bars"] if bar[4] == "FAILED")
         assert failed[7].startswith("CommandError: exited with 3")
+        # The page shows text of others as text; characters that a terminal obeys are escaped.
+        assert rows["evil"]["note"] == rf"exited with 3: {SHOWN}"
+        assert SHOWN in rows["evil"]["bars"][-1][7]
 
     def test_a_browser_that_comes_back_receives_what_has_changed(
         self, stand: Stand, browser: Browser
@@ -217,14 +228,49 @@ class TestRun:
         assert output("long", "stdout")["text"] == "first\n"  # from the host: it still runs
         assert output("bad", "stderr") == {"text": "oops\n", "size": 5, "first": 0}
         # Text as JSON, without characters that a terminal or a browser obeys.
-        assert output("bad", "stdout")["text"] == r"<script>alert('x')</script>\x1b[31m\u202e"
+        assert output("bad", "stdout")["text"] == SHOWN
         assert "unknown trace" in output("bad", "../../secret")["error"]
 
     def test_the_graph(self, browser: Browser, ec: ExperimentController) -> None:
         reply = browser.get(f"/runs/{ec.run_id}/graph")
         assert reply.headers["Content-Type"].startswith("image/svg+xml")
-        groups = ET.fromstring(reply.text).iterfind(".//*[@data-guid]")
-        assert {group.get("data-guid") for group in groups} == {"1", "2", "3", "4"}
+        picture = ET.fromstring(reply.text)
+        assert not [part for part in picture.iter() if part.tag.endswith("script")]
+        groups = picture.iterfind(".//*[@data-guid]")
+        assert {group.get("data-guid") for group in groups} == {"1", "2", "3", "4", "5"}
+
+
+def test_a_script_is_shown_while_it_runs(stand: Stand, tmp_path: Path) -> None:
+    urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
+    user = Installation(tmp_path, **urls)
+    try:
+        script = user.script("""
+            import sys
+            with ExperimentController("scripted", quiet=True) as ec:
+                ec.register_resource("nepiq::Null", label="one")
+                ec.deploy()
+                ec.wait(["one"], "STOPPED", timeout=60)
+        """)
+        process = user.begin("run", "--web", "-q", script)
+        process.wrote("/runs/")
+        process.wrote("\n")
+        link = re.search(
+            r"http://127\.0\.0\.1:(\d+)(/runs/\d+)\?token=(\S+)", process.err.read_text()
+        )
+        assert link
+        browser = Browser(int(link[1]), link[3])
+        with browser.stream(f"{link[2]}/events") as stream:
+            stream.until("rows", lambda data: "one" in by_label(data))
+            ec = stand.experiment_of("scripted")
+            ec.wait_started()
+            ec.stop("one")
+            ec.detach()
+            stream.until(
+                "rows", lambda data: by_label(data).get("one", {}).get("state") == "STOPPED"
+            )
+        assert process.ended().code == 0
+    finally:
+        user.close()
 
 
 def test_the_list(stand: Stand, browser: Browser) -> None:
