@@ -83,10 +83,10 @@ class Entrance:
             return PlainTextResponse("this name is not one of this server\n", 421)
         if request.scope["method"] not in ("GET", "HEAD"):
             return PlainTextResponse("the page is read-only\n", 405)
-        if self._matches(request.cookies.get(self._cookie, "")):
-            return self._app
         if self._matches(request.query_params.get("token", "")):
             return self._enter(request)
+        if self._matches(request.cookies.get(self._cookie, "")):
+            return self._app
         return notice("A token is missing", _REFUSED, 401)
 
     def _matches(self, text: str) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..engine import threads
@@ -15,8 +15,8 @@ from ..errors import NepiqError, RedisUnreachable
 from ..errors.text import escaped
 from ..experiment.logs import Following
 from ..reports.page.story import KINDS
+from .messages import Feed, message
 from .rows import Row, RunRows, safe
-from .subscribers import BEAT, Subscribers, message
 
 if TYPE_CHECKING:
     from ..engine import Run
@@ -30,21 +30,19 @@ _PAUSE = 0.5
 Values = Mapping[int, Mapping[str, Any]]
 
 
-class RunFeed:
+class RunFeed(Feed):
     """The rows of one run, and the thread that follows its events while browsers show it.
 
-    Its methods belong to the event loop; the thread hands over what it has read.
+    The thread hands over what it has read.
 
     Args:
         run: the run.
     """
 
     def __init__(self, run: Run) -> None:
+        super().__init__()
         self._run = run
-        self._loop = asyncio.get_running_loop()
-        self._subscribers = Subscribers()
         self._follower: _Follower | None = None
-        self._loaded = asyncio.Event()
         self._problem = b""
         self._head: dict[str, Any] = {}
         self._rows: dict[int, Row] = {}
@@ -54,31 +52,9 @@ class RunFeed:
         self._changed_readings: dict[int, dict[str, Any]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def is_used(self) -> bool:
-        """True while a browser shows the run."""
-        return self._follower is not None
-
-    async def stream(self, last: str) -> AsyncIterator[bytes]:
-        """Yield the messages for one browser.
-
-        Args:
-            last: id of the last message that it has received; empty for none.
-        """
-        if self._follower is None:
-            self._loaded = asyncio.Event()
-            self._follower = _Follower(self, self._run)
-        try:
-            await asyncio.wait_for(self._loaded.wait(), BEAT)
-            first = [self._problem] if self._problem else self._snapshot(last)
-            async with contextlib.aclosing(self._subscribers.stream(first)) as messages:
-                async for text in messages:
-                    yield text
-        except asyncio.TimeoutError:
-            return
-        finally:
-            if not self._subscribers:
-                self.close()
+    def open(self) -> None:
+        """Begin to follow the run."""
+        self._follower = _Follower(self, self._run)
 
     def close(self) -> None:
         """Stop to follow the run."""
@@ -87,8 +63,10 @@ class RunFeed:
             self._follower = None
         self._problem = b""
 
-    def _snapshot(self, last: str) -> list[bytes]:
+    def first(self, last: str) -> list[bytes]:
         """Return all rows, or those that have changed after the last message of a browser."""
+        if self._problem:
+            return [self._problem]
         known = _moment(last)
         later = (0, 0) < known <= _moment(self._head["last"])
         rows = {
@@ -111,15 +89,14 @@ class RunFeed:
             if follower is self._follower:
                 function(*args)
 
-        with contextlib.suppress(RuntimeError):  # the server has ended
-            self._loop.call_soon_threadsafe(call)
+        self.call(call)
 
     def replace(self, head: dict[str, Any], rows: dict[int, Row], versions: dict[int, str]) -> None:
         """Take over all rows of the run."""
         self._head, self._rows, self._versions = head, rows, versions
         self._problem, self._changed_rows = b"", {}
-        self._loaded.set()
-        self._subscribers.send(self._message(rows, all_of_them=True))
+        self.loaded()
+        self.send(self._message(rows, all_of_them=True))
 
     def update(self, head: dict[str, Any], rows: dict[int, Row], versions: dict[int, str]) -> None:
         """Take over rows that have changed."""
@@ -139,8 +116,8 @@ class RunFeed:
     def report(self, kind: str, text: str) -> None:
         """Report to all browsers that the run cannot be read, ``away`` or ``gone``."""
         self._problem = message(kind, {"message": text})
-        self._loaded.set()
-        self._subscribers.send(self._problem)
+        self.loaded()
+        self.send(self._problem)
 
     def _schedule(self) -> None:
         if self._timer is None:
@@ -152,9 +129,9 @@ class RunFeed:
         rows, self._changed_rows = self._changed_rows, {}
         readings, self._changed_readings = self._changed_readings, {}
         if not self._problem and (rows or not readings):
-            self._subscribers.send(self._message(rows, all_of_them=False))
+            self.send(self._message(rows, all_of_them=False))
         if readings:
-            self._subscribers.send(message("readings", readings))
+            self.send(message("readings", readings))
 
 
 class _Follower:

@@ -134,14 +134,9 @@ class RunRows:
     def _shown(self, record: ResourceRecord) -> dict[str, Any]:
         """Return attributes that have been set, in the form that hooks read: 5 ms as 0.005."""
         cls = resource_class(record.rtype)
-        names = [
-            name
-            for name in SHOWN
-            if name in record.attributes
-            and cls is not None
-            and name in cls.attributes
-            and Flag.NO_WRITE not in cls.attributes[name].flags
-        ]
+        declared = cls.attributes if cls is not None else {}
+        names = [name for name in SHOWN if name in record.attributes and name in declared]
+        names = [name for name in names if Flag.NO_WRITE not in declared[name].flags]
         if not names:
             return {}
         manager = self.manager(record.guid)
@@ -158,7 +153,10 @@ class RunRows:
             if cls is None or cls.joined_hosts is ResourceManager.joined_hosts:
                 self._add_own_addresses(record)
                 continue
-            joined = self.manager(guid).joined_hosts()
+            try:
+                joined = self.manager(guid).joined_hosts()
+            except Exception:  # noqa: BLE001 - the class of a user may raise anything
+                joined = ()
             self.addresses |= {str(text): rm.guid for rm, texts in joined for text in texts}
             lines[guid] = {"guid": guid, "ends": [rm.guid for rm, _ in joined], "on": []}
         for guid in self._records.keys() - lines.keys():
@@ -168,8 +166,13 @@ class RunRows:
         self.lines = list(lines.values())
 
     def _add_own_addresses(self, record: ResourceRecord) -> None:
-        names = [record.attributes.get(name) or "" for name in ("ip", "ip6")]
-        self.addresses |= {str(name): record.guid for name in names if name}
+        """Add the addresses of a host, or of an interface on one."""
+        cls = resource_class(record.rtype)
+        is_host = record.is_host or (cls is not None and cls.emulates)
+        host = record.guid if is_host else record.inside or record.host
+        for name in ("ip", "ip6"):
+            if host is not None and record.attributes.get(name):
+                self.addresses[str(record.attributes[name])] = host
 
     def manager(self, guid: int) -> ResourceManager:
         """Return the resource manager of a record that was read before."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..engine import events, threads
@@ -13,7 +11,7 @@ from ..engine.installation import Observer, Overview
 from ..engine.redis_errors import contact
 from ..errors import RedisUnreachable
 from ..errors.text import LONGEST_MESSAGE, escaped, one_line
-from .subscribers import BEAT, Subscribers, message
+from .messages import Feed, message
 
 if TYPE_CHECKING:
     from ..engine import Backend, RunInfo
@@ -42,7 +40,7 @@ def ended_run(info: RunInfo) -> dict[str, Any]:
     }
 
 
-class ListFeed:
+class ListFeed(Feed):
     """The list of runs, and the thread that follows it while browsers show it.
 
     Args:
@@ -50,51 +48,40 @@ class ListFeed:
     """
 
     def __init__(self, backend: Backend) -> None:
+        super().__init__()
         self._backend = backend
-        self._loop = asyncio.get_running_loop()
-        self._subscribers = Subscribers()
         self._last = b""
-        self._ready = asyncio.Event()
-        self._over: threading.Event | None = None
+        self._over = threading.Event()
 
-    async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the messages for one browser."""
-        if self._over is None:
-            self._ready = asyncio.Event()
-            self._over = threading.Event()
-            threads.start(
-                threading.Thread(
-                    target=self._follow, args=(self._over,), name="nepiq-web-runs", daemon=True
-                )
-            )
-        try:
-            await asyncio.wait_for(self._ready.wait(), BEAT)
-            async with contextlib.aclosing(self._subscribers.stream([self._last])) as messages:
-                async for text in messages:
-                    yield text
-        except asyncio.TimeoutError:
-            return
-        finally:
-            if not self._subscribers:
-                self.close()
+    def open(self) -> None:
+        """Begin to follow the list."""
+        self._over = over = threading.Event()
+        thread = threading.Thread(
+            target=self._follow, args=(over,), name="nepiq-web-runs", daemon=True
+        )
+        threads.start(thread)
 
     def close(self) -> None:
         """Stop to follow the list."""
-        if self._over is not None:
-            self._over.set()
-            self._over = None
+        self._over.set()
+
+    def first(self, last: str) -> list[bytes]:
+        """Return the whole list, whatever a browser has received."""
+        del last
+        return [self._last]
 
     def _send(self, over: threading.Event, text: bytes) -> None:
         """Have the event loop send a message, if it is not the last one."""
 
         def send() -> None:
-            if over is self._over and text != self._last:
+            if over is not self._over:
+                return
+            if text != self._last:
                 self._last = text
-                self._subscribers.send(text)
-            self._ready.set()
+                self.send(text)
+            self.loaded()
 
-        with contextlib.suppress(RuntimeError):  # the server has ended
-            self._loop.call_soon_threadsafe(send)
+        self.call(send)
 
     # -- in the thread ------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ const nepiq = (() => {
       say("away", "The server of this page does not answer. Trying again.");
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again
       source.close();
-      const answer = await fetch(path, { method: "HEAD" }).catch(() => null);
+      const answer = await fetch("/static/common.js", { method: "HEAD" }).catch(() => null);
       if (answer?.status === 401) say("away", "The server has a new token: open the link that nepiq web has printed.");
       else setTimeout(() => follow(path, handlers), 1000);
     };

@@ -174,6 +174,21 @@ class TestRun:
                 data = stream.until("rows", lambda data: data["phase"] == "RELEASED")
                 assert data["over"]
 
+    def test_a_browser_stays_when_another_leaves(self, stand: Stand, browser: Browser) -> None:
+        with stand.experiment("watched", quiet=True) as ec:
+            ec.register_resource("nepiq::Null", label="one")
+            ec.deploy()
+            ec.wait_started()
+            path = f"/runs/{ec.run_id}/events"
+            with browser.stream(path) as stays:
+                with browser.stream(path) as leaves:
+                    leaves.until("rows")
+                stays.until("rows")
+                ec.stop("one")
+                stays.until(
+                    "rows", lambda data: by_label(data).get("one", {}).get("state") == "STOPPED"
+                )
+
     def test_the_rows_of_a_run(self, browser: Browser, ec: ExperimentController) -> None:
         with browser.stream(f"/runs/{ec.run_id}/events") as stream:
             rows = by_label(stream.until("rows"))
