@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
@@ -59,16 +58,14 @@ class Pages:
             Route("/static/{name}", static),
         ]
         handlers = {NepiqError: _failed}
-        app = Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
-        return Entrance(app, token, cookie)
+        return Entrance(Starlette(routes=routes, exception_handlers=handlers), token, cookie)
 
-    @contextlib.asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        yield
+    def end(self) -> None:
+        """End all streams."""
         for feed in self._feeds.values():
-            feed.close()
+            feed.end()
         if self._list is not None:
-            self._list.close()
+            self._list.end()
 
     # -- pages --------------------------------------------------------------------------------
 

@@ -160,7 +160,7 @@ class _Follower:
                         while not self.over.is_set():
                             self._step()
                 except RedisUnreachable as error:
-                    self._feed.hand_over(self, self._feed.report, "away", str(error))
+                    self._feed.hand_over(self, self._feed.report, "away", error.message)
                     self.over.wait(_PAUSE)
                 except NepiqError as error:
                     self._feed.hand_over(self, self._feed.report, "gone", str(error))

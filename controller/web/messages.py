@@ -40,6 +40,7 @@ class Feed:
         self._queues: set[asyncio.Queue[bytes | None]] = set()
         self._browsers = 0
         self._ready = asyncio.Event()
+        self._has_ended = False
 
     @property
     def is_used(self) -> bool:
@@ -75,6 +76,13 @@ class Feed:
             else:
                 queue.put_nowait(text)
 
+    def end(self) -> None:
+        """End the streams of all browsers; the server ends."""
+        self._has_ended = True
+        self._ready.set()
+        for queue in self._queues:
+            queue.put_nowait(None)
+
     def call(self, function: Callable[[], None]) -> None:
         """Have the event loop call a function; another thread may do this."""
         with contextlib.suppress(RuntimeError):  # the server has ended
@@ -89,6 +97,8 @@ class Feed:
                 self._ready = asyncio.Event()
                 self.open()
             await self._ready.wait()
+            if self._has_ended:
+                return
             for text in self.first(last):
                 queue.put_nowait(text)
             self._queues.add(queue)

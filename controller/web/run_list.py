@@ -96,7 +96,7 @@ class ListFeed(Feed):
                             self._send(over, message("runs", self._list(overview)))
                             self._wait(overview, over)
                 except RedisUnreachable as error:
-                    self._send(over, message("away", {"message": str(error)}))
+                    self._send(over, message("away", {"message": error.message}))
                     over.wait(2 * _PAUSE)
         finally:
             observer.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,18 @@ from . import PORT
 from .app import Pages
 
 ADDRESS = "127.0.0.1"
+
+
+class _Server(uvicorn.Server):
+    """A server that ends the streams of browsers first, which would otherwise go on."""
+
+    def __init__(self, config: uvicorn.Config, pages: Pages) -> None:
+        super().__init__(config)
+        self._pages = pages
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._pages.end()
+        await super().shutdown(sockets)
 
 
 class WebServer:
@@ -37,25 +50,29 @@ class WebServer:
         self.token = token or secrets.token_urlsafe(24)
         # One retry: the page reports at once that Redis is away, and reads again by itself.
         self._backend = Backend(settings, tries=1)
+        pages = Pages(self._backend)
         config = uvicorn.Config(
-            Pages(self._backend).app(self.token, f"nepiq-{self.port}"),
+            pages.app(self.token, f"nepiq-{self.port}"),
             log_config=None,
             access_log=False,
             server_header=False,
-            lifespan="on",
+            lifespan="off",
             ws="none",
             timeout_graceful_shutdown=1,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config, pages)
 
     def link(self, path: str = "/") -> str:
         """Return the URL of a page, with the token."""
         return f"http://{ADDRESS}:{self.port}{path}?token={self.token}"
 
     def serve(self) -> None:
-        """Serve until SIGTERM or ctrl-C."""
+        """Serve until SIGTERM or ctrl-C; called in the main thread."""
+        # uvicorn raises the signal that has ended it once more.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            self._server.run(sockets=[self._socket])
+            with contextlib.suppress(KeyboardInterrupt):
+                self._server.run(sockets=[self._socket])
         finally:
             self._close()
 

@@ -39,8 +39,7 @@ def described(ec: ExperimentController) -> dict[str, Any]:
     return text  # type: ignore[no-any-return]
 
 
-def test_script_and_file_are_the_same_experiment(need: Need) -> None:
-    need("networkx", True)
+def test_script_and_file_are_the_same_experiment() -> None:
     found = []
 
     def keep(ec: ExperimentController, *_: object) -> None:

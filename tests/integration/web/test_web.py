@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.timeout(120),
 ]
 
+LINK = re.compile(r"http://127\.0\.0\.1:(\d+)(/runs/\d+)\?token=(\S+)\n")
 EVIL = "<script>alert('x')</script>\x1b[31m\u202e"
 SHOWN = r"<script>alert('x')</script>\x1b[31m\u202e"
 
@@ -44,6 +45,14 @@ def server(stand: Stand) -> Iterator[WebServer]:
 @pytest.fixture
 def browser(server: WebServer) -> Browser:
     return Browser(server.port, server.token)
+
+
+@pytest.fixture
+def user(stand: Stand, tmp_path: Path) -> Iterator[Installation]:
+    urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
+    made = Installation(tmp_path, **urls)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -255,37 +264,46 @@ class TestRun:
         assert {group.get("data-guid") for group in groups} == {"1", "2", "3", "4", "5"}
 
 
-def test_a_script_is_shown_while_it_runs(stand: Stand, tmp_path: Path) -> None:
-    urls = {name: url for name, url in stand.environment.items() if name.endswith("_URL")}
-    user = Installation(tmp_path, **urls)
-    try:
-        script = user.script("""
-            import sys
-            with ExperimentController("scripted", quiet=True) as ec:
-                ec.register_resource("nepiq::Null", label="one")
-                ec.deploy()
-                ec.wait(["one"], "STOPPED", timeout=60)
-        """)
-        process = user.begin("run", "--web", "-q", script)
-        process.wrote("/runs/")
-        process.wrote("\n")
-        link = re.search(
-            r"http://127\.0\.0\.1:(\d+)(/runs/\d+)\?token=(\S+)", process.err.read_text()
-        )
-        assert link
-        browser = Browser(int(link[1]), link[3])
-        with browser.stream(f"{link[2]}/events") as stream:
-            stream.until("rows", lambda data: "one" in by_label(data))
-            ec = stand.experiment_of("scripted")
-            ec.wait_started()
-            ec.stop("one")
-            ec.detach()
-            stream.until(
-                "rows", lambda data: by_label(data).get("one", {}).get("state") == "STOPPED"
-            )
-        assert process.ended().code == 0
-    finally:
-        user.close()
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_ends_while_a_browser_looks(
+    stand: Stand, user: Installation, ec: ExperimentController, number: int
+) -> None:
+    process = user.begin("web", "shown", "--port", "0", "--no-browser")
+    process.wrote("token=")
+    link = LINK.search(process.err.read_text())
+    assert link
+    assert link[2] == f"/runs/{ec.run_id}"
+    browser = Browser(int(link[1]), link[3])
+    with browser.stream(f"{link[2]}/events") as run, browser.stream("/events") as runs:
+        run.until("rows")
+        runs.until("runs")
+        process.signal(number)
+        done = process.ended(20)
+    assert (done.code, done.out) == (0, "")
+    assert len(done.err.splitlines()) == 1  # the link, and no error
+
+
+def test_a_script_is_shown_while_it_runs(stand: Stand, user: Installation) -> None:
+    script = user.script("""
+        with ExperimentController("scripted", quiet=True) as ec:
+            ec.register_resource("nepiq::Null", label="one")
+            ec.deploy()
+            ec.wait(["one"], "STOPPED", timeout=60)
+    """)
+    process = user.begin("run", "--web", "-q", script)
+    process.wrote("/runs/")
+    process.wrote("\n")
+    link = LINK.search(process.err.read_text())
+    assert link
+    browser = Browser(int(link[1]), link[3])
+    with browser.stream(f"{link[2]}/events") as stream:
+        stream.until("rows", lambda data: "one" in by_label(data))
+        ec = stand.experiment_of("scripted")
+        ec.wait_started()
+        ec.stop("one")
+        ec.detach()
+        stream.until("rows", lambda data: by_label(data).get("one", {}).get("state") == "STOPPED")
+    assert process.ended().code == 0
 
 
 def test_the_list(stand: Stand, browser: Browser) -> None:
