@@ -37,6 +37,7 @@ $(COMPLETE): $(READY)
 
 run: $(READY) ## run the demo experiment on this machine
 	@$(BIN)/nepiq run examples/demo.py
+	@echo "in a browser: $(BIN)/nepiq web last"
 
 hosts: $(READY) ## N hosts on this machine, and P behind a gateway, until ctrl-C (root)
 	@$(BIN)/python -m tests.testbed --hosts $(N) --private $(P)

@@ -1,6 +1,6 @@
 """A backbone of eleven cities, in which OSPF finds a way around a link that is cut.
 
-python examples/backbone.py [HOST...]: as root on the hosts, or on this machine
+nepiq run --web examples/backbone.py [HOST...]: as root on the hosts, or on this machine
 """
 
 from __future__ import annotations
@@ -10,43 +10,58 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from nepiq.controller import ExperimentController, ResourceAction, ResourceState, emulate
+import networkx as nx
 
-BIRD = """router id {}; protocol device {{}} protocol kernel {{ ipv4 {{ export all; }}; }}
-protocol ospf v2 {{ ipv4 {{ import all; }}; area 0 {{ interface "lo" {{ stub; }};
-interface "eth*" {{ type ptp; hello 1; dead 3; }}; }}; }}\n"""
-ROUTER = "cat >bird.conf; exec bird -f -c bird.conf -s bird.ctl"
-PAGE = "until curl -s -m 1 http://newyork:8080/; do sleep 0.2; done"
+from nepiq.controller import ExperimentController, emulate
+
+GRAPH = nx.read_graphml(Path(__file__).with_name("backbone.graphml"))
+BIRD = """protocol device {} protocol kernel { ipv4 { export all; }; }
+protocol ospf v2 { ipv4 { import all; }; area 0 { interface "lo" { stub; };
+interface "eth*" { type ptp; hello 1; dead 3; }; }; }\n"""
+PAGE = """begun=$(date +%s%N); until curl -s -m 1 http://newyork:8080/; do sleep 0.1; done
+echo $((($(date +%s%N) - begun) / 1000000)) >converged\n"""
+CITIES, MOMENTS = ("seattle", "losangeles", "chicago"), ("converged", "measured")
+FLOW, PING = {"time": 34, "bitrate": "9M"}, {"interval": 0.1, "count": 340}
+ROUTE = {"label": "way", "node": "seattle", "target": "newyork", "continuous": True, "useIP": True}
+ROUTE |= {"wait": "1", "queries": 1, "sendWait": 200, "restart": "always"}
+COMMON = {"command": "cat >bird.conf; exec bird -f -c bird.conf -s bird.ctl", "stdin": BIRD}
 
 with ExperimentController("backbone") as ec:
-    names = sys.argv[1:] or ["localhost"]
-    on = [ec.register_resource("linux::Node", hostname=name) for name in names]
-    net = emulate(ec, Path(__file__).with_name("backbone.graphml"), on, routing=None)
-    app = {"rtype": "linux::Application", "sudo": True, "depends": "bird2 curl"}
-    for city, node in net.nodes.items():
-        config = BIRD.format(net.addresses[city])
-        ec.register_resource(**app, node=node, command=ROUTER, stdin=config)
-    ec.register_resource(**app, node="newyork", command="python3 -m http.server 8080")
-    page = ec.register_resource(**app, node="seattle", command=PAGE)
-    server = ec.register_resource("linux::Iperf3Server", node="newyork")
-    flow = ec.register_resource("linux::Iperf3Client", node="chicago", server=server, time=30)
-    ping = ec.register_resource(
-        "linux::Ping", node="seattle", target="newyork", interval=0.1, count=350
-    )
-    ec.register_condition([ping, flow], ResourceAction.START, page, ResourceState.FINISHED)
+    add, after = ec.register_resource, ec.register_condition
+    names = enumerate(sys.argv[1:] or ["localhost"])
+    on = [add("linux::Node", label=f"m{number}", hostname=name) for number, name in names]
+    net = emulate(ec, GRAPH, on, routing=None, sample="1s")
+    for name, value in {**COMMON, "sudo": True, "depends": "bird2 curl"}.items():
+        ec.set_global("netns::Application", name, value)
+    ends = [add("netns::Application", label=f"{city}-bird", node=city) for city in net.nodes]
+    web = {"label": "web", "node": "newyork", "command": "python3 -m http.server 8080"}
+    ends += [add("netns::Application", **web), add("linux::Traceroute", **ROUTE)]
+    converged, measured = (add("nepiq::Null", label=name, ends=True) for name in MOMENTS)
+    for city in CITIES:
+        page = add("netns::Application", label=f"{city}-page", node=city, command=PAGE)
+        sink = add("linux::Iperf3Server", label=f"{city}-sink", node="newyork")
+        flow = add("linux::Iperf3Client", label=f"{city}-flow", node=city, server=sink, **FLOW)
+        ping = add("linux::Ping", label=f"{city}-ping", node=city, target="newyork", **PING)
+        after(converged, "START", page, "FINISHED")
+        after([flow, ping], "START", converged, "FINISHED")
+        after(measured, "START", [flow, ping], "FINISHED")
+        ends.append(sink)
+    after("way", "START", converged, "FINISHED")
+    after(ends, "STOP", measured, "FINISHED")
     cut, detour = net.links["denver", "kansascity"], net.impairments["losangeles", "houston"]
-    for guids, name, changes in (
-        (cut, "up", {"10s": False, "30s": True}),
-        (detour, "loss", {"20s": 5, "30s": 0}),
-    ):
-        for moment, value in changes.items():
-            ec.set_with_conditions(name, value, guids, ping, ResourceState.STARTED, moment)
+    changes = [(10, "up", False, cut), (20, "loss", 5, detour), (30, "up", True, cut)]
+    for moment, name, value, targets in [*changes, (30, "loss", 0, detour)]:
+        label = f"{name}-{moment}s"
+        add("nepiq::Set", label=label, resources=targets, name=name, value=value)
+        after(label, "START", converged, "FINISHED", moment)
     ec.deploy()
-    ec.wait_finished([ping, flow])
-    arrived = [int(number) for number in re.findall(r"icmp_seq=(\d+)", ec.trace(ping, "stdout"))]
-    silence = max(after - before for before, after in pairwise(arrived)) / 10
-    print(f"seattle-newyork: 46.6 ms configured, {ec.get(ping, 'rttMin')} ms measured")
-    print(
-        f"chicago-newyork: 50 Mbit/s configured, {ec.get(flow, 'bitsPerSecond') / 1e6:.1f} measured"
-    )
-    print(f"silent for {silence} s at the cut; {ec.get(ping, 'loss')} % of all pings were lost")
+    ec.wait_finished()
+    print("to newyork from   RTT set    measured   Mbit/s   gap at the cut   converged after")
+    for city in CITIES:
+        rtt = 2000 * nx.shortest_path_length(GRAPH, city, "newyork", "delay")
+        rate = ec.get(f"{city}-flow", "bitsPerSecond") / 1e6
+        replies = re.findall(r"icmp_seq=(\d+)", ec.trace(f"{city}-ping", "stdout"))
+        gap = max((int(b) - int(a) for a, b in pairwise(replies)), default=0) / 10
+        least, wait = ec.get(f"{city}-ping", "rttMin"), ec.trace(f"{city}-page", "converged")
+        row = f"{city:<17}{rtt:5.1f} ms{least:9.1f} ms{rate:9.1f}{gap:15.1f} s"
+        print(f"{row}{int(wait) / 1000:16.1f} s")

@@ -27,6 +27,7 @@ from . import (
     runs,
     services,
     top,
+    web,
 )
 from .console import print_error
 
@@ -68,6 +69,7 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("down", services.down, "nepiq down"),
     ("worker", services.worker, "nepiq worker --site lab2 --concurrency 16"),
     ("top", top.top, "nepiq top"),
+    ("web", web.web, "nepiq web last"),
     ("metrics", monitoring.metrics, "nepiq metrics --listen 127.0.0.1:9108"),
     ("flower", monitoring.flower, "nepiq flower --listen 127.0.0.1:5555"),
     ("drain", drain.drain, "nepiq drain lab2-1 --timeout 5m"),

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -29,6 +29,9 @@ from .child import is_description
 from .console import make_console
 from .live_table import Display
 from .report import report
+
+if TYPE_CHECKING:
+    from ..web.server import WebServer
 
 _verbosity = 0
 
@@ -55,6 +58,10 @@ def run(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Show only the output of the script, and errors.")
     ] = False,
+    web: Annotated[
+        bool,
+        typer.Option("--web", help="Serve a live page meanwhile, and print the link of each run."),
+    ] = False,
 ) -> None:
     """Run a script or description and show its runs live, then timeline, failures, outputs.
 
@@ -73,7 +80,8 @@ def run(
     console = make_console(sys.stderr)
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(Display(console, quiet=quiet))
-        path = stack.enter_context(_announcements(display))
+        pages = stack.enter_context(_Pages()) if web else None
+        path = stack.enter_context(_announcements(display, pages))
         code = _run_child(script, arguments or [], path, display)
     failed = False
     for view in display.views:
@@ -167,15 +175,32 @@ def _in_foreground() -> bool:
         return False
 
 
+class _Pages(contextlib.ExitStack):
+    """The servers of live pages, one for each Redis that runs of the script use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._servers: dict[str, WebServer] = {}
+
+    def link(self, settings: Settings, run_id: str) -> str:
+        """Return the link of the page of a run."""
+        from ..web.server import WebServer
+
+        if settings.state_url not in self._servers:
+            server = WebServer(settings, port=0)
+            self._servers[settings.state_url] = self.enter_context(server.beside())
+        return self._servers[settings.state_url].link(f"/runs/{run_id}")
+
+
 @contextlib.contextmanager
-def _announcements(display: Display) -> Iterator[Path]:
+def _announcements(display: Display, pages: _Pages | None) -> Iterator[Path]:
     """Show the runs that the script announces; yield the path of the socket it writes to."""
     with tempfile.TemporaryDirectory(prefix="nepiq-run-") as folder:
         path = Path(folder) / "announce.sock"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
         listener.listen()
-        thread = threading.Thread(target=_receive, args=(listener, display), daemon=True)
+        thread = threading.Thread(target=_receive, args=(listener, display, pages), daemon=True)
         threads.start(thread)
         try:
             yield path
@@ -187,7 +212,7 @@ def _announcements(display: Display) -> Iterator[Path]:
             listener.close()
 
 
-def _receive(listener: socket.socket, display: Display) -> None:
+def _receive(listener: socket.socket, display: Display, pages: _Pages | None) -> None:
     while True:
         channel, _ = listener.accept()
         with channel, channel.makefile("rb") as stream:
@@ -202,6 +227,9 @@ def _receive(listener: socket.socket, display: Display) -> None:
                 state_url=announcement["state_url"],
             )
             display.add(Backend(settings).exact_run(announcement["run_id"]))
+            if pages is not None:
+                link = pages.link(settings, announcement["run_id"])
+                display.console.print(link, soft_wrap=True)
         except NepiqError as error:
             run_id = announcement["run_id"]
             display.console.print(f"nepiq: cannot show run {run_id}: {error}")

@@ -37,7 +37,7 @@ def wire(one: Resource, two: Resource, name: str | None = None) -> None:
         fitting_connections(two.cls, one.cls, emulated=False)
     )
     slot = _free_slot(one, two, name, emulated=stands_for or name is not None)
-    back = _free_slot(two, one, emulated=stands_for)
+    back = _back_slot(two, one, slot, emulated=stands_for)
     if slot is None and back is None:
         raise NotAllowed(
             f"{one.label} ({one.cls.rtype}) and {two.label} ({two.cls.rtype}) "
@@ -91,12 +91,25 @@ def wire_named(
                 for back in fitting_connections(two.cls, one.cls, emulated=False)
             ):
                 continue
-            back = _free_slot(two, one, emulated=False)
+            back = _back_slot(two, one, name, emulated=False)
         except NotAllowed as error:
             yield key, error
         else:
             if back is not None:
                 two.peers.setdefault(back, []).append(one.guid)
+
+
+def _back_slot(two: Resource, one: Resource, slot: str | None, *, emulated: bool) -> str | None:
+    """Return the connection of the other side; None if there is none.
+
+    If both sides accept any type, as a change and the impairment that it changes, only the side
+    that is being connected is meant.
+    """
+    names = fitting_connections(two.cls, one.cls, emulated=emulated)
+    accepts_all = slot is not None and one.cls.connections[slot].rtype == ANY
+    if accepts_all and all(two.cls.connections[name].rtype == ANY for name in names):
+        return None
+    return _free_slot(two, one, emulated=emulated)
 
 
 def _attach(one: Resource, name: str, two: Resource) -> None:

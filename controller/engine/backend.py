@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from .protocol import agree
 from .redis_connection import broker_url, connect
 from .run import Run
 from .store import keys
+from .store.reads import run_records
 from .store.store import RunStore
 from .store.timing import Timing
 
@@ -167,18 +168,26 @@ class Backend:
         """
         agree(self.redis, self.settings.broker_name, worker, info)
 
-    def runs(self) -> list[RunInfo]:
-        """Return all runs that Redis holds, the latest first."""
-        ids = [raw.decode() for raw in _list(self.redis.zrevrange(keys.RUNS, 0, -1))]
-        infos = []
-        for run_id in ids:
-            meta = RunStore(self.redis, run_id, self.timing).meta()
-            if meta is None or meta.phase == "EXPIRED":
-                continue
-            infos.append(
-                RunInfo(run_id, meta.exp_id, meta.phase, meta.created, meta.live, meta.cause)
-            )
-        return infos
+    def runs(self, count: int | None = None, *, before: str = "") -> list[RunInfo]:
+        """Return the runs that Redis holds, the latest first.
+
+        Args:
+            count: how many to look at; all by default.
+            before: only those created before this run.
+        """
+        rank = _any(self.redis.zrevrank(keys.RUNS, before)) if before else None
+        first = 0 if rank is None else rank + 1
+        last = -1 if count is None else first + count - 1
+        raw_ids = _list(self.redis.zrevrange(keys.RUNS, first, last))
+        return self.runs_of([raw.decode() for raw in raw_ids])
+
+    def runs_of(self, run_ids: Sequence[str]) -> list[RunInfo]:
+        """Return those of the named runs that Redis holds, in their order."""
+        return [
+            RunInfo(run_id, meta.exp_id, meta.phase, meta.created, meta.live, meta.cause)
+            for run_id, meta in zip(run_ids, run_records(self.redis, run_ids), strict=True)
+            if meta is not None and meta.phase != "EXPIRED"
+        ]
 
     def forget(self, run_id: str) -> Run:
         """Delete the records of a released run now, before their retention ends.

@@ -61,6 +61,27 @@ def read(
     return [_event(entry_id, fields) for entry_id, fields in entries]
 
 
+def wait(redis: Redis, positions: Mapping[str, str], block: float) -> dict[str, str]:
+    """Wait until any of several runs has an event after its position.
+
+    Args:
+        redis: a client whose socket timeout, if any, is longer than ``block``.
+        positions: id of the last known event by run.
+        block: the longest time to wait, in seconds.
+
+    Returns:
+        The new positions of runs that have such events; empty if the time passed.
+    """
+    runs = {keys.RunKeys(run_id).events: run_id for run_id in positions}
+    streams: dict[Any, Any] = {key: positions[run_id] for key, run_id in runs.items()}
+    reply: Any = redis.xread(streams, count=1000, block=max(1, int(block * 1000)))
+    pairs = reply.items() if isinstance(reply, dict) else reply or ()
+    return {
+        runs[key.decode()]: (entries[0] if isinstance(reply, dict) else entries)[-1][0].decode()
+        for key, entries in pairs
+    }
+
+
 def last(redis: Redis, run_id: str) -> Event | None:
     """Return the latest event of a run, or None."""
     entries: Any = redis.xrevrange(keys.RunKeys(run_id).events, count=1)

@@ -48,6 +48,7 @@ class ActiveRun:
         overdue: age in seconds of the oldest due step that no worker has claimed; 0 without one.
         late: the id of that step; empty if there is none.
         todo: number of entries in the run's to-do list.
+        last: id of the last event that the states contain.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class ActiveRun:
     overdue: float
     late: str
     todo: int
+    last: str
 
 
 @dataclass(frozen=True)
@@ -222,16 +224,18 @@ class Observer:
             queues.of_machine(machine) for key, machine in meta.items() if key.startswith("bind.")
         )
         overdue = max(0.0, now - earliest[0][1]) if earliest else 0.0
+        census = self._census(run, float(meta["last"]))
         return ActiveRun(
             run,
             meta["exp_id"],
             meta["phase"],
             float(meta["created"]),
-            self._census(run, float(meta["last"])).counted(total),
+            census.counted(total),
             scheduled,
             overdue,
             earliest[0][0].decode() if overdue else "",
             todo,
+            census.last,
         )
 
     def _census(self, run: str, moment: float) -> _Census:

@@ -65,7 +65,7 @@ def logs(run: Run, guids: Iterable[int] | None, *, follow: bool) -> Iterator[Log
             if _streams(record) and (selection is not None or record.host != record.guid)
         ]
     if follow:
-        yield from _Following(run, records).lines()
+        yield from Following(run, records).lines()
     else:
         for record in records:
             for name in _streams(record):
@@ -81,8 +81,8 @@ def _streams(record: ResourceRecord) -> list[str]:
 
 
 #: Queue of messages to a follower: bytes of a file with their offset, the guid of a resource that
-#: has an event, or an error.
-_Messages = queue.Queue["tuple[str, int, bytes] | int | Exception"]
+#: has an event, an error, or None for the end.
+_Messages = queue.Queue["tuple[str, int, bytes] | int | Exception | None"]
 
 
 class _Source:
@@ -243,8 +243,13 @@ def _invalid(head: bytes) -> AnswerError:
     return AnswerError(f"the host's frame of outputs is not understood: {head[:80]!r}")
 
 
-class _Following:
-    """The merged output streams of several applications."""
+class Following:
+    """The merged output streams of several applications.
+
+    Args:
+        run: the run.
+        records: the applications.
+    """
 
     def __init__(self, run: Run, records: Sequence[ResourceRecord]) -> None:
         self._run = run
@@ -264,6 +269,8 @@ class _Following:
             threads.start(events)
             while self._running:
                 message = self._messages.get()
+                if message is None:
+                    return
                 if isinstance(message, Exception):
                     raise message
                 if isinstance(message, int):
@@ -274,6 +281,11 @@ class _Following:
                         yield from self._sources[file].add(offset, data)
         finally:
             self._close()
+
+    def stop(self) -> None:
+        """End the iteration over :meth:`lines`, which another thread carries out."""
+        self._close()
+        self._messages.put(None)
 
     def _update(self, record: ResourceRecord) -> Iterator[LogLine]:
         """Handle the start, end or restart of an application; yield the lines that this ends."""

@@ -347,6 +347,24 @@ class ResourceManager:
         """
         return {}
 
+    def readings(self, line: str) -> Mapping[int, Mapping[str, Any]]:
+        """Return what a line of ``stdout`` reports while the process runs; override it to read one.
+
+        It is called with each line, on one manager, while a user looks at the run on the live page,
+        and only then. An error that it raises is ignored.
+
+        Returns:
+            By guid, of this resource or of others, values by name. A value is a number or text.
+        """
+        return {}
+
+    def joined_hosts(self) -> Sequence[tuple[ResourceManager, Sequence[str]]]:
+        """Return the hosts that it joins, as a link does, each with its addresses there.
+
+        The live page draws such a resource as a line between these hosts.
+        """
+        return ()
+
     @classmethod
     def reported(cls, stored: Mapping[str, Any]) -> Collection[str]:
         """Return the names of those attributes that the resource itself has set.

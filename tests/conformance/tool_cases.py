@@ -24,6 +24,7 @@ OTHERS: dict[str, dict[str, str]] = {
         "authorizedUsersPath": "the same",
         "timeSkewThreshold": "the same",
     },
+    "LinkStat": {"interval": "e2e/network/test_emulated.py"},
     "UdpTest": {"s": "test_tool_figures.py", "p": "test_tool_figures.py"},
     "Traceroute": {"asLookup": "needs a registry on the internet"},
     "NPing": {

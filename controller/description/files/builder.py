@@ -109,6 +109,7 @@ class Builder:
             node_network=entry.node_network,
             prefix=entry.prefix,
             hosts=entry.hosts,
+            sample=entry.sample,
         )
 
     # -- parts --------------------------------------------------------------------------------

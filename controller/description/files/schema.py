@@ -106,6 +106,9 @@ class TopologyEntry(BaseModel):
     node_network: str = Field("10.255.0.0/16", description="Where nodes get addresses from.")
     prefix: str = Field("", description="What labels of nodes begin with.")
     hosts: Named = Field({}, description="Attributes of all emulated hosts.")
+    sample: str | float | None = Field(
+        None, description="Time between two samples of the load of all links; none by default."
+    )
 
 
 class Document(BaseModel):

@@ -30,6 +30,8 @@ IMPAIRMENTS = {
 #: Attributes of nodes that are those of emulated hosts.
 HOST_ATTRIBUTES = ("env", "forward", "ip6", "pidNamespace", "privateDirs", "critical")
 
+_LONGEST_LABEL = 63
+
 #: What VXLAN over IPv4 takes from the 1500 bytes of Ethernet (RFC 7348).
 _OVERHEAD = 50
 
@@ -72,6 +74,7 @@ def emulate(
     node_network: str = "10.255.0.0/16",
     prefix: str = "",
     hosts: Mapping[str, Any] | None = None,
+    sample: str | float | None = None,
 ) -> EmulatedNetwork:
     """Register emulated hosts, switches and links for a topology.
 
@@ -93,6 +96,8 @@ def emulate(
         node_network: where the addresses of nodes are taken from.
         prefix: what labels of nodes begin with.
         hosts: attributes of all emulated hosts, such as ``privateDirs``.
+        sample: time between two samples of the load of all links, which the live page shows; none
+            are taken by default.
 
     Returns:
         What was registered.
@@ -111,6 +116,8 @@ def emulate(
     made = _Emulation(ec, machines, parts)
     made.add_nodes(plan, hosts or {})
     made.add_links(plan)
+    if sample is not None:
+        made.add_samplers(sample, prefix)
     if routing:
         for node, routes in static_routes(plan).items():
             made.add_routes(node, routes)
@@ -126,7 +133,8 @@ class _Emulation:
         self._add = ec.register_resource
         self._machines, self._parts = machines, parts
         self._guids: dict[NetworkNode, int] = {}
-        self._links: dict[NetworkNode, list[int]] = {}
+        self._labels: set[str] = set()
+        self._on_machine: list[list[int]] = [[] for _ in machines]
         self.network = EmulatedNetwork()
 
     def add_nodes(self, plan: Network, common: Mapping[str, Any]) -> None:
@@ -142,6 +150,7 @@ class _Emulation:
                 settings |= {"ip": node.address, "forward": forward, **common, **given}
                 guid = self._add("netns::Node", **settings)
                 self.network.addresses[node.key] = node.address
+            self._labels.add(node.label)
             self._guids[node] = self.network.nodes[node.key] = guid
             self.network.machines[node.key] = machine
         if len(self._machines) > 1:
@@ -178,7 +187,9 @@ class _Emulation:
                 f"ip{number}": end.address for number, end in enumerate(ends, 1) if end.address
             }
             names = {"name1": link.one.name, "name2": link.two.name}
-            guids = (self._add("netns::Link", ends=[one, two], **names, **given, **size),)
+            name = self._label(link.one, link.two)
+            guids = (self._add("netns::Link", ends=[one, two], **name, **names, **given, **size),)
+            self._on_machine[self._parts[link.one.node]].append(guids[0])
         self.network.links[key] = (*self.network.links.get(key, ()), *guids)
         effect = {
             name: link.data[given]
@@ -188,7 +199,15 @@ class _Emulation:
         if effect:
             if len(guids) > 1:
                 effect = _one_way(effect)
-            made = tuple(self._add("linux::Impairment", target=guid, **effect) for guid in guids)
+            made = tuple(
+                self._add(
+                    "linux::Impairment",
+                    target=guid,
+                    **self._label(near, far, "-impairment"),
+                    **effect,
+                )
+                for guid, near, far in zip(guids, ends, reversed(ends), strict=False)
+            )
             self.network.impairments[key] = (*self.network.impairments.get(key, ()), *made)
 
     def _add_end(
@@ -198,14 +217,36 @@ class _Emulation:
         if end.address:
             ip, _, length = end.address.partition("/")
             given |= {"ip": ip, "prefix": int(length)}
-        return self._add(
+        guid = self._add(
             "netns::RemoteLink",
             node=self._guids[end.node],
             far=self._guids[far.node],
             deviceName=end.name,
+            **self._label(end, far),
             **given,
             **size,
         )
+        self._on_machine[self._parts[end.node]].append(guid)
+        return guid
+
+    def _label(self, near: Port, far: Port, rest: str = "") -> dict[str, str]:
+        """Return the label of a link or its impairment; that of its type and guid if it is taken.
+
+        Links have the names of their two nodes, ``paris-rome``.
+        """
+        label = f"{near.node.label}-{far.node.label}{rest}"
+        if label in self._labels or len(label) > _LONGEST_LABEL:
+            return {}
+        self._labels.add(label)
+        return {"label": label}
+
+    def add_samplers(self, interval: str | float, prefix: str) -> None:
+        """Register a sampler of the links on each machine."""
+        for part, machine in enumerate(self._machines):
+            if links := self._on_machine[part]:
+                label = f"{prefix}links-{part}"
+                given = {"label": label, "node": machine, "links": links, "interval": interval}
+                self._add("linux::LinkStat", sudo=True, **given)
 
     def add_routes(self, node: NetworkNode, routes: Sequence[str]) -> None:
         """Register the routes of a node."""

@@ -46,6 +46,34 @@ RUN_KEYS = (
 MEMORY_SAMPLE = 50
 
 
+def run_records(redis: Any, run_ids: Sequence[str]) -> list[RunRecord | None]:
+    """The records of several runs, None for those that there are not, in few round trips."""
+    found: list[RunRecord | None] = []
+    for at in range(0, len(run_ids), READ_CHUNK):
+        with redis.pipeline(transaction=False) as pipe:
+            for run_id in run_ids[at : at + READ_CHUNK]:
+                pipe.get(RunKeys(run_id).of("meta"))
+            found += map(_run, pipe.execute())
+    return found
+
+
+def _run(text: bytes | None) -> RunRecord | None:
+    raw = loads(text)
+    if raw is None:
+        return None
+    return RunRecord(
+        phase=raw["phase"],
+        exp_id=raw["exp_id"],
+        created=float(raw["created"]),
+        last=float(raw["last"]),
+        seen=float(raw["seen"]),
+        release_after=_number(raw.get("release_after")),
+        live=raw["live"],
+        cause=loads(raw.get("cause")),
+        bindings={k[5:]: v for k, v in raw.items() if k.startswith("bind.")},
+    )
+
+
 class RunReads:
     """What can be read of one run without changing anything.
 
@@ -62,20 +90,7 @@ class RunReads:
 
     def meta(self) -> RunRecord | None:
         """The run itself, or None if there is none."""
-        raw = loads(self.redis.get(self.keys.of("meta")))
-        if raw is None:
-            return None
-        return RunRecord(
-            phase=raw["phase"],
-            exp_id=raw["exp_id"],
-            created=float(raw["created"]),
-            last=float(raw["last"]),
-            seen=float(raw["seen"]),
-            release_after=_number(raw.get("release_after")),
-            live=raw["live"],
-            cause=loads(raw.get("cause")),
-            bindings={k[5:]: v for k, v in raw.items() if k.startswith("bind.")},
-        )
+        return _run(self.redis.get(self.keys.of("meta")))
 
     def guids(self) -> list[int]:
         """All guids, in order of upload."""

@@ -111,7 +111,7 @@ def _frames(made: Layout) -> Iterator[str]:
         frame = box.vertex
         if frame is None:
             continue
-        yield "<g>" + _tip(frame) + _rect(box, f"host {_border(frame)}", 9)
+        yield _group(frame) + _tip(frame) + _rect(box, f"host {_border(frame)}", 9)
         x, y = box.x + 14, box.y + HEAD - 9
         yield (
             f'<text x="{x:.1f}" y="{y:.1f}"><tspan class="label">{escape(frame.label)}</tspan>'
@@ -125,7 +125,7 @@ def _boxes(made: Layout) -> Iterator[str]:
         if vertex is None:
             continue
         kind = f"box f{fill_number(vertex.rtype)} {_border(vertex)}"
-        yield "<g>" + _tip(vertex)
+        yield _group(vertex) + _tip(vertex)
         # A pile of cards stands for many.
         for step in (PILE, PILE / 2) if vertex.count > 1 else ():
             card = Box(vertex, box.x + step, box.y + step, box.width, box.height)
@@ -140,6 +140,11 @@ def _boxes(made: Layout) -> Iterator[str]:
             yield f'<circle class="d-{vertex.state}" {dot}/>'
             x += 12
         yield f'<text class="faint" x="{x:.1f}" y="{middle + 15:.1f}">{below}</text></g>'
+
+
+def _group(vertex: Vertex) -> str:
+    """The beginning of a resource's group, by which a live page finds it."""
+    return f'<g data-guid="{vertex.guid}" data-count="{vertex.count}">'
 
 
 def _rect(box: Box, kind: str, radius: float) -> str:

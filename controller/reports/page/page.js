@@ -1,11 +1,12 @@
 "use strict";
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+// The timeline. A page with an element "data" shows that; a live page calls show() with new data.
+const nepiqTimeline = (() => {
+  const element = document.getElementById("data");
+  let data = element ? JSON.parse(element.textContent) : { rows: [], bars: [], marks: [], kinds: [], workers: [], texts: [] };
   const byId = (id) => document.getElementById(id);
   const ROW = 24, BAR = 14, AXIS = 28;
   const SIGNS = ["", "×", "?", "»"], ENDS = ["", "failed", "its worker was lost", "to be retried"];
-  const [HOW_WAIT, HOW_RUN] = [data.kinds.indexOf("wait"), data.kinds.indexOf("run")];
-  const end = Math.max(data.end, 0.001);
+  let HOW_WAIT = -1, HOW_RUN = -1, end = 0.001;
   const chart = byId("chart"), rowsAt = byId("rows"), tip = byId("tip");
 
   // Labels and errors are text, never markup.
@@ -15,11 +16,18 @@
 
   // -- visible rows ----------------------------------------------------------------------------
 
-  const barsOf = data.rows.map(() => []), marksOf = data.rows.map(() => []), children = data.rows.map(() => []);
-  data.bars.forEach((bar, i) => barsOf[bar[0]].push(i));
-  data.marks.forEach((mark) => marksOf[mark[0]].push(mark));
-  data.rows.forEach((row, i) => { if (row[3] >= 0) children[row[3]].push(i); });
+  let barsOf = [], marksOf = [], children = [];
   const folded = new Set();
+
+  function arrange() {
+    [HOW_WAIT, HOW_RUN] = [data.kinds.indexOf("wait"), data.kinds.indexOf("run")];
+    end = Math.max(data.end || 0, 0.001);
+    [barsOf, marksOf, children] = [0, 0, 0].map(() => data.rows.map(() => []));
+    data.bars.forEach((bar, i) => barsOf[bar[0]].push(i));
+    data.marks.forEach((mark) => marksOf[mark[0]].push(mark));
+    data.rows.forEach((row, i) => { if (row[3] >= 0) children[row[3]].push(i); });
+  }
+
   const view = { from: 0, span: end };
   let visible = [], placeOf = new Map(), selected = { row: -1, bar: -1 }, printing = false, frame = 0;
 
@@ -132,7 +140,8 @@
   }
 
   function drawRow(place, top) {
-    const row = visible[place], [, label, , host, state] = data.rows[row], m = margin();
+    const row = visible[place], [, label, , host, reached] = data.rows[row], m = margin();
+    const state = m < 170 ? "" : reached; // a narrow margin has room for the label only
     const head = host < 0 && children[row].length > 0;
     const indent = host >= 0 ? 30 : 14, sign = head ? (folded.has(row) ? "▸ " : "▾ ") : "";
     const room = m - indent - 14 - 7 * state.length;
@@ -229,6 +238,13 @@
     }
     showDetail();
     scheduleDraw();
+    chart.dispatchEvent(new CustomEvent("chosen", { detail: row < 0 ? 0 : data.rows[row][0] }));
+  }
+
+  // Selects the row of a resource.
+  function choose(guid) {
+    const row = data.rows.findIndex((one) => one[0] === guid);
+    if (row >= 0 && row !== selected.row) select(row, barsOf[row].at(-1) ?? -1, true);
   }
 
   // -- zoom, pan and selection -----------------------------------------------------------------
@@ -366,14 +382,17 @@
       `${data.rows.length} resources`, ...states].filter(Boolean).join(" · ");
   }
 
+  let listed = 0;
   function trouble() {
     const failures = [];
     data.bars.forEach((bar, i) => { if (bar[7] === 1 || bar[7] === 2) failures.push(i); });
-    if (!failures.length) return;
+    byId("trouble").hidden = !failures.length;
+    if (!failures.length || failures.length === listed) return;
+    listed = failures.length;
     const when = (i) => data.bars[i][3] ?? end;
     failures.sort((a, b) => when(a) - when(b));
     const box = byId("trouble"), list = box.querySelector("ul");
-    box.hidden = false;
+    list.replaceChildren();
     box.open = failures.length <= 4;
     box.querySelector("summary").textContent = `${failures.length} failed or lost`;
     for (const i of failures.slice(0, 500)) {
@@ -401,11 +420,25 @@
     byId("legend").innerHTML = kinds.join("") + ends.join("");
   }
 
-  byId("name").textContent = data.name;
-  byId("about").textContent = about();
-  trouble();
-  legend();
+  // Replaces the data; the selection and the view stay, unless the view shows all.
+  function show(fresh) {
+    const whole = view.from === -end * 0.01 && view.span === end * 1.03;
+    const chosen = selected.bar < 0 ? -1 : barsOf[selected.row].indexOf(selected.bar);
+    const guid = selected.row < 0 ? -1 : data.rows[selected.row][0];
+    data = fresh;
+    arrange();
+    const row = guid < 0 ? -1 : data.rows.findIndex((one) => one[0] === guid);
+    selected = { row, bar: row < 0 || chosen < 0 ? -1 : barsOf[row][chosen] ?? -1 };
+    if (whole) fit();
+    byId("name").textContent = data.name;
+    byId("about").textContent = about();
+    if (!byId("legend").firstChild && data.kinds.length) legend();
+    trouble();
+    applyFilter();
+    showDetail();
+  }
+
   fit();
-  applyFilter();
-  showDetail();
+  show(data);
+  return { show, choose };
 })();

@@ -21,7 +21,8 @@ KINDS = ("deploy", "start", "run", "stop", "set", "release", "wait")
 FINE, FAILED, LOST, RETRIED = range(4)
 _ENDS = {"FAILED": FAILED, "lost": LOST, "again": RETRIED}
 _STATES = ("DISCOVERED", "RESERVED", "PROVISIONED", "READY", "STARTED", "STOPPED", "FINISHED")
-_MARKS = (*_STATES, "FAILED", "RELEASED")
+#: Events that mark a resource without bars.
+MARKS = (*_STATES, "FAILED", "RELEASED")
 _MAX_TEXT = 4000
 
 
@@ -123,26 +124,34 @@ def _add_bars(data: PageData, row_of: Mapping[int, int], events: Sequence[Event]
     spans_of = spans(events)
     for guid, row in row_of.items():
         for span in with_waits(spans_of.get(guid, ())):
-            data.bars.append(
-                [
-                    row,
-                    KINDS.index(span.kind),
-                    round(span.begin - data.begin, 4),
-                    None if span.end is None else round(span.end - data.begin, 4),
-                    span.attempt,
-                    span.outcome,
-                    workers.of(span.worker),
-                    _ENDS.get(span.outcome, FINE),
-                    texts.of(info_text(span.info)),
-                ]
-            )
+            *bar, worker, how, text = bar_of(span, data.begin)
+            data.bars.append([row, *bar, workers.of(worker), how, texts.of(text)])
     rows_with_bars = {bar[0] for bar in data.bars}
     for event in events:
         event_row = row_of.get(event.guid)
         if event_row is None or event_row in rows_with_bars:
             continue
-        if event.what in _MARKS:
+        if event.what in MARKS:
             data.marks.append([event_row, round(event.time - data.begin, 4), event.what])
+
+
+def bar_of(span: Span, begin: float) -> list[Any]:
+    """Return a bar without its row, with the worker and the text themselves.
+
+    Args:
+        span: what it shows.
+        begin: the time from which its times are counted.
+    """
+    return [
+        KINDS.index(span.kind),
+        round(span.begin - begin, 4),
+        None if span.end is None else round(span.end - begin, 4),
+        span.attempt,
+        span.outcome,
+        span.worker,
+        _ENDS.get(span.outcome, FINE),
+        info_text(span.info),
+    ]
 
 
 def with_waits(resource_spans: Iterable[Span]) -> Iterator[Span]:

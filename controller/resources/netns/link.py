@@ -98,6 +98,10 @@ class Link(Configured, rtype="netns::Link"):
         """Return its interfaces."""
         return [LinkEnd(end.name, end.node.network_namespace()) for end in self.both()]
 
+    def joined_hosts(self) -> Sequence[tuple[Node, Sequence[str]]]:
+        """Return its two emulated hosts or switches."""
+        return [(end.node, [str(one.address) for one in end.addresses]) for end in self.both()]
+
     def configuration(self, context: Context) -> Sequence[Change]:
         """Return the pair, made in the first namespace, and its addresses.
 

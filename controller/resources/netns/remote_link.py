@@ -133,6 +133,10 @@ class RemoteLink(Device, rtype="netns::RemoteLink"):
             line = f"{self.ip} {names}"
             yield Change(line, line, "hosts", "")
 
+    def joined_hosts(self) -> Sequence[tuple[Node, Sequence[str]]]:
+        """Return the emulated hosts or switches at both ends; the address is that of this end."""
+        return [(self.node, [str(self.ip)] if self.ip else []), (self.far, [])]
+
     def link_ends(self) -> list[LinkEnd]:
         """Return this interface."""
         return [LinkEnd(self._device, self.node.network_namespace())]

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import Need
 from tests.e2e.installation import Installation
 from tests.e2e.lab import Lab
+from tests.stand import until
 
 from nepiq.controller import EmulatedNetwork, ExperimentController, Topology, emulate
 
@@ -282,3 +283,31 @@ def test_a_pid_namespace(emulated: Emulated) -> None:
             ["ps", "-e", "-o", "args="], capture_output=True, text=True, check=True
         ).stdout
     )
+
+
+def test_the_load_of_links_is_sampled(emulated: Emulated) -> None:
+    emulated.host("left")
+    emulated.host("right")
+    quiet, busy = (
+        emulated.link("left", "right", ip1=f"10.9.{n}.1/24", ip2=f"10.9.{n}.2/24", label=label)
+        for n, label in ((1, "quiet"), (2, "busy"))
+    )
+    sampler = emulated.ec.register_resource(
+        "linux::LinkStat", node="here", links=[quiet, busy], interval=0.1, sudo=True
+    )
+    emulated.ec.deploy()
+    emulated.ec.wait_started([sampler])
+    emulated.run("left", "exec ping -q -c 20 -i 0.01 -s 1000 10.9.2.2", sudo=True)
+
+    def sent() -> int:
+        row = emulated.ec.trace(sampler, "stdout").splitlines()[-1].split(",")
+        return int(row[3]) if len(row) == 5 and row[3].isdecimal() else 0
+
+    # 20 packets with headers of ICMP, IP and Ethernet.
+    until(lambda: sent() >= 20 * (1000 + 8 + 20 + 14), 20.0, "no sample has the pings")
+    emulated.ec.stop(sampler)
+    emulated.ec.wait([sampler], "STOPPED", timeout=30)
+    figures = {name: emulated.ec.get(sampler, name) for name in ("samples", "busiest", "peak")}
+    assert figures["busiest"] == "busy"
+    assert figures["samples"] > 2
+    assert figures["peak"] > 8 * 1000

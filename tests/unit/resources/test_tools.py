@@ -262,6 +262,54 @@ def test_figures_of_traceroute() -> None:
     assert figures("Traceroute", begun, continuous=True) == found
 
 
+def read_line_by_line(rm: Any, text: str) -> list[dict[int, dict[str, Any]]]:
+    return [dict(values) for values in map(rm.readings, text.splitlines()) if values]
+
+
+def test_readings_of_traceroute() -> None:
+    rm = registry.find("linux::Traceroute").load(guid=7)
+    head = "traceroute to c (10.0.2.9), 30 hops max, 60 byte packets\n"
+    whole = head + " 1  10.0.0.1  0.5 ms\n 2  *\n 3  10.0.2.9  1.5 ms\n"
+    cut = head + " 1  10.0.0.1  0.5 ms\n 2  *\n"
+    found = [{7: {"route": "10.0.0.1 * 10.0.2.9"}}, {7: {"route": "10.0.0.1 *"}}]
+    # A route is known at the line of its target, or else where the next one begins.
+    assert read_line_by_line(rm, whole) == found[:1]
+    assert read_line_by_line(rm, "noise\n" + cut + whole)[-2:] == [found[1], found[0]]
+
+
+def test_readings_of_ping() -> None:
+    rm = registry.find("linux::Ping").load(guid=7)
+    text = (
+        "PING a (10.0.0.1) 56(84) bytes of data.\n64 bytes from a: icmp_seq=1 ttl=64 time=0.5 ms\n"
+    )
+    assert read_line_by_line(rm, text) == [{7: {"rtt": "0.5 ms"}}]
+
+
+SAMPLES = (
+    "time,a-b.sent,a-b.received,b-c.sent,b-c.received\n"
+    "100.0,1000,0,50,70\n"
+    "102.0,3000,500,,\n"  # its interface was not there
+    "broken\n"
+    "103.0,3000,500,60,70\n"
+    "103.5,3000,500,160,70\n"
+)
+
+
+def test_links_are_sampled() -> None:
+    links = [
+        registry.find("netns::Link").load(guid=guid, label=label)
+        for guid, label in ((3, "a-b"), (4, "b-c"))
+    ]
+    rm = registry.find("linux::LinkStat").load(guid=7, peers={"links": links})
+    assert read_line_by_line(rm, SAMPLES) == [
+        {3: {"out": 8000.0, "in": 2000.0}},
+        {3: {"out": 0.0, "in": 0.0}, 4: {"out": 1600.0, "in": 0.0}},
+    ]
+    assert figures("LinkStat", SAMPLES) == {"samples": 4, "peak": 8000.0, "busiest": "a-b"}
+    assert figures("LinkStat", SAMPLES[:60]) == {"samples": 1}
+    assert figures("LinkStat") == {"samples": 0}
+
+
 def test_figures_of_mtr() -> None:
     hub = '{"count": %d, "host": "%s", "Loss%%": %s, "Snt": 4, "Avg": 2, "Best": 1, "Wrst": 3, '
     hubs = [(1, "10.0.0.1", 0), (2, "???", 100), (3, "c (10.0.2.9)", 25)]

@@ -17,6 +17,7 @@ _COUNTS = re.compile(r"(\d+) packets transmitted, (\d+)(?: packets)? received(.*
 _DUPLICATES = re.compile(r"\+?(\d+) duplicates")
 _ERRORS = re.compile(r"\+(\d+) errors")
 _LOSS = re.compile(r"([\d.]+)% packet loss")
+_REPLY = re.compile(r"time[=<]([\d.]+) ms")
 _TIMES = re.compile(r"min/avg/max(?:/mdev)? = ([\d.]+)/([\d.]+)/([\d.]+)(?:/([\d.]+))? ms")
 
 # Tells a missing reply from an error, for which busybox exits with 1 too, and iputils with 2.
@@ -126,6 +127,11 @@ class Ping(Tool, rtype="linux::Ping", aliases=("LinuxPing",)):
         paths = [name] if "/" in name else [f"/bin/{name}", f"/usr/bin/{name}"]
         tests = " || ".join(_IS_BUSYBOX.format(path=shlex.quote(path)) for path in paths)
         return f"if {tests}; then {below}; fi; {super().wrapped(call)}"
+
+    def readings(self, line: str) -> Mapping[int, Mapping[str, Any]]:
+        """Return the round-trip time of a reply."""
+        reply = _REPLY.search(line)
+        return {self.guid: {"rtt": f"{reply[1]} ms"}} if reply else {}
 
     def figures(self, outputs: Outputs) -> Mapping[str, Any]:
         """Return what the summary has; nothing if there is none."""

@@ -78,6 +78,17 @@ class Traceroute(RepeatedTool, rtype="linux::Traceroute", aliases=("LinuxTracero
         length = [] if self.packetLength is None else [str(self.packetLength)]
         return [self.target, *length]
 
+    def readings(self, line: str) -> Mapping[int, Mapping[str, Any]]:
+        """Return a route that is complete, at the line of its target or of the next route."""
+        head = _HEAD.match(line)
+        lines: list[str] = getattr(self, "_lines", [])
+        self._lines = [line] if head else [*lines, line]
+        first = _HEAD.match(lines[0]) if lines else None
+        if first is None:
+            return {}
+        route = _route(first[1], "\n".join(lines[1:] if head else self._lines[1:]))
+        return {self.guid: {"route": route["route"]}} if head or route["reached"] else {}
+
     def figures(self, outputs: Outputs) -> Mapping[str, Any]:
         """Return the last complete route."""
         text = outputs.text()
