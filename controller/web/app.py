@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from ..engine import Backend
 
 _T = TypeVar("_T")
+
+#: Seconds to read the last state of runs, if Redis answers.
+_FINISH = 2.0
 
 _TYPES = {"css": "text/css", "js": "text/javascript"}
 #: Files of the timeline that the page of a run shares with the page that ``nepiq timeline`` writes.
@@ -60,8 +64,11 @@ class Pages:
         handlers = {NepiqError: _failed}
         return Entrance(Starlette(routes=routes, exception_handlers=handlers), token, cookie)
 
-    def end(self) -> None:
-        """End all streams."""
+    async def end(self) -> None:
+        """End all streams; those of runs end with the state at this time."""
+        finishing = [asyncio.create_task(feed.finish()) for feed in self._feeds.values()]
+        if finishing:
+            await asyncio.wait(finishing, timeout=_FINISH)
         for feed in self._feeds.values():
             feed.end()
         if self._list is not None:

@@ -63,6 +63,15 @@ class RunFeed(Feed):
             self._follower = None
         self._problem = b""
 
+    async def finish(self) -> None:
+        """Send the state of the run before the streams end: its last events may be on their way."""
+        if self._follower is None or self._problem:
+            return
+        view = RunRows(self._run)
+        with contextlib.suppress(NepiqError):
+            await asyncio.to_thread(_load, view)
+            self.replace(*_contents(view, view.rows))
+
     def first(self, last: str) -> list[bytes]:
         """Return all rows, or those that have changed after the last message of a browser."""
         if self._problem:
@@ -181,21 +190,7 @@ class _Follower:
                 self._publish(self._feed.update, changed)
 
     def _publish(self, function: Callable[..., None], rows: dict[int, Row]) -> None:
-        view = self._view
-        head = {
-            "run": view.run.run_id,
-            "name": view.name,
-            "phase": view.phase,
-            "begin": view.begin,
-            "over": view.over,
-            "order": view.order,
-            "lines": view.lines,
-            "addresses": view.addresses,
-            "kinds": KINDS,
-            "last": view.last,
-        }
-        versions = {guid: view.versions.get(guid, "") for guid in rows}
-        self._feed.hand_over(self, function, head, dict(rows), versions)
+        self._feed.hand_over(self, function, *_contents(self._view, rows))
 
     def _read_outputs(self) -> None:
         """Read outputs of resources that report values, if there are others than before."""
@@ -253,6 +248,30 @@ class _Reader:
             return
         if values:
             self._take(values)
+
+
+def _load(view: RunRows) -> None:
+    with contact():
+        view.load()
+
+
+def _contents(
+    view: RunRows, rows: dict[int, Row]
+) -> tuple[dict[str, Any], dict[int, Row], dict[int, str]]:
+    """Return the head of the message about some rows, the rows, and the versions of these."""
+    head = {
+        "run": view.run.run_id,
+        "name": view.name,
+        "phase": view.phase,
+        "begin": view.begin,
+        "over": view.over,
+        "order": view.order,
+        "lines": view.lines,
+        "addresses": view.addresses,
+        "kinds": KINDS,
+        "last": view.last,
+    }
+    return head, dict(rows), {guid: view.versions.get(guid, "") for guid in rows}
 
 
 def _moment(identity: str) -> tuple[int, int]:

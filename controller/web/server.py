@@ -28,7 +28,7 @@ class _Server(uvicorn.Server):
         self._pages = pages
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._pages.end()
+        await self._pages.end()
         await super().shutdown(sockets)
 
 
