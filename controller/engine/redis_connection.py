@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import redis
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
 from .. import errors
@@ -42,6 +43,24 @@ def _socket_url(scheme: str, url: str, database: str) -> str:
 
 
 _CONNECTIONS = 10_000
+
+
+class _Packer(HiredisRespSerializer):
+    """Commands in the form of Redis; a large last argument is sent as it is, without a copy."""
+
+    _LARGE = 1 << 16
+    _EMPTY = b"$0\r\n\r\n"
+
+    def pack(self, *args: Any) -> list[bytes]:
+        """Return the parts of a command."""
+        large = args[-1]
+        packed: list[bytes]
+        if not isinstance(large, bytes) or len(large) < self._LARGE:
+            packed = super().pack(*args)
+            return packed
+        packed = super().pack(*args[:-1], b"")  # type: ignore[arg-type]
+        head = b"".join(packed).removesuffix(self._EMPTY)
+        return [head + b"$%d\r\n" % len(large), large, b"\r\n"]
 
 
 class _Pool(redis.ConnectionPool):
@@ -89,6 +108,9 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
             socket_timeout=30.0,
             socket_connect_timeout=min(timeout, 5.0),
             health_check_interval=25,
+            # Files pass in messages of 1 MB, and each call of the system costs a thread its turn.
+            socket_read_size=1 << 18,
+            command_packer=_Packer(),
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), tries),
         )
         client = redis.Redis.from_pool(pool)

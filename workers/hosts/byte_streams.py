@@ -30,6 +30,10 @@ LARGE = 16_000_000
 _LINE_SECONDS, _MOST_WAITS = 60.0, 1000
 
 
+# Bytes of a long file for which a thread is woken, rather than for each packet of 32 kB.
+_GATHERED = 1 << 19
+
+
 @dataclass(frozen=True)
 class Facts:
     """The facts of a file that a host is about to send.
@@ -126,7 +130,7 @@ class Judged:
 
     def block(self, most: int | None) -> bytes:
         """Return the next bytes, at most ``most`` of them; empty at the end."""
-        data = self._rest or self.channel.read()
+        data = self._rest or self.channel.read(1 if most is None else min(most, _GATHERED))
         if most is None or len(data) <= most:
             self._rest = b""
             return data
@@ -179,8 +183,7 @@ class Incoming(Stream):
         """
         try:
             with self._talk.placed():
-                # Channels take no views, and only what was cut is one.
-                self._talk.channel.write(data if isinstance(data, bytes) else bytes(data))
+                self._talk.channel.write(data)
         except (Cancelled, DeadlineError):
             raise
         except HostError as error:

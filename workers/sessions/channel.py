@@ -94,11 +94,11 @@ class LineReader:
         """True if a line has been read that :meth:`lines` has not given yet."""
         return bool(self._whole)
 
-    def read(self) -> bytes:
+    def read(self, wanted: int = 1) -> bytes:
         """The next block of output; empty at its end."""
         raise NotImplementedError
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write all of ``data``."""
         raise NotImplementedError
 
@@ -198,7 +198,7 @@ class PipeChannel(LineReader):
         """True once it was closed on this side."""
         return self._closed
 
-    def read(self) -> bytes:
+    def read(self, wanted: int = 1) -> bytes:
         """The next block of output; empty at its end; see :meth:`Channel.read`."""
         with self._reading:
             quiet = self._patience.quiet()
@@ -213,7 +213,7 @@ class PipeChannel(LineReader):
                     raise self._patience.fallen_silent(self.complaint)
             return b""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write all of ``data``; see :meth:`Channel.write`."""
         rest = memoryview(data)
         with self._writing:

@@ -64,14 +64,18 @@ class Channel(LineChannel, Protocol):
     def lines(self, most: int = USER_LINE, passed_over: int = 0) -> Iterator[bytes]:
         """Its lines; one with more than ``most`` bytes is an error, or one that is passed over."""
 
-    def read(self) -> bytes:
+    def read(self, wanted: int = 1) -> bytes:
         """The next block of its output, as soon as there is one; empty at the end.
+
+        Args:
+            wanted: bytes that a channel may wait for, a part of a second, before it returns those
+                that are there. More may be returned, or fewer.
 
         Raises:
             HostError: nothing came for the time of ``silence``, or the connection was lost.
         """
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write all of ``data`` to its input.
 
         Raises:

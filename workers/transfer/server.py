@@ -95,8 +95,8 @@ def fetch(
         host = host_of(runtime, runtime.run(run_id), guid, heartbeat.lost)
         with host.send(path, offset=offset, length=length, since=since) as stream:
             sender.send_json(INFO, asdict(stream.facts))
-            for block in joined(stream):
-                sender.send(DATA, block)
+            for parts in messages(stream):
+                sender.send(DATA, *parts)
             sender.send_json(END, {"sha256": stream.sha256})
 
     _send(runtime, "fetch", run_id, name, send)
@@ -122,9 +122,10 @@ def gather(
         host = host_of(runtime, runtime.run(run_id), guid, heartbeat.lost)
         with host.gather(path, offset=offset, listing=listing) as stream:
             sender.send_json(INFO, {"facts": asdict(stream.facts), "before": stream.before})
-            for block in joined(stream):
-                digest.update(block)
-                sender.send(DATA, block)
+            for parts in messages(stream):
+                for part in parts:
+                    digest.update(part)
+                sender.send(DATA, *parts)
             sender.send_json(END, {"sha256": digest.hexdigest()})
 
     _send(runtime, "gather", run_id, name, send)
@@ -290,18 +291,18 @@ def _report(sender: Sender, heartbeat: Heartbeat, error: errors.NepiqError) -> N
         log.warning("transfer ended: %s", silent, extra={"action": "transfer_lost"})
 
 
-def joined(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in blocks of the size of a message."""
-    kept: list[bytes] = []
+def messages(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield the same blocks in lists, each for one message."""
+    parts: list[bytes] = []
     size = 0
-    for part in parts:
-        kept.append(part)
-        size += len(part)
+    for block in blocks:
+        parts.append(block)
+        size += len(block)
         if size >= BLOCK:
-            yield b"".join(kept)
-            kept, size = [], 0
-    if kept:
-        yield b"".join(kept)
+            yield parts
+            parts, size = [], 0
+    if parts:
+        yield parts
 
 
 class Goal:
@@ -392,5 +393,5 @@ class Goal:
         at, block = item
         known = stream.offset - at  # another try brought these
         if known < len(block):
-            stream.write(memoryview(block)[known:] if known else block)
+            stream.write(memoryview(block)[known:])
         return True

@@ -180,13 +180,17 @@ class Sender(_End):
         self._unacknowledged: deque[tuple[int, bytes]] = deque()
         self._answers: Mapping[str, Any] = {}
 
-    def send(self, kind: bytes, payload: bytes) -> None:
+    def send(self, kind: bytes, *parts: bytes | memoryview) -> None:
         """Send a message; return when there is credit for another.
+
+        Args:
+            kind: its kind.
+            parts: its payload, which is joined here, so that it is copied once.
 
         Raises:
             TransferSilent: the receiver has gone.
         """
-        message = b"".join((kind, self._next.to_bytes(8, "big"), payload))
+        message = b"".join((kind, self._next.to_bytes(8, "big"), *parts))
         self._unacknowledged.append((self._next, message))
         self._next += 1
         self._push([message])

@@ -78,6 +78,36 @@ def test_a_failure_to_wait_for_disturbs_nobody(remote: Remote) -> None:
     assert remote.connection().made == 1
 
 
+def test_a_trickle_is_passed_on_though_more_is_wanted(remote: Remote) -> None:
+    """Bytes that a thread would like to take together do not wait for the end of the program."""
+    channel = remote.session().open("printf abc; read line; printf %200000s x; exec sleep 60")
+    assert channel.read(100_000) == b"abc"
+    channel.send(b"")
+    taken = b""
+    while len(taken) < 200_000:
+        taken += channel.read(200_000 - len(taken))
+    assert taken == b" " * 199_999 + b"x"
+    channel.close()
+
+
+def test_the_ciphers_of_ssh_config(remote: Remote, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Ciphers -aes*gcm*\n" + remote.bed.ssh_config.read_text())
+    worker = Remote(remote.bed, config)
+    data = bytes(range(256)) * 4_000
+    try:
+        assert run(worker.session(), "cat", data) == data
+        (wire,) = wires()
+        assert (wire.local_cipher, wire.remote_cipher) == ("aes128-ctr", "aes128-ctr")
+    finally:
+        worker.close()
+    config.write_text("Ciphers nosuch\n" + remote.bed.ssh_config.read_text())
+    worker = Remote(remote.bed, config)
+    with pytest.raises(HostError, match="Ciphers nosuch: a worker has none but aes128-gcm"):
+        worker.session().execute("true", deadline=soon())
+    worker.close()
+
+
 # -- loss ---------------------------------------------------------------------------------------
 
 

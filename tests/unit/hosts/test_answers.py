@@ -95,7 +95,7 @@ class Says(LineReader):
         super().__init__(Patience())
         self._blocks = [data[at : at + 7] for at in range(0, len(data), 7)][::-1]
 
-    def read(self) -> bytes:
+    def read(self, wanted: int = 1) -> bytes:
         return self._blocks.pop() if self._blocks else b""
 
     def write(self, data: bytes) -> None:

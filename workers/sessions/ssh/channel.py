@@ -6,11 +6,11 @@ import contextlib
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import paramiko
 from paramiko.common import (
-    cMSG_CHANNEL_DATA,
     cMSG_CHANNEL_EOF,
     cMSG_CHANNEL_REQUEST,
     cMSG_CHANNEL_WINDOW_ADJUST,
@@ -20,9 +20,14 @@ from ....controller.errors import HostError, HostUnreachable
 from ..answers import OUTPUT, Collected, too_long
 from ..channel import FAREWELL, LineReader, Patience
 from ..session import Completed
+from .packets import Blocks
 from .transport import WINDOW, Wire
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 17
+# Seconds after which fewer bytes than wanted are passed on.
+_GATHERING = 0.5
+# Data that leaves in one call of the system.
+_BURST = 1 << 17
 _COMPLAINT = 2000
 # OpenSSH takes packets of 32 kB, their headers included (RFC 4253, section 6.1).
 _PACKET = 32_000
@@ -31,23 +36,6 @@ _GIVEN_BACK = WINDOW // 8
 # Of the output of a login shell before it runs a command, so much is kept for the error, and
 # so much read.
 _PREAMBLE, _MOST_PREAMBLE = 2000, 1 << 20
-
-
-class _Bell:
-    """Rings when anything happens in a channel: what Paramiko's buffers take for an event.
-
-    They clear their event when they are empty; two of them share this one, so it is cleared by
-    whoever waits, before the look that precedes the wait.
-    """
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self.set = self._event.set
-        self.wait = self._event.wait
-        self.reset = self._event.clear
-
-    def clear(self) -> None:
-        """Do nothing; see above."""
 
 
 class SshChannel(LineReader):
@@ -70,15 +58,19 @@ class SshChannel(LineReader):
         self._wire, self._channel = wire, channel
         self._complaint = b""
         self._taken = 0
+        self._draining = False  # True while some of the wanted output has not been taken
         self._mark = secrets.token_hex(8)
         self._preamble: bytes | None = b""  # None once the mark has come
         self._preambled = 0  # its bytes so far
         self._sent = 0.0  # when the command was sent
         self._closing = threading.Lock()
         self._closed = False
-        self._bell = _Bell()
-        for buffer in (channel.in_buffer, channel.in_stderr_buffer):
-            buffer.set_event(self._bell)  # type: ignore[arg-type]
+        # Set when anything happens; cleared before the look that precedes a wait.
+        self._bell = threading.Event()
+        own: Any = channel
+        self._buffers: tuple[Blocks, Blocks] = (own.in_buffer, own.in_stderr_buffer)
+        for buffer in self._buffers:
+            buffer.set_event(self._bell)
 
     def begin(self, command: str) -> None:
         """Have the user's shell on the host run a command.
@@ -117,12 +109,13 @@ class SshChannel(LineReader):
         """The end of what the program wrote to standard error so far."""
         return self._complaint.decode("utf-8", "replace").strip()
 
-    def read(self) -> bytes:
+    def read(self, wanted: int = 1) -> bytes:
         """The next block of output; empty at its end; see :meth:`Channel.read`."""
         quiet = self._patience.quiet()
+        waited = False
         while not self._closed:
             self._patience.check()  # also where much comes
-            output, complaint = self._take()
+            output, complaint = self._take(1 if waited else wanted)
             self._complaint = (self._complaint + complaint)[-_COMPLAINT:]
             arrived = bool(output or complaint)
             output = self._after_mark(output)
@@ -134,7 +127,8 @@ class SshChannel(LineReader):
             if quiet.expired:
                 raise self._patience.fallen_silent(self.complaint)
             if not arrived:
-                self._bell.wait(self._patience.seconds(quiet.remaining))
+                most = quiet.remaining if wanted == 1 else min(quiet.remaining, _GATHERING)
+                waited = not self._bell.wait(self._patience.seconds(most))
         return b""
 
     def collect(self, stdin: bytes, most: int = OUTPUT) -> Completed:
@@ -172,13 +166,14 @@ class SshChannel(LineReader):
             feeding.join()
         return Completed(code, stdout, stderr, self._sent, received)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write all of ``data``; see :meth:`Channel.write`."""
         rest = memoryview(data)
         while rest:
-            size = self._room(min(len(rest), self._packet))
+            size = self._room(min(len(rest), _BURST))
             if size:
-                self._send(cMSG_CHANNEL_DATA, bytes(rest[:size]))
+                with self._connected():
+                    self._wire.send_data(self._channel, rest[:size], self._packet)
                 rest = rest[size:]
 
     def finish(self) -> None:
@@ -238,23 +233,33 @@ class SshChannel(LineReader):
         Raises:
             HostUnreachable: the connection was lost.
         """
-        try:
+        with self._connected():
             self._wire.send_of(self._channel, kind, *parts)
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            yield
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._lost() from error
 
-    def _take(self) -> tuple[bytes, bytes]:
-        """Return what has arrived on both outputs, and reset the bell."""
-        self._bell.reset()
-        channel = self._channel
-        blocks = []
-        for buffer in (channel.in_buffer, channel.in_stderr_buffer):
-            blocks.append(buffer.read(_BLOCK, 0.0) if buffer.read_ready() else b"")
-        self._taken += len(blocks[0]) + len(blocks[1])
-        if self._taken >= _GIVEN_BACK and not channel.eof_received:
+    def _take(self, wanted: int = 1) -> tuple[bytes, bytes]:
+        """Return what has arrived on both outputs, and reset the bell.
+
+        Args:
+            wanted: bytes of output before which it is not taken, nor the bell set.
+        """
+        stdout, stderr = self._buffers
+        self._bell.clear()
+        stdout.wanted = 1 if self._draining or self._over else wanted
+        output = stdout.take(_BLOCK) if len(stdout) >= stdout.wanted else b""
+        self._draining = bool(output and len(stdout))
+        complaint = stderr.take(_BLOCK)
+        self._taken += len(output) + len(complaint)
+        if self._taken >= _GIVEN_BACK and not self._channel.eof_received:
             taken, self._taken = self._taken, 0
             self._send(cMSG_CHANNEL_WINDOW_ADJUST, taken)
-        return blocks[0], blocks[1]
+        return output, complaint
 
     def _after_mark(self, output: bytes) -> bytes:
         """Return the part of the output that is the command's.
@@ -303,11 +308,12 @@ class SshChannel(LineReader):
 
     def _ended(self) -> bool:
         """Whether the output has ended and all of it was taken; called after an empty take."""
-        channel = self._channel
-        over = bool(channel.eof_received or channel.closed)
-        return over and not (
-            channel.in_buffer.read_ready() or channel.in_stderr_buffer.read_ready()
-        )
+        return self._over and not any(map(len, self._buffers))
+
+    @property
+    def _over(self) -> bool:
+        """Whether no more output will arrive."""
+        return bool(self._channel.eof_received or self._channel.closed)
 
     def _feed(self, stdin: bytes) -> None:
         # A program need not read its input, and may have ended before it could.

@@ -17,7 +17,7 @@ from .channel import SshChannel
 from .handshake import Attempt, Closing, dial
 from .openings import ChannelRefused
 from .target import resolve
-from .transport import Wire, WireLost
+from .transport import SESSION, Wire, WireLost
 
 #: Sessions in one SSH connection, one below OpenSSH's default (sshd_config(5), MaxSessions).
 MOST_CHANNELS = 9
@@ -129,7 +129,7 @@ class Connection:
             line = self._line(patience, lasting)
             leave = partial(self._give_back, line, lasting)
             try:
-                channel = line.wire.open("session", (), patience, leave)
+                channel = line.wire.open(SESSION, (), patience, leave)
             except WireLost as error:
                 if warm:  # a host that was rebooted meanwhile says so only now
                     warm = False

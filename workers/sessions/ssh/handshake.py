@@ -19,6 +19,7 @@ import paramiko
 from ....controller.errors import Cancelled, DeadlineError, HostError, HostUnreachable
 from ....controller.model.durations import Backoff, Deadline
 from ..session import TICK
+from .ciphers import chosen
 from .known_hosts import KnownKeys
 from .proxy_command import ProxySocket
 from .target import Target
@@ -165,6 +166,7 @@ def _connected(attempt: Attempt, tunnel: Tunnel, keys: KnownKeys) -> Wire:
         log_in(wire, attempt)
     except BaseException:
         wire.close()
+        sock.close()  # which a wire does that has begun to read
         raise
     wire.settle()
     return wire
@@ -270,6 +272,10 @@ def _greet(wire: Wire, attempt: Attempt, keys: KnownKeys) -> None:
     """Agree on keys, and check that of the machine."""
     security = wire.get_security_options()
     security.key_types = keys.preferred(list(security.key_types))
+    try:
+        security.ciphers = chosen(security.ciphers, attempt.target.ciphers)
+    except ValueError as reason:
+        raise attempt.target.misconfigured(reason) from reason
     wire.banner_timeout = wire.handshake_timeout = attempt.limit.remaining + 1.0
     done = threading.Event()
     try:

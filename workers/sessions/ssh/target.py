@@ -42,6 +42,7 @@ class Target:
         accept_new: True if the key of an unknown machine is accepted.
         gateway: the machine to go through; None to connect directly.
         proxy_command: a command that connects; empty if none.
+        ciphers: the value of Ciphers; empty if there is none.
     """
 
     login: Login
@@ -58,12 +59,17 @@ class Target:
     accept_new: bool
     gateway: Login | None
     proxy_command: str
+    ciphers: str
 
     def __str__(self) -> str:
         """The machine, for people, as it was named and as it is reached."""
         name = str(Login(self.address, self.user, self.port if self.port != 22 else None))
         alias = self.login.hostname
         return name if alias == self.address else f"{name} ({alias})"
+
+    def misconfigured(self, error: ValueError) -> HostError:
+        """Return the error of a value of ssh_config that cannot be used."""
+        return _misconfigured(self.login, error)
 
 
 def resolve(login: Login, file: str = "") -> Target:
@@ -80,11 +86,15 @@ def resolve(login: Login, file: str = "") -> Target:
         target = _resolve(login, file)
         _check_for_circles(target, file)
     except (OSError, ValueError) as error:
-        raise HostError(
-            f"ssh_config of the worker machine cannot be used for {login.hostname}: {error}",
-            hint="ssh -G HOST shows there what ssh makes of it",
-        ) from error
+        raise _misconfigured(login, error) from error
     return target
+
+
+def _misconfigured(login: Login, error: Exception) -> HostError:
+    return HostError(
+        f"ssh_config of the worker machine cannot be used for {login.hostname}: {error}",
+        hint="ssh -G HOST shows there what ssh makes of it",
+    )
 
 
 def _resolve(login: Login, file: str) -> Target:
@@ -127,6 +137,7 @@ def _resolve(login: Login, file: str) -> Target:
         proxy_command=""
         if command.lower() in {"", "none"}
         else expand_for_shell(command, meanings),
+        ciphers=one("ciphers"),
     )
 
 

@@ -17,14 +17,15 @@ from paramiko.common import (
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_EXTENDED_DATA,
     MSG_CHANNEL_REQUEST,
+    cMSG_CHANNEL_DATA,
     cMSG_CHANNEL_OPEN,
     cMSG_GLOBAL_REQUEST,
 )
 from paramiko.message import Message
-from paramiko.packet import Packetizer
 
 from ..channel import Patience
 from .openings import OPENING, ChannelRefused, Opening, Openings
+from .packets import LONGEST_MESSAGE, Blocks, Burst, Packets
 
 # Errors are raised with their place; tracebacks in the log of Paramiko add nothing.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -40,18 +41,14 @@ _UNANSWERED = 2
 # How often in a row TCP has repeated what it sent: after 0.2 and 0.6 s (RFC 6298), later where the
 # way is longer. It is tcpi_retransmits, the third byte of struct tcp_info.
 _REPEATED = 2
-# GCM needs no separate MAC, which makes it the fastest of what both sides know.
-_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 # The host asks for new keys when it is time (sshd_config(5), RekeyLimit: after 2^32 blocks of
 # AES). Where Paramiko asks by itself, a channel that the host closes meanwhile makes the thread
 # that reads wait for itself, until a timeout breaks the connection.
 _NEVER = 1 << 60
 
 
-# What a message may carry here: OpenSSH's limit, more than RFC 4253, section 6.1, asks for.
-_LONGEST_MESSAGE = 256 << 10
-# Bytes that a server may send before it begins to speak SSH.
-_LONGEST_GREETING = 64 << 10
+#: The type of channel in which programs run (RFC 4254, section 6.1).
+SESSION = "session"
 
 
 class WireLost(Exception):
@@ -64,24 +61,8 @@ class ChannelMessage(Message):
     channel: paramiko.Channel
 
 
-class _Packets(Packetizer):
-    """Messages from a server that may send anything: Paramiko would collect it without limit."""
-
-    _greeted = 0
-
-    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
-        """Return so many bytes of a message."""
-        if n > _LONGEST_MESSAGE:
-            raise paramiko.SSHException("it sent a message without end, or no SSH at all")
-        return bytes(super().read_all(n, check_rekey))
-
-    def _read_timeout(self, timeout: float) -> bytes:
-        """Return the next bytes of the greeting."""
-        data = bytes(super()._read_timeout(timeout))  # type: ignore[misc]
-        self._greeted += len(data)
-        if self._greeted > _LONGEST_GREETING:
-            raise paramiko.SSHException("it sent a greeting without end")
-        return data
+class ChannelBurst(Burst, ChannelMessage):
+    """Several messages of one channel, which are dropped together."""
 
 
 class Wire(paramiko.Transport):
@@ -93,16 +74,17 @@ class Wire(paramiko.Transport):
     """
 
     def __init__(self, sock: Any) -> None:
-        super().__init__(sock, default_window_size=WINDOW, packetizer_class=_Packets)
+        super().__init__(
+            sock,
+            default_window_size=WINDOW,
+            packetizer_class=Packets,
+        )
         self._raw = sock
         self._aborted = False
         self._openings = Openings()
         self._unanswered = 0
         packetizer: Any = self.packetizer
         packetizer.REKEY_BYTES = packetizer.REKEY_PACKETS = _NEVER
-        security = self.get_security_options()
-        ciphers = [name for name in security.ciphers if name not in _CIPHERS]
-        security.ciphers = (*_CIPHERS, *ciphers)
 
     def settle(self) -> None:
         """After the handshake: wake only for messages and for keepalive requests."""
@@ -251,6 +233,8 @@ class Wire(paramiko.Transport):
             own.channels_seen[number] = True
             channel._set_transport(self)
             channel._set_window(WINDOW, own.default_max_packet_size)
+            if kind == SESSION:  # what goes through a gateway is read by Paramiko
+                channel.in_buffer, channel.in_stderr_buffer = Blocks(), Blocks()
             self._openings.ask(number, opening)
         message = Message()
         message.add_byte(cMSG_CHANNEL_OPEN)
@@ -307,6 +291,15 @@ class Wire(paramiko.Transport):
         for part in parts:
             _add(message, part)
         self._send_user_message(message)  # type: ignore[attr-defined]
+
+    def send_data(self, channel: paramiko.Channel, data: memoryview, most: int) -> None:
+        """Send data of a channel, ``most`` bytes in a message, unless it is closed by then."""
+        burst = ChannelBurst()
+        burst.channel = channel
+        head = cMSG_CHANNEL_DATA + channel.remote_chanid.to_bytes(4, "big")
+        chunks = (data[at : at + most] for at in range(0, len(data), most))
+        burst.payloads = [(head, len(chunk).to_bytes(4, "big"), chunk) for chunk in chunks]
+        self._send_user_message(burst)  # type: ignore[attr-defined]
 
     def _send_message(self, data: Message) -> None:
         # Called with a lock that lets only one message out at a time. Channel.closed is set
@@ -372,7 +365,7 @@ class Wire(paramiko.Transport):
 
 def _check_window(channel: Any) -> None:
     """End the connection if the server sends more than it was allowed to."""
-    if len(channel.in_buffer) + len(channel.in_stderr_buffer) > WINDOW + _LONGEST_MESSAGE:
+    if len(channel.in_buffer) + len(channel.in_stderr_buffer) > WINDOW + LONGEST_MESSAGE:
         raise paramiko.SSHException("it sent more than it was allowed to")
 
 

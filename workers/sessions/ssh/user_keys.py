@@ -27,7 +27,7 @@ def offered(target: Target, here: str) -> Iterator[tuple[str, paramiko.PKey]]:
     try:
         held = {key.asbytes(): key for key in agent.get_keys()} if agent is not None else {}
         for path in target.identities:
-            public = _public(path)
+            public = _public(path) if held else None
             if public is not None and public in held:  # an agent can do what a passphrase hides
                 yield f"{path} of the agent", held.pop(public)
                 continue
