@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@PYTHON='$(PYTHON)' tools/system-packages
 	@echo "preparing .venv"
 	@$(PYTHON) -m venv .venv
-	@$(PIP) $(PINNED) -e '.[dev,embedded,topology,plot,examples,bench]'
+	@$(PIP) $(PINNED) -e '.[dev,embedded,topology,plot,examples,bench,pandas,polars,parquet]'
 	@$(PIP) $(PINNED) --no-deps ns3 || \
 	  echo "ns-3 cannot be installed for this Python: its tests are skipped"
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true # some are templates

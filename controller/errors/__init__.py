@@ -29,6 +29,7 @@
     │   │   └── RunLost             Redis has lost the data of a run that has not ended
     │   └── EmbeddedError           the private Redis or local worker did not start
     └── HostError                   a machine that resources act on
+        ├── WorkerGone              the worker machine that a resource lives on has gone
         ├── HostUnreachable         no response, or the connection was lost; retried
         │   └── HostSilent          not known yet; another step is connecting to it
         ├── AnswerError             a response is invalid or too large
@@ -291,6 +292,10 @@ class HostError(NepiqError):
     """A machine that resources act on failed to do what was requested."""
 
     exit_code = 4
+
+
+class WorkerGone(HostError):
+    """The worker machine that is the host of a resource has gone."""
 
 
 class HostUnreachable(HostError):

@@ -301,7 +301,7 @@ class NodeWatch(threading.Thread):
     def _abandon_host(self, problem: str, error: Exception) -> None:
         reason = error.message if isinstance(error, NepiqError) else str(error)
         error_info = {
-            "type": "HostError",
+            "type": "HostUnreachable",
             "message": f"{problem}: {reason}",
             "where": self._run.record(self._node).label,
             "hint": "check that it is up and reachable from this worker machine; processes there "

@@ -203,7 +203,7 @@ class _Orphans:
 
 def _gone(label: str, machine: str, seconds: float) -> dict[str, str]:
     return {
-        "type": "HostError",
+        "type": "WorkerGone",
         "message": f"worker machine {machine} has been gone for {seconds:.0f} s",
         "where": label,
         "hint": "start a worker on it before the next run; what ran there may still be running",

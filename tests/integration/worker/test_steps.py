@@ -176,6 +176,7 @@ def test_a_machine_that_is_gone_fails_what_was_bound_to_it(stand: Stand) -> None
     stand.start_worker("other", NEPIQ_MACHINE_GONE="3")
     assert not ec.wait_finished(node, timeout=60.0)
     (failure,) = [item for item in ec.failures if item.guid == node]
+    assert failure.kind == "WorkerGone"
     assert "there" in failure.message
     ec.shutdown()
     assert ec.state(node) is ResourceState.RELEASED
