@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .campaign.runner import ExperimentRunner as ExperimentRunner
+    from .campaign.space import Space as Space
     from .description.topology.emulation import EmulatedNetwork as EmulatedNetwork
     from .description.topology.emulation import emulate as emulate
     from .description.topology.topology import Topology as Topology
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from .model import Flag as Flag
     from .model import Later as Later
     from .model import Launch as Launch
+    from .model import Parameter as Parameter
     from .model import Placement as Placement
     from .model import ResourceAction as ResourceAction
     from .model import ResourceManager as ResourceManager
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "campaign.runner": ("ExperimentRunner",),
+    "campaign.space": ("Space",),
     "engine": ("RunInfo",),
     "errors": (
         "CampaignError",
@@ -117,6 +120,7 @@ _MODULES = {
         "Flag",
         "Later",
         "Launch",
+        "Parameter",
         "Placement",
         "ResourceAction",
         "ResourceManager",

@@ -76,7 +76,7 @@ class Precision:
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form."""
-        percent = f"{Decimal(repr(self.within)) * 100:f}{_PERCENT}"
+        percent = f"{(Decimal(repr(self.within)) * 100).normalize():f}{_PERCENT}"
         within = percent if self.relative else self.within
         document = {"metric": self.metric, "within": within}
         return {**document, "of": self.of, "confidence": self.confidence}

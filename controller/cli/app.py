@@ -12,6 +12,7 @@ from ..engine.redis_errors import contact
 from ..errors import NepiqError
 from . import (
     attach,
+    campaign_plan,
     clean,
     descriptions,
     doctor,
@@ -80,6 +81,9 @@ _POOL_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("ls", pool.ls, "nepiq pool ls"),
     ("show", pool.show, "nepiq pool show lab"),
 )
+_CAMPAIGN_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
+    ("plan", campaign_plan.plan, "nepiq campaign plan sweep.yaml --set rate=1,2,5"),
+)
 #: Verbs that pass everything after their first argument to a script or to Celery.
 _PASS_THROUGH = {"run", "plan", "worker", "flower"}
 
@@ -97,16 +101,27 @@ def make_app() -> typer.Typer:
     for name, verb, example in _VERBS:
         settings = {"allow_interspersed_args": False} if name in _PASS_THROUGH else {}
         app.command(name, epilog=f"Example:  {example}", context_settings=settings)(verb)
-    pools = typer.Typer(
+    pools = "Keep pools of hosts that runs lease, and show which runs have them."
+    app.add_typer(_group(pools, _POOL_VERBS, "nepiq pool ls"), name="pool")
+    campaigns = "Plan campaigns: many runs of one description over a space of parameters."
+    example = "nepiq campaign plan sweep.yaml"
+    app.add_typer(_group(campaigns, _CAMPAIGN_VERBS, example), name="campaign")
+    return app
+
+
+def _group(
+    purpose: str, verbs: Sequence[tuple[str, Callable[..., Any], str]], example: str
+) -> typer.Typer:
+    """Return the Typer application of the verbs of one noun."""
+    group = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
-        epilog="Example:  nepiq pool ls",
-        help="Keep pools of hosts that runs lease, and show which runs have them.",
+        epilog=f"Example:  {example}",
+        help=purpose,
     )
-    for name, verb, example in _POOL_VERBS:
-        pools.command(name, epilog=f"Example:  {example}")(verb)
-    app.add_typer(pools, name="pool")
-    return app
+    for name, verb, example_of_verb in verbs:
+        group.command(name, epilog=f"Example:  {example_of_verb}")(verb)
+    return group
 
 
 def main(arguments: Sequence[str]) -> int:

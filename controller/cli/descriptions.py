@@ -22,20 +22,34 @@ def validate(
     """Check descriptions; print ok, or all errors with line and column.
 
     This checks types, attributes, values, labels, required attributes and connections, and cycles
-    of conditions. No host is contacted, and no Redis is needed.
+    of conditions; of a campaign also its space, at enough points for each value of a parameter.
+    No host is contacted, and no Redis is needed.
     """
     code = 0
     for path in paths:
         try:
-            description, warnings = describe(path, complete=True)
+            summary, warnings = _checked(path)
         except NepiqError as error:
             code = max(code, print_error(error))
             continue
         for warning in warnings:
             print_message(warning)
         name = f"{path}: " if len(paths) > 1 else ""
-        typer.echo(f"{name}ok: {plural(len(description), 'resource')}")
+        typer.echo(f"{name}ok: {summary}")
     raise typer.Exit(code)
+
+
+def _checked(path: Path) -> tuple[str, list[str]]:
+    """Check a file; return what it holds, and warnings."""
+    from ..campaign.campaign_file import is_campaign, read
+
+    if not is_campaign(path):
+        description, warnings = describe(path, complete=True)
+        return plural(len(description), "resource"), warnings
+    file = read(path)
+    resources = len(file.template.to_document().get("resources") or ())
+    points = plural(len(file.plan.space), "point")
+    return f"{plural(resources, 'resource')}, {points}", file.warnings
 
 
 def convert(

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from ..errors import TraceNotFound
+from ..errors import NotAllowed, TraceNotFound
+from ..errors.text import quoted
 from ..model.attributes import Attribute
+from ..model.parameters import Parameter
 from ..model.resource import ResourceManager
 from ..model.spec import Gate, ResourceSpec
 from .attribute_values import declared, keep
@@ -60,6 +62,10 @@ class Resource:
         """Return the value that is stored for one of a user; see :meth:`Description.set`."""
         attribute = self.attribute(name)
         attribute.check_writable(self.label, deployed=deployed)
+        if deployed and isinstance(value, Parameter):
+            raise NotAllowed(
+                f"attribute {quoted(name)} cannot be a parameter after deployment", where=self.label
+            )
         return attribute.check(value, self.cls.rtype)
 
     def note(self, stored: Mapping[str, Any]) -> None:
@@ -114,13 +120,16 @@ class Resource:
         return [guid for name in self.cls.following for guid in self.peers.get(name, ())]
 
     def missing(self) -> Iterator[str]:
-        """Name the required attributes and connections that it lacks."""
+        """Name the required attributes, connections and values of parameters that it lacks."""
         for name in self.cls.demanded:
             slot = self.cls.connections.get(name)
             if slot is None and name not in self.attrs:
                 yield f"attribute {name!r} of {self.label}"
             elif slot is not None and not self.peers.get(name):
                 yield f"connection {name!r} of {self.label} to a {slot.rtype}"
+        for name, value in self.attrs.items():
+            if isinstance(value, Parameter):
+                yield f"the value of {value} in attribute {name!r} of {self.label}"
 
     def digest(self) -> str:
         """A digest of all that describes it: the same for the same."""

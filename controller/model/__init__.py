@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .lifecycle import ResourceState as ResourceState
     from .lifecycle import State as State
     from .login import Login as Login
+    from .parameters import Parameter as Parameter
     from .pools import Granted as Granted
     from .pools import HostLease as HostLease
     from .pools import Pools as Pools
@@ -84,6 +85,7 @@ _MODULES = {
     ),
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
     "login": ("Login",),
+    "parameters": ("Parameter",),
     "pools": ("Granted", "HostLease", "Pools", "Queued", "Want"),
     "resource": ("Placement", "ResourceManager"),
     "durations": ("Deadline", "seconds"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, over
 
 from ..errors import InvalidValue, NotAllowed
 from ..errors.text import quoted
+from .parameters import Parameter
 from .values import Parsed
 
 if TYPE_CHECKING:
@@ -208,14 +209,15 @@ class Attribute(Generic[T]):
         """Return ``value`` in the form that is stored, a JSON value.
 
         Args:
-            value: the value from a user or a hook; None for "not set".
+            value: the value from a user or a hook; None for "not set". A :class:`Parameter` is
+                returned as it is, and its values are checked when it is replaced.
             rtype: the type of the resource, for the error.
 
         Raises:
             InvalidValue: it is not of the attribute's kind, or not allowed.
         """
-        if value is None:
-            return None
+        if value is None or isinstance(value, Parameter):
+            return value
         try:
             stored, parsed = self._read(value)
             self._check_limits(stored, parsed)

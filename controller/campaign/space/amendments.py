@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from ...errors import InvalidValue
+from ...model.parameters import check_parameter
 from .forms import Form
 from .formula import Formula, Given
-from .points import Point, canonical, check_name, check_value
+from .points import Point, canonical, check_value
 
 
 class When:
@@ -45,7 +46,7 @@ class Derive:
     """
 
     def __init__(self, form: Form, name: str, formula: Given) -> None:
-        if check_name(name) in form.names:
+        if check_parameter(name) in form.names:
             raise InvalidValue(f"parameter {name!r} exists already")
         self._form = form
         self._name = name

@@ -112,7 +112,7 @@ def _range(start: float, stop: float | None = None, step: float = 1) -> Axis:
         # In decimals, so that range(0, 1, 0.1) has 0.3 and not 0.30000000000000004.
         first, last, width = (Decimal(repr(number)) for number in (start, stop, step))
         length = max(math.ceil((last - first) / width), 0)
-        axis = Axis(document, length, lambda index: float(first + index * width))
+        axis = Axis(document, length, lambda index: _whole(float(first + index * width)))
     if not axis.length:
         raise InvalidValue(f"range({start}, {stop}, {step}) has no values")
     return axis
@@ -127,6 +127,11 @@ def rounded(number: float) -> float:
     return float(check_value(float(f"{number:.12g}")))
 
 
+def _whole(number: float) -> float:
+    """Return a whole number as such, which attributes that are one require."""
+    return int(number) if number.is_integer() else number
+
+
 def _spaced(
     name: str, start: float, stop: float, count: float, value: Callable[[float], float]
 ) -> Axis:
@@ -136,7 +141,7 @@ def _spaced(
     def at(index: int) -> float:
         try:
             share = index / (count - 1) if count > 1 else 0.0
-            return rounded(value(start + (stop - start) * share))
+            return _whole(rounded(value(start + (stop - start) * share)))
         except OverflowError:
             raise InvalidValue("must be a smaller number") from None
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...errors import InvalidValue, near_misses
 from ...errors.text import quoted
+from .formula import Formula
 from .misfits import inside
 from .space import Space
 
@@ -155,3 +156,16 @@ _FORMS: Mapping[str, Callable[[Any, Path], Space]] = {
     "concat": _combined(Space.concat),
     "of": read,
 }
+
+
+def mentioned(document: Any) -> set[str]:
+    """Return the parameters that formulas of a space need; a function needs all of them."""
+    if isinstance(document, list):
+        return set[str]().union(*map(mentioned, document))
+    if not isinstance(document, Mapping):
+        return set()
+    names = mentioned([document.get(key) for key in ("of", "product", "concat")])
+    formulas = [*document.get("when", {}).values(), *document.get("derive", {}).values()]
+    for formula in [*formulas, *([document["exclude"]] if "exclude" in document else [])]:
+        names |= Formula.of(formula, Space.of(document["of"]).parameters).names
+    return names

@@ -55,7 +55,7 @@ class Rows:
         is_distinct: True if no two points can be equal.
 
     Raises:
-        InvalidValue: there are too many points, or no parameter.
+        InvalidValue: there are too many points.
     """
 
     def __init__(
@@ -66,14 +66,15 @@ class Rows:
         self.always = frozenset(self.names)
         self.length = length
         self.is_distinct = is_distinct
-        if not self.names:
-            raise InvalidValue("there are no parameters")
         if length > LONGEST:
             raise InvalidValue(f"a space cannot have {length} points")
 
 
 class Grid(Rows):
-    """All combinations of the values of several parameters, the last one varying first."""
+    """All combinations of the values of several parameters, the last one varying first.
+
+    Without parameters it has one point, without values.
+    """
 
     def __init__(self, axes: Mapping[str, Axis]) -> None:
         self._axes = {name: axis.without_repetition() for name, axis in axes.items()}
@@ -100,7 +101,7 @@ class Zip(Rows):
     """The values of several parameters together: the first of each, the second of each, ...
 
     Raises:
-        InvalidValue: they are not equally many.
+        InvalidValue: there are no parameters, or not equally many values.
     """
 
     def __init__(self, axes: Mapping[str, Axis]) -> None:
@@ -112,8 +113,10 @@ class Zip(Rows):
                 f"parameters in a zip need equally many values, not {counts}",
                 hint="use a grid for all combinations",
             )
+        if not axes:
+            raise InvalidValue("a zip needs parameters")
         document = {"zip": {name: axis.document for name, axis in axes.items()}}
-        length = min(lengths.values(), default=0)
+        length = min(lengths.values())
         # Values of a rule differ.
         distinct = any(isinstance(axis.document, dict) for axis in axes.values())
         super().__init__(document, axes, length, is_distinct=distinct)
@@ -153,7 +156,6 @@ class Random(Rows):
     """
 
     def __init__(self, count: int, seed: int, values: Mapping[str, Distribution]) -> None:
-        self._values = dict(values)
         self._backward = list(values.items())[::-1]
         size = prod(item.levels for item in values.values())
         if size > LARGEST:

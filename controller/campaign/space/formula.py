@@ -25,12 +25,16 @@ class Formula:
 
     Attributes:
         document: the JSON form: the expression, or ``{"call": "module:function"}``.
+        names: the parameters that it needs; all of them for a function.
     """
 
-    __slots__ = ("_compute", "document")
+    __slots__ = ("_compute", "document", "names")
 
-    def __init__(self, document: Any, compute: Callable[[Mapping[str, Any]], Any]) -> None:
+    def __init__(
+        self, document: Any, names: Iterable[str], compute: Callable[[Mapping[str, Any]], Any]
+    ) -> None:
         self.document = document
+        self.names = frozenset(names)
         self._compute = compute
 
     def __call__(self, point: Mapping[str, Any]) -> Any:
@@ -61,10 +65,11 @@ class Formula:
                     f"{quoted(dict(given))} is not a formula",
                     hint="write an expression, or call: MODULE:FUNCTION",
                 )
-            return cls({"call": reference}, partial(_call, _Reference(reference)))
+            return cls({"call": reference}, parameters, partial(_call, _Reference(reference)))
         if callable(given):
             function = given
-            return cls({"call": _reference_of(given)}, partial(_call, lambda: function))
+            compute = partial(_call, lambda: function)
+            return cls({"call": _reference_of(given)}, parameters, compute)
         expression = Expression.parse(
             given, "parameters", "rate > 5 and mode == 'tcp'", arithmetic=True
         )
@@ -73,7 +78,7 @@ class Formula:
             raise InvalidValue(
                 f"unknown parameter {quoted(name)}", hint=partial(near_misses, name, known)
             )
-        return cls(expression.text, expression)
+        return cls(expression.text, expression.names, expression)
 
 
 class _Reference:

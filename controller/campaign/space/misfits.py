@@ -31,7 +31,7 @@ def inside(*steps: str | int, key: bool = False) -> Iterator[None]:
     try:
         yield
     except InvalidValue as error:
-        where = error.where or _place(steps)
+        where = error.where or ("" if key else _place(steps))
         if isinstance(error, Misfit):
             error.path, error.where = (*steps, *error.path), where
             raise

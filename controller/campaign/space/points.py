@@ -5,46 +5,20 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import keyword
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidValue
 from ...errors.text import quoted
+from ...model.parameters import check_parameter
 
 #: A point: the values of its parameters by name, JSON values.
 Point = dict[str, Any]
 
-#: Names that a run has beside its parameters, and the first argument of ``build``.
-RESERVED = {
-    "ec": "choose another name",
-    "seed": "each run has a seed; set repetitions for several",
-    "repetition": "set repetitions of the campaign",
-}
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _MAX_BITS = 1024  # of a whole number; the range of a float
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-
-
-@lru_cache(maxsize=10_000)
-def check_name(name: object) -> str:
-    """Return the name of a parameter.
-
-    Raises:
-        InvalidValue: it is not an identifier, or is reserved.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or keyword.iskeyword(name):
-        raise InvalidValue(
-            f"{quoted(name)} cannot be the name of a parameter",
-            hint="use letters, digits and underscores",
-        )
-    if name in RESERVED:
-        raise InvalidValue(f"{quoted(name)} cannot be a parameter", hint=RESERVED[name])
-    return name
 
 
 def check_value(value: Any) -> Any:
@@ -142,7 +116,7 @@ def _point(row: Any) -> Point:
     point = {}
     for name, value in row.items():
         try:
-            point[check_name(name)] = check_value(value)
+            point[check_parameter(name)] = check_value(value)
         except InvalidValue as error:
             error.where = error.where or str(name)
             raise

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidValue
+from ...model.parameters import check_parameter
 from .amendments import Derive, Distinct, Exclude, When
 from .axes import Axis
 from .distributions import Distribution
 from .forms import Concat, Form, Grid, Points, Product, Random, Sobol, Zip
 from .formula import Given
 from .misfits import inside
-from .points import Point, canonical, check_name, points_of
+from .points import Point, canonical, points_of
 
 
 class Space:
@@ -183,7 +184,7 @@ def _axes(values: Mapping[str, Any]) -> dict[str, Axis]:
     axes = {}
     for name, given in values.items():
         with inside(name):
-            axes[check_name(name)] = Axis.of(given)
+            axes[check_parameter(name)] = Axis.of(given)
     return axes
 
 
@@ -191,7 +192,7 @@ def _distributions(values: Mapping[str, Any]) -> dict[str, Distribution]:
     items = {}
     for name, given in values.items():
         with inside(name):
-            items[check_name(name)] = Distribution.of(given)
+            items[check_parameter(name)] = Distribution.of(given)
     return items
 
 

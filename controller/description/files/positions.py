@@ -18,12 +18,14 @@ class Positions:
 
     Attributes:
         name: the file, for errors.
+        is_file: False for data that is not from a file; errors have the path of the part then.
         keys: positions of the keys.
         values: positions of the values.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_file: bool = True) -> None:
         self.name = one_line(name)
+        self.is_file = is_file
         self.keys: dict[Path, Mark] = {}
         self.values: dict[Path, Mark] = {}
 
@@ -72,7 +74,12 @@ class Findings:
 
     def add(self, error: NepiqError, path: Path = (), *, key: bool = False) -> None:
         """Add an error at the position of a part of the document."""
-        self.add_at(error, self.positions.find(path, key=key))
+        if self.positions.is_file:
+            self.add_at(error, self.positions.find(path, key=key))
+        else:
+            error.where = ".".join(map(str, path)) or self.positions.name
+            self._errors.append(((1, len(self._errors)), error))
+            self._count += 1
 
     def add_at(self, error: NepiqError, mark: Mark | None) -> None:
         """Add an error at a position; None for the beginning of the file."""

@@ -12,6 +12,9 @@ from .builder import Builder
 from .positions import MOST, Findings, Positions
 from .schema import check
 
+#: The key of a campaign beside the resources that its runs have.
+CAMPAIGN = "campaign"
+
 #: Formats by suffix of a file's name.
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".xml": "xml"}
 
@@ -103,10 +106,39 @@ class Draft:
             DocumentError: all errors of the file.
         """
         if self._readable:
-            document, failed = check(self._data, self._findings)
-            if document is not None:
-                builder = Builder(description, self._findings, failed)
-                builder.build(document)
-                if complete:
-                    builder.check_complete()
+            if self.take(CAMPAIGN) is not None:
+                error = DescriptionError(
+                    "a campaign is many runs, not one", hint="use the verbs of nepiq campaign"
+                )
+                self._findings.add(error, (CAMPAIGN,), key=True)
+                self._findings.check()
+            build(self._data, description, self._findings, complete=complete)
         self._findings.check()
+
+    def take(self, key: str) -> Any:
+        """Remove a part of the file that is not of the description, and return its data."""
+        return self._data.pop(key, None) if isinstance(self._data, dict) else None
+
+    @property
+    def findings(self) -> Findings:
+        """The errors that have been found."""
+        return self._findings
+
+
+def build(
+    data: Any, description: Description, findings: Findings, *, complete: bool = False
+) -> None:
+    """Fill an empty description from parsed data.
+
+    Args:
+        data: the data; parts with errors are removed from it.
+        description: the description, to be discarded if there are errors.
+        findings: collects the errors.
+        complete: as of :meth:`Draft.fill`.
+    """
+    document, failed = check(data, findings)
+    if document is not None:
+        builder = Builder(description, findings, failed)
+        builder.build(document)
+        if complete:
+            builder.check_complete()

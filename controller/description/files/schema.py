@@ -242,6 +242,10 @@ def json_schema(rtypes: Iterable[str] | None = None) -> dict[str, Any]:
     """
     schema = Document.model_json_schema()
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    schema["properties"]["campaign"] = {
+        "type": "object",
+        "description": "The runs of a campaign over a space of parameters; see docs/campaigns.md.",
+    }
     entry = schema["$defs"]["ResourceEntry"]
     del entry["additionalProperties"]
     names = list(registry.names(families=False) if rtypes is None else rtypes)
@@ -271,6 +275,8 @@ def _of_type(cls: type[ResourceManager]) -> dict[str, Any]:
     }
 
 
+# A parameter of a campaign may stand for a value of any kind.
+_PLACE = r"\$\{\w+\}"
 _KINDS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
@@ -278,8 +284,12 @@ def _attribute(attribute: Attribute[Any]) -> dict[str, Any]:
     schema: dict[str, Any] = {"description": attribute.help}
     if attribute.kind in _KINDS:
         schema["type"] = [_KINDS[attribute.kind], "null"]
+        if attribute.kind is not str and attribute.allowed is None:
+            schema["type"].append("string")
+            schema["pattern"] = _PLACE
     if attribute.allowed is not None:
-        schema["enum"] = [*attribute.allowed, None]
+        schema.pop("type", None)
+        schema["anyOf"] = [{"enum": [*attribute.allowed, None]}, {"pattern": _PLACE}]
     if attribute.range is not None:
         limits = zip(("minimum", "maximum"), attribute.range, strict=True)
         schema.update((name, limit) for name, limit in limits if limit is not None)

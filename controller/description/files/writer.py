@@ -10,6 +10,7 @@ from ...errors import InvalidValue
 from ...errors.text import quoted
 from ...model.attributes import Flag
 from ...model.durations import seconds
+from ...model.parameters import Parameter
 from ..conditions import Condition
 from ..description import Description
 from ..resource import Resource
@@ -34,10 +35,11 @@ def write(description: Description, format: str) -> str:  # noqa: A002 - as in s
     dump = _FORMATS.get(format)
     if dump is None:
         raise InvalidValue(f"format {quoted(format)} cannot be written", hint="use yaml or json")
-    return dump(_document(description))
+    return dump(document_of(description))
 
 
-def _document(description: Description) -> dict[str, Any]:
+def document_of(description: Description) -> dict[str, Any]:
+    """Return a description as plain data, with the keys of a file."""
     global_values = description.all_globals()
     data: dict[str, Any] = {"nepiq": VERSION, "exp_id": description.exp_id}
     if global_values:
@@ -94,6 +96,8 @@ def _attributes(item: Resource, defaults: dict[str, Any]) -> Iterator[tuple[str,
         if attribute is not None and attribute.flags & _NOT_WRITTEN:
             continue
         value = item.attrs.get(name, default)
+        if isinstance(value, Parameter):
+            value = str(value)
         if value != defaults.get(name, default):
             yield name, value
 

@@ -1,0 +1,227 @@
+"""Files of campaigns: a description with places, and the plan beside its resources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..description.description import Description
+from ..description.files.positions import Findings
+from ..description.files.reader import CAMPAIGN, Draft, build
+from ..description.files.store import draft_of, name_of
+from ..errors import DescriptionError, DocumentError, InvalidValue, NepiqError
+from ..errors.text import one_line, quoted
+from ..model import registry
+from ..model.parameters import OF_RUNS
+from ..settings import Settings
+from .filling import Path as DataPath
+from .plan import CampaignPlan
+from .space import Point, Space
+from .space.documents import mentioned
+from .space.misfits import Misfit
+from .space.points import canonical
+from .template import Template
+
+#: Points that are looked at for values to check, and those that are built at most.
+_SCANNED, _BUILT = 5000, 100
+_SETTING = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+_QUOTED = re.compile(r"\s*(?:\"((?:[^\"\\]|\\.)*)\"|'([^']*)')\s*")
+
+
+@dataclass(frozen=True)
+class CampaignFile:
+    """A campaign as read from a file.
+
+    Attributes:
+        exp_id: the name of the experiment.
+        template: its description, with places.
+        plan: its runs.
+        warnings: parameters without a use, and the like.
+    """
+
+    exp_id: str
+    template: Template
+    plan: CampaignPlan
+    warnings: list[str]
+
+    def values(self, index: int, repetition: int, seed: int) -> Point:
+        """Return the values for the template at a point, those of the run among them."""
+        return {**self.plan.space[index], "seed": seed, "repetition": repetition}
+
+
+def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
+    """Return the campaign in a file, checked at its first, its last, and some other points.
+
+    The points are chosen so that each value of a parameter is checked, within limits.
+
+    Args:
+        path: the file, YAML or JSON.
+        settings: values of parameters as on the command line, ``rate=1,2,5``. They replace those
+            of the file, and may be all that there is.
+
+    Raises:
+        DocumentError: all errors of the file, with lines and columns.
+        InvalidValue: the file cannot be read, or a setting is invalid.
+    """
+    registry.load_imports(Settings.from_environment().imports)
+    given = settings_of(settings)
+    draft = draft_of(path, None)
+    section = draft.take(CAMPAIGN)
+    data = draft.data()
+    plan = _plan(section, Path(path).parent, draft.findings, given=bool(given))
+    # Without the space of the file it is not known which names are parameters.
+    has_space = section is None or bool(plan.space.parameters)
+    plan = replace(plan, space=plan.space.replace(given))
+    exp_id = draft.exp_id or name_of(path) or "experiment"
+    template = Template(data if isinstance(data, dict) else {}, plan.space.parameters)
+    if has_space:
+        _check_names(template, draft.findings)
+    draft.findings.check()
+    if not isinstance(data, dict):
+        draft.fill(Description(exp_id))
+    _check_points(template, plan.space, draft, exp_id)
+    return CampaignFile(exp_id, template, plan, _warnings(template, plan.space))
+
+
+def is_campaign(path: str | Path) -> bool:
+    """Return whether a file has the description of a campaign; False if it is not readable."""
+    try:
+        return draft_of(path, None).take(CAMPAIGN) is not None
+    except NepiqError:
+        return False
+
+
+def settings_of(settings: Iterable[str]) -> dict[str, Any]:
+    """Return the values of parameters in settings of a command line.
+
+    A setting is ``NAME=VALUE,VALUE,...`` or ``NAME=RULE(...)``, as ``rate=1,2,5``,
+    ``mode=tcp,"udp, fast"`` and ``n=range(1,9)``. Values are typed as plain scalars of YAML are,
+    and are text in quotes.
+
+    Raises:
+        InvalidValue: a setting has another form, or a parameter is set twice.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        match = _SETTING.fullmatch(setting)
+        if match is None:
+            raise InvalidValue(f"{quoted(setting)} sets no parameter", hint="write rate=1,2,5")
+        if match[1] in values:
+            raise InvalidValue(f"parameter {quoted(match[1])} is set twice")
+        values[match[1]] = _setting_values(match[2])
+    return values
+
+
+def _setting_values(text: str) -> Any:
+    from ..description.files.yaml_format import resolve
+    from .space.axes import RULES
+    from .space.calls import parse_call
+
+    if parse_call(text, RULES)[0]:
+        return text
+    values, rest = [], text
+    while True:
+        match = _QUOTED.match(rest)
+        if match is not None and rest[match.end() : match.end() + 1] in ("", ","):
+            double, single = match.groups()
+            values.append(re.sub(r"\\(.)", r"\1", double) if single is None else single)
+            rest = rest[match.end() :]
+        else:
+            word, comma, after = rest.partition(",")
+            values.append(resolve(word.strip()))
+            rest = comma + after
+        if not rest:
+            return values
+        rest = rest[1:]
+
+
+# -- checks -------------------------------------------------------------------------------------
+
+
+def _plan(section: Any, folder: Path, findings: Findings, *, given: bool) -> CampaignPlan:
+    if section is None:
+        if not given:
+            problem = f"{CAMPAIGN!r} is missing"
+            findings.add(DescriptionError(problem, hint="write the space of points below it"))
+        return CampaignPlan()
+    plan, misfits = CampaignPlan.read(section, folder)
+    for misfit in misfits:
+        path: DataPath = (CAMPAIGN,)
+        key = False
+        if isinstance(misfit, Misfit):
+            path, key = (*path, *misfit.path), misfit.key
+        if misfit.where:
+            misfit.message = f"{misfit.where}: {misfit.message}"
+        findings.add(misfit, path, key=key)
+    return plan
+
+
+def _check_names(template: Template, findings: Findings) -> None:
+    for path, name, similar in template.unknown():
+        hint = f"did you mean {similar!r}? " if similar else ""
+        error = DescriptionError(
+            f"unknown parameter {quoted(name)}",
+            hint=f"{hint}write $${{{name}}} for a variable of the shell",
+        )
+        findings.add(error, path)
+
+
+def _check_points(template: Template, space: Space, draft: Draft, exp_id: str) -> None:
+    """Build points until one has errors.
+
+    Raises:
+        DocumentError: the errors at that point.
+    """
+    positions = draft.findings.positions
+    places = {positions.find(path): names for path, names in template.places.items()}
+    for point in _sample(template, space):
+        findings = Findings(positions)
+        try:
+            document = deepcopy(template.expand({**dict.fromkeys(OF_RUNS, 1), **point}))
+            build(document, Description(exp_id), findings, complete=True)
+            findings.check()
+        except DocumentError as error:
+            for wrong in error.errors:
+                _add_values(wrong, point, places)
+            raise DocumentError(error.errors, error.more) from None
+        except InvalidValue as error:
+            values = ", ".join(f"{name}={value}" for name, value in point.items())
+            findings.add(DescriptionError(f"{error.message}, at {values}", hint=error.hint))
+            findings.check()
+
+
+def _add_values(
+    error: NepiqError, point: Point, places: Mapping[tuple[int, int] | None, tuple[str, ...]]
+) -> None:
+    """Add the values of the parameters to an error at a place."""
+    line, column = error.where.rsplit(":", 2)[1:]
+    names = places.get((int(line), int(column)), ())
+    values = ", ".join(f"{name}={quoted(point.get(name))}" for name in dict.fromkeys(names))
+    if values:
+        error.message = one_line(f"{error.message}, with {values}")
+
+
+def _sample(template: Template, space: Space) -> Iterator[Point]:
+    """Yield the first point, those with a value that no earlier one had, and the last."""
+    names, built = sorted(template.names - set(OF_RUNS)), 0
+    seen: set[tuple[str, str]] = set()
+    last = len(space) - 1
+    for index, point in enumerate(islice(space, _SCANNED)):
+        new = {(name, canonical(point.get(name))) for name in names} - seen
+        if not index or (new and built < _BUILT) or index == last:
+            seen |= new
+            built += 1
+            yield point
+    if last >= _SCANNED:
+        yield space[last]
+
+
+def _warnings(template: Template, space: Space) -> list[str]:
+    used = template.names | mentioned(space.to_document())
+    unused = [name for name in space.parameters if name not in used]
+    return [f"parameter {name!r} is not used in the description" for name in unused]

@@ -1,0 +1,215 @@
+"""Plans of campaigns: the part of a description beside its resources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidValue, near_misses
+from ..errors.text import quoted
+from ..model.durations import seconds
+from .precision import Precision
+from .space import Space
+from .space.misfits import Misfit, inside
+
+
+@dataclass(frozen=True)
+class CampaignPlan:
+    """The runs of a campaign.
+
+    Attributes:
+        space: the points.
+        repetitions: number of runs at each point; the maximum if there is ``stop``.
+        least: minimum number of runs at each point if there is ``stop``.
+        seed: the seed of the order and of the seeds of runs.
+        seeds: ``common`` for the same seeds at all points, ``independent`` for others at each.
+        order: ``shuffled`` within blocks of one repetition of every point, or ``given``.
+        stop: the precisions of metrics at which a point needs no further run.
+        parallel: number of runs at the same time; None for the default.
+        timeout: seconds after which a run fails; None for no limit.
+        on_failure: ``continue``, or ``pause`` to begin no run after a failed one.
+        max_failures: number of failed runs at which the campaign pauses; None for no limit.
+        metrics: what to measure, by name.
+        collect: traces to copy, by label of the resource.
+        keep: the runs whose files are kept: ``all``, ``failed`` or ``none``.
+    """
+
+    space: Space = field(default_factory=Space.grid)
+    repetitions: int = 1
+    least: int = 1
+    seed: int = 1
+    seeds: str = "common"
+    order: str = "shuffled"
+    stop: tuple[Precision, ...] = ()
+    parallel: int | None = None
+    timeout: float | None = None
+    on_failure: str = "continue"
+    max_failures: int | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    collect: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    keep: str = "all"
+
+    @classmethod
+    def of(cls, document: Any, folder: Path | None = None) -> CampaignPlan:
+        """Return the plan in a document, as below the key ``campaign`` of a description.
+
+        Args:
+            document: the JSON form.
+            folder: the directory of relative paths in it; the current one by default.
+
+        Raises:
+            InvalidValue: it is not such a document; an error inside it is a :class:`.Misfit`.
+        """
+        plan, misfits = cls.read(document, folder)
+        if misfits:
+            raise misfits[0]
+        return plan
+
+    @classmethod
+    def read(
+        cls, document: Any, folder: Path | None = None
+    ) -> tuple[CampaignPlan, list[InvalidValue]]:
+        """Return the plan in the valid parts of a document, and the errors in it."""
+        if not isinstance(document, Mapping):
+            return cls(), [InvalidValue("campaign must have entries", hint="write space: ...")]
+
+        def read_space(value: Any) -> dict[str, Any]:
+            return {"space": Space.of(value, folder)}
+
+        readers = {"space": read_space, **_READERS}
+        values: dict[str, Any] = {}
+        misfits: list[InvalidValue] = []
+        for name, value in document.items():
+            try:
+                with inside(name, key=name not in readers):
+                    if name not in readers:
+                        raise InvalidValue(
+                            f"unknown key {quoted(name)}", hint=partial(near_misses, name, readers)
+                        )
+                    values.update(readers[name](value))
+            except Misfit as misfit:
+                misfits.append(misfit)
+        plan = cls(**values)
+        return plan, misfits or list(plan._contradictions())
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON form, without what has its default."""
+        document = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if getattr(self, item.name) != getattr(_DEFAULTS, item.name)
+        }
+        document["space"] = self.space.to_document()
+        if self.least > 1:
+            document["repetitions"] = {"min": document.pop("least"), "max": self.repetitions}
+        if self.stop:
+            document["stop"] = [precision.to_document() for precision in self.stop]
+        for name in ("collect", "metrics"):
+            if name in document:
+                document[name] = dict(document[name])
+        return document
+
+    def _contradictions(self) -> list[InvalidValue]:
+        if self.least > 1 and not self.stop:
+            return [_misfit("without stop, each point has the same number of runs", "repetitions")]
+        unknown = [item.metric for item in self.stop if item.metric not in self.metrics]
+        if unknown:
+            hint = partial(near_misses, unknown[0], self.metrics)
+            return [_misfit(f"there is no metric {quoted(unknown[0])}", "stop", hint)]
+        return []
+
+
+def _misfit(problem: str, name: str, hint: Callable[[], str] | str = "") -> Misfit:
+    misfit = Misfit(problem, where=name, hint=hint)
+    misfit.path = (name,)
+    return misfit
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidValue(f"cannot be {quoted(value)}", hint="write a number, 1 or more")
+    return value
+
+
+def _repetitions(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {"repetitions": _count(value)}
+    for name in value:
+        if name not in ("min", "max"):
+            with inside(name, key=True):
+                raise InvalidValue(f"unknown key {quoted(name)}", hint="write min and max")
+    if "max" not in value:
+        raise InvalidValue("'max' is missing")
+    with inside("max"):
+        most = _count(value["max"])
+    with inside("min"):
+        least = _count(value.get("min", 1))
+        if least > most:
+            raise InvalidValue(f"min cannot be {least} with max {most}")
+    return {"repetitions": most, "least": least}
+
+
+def _seed(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidValue(f"cannot be {quoted(value)}", hint="write a whole number")
+    return {"seed": value}
+
+
+def _stop(value: Any) -> dict[str, Any]:
+    precisions = []
+    for number, item in enumerate(value if isinstance(value, list) else [value]):
+        with inside(number):
+            if not isinstance(item, Mapping):
+                raise InvalidValue(
+                    f"{quoted(item)} is not a precision", hint="write metric: NAME, within: 5%"
+                )
+            precisions.append(Precision.of_document(item))
+    return {"stop": tuple(precisions)}
+
+
+def _metrics(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidValue("metrics must have entries", hint="write NAME: WHAT, indented below it")
+    return {"metrics": dict(value)}
+
+
+def _collect(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidValue("collect must have entries", hint="write LABEL: TRACE, or a list")
+    collect = {}
+    for label, traces in value.items():
+        names = traces if isinstance(traces, list) else [traces]
+        if not names or not all(isinstance(name, str) for name in names):
+            with inside(label):
+                raise InvalidValue(f"{quoted(traces)} is not a trace, nor a list of traces")
+        collect[label] = names
+    return {"collect": collect}
+
+
+def _word(name: str, *words: str) -> Callable[[Any], dict[str, Any]]:
+    def read(value: Any) -> dict[str, Any]:
+        if value not in words:
+            raise InvalidValue(f"cannot be {quoted(value)}", hint="choose " + " or ".join(words))
+        return {name: value}
+
+    return read
+
+
+_READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "repetitions": _repetitions,
+    "seed": _seed,
+    "seeds": _word("seeds", "common", "independent"),
+    "order": _word("order", "shuffled", "given"),
+    "stop": _stop,
+    "parallel": lambda value: {"parallel": _count(value)},
+    "timeout": lambda value: {"timeout": None if value is None else seconds(value)},
+    "on_failure": _word("on_failure", "continue", "pause"),
+    "max_failures": lambda value: {"max_failures": _count(value)},
+    "metrics": _metrics,
+    "collect": _collect,
+    "keep": _word("keep", "all", "failed", "none"),
+}
+_DEFAULTS = CampaignPlan()
