@@ -245,6 +245,8 @@ class Run:
                 self._publisher().submit(self.run_id, reply.due)
             if reply.ended:
                 self._retire()
+            if reply.campaign:
+                self._publisher().advance(reply.campaign)
             if not reply.more:
                 return
             reply = self.store.go_on()

@@ -17,9 +17,9 @@ from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Claim, DueStep, NotDue, Outcome
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
-from ..runtime.leases import SLOW_HOOK, Lease
 from . import joint_steps
 from .attempts import AttemptSummary
+from .batch import Batch, Granted
 from .claimed_step import ClaimedStep
 
 log = logging.getLogger("nepiq.steps")
@@ -140,69 +140,12 @@ def _execute(
                 summary.committed(claims[0], outcome.kind, runtime.commit(run, outcome))
                 _wake_watcher(runtime, claims[0], outcome)
         else:
-            _Batch(runtime, run, list(zip(claims, leases, strict=True)), summary).work()
+            items = [Granted(run, *pair) for pair in zip(claims, leases, strict=True)]
+            for batch_run, reply in Batch(runtime, items, summary).work():
+                batch_run.settle(reply)
 
 
 def _wake_watcher(runtime: Runtime, claim: Claim, outcome: Outcome) -> None:
     deployed_host = claim.action == "deploy" and claim.host == claim.guid
     if deployed_host and outcome.kind == "ok" and runtime.watcher is not None:
         runtime.watcher.poke()
-
-
-class _Batch:
-    """Several claimed steps without I/O.
-
-    If a hook hangs, the thread of the lease renewer requeues the steps that wait behind it and
-    commits those that are done.
-    """
-
-    def __init__(
-        self, runtime: Runtime, run: Run, items: list[tuple[Claim, Lease]], summary: AttemptSummary
-    ) -> None:
-        self._runtime = runtime
-        self._run = run
-        self._summary = summary
-        self._waiting = items[::-1]
-        self._done: list[tuple[Claim, Lease, Outcome]] = []
-        self._lock = threading.Lock()
-        self._began = time.monotonic()
-
-    def work(self) -> None:
-        """Carry out the steps one after the other and commit them together."""
-        with self._runtime.lease_renewer.timer(SLOW_HOOK, self._check):
-            while True:
-                with self._lock:
-                    if not self._waiting:
-                        break
-                    claim, lease = self._waiting.pop()
-                    self._began = time.monotonic()
-                outcome = ClaimedStep(
-                    self._runtime, self._run, claim, lease, self._summary
-                ).outcome()
-                if outcome is not None:
-                    with self._lock:
-                        self._done.append((claim, lease, outcome))
-        self._commit()
-
-    def _commit(self) -> None:
-        with self._lock:
-            done, self._done = self._done, []
-        if done:
-            statuses = self._run.commit([outcome for _, _, outcome in done])
-            self._runtime.lease_renewer.drop([lease for _, lease, _ in done])
-            for (claim, _, outcome), status in zip(done, statuses, strict=True):
-                self._summary.committed(claim, outcome.kind, status)
-
-    def _check(self) -> float | None:
-        slow = time.monotonic() - self._began
-        if slow < SLOW_HOOK:
-            # The batch is long, not stuck: check again when the present hook would be slow.
-            return SLOW_HOOK - slow
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for claim, _ in waiting:
-            self._run.again(claim.step, claim.token, 0.0, "later")
-            self._summary.ended(claim, "again")
-        self._runtime.lease_renewer.drop([lease for _, lease in waiting])
-        self._commit()
-        return None

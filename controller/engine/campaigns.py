@@ -1,0 +1,399 @@
+"""A campaign in Redis: a typed method for each script, and plain reads (docs/engine.md)."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .store import keys
+from .store.scripts import Argument, Call, evaluate, evaluate_all
+from .store.timing import Timing
+from .store.wire import parse, reply_of
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from .messaging.publisher import Publisher
+    from .store.calls import Reply
+
+_COUNTS = ("total", "finished", "failed", "cancelled", "begun", "again", "parallel")
+
+MOST = 32
+"""Ended runs that a worker folds, and runs that it begins, before it looks again."""
+
+START = "0-0"
+"""The position before the first entry of a history."""
+
+
+class Slot(NamedTuple):
+    """One repetition of one point: its place in the order of the campaign.
+
+    Attributes:
+        number: the place, from 0.
+        attempt: which run this is to be for it, from 1.
+        origin: ``again`` for one that was begun before, ``next`` for the next one of the order;
+            empty for one that is under way.
+    """
+
+    number: int
+    attempt: int = 1
+    origin: str = "next"
+
+
+class Taken(NamedTuple):
+    """The work of a campaign's step, as a worker claimed it.
+
+    Attributes:
+        token: of the claim.
+        state: the campaign's state.
+        over: ids of runs that have ended and have no row yet.
+        releases: ids of runs to release, since the campaign was cancelled.
+        slots: what to begin.
+    """
+
+    token: str
+    state: Mapping[str, str]
+    over: Sequence[str]
+    releases: Sequence[str]
+    slots: Sequence[Slot]
+
+
+class Begin(NamedTuple):
+    """A run to begin.
+
+    Attributes:
+        run_id: its id.
+        slot: what it is for.
+        arguments: the compiled description: name of the experiment, time limit, number of
+            resources whose end is awaited, guids, resources.
+    """
+
+    run_id: str
+    slot: Slot
+    arguments: Sequence[Argument]
+
+
+class Refusal(NamedTuple):
+    """A slot for which no run can be described.
+
+    Attributes:
+        slot: the slot.
+        cause: the error.
+        row: the row as JSON.
+    """
+
+    slot: Slot
+    cause: str
+    row: str
+
+
+class Fold(NamedTuple):
+    """An ended run, and what becomes of its slot.
+
+    Attributes:
+        run_id: its id.
+        verdict: ``row``, or ``again`` for another attempt.
+        keep: keep its records for the retention.
+        outcome: of its row: ``finished``, ``failed`` or ``cancelled``.
+        cause: of a failure, the text that is the same for all runs that fail in this way.
+        row: the row as JSON.
+    """
+
+    run_id: str
+    verdict: str
+    keep: bool
+    outcome: str
+    cause: str
+    row: str
+
+
+class Entry(NamedTuple):
+    """An entry of a campaign's history.
+
+    Attributes:
+        id: its position.
+        row: a row as JSON; empty for a change of phase.
+        phase: the new phase; empty for a row.
+        why: the reason of the change, if there is one.
+    """
+
+    id: str
+    row: str = ""
+    phase: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class CampaignRecord:
+    """A campaign.
+
+    Attributes:
+        name: its name.
+        phase: ``running``, ``paused``, ``stopped``, ``cancelling``, ``cancelled``, ``finished``.
+        why: why it is in this phase, if that was not a user's wish.
+        created: when, in seconds since the epoch.
+        total: number of runs of the whole campaign.
+        finished, failed, cancelled: number of rows with this outcome.
+        begun: number of runs begun, those that were begun again included.
+        again: number of runs that ended and were begun again.
+        active: number of runs under way.
+        parallel: how many may be under way.
+    """
+
+    name: str
+    phase: str
+    why: str
+    created: float
+    total: int
+    finished: int
+    failed: int
+    cancelled: int
+    begun: int
+    again: int
+    active: int
+    parallel: int
+
+    @property
+    def done(self) -> int:
+        """Number of runs that have a row."""
+        return self.finished + self.failed + self.cancelled
+
+    @property
+    def over(self) -> bool:
+        """True if it does nothing more by itself."""
+        return self.phase in ("finished", "stopped", "cancelled") and not self.active
+
+
+class CampaignStore:
+    """The records of one campaign. Methods may be repeated when their answer was lost.
+
+    Args:
+        redis: a client that does not decode responses.
+        name: the campaign.
+        broker: name of the broker whose workers carry it out.
+        publisher: returns the publisher.
+        timing: the engine's constants.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        name: str,
+        broker: str,
+        publisher: Callable[[], Publisher],
+        timing: Timing | None = None,
+    ) -> None:
+        self.name = name
+        self._redis: Any = redis
+        self._broker = broker
+        self._publisher = publisher
+        self._timing = timing or Timing()
+        self._prefix = keys.campaign(name)
+
+    # -- the client's side --------------------------------------------------------------------
+
+    def create(self, digest: str, definition: Any, **fields: Argument) -> tuple[str, bool]:
+        """Make the campaign; return the status and whether it is new.
+
+        The status is ``CLASH`` if there is one of this name with another digest.
+
+        Args:
+            digest: the same for the same campaign.
+            definition: what its runs are made from, as JSON values.
+            fields: ``parallel``, and what else may change later.
+        """
+        flat = [item for pair in fields.items() for item in pair]
+        status, new = self._ask("create", digest, self._broker, _packed(definition), *flat)
+        return status, new == 1
+
+    def add(self, segment_id: str, count: int, segment: Any) -> str:
+        """Add a space; return the status.
+
+        Args:
+            segment_id: the same one again adds nothing.
+            count: number of its runs.
+            segment: the space, as JSON values.
+        """
+        return self._dispatched(
+            "add", self._timing.grace, self._broker, segment_id, count, _packed(segment)
+        )[0]
+
+    def change(self, verb: str, *args: Argument) -> tuple[str, int]:
+        """Carry out ``pause``, ``resume``, ``stop``, ``cancel``, ``retry`` or ``set``.
+
+        Returns:
+            The status, and the number of runs that it concerns.
+        """
+        status, number = self._dispatched("change", self._timing.grace, self._broker, verb, *args)
+        return status, number
+
+    def record(self) -> CampaignRecord | None:
+        """Return the campaign, or None if there is none."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._key("state"))
+            pipe.hlen(self._key("active"))
+            raw, active = pipe.execute()
+        if not raw:
+            return None
+        state = {name.decode(): value.decode() for name, value in raw.items()}
+        counts = {name: int(state[name]) for name in _COUNTS}
+        return CampaignRecord(
+            name=self.name,
+            phase=state["phase"],
+            why=state["why"],
+            created=float(state["created"]),
+            active=active,
+            **counts,
+        )
+
+    def definition(self) -> Any:
+        """Return what the runs are made from; None if there is no such campaign."""
+        text = self._redis.get(self._key("definition"))
+        return None if text is None else _unpacked(text)
+
+    def segments(self) -> list[Any]:
+        """Return the spaces, in the order in which they were added."""
+        return [_unpacked(text) for text in self._redis.lrange(self._key("segments"), 0, -1)]
+
+    def active(self) -> dict[str, int]:
+        """Return the runs under way, with the numbers of their slots."""
+        found = self._redis.hgetall(self._key("active"))
+        return {run.decode(): int(entry.split(b"|")[0]) for run, entry in found.items()}
+
+    def failed(self) -> Iterator[tuple[int, str, str, str]]:
+        """Yield slot, run id, outcome and cause of each run that did not finish."""
+        for slot, text in self._redis.hscan_iter(self._key("failed"), count=1000):
+            _, run_id, outcome, cause = text.decode().split("|", 3)
+            yield int(slot), run_id, outcome, cause
+
+    def history(self, after: str = START, block: float = 0.0, count: int = 1000) -> list[Entry]:
+        """Return the next entries after a position; wait up to ``block`` seconds for one."""
+        wait = None if block <= 0 else max(1, int(block * 1000))
+        found = self._redis.xread({self._key("history"): after}, count=count, block=wait)
+        if not found:
+            return []
+        entries = found[0][1] if isinstance(found, list) else next(iter(found.values()))[0]
+        return [_entry(position, fields) for position, fields in entries]
+
+    def memory(self) -> int:
+        """Return the number of bytes that the campaign takes in Redis, without its runs."""
+        kinds = ("state", "definition", "segments", "added", "active", "over", "again", "failed")
+        with self._redis.pipeline(transaction=False) as pipe:
+            for kind in (*kinds, "history", "releasing"):
+                pipe.memory_usage(self._key(kind), samples=0)
+            return sum(size or 0 for size in pipe.execute())
+
+    def remove(self) -> None:
+        """Delete the campaign; its runs under way must have ended."""
+        kinds = ("state", "definition", "segments", "added", "active", "over", "again", "failed")
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.unlink(*(self._key(kind) for kind in (*kinds, "history", "releasing")))
+            pipe.zrem(keys.CAMPAIGNS, self.name)
+            pipe.srem(keys.campaigns(self._broker), self.name)
+            pipe.execute()
+
+    # -- the worker's side --------------------------------------------------------------------
+
+    def take(self, nonce: str, worker: str, released: Sequence[str] = ()) -> Taken | None:
+        """Claim the step, or go on with it under the same nonce; None if there is nothing to do.
+
+        Args:
+            nonce: of this claim.
+            worker: name of the worker.
+            released: runs that it has released since.
+        """
+        answer = self._ask("take", nonce, worker, self._timing.lease, MOST, self._broker, *released)
+        if answer[0] != "OK":
+            return None
+        _, token, state, over, releases, again, fresh = answer
+        slots = [_slot(entry, "again") for entry in again]
+        first = int(state["cursor"])
+        slots += [Slot(number) for number in range(first, first + fresh)]
+        return Taken(token, state, over, releases, slots)
+
+    def renew(self, nonce: str) -> bool:
+        """Keep the claim for another lease; return False if it was lost."""
+        return bool(self._ask("renew", nonce, self._timing.lease)[0] == "OK")
+
+    def settle(
+        self, token: str, folds: Sequence[Fold], begins: Sequence[Begin | Refusal]
+    ) -> tuple[list[str], list[Reply]]:
+        """Enter the rows of ended runs, and begin others, in one round trip.
+
+        Each of them happens as a whole or not at all, and only under the token of the claim.
+
+        Returns:
+            The status of each run that ended, and the reply of each that begins.
+        """
+        calls = [self._fold(token, fold) for fold in folds]
+        for item in begins:
+            origin = (item.slot.origin, item.slot.number, item.slot.attempt)
+            if isinstance(item, Refusal):
+                refused = (token, *origin, item.cause, item.row)
+                calls.append(Call("campaign_refuse", self._prefix, refused))
+            else:
+                head = (*self._limits, item.run_id, self.name, token, self._broker, *origin)
+                calls.append(Call("begin", keys.prefix(item.run_id), (*head, *item.arguments)))
+        answers = [parse(answer) for answer in evaluate_all(self._redis, calls)] if calls else []
+        n = len(folds)
+        return [answer[0] for answer in answers[:n]], [reply_of(answer) for answer in answers[n:]]
+
+    def entries(self, run_ids: Sequence[str]) -> dict[str, Slot]:
+        """Return the slots of runs, without those that are not under way."""
+        if not run_ids:
+            return {}
+        found = self._redis.hmget(self._key("active"), run_ids)
+        return {
+            run_id: _slot(entry.decode())
+            for run_id, entry in zip(run_ids, found, strict=True)
+            if entry
+        }
+
+    def sweep(self) -> None:
+        """Dispatch the step if its message or its worker was lost."""
+        self._dispatched("sweep", self._timing.grace, self._broker)
+
+    @property
+    def _limits(self) -> tuple[Argument, ...]:
+        return self._timing.grace, self._timing.horizon, self._timing.limit
+
+    def _fold(self, token: str, fold: Fold) -> Call:
+        head = (self._timing.limit, self.name, token, self._broker, fold.run_id, fold.verdict)
+        arguments = (*head, int(fold.keep), fold.outcome, fold.cause, fold.row)
+        return Call("fold", keys.prefix(fold.run_id), arguments)
+
+    # -- calling ------------------------------------------------------------------------------
+
+    def _key(self, kind: str) -> str:
+        return self._prefix + kind
+
+    def _ask(self, name: str, *args: Argument) -> list[Any]:
+        return parse(evaluate(self._redis, f"campaign_{name}", self._prefix, *args))
+
+    def _dispatched(self, name: str, *args: Argument) -> tuple[str, int]:
+        status, *rest = self._ask(name, *args)
+        if rest and rest[0]:
+            self._publisher().advance(self.name)
+        return status, rest[1] if len(rest) > 1 else 0
+
+
+def _slot(entry: str, origin: str = "") -> Slot:
+    number, attempt = entry.split("|")
+    return Slot(int(number), int(attempt), origin)
+
+
+def _packed(value: Any) -> bytes:
+    return zlib.compress(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _unpacked(data: bytes) -> Any:
+    return json.loads(zlib.decompress(data))
+
+
+def _entry(position: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    if b"r" in fields:
+        return Entry(position.decode(), row=fields[b"r"].decode())
+    return Entry(position.decode(), phase=fields[b"e"].decode(), why=fields[b"i"].decode())
