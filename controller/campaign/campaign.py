@@ -47,7 +47,9 @@ class Campaign:
             file is the plan.
         space: the points; those of the file by default.
         name: of the campaign; by default that of the experiment.
-        repetitions: number of runs at each point.
+        repetitions: number of runs at each point; or ``{"min": 3, "max": 30}`` with ``stop``.
+        stop: precisions of metrics at which a point needs no further run, such as
+            ``{"metric": "delay", "within": "5%"}``; one or a list.
         seed: of the order of the points, and of the seeds of the runs.
         seeds: ``common`` for the same seeds at all points, or ``independent``.
         order: ``shuffled`` within blocks of one repetition of every point, or ``given``.
@@ -368,9 +370,8 @@ def _digest(value: Any) -> str:
 
 def _refuse(plan: CampaignPlan) -> None:
     """Refuse what workers do not carry out yet."""
-    for name, given in (("stop", plan.stop), ("collect", plan.collect)):
-        if given:
-            raise CampaignError(f"{name} is not possible yet", hint="leave it out")
+    if plan.collect:
+        raise CampaignError("collect is not possible yet", hint="leave it out")
 
 
 def _check_count(name: str, value: object) -> None:

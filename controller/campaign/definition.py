@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..engine.campaigns import Begin, CampaignStore, Fold, Refusal, Slot
+from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
 from ..errors import NepiqError, WaitTimeout, details
 from .causes import Again, Cause, cause_of
 from .compiled import Base, CompiledTemplate
 from .metrics import Measured, View, evaluate, parse_all
 from .plan import CampaignPlan
+from .precision import Precision
 from .row import CANCELLED, FAILED, FINISHED, Row
 from .space import Order, Space, point_id, run_seed
 from .template import Template
@@ -122,6 +124,7 @@ class Definition:
         metrics: the metrics by name.
         reads_traces: True if not all metrics are attributes.
         segments: the spaces.
+        precisions: of the metrics at which a point needs no further run; empty if all need theirs.
     """
 
     def __init__(
@@ -137,7 +140,10 @@ class Definition:
         parameters = [name for segment in self.segments for name in segment.space.parameters]
         template = Template(data["template"], parameters)
         self._template = CompiledTemplate(template, self.exp_id, name, data["timeout"])
+        self.precisions = [Precision.of_document(item) for item in data["stop"]]
+        self._least = int(data["least"])
         self._ends = list(itertools.accumulate(map(len, self.segments)))
+        self._points = list(itertools.accumulate(len(segment.space) for segment in self.segments))
 
     @staticmethod
     def data(exp_id: str, template: Mapping[str, Any], plan: CampaignPlan) -> dict[str, Any]:
@@ -149,6 +155,8 @@ class Definition:
             "seed": plan.seed,
             "seeds": plan.seeds,
             "timeout": plan.timeout,
+            "stop": [precision.to_document() for precision in plan.stop],
+            "least": plan.least,
         }
 
     @classmethod
@@ -159,13 +167,21 @@ class Definition:
 
     def place(self, slot: int) -> Place:
         """Return what the place in the order is for."""
-        number = bisect.bisect_right(self._ends, slot)
-        segment = self.segments[number]
-        first = self._ends[number - 1] if number else 0
-        index, repetition = segment.order[slot - first]
-        point = segment.space[index]
+        number, index, repetition = self._find(slot)
+        point = self.segments[number].space[index]
         of_point = point_id(point) if self._independent else None
         return Place(point, repetition + 1, run_seed(self._seed, repetition, of_point))
+
+    def point(self, slot: int) -> int:
+        """Return the number of the point of a slot, among those of all spaces."""
+        number, index, _ = self._find(slot)
+        return (self._points[number - 1] if number else 0) + index
+
+    def _find(self, slot: int) -> tuple[int, int, int]:
+        """Return the space of a slot, and the point and the repetition in it, all from 0."""
+        number = bisect.bisect_right(self._ends, slot)
+        first = self._ends[number - 1] if number else 0
+        return number, *self.segments[number].order[slot - first]
 
     def arguments(self, slot: int) -> Sequence[Argument]:
         """Return the arguments of the run at a place.
@@ -228,6 +244,29 @@ class Definition:
         )
         text = error if cause is None else str(cause)
         return Fold(ended.run_id, "row", outcome != FINISHED, outcome, text, row.to_json())
+
+    def sampled(self, fold: Fold, slot: int, known: dict[int, Any]) -> Fold:
+        """Return the end of a run with the samples of its point.
+
+        Args:
+            fold: the end of the run.
+            slot: the place of the run in the order.
+            known: samples so far by point, to which those of the run are added.
+        """
+        if fold.verdict != "row" or fold.outcome != FINISHED:
+            return fold
+        metrics = json.loads(fold.row).get("metrics") or {}
+        point = self.point(slot)
+        samples = known.setdefault(point, {"runs": 0, "values": {}})
+        samples["runs"] += 1
+        for name in {precision.metric for precision in self.precisions}:
+            if isinstance(metrics.get(name), (int, float)):
+                samples["values"].setdefault(name, []).append(metrics[name])
+        enough = samples["runs"] >= self._least and all(
+            precision.is_reached(samples["values"].get(precision.metric, ()))
+            for precision in self.precisions
+        )
+        return fold._replace(point=point, samples=dumps(samples), enough=enough)
 
     # -- inside -------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ def lines(record: CampaignRecord, causes: Mapping[str, tuple[int, str]]) -> list
         (record.failed, "failed"),
         (record.cancelled, "cancelled"),
         (record.again, "begun again"),
+        (record.skipped, "not needed"),
     ):
         if number:
             parts.append(f"{number} {word}")
@@ -51,7 +52,7 @@ def follow(campaign: Campaign) -> int:
         record = campaign.status()
         for line in lines(record, campaign.causes()):
             print_message(line)
-        return 0 if record.phase == "finished" and record.finished == record.total else 1
+        return 0 if record.phase == "finished" and not record.failed else 1
     print_message(f"the campaign goes on: nepiq campaign watch {campaign.name}")
     return 130
 

@@ -19,7 +19,21 @@ if TYPE_CHECKING:
     from .messaging.publisher import Publisher
     from .store.calls import Reply
 
-_COUNTS = ("total", "finished", "failed", "cancelled", "begun", "again", "parallel")
+_KINDS: tuple[str, ...] = (
+    "state",
+    "definition",
+    "segments",
+    "added",
+    "active",
+    "over",
+    "again",
+    "failed",
+    "history",
+    "releasing",
+    "samples",
+    "enough",
+)
+_COUNTS = ("total", "finished", "failed", "cancelled", "begun", "again", "skipped", "parallel")
 
 MOST = 32
 """Ended runs that a worker folds, and runs that it begins, before it looks again."""
@@ -90,6 +104,16 @@ class Refusal(NamedTuple):
     row: str
 
 
+class Skip(NamedTuple):
+    """A slot that needs no run, since its point needs no further one.
+
+    Attributes:
+        slot: the slot.
+    """
+
+    slot: Slot
+
+
 class Fold(NamedTuple):
     """An ended run, and what becomes of its slot.
 
@@ -100,6 +124,9 @@ class Fold(NamedTuple):
         outcome: of its row: ``finished``, ``failed`` or ``cancelled``.
         cause: of a failure, the text that is the same for all runs that fail in this way.
         row: the row as JSON.
+        point: number of its point among all of the campaign, if its samples decide about more runs.
+        samples: all samples of the point so far, as JSON.
+        enough: the point needs no further run.
     """
 
     run_id: str
@@ -108,6 +135,9 @@ class Fold(NamedTuple):
     outcome: str
     cause: str
     row: str
+    point: int = 0
+    samples: str = ""
+    enough: bool = False
 
 
 class Entry(NamedTuple):
@@ -139,6 +169,7 @@ class CampaignRecord:
         finished, failed, cancelled: number of rows with this outcome.
         begun: number of runs begun, those that were begun again included.
         again: number of runs that ended and were begun again.
+        skipped: number of runs that were not needed.
         active: number of runs under way.
         parallel: how many may be under way.
     """
@@ -153,6 +184,7 @@ class CampaignRecord:
     cancelled: int
     begun: int
     again: int
+    skipped: int
     active: int
     parallel: int
 
@@ -280,17 +312,15 @@ class CampaignStore:
 
     def memory(self) -> int:
         """Return the number of bytes that the campaign takes in Redis, without its runs."""
-        kinds = ("state", "definition", "segments", "added", "active", "over", "again", "failed")
         with self._redis.pipeline(transaction=False) as pipe:
-            for kind in (*kinds, "history", "releasing"):
+            for kind in _KINDS:
                 pipe.memory_usage(self._key(kind), samples=0)
             return sum(size or 0 for size in pipe.execute())
 
     def remove(self) -> None:
         """Delete the campaign; its runs under way must have ended."""
-        kinds = ("state", "definition", "segments", "added", "active", "over", "again", "failed")
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.unlink(*(self._key(kind) for kind in (*kinds, "history", "releasing")))
+            pipe.unlink(*map(self._key, _KINDS))
             pipe.zrem(keys.CAMPAIGNS, self.name)
             pipe.srem(keys.campaigns(self._broker), self.name)
             pipe.execute()
@@ -314,12 +344,26 @@ class CampaignStore:
         slots += [Slot(number) for number in range(first, first + fresh)]
         return Taken(token, state, over, releases, slots)
 
+    def samples(self, points: Sequence[int]) -> dict[int, Any]:
+        """Return the samples of points so far, as JSON values; without those that have none."""
+        if not points:
+            return {}
+        found = self._redis.hmget(self._key("samples"), points)
+        return {point: json.loads(text) for point, text in zip(points, found, strict=True) if text}
+
+    def enough(self, points: Sequence[int]) -> list[bool]:
+        """Return whether each of the points needs no further run."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for point in points:
+                pipe.getbit(self._key("enough"), point)
+            return [bool(bit) for bit in pipe.execute()]
+
     def renew(self, nonce: str) -> bool:
         """Keep the claim for another lease; return False if it was lost."""
         return bool(self._ask("renew", nonce, self._timing.lease)[0] == "OK")
 
     def settle(
-        self, token: str, folds: Sequence[Fold], begins: Sequence[Begin | Refusal]
+        self, token: str, folds: Sequence[Fold], begins: Sequence[Begin | Refusal | Skip]
     ) -> tuple[list[str], list[Reply]]:
         """Enter the rows of ended runs, and begin others, in one round trip.
 
@@ -331,7 +375,9 @@ class CampaignStore:
         calls = [self._fold(token, fold) for fold in folds]
         for item in begins:
             origin = (item.slot.origin, item.slot.number, item.slot.attempt)
-            if isinstance(item, Refusal):
+            if isinstance(item, Skip):
+                calls.append(Call("campaign_skip", self._prefix, (token, *origin)))
+            elif isinstance(item, Refusal):
                 refused = (token, *origin, item.cause, item.row)
                 calls.append(Call("campaign_refuse", self._prefix, refused))
             else:
@@ -362,8 +408,9 @@ class CampaignStore:
 
     def _fold(self, token: str, fold: Fold) -> Call:
         head = (self._timing.limit, self.name, token, self._broker, fold.run_id, fold.verdict)
-        arguments = (*head, int(fold.keep), fold.outcome, fold.cause, fold.row)
-        return Call("fold", keys.prefix(fold.run_id), arguments)
+        row = (int(fold.keep), fold.outcome, fold.cause, fold.row)
+        point = (fold.point, fold.samples, int(fold.enough))
+        return Call("fold", keys.prefix(fold.run_id), (*head, *row, *point))
 
     # -- calling ------------------------------------------------------------------------------
 

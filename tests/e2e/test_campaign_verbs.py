@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +18,14 @@ from nepiq.controller import (
     CampaignError,
     ExperimentController,
     Metric,
+    NepiqError,
     NotAllowed,
     Parameter,
     Space,
     UnknownCampaign,
     WaitTimeout,
 )
+from nepiq.controller.engine.store import keys
 
 pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.timeout(120)]
 
@@ -234,3 +238,96 @@ def test_rows_are_followed_while_it_runs(stand: Stand) -> None:
     campaign.wait(30.0)
     reader.join(20.0)
     assert sorted(seen) == list(range(6))
+
+
+def test_a_paused_campaign_costs_nothing(stand: Stand) -> None:
+    campaign = started(stand, "resting", 10_000)
+    next(campaign.rows(follow=True))
+    campaign.pause()
+    until(lambda: not campaign.status().active, 20.0, "runs go on")
+    redis = stand.backend().redis
+    until(lambda: not redis.smembers(keys.campaigns("main")), 20.0, "it is active")
+    redis.config_set("slowlog-max-len", 100_000)
+    redis.config_set("slowlog-log-slower-than", 0)
+    redis.slowlog_reset()
+    passes = keys.campaigns("main").encode()
+
+    def commands() -> list[bytes]:
+        return [entry["command"] for entry in redis.slowlog_get(100_000)]
+
+    # Three passes of the sweeper, which looks for campaigns that have work.
+    until(lambda: sum(passes in text for text in commands()) >= 3, 20.0, "nothing sweeps")
+    redis.config_set("slowlog-log-slower-than", 10_000)
+    assert [text for text in commands() if b"resting" in text] == []
+    campaign.remove()
+
+
+def test_many_points_cost_what_their_description_does(stand: Stand) -> None:
+    stand.backend()
+    redis = stand.backend().redis
+    before = redis.info("memory")["used_memory"]
+    space = Space.grid(a=range(1000), b=range(100))
+    campaign = Campaign(sleeping(stand, "large"), space, settings=stand.settings, repetitions=10)
+    with pytest.raises(NepiqError, match="duration"):
+        campaign.submit()  # there is no pause at any point
+    campaign = Campaign(
+        sleeping(stand, "large"), Space.grid(pause=[60]) * space, settings=stand.settings
+    )
+    began = time.monotonic()
+    stand.owned(campaign).submit()
+    assert time.monotonic() - began < 5.0
+    assert redis.info("memory")["used_memory"] - before < 2_000_000
+    assert campaign.status().total == 100_000
+    campaign.cancel()
+    campaign.wait(30.0)
+
+
+def test_on_the_command_line(stand: Stand, tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "nepiq: 1\nexp_id: line\nresources:\n"
+        "  sleep: {type: 'nepiq::Sleep', duration: '${pause}'}\n"
+        "campaign:\n  space: {grid: {pause: [0.01, 0.02]}}\n  repetitions: 2\n"
+    )
+
+    def nepiq(*words: str) -> str:
+        return stand.command("campaign", *words)
+
+    assert "4 of 4 runs ended" in nepiq("run", str(file))
+    assert "finished" in nepiq("ls")
+    assert nepiq("run", str(file), "--name", "line-2", "--set", "pause=0.03", "-d") == "line-2\n"
+    nepiq("watch", "line-2")
+    assert nepiq("add", "line-2", "--set", "pause=0.03,0.04") == "1 run added\n"
+    nepiq("watch", "line-2")
+    rows = [json.loads(line) for line in nepiq("results", "line-2").splitlines()]
+    assert sorted(row["parameters"]["pause"] for row in rows) == [0.03, 0.03, 0.04]
+    for verb in ("pause", "resume", "stop", "cancel"):
+        assert nepiq(verb, "line-2") == ""
+    assert nepiq("set", "line-2", "--parallel", "3") == ""
+    assert nepiq("retry", "line-2") == "0 runs to begin again\n"
+    assert json.loads(nepiq("status", "line-2", "--json"))["parallel"] == 3
+    nepiq("export", "line-2", str(tmp_path / "line.csv"))
+    assert len((tmp_path / "line.csv").read_text().splitlines()) == 4
+    assert nepiq("rm", "line-2") == ""
+    assert "unknown campaign 'line-2'" in nepiq("status", "line-2")
+
+
+def test_a_point_has_as_many_runs_as_its_metric_needs(stand: Stand) -> None:
+    ec = stand.experiment("precise")
+    node = ec.register_resource("linux::Node", label="node", hostname="localhost")
+    # At n=0 all samples are equal, at n=1 they differ from run to run.
+    command = "echo $((100 + ${n} * ${repetition} * 100))"
+    ec.register_resource("linux::Application", label="app", connectedTo=node, command=command)
+    campaign = Campaign(
+        ec,
+        Space.grid(n=[0, 1]),
+        repetitions={"min": 3, "max": 6},
+        stop={"metric": "value", "within": "1%"},
+        metrics={"value": Metric("app", "stdout", regex=r"\d+")},
+        parallel=1,
+        settings=stand.settings,
+    )
+    record = stand.owned(campaign).submit().wait(90.0)
+    counted = Counter(row.parameters["n"] for row in campaign.rows())
+    assert counted == {0: 3, 1: 6}
+    assert (record.phase, record.total, record.done, record.skipped) == ("finished", 12, 9, 3)

@@ -12,7 +12,15 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...controller.engine.campaigns import Begin, CampaignStore, Fold, Taken
+from ...controller.engine.campaigns import (
+    Begin,
+    CampaignStore,
+    Fold,
+    Refusal,
+    Skip,
+    Slot,
+    Taken,
+)
 from ...controller.engine.store import keys
 from ...controller.reports.failures import failures
 from ..runtime import fault_injection
@@ -77,8 +85,8 @@ class _Step:
         for run_id in taken.releases:
             self._runtime.run(run_id).release(key="cancel")
         definition = _definition(self._runtime, self._store, taken.state)
-        folds = _folds(definition, list(self._ended(definition, taken.over)))
-        begins = [definition.begin(self._run_id(), slot) for slot in taken.slots]
+        folds = self._folds(definition, list(self._ended(definition, taken.over)))
+        begins = self._begins(definition, taken.slots)
         fault_injection.point("settling", self._store.name)
         statuses, replies = self._store.settle(taken.token, folds, begins)
         fault_injection.point("settled", self._store.name)
@@ -92,6 +100,27 @@ class _Step:
         rounds.dispatch(self._runtime, started)
         lost = "STALE" in statuses or any(reply.status == "STALE" for reply in replies)
         return None if lost else taken.releases
+
+    def _folds(self, definition: Definition, ended: Sequence[Ended]) -> list[Fold]:
+        folds = _folds(definition, ended)
+        if not definition.precisions:
+            return folds
+        known = self._store.samples([definition.point(item.slot.number) for item in ended])
+        return [
+            definition.sampled(fold, item.slot.number, known)
+            for fold, item in zip(folds, ended, strict=True)
+        ]
+
+    def _begins(
+        self, definition: Definition, slots: Sequence[Slot]
+    ) -> list[Begin | Refusal | Skip]:
+        enough = [False] * len(slots)
+        if definition.precisions:
+            enough = self._store.enough([definition.point(slot.number) for slot in slots])
+        return [
+            Skip(slot) if needless else definition.begin(self._run_id(), slot)
+            for slot, needless in zip(slots, enough, strict=True)
+        ]
 
     def _run_id(self) -> str:
         """Return an id for a new run, the time as in all others."""

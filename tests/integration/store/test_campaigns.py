@@ -17,6 +17,7 @@ from nepiq.controller.engine.campaigns import (
     Entry,
     Fold,
     Refusal,
+    Skip,
     Slot,
     Taken,
 )
@@ -302,6 +303,28 @@ def test_a_slot_without_a_run(player: Player) -> None:
     taken = player.take()
     assert taken is not None
     assert taken.slots == [Slot(1)]
+    player.store.settle(taken.token, [], [Skip(Slot(1))])
+    assert player.take() is None
+    record = player.store.record()
+    assert record is not None
+    assert (record.phase, record.failed, record.skipped) == ("finished", 1, 1)
+
+
+def test_samples_of_a_point_are_kept_until_there_are_enough(player: Player) -> None:
+    player.submit(2)
+    taken = player.take()
+    assert taken is not None
+    first, second = player.begin(taken)
+    player.take()
+    for number, run_id in enumerate((first, second)):
+        player.carry_out(run_id)
+        taken = player.take(str(number))
+        assert taken is not None
+        end = fold(run_id)._replace(point=7, samples='{"runs":1}', enough=number == 1)
+        player.store.settle(taken.token, [end], [])
+        assert player.take(str(number)) is None
+        assert player.store.samples([7, 8]) == ({} if number else {7: {"runs": 1}})
+        assert player.store.enough([6, 7]) == [False, number == 1]
 
 
 def test_a_run_whose_records_were_deleted_is_begun_again(player: Player) -> None:

@@ -4,7 +4,7 @@ if state.phase then
 end
 call('SET', C .. 'definition', ARGV[3])
 call('HSET', C .. 'state', 'digest', ARGV[1], 'status', 'idle', 'token', 0, 'total', 0,
-  'cursor', 0, 'segments', 0, 'begun', 0, 'finished', 0, 'failed', 0, 'cancelled', 0, 'again', 0,
+  'cursor', 0, 'segments', 0, 'begun', 0, 'finished', 0, 'failed', 0, 'cancelled', 0, 'again', 0, 'skipped', 0,
   'created', stamp(now), unpack(ARGV, 4))
 call('ZADD', 'nepiq:campaigns', stamp(now), match(C, '{campaign:(.*)}'))
 enter('running')

@@ -1,6 +1,8 @@
--- limit, campaign, token, broker, run, verdict, keep, outcome, cause, row -> status, more
+-- limit, campaign, token, broker, run, verdict, keep, outcome, cause, row, point, samples, enough
+-- -> status, more
 -- The end of a run for its campaign: its row, or its slot once more; and its records go.
 local limit, name, token, broker, run, verdict, keep, outcome, cause, row = unpack(ARGV)
+local point, samples, enough = unpack(ARGV, 11)
 local C = campaign_prefix(name)
 local entry = call('HGET', C .. 'active', run)
 if entry and call('HGET', C .. 'state', 'token') ~= token then
@@ -14,6 +16,12 @@ if entry and (cancelled or verdict == 'again') then
   call('HINCRBY', C .. 'state', 'again', cancelled and 0 or 1)
 elseif entry then
   enter_row(C, slot, run, outcome, cause, row)
+  if enough == '1' then
+    call('SETBIT', C .. 'enough', point, 1)
+    call('HDEL', C .. 'samples', point)
+  elseif samples ~= '' then
+    call('HSET', C .. 'samples', point, samples)
+  end
 end
 call('HDEL', C .. 'active', run)
 call('SREM', C .. 'over', run)
