@@ -32,6 +32,6 @@ def announce(run_id: str, items: list[list[Any]]) -> None:
 
 
 @shared_task(name="nepiq.rounds")
-def rounds(items: list[tuple[str, list[str]]]) -> str:
-    """Carry out short steps of several runs."""
-    return short_steps.carry_out(context.current(), items)
+def rounds(exp_id: str, items: list[tuple[str, list[str]]]) -> str:
+    """Carry out short steps of several runs of an experiment."""
+    return short_steps.carry_out(context.current(), exp_id, items)

@@ -243,10 +243,10 @@ class Stand:
         )
         return done.stdout
 
-    def script(self, text: str, **environment: str) -> subprocess.Popen[str]:
-        """A Python script in a process of its own, with this stand's environment."""
+    def script(self, text: str, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """A Python script in a process of its own, with its arguments and this environment."""
         return subprocess.Popen(
-            [sys.executable, "-c", text],
+            [sys.executable, "-c", text, *words],
             env=self._environment(environment),
             cwd=ROOT,
             text=True,

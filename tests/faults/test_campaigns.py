@@ -21,17 +21,13 @@ TOTAL = POINTS * REPETITIONS
 
 SCRIPT = f"""
 import os, signal
-from nepiq.controller import Campaign, Space
-template = {{"nepiq": 1, "exp_id": "sweep", "resources": {{
-    "first": {{"type": "nepiq::Null", "ends": True}},
-    "pause": {{
-        "type": "nepiq::Sleep",
-        "duration": "${{pause}}",
-        "start": {{"after": "first", "state": "STARTED"}},
-    }},
-}}}}
+from nepiq.controller import Campaign, ExperimentController, Parameter, Space
+ec = ExperimentController("sweep")
+first = ec.register_resource("nepiq::Null", ends=True)
+pause = ec.register_resource("nepiq::Sleep", duration=Parameter("pause"))
+ec.register_condition(pause, "start", first, "STARTED")
 space = Space.zip(pause=[0.01 * n for n in range({POINTS})], name=list(range({POINTS})))
-Campaign(template, space, repetitions={REPETITIONS}, parallel=8).submit()
+Campaign(ec, space, repetitions={REPETITIONS}, parallel=8).submit()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -106,3 +102,50 @@ def test_redis_killed(tmp_path: Path) -> None:
             until(lambda: not stand.socket.unlink(missing_ok=True), 1.0, "the socket stays")
             stand.start_redis()
         expect_each_once(stand, campaign)
+
+
+VERBS = """
+import sys
+from nepiq.controller import Campaign, Space
+with Campaign.attach("sweep") as campaign:
+    for _ in range(2):
+        match sys.argv[1]:
+            case "add":
+                campaign.add(Space.zip(pause=[0.0, 0.01], name=[0, 100]))
+            case "set":
+                campaign.set(parallel=3)
+            case verb:
+                getattr(campaign, verb)()
+"""
+
+
+def test_verbs_from_other_processes_while_workers_are_replaced(tmp_path: Path) -> None:
+    seed = int(os.environ.get("NEPIQ_SEED") or random.randrange(10**6))
+    print(f"NEPIQ_SEED={seed}")
+    chance = random.Random(seed)
+    with Stand(tmp_path) as stand:
+        workers = [stand.start_worker(f"w{n}") for n in range(2)]
+        campaign = submitted(stand)
+
+        def command(verb: str) -> None:
+            script = stand.script(VERBS, verb)
+            _, stderr = script.communicate(timeout=60.0)
+            assert script.returncode == 0, stderr
+
+        rows = 0
+        for verb in ("add", "set", "pause", "resume", "cancel", "resume"):
+            rows += chance.randrange(1, 12)
+            print(f"after {rows} rows: {verb}")
+            if campaign.status().phase == "running":
+                wait_for_rows(campaign, rows)
+            command(verb)
+            if verb == "pause":
+                for number, worker in enumerate(workers):
+                    worker.signal(signal.SIGTERM)
+                    worker.ended()
+                    stand.start_worker(f"new{number}")
+        record = campaign.wait(timeout=200.0)
+        assert (record.phase, record.total, record.parallel) == ("finished", TOTAL + 1, 3)
+        counted = Counter((row.point, row.repetition) for row in campaign.rows())
+        assert len(counted) == TOTAL + 1
+        assert set(counted.values()) == {1}

@@ -12,6 +12,9 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import ResponseError
+
+from ...controller.engine import redis_memory
 from ...controller.engine.campaigns import (
     Begin,
     CampaignStore,
@@ -63,7 +66,7 @@ def advance(runtime: Runtime, name: str) -> str:
             fault_injection.point("advancing", name)
             released = step.work(taken)
             if released is None:
-                return f"{step}, then the claim was lost"
+                return f"{step}, then it was ended"
             taken = store.take(nonce, runtime.name, released)
     return str(step)
 
@@ -81,14 +84,21 @@ class _Step:
         return f"{self._folded} ended, {self._begun} begun"
 
     def work(self, taken: Taken) -> Sequence[str] | None:
-        """Do what was taken; return the runs that were released, or None if the claim was lost."""
+        """Do what was taken; return the runs that were released, or None to end the step here."""
         for run_id in taken.releases:
             self._runtime.run(run_id).release(key="cancel")
         definition = _definition(self._runtime, self._store, taken.state)
         folds = self._folds(definition, list(self._ended(definition, taken.over)))
         begins = self._begins(definition, taken.slots)
         fault_injection.point("settling", self._store.name)
-        statuses, replies = self._store.settle(taken.token, folds, begins)
+        try:
+            statuses, replies = self._store.settle(taken.token, folds, begins)
+        except ResponseError as error:
+            if not redis_memory.is_full(error):
+                raise
+            # The sweeper sends the step again when the lease has run out.
+            log.warning("campaign %s begins no run: Redis is full", self._store.name)
+            return None
         fault_injection.point("settled", self._store.name)
         self._folded += len(statuses)
         self._begun += sum(reply.status == "OK" for reply in replies)
@@ -97,7 +107,7 @@ class _Step:
             for item, reply in zip(begins, replies, strict=True)
             if reply.ok and isinstance(item, Begin)
         ]
-        rounds.dispatch(self._runtime, started)
+        rounds.dispatch(self._runtime, definition.exp_id, started)
         lost = "STALE" in statuses or any(reply.status == "STALE" for reply in replies)
         return None if lost else taken.releases
 

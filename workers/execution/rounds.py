@@ -28,19 +28,20 @@ MOST_STEPS = 32
 _Work = list[tuple[Run, list[str]]]
 
 
-def dispatch(runtime: Runtime, replies: Sequence[tuple[str, Reply]]) -> None:
-    """Dispatch the steps of runs that have begun together."""
+def dispatch(runtime: Runtime, exp_id: str, replies: Sequence[tuple[str, Reply]]) -> None:
+    """Dispatch the steps of runs of an experiment that have begun together."""
     work = _short(runtime, [(runtime.run(run_id), reply) for run_id, reply in replies])
     for at in range(0, len(work), MOST_RUNS):
         part = work[at : at + MOST_RUNS]
-        runtime.backend.publisher.rounds([(run.run_id, steps) for run, steps in part])
+        runtime.backend.publisher.rounds(exp_id, [(run.run_id, steps) for run, steps in part])
 
 
-def carry_out(runtime: Runtime, items: Sequence[tuple[str, list[str]]]) -> str:
+def carry_out(runtime: Runtime, exp_id: str, items: Sequence[tuple[str, list[str]]]) -> str:
     """Carry out steps of several runs, and what follows from them.
 
     Args:
         runtime: of this worker.
+        exp_id: name of the experiment of all runs.
         items: runs, and the steps of each that a message requests.
 
     Returns:
@@ -51,6 +52,8 @@ def carry_out(runtime: Runtime, items: Sequence[tuple[str, list[str]]]) -> str:
         return "the clock of this machine is wrong"
     summary = AttemptSummary(runtime.metrics)
     work = [(runtime.run(run_id), list(steps)) for run_id, steps in items]
+    for run, _ in work:
+        run.learn(exp_id)
     while work:
         work = _round(runtime, work, summary)
     return str(summary)

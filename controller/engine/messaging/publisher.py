@@ -175,10 +175,10 @@ class Publisher:
         """Send the step of a campaign."""
         self.call("nepiq.advance", queues.COMMON, [campaign], shown=f"advance {campaign}")
 
-    def rounds(self, items: Sequence[tuple[str, Sequence[str]]]) -> None:
-        """Send short steps of several runs in one message: run and steps of each."""
-        shown = f"steps of {len(items)} runs from {items[0][0]} on"
-        self.call("nepiq.rounds", queues.COMMON, [list(items)], shown=shown)
+    def rounds(self, exp_id: str, items: Sequence[tuple[str, Sequence[str]]]) -> None:
+        """Send short steps of several runs of an experiment in one message: run, and its steps."""
+        shown = f"rounds of {exp_id}, {len(items)} runs from {items[0][0]} on"
+        self.call("nepiq.rounds", queues.COMMON, [exp_id, list(items)], shown=shown)
 
     def close(self) -> None:
         """Close the connections, those in use after their use."""
