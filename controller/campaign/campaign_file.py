@@ -14,14 +14,20 @@ from ..description.description import Description
 from ..description.files.positions import Findings
 from ..description.files.reader import CAMPAIGN, Draft, build
 from ..description.files.store import draft_of, name_of
-from ..errors import DescriptionError, DocumentError, InvalidValue, NepiqError
+from ..errors import (
+    DescriptionError,
+    DocumentError,
+    InvalidValue,
+    NepiqError,
+    UnknownResource,
+)
 from ..errors.text import one_line, quoted
 from ..model import registry
 from ..model.parameters import OF_RUNS
 from ..settings import Settings
 from .filling import Path as DataPath
 from .plan import CampaignPlan
-from .space import Point, Space
+from .space import Point, Space, point_id, run_seed
 from .space.documents import mentioned
 from .space.misfits import Misfit
 from .space.points import canonical
@@ -49,9 +55,17 @@ class CampaignFile:
     plan: CampaignPlan
     warnings: list[str]
 
-    def values(self, index: int, repetition: int, seed: int) -> Point:
-        """Return the values for the template at a point, those of the run among them."""
-        return {**self.plan.space[index], "seed": seed, "repetition": repetition}
+    def values(self, index: int, repetition: int) -> Point:
+        """Return the values for the template of a run, its seed and repetition among them.
+
+        Args:
+            index: the point in the space.
+            repetition: the repetition, from 0; ``${repetition}`` counts from 1.
+        """
+        point = self.plan.space[index]
+        own = point_id(point) if self.plan.seeds == "independent" else None
+        seed = run_seed(self.plan.seed, repetition, own)
+        return {**point, "seed": seed, "repetition": repetition + 1}
 
 
 def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
@@ -81,10 +95,17 @@ def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
     template = Template(data if isinstance(data, dict) else {}, plan.space.parameters)
     if has_space:
         _check_names(template, draft.findings)
+    _check_labels(template, plan, draft.findings)
     draft.findings.check()
     if not isinstance(data, dict):
-        draft.fill(Description(exp_id))
-    _check_points(template, plan.space, draft, exp_id)
+        draft.fill(Description(exp_id))  # reports that it is not a description
+    try:
+        if not len(plan.space):
+            raise InvalidValue("the space has no points")
+        _check_points(template, plan.space, draft, exp_id)
+    except InvalidValue as error:
+        draft.findings.add(error, (CAMPAIGN, "space"))
+        draft.findings.check()
     return CampaignFile(exp_id, template, plan, _warnings(template, plan.space))
 
 
@@ -169,6 +190,16 @@ def _check_names(template: Template, findings: Findings) -> None:
             hint=f"{hint}write $${{{name}}} for a variable of the shell",
         )
         findings.add(error, path)
+
+
+def _check_labels(template: Template, plan: CampaignPlan, findings: Findings) -> None:
+    document = template.to_document()
+    labels = document.get("resources")
+    if "topology" in document or not isinstance(labels, dict):
+        return  # the resources of a topology get their labels later
+    for label in plan.collect:
+        if label not in labels:
+            findings.add(UnknownResource(label, labels), (CAMPAIGN, "collect", label), key=True)
 
 
 def _check_points(template: Template, space: Space, draft: Draft, exp_id: str) -> None:

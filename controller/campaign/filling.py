@@ -50,7 +50,7 @@ class Filling:
         path: Path = (),
         is_text: Callable[[Path], bool] = lambda _: False,
     ) -> None:
-        names = "|".join(sorted(parameters, key=len, reverse=True))
+        names = "|".join(sorted(parameters, key=len, reverse=True)) or "(?!)"
         self._pattern = re.compile(r"\$?\$\{(" + names + r")\}")
         self._is_text = is_text
         self._value = value
@@ -155,4 +155,4 @@ def _word(point: Mapping[str, Any], name: str, text: str) -> str:
         )
     if isinstance(value, str):
         return value
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)

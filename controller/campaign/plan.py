@@ -58,7 +58,7 @@ class CampaignPlan:
 
         Args:
             document: the JSON form.
-            folder: the directory of relative paths in it; the current one by default.
+            folder: as of :meth:`.Space.of`.
 
         Raises:
             InvalidValue: it is not such a document; an error inside it is a :class:`.Misfit`.

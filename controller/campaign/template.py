@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: The parts of a description that may have places.
 _PARTS = ("globals", "resources", "topology")
+#: Similarity of a name to that of a parameter, from 0 to 1, from which it is taken for a slip.
+_SIMILAR = 0.8
 
 
 class Template:
@@ -115,7 +117,7 @@ class Template:
                     name = match[1]
                     if name in self.parameters or text[: match.start()].endswith("$"):
                         continue
-                    [similar] = get_close_matches(name, self.parameters, 1) or [""]
+                    [similar] = get_close_matches(name, self.parameters, 1, _SIMILAR) or [""]
                     if similar or (match[0] == text and not name.isupper()):
                         yield path, name, similar
 

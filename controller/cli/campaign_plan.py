@@ -39,15 +39,13 @@ def plan(
     No machine and no Redis is contacted.
     """
     from ..campaign.campaign_file import read
-    from ..campaign.space import run_seed
     from ..reports.plan.planner import Planner
     from ..reports.plan.text import text
 
     campaign = read(file, settings or ())
     for warning in campaign.warnings:
         print_message(warning)
-    values = campaign.values(0, 0, run_seed(campaign.plan.seed, 0))
-    run = Planner(campaign.template.describe(values)).plan()
+    run = Planner(campaign.template.describe(campaign.values(0, 0))).plan()
     if as_json:
         print_json({**_summary(campaign, run), "first_run": run})
     else:

@@ -129,7 +129,7 @@ class Resource:
                 yield f"connection {name!r} of {self.label} to a {slot.rtype}"
         for name, value in self.attrs.items():
             if isinstance(value, Parameter):
-                yield f"the value of {value} in attribute {name!r} of {self.label}"
+                yield f"{value}, given by a campaign, in attribute {name!r} of {self.label}"
 
     def digest(self) -> str:
         """A digest of all that describes it: the same for the same."""

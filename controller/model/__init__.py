@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .contents import Contents as Contents
     from .durations import Deadline as Deadline
     from .durations import seconds as seconds
+    from .expressions import Expression as Expression
     from .facts import Facts as Facts
     from .facts import Interface as Interface
     from .figures import Figure as Figure
@@ -70,6 +71,7 @@ _MODULES = {
     "configuration": ("ROUTE_PROTOCOL", "Change", "device_name", "link_alias", "namespace_name"),
     "connections": ("ANY", "Connection"),
     "contents": ("Content", "Contents"),
+    "expressions": ("Expression",),
     "facts": ("Facts", "Interface"),
     "figures": ("Figure", "Outputs"),
     "hooks": ("Later", "Retry"),

@@ -21,9 +21,10 @@ from .space import Space
 
 _AMENDMENTS = ("when", "derive", "exclude")
 _SAMPLE = ("n", "seed", "values")
+_Reader = Callable[[Any, Path | None], Space]
 
 
-def read(document: Any, folder: Path) -> Space:
+def read(document: Any, folder: Path | None) -> Space:
     """Return the space in a document; see :meth:`Space.of`."""
     entries = _mapping(document, "a space", "write grid, zip, points or the like")
     for name in entries:
@@ -102,20 +103,24 @@ def _values(value: Any) -> Mapping[str, Any]:
     return _mapping(value, "a mapping of parameters to values", "write NAME: VALUES")
 
 
-def _grid(value: Any, _: Path) -> Space:
+def _grid(value: Any, _: Path | None) -> Space:
     return Space.grid(**_values(value))
 
 
-def _zip(value: Any, _: Path) -> Space:
+def _zip(value: Any, _: Path | None) -> Space:
     return Space.zip(**_values(value))
 
 
-def _points(value: Any, folder: Path) -> Space:
-    return Space.points(folder / value if isinstance(value, str) else value)
+def _points(value: Any, folder: Path | None) -> Space:
+    if isinstance(value, str) and folder is not None:
+        return Space.points(folder / value)
+    if not isinstance(value, list):
+        raise InvalidValue(f"{quoted(value)} is not a list of points")
+    return Space.points(value)
 
 
-def _sampled(make: Callable[..., Space]) -> Callable[[Any, Path], Space]:
-    def read_sample(value: Any, _: Path) -> Space:
+def _sampled(make: Callable[..., Space]) -> _Reader:
+    def read_sample(value: Any, _: Path | None) -> Space:
         entries = _mapping(value, "a sample", "write n, seed and values")
         for name in entries:
             if name not in _SAMPLE:
@@ -126,6 +131,10 @@ def _sampled(make: Callable[..., Space]) -> Callable[[Any, Path], Space]:
         for name in _SAMPLE:
             if name not in entries:
                 raise InvalidValue(f"{name!r} is missing", hint="write n, seed and values")
+        for name in ("n", "seed"):
+            if isinstance(entries[name], bool) or not isinstance(entries[name], int):
+                with inside(name):
+                    raise InvalidValue("must be a whole number")
         with inside("values"):
             values = _values(entries["values"])
             return make(entries["n"], entries["seed"], **values)
@@ -133,8 +142,8 @@ def _sampled(make: Callable[..., Space]) -> Callable[[Any, Path], Space]:
     return read_sample
 
 
-def _combined(make: Callable[..., Space]) -> Callable[[Any, Path], Space]:
-    def read_parts(value: Any, folder: Path) -> Space:
+def _combined(make: Callable[..., Space]) -> _Reader:
+    def read_parts(value: Any, folder: Path | None) -> Space:
         if not isinstance(value, list):
             raise InvalidValue(f"{quoted(value)} is not a list of spaces")
         parts = []
@@ -146,7 +155,7 @@ def _combined(make: Callable[..., Space]) -> Callable[[Any, Path], Space]:
     return read_parts
 
 
-_FORMS: Mapping[str, Callable[[Any, Path], Space]] = {
+_FORMS: Mapping[str, _Reader] = {
     "grid": _grid,
     "zip": _zip,
     "points": _points,

@@ -28,8 +28,8 @@ class Space:
     :meth:`random` and :meth:`sobol` may also be ``"uniform(1, 10)"``, ``"loguniform(1, 100)"``,
     ``"normal(0, 1)"``, ``"randint(1, 6)"`` and ``"choice([tcp, udp])"``.
 
-    Conditions and formulas are expressions (:class:`~nepiq.controller.model.expressions.\
-Expression`), or functions of a module that workers can import, called with the parameters by name.
+    Conditions and formulas are expressions (see :class:`.Expression`), or functions of a module
+    that workers can import, called with the parameters by name.
 
     Example:
         ::
@@ -137,14 +137,14 @@ Expression`), or functions of a module that workers can import, called with the 
 
         Args:
             document: the JSON form.
-            folder: the directory of relative paths in it; the current one by default.
+            folder: the directory of relative paths of CSV files in it; None to read no file.
 
         Raises:
             InvalidValue: it is not such a document; an error inside it is a :class:`Misfit`.
         """
         from .documents import read
 
-        return read(document, folder or Path())
+        return read(document, folder)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Space):

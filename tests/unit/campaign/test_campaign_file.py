@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 from nepiq.controller.campaign.campaign_file import CampaignFile, read, settings_of
 from nepiq.controller.campaign.plan import CampaignPlan
 from nepiq.controller.campaign.precision import Precision
-from nepiq.controller.campaign.space import Space, point_id
+from nepiq.controller.campaign.space import Space, point_id, run_seed
 from nepiq.controller.cli import main
+from nepiq.controller.description.files.schema import json_schema
 from nepiq.controller.errors import DocumentError, InvalidValue
 
 FILE = """\
@@ -74,12 +77,13 @@ def test_a_file(file: Path) -> None:
     assert (plan.least, plan.repetitions, plan.seed, plan.parallel) == (3, 20, 42, 4)
     assert plan.timeout == 120
     assert plan.stop == (Precision("delay", 0.05, relative=True),)
-    description = found.template.describe(found.values(-1, 0, 7))
-    assert description.get("app", "command") == 'echo "3 udp ${RUN_HOME} ${i} 7"'
+    description = found.template.describe(found.values(-1, 0))
+    command = f'echo "3 udp ${{RUN_HOME}} ${{i}} {run_seed(42, 0)}"'
+    assert description.get("app", "command") == command
     assert description.get("app", "env") == {"RATE": 5}
     assert [condition.offset for condition in description.conditions()] == [3.0]
     # Without the conditional parameter, its entry is left out.
-    first = found.template.describe(found.values(0, 0, 7))
+    first = found.template.describe(found.values(0, 0))
     assert first.get("app", "env") == {}
     assert CampaignPlan.of(json.loads(json.dumps(plan.to_document()))) == plan
 
@@ -142,6 +146,8 @@ def test_refused_settings(settings: list[str]) -> None:
         ("range(1, 4)", "range(1, one)", "7:10: n: range takes numbers, not 'one'"),
         ("grid:", "gird:", "5:5: space: unknown key 'gird'"),
         ("mode == 'udp'", "mod == 'udp'", "9:18: rate: unknown parameter 'mod'"),
+        ("n == 3 and mode == 'tcp'", "n > 0", "5:5: the space has no points"),
+        ("n == 3 and mode == 'tcp'", "n / (n - n) > 1", "5:5: 'n / (n - n) > 1' has no value"),
         ("n == 3 and", "n == 3 an", "10:14: exclude: must be an expression over parameters"),
         ("seed: 42", "sed: 42", "12:3: unknown key 'sed' (did you mean 'seed'"),
         ("seed: 42", "seed: x", "12:9: seed: cannot be 'x'"),
@@ -154,6 +160,7 @@ def test_refused_settings(settings: list[str]) -> None:
         ("timeout: 2m", "timeout: soon", "16:12: timeout: "),
         ("timeout: 2m", "keep: some", "16:9: keep: cannot be 'some' (choose all or failed"),
         ("timeout: 2m", "collect: {ping: [1]}", "16:19: ping: "),
+        ("timeout: 2m", "collect: {pin: stdout}", "16:13: unknown resource 'pin' (did you mean"),
         ('delay: "${n}s"', 'delay: "${mode}s"', "29:49: "),
         ("type: linux::Ping", "type: linux::Pin", "20:11: unknown resource type 'linux::Pin'"),
     ],
@@ -197,6 +204,28 @@ def test_points_of_a_file_beside_the_description(file: Path) -> None:
     start, end = FILE.index("    grid:"), FILE.index("  repetitions")
     file.write_text(FILE[:start] + "    points: points.csv\n" + FILE[end:])
     assert list(read(file).plan.space) == [{"rate": 1, "n": 2, "mode": "udp"}]
+
+
+def test_seeds_and_repetitions_of_runs(file: Path) -> None:
+    common = read(file)
+    assert common.values(0, 0)["repetition"] == 1
+    assert common.values(0, 1)["seed"] == common.values(5, 1)["seed"] == run_seed(42, 1)
+    file.write_text(FILE.replace("seed: 42", "seed: 42\n  seeds: independent"))
+    independent = read(file)
+    assert independent.values(0, 1)["seed"] != independent.values(5, 1)["seed"]
+
+
+def test_the_json_schema_accepts_places() -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    document = yaml.safe_load(FILE)
+    assert list(validator.iter_errors(document)) == []
+    for rtype, name, wrong in (("linux::Ping", "count", "many"), ("linux::Node", "port", "ssh")):
+        document["resources"] = {"a": {"type": rtype, name: "${n}"}}
+        assert list(validator.iter_errors(document)) == []
+        document["resources"]["a"][name] = wrong
+        assert [list(error.path) for error in validator.iter_errors(document)] == [
+            ["resources", "a", name]
+        ]
 
 
 # -- verbs ----------------------------------------------------------------------------------------

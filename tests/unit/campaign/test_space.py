@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nepiq.controller.campaign.space import Space, point_id
@@ -58,6 +58,7 @@ def product(axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
 # -- one property test for each form --------------------------------------------------------------
 
 
+@settings(max_examples=50)
 @given(grids)
 def test_grid(axes: dict[str, list[Any]]) -> None:
     space = Space.grid(**axes)
@@ -65,6 +66,7 @@ def test_grid(axes: dict[str, list[Any]]) -> None:
     assert ids(space) == firsts(product(axes))
 
 
+@settings(max_examples=50)
 @given(
     st.integers(1, 5).flatmap(
         lambda n: st.dictionaries(
@@ -81,6 +83,7 @@ def test_zip(axes: dict[str, list[Any]]) -> None:
     assert ids(space) == firsts([dict(zip(axes, row, strict=True)) for row in rows])
 
 
+@settings(max_examples=50)
 @given(st.lists(grids, min_size=1, max_size=3))
 def test_concat(parts: list[dict[str, list[Any]]]) -> None:
     space = Space.concat(*(Space.grid(**axes) for axes in parts))
@@ -88,6 +91,7 @@ def test_concat(parts: list[dict[str, list[Any]]]) -> None:
     assert ids(space) == firsts([point for axes in parts for point in product(axes)])
 
 
+@settings(max_examples=50)
 @given(st.fixed_dictionaries({"a": values, "b": values, "c": values}), conditions)
 def test_conditional(axes: dict[str, list[Any]], condition: str) -> None:
     space = Space.grid(**axes).when("b", condition)
@@ -101,6 +105,7 @@ def test_conditional(axes: dict[str, list[Any]], condition: str) -> None:
     assert ids(space) == firsts(points)
 
 
+@settings(max_examples=50)
 @given(st.fixed_dictionaries({"a": values, "b": values, "c": values}), conditions)
 def test_exclude(axes: dict[str, list[Any]], condition: str) -> None:
     whole = Space.grid(**axes)
@@ -112,6 +117,7 @@ def test_exclude(axes: dict[str, list[Any]], condition: str) -> None:
     assert ids(with_it) == sorted(ids(with_it), key=order.__getitem__)
 
 
+@settings(max_examples=50)
 @given(st.integers(0, 2**32), st.data())
 def test_random(seed: int, data: st.DataObject) -> None:
     given = {"a": [1, 2, 3], "b": "choice([tcp, udp])", "c": "randint(1, 4)"}
@@ -124,6 +130,7 @@ def test_random(seed: int, data: st.DataObject) -> None:
     assert ids(Space.random(24, seed, **given))[:count] == ids(space)
 
 
+@settings(max_examples=50)
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2), min_size=1), min_size=1))
 def test_points(points: list[dict[str, Any]]) -> None:
     space = Space.points(points)
@@ -131,6 +138,7 @@ def test_points(points: list[dict[str, Any]]) -> None:
     assert ids(space) == firsts(points)
 
 
+@settings(max_examples=50)
 @given(st.integers(1, 64), st.integers(0, 99))
 def test_sobol(count: int, seed: int) -> None:
     for given_values in ({"a": "uniform(0, 1)", "b": "linspace(0, 1, 3)"}, {"a": [1, 2, 3]}):
@@ -359,6 +367,7 @@ def test_forms_side_by_side_are_a_product() -> None:
         ({"concat": [{"grid": {"a": 1}}, {"zip": 3}]}, ("concat", 1, "zip"), "not a mapping"),
         ({"random": {"n": 1, "sed": 1}}, ("random", "sed"), "did you mean 'seed'"),
         ({"random": {"n": 1, "values": {}}}, ("random",), "'seed' is missing"),
+        ({"random": {"n": "1", "seed": 1, "values": {}}}, ("random", "n"), "whole number"),
         (
             {"random": {"n": 1, "seed": 1, "values": {"a": "uniform(2, 1)"}}},
             ("random", "values", "a"),
@@ -440,6 +449,9 @@ def test_points_of_a_file(tmp_path: Path) -> None:
     space = Space.points(file)
     assert list(space) == expected
     assert Space.of({"points": "points.csv"}, tmp_path) == space
+    # A document of Redis does not make a worker read files.
+    with pytest.raises(InvalidValue, match="not a list of points"):
+        Space.of({"points": str(file)})
     file.write_text("rate,mode\n1\n")
     with pytest.raises(InvalidValue, match=r"points.csv:2: the row has more or fewer cells"):
         Space.points(file)

@@ -58,6 +58,10 @@ def test_a_name_that_begins_another() -> None:
     assert Filling(["${nn}"], ["n", "nn"]).at({"n": 1, "nn": 2}) == [2]
 
 
+def test_no_parameters() -> None:
+    assert Filling({"a": "${} ${n} $${n}"}, []).at({}) == {"a": "${} ${n} $${n}"}
+
+
 def test_places() -> None:
     filling = Filling({"a": ["x ${n} ${mode} $${rate}", "${n}"], "b": 1}, NAMES)
     assert filling.places == {("a", 0): ("n", "mode"), ("a", 1): ("n",)}
@@ -113,7 +117,9 @@ def test_a_value_that_is_refused_at_a_point() -> None:
 
 def test_a_description_with_parameters_is_not_deployed() -> None:
     made = experiment()
-    with pytest.raises(InvalidValue, match=r"the value of \$\{n\} in attribute 'count' of ping"):
+    with pytest.raises(
+        InvalidValue, match=r"\$\{n\}, given by a campaign, in attribute 'count' of"
+    ):
         made.check()
     with pytest.raises(NotAllowed, match="cannot be a parameter after deployment"):
         made.set("app", "hardRelease", Parameter("n"), deployed=True)
@@ -146,6 +152,7 @@ def test_parameters_are_values() -> None:
         ("-b ${rat}", ("rat", "rate")),
         ("${other}", ("other", "")),
         ("-b ${other}", None),
+        ("-b ${date}", None),
         ("${RUN_HOME}", None),
         ("$${rat}", None),
         ("${seed} ${repetition}", None),
