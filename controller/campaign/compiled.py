@@ -66,6 +66,9 @@ class CompiledTemplate:
         nonce: of the uploads.
         timeout: seconds after which a run fails; None for no limit.
 
+    Raises:
+        UnknownType: this process does not have the type of a resource.
+
     Attributes:
         finds_hosts: True if a run was described whose hosts are known only in it.
     """
@@ -128,8 +131,9 @@ class CompiledTemplate:
 
     def _divide(self) -> None:
         """Find the values that decide about nothing but themselves."""
-        document = self._template.to_document()
-        entries = document.get("resources") or {}
+        entries = self._template.to_document().get("resources") or {}
+        for label in entries:
+            self._class(label)  # a worker without the type must not begin any run
         candidates: dict[tuple[str, str], tuple[Any, tuple[str, ...]]] = {}
         for path, names in self._template.places.items():
             inner = path[2:] if path[0] == "resources" else ()

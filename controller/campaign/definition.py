@@ -196,9 +196,9 @@ class Definition:
         place = self.place(slot.number)
         try:
             return Begin(run_id, slot, self._template.arguments(place.values))
-        except NepiqError as error:
-            kind = str(details(error)["type"])
-            cause = f"{kind}: {error.message}"[:200]
+        except Exception as error:  # noqa: BLE001 - a class may raise anything
+            told = details(error)
+            cause = f"{told['type']}: {told['message']}"[:200]
             row = self._row(place, slot, "", outcome=FAILED, cause=cause, error=str(error))
             return Refusal(slot, cause, row.to_json())
 

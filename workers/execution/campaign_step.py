@@ -25,6 +25,7 @@ from ...controller.engine.campaigns import (
     Taken,
 )
 from ...controller.engine.store import keys
+from ...controller.errors import NepiqError
 from ...controller.reports.failures import failures
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
@@ -87,7 +88,12 @@ class _Step:
         """Do what was taken; return the runs that were released, or None to end the step here."""
         for run_id in taken.releases:
             self._runtime.run(run_id).release(key="cancel")
-        definition = _definition(self._runtime, self._store, taken.state)
+        try:
+            definition = _definition(self._runtime, self._store, taken.state)
+        except NepiqError as error:
+            # Another worker may have the types that this one lacks.
+            log.error("campaign %s: %s", self._store.name, error)  # noqa: TRY400 - expected
+            return None
         folds = self._folds(definition, list(self._ended(definition, taken.over)))
         begins = self._begins(definition, taken.slots)
         fault_injection.point("settling", self._store.name)
