@@ -1,13 +1,14 @@
-"""``python -m tests.benchmarks.campaign``: campaigns of runs that do nothing, beside xargs.
+"""``python -m tests.benchmarks.campaign``: campaigns of runs that do nothing, beside their peers.
 
 Two workers, and no script: it is over when the campaign has been submitted. CPU time is that of the
-workers and of Redis. ``xargs -P2 true`` starts as many processes; it describes, records and resumes
-nothing.
+workers and of Redis. The peers start a process, ``true``, for each run, two at a time: xargs, GNU
+parallel if it is installed, and ParamSweeper if execo is. Only ParamSweeper keeps a record.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +117,24 @@ def parallel_jobs(runs: int) -> float:
     return time.monotonic() - began
 
 
+def swept(runs: int) -> float:
+    """Seconds that execo's ParamSweeper takes for as many combinations, with two threads."""
+    from execo_engine import ParamSweeper, sweep
+
+    with tempfile.TemporaryDirectory(prefix="nepiq-sweeper-") as folder:
+        sweeper = ParamSweeper(f"{folder}/sweeps", sweep({"n": list(range(runs))}))
+
+        def work(_: int) -> None:
+            while (combination := sweeper.get_next()) is not None:
+                subprocess.run(["true"], check=True)
+                sweeper.done(combination)
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(work, range(2)))
+        return time.monotonic() - began
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -128,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if shutil.which("parallel"):
             each = parallel_jobs(options.runs) / options.runs * 1e3
             print(f"GNU parallel -j2 true: {each:.2f} ms each")
+        if importlib.util.find_spec("execo_engine"):
+            print(f"ParamSweeper, true: {swept(options.runs) / options.runs * 1e3:.2f} ms each")
     return 0
 
 

@@ -9,9 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.faults.lab import Lab
 from tests.stand import Stand, Worker, until
 
-from nepiq.controller import Campaign
+from nepiq.controller import Campaign, Metric, Parameter, Space
 from nepiq.controller.engine.store import keys
 
 pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.timeout(300)]
@@ -149,3 +150,22 @@ def test_verbs_from_other_processes_while_workers_are_replaced(tmp_path: Path) -
         counted = Counter((row.point, row.repetition) for row in campaign.rows())
         assert len(counted) == TOTAL + 1
         assert set(counted.values()) == {1}
+
+
+def test_hosts_are_parameters(lab: Lab) -> None:
+    hosts = [host.name for host in lab.bed.hosts[:2]]
+    ec = lab.stand.experiment("tour")
+    node = ec.register_resource("linux::Node", label="node", hostname=Parameter("host"))
+    ec.register_resource(
+        "linux::Application", label="app", connectedTo=node, command="hostname; echo ${word}"
+    )
+    space = Space.grid(host=hosts, word=["one", "two"])
+    metrics = {"word": Metric("app", "stdout", regex=r"^(one|two)$")}
+    with Campaign(ec, space, parallel=3, metrics=metrics, settings=lab.stand.settings) as campaign:
+        assert campaign.submit().wait(90.0).finished == 4
+        rows = list(campaign.rows())
+        for row in rows:
+            assert row.hosts == {"node": row.parameters["host"]}
+            assert row.metrics == {"word": row.parameters["word"]}
+        campaign.remove()
+    lab.expect_nothing(rows[0].run_id, *lab.bed.hosts[:2])
