@@ -145,7 +145,7 @@ class Campaign:
                     f"another campaign has the name {self.name!r}",
                     hint=f"choose another name=, or delete it: nepiq campaign rm {self.name}",
                 )
-            store.add(digest, total, segment)
+            store.add(digest, 0, total, segment)
         return self
 
     def pause(self) -> None:
@@ -192,17 +192,20 @@ class Campaign:
         """
         _check_count("repetitions", repetitions)
         with contact():
-            store = self._store()
-            definition = self._read()
-            known = {point for part in definition.segments for point in part.ids()}
-            new = [point for point in space if point_id(point) not in known]
-            if not new:
-                return 0
-            chosen = space if len(new) == len(space) else Space.points(new)
-            segment = Segment.data(CampaignPlan(chosen, repetitions))
-            count = len(new) * repetitions
-            self._require(store.add(_digest(segment), count, segment))
-        return count
+            while True:
+                definition = self._read()
+                known = {point for part in definition.segments for point in part.ids()}
+                new = [point for point in space if point_id(point) not in known]
+                if not new:
+                    return 0
+                chosen = space if len(new) == len(space) else Space.points(new)
+                segment = Segment.data(CampaignPlan(chosen, repetitions))
+                count = len(new) * repetitions
+                number = len(definition.segments)
+                status = self._store().add(_digest(segment), number, count, segment)
+                if status != "CHANGED":
+                    self._require(status)
+                    return count
 
     def remove(self) -> None:
         """Delete the campaign and its rows.
@@ -269,7 +272,10 @@ class Campaign:
         Raises:
             WaitTimeout: it takes longer.
         """
-        for _ in self._entries(follow=True, timeout=None if timeout is None else seconds(timeout)):
+        limit = None if timeout is None else seconds(timeout)
+        with contact():
+            last = self._store().last()
+        for _ in self._entries(last, follow=True, timeout=limit):
             pass
         return self.status()
 
@@ -287,8 +293,10 @@ class Campaign:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _entries(self, *, follow: bool, timeout: float | None = None) -> Iterator[Entry]:
-        after, end = START, None if timeout is None else time.monotonic() + timeout
+    def _entries(
+        self, after: str = START, *, follow: bool, timeout: float | None = None
+    ) -> Iterator[Entry]:
+        end = None if timeout is None else time.monotonic() + timeout
         while True:
             # Before the entries: those of its last change come after it.
             over = not follow or _is_over(self.status())
@@ -370,8 +378,9 @@ def _digest(value: Any) -> str:
 
 def _refuse(plan: CampaignPlan) -> None:
     """Refuse what workers do not carry out yet."""
-    if plan.collect:
-        raise CampaignError("collect is not possible yet", hint="leave it out")
+    for name, given in (("collect", plan.collect), ("keep", plan.keep != "all")):
+        if given:
+            raise CampaignError(f"{name} is not possible yet", hint="leave it out")
 
 
 def _check_count(name: str, value: object) -> None:

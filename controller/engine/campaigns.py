@@ -241,17 +241,19 @@ class CampaignStore:
         status, new = self._ask("create", digest, self._broker, _packed(definition), *flat)
         return status, new == 1
 
-    def add(self, segment_id: str, count: int, segment: Any) -> str:
+    def add(self, segment_id: str, known: int, count: int, segment: Any) -> str:
         """Add a space; return the status.
+
+        It is ``CHANGED`` if another client has added one meanwhile.
 
         Args:
             segment_id: the same one again adds nothing.
+            known: number of spaces that the campaign has, as the caller knows it.
             count: number of its runs.
             segment: the space, as JSON values.
         """
-        return self._dispatched(
-            "add", self._timing.grace, self._broker, segment_id, count, _packed(segment)
-        )[0]
+        arguments = (segment_id, known, count, _packed(segment))
+        return self._dispatched("add", self._timing.grace, self._broker, *arguments)[0]
 
     def change(self, verb: str, *args: Argument) -> tuple[str, int]:
         """Carry out ``pause``, ``resume``, ``stop``, ``cancel``, ``retry`` or ``set``.
@@ -309,6 +311,11 @@ class CampaignStore:
             return []
         entries = found[0][1] if isinstance(found, list) else next(iter(found.values()))[0]
         return [_entry(position, fields) for position, fields in entries]
+
+    def last(self) -> str:
+        """Return the position of the last entry of the history."""
+        found = self._redis.xrevrange(self._key("history"), count=1)
+        return found[0][0].decode() if found else START
 
     def memory(self) -> int:
         """Return the number of bytes that the campaign takes in Redis, without its runs."""

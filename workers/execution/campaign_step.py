@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from ...controller.engine.campaigns import (
     Taken,
 )
 from ...controller.engine.store import keys
-from ...controller.errors import NepiqError
+from ...controller.errors import NepiqError, UnknownRun
 from ...controller.reports.failures import failures
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from ...controller.experiment.controller import ExperimentController
 
 log = logging.getLogger("nepiq.campaign")
+
+MOST_DEFINITIONS = 16
+"""Campaigns whose definitions a worker keeps."""
 
 MOST_READERS = 8
 """Runs whose traces are read at the same time."""
@@ -87,7 +90,8 @@ class _Step:
     def work(self, taken: Taken) -> Sequence[str] | None:
         """Do what was taken; return the runs that were released, or None to end the step here."""
         for run_id in taken.releases:
-            self._runtime.run(run_id).release(key="cancel")
+            with suppress(UnknownRun):  # the sweeper finds out
+                self._runtime.run(run_id).release(key="cancel")
         try:
             definition = _definition(self._runtime, self._store, taken.state)
         except NepiqError as error:
@@ -196,6 +200,8 @@ def _definition(runtime: Runtime, store: CampaignStore, state: Mapping[str, str]
     if known is None or known[0] != version:
         made = Definition.read(store)
         assert made is not None  # noqa: S101 - its step was claimed
+        if len(runtime.campaigns) >= MOST_DEFINITIONS:
+            runtime.campaigns.clear()
         known = runtime.campaigns[store.name] = (version, made)
     definition: Definition = known[1]
     return definition

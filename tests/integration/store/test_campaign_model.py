@@ -101,7 +101,7 @@ class Both:
     def add(self, count: int) -> None:
         """Add a space."""
         self._added += 1
-        self.store.add(f"space-{self._added}", count, {})
+        assert self.store.add(f"space-{self._added}", self._added, count, {}) == "OK"
         self.model.add(count)
 
     def lose(self) -> None:

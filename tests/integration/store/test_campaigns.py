@@ -82,7 +82,7 @@ class Player:
         """Make the campaign with one space."""
         fields = {"parallel": parallel, "max_failures": most, "most_failures": most}
         assert self.store.create("digest", {"a": 1}, **fields) == ("OK", True)
-        assert self.store.add("first", count, {}) == "OK"
+        assert self.store.add("first", 0, count, {}) == "OK"
 
     def take(self, nonce: str = "n", released: Sequence[str] = ()) -> Taken | None:
         """Claim the step, or go on with it."""
@@ -182,7 +182,7 @@ def test_one_worker_at_a_time(player: Player) -> None:
     assert taken is not None
     assert player.take("two") is None
     # The holder looks again before it lets go, so nothing is dispatched meanwhile.
-    player.store.add("second", 1, {})
+    player.store.add("second", 1, 1, {})
     assert player.publisher.sent == 1
     again = player.take("one")
     assert again is not None
@@ -342,6 +342,17 @@ def test_a_run_whose_records_were_deleted_is_begun_again(player: Player) -> None
     taken = player.take("b")
     assert taken is not None
     assert taken.slots == [Slot(0, 2, "again")]
+
+
+def test_of_two_clients_that_add_at_once_one_looks_again(player: Player) -> None:
+    player.submit(2)
+    assert player.store.add("second", 1, 1, {}) == "OK"
+    assert player.store.add("third", 1, 1, {}) == "CHANGED"
+    assert player.store.add("second", 1, 1, {}) == "OK"
+    assert player.store.add("third", 2, 1, {}) == "OK"
+    record = player.store.record()
+    assert record is not None
+    assert record.total == 4
 
 
 def test_phases_are_in_the_history(player: Player) -> None:

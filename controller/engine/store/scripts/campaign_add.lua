@@ -1,9 +1,14 @@
--- grace, broker, id, count, segment -> status, whether to dispatch
-local grace, broker, id, n, segment = unpack(ARGV)
+-- grace, broker, id, segments, count, segment -> status, whether to dispatch
+local grace, broker, id, segments, n, segment = unpack(ARGV)
 if not state.phase then
   return GONE
 end
-if call('SADD', C .. 'added', id) == 1 then
+if call('SISMEMBER', C .. 'added', id) == 0 then
+  -- Another client has added one, which may have the same points.
+  if state.segments ~= segments then
+    return '["CHANGED",0]'
+  end
+  call('SADD', C .. 'added', id)
   call('RPUSH', C .. 'segments', segment)
   count('segments', 1)
   count('total', n)
