@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.campaigns import START, CampaignRecord, CampaignStore, Entry
+from ..engine.campaign_records import CampaignRecord, Entry
+from ..engine.campaigns import START, CampaignStore
 from ..engine.redis_errors import contact
 from ..errors import CampaignError, InvalidValue, NotAllowed, UnknownCampaign, WaitTimeout
 from ..errors.text import quoted

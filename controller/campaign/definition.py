@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..engine.campaigns import Begin, CampaignStore, Fold, Refusal, Slot
+from ..engine.campaign_records import Begin, Fold, Refusal, Slot
+from ..engine.campaigns import CampaignStore
 from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
 from ..errors import NepiqError, WaitTimeout, details

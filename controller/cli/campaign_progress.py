@@ -14,7 +14,7 @@ from .console import Consoles, print_message
 
 if TYPE_CHECKING:
     from ..campaign.campaign import Campaign
-    from ..engine.campaigns import CampaignRecord
+    from ..engine.campaign_records import CampaignRecord
 
 REFRESH, LINES = 0.25, 10.0
 """Seconds between two views on a terminal, and between two lines elsewhere."""

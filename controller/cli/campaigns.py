@@ -20,7 +20,7 @@ from .console import Consoles, print_json, print_line, print_message, simple_tab
 from .runs import AsJson, reading
 
 if TYPE_CHECKING:
-    from ..engine.campaigns import CampaignRecord
+    from ..engine.campaign_records import CampaignRecord
 
 Name = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Name of the campaign.")]
 _EXPORTS = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from nepiq.controller.engine.campaigns import Fold, Slot
+from nepiq.controller.engine.campaign_records import Fold, Slot
 
 _ENDED = ("finished", "stopped", "cancelled")
 

@@ -15,15 +15,8 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from ...controller.engine import redis_memory
-from ...controller.engine.campaigns import (
-    Begin,
-    CampaignStore,
-    Fold,
-    Refusal,
-    Skip,
-    Slot,
-    Taken,
-)
+from ...controller.engine.campaign_records import Begin, Fold, Refusal, Skip, Slot, Taken
+from ...controller.engine.campaigns import CampaignStore
 from ...controller.engine.store import keys
 from ...controller.errors import NepiqError, UnknownRun
 from ...controller.reports.failures import failures

@@ -11,7 +11,8 @@ from redis import Redis
 from tests.integration.store.test_campaigns import Player
 from tests.reference.campaigns import CampaignModel, Work
 
-from nepiq.controller.engine.campaigns import Begin, CampaignStore, Fold, Taken
+from nepiq.controller.engine.campaign_records import Begin, Fold, Taken
+from nepiq.controller.engine.campaigns import CampaignStore
 from nepiq.controller.engine.store import RunStore
 from nepiq.controller.engine.store.scripts import script
 

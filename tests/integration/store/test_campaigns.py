@@ -11,16 +11,8 @@ import pytest
 from redis import Redis
 from tests.integration.store.dump import dump
 
-from nepiq.controller.engine.campaigns import (
-    Begin,
-    CampaignStore,
-    Entry,
-    Fold,
-    Refusal,
-    Skip,
-    Slot,
-    Taken,
-)
+from nepiq.controller.engine.campaign_records import Begin, Entry, Fold, Refusal, Skip, Slot, Taken
+from nepiq.controller.engine.campaigns import CampaignStore
 from nepiq.controller.engine.store import Outcome, Reply, RunStore, Timing, keys
 from nepiq.controller.engine.store.calls import Claim
 from nepiq.controller.engine.store.scripts import Argument
