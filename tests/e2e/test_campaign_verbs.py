@@ -95,21 +95,21 @@ def test_points_are_added_to_a_finished_campaign(stand: Stand) -> None:
 
 
 def test_paused_and_resumed(stand: Stand) -> None:
-    campaign = started(stand, "pausing", 40, parallel=2)
+    campaign = started(stand, "pausing", 100, parallel=2)
     next(campaign.rows(follow=True))
     for _ in range(2):
         again(stand, "pausing").pause()
     until(lambda: not campaign.status().active, 20.0, "runs go on")
     paused = campaign.status()
     assert (paused.phase, paused.begun) == ("paused", paused.done)
-    assert paused.done < 40
+    assert paused.done < 100
     with pytest.raises(WaitTimeout):
         campaign.wait(0.5)
     assert campaign.status().begun == paused.begun
     for _ in range(2):
         again(stand, "pausing").resume()
-    assert campaign.wait(30.0).done == 40
-    assert numbers(campaign) == list(range(40))
+    assert campaign.wait(30.0).done == 100
+    assert numbers(campaign) == list(range(100))
 
 
 def test_stopped_lets_runs_end(stand: Stand) -> None:
