@@ -11,6 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .campaign.campaign import Campaign as Campaign
+    from .campaign.metrics import Metric as Metric
+    from .campaign.row import Row as Row
     from .campaign.runner import ExperimentRunner as ExperimentRunner
     from .campaign.space import Space as Space
     from .description.topology.emulation import EmulatedNetwork as EmulatedNetwork
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from .errors import TooLate as TooLate
     from .errors import TraceNotFound as TraceNotFound
     from .errors import UnknownAttribute as UnknownAttribute
+    from .errors import UnknownCampaign as UnknownCampaign
     from .errors import UnknownPool as UnknownPool
     from .errors import UnknownResource as UnknownResource
     from .errors import UnknownRun as UnknownRun
@@ -77,6 +81,9 @@ if TYPE_CHECKING:
     from .settings import Settings as Settings
 
 _MODULES = {
+    "campaign.campaign": ("Campaign",),
+    "campaign.metrics": ("Metric",),
+    "campaign.row": ("Row",),
     "campaign.runner": ("ExperimentRunner",),
     "campaign.space": ("Space",),
     "engine": ("RunInfo",),
@@ -102,6 +109,7 @@ _MODULES = {
         "TraceNotFound",
         "UnknownPool",
         "UnknownAttribute",
+        "UnknownCampaign",
         "UnknownResource",
         "UnknownRun",
         "UnknownType",

@@ -2,7 +2,7 @@
 
 Their names are stable, since monitors and other versions use them: ``nepiq.deploy``,
 ``nepiq.discover``, ``nepiq.provision``, ``nepiq.start``, ``nepiq.stop``, ``nepiq.finish``,
-``nepiq.set``, ``nepiq.release`` and ``nepiq.announce``.
+``nepiq.set``, ``nepiq.release``, ``nepiq.announce`` and ``nepiq.rounds``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import shared_task
 
+from ..workers.execution import rounds as short_steps
 from ..workers.execution.executor import carry_out
 from ..workers.runtime import context
 
@@ -28,3 +29,9 @@ for _action in ("deploy", "discover", "provision", "start", "stop", "finish", "s
 def announce(run_id: str, items: list[list[Any]]) -> None:
     """Submit steps that became due together."""
     context.current().run(run_id).announce(items)
+
+
+@shared_task(name="nepiq.rounds")
+def rounds(exp_id: str, items: list[tuple[str, list[str]]]) -> str:
+    """Carry out short steps of several runs of an experiment."""
+    return short_steps.carry_out(context.current(), exp_id, items)

@@ -229,10 +229,24 @@ class Stand:
         """Attach to the latest run of an experiment."""
         return ExperimentController.attach(exp_id, settings=self.settings)
 
-    def script(self, text: str, **environment: str) -> subprocess.Popen[str]:
-        """A Python script in a process of its own, with this stand's environment."""
+    def command(self, *words: str) -> str:
+        """Run a command of nepiq with this stand's environment; what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "nepiq.controller.cli", *words],
+            env=self._environment({}),
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60.0,
+            check=False,
+        )
+        return done.stdout
+
+    def script(self, text: str, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """A Python script in a process of its own, with its arguments and this environment."""
         return subprocess.Popen(
-            [sys.executable, "-c", text],
+            [sys.executable, "-c", text, *words],
             env=self._environment(environment),
             cwd=ROOT,
             text=True,

@@ -37,7 +37,7 @@ def worker_app(settings: Settings) -> Celery:
     ]
     app = make_app(broker_url(settings.broker_url), queue_names, name="nepiq.workers")
     app.set_current()
-    app.conf.include = ["nepiq.tasks.steps", "nepiq.tasks.transfer"]
+    app.conf.include = ["nepiq.tasks.campaigns", "nepiq.tasks.steps", "nepiq.tasks.transfer"]
     app.steps["worker"].add(NepiqStep)
     (json_logs.use_json if settings.log_format == "json" else json_logs.use_text)()
     return app

@@ -13,6 +13,7 @@ from ..errors import NepiqError
 from . import (
     attach,
     campaign_plan,
+    campaigns,
     clean,
     descriptions,
     doctor,
@@ -85,6 +86,20 @@ _POOL_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
 )
 _CAMPAIGN_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("plan", campaign_plan.plan, "nepiq campaign plan sweep.yaml --set rate=1,2,5"),
+    ("run", campaigns.run, "nepiq campaign run sweep.yaml --set 'n=range(1,9)' --detach"),
+    ("ls", campaigns.ls, "nepiq campaign ls"),
+    ("status", campaigns.status, "nepiq campaign status sweep"),
+    ("watch", campaigns.watch, "nepiq campaign watch sweep"),
+    ("pause", campaigns.pause, "nepiq campaign pause sweep"),
+    ("resume", campaigns.resume, "nepiq campaign resume sweep"),
+    ("stop", campaigns.stop, "nepiq campaign stop sweep"),
+    ("cancel", campaigns.cancel, "nepiq campaign cancel sweep"),
+    ("add", campaigns.add, "nepiq campaign add sweep --set rate=10,20"),
+    ("retry", campaigns.retry, "nepiq campaign retry sweep"),
+    ("set", campaigns.set_, "nepiq campaign set sweep --parallel 16"),
+    ("results", campaigns.results, "nepiq campaign results sweep --follow"),
+    ("export", campaigns.export, "nepiq campaign export sweep sweep.csv"),
+    ("rm", campaigns.rm, "nepiq campaign rm sweep"),
 )
 #: Verbs that pass everything after their first argument to a script or to Celery.
 _PASS_THROUGH = {"run", "plan", "worker", "flower"}
@@ -105,7 +120,7 @@ def make_app() -> typer.Typer:
         app.command(name, epilog=f"Example:  {example}", context_settings=settings)(verb)
     pools = "Keep pools of hosts that runs lease, and show which runs have them."
     app.add_typer(_group(pools, _POOL_VERBS, "nepiq pool ls"), name="pool")
-    campaigns = "Plan campaigns: many runs of one description over a space of parameters."
+    campaigns = "Carry out campaigns: many runs of one description over a space of parameters."
     example = "nepiq campaign plan sweep.yaml"
     app.add_typer(_group(campaigns, _CAMPAIGN_VERBS, example), name="campaign")
     return app

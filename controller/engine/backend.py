@@ -16,6 +16,7 @@ from .. import errors
 from ..errors.text import quoted
 from ..settings import Settings, redacted_url
 from . import redis_loss
+from .campaigns import CampaignStore
 from .contents import ContentStore
 from .membership import WorkerInfo, workers
 from .messaging.affinity import Affinity
@@ -155,6 +156,19 @@ class Backend:
         """Return the run with this exact id, which need not exist."""
         store = RunStore(self.redis, run_id, self.timing)
         return Run(store, lambda: self.publisher, self.settings)
+
+    def campaign(self, name: str) -> CampaignStore:
+        """Return the campaign of this name, which need not exist."""
+        broker = self.settings.broker_name
+        return CampaignStore(self.redis, name, broker, lambda: self.publisher, self.timing)
+
+    def campaigns(self) -> list[str]:
+        """Return the names of all campaigns, the latest first."""
+        return [raw.decode() for raw in _list(self.redis.zrevrange(keys.CAMPAIGNS, 0, -1))]
+
+    def busy_campaigns(self) -> int:
+        """Return the number of campaigns that have runs to begin or under way."""
+        return int(_any(self.redis.scard(keys.campaigns(self.settings.broker_name))))
 
     def agree(self, worker: str = "", info: Mapping[str, Any] | None = None) -> None:
         """Check that the processes that share this state use the same protocol version.

@@ -61,6 +61,10 @@ class Run:
             self._exp_id = self._meta().exp_id
         return self._exp_id
 
+    def learn(self, exp_id: str) -> None:
+        """Note the name of the experiment, which the caller knows."""
+        self._exp_id = exp_id
+
     # -- describing -------------------------------------------------------------------------
 
     def create(self, exp_id: str, release_after: float | None = None) -> bool:
@@ -245,6 +249,8 @@ class Run:
                 self._publisher().submit(self.run_id, reply.due)
             if reply.ended:
                 self._retire()
+            if reply.campaign:
+                self._publisher().advance(reply.campaign)
             if not reply.more:
                 return
             reply = self.store.go_on()

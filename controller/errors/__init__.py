@@ -7,6 +7,7 @@
     │   ├── UnknownType             (KeyError)   no such rtype
     │   ├── UnknownAttribute        (KeyError)   the rtype has no such attribute
     │   ├── UnknownResource         (KeyError)   no such guid or label in this experiment
+    │   ├── UnknownCampaign         (KeyError)   no such campaign
     │   ├── TraceNotFound           (KeyError)   no such trace or file
     │   ├── InvalidValue            (ValueError) the value is invalid for the attribute or call
     │   ├── ClassNotImportable      a worker or client cannot import a class or module
@@ -164,6 +165,12 @@ class UnknownPool(_Unknown):
     """No pool of this name is kept in the installation."""
 
     noun = "pool"
+
+
+class UnknownCampaign(_Unknown):
+    """There is no campaign of this name."""
+
+    noun = "campaign"
 
 
 class TraceNotFound(_Unknown):

@@ -226,7 +226,8 @@ class Daemon:
         settings = Settings.from_environment()
         backend = Backend(replace(settings, broker_url=place.broker_url, state_url=place.state_url))
         try:
-            return sum(run.phase != "RELEASED" for run in backend.runs())
+            runs = sum(run.phase != "RELEASED" for run in backend.runs())
+            return runs + backend.busy_campaigns()
         except InfrastructureError:
             return 0
         finally:

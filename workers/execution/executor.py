@@ -19,8 +19,9 @@ from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Claim, DueStep, NotDue, Outcome
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
-from ..runtime.leases import SLOW_HOOK, Lease
+from ..runtime.leases import Lease
 from .attempts import AttemptSummary
+from .batch import Batch, Granted
 from .claimed_step import ClaimedStep
 from .joint_steps import JointSteps, is_joint
 
@@ -127,19 +128,18 @@ class _Execution:
         """Carry out a step, or several without I/O one after the other."""
         with self._holding(claims) as leases:
             if len(claims) > 1:
-                _Batch(self, list(zip(claims, leases, strict=True))).work()
+                items = [Granted(self.run, *pair) for pair in zip(claims, leases, strict=True)]
+                for run, reply in Batch(self.runtime, items, self.summary).work():
+                    run.settle(reply)
                 return
             ((claim, lease),) = zip(claims, leases, strict=True)
             fault_injection.point("claimed", claim.label)
-            outcome = self.step(claim, lease).outcome()
+            step = ClaimedStep(self.runtime, self.run, claim, lease, self.summary)
+            outcome = step.outcome()
             fault_injection.point("acted", claim.label)
             if outcome is not None:
                 self.summary.committed(claim, outcome.kind, self.runtime.commit(self.run, outcome))
                 self._wake_watcher(claim, outcome)
-
-    def step(self, claim: Claim, lease: Lease) -> ClaimedStep:
-        """Return a claimed step to be carried out."""
-        return ClaimedStep(self.runtime, self.run, claim, lease, self.summary)
 
     def _execute_joint(self, claims: Sequence[Claim]) -> None:
         with self._holding(claims) as leases:
@@ -155,58 +155,3 @@ class _Execution:
         deployed_host = claim.action == "deploy" and claim.host == claim.guid
         if deployed_host and outcome.kind == "ok" and self.runtime.watcher is not None:
             self.runtime.watcher.poke()
-
-
-class _Batch:
-    """Several claimed steps without I/O.
-
-    If a hook hangs, the thread of the lease renewer requeues the steps that wait behind it and
-    commits those that are done.
-    """
-
-    def __init__(self, execution: _Execution, items: list[tuple[Claim, Lease]]) -> None:
-        self._execution = execution
-        self._run, self._summary = execution.run, execution.summary
-        self._lease_renewer = execution.runtime.lease_renewer
-        self._waiting = items[::-1]
-        self._done: list[tuple[Claim, Lease, Outcome]] = []
-        self._lock = threading.Lock()
-        self._began = time.monotonic()
-
-    def work(self) -> None:
-        """Carry out the steps one after the other and commit them together."""
-        with self._lease_renewer.timer(SLOW_HOOK, self._check):
-            while True:
-                with self._lock:
-                    if not self._waiting:
-                        break
-                    claim, lease = self._waiting.pop()
-                    self._began = time.monotonic()
-                outcome = self._execution.step(claim, lease).outcome()
-                if outcome is not None:
-                    with self._lock:
-                        self._done.append((claim, lease, outcome))
-        self._commit()
-
-    def _commit(self) -> None:
-        with self._lock:
-            done, self._done = self._done, []
-        if done:
-            statuses = self._run.commit([outcome for _, _, outcome in done])
-            self._lease_renewer.drop([lease for _, lease, _ in done])
-            for (claim, _, outcome), status in zip(done, statuses, strict=True):
-                self._summary.committed(claim, outcome.kind, status)
-
-    def _check(self) -> float | None:
-        slow = time.monotonic() - self._began
-        if slow < SLOW_HOOK:
-            # The batch is long, not stuck: check again when the present hook would be slow.
-            return SLOW_HOOK - slow
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for claim, _ in waiting:
-            self._run.again(claim.step, claim.token, 0.0, "later")
-            self._summary.ended(claim, "again")
-        self._lease_renewer.drop([lease for _, lease in waiting])
-        self._commit()
-        return None

@@ -78,6 +78,7 @@ class Runtime:
         paused: True while the clock is too far off to take steps; a change calls ``on_pause``.
         draining: True once the worker is about to end.
         drain_timeout: seconds that running steps have to finish when it drains.
+        campaigns: definitions of campaigns by name, with the version that was read.
         watcher, remnants: set by the worker's boot step; None in a process without them.
     """
 
@@ -97,6 +98,7 @@ class Runtime:
         # A run caches what never changes, such as the name of its experiment.
         self._runs = lru_cache(maxsize=256)(self.backend.exact_run)
         self._commits = lru_cache(maxsize=256)(self._commits_of)
+        self.campaigns: dict[str, tuple[Any, Any]] = {}
         self.watcher: Watcher | None = None
         self.remnants: Remnants | None = None
         self._live: tuple[float, frozenset[str]] = (0.0, frozenset())

@@ -116,6 +116,8 @@ class Sweeper(threading.Thread):
         # Machines that no active run needs are not tracked.
         self._missing = {m: since for m, since in self._missing.items() if m in self._needed}
         self._free_hosts()
+        for raw in runtime.members(keys.campaigns(runtime.settings.broker_name)):
+            runtime.backend.campaign(raw.decode()).sweep()
         self._expire()
         self._runtime.forget_workers(GONE)
 

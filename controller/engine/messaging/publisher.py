@@ -171,6 +171,15 @@ class Publisher:
         with self._producer() as producer:
             self._send(producer, task, queue_name, args, shown[:_LONGEST_SHOWN], 0.0)
 
+    def advance(self, campaign: str) -> None:
+        """Send the step of a campaign."""
+        self.call("nepiq.advance", queues.COMMON, [campaign], shown=f"advance {campaign}")
+
+    def rounds(self, exp_id: str, items: Sequence[tuple[str, Sequence[str]]]) -> None:
+        """Send short steps of several runs of an experiment in one message: run, and its steps."""
+        shown = f"rounds of {exp_id}, {len(items)} runs from {items[0][0]} on"
+        self.call("nepiq.rounds", queues.COMMON, [exp_id, list(items)], shown=shown)
+
     def close(self) -> None:
         """Close the connections, those in use after their use."""
         idle, self._idle = self._idle, deque()

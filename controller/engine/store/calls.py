@@ -43,6 +43,7 @@ class Reply(NamedTuple):
         more: work is left: submit, then call ``go_on`` until this is False.
         ended: the whole run is RELEASED.
         due: the steps to submit.
+        campaign: the campaign whose step is to be dispatched, since its run has ended; or empty.
     """
 
     status: str
@@ -50,6 +51,7 @@ class Reply(NamedTuple):
     more: bool = False
     ended: bool = False
     due: Sequence[DueStep] = ()
+    campaign: str = ""
 
     @property
     def ok(self) -> bool:

@@ -14,11 +14,22 @@ DATASET = "nepiq:dataset"
 LOST = "nepiq:lost"
 CONTENTS = "nepiq:contents"
 POOLS = "nepiq:{pools}:"
+CAMPAIGNS = "nepiq:campaigns"
 
 
 def active(broker: str) -> str:
     """The set of runs that have work on this broker."""
     return f"nepiq:active:{broker}"
+
+
+def campaigns(broker: str) -> str:
+    """The set of campaigns that have work on this broker."""
+    return f"nepiq:campaigns:{broker}"
+
+
+def campaign(name: str) -> str:
+    """What all keys of a campaign begin with."""
+    return f"nepiq:{{campaign:{name}}}:"
 
 
 def protocol(broker: str) -> str:

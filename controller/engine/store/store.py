@@ -12,10 +12,11 @@ from .calls import Claim, NotDue, Outcome, Reply, WatchGrant
 from .forms import dumps, loads
 from .reads import RunReads
 from .records import Snapshot
-from .scripts import Argument, evaluate, evaluate_each
+from .scripts import Argument, Call, evaluate, evaluate_all, evaluate_each
 from .timing import Timing
 from .wire import (
-    claim_of,
+    claimed,
+    committed,
     detail_arguments,
     gate_fields,
     outcome_arguments,
@@ -184,11 +185,13 @@ class RunStore(RunReads):
         Returns:
             The reply, and for each step a claim, how early it is, or None: nothing to do.
         """
-        lease = self.timing.lease
-        answer = self._ask("claim", *self._limits(), nonce, worker, machine, lease, *steps)
-        answers = answer[4] if len(answer) > 4 else ["none"] * len(steps)
-        claims = [claim_of(step, found) for step, found in zip(steps, answers, strict=True)]
-        return reply_of(answer), claims
+        call = self.claim_call(steps, nonce, worker, machine)
+        return claimed(steps, self._ask(call.name, *call.args))
+
+    def claim_call(self, steps: Sequence[str], nonce: str, worker: str, machine: str) -> Call:
+        """The call of :meth:`claim`, for several runs in one round trip."""
+        head = (*self._limits(), nonce, worker, machine, self.timing.lease)
+        return Call("claim", self.keys.prefix, (*head, *steps))
 
     def renew(self, worker: str, held: Sequence[tuple[str, int]]) -> list[str]:
         """Keep claims for another lease.
@@ -225,10 +228,13 @@ class RunStore(RunReads):
 
     def commit(self, outcomes: Sequence[Outcome]) -> tuple[Reply, list[str]]:
         """Record how attempts ended; the reply, and per outcome ``OK`` or ``STALE``."""
+        call = self.commit_call(outcomes)
+        return committed(outcomes, self._ask(call.name, *call.args))
+
+    def commit_call(self, outcomes: Sequence[Outcome]) -> Call:
+        """The call of :meth:`commit`, for several runs in one round trip."""
         flat = [item for outcome in outcomes for item in outcome_arguments(outcome)]
-        answer = self._ask("commit", *self._limits(), *flat)
-        answers = answer[4] if len(answer) > 4 else [answer[0]] * len(outcomes)
-        return reply_of(answer), answers
+        return Call("commit", self.keys.prefix, (*self._limits(), *flat))
 
     def again(
         self,
@@ -365,6 +371,24 @@ class RunStore(RunReads):
 
     def _act(self, name: str, *args: Argument) -> Reply:
         return reply_of(self._ask(name, *self._limits(), *args))
+
+
+def claim_each(
+    stores: Sequence[tuple[RunStore, Sequence[str]]], nonce: str, worker: str, machine: str
+) -> list[tuple[Reply, list[Claim | NotDue | None]]]:
+    """Take steps of several runs in one round trip; see :meth:`RunStore.claim`."""
+    calls = [store.claim_call(steps, nonce, worker, machine) for store, steps in stores]
+    answers = map(parse, evaluate_all(stores[0][0].redis, calls))
+    return [claimed(steps, answer) for (_, steps), answer in zip(stores, answers, strict=True)]
+
+
+def commit_each(
+    stores: Sequence[tuple[RunStore, Sequence[Outcome]]],
+) -> list[tuple[Reply, list[str]]]:
+    """Record outcomes of several runs in one round trip; see :meth:`RunStore.commit`."""
+    calls = [store.commit_call(outcomes) for store, outcomes in stores]
+    answers = map(parse, evaluate_all(stores[0][0].redis, calls))
+    return [committed(items, answer) for (_, items), answer in zip(stores, answers, strict=True)]
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterable[list[Any]]:

@@ -33,8 +33,14 @@ def _spans(guids: Iterable[int]) -> Iterator[tuple[int, int]]:
         yield first, last
 
 
-def spec_arguments(nonce: str, spec: ResourceSpec) -> list[Argument]:
-    """A resource manager for ``upload``: guid, its record, then three lists led by their length."""
+def spec_arguments(nonce: str, spec: ResourceSpec, *, goal: bool = False) -> list[Argument]:
+    """A resource manager for ``upload``: guid, its record, then three lists led by their length.
+
+    Args:
+        nonce: of the upload.
+        spec: the resource manager.
+        goal: its end is one of those that end the run.
+    """
     record: dict[str, Any] = {
         "state": "NEW",
         "occ": 1,
@@ -46,6 +52,8 @@ def spec_arguments(nonce: str, spec: ResourceSpec) -> list[Argument]:
         "by": nonce,
     }
     record |= _acting(spec)
+    if goal:
+        record["goal"] = 1
     if spec.peers:
         record["peers"] = dumps({name: list(guids) for name, guids in spec.peers.items()})
     if spec.is_host:
@@ -134,7 +142,9 @@ def reply_of(answer: Sequence[Any]) -> Reply:
         DueStep(step, delay, queue, batch == 1, label, attempt, batch == 2)
         for step, delay, queue, batch, label, attempt in zip(*[iter(flat)] * 6, strict=True)
     ]
-    return Reply(status, detail, answer[1] == 1, answer[2] == 1, due)
+    ended = answer[2]
+    campaign = ended if isinstance(ended, str) else ""
+    return Reply(status, detail, answer[1] == 1, ended == 1, due, campaign)
 
 
 def claim_of(step: str, answer: Any) -> Claim | NotDue | None:
@@ -163,3 +173,18 @@ def claim_of(step: str, answer: Any) -> Claim | NotDue | None:
         loads(peers) or {},
         {name: json.loads(value) for name, value in zip(kept[::2], kept[1::2], strict=True)},
     )
+
+
+def claimed(
+    steps: Sequence[str], answer: Sequence[Any]
+) -> tuple[Reply, list[Claim | NotDue | None]]:
+    """The reply of ``claim``, and its answer for each step."""
+    answers = answer[4] if len(answer) > 4 else ["none"] * len(steps)
+    claims = [claim_of(step, found) for step, found in zip(steps, answers, strict=True)]
+    return reply_of(answer), claims
+
+
+def committed(outcomes: Sequence[Outcome], answer: Sequence[Any]) -> tuple[Reply, list[str]]:
+    """The reply of ``commit``, and the status of each outcome."""
+    statuses = answer[4] if len(answer) > 4 else [answer[0]] * len(outcomes)
+    return reply_of(answer), statuses

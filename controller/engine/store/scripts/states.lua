@@ -87,6 +87,12 @@ local function reach(r, state, time, by, info, critical)
   end
   if ended then
     void_steps(r)
+    if r.goal then
+      r.goal, meta.goal = nil, meta.goal - 1
+      if meta.goal == 0 then
+        call('RPUSH', P .. 'todo', 'e|')
+      end
+    end
   end
   if r.is_host and state == 'READY' then
     call('ZADD', P .. 'watch', 'NX', 0, r._id)
@@ -118,6 +124,15 @@ local function pass_on_failure(r)
   end
 end
 
+-- RUNNING ends with a failure, whose cause is JSON.
+local function fail_run(cause)
+  meta.phase, meta.cause = 'FAILED', cause
+  event('FAILED', '0', now, nil, cause)
+  if meta.campaign then
+    call('RPUSH', P .. 'todo', 'e|')
+  end
+end
+
 -- A resource manager fails, unless it has ended; a critical one ends RUNNING.
 local function fail(r, error, critical, time, by)
   if ENDED[r.state] then
@@ -132,10 +147,8 @@ local function fail(r, error, critical, time, by)
   end
   pass_on_failure(r)
   if meta.phase == 'RUNNING' then
-    meta.phase = 'FAILED'
-    meta.cause = format('{"guid":%s,"label":%s,"error":%s}',
-      r._id, cjson.encode(r.label), error ~= '' and error or 'null')
-    event('FAILED', '0', now, nil, meta.cause)
+    fail_run(format('{"guid":%s,"label":%s,"error":%s}',
+      r._id, cjson.encode(r.label), error ~= '' and error or 'null'))
   end
 end
 

@@ -53,6 +53,10 @@ local function message_is_queued(s)
   return s.sent and s.sent < MOST_PATIENCE and backlogged[queue_of(rm(s._guid))]
 end
 
+local function late_error()
+  return format('{"type":"WaitTimeout","message":"the run took longer than %s s"}', meta.timeout)
+end
+
 -- After a pause of Redis or of all sweepers no lease could be renewed: wait for one lease.
 local paused = now - (meta.swept or meta.created) > lease / 3
 if paused or not meta.reclaim then
@@ -87,5 +91,8 @@ end
 local attended = not meta.release_after or now <= meta.seen + meta.release_after
 if not attended and now >= tonumber(meta.reclaim) then
   order_release('unattended', true)
+end
+if meta.ends_by and now >= tonumber(meta.ends_by) and meta.phase == 'RUNNING' then
+  fail_run('{"guid":0,"label":"run","error":' .. late_error() .. '}')
 end
 return reply('OK:' .. #rang)

@@ -155,6 +155,25 @@ local function order_release(id, all, guids)
   call('RPUSH', P .. 'todo', 'r|' .. id)
 end
 
+-- Enter a deployment into a group, `new` for a new one, or into none; return the group.
+local function order_deployment(id, group, guids)
+  if group == 'new' then
+    group = format('%d', meta.groups + 1)
+  end
+  if group ~= '' then
+    meta.groups = max(meta.groups, tonumber(group))
+    local barrier = record('group', group)
+    barrier.left = (barrier.left or 0) + 1
+    save(barrier)
+  end
+  local order = record('order', id)
+  order.kind, order.group, order.at, order.n = 'deployment', group, 0, #guids
+  save(order)
+  call_with('RPUSH', P .. 'list:' .. id, guids)
+  call('RPUSH', P .. 'todo', 'd|' .. id)
+  return group
+end
+
 local budget = LIMIT
 
 -- Take the next entries of a wait list, as many as the budget allows.
@@ -262,6 +281,15 @@ function work.r(id)
   return finished
 end
 
+-- A run of a campaign has ended: all that ends by itself has, or it failed.
+function work.e()
+  if meta.phase == 'RUNNING' or meta.phase == 'FAILED' then
+    meta.over = stamp(now)
+    order_release('over', true)
+  end
+  return true
+end
+
 -- The machine of a host has gone, and what lived on it with it.
 function work.x(node)
   local error, key, releases = rm(node).gone, 'list:gone.' .. node, {}
@@ -297,12 +325,28 @@ local function drain()
   end
 end
 
+-- 1 once the run needs no more attention, else 0. A run of a campaign needs that of the campaign:
+-- it is entered there, and the answer is the campaign's name if its step is to be dispatched.
+local function end_of_run()
+  if meta.phase ~= 'RELEASED' or call('EXISTS', P .. 'todo') == 1 then
+    return 0
+  elseif not meta.campaign then
+    return 1
+  end
+  local C, id = campaign_prefix(meta.campaign), match(P, '{(.*)}')
+  if call('HEXISTS', C .. 'active', id) == 0 then
+    return 1
+  end
+  call('SADD', C .. 'over', id)
+  return trigger(C, now, GRACE) and meta.campaign or 0
+end
+
 -- Write all changes and answer; `extra` are further items, as JSON.
 local function finish(status, more, extra)
-  local ended = meta.phase == 'RELEASED' and call('EXISTS', P .. 'todo') == 0 and 1 or 0
+  local ended = end_of_run()
   write_records()
   write_alarms()
-  return '[' .. cjson.encode(status) .. ',' .. more .. ',' .. ended .. ',' .. encode(due)
+  return '[' .. cjson.encode(status) .. ',' .. more .. ',' .. cjson.encode(ended) .. ',' .. encode(due)
     .. (extra and ',' .. extra or '') .. ']'
 end
 

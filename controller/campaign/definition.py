@@ -1,0 +1,324 @@
+"""The definition of a campaign: how a place in its order becomes a run, and an ended run a row.
+
+Workers read it from Redis once and keep it. Nothing in it grows with the number of runs.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..engine.campaign_records import Begin, Fold, Refusal, Slot
+from ..engine.campaigns import CampaignStore
+from ..engine.store.forms import dumps
+from ..engine.store.scripts import Argument
+from ..errors import NepiqError, WaitTimeout, details
+from .causes import Again, Cause, cause_of
+from .compiled import Base, CompiledTemplate
+from .metrics import Measured, View, evaluate, parse_all
+from .plan import CampaignPlan
+from .precision import Precision
+from .row import CANCELLED, FAILED, FINISHED, Row
+from .space import Order, Space, point_id, run_seed
+from .template import Template
+
+if TYPE_CHECKING:
+    from ..reports.failures import Failure
+
+NOTHING = Measured({}, {})
+
+MOST_ATTEMPTS = 3
+"""Runs for one repetition of a point, if each fails because of a host or a worker."""
+
+
+class Place(NamedTuple):
+    """A run of a campaign, before it is begun.
+
+    Attributes:
+        point: values of its parameters.
+        repetition: counted from 1.
+        seed: of its random numbers.
+    """
+
+    point: Mapping[str, Any]
+    repetition: int
+    seed: int
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The names that a template may use, with their values."""
+        return {**self.point, "seed": self.seed, "repetition": self.repetition}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An ended run, as Redis has it.
+
+    Attributes:
+        run_id: its id.
+        slot: its place in the order, and the attempt.
+        meta: the record of the run; empty if it does not exist any more.
+        attributes: stored attributes by guid, of those resources that :meth:`Definition.wanted`
+            names.
+        failures: of a run that failed.
+        experiment: opens the experiment of the run, for what is not in Redis.
+    """
+
+    run_id: str
+    slot: Slot
+    meta: Mapping[str, Any]
+    attributes: Mapping[int, Mapping[str, Any]]
+    failures: Sequence[Failure]
+    experiment: Callable[[], AbstractContextManager[View]]
+
+    @property
+    def times(self) -> dict[str, float]:
+        """Begin and end of the run, for its row."""
+        meta = self.meta
+        return {"began": float(meta["created"]), "ended": float(meta.get("over", meta["last"]))}
+
+
+class Segment:
+    """One space of a campaign, in its order.
+
+    Args:
+        data: ``space``, ``repetitions``, and ``order``, a seed or None, as JSON values.
+    """
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.space = Space.of(data["space"])
+        self.order = Order(len(self.space), int(data["repetitions"]), data["order"])
+
+    @staticmethod
+    def data(plan: CampaignPlan) -> dict[str, Any]:
+        """Return the JSON values of the space of a plan."""
+        return {
+            "space": plan.space.to_document(),
+            "repetitions": plan.repetitions,
+            "order": plan.seed if plan.order == "shuffled" else None,
+        }
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def ids(self) -> Iterator[str]:
+        """Yield the ids of all points."""
+        return map(point_id, self.space)
+
+
+class Definition:
+    """A campaign as workers carry it out.
+
+    Args:
+        name: of the campaign.
+        data: what :meth:`data` returned.
+        segments: the spaces, as JSON values.
+
+    Attributes:
+        name: of the campaign.
+        exp_id: name of its experiment.
+        metrics: the metrics by name.
+        reads_traces: True if not all metrics are attributes.
+        segments: the spaces.
+        precisions: of the metrics at which a point needs no further run; empty if all need theirs.
+    """
+
+    def __init__(
+        self, name: str, data: Mapping[str, Any], segments: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self.name = name
+        self.exp_id = str(data["exp_id"])
+        self.metrics = parse_all(data["metrics"])
+        self.reads_traces = not all(metric.figure for metric in self.metrics.values())
+        self.segments = [Segment(segment) for segment in segments]
+        self._seed = int(data["seed"])
+        self._independent = data["seeds"] == "independent"
+        parameters = [name for segment in self.segments for name in segment.space.parameters]
+        template = Template(data["template"], parameters)
+        self._template = CompiledTemplate(template, self.exp_id, name, data["timeout"])
+        self.precisions = [Precision.of_document(item) for item in data["stop"]]
+        self._least = int(data["least"])
+        self._ends = list(itertools.accumulate(map(len, self.segments)))
+        self._points = list(itertools.accumulate(len(segment.space) for segment in self.segments))
+
+    @staticmethod
+    def data(exp_id: str, template: Mapping[str, Any], plan: CampaignPlan) -> dict[str, Any]:
+        """Return the JSON values from which workers make the same definition."""
+        return {
+            "exp_id": exp_id,
+            "template": dict(template),
+            "metrics": {name: metric.to_data() for name, metric in parse_all(plan.metrics).items()},
+            "seed": plan.seed,
+            "seeds": plan.seeds,
+            "timeout": plan.timeout,
+            "stop": [precision.to_document() for precision in plan.stop],
+            "least": plan.least,
+        }
+
+    @classmethod
+    def read(cls, store: CampaignStore) -> Definition | None:
+        """Return the definition of a campaign, or None if it does not exist."""
+        data = store.definition()
+        return None if data is None else cls(store.name, data, store.segments())
+
+    def place(self, slot: int) -> Place:
+        """Return what the place in the order is for."""
+        number, index, repetition = self._find(slot)
+        point = self.segments[number].space[index]
+        of_point = point_id(point) if self._independent else None
+        return Place(point, repetition + 1, run_seed(self._seed, repetition, of_point))
+
+    def point(self, slot: int) -> int:
+        """Return the number of the point of a slot, among those of all spaces."""
+        number, index, _ = self._find(slot)
+        return (self._points[number - 1] if number else 0) + index
+
+    def _find(self, slot: int) -> tuple[int, int, int]:
+        """Return the space of a slot, and the point and the repetition in it, all from 0."""
+        number = bisect.bisect_right(self._ends, slot)
+        first = self._ends[number - 1] if number else 0
+        return number, *self.segments[number].order[slot - first]
+
+    def arguments(self, slot: int) -> Sequence[Argument]:
+        """Return the arguments of the run at a place.
+
+        Raises:
+            NepiqError: it cannot be described.
+        """
+        return self._template.arguments(self.place(slot).values)
+
+    def begin(self, run_id: str, slot: Slot) -> Begin | Refusal:
+        """Return the run for a slot; a refusal if it cannot be described."""
+        place = self.place(slot.number)
+        try:
+            return Begin(run_id, slot, self._template.arguments(place.values))
+        except Exception as error:  # noqa: BLE001 - a class may raise anything
+            told = details(error)
+            cause = f"{told['type']}: {told['message']}"[:200]
+            row = self._row(place, slot, "", outcome=FAILED, cause=cause, error=str(error))
+            return Refusal(slot, cause, row.to_json())
+
+    def wanted(self, slot: int) -> Sequence[int]:
+        """Return the guids of the resources whose attributes a row needs."""
+        labels = {metric.label for metric in self.metrics.values() if metric.figure}
+        if not (labels or self._template.finds_hosts):
+            return ()
+        base = self._template.base(self.place(slot).values)
+        found = [guid for guid, name in base.hosts.values() if not name]
+        return sorted({*found, *(base.guids[label] for label in labels)})
+
+    def fold(self, ended: Ended) -> Fold:
+        """Return what becomes of an ended run: its row, or another attempt."""
+        if not ended.meta:
+            return Fold(ended.run_id, "again", False, CANCELLED, "", "")
+        place, cause, measured = self.place(ended.slot.number), None, NOTHING
+        outcome, error = FINISHED, ""
+        if "over" not in ended.meta:
+            outcome, error = CANCELLED, "another client released the run"
+        elif ended.meta.get("cause"):
+            outcome, cause = FAILED, self._cause(ended)
+        elif self.metrics:
+            try:
+                measured = self._measured(place, ended)
+                error = str(measured)
+            except NepiqError as unreachable:
+                outcome, cause = FAILED, cause_of(unreachable)
+        if cause is not None:
+            error = cause.example
+            if cause.again is Again.FREE and ended.slot.attempt < MOST_ATTEMPTS:
+                return Fold(ended.run_id, "again", True, outcome, str(cause), "")
+        row = self._row(
+            place,
+            ended.slot,
+            ended.run_id,
+            hosts=self._hosts(place, ended),
+            outcome=outcome,
+            cause="" if cause is None else str(cause),
+            metrics=measured.values,
+            error=error,
+            **ended.times,
+        )
+        text = error if cause is None else str(cause)
+        return Fold(ended.run_id, "row", outcome != FINISHED, outcome, text, row.to_json())
+
+    def sampled(self, fold: Fold, slot: int, known: dict[int, Any]) -> Fold:
+        """Return the end of a run with the samples of its point.
+
+        Args:
+            fold: the end of the run.
+            slot: the place of the run in the order.
+            known: samples so far by point, to which those of the run are added.
+        """
+        if fold.verdict != "row" or fold.outcome != FINISHED:
+            return fold
+        metrics = json.loads(fold.row).get("metrics") or {}
+        point = self.point(slot)
+        samples = known.setdefault(point, {"runs": 0, "values": {}})
+        samples["runs"] += 1
+        for name in {precision.metric for precision in self.precisions}:
+            if isinstance(metrics.get(name), (int, float)):
+                samples["values"].setdefault(name, []).append(metrics[name])
+        enough = samples["runs"] >= self._least and all(
+            precision.is_reached(samples["values"].get(precision.metric, ()))
+            for precision in self.precisions
+        )
+        return fold._replace(point=point, samples=dumps(samples), enough=enough)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _row(self, place: Place, slot: Slot, run_id: str, **fields: Any) -> Row:
+        return Row(
+            self.name,
+            point_id(place.point),
+            dict(place.point),
+            place.repetition,
+            place.seed,
+            run_id,
+            attempts=slot.attempt,
+            **fields,
+        )
+
+    def _cause(self, ended: Ended) -> Cause | None:
+        cause = json.loads(ended.meta["cause"])
+        error = cause.get("error") or {}
+        if not cause["guid"]:
+            return cause_of(WaitTimeout(str(error.get("message", ""))))
+        return cause_of(ended.failures)
+
+    def _hosts(self, place: Place, ended: Ended) -> dict[str, str]:
+        hosts = self._template.base(place.values).hosts if ended.meta else {}
+        attributes = ended.attributes
+        named = {
+            label: name or str(attributes.get(guid, {}).get("hostname", ""))
+            for label, (guid, name) in hosts.items()
+        }
+        return {label: name for label, name in named.items() if name}
+
+    def _measured(self, place: Place, ended: Ended) -> Measured:
+        if not self.reads_traces:
+            base = self._template.base(place.values)
+            return evaluate(self.metrics, _Figures(base, ended.attributes))
+        with ended.experiment() as ec:
+            return evaluate(self.metrics, ec)
+
+
+class _Figures:
+    """The attributes of an ended run, as a metric reads them."""
+
+    def __init__(self, base: Base, attributes: Mapping[int, Mapping[str, Any]]) -> None:
+        self._base = base
+        self._attributes = attributes
+
+    def get(self, guid: str, name: str, /) -> Any:
+        """Return the value of an attribute."""
+        item = self._base.description.resource(guid)
+        return item.get(name, self._attributes.get(item.guid, {}))
+
+    def trace(self, guid: str, name: str, /, attr: str, block: int, offset: int, text: bool) -> Any:
+        """Raise, since a figure is in no trace."""
+        raise NotImplementedError

@@ -1,0 +1,186 @@
+"""Verbs about campaigns: campaign run, ls, status, pause, resume, stop, cancel, and so on."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..campaign.campaign import Campaign
+from ..campaign.campaign_file import read, settings_of
+from ..campaign.space import Space
+from ..errors import InvalidValue
+from ..reports.words import clock, plural
+from .campaign_plan import Settings
+from .campaign_progress import follow, lines
+from .console import Consoles, print_json, print_line, print_message, simple_table
+from .runs import AsJson, reading
+
+if TYPE_CHECKING:
+    from ..engine.campaign_records import CampaignRecord
+
+Name = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Name of the campaign.")]
+_EXPORTS = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}
+
+
+def run(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A description with a campaign: .yaml or .json.")
+    ],
+    settings: Settings = None,
+    name: Annotated[str, typer.Option(help="Its name; by default that of the experiment.")] = "",
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return at once; the workers go on.")
+    ] = False,
+) -> None:
+    """Carry out a campaign, and show its progress until it has ended.
+
+    The workers carry it out: with ctrl-C the command ends, and the campaign goes on.
+    """
+    described = read(file, settings or ())
+    for warning in described.warnings:
+        print_message(warning)
+    with Campaign(described, name=name) as campaign:
+        campaign.submit()
+        if detach:
+            typer.echo(campaign.name)
+            return
+        raise typer.Exit(follow(campaign))
+
+
+def ls(as_json: AsJson = False) -> None:
+    """List the campaigns, the latest first."""
+    with reading() as access:
+        backend = access.backend
+        records = [backend.campaign(name).record() for name in backend.campaigns()]
+    found = [record for record in records if record is not None]
+    if as_json:
+        print_json([_data(record) for record in found])
+        return
+    if not found:
+        sys.stderr.write("no campaigns yet\n")
+        return
+    table = simple_table("campaign", "phase", "created", "ended", "under way", "failed", "why")
+    for record in found:
+        done = f"{record.done} of {record.total}"
+        numbers = (str(record.active or ""), str(record.failed or ""))
+        table.add_row(record.name, record.phase, clock(record.created), done, *numbers, record.why)
+    Consoles().out.print(table)
+
+
+def status(name: Name, as_json: AsJson = False) -> None:
+    """Show how far a campaign is, and why runs failed."""
+    with Campaign.attach(name) as campaign:
+        record, causes = campaign.status(), campaign.causes()
+    if as_json:
+        failures = [
+            {"cause": cause, "runs": count, "example": example}
+            for cause, (count, example) in causes.items()
+        ]
+        print_json({**_data(record), "causes": failures})
+        return
+    for line in lines(record, causes):
+        print_line(line)
+
+
+def watch(name: Name) -> None:
+    """Show the progress of a campaign until it does nothing more, or until ctrl-C."""
+    with Campaign.attach(name) as campaign:
+        raise typer.Exit(follow(campaign))
+
+
+def pause(name: Name) -> None:
+    """Begin no further run; those under way go on."""
+    with Campaign.attach(name) as campaign:
+        campaign.pause()
+
+
+def resume(name: Name) -> None:
+    """Go on with a campaign that was paused, stopped or cancelled."""
+    with Campaign.attach(name) as campaign:
+        campaign.resume()
+
+
+def stop(name: Name) -> None:
+    """Begin no further run, and end once those under way have ended."""
+    with Campaign.attach(name) as campaign:
+        campaign.stop()
+
+
+def cancel(name: Name) -> None:
+    """Begin no further run, and release those under way; they are begun again after resume."""
+    with Campaign.attach(name) as campaign:
+        campaign.cancel()
+
+
+def add(
+    name: Name,
+    settings: Settings = None,
+    repetitions: Annotated[int, typer.Option(min=1, help="Number of runs at each point.")] = 1,
+) -> None:
+    """Add points; those that the campaign has already are left out."""
+    values = settings_of(settings or ())
+    if not values:
+        raise InvalidValue("no points are given", hint="write --set NAME=VALUES")
+    with Campaign.attach(name) as campaign:
+        count = campaign.add(Space.grid(**values), repetitions)
+    sys.stderr.write(f"{plural(count, 'run')} added\n")
+
+
+def retry(
+    name: Name,
+    cause: Annotated[str, typer.Option(help="Only runs with this cause.")] = "",
+) -> None:
+    """Begin failed runs again, after their rows are deleted."""
+    with Campaign.attach(name) as campaign:
+        count = campaign.retry(cause)
+    sys.stderr.write(f"{plural(count, 'run')} to begin again\n")
+
+
+def set_(
+    name: Name,
+    parallel: Annotated[int, typer.Option(min=1, help="How many runs may be under way.")],
+) -> None:
+    """Change how many runs may be under way."""
+    with Campaign.attach(name) as campaign:
+        campaign.set(parallel=parallel)
+
+
+def rm(name: Name) -> None:
+    """Delete a campaign that has ended, and its rows."""
+    with Campaign.attach(name) as campaign:
+        campaign.remove()
+
+
+def results(
+    name: Name,
+    wait: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for the rows of further runs.")
+    ] = False,
+) -> None:
+    """Print the rows of a campaign, one JSON object a line."""
+    with Campaign.attach(name) as campaign:
+        for row in campaign.rows(follow=wait):
+            print_line(row.to_json())
+
+
+def export(
+    name: Name,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=".csv, .jsonl or .parquet.")],
+) -> None:
+    """Write the rows of a campaign to a file."""
+    method = _EXPORTS.get(file.suffix)
+    if method is None:
+        kinds = ", ".join(_EXPORTS)
+        raise InvalidValue(f"no format has the suffix {file.suffix!r}", hint=f"choose {kinds}")
+    with Campaign.attach(name) as campaign:
+        table = campaign.table()
+        getattr(table, method)(file)
+    sys.stderr.write(f"{plural(len(table), 'row')} in {file}\n")
+
+
+def _data(record: CampaignRecord) -> dict[str, object]:
+    return {**asdict(record), "done": record.done}

@@ -1,0 +1,211 @@
+"""A campaign as plain Python, as docs/engine.md describes it in "Campaigns"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from nepiq.controller.engine.campaign_records import Fold, Slot
+
+_ENDED = ("finished", "stopped", "cancelled")
+
+
+@dataclass
+class Work:
+    """What a worker has claimed.
+
+    Attributes:
+        token: of the claim.
+        over: runs that have ended.
+        releases: runs to release.
+        slots: what to begin.
+    """
+
+    token: int
+    over: set[str]
+    releases: set[str]
+    slots: list[Slot]
+
+
+@dataclass
+class CampaignModel:
+    """The records of a campaign. Leases end only when :meth:`lose` is called.
+
+    Attributes:
+        total, cursor, parallel, phase, status, token, holder: as in ``state``.
+        max_failures, most: ``max_failures`` and ``most_failures``; None for no limit.
+        active, over, releasing, again, failed: as the keys of these names.
+        rows: slot and outcome of each row, in their order.
+    """
+
+    total: int
+    parallel: int
+    most: int | None
+    cursor: int = 0
+    phase: str = "running"
+    status: str = "due"
+    token: int = 0
+    holder: str = ""
+    max_failures: int | None = None
+    active: dict[str, Slot] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
+    releasing: set[str] = field(default_factory=set)
+    again: list[Slot] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    rows: list[tuple[int, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin with the limit of failures that the user chose."""
+        self.max_failures = self.most
+
+    # -- the step -----------------------------------------------------------------------------
+
+    def take(self, worker: str, released: Iterable[str] = ()) -> Work | None:
+        """Claim the step, go on with it, or let go."""
+        if self.status == "idle" or (self.status == "claimed" and self.holder != worker):
+            return None
+        self.releasing.update(released)
+        if self.status != "claimed":
+            self.token += 1
+        work = Work(self.token, set(self.over), set(), [])
+        if self.phase == "running":
+            free = max(0, self.parallel - len(self.active) + len(self.over))
+            work.slots = self.again[:free]
+            fresh = max(0, min(free - len(work.slots), self.total - self.cursor))
+            work.slots += [Slot(self.cursor + n) for n in range(fresh)]
+        elif self.phase == "cancelling":
+            work.releases = self.active.keys() - self.over - self.releasing
+            if not work.releases:
+                self.phase = "cancelled"
+        if work.over or work.releases or work.slots:
+            self.status, self.holder = "claimed", worker
+            return work
+        self.status = "idle"
+        if self.phase == "running" and not self.active and not self._left():
+            self.phase = "finished"
+        return None
+
+    def begin(self, token: int, run: str, slot: Slot) -> str:
+        """Begin a run; the status."""
+        if token != self.token:
+            return "STALE"
+        if self.phase != "running":
+            return "CLOSED"
+        if len(self.active) >= self.parallel:
+            return "FULL"
+        if slot.origin == "again":
+            if slot not in self.again:
+                return "STALE"
+            self.again.remove(slot)
+        elif slot.number != self.cursor:
+            return "STALE"
+        else:
+            self.cursor += 1
+        self.active[run] = slot
+        return "OK"
+
+    def fold(self, token: int, end: Fold) -> str:
+        """Enter the end of a run; the status."""
+        slot = self.active.get(end.run_id)
+        if slot is None:
+            self.over.discard(end.run_id)
+            self.releasing.discard(end.run_id)
+            return "KNOWN"
+        if token != self.token:
+            return "STALE"
+        cancelled = end.run_id in self.releasing and end.outcome == "cancelled"
+        if cancelled or end.verdict == "again":
+            attempt = slot.attempt + (0 if cancelled else 1)
+            self.again.append(Slot(slot.number, attempt, "again"))
+        else:
+            self._enter_row(slot.number, end.outcome, end.cause)
+        del self.active[end.run_id]
+        self.over.discard(end.run_id)
+        self.releasing.discard(end.run_id)
+        return "OK"
+
+    def lose(self) -> None:
+        """Let the lease of the claim run out, and the sweeper find that."""
+        if self.status == "claimed":
+            self.status = "due"
+
+    def sweep(self) -> None:
+        """Find work that no worker has."""
+        free = self.phase == "running" and self._left() and len(self.active) < self.parallel
+        if self.status == "idle" and (free or self.phase == "cancelling" or self.over):
+            self.status = "due"
+
+    # -- runs and verbs -----------------------------------------------------------------------
+
+    def ended(self, run: str) -> None:
+        """Enter the end of a run."""
+        if run in self.active:
+            self.over.add(run)
+            self._trigger()
+
+    def add(self, count: int) -> None:
+        """Add slots."""
+        self.total += count
+        if self.phase == "finished":
+            self.phase = "running"
+        self._trigger()
+
+    def change(self, verb: str, argument: str | int = "") -> int:
+        """Carry out a verb; the number of runs that it concerns."""
+        number = 0
+        if verb == "pause" and self.phase == "running":
+            self.phase = "paused"
+        elif verb == "stop" and self.phase in ("running", "paused"):
+            self.phase = "stopped"
+        elif verb == "cancel" and self.phase != "cancelling":
+            if self.phase not in _ENDED or self.active or self.over:
+                self.phase = "cancelling"
+        elif verb == "resume" and self.phase not in ("running", "finished"):
+            self.phase = "running"
+            failures = self.outcomes().count("failed")
+            if self.max_failures is not None and failures >= self.max_failures:
+                self.max_failures = failures + (self.most or 0)
+        elif verb == "set":
+            self.parallel = int(argument)
+        elif verb == "retry":
+            number = self._retry(str(argument))
+        self._trigger()
+        return number
+
+    def outcomes(self) -> list[str]:
+        """The outcomes of all rows."""
+        return [outcome for _, outcome in self.rows]
+
+    def slots(self) -> Sequence[int]:
+        """The numbers of all slots that were begun, wherever they are now."""
+        held = [slot.number for slot in (*self.active.values(), *self.again)]
+        return sorted([*held, *(number for number, _ in self.rows)])
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _left(self) -> int:
+        return len(self.again) + self.total - self.cursor
+
+    def _trigger(self) -> None:
+        if self.status == "idle":
+            self.status = "due"
+
+    def _enter_row(self, number: int, outcome: str, cause: str) -> None:
+        self.rows.append((number, outcome))
+        if outcome == "finished":
+            return
+        self.failed[number] = cause
+        failures, most = self.outcomes().count("failed"), self.max_failures
+        running = outcome == "failed" and self.phase == "running"
+        if running and most is not None and failures >= most:
+            self.phase = "paused"
+
+    def _retry(self, cause: str) -> int:
+        chosen = [number for number, text in self.failed.items() if cause in ("", text)]
+        for number in chosen:
+            del self.failed[number]
+            self.rows = [row for row in self.rows if row[0] != number]
+            self.again.append(Slot(number, 1, "again"))
+        if chosen and self.phase == "finished":
+            self.phase = "running"
+        return len(chosen)
