@@ -170,8 +170,8 @@ class _Emulation:
         key = (link.one.node.key, link.two.node.key)
         size = {} if mtu is None else {"mtu": mtu}
         if self._is_between(link):
-            near = self._add_end(link.one, link.two, size)
-            guids: tuple[int, ...] = (near, self._add_end(link.two, link.one, size, near))
+            near = self._add_end(link.one, size)
+            guids: tuple[int, ...] = (near, self._add_end(link.two, size, near))
         else:
             one, two = (self._guids[end.node] for end in ends)
             given = {
@@ -191,9 +191,7 @@ class _Emulation:
             made = tuple(self._add("linux::Impairment", target=guid, **effect) for guid in guids)
             self.network.impairments[key] = (*self.network.impairments.get(key, ()), *made)
 
-    def _add_end(
-        self, end: Port, far: Port, size: Mapping[str, Any], peer: int | None = None
-    ) -> int:
+    def _add_end(self, end: Port, size: Mapping[str, Any], peer: int | None = None) -> int:
         given: dict[str, Any] = {} if peer is None else {"peer": peer}
         if end.address:
             ip, _, length = end.address.partition("/")
@@ -201,7 +199,6 @@ class _Emulation:
         return self._add(
             "netns::RemoteLink",
             node=self._guids[end.node],
-            far=self._guids[far.node],
             deviceName=end.name,
             **given,
             **size,

@@ -115,8 +115,8 @@ class Link(Configured, rtype="netns::Link"):
             Change(made, f"link del dev {one.name}", netns=left),
             *self._settings(one, left),
             *self._settings(two, right),
-            *named(one),
-            *named(two),
+            *_names(one),
+            *_names(two),
         ]
 
     def _settings(self, end: End, netns: str) -> Iterator[Change]:
@@ -140,16 +140,8 @@ class Link(Configured, rtype="netns::Link"):
             context.host.configure(changes, anew=False)
 
 
-def named(end: End) -> Iterator[Change]:
-    """Yield the names of the addresses of an end, for /etc/hosts of emulated hosts.
-
-    A host without an address of its own is reached by its name at those of its interfaces.
-    """
-    alias = f"{end.node.label}-{end.name}"
-    names = alias if end.node.addresses else f"{end.node.label} {alias}"
-    for address in end.addresses:
-        line = f"{address.address} {names}"
-        yield Change(line, line, "hosts", "")
+def _names(end: End) -> Iterator[Change]:
+    return end.node.names_at(end.name, (address.address for address in end.addresses))
 
 
 def _mac(end: End) -> str:
