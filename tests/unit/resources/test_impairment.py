@@ -203,3 +203,25 @@ def test_what_an_interface_receives() -> None:
     impairment.host.facts = dataclasses.replace(impairment.host.facts, link_kinds=("veth",))
     with pytest.raises(HostError, match=r"6\.1\.0-test has no ifb"):
         impairment.deploy()
+
+
+def test_what_brings_the_relay_uses_it() -> None:
+    """One that has a rate only must not do it for others."""
+    work = [
+        interface(WITHOUT, **settings).rm.shared_work()
+        for settings in (
+            {"rate": "1mbit"},
+            {"delay": "5ms"},
+            {"delay": "5ms", "driver": "relay"},
+            {"delay": "5ms", "driver": "netem"},
+            {"delay": "5ms", "strict": True},
+        )
+    ]
+    assert work == ["", "relay without netem", "relay", "", ""]
+
+
+def test_a_delay_where_there_is_only_a_rate_is_refused() -> None:
+    impairment = interface(WITHOUT, rate="1mbit")
+    deploy(impairment, [{"kind": "tbf", "options": {"rate": 125000}}])
+    with pytest.raises(HostError, match=r"delay cannot be set: the driver tbf\+nft has a rate"):
+        impairment.set("delay", "5ms")
