@@ -99,20 +99,23 @@ class Link(Configured, rtype="netns::Link"):
         return [LinkEnd(end.name, end.node.network_namespace()) for end in self.both()]
 
     def configuration(self, context: Context) -> Sequence[Change]:
-        """Return the pair, made in the first namespace, and its addresses.
+        """Return the pair, made in both namespaces at once, and its addresses.
 
-        The kernel gives the second end neither the MTU nor the state of the first.
+        It is made from the machine: so one process makes all pairs, and one in each namespace does
+        all that is to be done there. The kernel gives the second end neither the MTU nor the state
+        of the first.
         """
         del context
         one, two = self.both()
         left, right = (end.node.network_namespace() for end in (one, two))
         size = f" mtu {self.mtu}" if self.mtu else ""
         made = (
-            f"link add name {one.name}{_mac(one)}{size} type veth "
+            f"link add name {one.name}{_mac(one)}{size} netns {left} type veth "
             f"peer name {two.name}{_mac(two)}{size} netns {right}"
         )
         return [
-            Change(made, f"link del dev {one.name}", netns=left),
+            Change(made, netns=""),
+            Change("", f"link del dev {one.name}", netns=left),
             *self._settings(one, left),
             *self._settings(two, right),
             *_names(one),

@@ -104,6 +104,18 @@ def test_many_share_requests_and_one_that_is_refused_is_undone_alone(
     assert names.spaces() == []
 
 
+def test_a_request_that_fails_in_several_namespaces_is_undone_once(rig: Rig, names: Names) -> None:
+    """Each of them is changed by another process at the same time."""
+    made = [change for number in range(8) for change in space(names(number))[:1]]
+    bad = [Change("link set no-such-link up", netns=names(number)) for number in range(8)]
+    with pytest.raises(HostError, match='Cannot find device "no-such-link"'):
+        rig.host(5).configure([*made, *bad, bridge(names(9))])
+    assert names.spaces() == names.links() == []
+    rig.host(5).configure([bridge(names(9))])
+    assert names.links() == [names(9)]
+    rig.host(5).unconfigure()
+
+
 def test_an_error_of_arguments_is_that_of_its_resource(rig: Rig, names: Names) -> None:
     """It ends ip(8) at once, which does not say in which line of many it was."""
 

@@ -49,8 +49,9 @@ def test_a_link_has_one_mtu_at_both_ends_and_is_made_in_the_first_host(
     )
     left, right = one.rm.network_namespace(), two.rm.network_namespace()
     assert changes(link) == [
-        f"ip -n {left} link add name left mtu 9000 type veth "
+        f"ip link add name left mtu 9000 netns {left} type veth "
         f"peer name right address 02:00:00:00:00:02 mtu 9000 netns {right}",
+        f"ip -n {left} ",  # what undoes it
         f"ip -n {left} link set dev left up",
         f"ip -n {left} address add 10.0.0.1/30 dev left",
         f"ip -n {left} address add fd00::1/64 dev left nodad",

@@ -1,18 +1,11 @@
 ### Network namespaces and what runs in them: their removal
 
-# find_spaces: the namespaces that are removed, in $spaces.
-find_spaces() {
-    while IFS=' ' read -r guid tool space line; do
-        case "$tool $line" in 'ip netns del '*) spaces="$spaces${line#netns del } " ;; esac
-    done <<END
-$changes
-END
-}
-
 # drop_spaces: end what runs in the namespaces of $spaces, and remove them.
 drop_spaces() {
-    set -- # those that are there
-    for space in $spaces; do [ ! -e "/run/netns/$space" ] || set -- "$@" "/run/netns/$space"; done
+    there=''
+    for space in $spaces; do [ ! -e "/run/netns/$space" ] || there="$there /run/netns/$space"; done
+    # shellcheck disable=SC2086 # paths
+    set -- $there
     # shellcheck disable=SC2086 # names
     [ $# -gt 0 ] || {
         forget_keys $spaces
@@ -36,11 +29,11 @@ drop_spaces() {
     forget_keys $spaces
     for space; do
         [ -e "$space" ] || continue
-        while IFS=' ' read -r guid tool _ line; do
-            [ "$tool $line" != "ip netns del ${space##*/}" ] ||
-                remain_of "$guid" "the network namespace ${space##*/} is still there"
+        while IFS=' ' read -r guid line; do
+            [ "$line" != "${space##*/}" ] ||
+                remain_of "$guid" "the network namespace $line is still there"
         done <<END
-$changes
+$removals
 END
     done
 }
@@ -48,13 +41,12 @@ END
 # vanish: wait until the kernel has removed what leads from the host into namespaces that are gone.
 vanish() {
     literal "$run"
-    owned=''
-    for guid in $undone; do
-        case $remaining in *"$nl$guid "*) ;; *) owned="$owned${owned:+|}$guid" ;; esac
-    done
-    [ -n "$owned" ] || return 0
+    find_finished
+    [ -n "$finished" ] || return 0
     hundredths
     last=$((cs + 500))
+    # shellcheck disable=SC2086 # numbers
+    owned=$(echo $finished | tr ' ' '|')
     while ip -o link show | grep -qE "[ ]alias nepiq:$literal[.]($owned)( |\$)"; do
         hundredths
         [ "$cs" -lt "$last" ] || break

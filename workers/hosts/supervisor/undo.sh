@@ -3,35 +3,49 @@
 # undo GUID...: undo what is on record of resources, together. What is left of one is a line
 # "GUID REASON" in $remaining; the records of the others are removed.
 undo() {
-    spaces=' ' changes='' undone=''
+    spaces=' ' removals='' unnamed='' changes='' undone=''
     for guid; do
         [ -e "$records/$guid" ] || continue
         read_record
         undone="$undone $guid"
     done
-    find_spaces
     undo_batches
+    [ -z "$unnamed" ] || unname_hosts
     [ "$spaces" = ' ' ] || {
         drop_spaces
         vanish
     }
-    set --
+    find_finished
+    # shellcheck disable=SC2086 # numbers
+    [ -z "$finished" ] || (cd "$records" && rm -f $finished)
+}
+
+# find_finished: those of $undone of which nothing is left, in $finished.
+find_finished() {
+    finished=$undone
+    [ "$remaining" != "$nl" ] || return 0
+    finished=''
     for guid in $undone; do
-        case $remaining in *"$nl$guid "*) ;; *) set -- "$@" "$records/$guid" ;; esac
+        case $remaining in *"$nl$guid "*) ;; *) finished="$finished $guid" ;; esac
     done
-    [ $# -eq 0 ] || rm -f -- "$@"
 }
 
 # read_record: put the changes of $guid before those of $changes, in reverse, a line "GUID TOOL NETNS
-# TEXT" each. What an earlier boot has made has gone with it.
+# TEXT" each; but namespaces into $spaces and $removals, names into $unnamed. What an earlier boot
+# has made has gone with it.
 read_record() {
     reversed=''
     while IFS=' ' read -r tool space line; do
-        if [ -z "$space" ]; then
-            [ "$tool" = "$boot_id" ] || [ -z "$tool" ] || return 0
-        elif [ -n "$line" ]; then
-            reversed="$guid $tool $space $line$nl$reversed"
-        fi
+        case "$tool $line" in
+        'ip netns del '*)
+            line=${line#netns del }
+            spaces="$spaces$line " removals="$removals$guid $line$nl"
+            ;;
+        "$boot_id " | ' ') ;;
+        *' ') [ -n "$space" ] || return 0 ;;
+        'hosts '*) unnamed=$unnamed$line$nl ;;
+        *) reversed="$guid $tool $space $line$nl$reversed" ;;
+        esac
     done <"$records/$guid"
     changes=$reversed$changes
 }
@@ -39,14 +53,9 @@ read_record() {
 # undo_batches: all but the removal of namespaces. What lies in one that is removed goes with it,
 # unless it is moved out.
 undo_batches() {
-    batches=' ' count=0 pending=' ' unnamed=''
+    batches=' ' count=0 pending=' '
     while IFS=' ' read -r guid tool space line; do
         [ -n "$line" ] || continue
-        [ "$tool" != hosts ] || {
-            unnamed=$unnamed$line$nl
-            continue
-        }
-        case "$tool $line" in 'ip netns del '*) continue ;; esac
         case $spaces in *" $space "*)
             case $tool in
             ip) case $line in *' netns '*) ;; *) continue ;; esac ;;
@@ -75,7 +84,6 @@ undo_batches() {
 $changes
 END
     flush_batches
-    [ -z "$unnamed" ] || unname_hosts
 }
 
 # flush_batches: what moves home comes before what restores it there.
