@@ -135,9 +135,8 @@ def test_a_bucket_and_nft_for_rate_and_loss() -> None:
 
 def test_the_relay_for_the_rest() -> None:
     impairment = interface(WITHOUT, delay="20ms", rate="10mbit")
-    answer = {"delay": 0.02, "limit": 1000}
     bucket = [{"kind": "tbf", "options": {"rate": 1250000}}]
-    lines = deploy(impairment, [[answer]], bucket)
+    lines = deploy(impairment, bucket)
     assert impairment.rm.driver == "relay"
     assert '"add":' in lines[0]
     assert '"delay":0.02' in lines[0]

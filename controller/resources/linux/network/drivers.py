@@ -197,25 +197,19 @@ class Relay:
                 yield Change(f"qdisc del dev {sender.key} root", tool="tc", netns=netns)
 
     def show(self, senders: Sequence[Sender]) -> str:
-        """Return a call of the relay, and of tc."""
-        vias = [LinkEnd(sender.key, sender.end.netns) for sender in senders]
-        asked = [{"stats": sender.key} for sender in senders]
-        return f"{self._call_for(asked, 'ask')}; {_qdiscs(vias)}"
+        """Return calls of tc; what the relay has in force is compared by the requests to it."""
+        return _qdiscs([LinkEnd(sender.key, sender.end.netns) for sender in senders])
 
     def check(self, senders: Sequence[Sender], shown: str) -> None:
-        """Compare all parameters, and the rate."""
-        figures, *qdiscs = _values(shown, 1 + len(senders))
-        for sender, (answer, *_), qdisc in zip(senders, figures, qdiscs, strict=True):
-            _compare(sender.end, "relay", sender.effect.relay, answer)
-            rate = _first(qdisc).get("options", {}).get("rate", 0) * 8
+        """Compare the rate."""
+        for sender, qdisc in zip(senders, _lists(shown, len(senders)), strict=True):
+            rate = qdisc.get("options", {}).get("rate", 0) * 8
             _compare(sender.end, "tbf", {"rate": sender.effect.rate}, {"rate": rate})
 
     def _request(self, commands: list[dict[str, Any]], verb: str) -> Change:
-        return Change(self._call_for(commands, verb), tool="sh", netns="")
-
-    def _call_for(self, commands: list[dict[str, Any]], verb: str) -> str:
         request = quote(json.dumps(commands, separators=(",", ":")))
-        return f"printf '%s\\n' {request} | {self._call} {verb} {self._socket}"
+        call = f"printf '%s\\n' {request} | {self._call} {verb} {self._socket}"
+        return Change(call, tool="sh", netns="")
 
 
 def _bucket(device: str, sender: Sender) -> Change:

@@ -14,11 +14,12 @@ TRIES = 5  # a relay may end just when it is asked
 
 def ask(path: str) -> None:
     """Pass on the request of standard input, and print the answer."""
-    answer = _answer(path, sys.stdin.readline())
+    request = sys.stdin.readline()
+    answer = _answer(path, request)
     if not answer:
         print("there is no relay", file=sys.stderr)
         sys.exit(NO_RELAY)
-    _report(answer)
+    _report(request, answer)
 
 
 def use(path: str) -> None:
@@ -27,7 +28,7 @@ def use(path: str) -> None:
     for _ in range(TRIES):
         answer = _answer(path, request)
         if answer:
-            return _report(answer)
+            return _report(request, answer)
         _start(path)
     sys.exit("the relay ends at once")
 
@@ -47,14 +48,22 @@ def _answer(path: str, request: str) -> str:
             return ""
 
 
-def _report(answer: str) -> None:
+def _report(request: str, answer: str) -> None:
+    """Print the answer; fail if something was refused, or is in force with another value."""
     print(answer, end="")
-    if '"error"' in answer:
-        import json
+    import json
 
-        refused = [each["error"] for each in json.loads(answer) if "error" in each]
-        if refused:
-            sys.exit("; ".join(refused))
+    wrong = []
+    for command, figures in zip(json.loads(request), json.loads(answer)):  # noqa: B905 - 3.8
+        if "error" in figures:
+            wrong.append(figures["error"])
+            continue
+        for name, value in command.items() if "stats" not in command else ():
+            there = figures.get(name, value) if isinstance(value, (int, float)) else value
+            if there != value:
+                wrong.append(f"the relay has {name} {there:g}, not {value:g}")
+    if wrong:
+        sys.exit("; ".join(wrong))
 
 
 def _start(path: str) -> None:
