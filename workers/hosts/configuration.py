@@ -34,7 +34,7 @@ class Configuration:
 
     def make(self, changes: Sequence[Change], *, anew: bool, report: str) -> str:
         """Make changes together with those of other resources; see :meth:`Host.configure`."""
-        rows = [(c.tool, self._where(c), c.command, c.undo) for c in changes]
+        rows = [_row(change, self._where(change)) for change in changes]
         return self._ask({"anew": anew, "changes": rows, "report": [self._netns or "-", report]})
 
     def undo(self) -> None:
@@ -63,6 +63,13 @@ class Configuration:
         if word != "ok":
             raise misunderstood(answer, attempt.where)
         return report
+
+
+def _row(change: Change, netns: str) -> tuple[str, str, str, str]:
+    """Return a change as it is sent: tool, network namespace, text and undo."""
+    if change.line:
+        return "feed", netns, f"{change.command}\t{change.line}", change.undo
+    return change.tool, netns, change.command, change.undo
 
 
 @dataclass
@@ -103,7 +110,11 @@ def _heads(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
         if "changes" not in request:
             yield f"retract {who}"
             continue
-        undo = [f"{tool} {netns} {undo}" for tool, netns, _, undo in request["changes"] if undo]
+        undo = [
+            f"{'sh' if tool == 'feed' else tool} {netns} {undo}"
+            for tool, netns, _, undo in request["changes"]
+            if undo
+        ]
         yield f"request {who} {int(request['anew'])} {quote(chr(10).join(undo))}"
     # What sets values side by side shares the lock.
     if any(row[0] == "sysctl" for request in requests for row in request.get("changes", ())):

@@ -138,10 +138,11 @@ def test_the_relay_for_the_rest() -> None:
     bucket = [{"kind": "tbf", "options": {"rate": 1250000}}]
     lines = deploy(impairment, bucket)
     assert impairment.rm.driver == "relay"
-    assert '"add":' in lines[0]
-    assert '"delay":0.02' in lines[0]
-    via = lines[1].split()[2]
-    assert f'"via":"{via}"' in lines[0]
+    (call,) = [call for call in impairment.host.calls if call.verb == "configure"]
+    request = call.options["changes"][0].line
+    assert '"add":' in request
+    assert '"delay":0.02' in request
+    assert f'"via":"{lines[1].split()[2]}"' in request
     assert lines[2].endswith(" root tbf rate 10000000bit burst 16000b limit 166000b")
     assert impairment.host.files["/home/user/.nepiq/run/1/.relay.pyz"][:2] == b"PK"
 

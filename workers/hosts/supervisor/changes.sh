@@ -1,4 +1,5 @@
 ### Changes of a plan, made together
+tab='	'
 
 # group TOOL NETNS OWNERS TEXT: make changes, a line each, whose owners are these.
 group() {
@@ -8,6 +9,7 @@ group() {
     while [ -n "$text" ]; do
         case $tool in
         ip | tc) batch || break ;;
+        feed) feed ;;
         nft)
             ruleset
             break
@@ -124,6 +126,37 @@ seek() {
         esac
     done
     return 1
+}
+
+# feed: give lines to the command of the first one, behind a tab each, and those of others that are
+# the same. It answers each by a line.
+feed() {
+    command=${text%%"$tab"*} fed='' feeders='' rest='' others=''
+    # shellcheck disable=SC2086 # owners
+    set -- $lines
+    while IFS= read -r line; do
+        case $line in
+        "$command$tab"*) fed=$fed${line#*"$tab"}$nl feeders="$feeders $1" ;;
+        *) rest=$rest$line$nl others="$others $1" ;;
+        esac
+        shift
+    done <<END
+$text
+END
+    lines=$others text=${rest%"$nl"} line=$command
+    said=$(printf %s "$fed" | shell_line 2>&1)
+    # shellcheck disable=SC2086 # owners
+    set -- $feeders
+    while [ $# -gt 0 ]; do
+        answer=${said%%"$nl"*}
+        [ "$answer" = ok ] || case $failed in
+        *" ${1%.*} "*) ;;
+        *) spoil "$1" "${answer:-it has ended without an answer}" ;;
+        esac
+        # What it says at its end concerns all that follow.
+        case $said in *"$nl"*) said=${said#*"$nl"} ;; ok) said='' ;; esac
+        shift
+    done
 }
 
 # entered COMMAND...: run it in $netns, without our locks.

@@ -168,7 +168,7 @@ class Relay:
 
     def make(self, senders: Sequence[Sender]) -> Iterator[Change]:
         """Yield the ends, and the buckets of the interfaces that lead to the relay."""
-        yield self._request([self._addition(sender) for sender in senders], "use")
+        yield self._request([self._addition(sender) for sender in senders])
         for sender in senders:
             # The relay gives up an end whose interface or network namespace is removed.
             undo = f"link del {sender.key}"
@@ -186,9 +186,7 @@ class Relay:
 
     def change(self, senders: Sequence[Sender], former: Effect) -> Iterator[Change]:
         """Yield other parameters."""
-        yield self._request(
-            [{"change": sender.key, **sender.effect.relay} for sender in senders], "ask"
-        )
+        yield self._request([{"change": sender.key, **sender.effect.relay} for sender in senders])
         for sender in senders:
             if sender.effect.rate:
                 yield _bucket(sender.key, sender)
@@ -206,10 +204,9 @@ class Relay:
             rate = qdisc.get("options", {}).get("rate", 0) * 8
             _compare(sender.end, "tbf", {"rate": sender.effect.rate}, {"rate": rate})
 
-    def _request(self, commands: list[dict[str, Any]], verb: str) -> Change:
-        request = quote(json.dumps(commands, separators=(",", ":")))
-        call = f"printf '%s\\n' {request} | {self._call} {verb} {self._socket}"
-        return Change(call, tool="sh", netns="")
+    def _request(self, commands: list[dict[str, Any]]) -> Change:
+        line = json.dumps(commands, separators=(",", ":"))
+        return Change(f"{self._call} use {self._socket}", tool="sh", netns="", line=line)
 
 
 def _bucket(device: str, sender: Sender) -> Change:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import sys
@@ -14,21 +15,25 @@ TRIES = 5  # a relay may end just when it is asked
 
 def ask(path: str) -> None:
     """Pass on the request of standard input, and print the answer."""
-    request = sys.stdin.readline()
-    answer = _answer(path, request)
+    answer = _answer(path, sys.stdin.readline())
     if not answer:
         print("there is no relay", file=sys.stderr)
         sys.exit(NO_RELAY)
-    _report(request, answer)
+    print(answer, end="")
+    sys.exit('"error"' in answer)
 
 
 def use(path: str) -> None:
-    """Pass on the request of standard input, to a new relay if there is none."""
-    request = sys.stdin.readline()
+    """Pass on requests of standard input, to a new relay if there is none; answer a line each."""
+    for request in sys.stdin:
+        print(_refused(request, _served(path, request)) or "ok", flush=True)
+
+
+def _served(path: str, request: str) -> str:
     for _ in range(TRIES):
         answer = _answer(path, request)
         if answer:
-            return _report(request, answer)
+            return answer
         _start(path)
     sys.exit("the relay ends at once")
 
@@ -48,22 +53,18 @@ def _answer(path: str, request: str) -> str:
             return ""
 
 
-def _report(request: str, answer: str) -> None:
-    """Print the answer; fail if something was refused, or is in force with another value."""
-    print(answer, end="")
-    import json
-
+def _refused(request: str, answer: str) -> str:
+    """Return what was refused, or is in force with another value; empty if nothing."""
     wrong = []
     for command, figures in zip(json.loads(request), json.loads(answer)):  # noqa: B905 - 3.8
         if "error" in figures:
             wrong.append(figures["error"])
             continue
-        for name, value in command.items() if "stats" not in command else ():
+        for name, value in command.items():
             there = figures.get(name, value) if isinstance(value, (int, float)) else value
             if there != value:
                 wrong.append(f"the relay has {name} {there:g}, not {value:g}")
-    if wrong:
-        sys.exit("; ".join(wrong))
+    return "; ".join(wrong)
 
 
 def _start(path: str) -> None:
