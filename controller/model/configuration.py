@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from dataclasses import dataclass
 
 from ..errors import InvalidValue
@@ -37,6 +38,9 @@ class Change:
             hosts, which all of them on the machine have in /etc/hosts: its undo is the same line.
         netns: the network namespace in which; empty for that of the host itself; None for where the
             resource acts: the host, or the emulated host to which it is connected.
+        line: a line that a command of sh reads from its input. Those that are the same command
+            share a process, which gets the lines of all and answers each by a line: ``ok``, or
+            what is wrong. The last answer is that to all that have none.
 
     Raises:
         InvalidValue: a text has more than one line, or is no change of the tool.
@@ -46,14 +50,19 @@ class Change:
     undo: str = ""
     tool: str = "ip"
     netns: str | None = None
+    line: str = ""
 
     def __post_init__(self) -> None:
         """Check the texts."""
         if self.tool not in TOOLS:
             raise InvalidValue(f"{quoted(self.tool)} is not one of {', '.join(TOOLS)}")
-        for text in (self.command, self.undo):
+        for text in (self.command, self.undo, self.line):
             if "\n" in text or "\0" in text:
                 raise InvalidValue(f"a change must be one line: {quoted(text)}")
+        if self.line and (self.tool != "sh" or "\t" in self.command):
+            raise InvalidValue(
+                f"only a command of sh without tabs reads a line: {quoted(str(self))}"
+            )
         if self.tool == "sysctl" and not _KEY.fullmatch(self.command):
             raise InvalidValue(f"{quoted(self.command)} is not KEY=VALUE of sysctl")
 
@@ -63,6 +72,8 @@ class Change:
             where = f"-n {self.netns} " if self.netns else ""
             return f"{self.tool} {where}{self.command}"
         where = f"ip netns exec {self.netns} " if self.netns else ""
+        if self.line:
+            return f"printf '%s\\n' {shlex.quote(self.line)} | {where}{self.command}"
         if self.tool == "hosts":
             return f"echo {self.command} >>/etc/hosts"
         program = {"nft": "nft ", "sysctl": "sysctl -w "}.get(self.tool, "")

@@ -34,7 +34,7 @@ class Configuration:
 
     def make(self, changes: Sequence[Change], *, anew: bool, report: str) -> str:
         """Make changes together with those of other resources; see :meth:`Host.configure`."""
-        rows = [(c.tool, self._where(c), c.command, c.undo) for c in changes]
+        rows = [_row(change, self._where(change)) for change in changes]
         return self._ask({"anew": anew, "changes": rows, "report": [self._netns or "-", report]})
 
     def undo(self) -> None:
@@ -65,6 +65,13 @@ class Configuration:
         return report
 
 
+def _row(change: Change, netns: str) -> tuple[str, str, str, str]:
+    """Return a change as it is sent: tool, network namespace, text and undo."""
+    if change.line:
+        return "feed", netns, f"{change.command}\t{change.line}", change.undo
+    return change.tool, netns, change.command, change.undo
+
+
 @dataclass
 class _Group:
     """Changes by one tool in one namespace, which need no other in between.
@@ -86,9 +93,9 @@ class _Group:
 def compose(items: Sequence[bytes]) -> tuple[str, bytes]:
     """Return the words and the input of ``configure`` for several requests.
 
-    The changes of one request keep their order. Those of several are independent, since steps
-    that depend on each other are not due at the same time, so that changes by one tool in one
-    namespace share its process.
+    Changes by one tool in one namespace share its process. The changes of one request keep their
+    order, but for those in different namespaces (:func:`_levels`). Those of several requests are
+    independent, since steps that depend on each other are not due at the same time.
     """
     requests = [json.loads(item) for item in items]
     mark = f"#{secrets.token_hex(8)}"
@@ -103,28 +110,53 @@ def _heads(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
         if "changes" not in request:
             yield f"retract {who}"
             continue
-        undo = [f"{tool} {netns} {undo}" for tool, netns, _, undo in request["changes"] if undo]
+        undo = [
+            f"{'sh' if tool == 'feed' else tool} {netns} {undo}"
+            for tool, netns, _, undo in request["changes"]
+            if undo
+        ]
         yield f"request {who} {int(request['anew'])} {quote(chr(10).join(undo))}"
     # What sets values side by side shares the lock.
     if any(row[0] == "sysctl" for request in requests for row in request.get("changes", ())):
         yield "lock_keys || :"
 
 
+def _levels(changes: Sequence[Sequence[str]]) -> Iterator[int]:
+    """Yield for each change of a request the number of groups that come before its own.
+
+    What ip and tc change in two network namespaces other than the host's is independent. What has
+    an undo keeps its place: if it is refused, the undo lines before it are those that are needed.
+    """
+    top, barrier, previous = -1, -1, ("", "")
+    last: dict[str, tuple[int, str]] = {}
+    for tool, netns, command, undo in changes:
+        free = tool in ("ip", "tc") and netns != "-" and not undo and " netns " not in command
+        if free:
+            level, former = last.get(netns, (barrier, ""))
+            level += former != tool
+            last[netns] = level, tool
+        else:
+            level = barrier if (tool, netns) == previous and barrier == top else top + 1
+            barrier = level
+            last.clear()
+            last[netns] = level, tool
+        previous = tool, netns
+        top = max(top, level)
+        yield level
+
+
 def _groups(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
     levels: list[dict[tuple[str, str], _Group]] = []
     for number, request in enumerate(requests, 1):
-        level, previous, undone = -1, None, 0
-        for tool, netns, command, undo in request.get("changes", ()):
-            if not command:
-                undone += bool(undo)
-                continue
-            if (tool, netns) != previous:
-                level, previous = level + 1, (tool, netns)
-                if level == len(levels):
-                    levels.append({})
-            group = levels[level].setdefault((tool, netns), _Group())
-            group.owners.append(f"{number}.{undone}")
-            group.lines.append(command)
+        undone, rows = 0, request.get("changes", ())
+        numbers = _levels([row for row in rows if row[2]])
+        for tool, netns, command, undo in rows:
+            if command:
+                level = next(numbers)
+                levels += [{} for _ in range(level + 1 - len(levels))]
+                group = levels[level].setdefault((tool, netns), _Group())
+                group.owners.append(f"{number}.{undone}")
+                group.lines.append(command)
             undone += bool(undo)
     for groups in levels:
         calls = [group.call(tool, netns) for (tool, netns), group in groups.items()]

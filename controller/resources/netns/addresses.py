@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from ...errors import InvalidValue
 from ...model import Action, Change, Context
@@ -28,10 +29,8 @@ class _Address(Address):
 
     def configuration(self, context: Context) -> Sequence[Change]:
         """Return the address, and the name of the host at it."""
-        host = self.host
-        alias = f"{host.label}-{self.device_name()}"
-        line = f"{self.ip} {alias if host.addresses else f'{host.label} {alias}'}"
-        return [*super().configuration(context), Change(line, line, "hosts", "")]
+        host: Any = self.host  # an emulated one
+        return [*super().configuration(context), *host.names_at(self.device_name(), [self.ip])]
 
 
 class IPv4Address(_Address, rtype="netns::IPv4Address"):

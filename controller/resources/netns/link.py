@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ...errors import InvalidValue
-from ...model import Action, Attribute, Change, Connection, Context, Flag
+from ...model import ROUTE_PROTOCOL, Action, Attribute, Change, Connection, Context, Flag
 from ..linux.network.configured import Configured
 from ..linux.network.ends import LinkEnd
 from ..linux.network.values import Addresses, InterfaceName, Mac
 from .node import Node
 from .switch import BRIDGE, Switch
+
+#: Protocols of the routes of resources: of single ones, and of netns::Routes.
+PROTOCOLS = (ROUTE_PROTOCOL, ROUTE_PROTOCOL + 1)
+#: What ip-route(8) shows of a route, but does not read.
+_STATES = re.compile(r" (linkdown|dead)(?=\s|$)")
 
 
 class End(NamedTuple):
@@ -63,7 +69,13 @@ class Link(Configured, rtype="netns::Link"):
     up = Attribute(
         bool,
         True,
-        help="Whether both ends are up. When they go down the kernel removes routes over them.",
+        help="Whether both ends are up. Routes of nepiq over them, which the kernel removes when "
+        "they go down, are there again when they go up.",
+    )
+    lost = Attribute(
+        str,
+        help="While it is down: commands that restore its routes, a line each.",
+        flags=Flag.NO_WRITE | Flag.RESERVED,
     )
     ends = Connection(
         Node, required=True, many=True, help="The two emulated hosts or switches, in this order."
@@ -103,24 +115,27 @@ class Link(Configured, rtype="netns::Link"):
         return [(end.node, [str(one.address) for one in end.addresses]) for end in self.both()]
 
     def configuration(self, context: Context) -> Sequence[Change]:
-        """Return the pair, made in the first namespace, and its addresses.
+        """Return the pair, made in both namespaces at once, and its addresses.
 
-        The kernel gives the second end neither the MTU nor the state of the first.
+        It is made from the machine: so one process makes all pairs, and one in each namespace does
+        all that is to be done there. The kernel gives the second end neither the MTU nor the state
+        of the first.
         """
         del context
         one, two = self.both()
         left, right = (end.node.network_namespace() for end in (one, two))
         size = f" mtu {self.mtu}" if self.mtu else ""
         made = (
-            f"link add name {one.name}{_mac(one)}{size} type veth "
+            f"link add name {one.name}{_mac(one)}{size} netns {left} type veth "
             f"peer name {two.name}{_mac(two)}{size} netns {right}"
         )
         return [
-            Change(made, f"link del dev {one.name}", netns=left),
+            Change(made, netns=""),
+            Change("", f"link del dev {one.name}", netns=left),
             *self._settings(one, left),
             *self._settings(two, right),
-            *named(one),
-            *named(two),
+            *_names(one),
+            *_names(two),
         ]
 
     def _settings(self, end: End, netns: str) -> Iterator[Change]:
@@ -136,24 +151,48 @@ class Link(Configured, rtype="netns::Link"):
     def do_set(self, context: Context, name: str, value: Any) -> None:
         """Change ``up`` and ``mtu`` of both ends."""
         texts = {"up": "up" if value else "down", "mtu": f"mtu {value or 1500}"}
-        if name in texts:
-            changes = [
-                Change(f"link set dev {end.device} {texts[name]}", netns=end.netns)
-                for end in self.link_ends()
-            ]
-            context.host.configure(changes, anew=False)
+        if name not in texts:
+            return
+        if name == "up" and not value:
+            self.lost = "\n".join(self._routes(context)) or self.lost
+        changes = [
+            Change(f"link set dev {end.device} {texts[name]}", netns=end.netns)
+            for end in self.link_ends()
+        ]
+        if name == "up" and value:
+            changes += self._regained()
+        context.host.configure(changes, anew=False)
+
+    def _routes(self, context: Context) -> Iterator[str]:
+        """Yield commands that restore the routes over it which resources have made."""
+        shown = "; ".join(
+            f"ip -n {end.netns} -{version} route show table all dev {end.device} | "
+            f"sed 's/^/{end.netns} {end.device} /'"
+            for end in self.link_ends()
+            for version in (4, 6)
+        )
+        command = f"PATH=$PATH:/usr/sbin:/sbin; {shown}"
+        text = context.host.run(command, mutates=False, check=False, sudo=True).text
+        for line in text.splitlines():
+            netns, device, route = line.split(maxsplit=2)
+            if any(f" proto {protocol} " in f"{route} " for protocol in PROTOCOLS):
+                route = _STATES.sub("", route).strip()
+                yield f"ip -n {netns} route replace {route} dev {device}"
+
+    def _regained(self) -> Iterator[Change]:
+        """Yield what restores routes, and addresses of IPv6, when it is up again."""
+        for end in self.both():
+            for address in end.addresses:
+                if address.version == 6:
+                    text = f"address replace {address} dev {end.name} nodad"
+                    yield Change(text, netns=end.node.network_namespace())
+        for line in self.lost.splitlines():
+            yield Change(f"{line} || :", tool="sh", netns="")
+        self.lost = ""
 
 
-def named(end: End) -> Iterator[Change]:
-    """Yield the names of the addresses of an end, for /etc/hosts of emulated hosts.
-
-    A host without an address of its own is reached by its name at those of its interfaces.
-    """
-    alias = f"{end.node.label}-{end.name}"
-    names = alias if end.node.addresses else f"{end.node.label} {alias}"
-    for address in end.addresses:
-        line = f"{address.address} {names}"
-        yield Change(line, line, "hosts", "")
+def _names(end: End) -> Iterator[Change]:
+    return end.node.names_at(end.name, (address.address for address in end.addresses))
 
 
 def _mac(end: End) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from shlex import quote
 from typing import Any
 
@@ -183,6 +183,17 @@ class Node(Configured, rtype="netns::Node"):
             changes.append(Change(f"unshare --pid sh -c {quote(start)}", tool="sh", netns=name))
         names = (f"{address} {self.label}" for address in (self.ip, self.ip6) if address)
         return [*changes, *(Change(line, line, "hosts", "") for line in names)]
+
+    def names_at(self, device: str, addresses: Iterable[str]) -> Iterator[Change]:
+        """Yield lines of ``/etc/hosts`` for the addresses of one of its interfaces.
+
+        Without an address of its own it is reached by its name at these.
+        """
+        alias = f"{self.label}-{device}"
+        names = alias if self.addresses else f"{self.label} {alias}"
+        for address in addresses:
+            line = f"{address} {names}"
+            yield Change(line, line, "hosts", "")
 
     def inside(self, name: str) -> list[Change]:
         """Return what the namespace of this name is given first."""

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import InvalidValue
-from ...model import ROUTE_PROTOCOL, Attribute, Change, Connection, Context, Flag
+from ...model import Attribute, Change, Connection, Context, Flag
 from ..linux.network.address import Address
 from ..linux.network.any_interface import AnyInterface
 from ..linux.network.configured import Configured
 from ..linux.network.route import Route as LinuxRoute
 from ..linux.network.values import Ip, Network
-from .link import Link
+from .link import PROTOCOLS, Link
 from .node import Node
 
 #: Protocol of the routes of netns::Routes, by which one line removes them all.
-_TABLE_PROTOCOL = ROUTE_PROTOCOL + 1
+_TABLE_PROTOCOL = PROTOCOLS[1]
 
 
 class Route(LinuxRoute, rtype="netns::Route", aliases=("netns::IPv4Route", "netns::IPv6Route")):

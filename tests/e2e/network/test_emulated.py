@@ -234,6 +234,9 @@ def test_hosts_routers_and_a_switch(emulated: Emulated) -> None:
     assert "gamma" not in Path("/etc/hosts").read_text()
     emulated.ec.set(wide, "up", False)
     assert "state DOWN" in emulated.run("gamma", f"ip -o link show eth{wide}")
+    assert emulated.run("router", "ip route show proto 114") == ""
+    emulated.ec.set(wide, "up", True)
+    assert " 0% packet loss" in emulated.run("beta", "ping -c2 -i0.05 gamma")
     spaces = [emulated.space(label) for label in ("alpha", "gamma", "sw", "router")]
     emulated.ec.release()
     assert not [space for space in spaces if Path("/run/netns", space).exists()]

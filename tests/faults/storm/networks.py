@@ -7,13 +7,13 @@ import random
 from collections.abc import Iterator, Mapping
 
 from tests import network_scan
+from tests.faults.network_kinds import ON_HOST
 from tests.testbed import Host
 
 from nepiq.controller import ExperimentController
 
 #: Emulated hosts in a row on each host, linked one with the next.
 _LENGTH = 4
-_KINDS = ("route", "rule", "table", "sysctl", "tap", "vxlan", "qdisc")
 
 Scans = Mapping[str, dict[str, list[str]]]
 
@@ -39,8 +39,14 @@ def describe(
             _add(ec, "netns::Link", ends=[left, right], ip1=f"10.0.{number}.1/30")
             for number, (left, right) in enumerate(itertools.pairwise(row))
         ]
-        others = [_add(ec, "faults::Made", kind=kind, connectedTo=node) for kind in _KINDS]
-        others.append(_add(ec, "linux::Bridge", connectedTo=node, ip="10.213.0.1"))
+        others = [
+            _add(ec, rtype, connectedTo=node, **attributes)
+            for kind, (rtype, attributes) in ON_HOST.items()
+            if kind != "slow"
+        ]
+        bridge = _add(ec, "linux::Bridge", connectedTo=node, ip="10.213.0.1")
+        bucket = {"rate": "1mbit", "direction": "out"}
+        others += [bridge, _add(ec, "linux::Impairment", connectedTo=bridge, **bucket)]
         inside = _add(ec, "linux::Application", command="exec sleep 10000", connectedTo=row[0])
         for guid in others:
             ec.register_condition(guid, "DEPLOY", rng.choice(after), "STARTED")

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -102,6 +103,47 @@ def test_many_share_requests_and_one_that_is_refused_is_undone_alone(
     with ThreadPoolExecutor(30) as pool:
         list(pool.map(lambda number: rig.host(10 + number).unconfigure(), range(30)))
     assert names.spaces() == []
+
+
+def test_one_program_reads_the_lines_of_many(rig: Rig, names: Names, tmp_path: Path) -> None:
+    """What it refuses, or says at its end, is told to those that it concerns."""
+    program = tmp_path / "program"
+    program.write_text(
+        f"echo began >>{tmp_path}/starts; while read -r word; do case $word in good*) echo ok ;; "
+        "bad) echo not ok ;; *) echo it is broken >&2; exit 1 ;; esac; done"
+    )
+    words = ["good 1", "bad", "good 'it'", "worst", "good 2"]
+
+    def configure(number: int) -> str:
+        asked = Change(f"sh {program}", tool="sh", line=words[number])
+        try:
+            rig.host(10 + number).configure([bridge(names(number)), asked])
+        except HostError as error:
+            return error.message
+        return ""
+
+    # While the first one waits, the others come together.
+    slow = threading.Thread(target=rig.host(9).configure, args=([Change("sleep 1", tool="sh")],))
+    slow.start()
+    with ThreadPoolExecutor(5) as pool:
+        errors = list(pool.map(configure, range(5)))
+    slow.join()
+    assert errors[:3] == ["", "not ok", ""]
+    assert errors[3] == "it is broken"
+    assert names.links() == sorted(names(n) for n, error in enumerate(errors) if not error)
+    assert (tmp_path / "starts").read_text().count("began") < 5
+
+
+def test_a_request_that_fails_in_several_namespaces_is_undone_once(rig: Rig, names: Names) -> None:
+    """Each of them is changed by another process at the same time."""
+    made = [change for number in range(8) for change in space(names(number))[:1]]
+    bad = [Change("link set no-such-link up", netns=names(number)) for number in range(8)]
+    with pytest.raises(HostError, match='Cannot find device "no-such-link"'):
+        rig.host(5).configure([*made, *bad, bridge(names(9))])
+    assert names.spaces() == names.links() == []
+    rig.host(5).configure([bridge(names(9))])
+    assert names.links() == [names(9)]
+    rig.host(5).unconfigure()
 
 
 def test_an_error_of_arguments_is_that_of_its_resource(rig: Rig, names: Names) -> None:

@@ -135,14 +135,14 @@ def test_a_bucket_and_nft_for_rate_and_loss() -> None:
 
 def test_the_relay_for_the_rest() -> None:
     impairment = interface(WITHOUT, delay="20ms", rate="10mbit")
-    answer = {"delay": 0.02, "limit": 1000}
     bucket = [{"kind": "tbf", "options": {"rate": 1250000}}]
-    lines = deploy(impairment, [[answer]], bucket)
+    lines = deploy(impairment, bucket)
     assert impairment.rm.driver == "relay"
-    assert '"add":' in lines[0]
-    assert '"delay":0.02' in lines[0]
-    via = lines[1].split()[2]
-    assert f'"via":"{via}"' in lines[0]
+    (call,) = [call for call in impairment.host.calls if call.verb == "configure"]
+    request = call.options["changes"][0].line
+    assert '"add":' in request
+    assert '"delay":0.02' in request
+    assert f'"via":"{lines[1].split()[2]}"' in request
     assert lines[2].endswith(" root tbf rate 10000000bit burst 16000b limit 166000b")
     assert impairment.host.files["/home/user/.nepiq/run/1/.relay.pyz"][:2] == b"PK"
 
@@ -203,3 +203,25 @@ def test_what_an_interface_receives() -> None:
     impairment.host.facts = dataclasses.replace(impairment.host.facts, link_kinds=("veth",))
     with pytest.raises(HostError, match=r"6\.1\.0-test has no ifb"):
         impairment.deploy()
+
+
+def test_what_brings_the_relay_uses_it() -> None:
+    """One that has a rate only must not do it for others."""
+    work = [
+        interface(WITHOUT, **settings).rm.shared_work()
+        for settings in (
+            {"rate": "1mbit"},
+            {"delay": "5ms"},
+            {"delay": "5ms", "driver": "relay"},
+            {"delay": "5ms", "driver": "netem"},
+            {"delay": "5ms", "strict": True},
+        )
+    ]
+    assert work == ["", "relay without netem", "relay", "", ""]
+
+
+def test_a_delay_where_there_is_only_a_rate_is_refused() -> None:
+    impairment = interface(WITHOUT, rate="1mbit")
+    deploy(impairment, [{"kind": "tbf", "options": {"rate": 125000}}])
+    with pytest.raises(HostError, match=r"delay cannot be set: the driver tbf\+nft has a rate"):
+        impairment.set("delay", "5ms")

@@ -32,9 +32,7 @@ def undos(resource: Harness[Any]) -> list[str]:
     return [change.undo for change in call.options["changes"] if change.undo]
 
 
-def test_a_link_has_one_mtu_at_both_ends_and_is_made_in_the_first_host(
-    machine: Harness[Any],
-) -> None:
+def test_a_link_has_one_mtu_at_both_ends_shakenfist_4115(machine: Harness[Any]) -> None:
     one, two = host(machine, "one"), host(machine, "two", ip="10.255.0.2")
     link = Harness(
         "netns::Link",
@@ -49,8 +47,9 @@ def test_a_link_has_one_mtu_at_both_ends_and_is_made_in_the_first_host(
     )
     left, right = one.rm.network_namespace(), two.rm.network_namespace()
     assert changes(link) == [
-        f"ip -n {left} link add name left mtu 9000 type veth "
+        f"ip link add name left mtu 9000 netns {left} type veth "
         f"peer name right address 02:00:00:00:00:02 mtu 9000 netns {right}",
+        f"ip -n {left} ",  # what undoes it
         f"ip -n {left} link set dev left up",
         f"ip -n {left} address add 10.0.0.1/30 dev left",
         f"ip -n {left} address add fd00::1/64 dev left nodad",
@@ -61,10 +60,24 @@ def test_a_link_has_one_mtu_at_both_ends_and_is_made_in_the_first_host(
         "echo 10.0.0.2 two-right >>/etc/hosts",
     ]
     assert undos(link)[0] == "link del dev left"
+    machine.host.answer(
+        "route show",
+        f"{left} left 10.4.0.0/16 via 10.0.0.2 proto 113 \n"
+        f"{left} left 10.5.0.0/16 via 10.0.0.2 proto bird metric 32 \n"
+        f"{right} right default via 10.0.0.1 proto 114 \n",
+    )
     link.set("up", False)
     assert [str(change) for change in machine.host.calls[-1].options["changes"]] == [
         f"ip -n {left} link set dev left down",
         f"ip -n {right} link set dev right down",
+    ]
+    link.set("up", True)
+    assert [str(change) for change in machine.host.calls[-1].options["changes"]] == [
+        f"ip -n {left} link set dev left up",
+        f"ip -n {right} link set dev right up",
+        f"ip -n {left} address replace fd00::1/64 dev left nodad",
+        f"ip -n {left} route replace 10.4.0.0/16 via 10.0.0.2 proto 113 dev left || :",
+        f"ip -n {right} route replace default via 10.0.0.1 proto 114 dev right || :",
     ]
     link.set("mtu", 1400)
     assert machine.host.calls[-1].options["changes"][1].command == "link set dev right mtu 1400"

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.network.features import NEEDS, PAGE
 
 from nepiq.controller.errors import HostError, InvalidValue, NotAllowed
-from nepiq.controller.model import Change, Context, Deadline, device_name
+from nepiq.controller.model import Change, Context, Deadline, Result, device_name
 from nepiq.controller.resources import CATALOGUE
 from nepiq.controller.resources.linux.network.found import Found, routes_of
 from nepiq.controller.resources.linux.network.kernel import module_of
@@ -408,6 +408,17 @@ class TestInterface:
         inside = Harness("netns::Node", node=node)
         with pytest.raises(InvalidValue, match="give it deviceName= or mac="):
             Harness("linux::Interface", node=inside, fromMachine=True).deploy()
+
+    def test_a_machine_that_cannot_be_entered(self, node: Harness[Any]) -> None:
+        said = b"nsenter: cannot open /proc/1/ns/net: Permission denied"
+        node.host.answer("nsenter", Result(1, b"", said))
+        inside = Harness("netns::Node", host=node.host, node=node)
+        card = Harness(
+            "linux::Interface", host=node.host, node=inside, fromMachine=True, deviceName="eth1"
+        )
+        with pytest.raises(HostError, match=r"cannot be entered: nsenter: .* denied") as caught:
+            card.deploy()
+        assert "SYS_PTRACE" in caught.value.hint
 
     def test_our_own_stays(self, node: Harness[Any]) -> None:
         node.host.answer("ip -j -d address", shown("eth0"))

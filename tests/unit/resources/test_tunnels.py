@@ -20,6 +20,7 @@ from nepiq.controller.resources.linux.network.vxlan import VXLAN
 from nepiq.controller.resources.linux.network.wireguard import WireGuard
 from nepiq.controller.resources.linux.node import Node
 from nepiq.controller.resources.netns.node import Node as Emulated
+from nepiq.controller.resources.netns.remote_link import RemoteLink
 from nepiq.controller.testing import Call, FakeHost, Harness
 
 KEY = "A" * 43 + "="
@@ -148,6 +149,28 @@ def test_an_end_in_an_emulated_host_leaves_from_the_machine() -> None:
     assert renamed.command.endswith(" name eth0")
     assert altname.command.startswith("link property add dev eth0 altname nq")
     assert two.rm.way().remote == "10.0.0.1"
+
+
+def test_a_remote_link_is_a_vxlan_in_an_emulated_network() -> None:
+    near, far = machine("10.0.0.1/24"), machine("10.0.0.2/24")
+    one = Harness(Emulated, node=near, label="paris", ip="10.255.0.1")
+    two = Harness("netns::Switch", node=far, label="sw")
+    left, right = pair(RemoteLink, one=one, two=two)
+    left.attributes |= {"ip": "10.0.9.1", "ip6": "fd09::1", "deviceName": "eth0"}
+    left.deploy()
+    right.deploy()
+    assert changes(left)[-2:] == [
+        "echo 10.0.9.1 paris-eth0 >>/etc/hosts",
+        "echo fd09::1 paris-eth0 >>/etc/hosts",
+    ]
+    assert right.rm.deviceName == f"eth{right.guid}"
+    assert changes(right)[-1] == f"ip link set dev eth{right.guid} master switch"
+    assert [end.rm.mtu for end in (left, right)] == [1450, 1450]
+    right.attributes["ip"] = "10.0.9.2"
+    with pytest.raises(InvalidValue, match="a port of sw has no address"):
+        right.rm.validate(())
+    with pytest.raises(InvalidValue, match="connect it to another netns::RemoteLink, or set"):
+        Harness(RemoteLink, node=one).deploy()
 
 
 def test_what_an_end_reports_is_not_copied() -> None:

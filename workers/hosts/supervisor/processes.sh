@@ -15,12 +15,14 @@ everything() {
 # name_all SUFFIX: what they bear, as regular expressions, one a line, in $names.
 name_all() {
     literal "$run"
-    names=${whole:+"NEPIQ_NODE=$literal[.]$node$1"} occasion='[.][0-9]+'
+    names=${whole:+"NEPIQ_NODE=$literal[.]$node$1"} occasion='[.][0-9]+' either=''
     [ -n "$1" ] || occasion='([.][0-9]+)?'
-    for item in $guids; do names="$names${names:+$nl}NEPIQ_ID=$literal[.]$item$occasion$1"; done
-    for item in $dirs; do
-        names="$names${names:+$nl}NEPIQ_ID=$literal[.]${item%/*}[.]${item#*/}$1"
-    done
+    # grep takes long for many expressions.
+    for item in $guids; do either="$either|$item"; done
+    [ -z "$either" ] || names="$names${names:+$nl}NEPIQ_ID=$literal[.](${either#|})$occasion$1"
+    either=''
+    for item in $dirs; do either="$either|${item%/*}[.]${item#*/}"; done
+    [ -z "$either" ] || names="$names${names:+$nl}NEPIQ_ID=$literal[.](${either#|})$1"
 }
 
 # literal TEXT: as part of a regular expression, in $literal.

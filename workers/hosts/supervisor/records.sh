@@ -94,9 +94,9 @@ reason_of() {
 revert() {
     # Without room for a lock it is undone all the same.
     hold_records - || export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-    set --
-    for record in "$records"/[0-9]*; do [ ! -e "$record" ] || set -- "$@" "${record##*/}"; done
-    [ $# -eq 0 ] || undo "$@"
+    # shellcheck disable=SC2046 # numbers
+    set -- $(cd "$records" 2>/dev/null && echo [0-9]*)
+    [ ! -e "$records/${1-}" ] || [ $# -eq 0 ] || undo "$@"
     ! lost_records || sweep_lost
     [ "$remaining" = "$nl" ] || fail 69 "cannot undo configuration: $(echo "$remaining" | tr '\n' ';')"
     rm -rf "$records"

@@ -44,13 +44,13 @@ rerun() {
 }
 
 # access [TEST...]: go on only if we can act as root, and root passes test(1): by default that it may
-# write in the directory of the node.
+# write in the directory of the node, if we may.
 access() {
     read -r host </proc/sys/kernel/hostname
     [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
         fail 69 "$host lacks sudo: install the package sudo"
-    # What ends processes needs no directory.
-    [ $# -gt 0 ] || { [ -d "$root" ] && set -- -w "$root" || set -- 1; }
+    # What ends processes needs no directory, nor one on a disk that is read-only now.
+    [ $# -gt 0 ] || { [ -d "$root" ] && [ -w "$root" ] && set -- -w "$root" || set -- 1; }
     said=$(export LC_ALL=C && as_root test "$@" 2>&1) && return
     case $said in
     *'password is required'* | *'authentication is required'*)

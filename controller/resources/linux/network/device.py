@@ -106,7 +106,15 @@ class Device(AnyInterface):
         return f"ip -j link show dev {self.deviceName or self._device}"
 
     def made(self, report: str) -> None:
-        """Take over name, MAC address and MTU."""
+        """Take over name, MAC address and MTU.
+
+        Raises:
+            HostError: ip shows nothing, as in a plan, or in a form that is not known.
+        """
+        if not report:
+            name = self.deviceName or self._device
+            self.fill(deviceName=InterfaceName(name))  # for those that are connected to it
+            raise HostError(f"ip shows nothing of {name}; its MAC address and MTU are reported")
         try:
             (shown,) = json.loads(report)
             name, mtu, mac = shown["ifname"], shown["mtu"], shown.get("address")

@@ -168,7 +168,7 @@ class Relay:
 
     def make(self, senders: Sequence[Sender]) -> Iterator[Change]:
         """Yield the ends, and the buckets of the interfaces that lead to the relay."""
-        yield self._request([self._addition(sender) for sender in senders], "use")
+        yield self._request([self._addition(sender) for sender in senders])
         for sender in senders:
             # The relay gives up an end whose interface or network namespace is removed.
             undo = f"link del {sender.key}"
@@ -186,9 +186,7 @@ class Relay:
 
     def change(self, senders: Sequence[Sender], former: Effect) -> Iterator[Change]:
         """Yield other parameters."""
-        yield self._request(
-            [{"change": sender.key, **sender.effect.relay} for sender in senders], "ask"
-        )
+        yield self._request([{"change": sender.key, **sender.effect.relay} for sender in senders])
         for sender in senders:
             if sender.effect.rate:
                 yield _bucket(sender.key, sender)
@@ -197,25 +195,18 @@ class Relay:
                 yield Change(f"qdisc del dev {sender.key} root", tool="tc", netns=netns)
 
     def show(self, senders: Sequence[Sender]) -> str:
-        """Return a call of the relay, and of tc."""
-        vias = [LinkEnd(sender.key, sender.end.netns) for sender in senders]
-        asked = [{"stats": sender.key} for sender in senders]
-        return f"{self._call_for(asked, 'ask')}; {_qdiscs(vias)}"
+        """Return calls of tc; what the relay has in force is compared by the requests to it."""
+        return _qdiscs([LinkEnd(sender.key, sender.end.netns) for sender in senders])
 
     def check(self, senders: Sequence[Sender], shown: str) -> None:
-        """Compare all parameters, and the rate."""
-        figures, *qdiscs = _values(shown, 1 + len(senders))
-        for sender, (answer, *_), qdisc in zip(senders, figures, qdiscs, strict=True):
-            _compare(sender.end, "relay", sender.effect.relay, answer)
-            rate = _first(qdisc).get("options", {}).get("rate", 0) * 8
+        """Compare the rate."""
+        for sender, qdisc in zip(senders, _lists(shown, len(senders)), strict=True):
+            rate = qdisc.get("options", {}).get("rate", 0) * 8
             _compare(sender.end, "tbf", {"rate": sender.effect.rate}, {"rate": rate})
 
-    def _request(self, commands: list[dict[str, Any]], verb: str) -> Change:
-        return Change(self._call_for(commands, verb), tool="sh", netns="")
-
-    def _call_for(self, commands: list[dict[str, Any]], verb: str) -> str:
-        request = quote(json.dumps(commands, separators=(",", ":")))
-        return f"printf '%s\\n' {request} | {self._call} {verb} {self._socket}"
+    def _request(self, commands: list[dict[str, Any]]) -> Change:
+        line = json.dumps(commands, separators=(",", ":"))
+        return Change(f"{self._call} use {self._socket}", tool="sh", netns="", line=line)
 
 
 def _bucket(device: str, sender: Sender) -> Change:

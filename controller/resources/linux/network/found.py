@@ -272,4 +272,12 @@ def _run(context: Context, commands: str, *, machine: bool) -> str:
     script = f"PATH=$PATH:/usr/sbin:/sbin; {commands}"
     if machine:
         script = f"nsenter -t 1 -n sh -c {quote(script)}"
-    return context.host.run(script, mutates=False, check=False, sudo=machine).text
+    result = context.host.run(script, mutates=False, check=False, sudo=machine)
+    if machine and result.code and b"/proc/1/ns/net" in result.stderr:
+        reason = result.stderr.decode("utf-8", "replace").strip()
+        raise HostError(
+            f"the network of the machine {context.host.facts.hostname} cannot be entered: {reason}",
+            hint="connect the node to the machine itself; in a container, root has to be allowed "
+            "to look at its first process (--cap-add SYS_PTRACE)",
+        )
+    return result.text

@@ -117,8 +117,15 @@ class Impairment(Configured, rtype="linux::Impairment"):
     )
 
     def shared_work(self) -> str:
-        """Return the name of what one impairment does for all on its host: bring the relay."""
-        return "relay" if self.driver in ("", RELAY) and not self.strict else ""
+        """Return the name of what one impairment does for all on its host: bring the relay.
+
+        Whether they need it is the same for all with that name.
+        """
+        if self.driver == RELAY:
+            return "relay"
+        if self.driver or self.strict or not self._effect(self._given()).needs_more_than_rate:
+            return ""
+        return "relay without netem"
 
     def validate(self, conditional: Collection[Action]) -> None:
         """Check that it has one place to act on, and values that go together."""
@@ -177,6 +184,11 @@ class Impairment(Configured, rtype="linux::Impairment"):
             values["rtt" if name == "delay" else "delay"] = None
         self._check(values)
         former, driver = self._effect(self._given()), self._driver(context)
+        if self.driver == TBF and self._effect(values).needs_more_than_rate:
+            raise HostError(
+                f"{name} cannot be set: the driver {TBF} has a rate and independent losses only",
+                hint="give it some delay before the deployment, or driver=relay",
+            )
         changes = list(driver.change(self._senders(values), former))
         self._make(context, changes, anew=False, values=values)
         if name == "rtt":

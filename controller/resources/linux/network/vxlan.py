@@ -47,7 +47,7 @@ class VXLAN(Endpoint, rtype="linux::VXLAN"):
         del conditional
         if (self.peer is None) == (self.remote is None):
             raise InvalidValue(
-                "connect it to another linux::VXLAN, or set remote", where=self.label
+                f"connect it to another {self.rtype}, or set remote", where=self.label
             )
         if self.remote is not None and self.vni is None:
             raise InvalidValue("set vni to that of the other end", where=self.label)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import sys
@@ -18,16 +19,21 @@ def ask(path: str) -> None:
     if not answer:
         print("there is no relay", file=sys.stderr)
         sys.exit(NO_RELAY)
-    _report(answer)
+    print(answer, end="")
+    sys.exit('"error"' in answer)
 
 
 def use(path: str) -> None:
-    """Pass on the request of standard input, to a new relay if there is none."""
-    request = sys.stdin.readline()
+    """Pass on requests of standard input, to a new relay if there is none; answer a line each."""
+    for request in sys.stdin:
+        print(_refused(request, _served(path, request)) or "ok", flush=True)
+
+
+def _served(path: str, request: str) -> str:
     for _ in range(TRIES):
         answer = _answer(path, request)
         if answer:
-            return _report(answer)
+            return answer
         _start(path)
     sys.exit("the relay ends at once")
 
@@ -47,14 +53,18 @@ def _answer(path: str, request: str) -> str:
             return ""
 
 
-def _report(answer: str) -> None:
-    print(answer, end="")
-    if '"error"' in answer:
-        import json
-
-        refused = [each["error"] for each in json.loads(answer) if "error" in each]
-        if refused:
-            sys.exit("; ".join(refused))
+def _refused(request: str, answer: str) -> str:
+    """Return what was refused, or is in force with another value; empty if nothing."""
+    wrong = []
+    for command, figures in zip(json.loads(request), json.loads(answer)):  # noqa: B905 - 3.8
+        if "error" in figures:
+            wrong.append(figures["error"])
+            continue
+        for name, value in command.items():
+            there = figures.get(name, value) if isinstance(value, (int, float)) else value
+            if there != value:
+                wrong.append(f"the relay has {name} {there:g}, not {value:g}")
+    return "; ".join(wrong)
 
 
 def _start(path: str) -> None:
