@@ -139,10 +139,11 @@ class JointRequests:
         supervisor = f'sh "$PWD/supervisor.sh" {self._verb.words} {words}'
         if self._verb.outlives:
             mark = f"{self._layout.run}.{self._layout.node}.supervisor"
-            # The input and the connection are there until all has been answered.
+            # This shell, and with it the input and the connection, is there until the other one
+            # closes the pipe 9, when all has been answered.
             act = (
-                f"said=$(export NEPIQ_ID={mark} NEPIQ_NODE={mark}; exec setsid -f {supervisor}); "
-                '[ -z "$said" ] || printf "%s\\n" "$said"'
+                f"exec 8>&1; : $(export NEPIQ_ID={mark} NEPIQ_NODE={mark}; "
+                f"exec setsid -f {supervisor} 9>&1 >&8 8>&-)"
             )
         else:
             act = f"exec {supervisor}"

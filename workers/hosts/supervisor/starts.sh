@@ -45,7 +45,7 @@ starts() {
         ! claim || fresh="$fresh $number"
     done
     exec 8>&-
-    exec </dev/null >/dev/null 2>&1
+    exec </dev/null >/dev/null 2>&1 9>&- # who has asked waits for this
     trap - PIPE
     fork_each
 }
