@@ -183,6 +183,20 @@ def test_a_supervisor_that_is_killed_is_missed_alone(rig: Rig, tended: Tended) -
     assert [line[2:6] for line in rig.journal()] == [["105", "1", "-", "LOST"]]
 
 
+def test_a_supervisor_that_is_killed_at_its_birth(rig: Rig, tended: Tended) -> None:
+    """Before its command is on record; the shell that forked it lives, and counts at first."""
+    started(rig, lambda guid: "exec sleep 60", GUIDS[:2])
+    begun(rig, GUIDS[:2])
+    os.kill(supervisor_of(rig, 100), signal.SIGKILL)
+    boot, pid, born, moment, name = (rig.run_dir(100) / ".started").read_text().split()
+    earlier = f"{boot} {pid} {born} {float(moment) - 20:.2f} {name}\n"
+    (rig.run_dir(100) / ".started").write_text(earlier)
+    (rig.run_dir(100) / ".group").unlink()
+    until(lambda: tended.ends(100))
+    assert (tended.ends(100)[0].outcome, tended.ends(101)) == ("FAILED", [])
+    begun(rig, [101])
+
+
 def test_without_the_shell_that_started_them(rig: Rig) -> None:
     go = rig.home / "go"
     started(rig, lambda guid: f"until [ -e '{go}' ]; do sleep 0.02; done; echo {guid}")

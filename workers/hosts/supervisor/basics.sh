@@ -19,8 +19,8 @@
 #           .started      its boot id, pid, start time and the moment, written before the command; of
 #                         plain commands the name of its process, and pid and start time of the
 #                         shell that has started several
-#           .group        pid and start time of the command, leader of its process group, and pid of
-#                         its parent
+#           .group        pid of the command, leader of its process group, its start time or a moment
+#                         soon after that in clock ticks, and pid of its parent
 #           .serving      the moment when started_when was met; .waiting is held while it is tested
 #           .stop         somebody ends it; .overdue: it did not serve in time
 #           .exit         how it ended: the truth; .told: the journal has it
@@ -46,7 +46,7 @@ fail() {
     exit "$1"
 }
 
-rights='' life='' whole='' unlisted='' lasting='' mode=700
+rights='' life='' whole='' unlisted='' lasting='' comparable='' mode=700
 script=${NEPIQ_SCRIPT-}
 unset NEPIQ_SCRIPT
 case ${1-} in
@@ -99,17 +99,25 @@ inspect() {
     case $state in [ZX]) return 1 ;; esac
 }
 
-# myself: the number of this process, which in a subshell is not $$, that of its parent, and its start
-# time in $pid $parent $born. The name of a shell holds no blanks.
-myself() { read -r pid _ _ parent _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ born _ </proc/self/stat; }
+# myself: the number of this process, which in a subshell is not $$, in $pid.
+myself() {
+    set -- /proc/self/task/*
+    pid=${1##*/}
+}
 
 ### The start of a supervised command, in its run directory
 
-# enlist: become the group on record. First on record, then the look at .stop and the like: whoever
-# ends it does these in the other order, so one sees the other.
+# enlist [PARENT]: become the group on record. First on record, then the look at .stop and the like:
+# whoever ends it does these in the other order, so one sees the other.
 enlist() {
     myself
-    printf '%s\n' "$pid $born $parent" >.group
+    if [ -n "$comparable" ]; then
+        hundredths
+        born=$cs # a shell reads its start time slowly, with much else
+    else
+        inspect "$pid"
+    fi
+    printf '%s\n' "$pid $born${1+" $1"}" >.group
     [ ! -e .stop ] && [ ! -e .overdue ] && [ ! -e .expired ] && [ ! -e "$ended" ] || exit 143
 }
 

@@ -43,12 +43,13 @@ $names
 END
 }
 
-# leader DIR: the group on record in $leader, empty if none; true if its leader lives.
+# leader DIR: the group on record in $leader, empty if none; true if its leader lives. A process that
+# has got this number later was born later.
 leader() {
     leader=''
     { read -r boot _ <"$root/$1/.started"; } 2>/dev/null && [ "$boot" = "$boot_id" ] || return 1
     { read -r leader since _ <"$root/$1/.group"; } 2>/dev/null || return 1
-    inspect "$leader" && [ "$born" = "$since" ]
+    inspect "$leader" && [ "$born" -le "$since" ]
 }
 
 # strike SIGNAL: to each group once (they stay in $groups), and to each bearer outside of these. For
@@ -107,6 +108,8 @@ stray() {
 remain() {
     [ -z "$(bearers)" ] || return 0
     for pid in $groups; do ! populated "$pid" || return 0; done
+    # What is about to begin bears no name yet.
+    for item in $dirs; do recorded "$root/$item" || ! leader "$item" || return 0; done
     return 1
 }
 
@@ -163,8 +166,9 @@ expect_exits() {
     done
 }
 
-# roll_call: the living supervisors on this host, in $roll: PID:GUID/OCC of each. Those that share a
-# process's environment say in their names what they supervise. What one forks has its name too, for the moment until it executes another program.
+# roll_call: the living supervisors on this host, in $roll: PID:GUID/OCC of each. Those that share an
+# environment say by their names what they supervise. What one forks has its name too, for the moment
+# until it executes another program.
 roll_call() {
     roll=' '
     literal "$run"

@@ -38,8 +38,10 @@ starts() {
         fi
     done
     [ $# -eq 0 ] || mkdir -p "$@" 2>/dev/null
-    myself
-    clock
+    inspect $$
+    hundredths
+    # A container may have a clock of its own.
+    [ "$born" -gt "$cs" ] || comparable=1
     for number in $admitted; do
         recall "$number"
         ! claim || fresh="$fresh $number"
@@ -64,7 +66,7 @@ claim() {
     elif [ -z "$named" ] || [ -e .started ] || [ -e .exit ] || [ -e .lock ] || launched; then
         answer=again
     elif true >>stdout 2>>stderr && decode "$input" .stdin && decode "$setting" .env &&
-        note .started "$boot_id $pid $born $now $guid.$occ"; then
+        note .started "$boot_id $$ $born $now $guid.$occ"; then
         echo "$occ" >>"$root/fence/$guid" # behind the token
         answer="running 0 $now $now"
     else

@@ -198,7 +198,8 @@ live() {
 execute() {
     if [ -z "$rights" ]; then
         { true >>stdout; } 2>/dev/null && exec 3>>stdout || exec 3>&-
-        (become "$1") <"$input" >&3 2>>stderr 3>&- 6>&- 9>&-
+        myself
+        (become "$1" "$pid") <"$input" >&3 2>>stderr 3>&- 6>&- 9>&-
     else
         # A group apart from sudo's, which passes on each signal that it gets.
         as_root env NEPIQ_ID="$run.$guid.$occ" NEPIQ_NODE="$run.$node" \
@@ -206,14 +207,14 @@ execute() {
     fi
     code=$?
     [ -e .group ] || [ ! -e .sudo ] || cat .sudo >>stderr
-    { read -r leader _ <.group; } 2>/dev/null
+    ! halted || { read -r leader _ <.group; } 2>/dev/null
     while halted && populated "$leader"; do sleep 0.05; done
     judge
 }
 
-# become COMMAND: the command, leader of a session and group of its own, in a subshell.
+# become COMMAND PARENT: the command, leader of a session and group of its own, in a subshell.
 become() {
-    enlist
+    enlist "$2"
     export NEPIQ_ID="$run.$guid.$occ" NEPIQ_NODE="$run.$node"
     # It may set any variable, also one of ours.
     # shellcheck source=/dev/null
