@@ -27,18 +27,24 @@ pytestmark = pytest.mark.usefixtures("heeded")
 GUIDS = range(100, 120)
 
 
+def wishes(hosts: Sequence[ShellHost], ask: Callable[[ShellHost], object]) -> list[Pending]:
+    """What is asked of each host, as a request that is not made yet."""
+    pending = []
+    for host in hosts:
+        host.attempt.exchange = Recorded([])
+        try:
+            ask(host)
+        except Pending as request:
+            pending.append(request)
+    return pending
+
+
 def together(
     hosts: Sequence[ShellHost], command: Callable[[int], str]
 ) -> list[Launch | NepiqError]:
     """Start a command on each by one request; the launch of each, or why there is none."""
-    pending, made = [], list[Launch | NepiqError]()
-    for host in hosts:
-        host.attempt.exchange = Recorded([])
-        with contextlib.suppress(Pending):
-            try:
-                host.supervise(command(host.attempt.guid))
-            except Pending as request:
-                pending.append(request)
+    made = list[Launch | NepiqError]()
+    pending = wishes(hosts, lambda host: host.supervise(command(host.attempt.guid)))
     for host, answer in zip(hosts, ask_together(pending), strict=True):
         host.attempt.exchange = Recorded([answer], alone=True)
         try:
@@ -245,6 +251,30 @@ def test_what_is_cut_starts_only_what_is_whole(rig: Rig) -> None:
     done = rig.session.execute(command, stdin=first + second[:-9], deadline=host.attempt.deadline)
     assert done.stdout.startswith(b"no 65 ")
     assert not rig.run_dir(5).exists()
+
+
+def test_all_released_anywhere(rig: Rig) -> None:
+    """A little later each time: what had begun is ended, and what had not never begins."""
+    words = Counter[str]()
+    for number in range(25):
+        guids = range(1000 + 8 * number, 1008 + 8 * number)
+        hosts = [rig.host(guid) for guid in guids]
+        later = [rig.host(guid) for guid in guids]
+        found = list[Launch | NepiqError]()
+        thread = threading.Thread(
+            target=lambda hosts=hosts, found=found: found.extend(
+                together(hosts, lambda guid: "exec sleep 60")
+            )
+        )
+        thread.start()
+        time.sleep(0.002 * number)  # this moment is what varies
+        ask_together(wishes(later, ShellHost.clear))
+        thread.join()
+        words.update("begun" if isinstance(launch, Launch) else "refused" for launch in found)
+        assert not {type(it) for it in found if isinstance(it, NepiqError)} - {FencedError}
+        until(lambda: not rig.bearers(), 3.0)
+    assert {line[5] for line in rig.journal()} <= {"STOPPED"}
+    assert min(words["begun"], words["refused"]) > 0
 
 
 def test_all_killed_anywhere(rig: Rig) -> None:

@@ -88,7 +88,7 @@ compose() {
 legible() {
     { read -r _ at </proc/self/fdinfo/3; } 2>/dev/null && [ "$at" -gt 0 ] && [ "$at" -le 800 ] ||
         return
-    LC_ALL=C text=''
+    LC_ALL=C text='' piece=''
     {
         while IFS= read -r piece <&4 && [ "${#text}" -le 800 ]; do text=$text$piece$nl; done
         read -r _ at </proc/self/fdinfo/4
