@@ -35,10 +35,12 @@ literal() {
     literal=$literal$tail
 }
 
-# An empty list would match every empty entry of an environment.
+# bearers: the environments with one of $names, in a subshell, which it becomes. An empty list would
+# match every empty entry.
 bearers() {
     [ -n "$names" ] || return 0
-    LC_ALL=C grep -lszxE -f - /proc/[0-9]*/environ <<END
+    export LC_ALL=C
+    exec grep -lszxE -f - /proc/[0-9]*/environ <<END
 $names
 END
 }
