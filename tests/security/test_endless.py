@@ -129,7 +129,7 @@ def test_a_watch(lab: Lab, what: str, text: str) -> None:
 def test_what_is_asked(lab: Lab) -> None:
     with lab.stand.experiment("verbs") as ec:
         pair = Pair(lab, ec)
-        spoil(pair.host, ec.run_id, pair.bad, "run|launch|launches|write|ends")
+        spoil(pair.host, ec.run_id, pair.bad, "run|launch|launches|starts|write|ends")
         apps = [
             pair.app("echo plain", pair.bad),
             pair.app("echo waits", pair.bad, startedWhen="output:waits"),
@@ -172,9 +172,8 @@ def test_garbage(lab: Lab) -> None:
     """Each answer is one line that means nothing."""
     with lab.stand.experiment("garbage") as ec:
         pair = Pair(lab, ec)
-        spoil(
-            pair.host, ec.run_id, pair.bad, "run|launch|launches|write", "echo 'no \033[1m'; exit 0"
-        )
+        verbs = "run|launch|launches|starts|write"
+        spoil(pair.host, ec.run_id, pair.bad, verbs, "echo 'no \033[1m'; exit 0")
         apps = [
             pair.app("echo plain", pair.bad),
             pair.app("cat", pair.bad, stdin="x" * 10_000),
@@ -182,7 +181,7 @@ def test_garbage(lab: Lab) -> None:
         ec.deploy(apps)
         for app in apps:
             pair.fails(app, "the host's answer is not understood: 'no \\x1b[1m'")
-        spoil(pair.host, ec.run_id, pair.bad, "launches", "echo running 1 1 1; echo more; exit 0")
+        spoil(pair.host, ec.run_id, pair.bad, "starts", "echo running 1 1 1; echo more; exit 0")
         more = pair.app("echo more", pair.bad)
         ec.deploy([more])
         pair.fails(more, "the host's answer is not understood: 'running 1 1 1\\nmore")

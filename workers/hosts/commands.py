@@ -145,7 +145,7 @@ class Envelope:
             b"-" if data is None or name in ahead else base64.b64encode(data)
             for name, data in contents.items()
         ]
-        mark = f"#{secrets.token_hex(16)}"
+        mark = f"#{secrets.token_hex(8)}"
         text = f"{checked(command)}{mark}\n".encode("utf-8", "surrogateescape")
         lines = len(text) <= _SHORT and "\n" not in command
         if not lines:

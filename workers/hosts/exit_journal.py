@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
 
 from ...controller.errors import FencedError, HostError, exit_hint
 from ...controller.errors.text import last_lines
@@ -188,6 +189,8 @@ class ExitLine:
 
 
 def _decoded(text: str) -> bytes:
+    if text.startswith(":"):
+        return unquote_to_bytes(text[1:])
     if text.startswith("="):
         return bytes.fromhex(text[1:])
     return base64.b64decode("" if text == "." else text, validate=True)

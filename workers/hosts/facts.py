@@ -24,7 +24,12 @@ done
 boot_id=$line
 {{ read -r line </sys/devices/system/cpu/online; }} 2>/dev/null || line=$(nproc)
 printf '%s\\n' "$line"
-user=$(id -un)
+while read -r line uid _ && [ "$line" != Uid: ]; do :; done </proc/self/status
+user=''
+while IFS=: read -r name _ number _; do
+    [ "$number" != "$uid" ] || {{ user=$name; break; }}
+done 2>/dev/null </etc/passwd
+[ -n "$user" ] || user=$(id -un)
 printf '%s\\n' "$user" "$HOME"
 os=''
 while read -r line; do
@@ -47,7 +52,11 @@ modules=/lib/modules/$release
 {{ read -r known kinds <"$nepiq_base/kernel"; }} 2>/dev/null
 case $kinds in *end) ;; *) known='' ;; esac
 if [ "$known" != "$boot_id" ] || [ "$modules/modules.dep" -nt "$nepiq_base/kernel" ]; then
-    kinds=$(kernel_kinds | tr '\\n' ';')end
+    found=$(kernel_kinds) kinds=''
+    while read -r line; do kinds="$kinds$line;"; done <<END
+$found
+END
+    kinds=${{kinds}}end
     printf '%s %s\\n' "$boot_id" "$kinds" >"$nepiq_base/kernel"
 fi 2>/dev/null
 printf '%s\\n' "@$kinds" "$nepiq_clock"

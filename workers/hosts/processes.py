@@ -11,13 +11,19 @@ from ..sessions.answers import ANSWER, misunderstood, moment
 from .attempt import Attempt
 from .commands import Envelope, Readiness
 from .exit_journal import ExitLine
-from .joint_requests import ENDS, GONE, LAUNCHES, Reply, Verb
+from .joint_requests import ENDS, GONE, LAUNCHES, STARTS, Reply, Verb
 
 # Hundredths of a second until the answer where nothing shares the command.
 _PATIENT = 2000
 
+# Bytes in the name of a process, by which the host knows what it supervises (proc(5)).
+_NAME = 15
+
 # The answer where something is left: when KILL comes, and the groups it is in.
 _LEFT = re.compile(r"left (\d{1,15}) ([\d,]{1,60000}|-)", re.ASCII)
+
+# That of a host on which a command was started before.
+_AGAIN = Reply(b"again")
 
 
 class Processes:
@@ -56,7 +62,11 @@ class Processes:
         attempt = self._attempt
         if envelope.lines and ready.kind == "none" and not sudo:
             head = " ".join(map(str, (*attempt.start, codes, envelope.mark, life))).rstrip()
-            reply = self._request(LAUNCHES, head.encode() + b"\n" + envelope.data)
+            data = head.encode() + b"\n" + envelope.data
+            plain = not life and len(f"{attempt.guid}.{attempt.occasion}") <= _NAME
+            reply = self._request(STARTS, data) if plain else _AGAIN
+            if reply.line == _AGAIN.line:
+                reply = self._request(LAUNCHES, data)
             answer = attempt.judge(reply.line, complaint=reply.complaint)
         else:
             secret = attempt.secret.line() if sudo else b""

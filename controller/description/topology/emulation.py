@@ -179,8 +179,8 @@ class _Emulation:
         key = (link.one.node.key, link.two.node.key)
         size = {} if mtu is None else {"mtu": mtu}
         if self._is_between(link):
-            near = self._add_end(link.one, size)
-            guids: tuple[int, ...] = (near, self._add_end(link.two, size, near))
+            first = self._add_end(link.one, link.two, size)
+            guids: tuple[int, ...] = (first, self._add_end(link.two, link.one, size, first))
         else:
             one, two = (self._guids[end.node] for end in ends)
             given = {
@@ -210,7 +210,9 @@ class _Emulation:
             )
             self.network.impairments[key] = (*self.network.impairments.get(key, ()), *made)
 
-    def _add_end(self, end: Port, size: Mapping[str, Any], peer: int | None = None) -> int:
+    def _add_end(
+        self, end: Port, far: Port, size: Mapping[str, Any], peer: int | None = None
+    ) -> int:
         given: dict[str, Any] = {} if peer is None else {"peer": peer}
         if end.address:
             ip, _, length = end.address.partition("/")

@@ -234,10 +234,13 @@ def kill_supervisor(weather: Weather) -> str:
         for pid in host.bearers(f"{weather.run_id}."):
             try:
                 environment = (host.inside(f"/proc/{pid}/environ")).read_bytes().split(b"\0")
+                name = host.inside(f"/proc/{pid}/comm").read_text().strip()
             except OSError:
                 continue
             mark = next(item for item in environment if item.startswith(b"NEPIQ_ID="))
             run, guid, *role = mark.decode().removeprefix("NEPIQ_ID=").split(".")
+            if role == ["supervisor"] and "." in name:  # what it supervises
+                guid, *role = f"{name}.supervisor".split(".")
             if role[1:] == ["supervisor"]:
                 weather.damage.orphaned.add(f"{run}.{guid}")
                 host.run(f"kill -9 {pid}", user="root", check=False)

@@ -99,7 +99,8 @@ class Rig:
     def bearers(self, run_id: str = "") -> dict[int, str]:
         """Identity by pid, of all processes that bear one of our runs."""
         runs = [run_id] if run_id else [run for run, _ in self._runs]
-        return processes.identities(*(f"{run}." for run in runs))
+        found = processes.identities(*(f"{run}." for run in runs))
+        return {pid: _own_name(pid, identity) for pid, identity in found.items()}
 
     def supervisors(self) -> list[int]:
         """Pids of the living supervisors, without what they have forked."""
@@ -107,7 +108,8 @@ class Rig:
         return [
             pid
             for pid, name in found.items()
-            if name.endswith(".supervisor") and _session_of(pid) == pid
+            if name.endswith(".supervisor")
+            and (_session_of(pid) == pid or processes.read(pid, "comm")[:1].isdigit())
         ]
 
     def close(self) -> None:
@@ -118,6 +120,15 @@ class Rig:
         self.session.close()
         assert left == {}
         assert commands_below(self.home) == []
+
+
+def _own_name(pid: int, identity: str) -> str:
+    """The identity of a process. Of several that share one each tells by its name what it does."""
+    head, _, last = identity.rpartition(".")
+    run, name = head.rpartition(".")[0], processes.read(pid, "comm").decode().strip()
+    if last != "supervisor" or "." in run or not name.replace(".", "").isdigit():
+        return identity
+    return f"{run}.{name}.supervisor"
 
 
 def _session_of(pid: int) -> int:

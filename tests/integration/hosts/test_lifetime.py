@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from tests import processes
-from tests.conftest import Need
 
 from nepiq.controller.errors import InvalidValue
 from nepiq.controller.model import Life
@@ -20,32 +17,11 @@ from nepiq.controller.model.host import Exit
 
 from .rig import Rig, until
 
+pytestmark = pytest.mark.usefixtures("heeded")
+
 # Says which run it is, and ends so.
 COUNT = 'n=$(($(cat n 2>/dev/null || echo 0) + 1)); echo $n >n; echo "run $n"; '
 IGNORES = "trap '' TERM; while :; do sleep 0.05; done"
-
-
-@pytest.fixture(params=["dash", "bash", "busybox"])
-def shell_rig(request: pytest.FixtureRequest, need: Need, tmp_path: Path) -> Iterator[Rig]:
-    """A rig whose host has that shell as sh."""
-    program = shutil.which(request.param)
-    need(request.param, program)
-    made = Rig(tmp_path, str(program))
-    made.prepare()
-    yield made
-    made.close()
-
-
-@pytest.fixture(autouse=True)
-def heeded() -> Iterator[None]:
-    """A shell that runs the tests in the background ignores these, and so would their commands."""
-    numbers = (signal.SIGINT, signal.SIGQUIT)
-    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
-    for number in ignored:
-        signal.signal(number, signal.SIG_DFL)
-    yield
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def ended(rig: Rig, guid: int = 5) -> Exit:

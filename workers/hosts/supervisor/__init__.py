@@ -12,6 +12,7 @@ PARTS = (
     "folders",
     "supervision",
     "fence",
+    "starts",
     "root",
     "processes",
     "ends",

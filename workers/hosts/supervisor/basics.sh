@@ -16,8 +16,11 @@
 #       <guid>/.root      something of this resource was run as root
 #       <guid>/<occ>/     run directory of one start: stdout stderr, the user's files, and
 #           .lock         held by the living supervisor
-#           .started      its boot id, pid, start time and the moment, written before the command
-#           .group        pid and start time of the command, leader of its process group
+#           .started      its boot id, pid, start time and the moment, written before the command; of
+#                         plain commands the name of its process, and pid and start time of the
+#                         shell that has started several
+#           .group        pid of the command, leader of its process group, its start time or a moment
+#                         soon after that in clock ticks, and pid of its parent
 #           .serving      the moment when started_when was met; .waiting is held while it is tested
 #           .stop         somebody ends it; .overdue: it did not serve in time
 #           .exit         how it ended: the truth; .told: the journal has it
@@ -36,19 +39,20 @@
 set -u
 nl='
 '
+tab='	'
 
 fail() {
     printf 'no %s %s\n' "$1" "$2"
     exit "$1"
 }
 
-rights='' life='' whole='' unlisted='' lasting='' mode=700
+rights='' life='' whole='' unlisted='' lasting='' comparable='' mode=700
 script=${NEPIQ_SCRIPT-}
 unset NEPIQ_SCRIPT
 case ${1-} in
 prepare | restore | dismantle | tidy | sweep) root=$0/$2/$3 ;;
 subdue | abate | clean | carry_out | revert | sweep_out) root=$2 ;;
-launch | launches | supervise | begin | rest | ends | run | run_root | configure | write | receive | keep | forget | watch | hear | follow)
+launch | launches | starts | supervise | begin | rest | ends | run | run_root | configure | write | receive | keep | forget | watch | hear | follow)
     root=${0%/*}
     if [ -n "$script" ]; then
         verb=$1 root=$0/$2/$3
@@ -88,27 +92,40 @@ note() { printf '%s\n' "$2" >"$1"; }
 inspect() {
     state=X group='' born=''
     { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    front=${stat%") "*}
     # shellcheck disable=SC2086 # the fields after the name, which may hold blanks itself
-    set -- ${stat##*) }
+    set -- ${stat#"$front) "}
     state=$1 group=${3:-} born=${20:-}
     case $state in [ZX]) return 1 ;; esac
 }
 
+# myself: the number of this process, which in a subshell is not $$, in $pid.
+myself() {
+    set -- /proc/self/task/*
+    pid=${1##*/}
+}
+
 ### The start of a supervised command, in its run directory
 
-# enlist: become the group on record. First on record, then the look at .stop and the like: whoever
-# ends it does these in the other order, so one sees the other.
+# enlist [PARENT]: become the group on record. First on record, then the look at .stop and the like:
+# whoever ends it does these in the other order, so one sees the other.
 enlist() {
-    inspect $$
-    printf '%s %s\n' $$ "$born" >.group
+    myself
+    if [ -n "$comparable" ]; then
+        hundredths
+        born=$cs # a shell reads its start time slowly, with much else
+    else
+        inspect "$pid"
+    fi
+    printf '%s\n' "$pid $born${1+" $1"}" >.group
     [ ! -e .stop ] && [ ! -e .overdue ] && [ ! -e .expired ] && [ ! -e "$ended" ] || exit 143
 }
 
-# begin COMMAND [INPUT]: become the command, leader of a session and group of its own. With INPUT it
-# opens its streams itself: sudo has used those that it inherits.
+# begin COMMAND INPUT: become the command as root, leader of a session and group of its own. It opens
+# its streams itself: sudo has used those that it inherits.
 begin() {
     enlist
-    [ -z "${2-}" ] || exec <"$2" >>stdout 2>>stderr
+    exec <"$2" >>stdout 2>>stderr
     # shellcheck source=/dev/null
     [ ! -e .env ] || . ./.env
     exec sh -c "$1"

@@ -31,12 +31,10 @@ clean() (
 
 # dismantle RUN NODE TOKEN GRACE REMOVE: end everything of the run here and refuse what may come.
 dismantle() {
-    if sole "$root/fence/$node" && { true <>"$root/fence/$node"; } 2>/dev/null; then
-        exec 8<>"$root/fence/$node"
-        flock 8
-        raise "$node" "$3"
-        exec 8>&-
-    fi
+    guard_if_any
+    ! overtaken "$node" "$3" || fail 75 "$overtaken"
+    raise "$node" "$3"
+    exec 8>&-
     mark_ended && why='' || why=$said
     everything
     as=''

@@ -40,6 +40,7 @@ enter() {
         grep -qE -e "$sign" </dev/null
         [ $? -le 1 ] || fail 64 "no regular expression: $sign"
     fi
+    [ -z "$rights" ] || [ -s "$root/$guid/$occ/.started" ] || access
     fence "$guid" "$token"
     [ -d "$root/$guid/$occ" ] || mkdir -p "$root/$guid/$occ" 2>/dev/null || places "$guid/$occ"
     [ -w "$root/$guid/$occ" ] || places "$guid/$occ"
@@ -51,17 +52,16 @@ enter() {
             adopt
             return
         fi
+        exec 8>&-
         flock 9 # an audit or an end has it, for a moment
+        fence "$guid" "$token"
     fi
     if recorded .; then
         report
     elif supervised .; then
-        adopt # somebody has removed the file that it has locked
+        adopt # what started several holds no lock of each
     elif [ -s .started ]; then
-        guids='' dirs=$guid/$occ
-        put_down 0
-        conclude - LOST
-        report
+        bury
     elif ! launched; then
         spawn
     elif borne; then
@@ -69,34 +69,29 @@ enter() {
     elif recorded .; then
         report # it has ended since
     else
-        guids='' dirs=$guid/$occ
-        put_down 0
-        conclude - LOST
-        report
+        bury
     fi
 }
 
-# launched: has this occasion been started before?
-launched() {
-    while read -r word; do
-        [ "$word" != "$occ" ] || return 0
-    done <"$root/fence/$guid"
-    return 1
+# bury: nobody has seen it end: end what is left of it.
+bury() {
+    exec 8>&-
+    guids='' dirs=$guid/$occ
+    put_down 0
+    conclude - LOST
+    report
 }
 
 # borne: does the supervisor of this occasion live, though nothing on record says so?
 borne() {
-    guids='' dirs=$guid/$occ
-    name_all '[.]supervisor'
-    [ -n "$(bearers)" ]
+    roll_call
+    on_roll "$guid/$occ"
 }
 
-# The answer comes from the supervisor, which inherits this output and both locks. Not with "&",
-# which would have the command ignore interrupts (POSIX, 2.11 "Signals and Error Handling").
+# The answer comes from the supervisor, which inherits this output and both locks.
 spawn() {
-    [ -z "$rights" ] || admit "$guid"
-    [ "$input" = - ] || (umask 077 && printf %s "$input" | base64 -d >.stdin) || exit
-    [ "$setting" = - ] || (umask 077 && printf %s "$setting" | base64 -d >.env) || exit
+    [ -z "$rights" ] || mark_rooted "$guid"
+    decode "$input" .stdin && decode "$setting" .env || exit
     if [ "${#text}" -gt 100000 ]; then # Linux allows 128 kB in one argument (execve(2))
         printf '%s\n' "$text" >.command || exit
         text='exec sh ./.command'
@@ -112,6 +107,10 @@ spawn() {
 # admit GUID: go on only if its command can be run as root, and mark it.
 admit() {
     access
+    mark_rooted "$1"
+}
+
+mark_rooted() {
     [ -d "$root/$1" ] || mkdir -p "$root/$1"
     : >"$root/$1/.root" || exit
 }
@@ -128,7 +127,7 @@ adopt() {
 
 # Wait until the command serves or has ended, end it when it is overdue, and answer.
 serve() {
-    { read -r _ _ _ moment <.started; } 2>/dev/null || fail 69 "its run directory is gone"
+    { read -r _ _ _ moment _ <.started; } 2>/dev/null || fail 69 "its run directory is gone"
     hundredths
     rounds=0 late=$((${moment%.*} * 100 + 1${moment#*.} - 100 + limit))
     while ! recorded . && supervised .; do

@@ -15,27 +15,30 @@ ends() {
     fi
     cd "$root" 2>/dev/null || :
     hundredths
-    turn=$((cs + $1)) number=0 own='' roots=''
+    turn=$((cs + $1)) number=0 asked='' own='' roots=''
     while read -r guid occ token end found; do
         number=$((number + 1))
         if [ "$found" = new ]; then end=$((cs + end)); fi
-        [ "$found" != new ] && passed "$guid" "$token" || said=$(override "$guid" "$token") || {
-            printf '%s\n' "$number $said"
+        asked="$asked$number $guid $occ $token $end $found$nl"
+    done
+    guard_if_any
+    while read -r number guid occ token end found; do
+        [ -n "$number" ] || continue
+        override "$guid" "$token" || {
+            printf '%s\n' "$number no 75 $overtaken"
             continue
         }
         item="$number $guid $occ $end $found$nl"
         if [ -e "$root/$guid/.root" ]; then roots=$roots$item; else own=$own$item; fi
-    done
+    done <<END
+$asked
+END
+    exec 8>&-
     choose "$own$roots" :
     mark_stopped
     [ -z "$roots" ] || (settle_ends "$roots" "$(abate_as_root "$turn" "$roots")") &
     [ -z "$own" ] || settle_ends "$own" "$(abate "$root" "$turn" "$own")"
     wait
-}
-
-# passed GUID TOKEN: is this still the attempt that has acted last? It takes no lock and no process.
-passed() {
-    { read -r seen <"$root/fence/$1"; } 2>/dev/null && [ "$seen" -eq "$2" ] && [ ! -e "$ended" ]
 }
 
 # choose ITEMS TEST: what those of ITEMS mean that pass, in $guids and $dirs.
@@ -62,8 +65,8 @@ END
 # goes_on DIR: does anything of this occasion run?
 goes_on() (
     guids='' dirs=$1 whole=''
-    name_all '([.]supervisor)?'
-    [ -n "$(bearers)" ]
+    name_all ''
+    [ -n "$(bearers)" ] || { roll_call && on_roll "$1"; }
 )
 
 is_new() { [ "$its_groups" = new ] && [ "$its_end" -gt "$cs" ]; }
@@ -122,10 +125,7 @@ END
     choose "$items" :
     name_all ''
     for item in $dirs; do ! leader "$item" || groups="$groups$leader "; done
-    for item in $dirs; do
-        expect_exit "$item"
-        [ "$cs" -lt "$last" ] || break
-    done
+    expect_exits
     until gone; do
         hundredths
         [ "$cs" -lt "$last" ] || (choose "$items" is_due && finish_off)

@@ -20,6 +20,12 @@ ground() {
     folder "$base"
 }
 
+# build PATH...: make these directories, each in the one before it, with the usual permissions. One
+# process does most of it; what is in the way is left to "places".
+build() {
+    command -v install >/dev/null && install -d -m "$mode" "$@" 2>/dev/null || :
+}
+
 # places [DIR]: the directory of the node, and one in it, are there.
 places() {
     ground && folder "$base/$run" && folder "$root" || return

@@ -24,7 +24,7 @@ watch() {
     fi
     offset=0
     [ "$1" != "$journal" ] || [ "$2" -gt "$(wc -c <journal)" ] || offset=$2
-    lost=' ' known=' '
+    lost=' ' known=' ' absent=' '
     audit
     { tail -c "+$((offset + 1))" -f journal | relay; } 2>/dev/null &
     # What hears them has a pipe that stays open as long as the beat.
@@ -91,7 +91,7 @@ audit() {
         recorded "$dir" || { [ -f "$dir/.started" ] && [ -s "$dir/.started" ]; } || continue
         [ ! -e "$dir/.told" ] || continue
         seen="$seen$dir "
-        ! supervised "$dir" || continue
+        ! supervised "$dir" || deserted "$dir" || continue
         case $lost in *" $dir "*) continue ;; esac
         why=killed
         [ "$boot" = "$boot_id" ] || why=rebooted
@@ -114,15 +114,20 @@ audit() {
     [ -z "$missed" ] || question $missed
 }
 
+# deserted DIR: is nobody there who supervises it, though who started it lives, since the last audit?
+deserted() {
+    { read -r _ _ _ moment _ <"$1/.started"; } 2>/dev/null && [ -n "$presumed" ] && clock &&
+        [ $((${now%.*} - ${moment%.*})) -ge 10 ] && roll_call && ! on_roll "$1" || return
+    case $absent in *" $1 "*) return 0 ;; esac
+    absent="$absent$1 "
+    return 1
+}
+
 # question DIR...: tell how these have ended, and which of them nobody supervises.
 question() {
-    literal "$run"
-    names=$(LC_ALL=C grep -hszxE "NEPIQ_ID=$literal[.][0-9]+[.][0-9]+[.]supervisor" \
-        /proc/[0-9]*/environ | tr '\0' '\n')
+    roll_call
     for dir; do
-        guid=${dir%/*} occ=${dir#*/}
-        case $nl$names$nl in *"${nl}NEPIQ_ID=$run.$guid.$occ.supervisor$nl"*) continue ;; esac
-        retell "$dir" || echo "lost $guid $occ gone"
+        on_roll "$dir" || retell "$dir" || echo "lost ${dir%/*} ${dir#*/} gone"
     done
 }
 

@@ -8,20 +8,22 @@ prepare() {
     mode=$7
     places_of_runs || exit
     need flock setsid base64 grep tail head find wc od mkdir mv rm chmod sleep cat dd stat tr cut
-    chmod "$mode" "$base" 2>/dev/null # it may be somebody else's
     folder ended || exit
     sole lock
     exec 5>>lock
     flock 5 || fail 69 "cannot lock $base/lock"
-    for mark in ended/*; do
-        [ ! -e "$mark" ] || find ended -type f -mtime +30 -exec rm -f {} +
-        break
-    done
+    forget_runs ended/*
     [ ! -e "$ended" ] || fail 75 "the run has ended here"
-    rm -f "$ended.cleaned"
+    [ ! -e "$ended.cleaned" ] || rm -f "$ended.cleaned"
     [ "$8" -eq 0 ] || supersede "$8" "$9"
+    # Nobody else acts on a node whose directory is not there yet.
+    [ -e "$root" ] && new='' || new=1
+    # It may be wider, and somebody else's.
+    build "$base" "$base/$run" "$root" "$root/fence"
     places fence || exit
-    fence "$node" "$3"
+    [ -n "$new" ] || guard
+    ! overtaken "$node" "$3" || fail 75 "$overtaken"
+    raise "$node" "$3" || fail 74 "cannot write in $root: $(obstacle)"
     furnish "$4" || exit
     [ "$8" -eq 0 ] || note "$root/lease" "$9" || exit
     exec 8>&- 5>&-
@@ -44,6 +46,9 @@ prepare() {
         fail 69 "cannot remove all of $base/.usr"
     echo ok
 }
+
+# forget_runs MARK...: of many runs that have ended here, forget those of before the last 30 days.
+forget_runs() { [ $# -le 50 ] || find ended -type f -mtime +30 -exec rm -f {} +; }
 
 # supersede LEASE HOST: go on only if the host was not leased again; runs that leased it before are
 # refused from now on. In .nepiq, under its lock. Hosts that share a home have leases of their own.
@@ -77,7 +82,7 @@ expel() {
 
 # restore RUN NODE TOKEN EXP MODE: make anew what somebody has removed from the directory of a node.
 restore() {
-    mode=$5
+    mode=$5 new=''
     places_of_runs || exit
     sole lock
     exec 5>>lock
@@ -94,11 +99,13 @@ places_of_runs() {
     ground && cd "$base"
 }
 
-# furnish EXP: what lies in the directory of a node, where it is not there as it should be.
+# furnish EXP: what lies in the directory of a node, where it is not there as it should be. A
+# directory that is $new has no reader yet.
 furnish() {
     for name in supervisor.sh supervisor.sh.t boot exp journal; do sole "$root/$name"; done
-    printf '%s\n' "$script" | cat >"$root/supervisor.sh.t" &&
-        mv -f "$root/supervisor.sh.t" "$root/supervisor.sh" || return
+    [ -n "$new" ] && printf '%s\n' "$script" 2>/dev/null >"$root/supervisor.sh" ||
+        { printf '%s\n' "$script" | cat >"$root/supervisor.sh.t" &&
+            mv -f "$root/supervisor.sh.t" "$root/supervisor.sh"; } || return
     [ -s "$root/boot" ] || note "$root/boot" "$boot_id" || return
     note "$root/exp" "$1" || return
     name='' journal=''
@@ -106,7 +113,11 @@ furnish() {
     [ "$name" != journal ] || [ -z "$journal" ] || return 0
     read -r journal </proc/sys/kernel/random/uuid
     note "$root/journal" "journal $journal" || return
-    rm -rf "$root"/[0-9]*/[0-9]*/.told # a journal of another name tells every exit
+    # A journal of another name tells every exit.
+    for mark in "$root"/[0-9]*/[0-9]*/.told; do
+        [ ! -e "$mark" ] || rm -rf "$root"/[0-9]*/[0-9]*/.told
+        break
+    done
 }
 
 need() {
@@ -119,7 +130,7 @@ need() {
     sole able
     { read -r able <able; } 2>/dev/null
     [ "$able" != "$boot_id" ] || return 0
-    printf 'a=b\0' | grep -zxqF a=b || fail 69 "grep of this host lacks the option -z"
+    grep -zqsxF "NEPIQ_NODE=$run.$node" /proc/self/environ || fail 69 "grep of this host lacks the option -z"
     setsid -f true 2>/dev/null || fail 69 "setsid of this host lacks the option -f: install util-linux"
     note able "$boot_id"
 }

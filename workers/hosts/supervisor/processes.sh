@@ -37,28 +37,35 @@ literal() {
     literal=$literal$tail
 }
 
-# An empty list would match every empty entry of an environment.
+# bearers: the environments with one of $names, in a subshell, which it becomes. An empty list would
+# match every empty entry.
 bearers() {
     [ -n "$names" ] || return 0
-    LC_ALL=C grep -lszxE -f - /proc/[0-9]*/environ <<END
+    export LC_ALL=C
+    exec grep -lszxE -f - /proc/[0-9]*/environ <<END
 $names
 END
 }
 
-# leader DIR: the group on record in $leader, empty if none; true if its leader lives.
+# leader DIR: the group on record in $leader, empty if none; true if its leader lives. A process that
+# has got this number later was born later.
 leader() {
     leader=''
     { read -r boot _ <"$root/$1/.started"; } 2>/dev/null && [ "$boot" = "$boot_id" ] || return 1
-    { read -r leader since <"$root/$1/.group"; } 2>/dev/null || return 1
-    inspect "$leader" && [ "$born" = "$since" ]
+    { read -r leader since _ <"$root/$1/.group"; } 2>/dev/null || return 1
+    inspect "$leader" && [ "$born" -le "$since" ]
 }
 
 # strike SIGNAL: to each group once (they stay in $groups), and to each bearer outside of these. For
-# TERM a command may have chosen another one.
+# TERM a command may have chosen another one. What is on record as a leader and leads no group yet is
+# about to begin: it gets the signal itself, and then its group, if it leads one since.
 strike() {
-    known=' ' strange=' ' singles='' chosen=' '
+    known=' ' strange=' ' singles='' chosen=' ' early=' '
     for item in $dirs; do
-        ! leader "$item" || groups="$groups$leader "
+        if leader "$item"; then
+            groups="$groups$leader "
+            [ "$group" = "$leader" ] || early="$early$leader "
+        fi
         [ -n "$leader" ] || continue
         known="$known$leader "
         [ "$1" = KILL ] || [ ! -e "$root/$item/.signal" ] || choose_signal "$item"
@@ -76,6 +83,7 @@ strike() {
     for pid in $groups; do
         word=$1
         case $chosen in *" $pid:"*) word=${chosen#*" $pid:"} word=${word%% *} ;; esac
+        case $early in *" $pid "*) kill -s "$word" -- "$pid" ;; esac
         kill -s "$word" -- "-$pid"
     done 2>/dev/null
     for pid in $singles; do kill -s "$1" -- "$pid"; done 2>/dev/null
@@ -104,6 +112,8 @@ stray() {
 remain() {
     [ -z "$(bearers)" ] || return 0
     for pid in $groups; do ! populated "$pid" || return 0; done
+    # What is about to begin bears no name yet.
+    for item in $dirs; do recorded "$root/$item" || ! leader "$item" || return 0; done
     return 1
 }
 
@@ -133,7 +143,7 @@ quell() {
     hundredths
     last=$((cs + $1))
     [ "$1" -eq 0 ] || strike TERM
-    [ -n "$lasting" ] || for item in $dirs; do expect_exit "$item"; done
+    [ -n "$lasting" ] || expect_exits
     outlast
 }
 
@@ -147,21 +157,75 @@ outlast() {
     done
 }
 
-# expect_exit DIR: wait until its supervisor has recorded the exit, or $last.
-expect_exit() {
-    [ -s "$root/$1/.started" ] && ! recorded "$root/$1" || return 0
-    hundredths
-    left=$((last > cs ? last - cs : 0))
-    { flock -s -w "$((left / 100)).$((left / 10 % 10))" 4; } 4>>"$root/$1/.lock"
-} 2>/dev/null
+# expect_exits: wait until the supervisors of $dirs have recorded the exits, or $last.
+expect_exits() {
+    pause=0.01
+    for item in $dirs; do
+        while [ -s "$root/$item/.started" ] && ! recorded "$root/$item" && supervised "$root/$item"; do
+            hundredths
+            [ "$cs" -lt "$last" ] || return 0
+            sleep "$pause"
+            case $pause in 0.01) pause=0.02 ;; *) pause=0.05 ;; esac
+        done
+    done
+}
 
-# Supervisors end by themselves once their commands have.
+# roll_call: the living supervisors on this host, in $roll: PID:GUID/OCC of each. Those that share an
+# environment say by their names what they supervise. What one forks has its name too, for the moment
+# until it executes another program.
+roll_call() {
+    roll=' '
+    literal "$run"
+    names=$(LC_ALL=C grep -HosazxE "NEPIQ_ID=$literal[.]([0-9]+[.][0-9]+|$node)[.]supervisor" \
+        /proc/[0-9]*/environ | tr '\0' '\n')
+    while IFS= read -r name; do
+        pid=${name#/proc/} name=${name##*"NEPIQ_ID=$run."}
+        pid=${pid%%/*} name=${name%.supervisor}
+        case $name in
+        *.*) ;;
+        *) { read -r name <"/proc/$pid/comm"; } 2>/dev/null || continue ;;
+        esac
+        case $name in
+        *[!0-9.]* | '') ;;
+        *.*) roll="$roll$pid:${name%.*}/${name#*.} " ;;
+        esac
+    done <<END
+$names
+END
+}
+
+# on_roll DIR: is it supervised?
+on_roll() { case $roll in *":$1 "*) ;; *) return 1 ;; esac }
+
+# chosen_roll: those that supervise what $guids and $dirs mean, in $pids.
+chosen_roll() {
+    pids=''
+    roll_call
+    for item in $roll; do
+        case " $dirs " in *" ${item#*:} "*) pids="$pids ${item%%:*}" && continue ;; esac
+        item=${item%/*}
+        case " $guids " in *" ${item#*:} "*) pids="$pids ${item%%:*}" ;; esac
+    done
+}
+
+# dismiss: supervisors end by themselves once their commands have.
 dismiss() {
     groups=' '
-    name_all '[.]supervisor'
     hundredths
     last=$((cs + 200))
-    outlast
+    if [ -n "$whole" ]; then
+        name_all '[.]supervisor'
+        outlast
+        return
+    fi
+    # Twice, because a process has no environment at the moment when it executes another program.
+    while chosen_roll && [ -n "$pids" ] || { chosen_roll && [ -n "$pids" ]; }; do
+        hundredths
+        # shellcheck disable=SC2086
+        [ "$cs" -lt "$last" ] || kill -s KILL $pids 2>/dev/null
+        [ "$cs" -lt $((last + 500)) ] || fail 69 "cannot end processes$pids"
+        sleep 0.05
+    done
 }
 
 # halt DIR: have its supervisor, if it lives, tell that this was STOPPED.
@@ -169,14 +233,20 @@ halt() {
     if { [ -d "$root/$1" ] && [ -w "$root/$1" ] || places "$1"; } && true >"$root/$1/.stop"; then
         return
     fi
-    literal "$run"
-    names="NEPIQ_ID=$literal[.]${1%/*}[.]${1#*/}[.]supervisor"
-    for path in $(bearers); do
-        pid=${path#/proc/}
+    roll_call
+    for item in $roll; do
         # What it has forked bears its name too.
-        ! inspect "${pid%/*}" || [ "$group" != "${pid%/*}" ] || kill -s USR1 "${pid%/*}"
+        [ "${item#*:}" != "$1" ] || is_fork "${item%%:*}" || kill -s USR1 "${item%%:*}"
     done
 } 2>/dev/null
+
+# is_fork PID: is its parent on the roll?
+is_fork() {
+    { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return
+    # shellcheck disable=SC2086
+    set -- ${stat##*) }
+    case $roll in *" $2:"*) ;; *) return 1 ;; esac
+}
 
 # stop_all GRACE: mark what runs as stopped, end it, and record its end where no supervisor does.
 stop_all() {
@@ -207,11 +277,9 @@ record_stops() {
 # await_supervisor: of $dir, which has lost its lock with its directory. True if it lives on: then
 # it is about to record this exit, or holds it until it can.
 await_supervisor() {
-    guids='' dirs=$dir whole=''
-    name_all '[.]supervisor'
     hundredths
     last=$((cs + 100))
-    while [ -n "$(bearers)" ]; do
+    while roll_call && on_roll "$dir"; do
         [ "$cs" -lt "$last" ] || return 0
         sleep 0.05
         hundredths

@@ -56,12 +56,14 @@ tell() {
 recorded() { [ -f "$1/.exit" ] && [ -s "$1/.exit" ]; }
 
 # The line of this exit in $line, less than 4000 bytes. Outputs that are small travel with it: "." is
-# an empty one, "=..." one in hexadecimal digits, "..." in base64, "-" one that stays on the host,
-# "~..." the end of a large stderr in base64.
+# an empty one, ":..." a text in which %XX are bytes, "=..." one in hexadecimal digits, "..." in
+# base64, "-" one that stays on the host, "~..." the end of a large stderr in base64.
 compose() {
     { read -r _ journal <"$root/journal"; } 2>/dev/null || journal=-
     out=. err=.
-    if [ ! -s stderr ] && [ -s stdout ] && digits stdout; then # most are such, and it is cheap
+    if [ ! -s stderr ] && [ -s stdout ] && legible stdout; then # most are such; it needs no process
+        out=":$text"
+    elif [ ! -s stderr ] && [ -s stdout ] && digits stdout; then
         out="=$text"
     elif [ -s stdout ] || [ -s stderr ]; then
         [ -e stdout ] || true >stdout
@@ -79,6 +81,35 @@ compose() {
         [ "${#err}" -le 3600 ] || err=-
     fi
     line="exit $journal $guid $occ $code $outcome $moment $boot $out $err ."
+}
+
+# legible FILE: its bytes in $text, if they are at most 800 of a text. A shell reads byte by byte, so
+# not a file of unknown size: as far as the command has written it itself, the place of fd 3 tells.
+legible() {
+    { read -r _ at </proc/self/fdinfo/3; } 2>/dev/null && [ "$at" -gt 0 ] && [ "$at" -le 800 ] ||
+        return
+    LC_ALL=C text='' piece=''
+    {
+        while IFS= read -r piece <&4 && [ "${#text}" -le 800 ]; do text=$text$piece$nl; done
+        read -r _ at </proc/self/fdinfo/4
+    } 4<"$1"
+    text=$text$piece
+    # A shell passes over NUL characters.
+    [ "$at" -eq "${#text}" ] && [ "$at" -le 800 ] || return
+    case $text in *[![:print:]"$tab$nl"]*) return 1 ;; esac
+    rest=$text text=''
+    while :; do
+        piece=${rest%%[ %"$tab$nl"]*}
+        text=$text$piece rest=${rest#"$piece"}
+        case $rest in
+        ' '*) text=$text%20 ;;
+        %*) text=$text%25 ;;
+        "$nl"*) text=$text%0A ;;
+        "$tab"*) text=$text%09 ;;
+        *) break ;;
+        esac
+        rest=${rest#?}
+    done
 }
 
 # digits FILE: its bytes in $text, if they are at most 1300.
@@ -99,7 +130,7 @@ report() {
         compose
         printf 'ended %s %s %s %s\n' "$adopted" "$now" "$boot_id" "$line"
     elif [ "$kind" = none ]; then
-        { read -r _ _ _ moment <.started; } 2>/dev/null || moment=$now
+        { read -r _ _ _ moment _ <.started; } 2>/dev/null || moment=$now
         printf 'running %s %s %s\n' "$adopted" "$moment" "$now"
     elif [ -e .serving ]; then
         read -r moment <.serving
@@ -107,7 +138,8 @@ report() {
     fi
 }
 
-# supervise GUID OCC OK KIND SIGN LIMIT COMMAND RIGHTS LIFE: holds the locks 8 (fence) and 9 (.lock).
+# supervise GUID OCC OK KIND SIGN LIMIT COMMAND RIGHTS LIFE: holds the locks 8 (of the fence) and 9
+# (.lock).
 supervise() {
     guid=$1 occ=$2 ok=$3 kind=$4 sign=$5 limit=$6 rights=$8 adopted=0
     leader='' stopped='' expired=''
@@ -161,11 +193,13 @@ live() {
     timeout=$1 signal=$2 grace=$3 restart=$4 most=$5 pause=$6
 }
 
-# execute COMMAND: wait for it; how it has ended in $code and $outcome.
+# execute COMMAND: wait for it; how it has ended in $code and $outcome. Not by "&", which would have
+# the command ignore interrupts (POSIX, 2.11 "Signals and Error Handling").
 execute() {
     if [ -z "$rights" ]; then
-        NEPIQ_ID=$run.$guid.$occ NEPIQ_NODE=$run.$node \
-            setsid sh "$root/supervisor.sh" begin "$1" <"$input" >>stdout 2>>stderr 6>&- 9>&-
+        { true >>stdout; } 2>/dev/null && exec 3>>stdout || exec 3>&-
+        myself
+        (become "$1" "$pid") <"$input" >&3 2>>stderr 3>&- 6>&- 9>&-
     else
         # A group apart from sudo's, which passes on each signal that it gets.
         as_root env NEPIQ_ID="$run.$guid.$occ" NEPIQ_NODE="$run.$node" \
@@ -173,9 +207,19 @@ execute() {
     fi
     code=$?
     [ -e .group ] || [ ! -e .sudo ] || cat .sudo >>stderr
-    { read -r leader _ <.group; } 2>/dev/null
+    ! halted || { read -r leader _ <.group; } 2>/dev/null
     while halted && populated "$leader"; do sleep 0.05; done
     judge
+}
+
+# become COMMAND PARENT: the command, leader of a session and group of its own, in a subshell.
+become() {
+    enlist "$2"
+    export NEPIQ_ID="$run.$guid.$occ" NEPIQ_NODE="$run.$node"
+    # It may set any variable, also one of ours.
+    # shellcheck source=/dev/null
+    [ ! -e .env ] || . ./.env
+    exec setsid sh -c "$1"
 }
 
 judge() {
@@ -251,8 +295,20 @@ if [ "$1" = supervise ] && [ "$5$9${10}" = none ]; then
     exit
 fi
 
-# supervised DIR: does the supervisor of this occasion live?
+# supervised DIR: does the supervisor of this occasion live? Of several that were started together it
+# is the parent of the command, by its name; as long as that is not on record, the shell that has
+# started them counts, and $presumed is set.
 supervised() {
-    { read -r boot pid since _ <"$1/.started"; } 2>/dev/null || return 1
-    [ "$boot" = "$boot_id" ] && inspect "$pid" && [ "$born" = "$since" ]
+    presumed=''
+    { read -r boot pid since _ shared <"$1/.started"; } 2>/dev/null && [ "$boot" = "$boot_id" ] ||
+        return
+    if [ -n "$shared" ]; then
+        if { read -r _ _ tender <"$1/.group"; } 2>/dev/null && [ -n "$tender" ]; then
+            { read -r title <"/proc/$tender/comm"; } 2>/dev/null && [ "$title" = "$shared" ] &&
+                [ "/proc/$tender/cwd" -ef "$1" ]
+            return
+        fi
+        presumed=1
+    fi
+    inspect "$pid" && [ "$born" = "$since" ]
 }
