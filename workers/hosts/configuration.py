@@ -95,18 +95,32 @@ def compose(items: Sequence[bytes]) -> tuple[str, bytes]:
 
     Changes by one tool in one namespace share its process. The changes of one request keep their
     order, but for those in different namespaces (:func:`_levels`). Those of several requests are
-    independent, since steps that depend on each other are not due at the same time.
+    independent, since steps that depend on each other are not due at the same time. Of several
+    attempts on one resource the newest acts, as if the others had come later and been refused.
     """
     requests = [json.loads(item) for item in items]
+    newest = {item["guid"]: number for number, item in sorted(enumerate(requests), key=_age)}
+    for number, request in enumerate(requests):
+        if newest[request["guid"]] != number:
+            requests[number] = {key: request[key] for key in ("guid", "token", "mark")}
+            requests[number]["superseded"] = True
     mark = f"#{secrets.token_hex(8)}"
     known = f"known_as {requests[0]['mark']}"
     lines = [known, *_heads(requests), *_groups(requests), *_reports(requests), mark]
     return quote(mark), "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
+def _age(item: tuple[int, dict[str, Any]]) -> tuple[int, int]:
+    number, request = item
+    return int(request["token"]), number
+
+
 def _heads(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
     for number, request in enumerate(requests, 1):
         who = f"{number} {request['guid']} {request['token']}"
+        if "superseded" in request:
+            yield f"supersede_request {who}"
+            continue
         if "changes" not in request:
             yield f"retract {who}"
             continue

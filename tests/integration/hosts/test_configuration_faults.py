@@ -16,10 +16,12 @@ import pytest
 from tests import processes
 from tests.conftest import Need
 
-from nepiq.controller.errors import HostError
+from nepiq.controller.errors import FencedError, HostError
 from nepiq.controller.model import Change, device_name, link_alias, namespace_name
 from nepiq.controller.model.configuration import run_mark
 from nepiq.workers.hosts import LocalSession
+from nepiq.workers.hosts.exchange import Pending, Recorded, ask_together
+from nepiq.workers.hosts.shell_host import ShellHost
 from nepiq.workers.upkeep import host_cleanup
 
 from .rig import Rig, until
@@ -233,12 +235,39 @@ def kill_all(form: str) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
+def test_attempts_on_one_resource_in_one_plan(rig: Rig) -> None:
+    """The newest acts, whichever comes first, and an older release undoes nothing of it."""
+    older, newer, releasing, making = (rig.host(guid) for guid in (5, 5, 6, 6))
+    acts: list[tuple[ShellHost, Callable[[], object]]] = [
+        (newer, lambda: newer.configure(space(rig, 5))),
+        (older, lambda: older.configure(space(rig, 5))),
+        (releasing, releasing.unconfigure),
+        (making, lambda: making.configure(space(rig, 6))),
+    ]
+    pending = []
+    for host, act in acts:
+        host.attempt.exchange = Recorded([])
+        with pytest.raises(Pending) as caught:
+            act()
+        pending.append(caught.value)
+    for (host, act), answer in zip(acts, ask_together(pending), strict=True):
+        host.attempt.exchange = Recorded([answer])
+        if host in (newer, making):
+            act()
+            continue
+        with pytest.raises(FencedError, match="a newer attempt"):
+            act()
+    assert len([name for name in there(rig) if name.startswith("nq-")]) == 2
+
+
 def together(rig: Rig, wanted: Mapping[int, Sequence[Change]]) -> dict[int, str]:
     """Configure many resources at once, and so in few plans; return the errors by guid."""
 
+    hosts = {guid: rig.host(guid) for guid in wanted}
+
     def configure(item: tuple[int, Sequence[Change]]) -> str:
         try:
-            rig.host(item[0]).configure(item[1])
+            hosts[item[0]].configure(item[1])
         except HostError as error:
             return error.message or "error"
         return ""
@@ -286,6 +315,11 @@ def killed(rig: Rig, act: Callable[[], object], sign: str, rng: random.Random) -
     first.close()
 
 
+def unconfigure(rig: Rig, *guids: int) -> None:
+    for host in [rig.host(guid) for guid in guids]:
+        host.unconfigure()
+
+
 def test_killed_at_any_moment(rig: Rig) -> None:
     """While it is made, while it is made anew, and while it is undone."""
     rng = random.Random(14)
@@ -293,7 +327,7 @@ def test_killed_at_any_moment(rig: Rig) -> None:
     for _ in range(6):
         killed(rig, lambda: everything(rig), form, rng)
         assert everything(rig) == {}
-        killed(rig, lambda: [rig.host(guid).unconfigure() for guid in (10, 11)], form, rng)
+        killed(rig, lambda: unconfigure(rig, 10, 11), form, rng)
     killed(rig, lambda: rig.host(1).dismantle(), f"dismantle {rig.run_id} ", rng)
     rig.host(1).dismantle()
     assert there(rig) == []

@@ -11,8 +11,8 @@ from nepiq.workers.hosts.configuration import compose
 def groups(*requests: list[tuple[str, str, str, str]]) -> list[tuple[str, str, str]]:
     """The processes of a plan: tool, network namespace, and owners of the changes."""
     items = [
-        json.dumps({"guid": 1, "token": 1, "mark": "abcdef", "anew": True, "changes": rows})
-        for rows in requests
+        json.dumps({"guid": guid, "token": 1, "mark": "abcdef", "anew": True, "changes": rows})
+        for guid, rows in enumerate(requests)
     ]
     text = compose([item.encode() for item in items])[1].decode()
     return re.findall(r"^group (\S+) (\S+) '([^']*)'", text, re.MULTILINE)

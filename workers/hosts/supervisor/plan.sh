@@ -121,6 +121,12 @@ unrecord() {
         mv -f "$records/.struck" "$record"
 }
 
+# supersede_request N GUID TOKEN: refuse what a newer attempt in the same plan takes over.
+supersede_request() {
+    eval "guid_$1=$2"
+    refuse "$1" 75 "a newer attempt acts (this one has token $3)"
+}
+
 # retract N GUID TOKEN: undo the configuration of a resource.
 retract() {
     let_through "$1" "$2" "$3" undo || return 0
