@@ -34,8 +34,8 @@ def ssh(
     )
 
 
-def connects(address: str, port: int = 22, seconds: float = 0.5) -> bool:
-    """Whether a TCP connection from this machine is accepted."""
+def connects(address: str, port: int = 22, seconds: float = 30.0) -> bool:
+    """Whether a TCP connection is accepted; a first packet that is lost takes a second."""
     try:
         socket.create_connection((address, port), timeout=seconds).close()
     except OSError:

@@ -60,7 +60,7 @@ def test_the_death_of_process_1_ends_all(testbed: Testbed) -> None:
     assert not host.up
     with pytest.raises(TestbedFailed, match="host-1 is down"):
         host.run("true")
-    assert not connects(host.address)
+    assert not connects(host.address, seconds=0.5)
 
 
 def sleepers(mark: bytes) -> list[str]:
@@ -83,7 +83,7 @@ def test_it_survives_what_a_root_of_its_own_kills(testbed: Testbed) -> None:
     assert host.up
     # Its kernel closes what sshd listened on when sshd has been taken down.
     host.run("while pgrep -x sshd; do sleep 0.01; done")
-    assert not connects(host.address)  # sshd is gone, as it would be
+    assert not connects(host.address, seconds=0.5)  # sshd is gone, as it would be
     host.reboot()
     assert connects(host.address)
 

@@ -24,8 +24,8 @@ def test_private_hosts_are_behind_the_gateway(testbed: Testbed) -> None:
     assert gateway is not None
     assert ssh(testbed, hidden, "hostname").stdout == "private-1\n"
     assert f"Accepted publickey for lab from {gateway.legs[1].address} " in hidden.log()
-    assert not connects(hidden.address)
-    assert not connects(gateway.legs[1].address)
+    assert not connects(hidden.address, seconds=0.5)
+    assert not connects(gateway.legs[1].address, seconds=0.5)
     done = testbed.hosts[0].run(f"ping -c 1 {hidden.address}", user="root", check=False)
     assert "Network is unreachable" in done.stderr
 
@@ -36,7 +36,7 @@ def test_a_cut_link_loses_all_and_tells_nobody(testbed: Testbed) -> None:
         assert connection.recv(4) == b"SSH-"
         one.cut()
         connection.sendall(b"SSH-2.0-test\r\n")
-        assert not connects(one.address)
+        assert not connects(one.address, seconds=0.5)
         assert answered(one, two.address) == 0
         assert connects(two.address)
         one.mend()
@@ -84,7 +84,7 @@ def test_a_link_stays_as_it_was_set_after_a_reboot(testbed: Testbed) -> None:
     host.cut()
     host.slow("4mbit")
     host.reboot()
-    assert not connects(host.address)
+    assert not connects(host.address, seconds=0.5)
     assert "tbf" in host.run("/sbin/tc qdisc show dev eth0").stdout
     host.mend()
     assert connects(host.address)
