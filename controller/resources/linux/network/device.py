@@ -14,6 +14,8 @@ from .found import look_at, routes_of
 from .kernel import require_link_kind
 from .values import InterfaceName, Ipv4, Ipv6, Mac, PrefixLength
 
+_NEWER = "install an iproute2 with ip -j (4.13 or newer) on that host"
+
 
 class Device(AnyInterface):
     """A network interface that the resource makes on its node, which may be an emulated host.
@@ -114,14 +116,16 @@ class Device(AnyInterface):
         if not report:
             name = self.deviceName or self._device
             self.fill(deviceName=InterfaceName(name))  # for those that are connected to it
-            raise HostError(f"ip shows nothing of {name}; its MAC address and MTU are reported")
+            raise HostError(
+                f"ip shows nothing of {name}; its MAC address and MTU are reported", hint=_NEWER
+            )
         try:
             (shown,) = json.loads(report)
             name, mtu, mac = shown["ifname"], shown["mtu"], shown.get("address")
         except (ValueError, LookupError, TypeError):
             raise HostError(
                 f"ip shows {report[:80]!r} of the interface",
-                hint="install an iproute2 with ip -j (4.13 or newer) on that host",
+                hint=_NEWER,
             ) from None
         self.fill(deviceName=InterfaceName(name), mtu=mtu)
         if mac:
