@@ -65,6 +65,12 @@ def life_word(life: Life) -> str:
     return f"{limit}:{life.stop_signal}:{grace}:{life.restart}:{life.restarts}:{pause}"
 
 
+def is_plain(life: str) -> bool:
+    """Return whether nothing but a stop ends a life, written as a word, and nothing restarts it."""
+    limit, _, _, restart, *_ = life.split(":") if life else ("0", "", "", "no")
+    return limit == "0" and restart == "no"
+
+
 def carried(command: str, stdin: bytes) -> tuple[str, bytes]:
     """Return a command and its input as a pair that fits the limit for arguments.
 

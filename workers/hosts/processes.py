@@ -9,7 +9,7 @@ from ...controller.errors.text import last_lines
 from ...controller.model.host import Launch
 from ..sessions.answers import ANSWER, misunderstood, moment
 from .attempt import Attempt
-from .commands import Envelope, Readiness
+from .commands import Envelope, Readiness, is_plain
 from .exit_journal import ExitLine
 from .joint_requests import ENDS, GONE, LAUNCHES, STARTS, Reply, Verb
 
@@ -63,7 +63,7 @@ class Processes:
         if envelope.lines and ready.kind == "none" and not sudo:
             head = " ".join(map(str, (*attempt.start, codes, envelope.mark, life))).rstrip()
             data = head.encode() + b"\n" + envelope.data
-            plain = not life and len(f"{attempt.guid}.{attempt.occasion}") <= _NAME
+            plain = is_plain(life) and len(f"{attempt.guid}.{attempt.occasion}") <= _NAME
             reply = self._request(STARTS, data) if plain else _AGAIN
             if reply.line == _AGAIN.line:
                 reply = self._request(LAUNCHES, data)

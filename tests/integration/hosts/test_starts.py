@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,7 +14,7 @@ import pytest
 from tests import processes
 
 from nepiq.controller.errors import FencedError, NepiqError
-from nepiq.controller.model.host import Exit, Launch
+from nepiq.controller.model.host import Exit, Launch, Life
 from nepiq.workers.hosts import ShellHost
 from nepiq.workers.hosts.exchange import Pending, Recorded, ask_together
 
@@ -91,6 +90,27 @@ def tended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tended]:
     made = Tended(rig)
     yield made
     made.close()
+
+
+def test_the_signal_that_stops_each(shell_rig: Rig) -> None:
+    rig, names = shell_rig, {100: "INT", 101: "TERM", 102: "HUP"}
+    traps = "; ".join(f"trap 'echo got {name}; exit 0' {name}" for name in names.values())
+    hosts = [rig.host(guid) for guid in names]
+
+    def start(host: ShellHost) -> Launch:
+        life = Life(stop_signal=names[host.attempt.guid])
+        return host.supervise(f"{traps}; echo set; while :; do sleep 0.02; done", life=life)
+
+    for host, answer in zip(hosts, ask_together(wishes(hosts, start)), strict=True):
+        host.attempt.exchange = Recorded([answer])  # no further request is made
+        assert start(host).exit is None
+    outputs = {guid: rig.run_dir(guid) / "stdout" for guid in names}
+    until(lambda: all(path.read_text() == "set\n" for path in outputs.values()))
+    for guid in names:
+        rig.host(guid).end()
+    assert {guid: path.read_text() for guid, path in outputs.items()} == {
+        guid: f"set\ngot {name}\n" for guid, name in names.items()
+    }
 
 
 def test_each_is_what_it_is_alone(shell_rig: Rig) -> None:
@@ -256,7 +276,7 @@ def test_what_is_cut_starts_only_what_is_whole(rig: Rig) -> None:
 def test_all_released_anywhere(rig: Rig) -> None:
     """A little later each time: what had begun is ended, and what had not never begins."""
     words = Counter[str]()
-    for number in range(25):
+    for number in range(26):
         guids = range(1000 + 8 * number, 1008 + 8 * number)
         hosts = [rig.host(guid) for guid in guids]
         later = [rig.host(guid) for guid in guids]
@@ -266,8 +286,10 @@ def test_all_released_anywhere(rig: Rig) -> None:
                 together(hosts, lambda guid: "exec sleep 60")
             )
         )
+        if number == 25:
+            ask_together(wishes(later, ShellHost.clear))
         thread.start()
-        time.sleep(0.002 * number)  # this moment is what varies
+        thread.join(0.002 * number if number else None)  # this moment is what varies
         ask_together(wishes(later, ShellHost.clear))
         thread.join()
         words.update("begun" if isinstance(launch, Launch) else "refused" for launch in found)
@@ -292,9 +314,7 @@ def test_all_killed_anywhere(rig: Rig) -> None:
             ),
         )
         thread.start()
-        end = time.monotonic() + 0.002 * number
-        while thread.is_alive() and time.monotonic() < end:
-            time.sleep(0.001)
+        thread.join(0.002 * number if number else None)
         rng = random.Random(number)
         for pid, name in rig.bearers().items():
             if name.endswith(".supervisor") and rng.random() < 0.7:

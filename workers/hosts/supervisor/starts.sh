@@ -5,12 +5,13 @@
 # shell, so each writes into its name (/proc/PID/comm, at most 15 bytes) what it supervises.
 
 # starts: start commands that have no condition, no limits and no rights of root. On stdin for each:
-# a line GUID OCC TOKEN OK MARK, and the three lines of launch. Answers a line for each, led by its
-# number: "running 0 SINCE NOW", a no, or "again": launch it, since it was started before.
+# a line GUID OCC TOKEN OK MARK LIFE, and the three lines of launch; of LIFE only the signal counts.
+# Answers a line for each, led by its number: "running 0 SINCE NOW", a no, or "again": launch it,
+# since it was started before.
 starts() {
     trap '' PIPE # whoever asked may have gone
     count=0 admitted='' fresh=''
-    while IFS=' ' read -r guid occ token ok mark; do
+    while IFS=' ' read -r guid occ token ok mark life; do
         IFS= read -r input && IFS= read -r setting && IFS= read -r text || fail 65 "no command came"
         case $text in
         *"$mark") text=${text%"$mark"} ;;
@@ -18,7 +19,7 @@ starts() {
         esac
         count=$((count + 1))
         eval "guid_$count=\$guid occ_$count=\$occ token_$count=\$token ok_$count=\$ok" \
-            "input_$count=\$input setting_$count=\$setting text_$count=\$text"
+            "life_$count=\$life input_$count=\$input setting_$count=\$setting text_$count=\$text"
     done
     [ "$count" -gt 0 ] || fail 65 "no command came"
     { printf supervisor >/proc/self/comm; } 2>/dev/null && named=1 || named=''
@@ -55,7 +56,7 @@ starts() {
 # recall N: the Nth item.
 recall() {
     eval "guid=\$guid_$1 occ=\$occ_$1 token=\$token_$1 ok=\$ok_$1" \
-        "input=\$input_$1 setting=\$setting_$1 text=\$text_$1"
+        "life=\$life_$1 input=\$input_$1 setting=\$setting_$1 text=\$text_$1"
 }
 
 # claim: put the start of an item on record, and answer. False if it is not to be started here.
@@ -66,7 +67,7 @@ claim() {
     elif [ -z "$named" ] || [ -e .started ] || [ -e .exit ] || [ -e .lock ] || launched; then
         answer=again
     elif true >>stdout 2>>stderr && decode "$input" .stdin && decode "$setting" .env &&
-        note .started "$boot_id $$ $born $now $guid.$occ"; then
+        note_signal && note .started "$boot_id $$ $born $now $guid.$occ"; then
         echo "$occ" >>"$root/fence/$guid" # behind the token
         answer="running 0 $now $now"
     else
@@ -74,6 +75,12 @@ claim() {
     fi 2>/dev/null
     printf '%s\n' "$number $answer"
     [ "${answer%% *}" = running ]
+}
+
+# note_signal: that which stops it, in $life, if it is not TERM.
+note_signal() {
+    signal=${life#*:}
+    case ${signal%%:*} in '' | TERM) ;; *) note .signal "${signal%%:*}" ;; esac
 }
 
 # decode TEXT FILE: write what is given in base64, where it is.
