@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import InvalidValue, near_misses
 from ..errors.text import quoted
 from ..model.durations import seconds
+from .metrics import parse_all
 from .precision import Precision
 from .space import Space
 from .space.misfits import Misfit, inside
@@ -173,6 +174,9 @@ def _stop(value: Any) -> dict[str, Any]:
 def _metrics(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidValue("metrics must have entries", hint="write NAME: WHAT, indented below it")
+    for name, metric in value.items():
+        with inside(name):
+            parse_all({name: metric})
     return {"metrics": dict(value)}
 
 

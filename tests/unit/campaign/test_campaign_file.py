@@ -156,6 +156,12 @@ def test_refused_settings(settings: list[str]) -> None:
         ("within: 5%", "within: x%", "13:9: stop: within cannot be 'x%'"),
         ("metric: delay", "metric: delya", "13:9: stop: there is no metric 'delya'"),
         ("  stop: {metric: delay, within: 5%}\n", "", "11:16: repetitions: without stop"),
+        ("{delay: ping.rttAvg}", "{delay: 5}", "14:20: metric delay: "),
+        (
+            "{delay: ping.rttAvg}",
+            "{delay: {label: ping, regex: (}}",
+            "14:20: ping: a metric with regex needs",
+        ),
         ("parallel: 4", "parallel: 0", "15:13: parallel: cannot be 0"),
         ("timeout: 2m", "timeout: soon", "16:12: timeout: "),
         ("timeout: 2m", "keep: some", "16:9: keep: cannot be 'some' (choose all or failed"),
