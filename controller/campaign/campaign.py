@@ -128,7 +128,7 @@ class Campaign:
         if self.plan is None:
             raise NotAllowed("the campaign was submitted already", where=self.name)
         segment = Segment.data(self.plan)
-        total = self._check(segment)
+        total = self._check(self.plan, segment)
         digest = _digest([self._data, segment])
         most = 1 if self.plan.on_failure == "pause" else self.plan.max_failures or ""
         with contact():
@@ -144,7 +144,7 @@ class Campaign:
             if status == "CLASH":
                 raise CampaignError(
                     f"another campaign has the name {self.name!r}",
-                    hint=f"choose another name=, or delete it: nepiq campaign rm {self.name}",
+                    hint=f"choose another name, or delete it: nepiq campaign rm {self.name}",
                 )
             store.add(digest, 0, total, segment)
         return self
@@ -312,7 +312,7 @@ class Campaign:
             elif end is not None and time.monotonic() >= end:
                 raise WaitTimeout(f"campaign {self.name} takes longer than {timeout:g} s")
 
-    def _check(self, segment: Mapping[str, Any]) -> int:
+    def _check(self, plan: CampaignPlan, segment: Mapping[str, Any]) -> int:
         """Describe the first and the last run; return the number of runs."""
         definition = Definition(self.name, self._data, [segment])
         total = len(definition.segments[0])
@@ -320,6 +320,9 @@ class Campaign:
             raise InvalidValue("the space has no points", where=self.name)
         for slot in {0, total - 1}:
             definition.arguments(slot)
+            for (key, name), error in plan.unknown(definition.description(slot)):
+                error.where = ", ".join(filter(None, (f"{key} {name}", error.where)))
+                raise error
         return total
 
     def _read(self) -> Definition:

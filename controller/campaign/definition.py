@@ -28,6 +28,7 @@ from .space import Order, Space, point_id, run_seed
 from .template import Template
 
 if TYPE_CHECKING:
+    from ..description.description import Description
     from ..reports.failures import Failure
 
 NOTHING = Measured({}, {})
@@ -191,6 +192,14 @@ class Definition:
             NepiqError: it cannot be described.
         """
         return self._template.arguments(self.place(slot).values)
+
+    def description(self, slot: int) -> Description:
+        """Return the description of the run at a place.
+
+        Raises:
+            NepiqError: it cannot be described.
+        """
+        return self._template.base(self.place(slot).values).description
 
     def begin(self, run_id: str, slot: Slot) -> Begin | Refusal:
         """Return the run for a slot; a refusal if it cannot be described."""

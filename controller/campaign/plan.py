@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidValue, near_misses
+from ..errors import InvalidValue, NepiqError, UnknownAttribute, UnknownResource, near_misses
 from ..errors.text import quoted
 from ..model.durations import seconds
 from .metrics import parse_all
 from .precision import Precision
 from .space import Space
 from .space.misfits import Misfit, inside
+
+if TYPE_CHECKING:
+    from ..description.description import Description
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,29 @@ class CampaignPlan:
             if name in document:
                 document[name] = dict(document[name])
         return document
+
+    def unknown(self, description: Description) -> Iterator[tuple[tuple[str, str], NepiqError]]:
+        """Yield what metrics and files need of a description that does not have it.
+
+        Args:
+            description: the resources of a run.
+
+        Yields:
+            The key and the name in the plan, and an UnknownResource or UnknownAttribute.
+        """
+        for name, metric in parse_all(self.metrics).items():
+            if metric.label:
+                try:
+                    resource = description.resource(metric.label)
+                    if metric.figure:
+                        resource.attribute(metric.figure)
+                except (UnknownResource, UnknownAttribute) as error:
+                    yield ("metrics", name), error
+        for label in self.collect:
+            try:
+                description.resource(label)
+            except UnknownResource as error:
+                yield ("collect", label), error
 
     def _contradictions(self) -> list[InvalidValue]:
         if self.least > 1 and not self.stop:

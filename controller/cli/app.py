@@ -98,6 +98,7 @@ _CAMPAIGN_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("retry", campaigns.retry, "nepiq campaign retry sweep"),
     ("set", campaigns.set_, "nepiq campaign set sweep --parallel 16"),
     ("results", campaigns.results, "nepiq campaign results sweep --follow"),
+    ("summary", campaigns.summary, "nepiq campaign summary sweep"),
     ("export", campaigns.export, "nepiq campaign export sweep sweep.csv"),
     ("rm", campaigns.rm, "nepiq campaign rm sweep"),
 )

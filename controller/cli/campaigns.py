@@ -12,10 +12,11 @@ import typer
 from ..campaign.campaign import Campaign
 from ..campaign.campaign_file import read, settings_of
 from ..campaign.space import Space
+from ..campaign.summary import summaries
 from ..errors import InvalidValue
 from ..reports.words import clock, plural
 from .campaign_plan import Settings
-from .campaign_progress import follow, lines
+from .campaign_progress import follow, lines, summary_table
 from .console import Consoles, print_json, print_line, print_message, simple_table
 from .runs import AsJson, reading
 
@@ -165,6 +166,18 @@ def results(
     with Campaign.attach(name) as campaign:
         for row in campaign.rows(follow=wait):
             print_line(row.to_json())
+
+
+def summary(name: Name, as_json: AsJson = False) -> None:
+    """Show the mean of each metric at each point, with its 95 % confidence interval."""
+    with Campaign.attach(name) as campaign:
+        points = summaries(campaign.rows())
+    if as_json:
+        print_json([point.to_data() for point in points])
+    elif points:
+        Consoles().out.print(summary_table(points))
+    else:
+        sys.stderr.write("no run has ended yet\n")
 
 
 def export(

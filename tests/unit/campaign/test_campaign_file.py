@@ -162,6 +162,8 @@ def test_refused_settings(settings: list[str]) -> None:
             "{delay: {label: ping, regex: (}}",
             "14:20: ping: a metric with regex needs",
         ),
+        ("ping.rttAvg", "pin.rttAvg", "14:20: unknown resource 'pin' (did you mean 'ping'"),
+        ("ping.rttAvg", "ping.rttAv", "14:20: unknown attribute 'rttAv' (did you mean 'rttAvg'"),
         ("parallel: 4", "parallel: 0", "15:13: parallel: cannot be 0"),
         ("timeout: 2m", "timeout: soon", "16:12: timeout: "),
         ("timeout: 2m", "keep: some", "16:9: keep: cannot be 'some' (choose all or failed"),
