@@ -14,7 +14,6 @@ A metric is data, so that it can be written in a description file and evaluated 
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
 import re
@@ -31,6 +30,7 @@ from ..errors import (
     near_misses,
 )
 from ..errors.text import LONGEST_VALUE, one_line, quoted
+from ..model.locations import import_location
 from ..model.names import check_name
 from . import samples
 
@@ -276,11 +276,8 @@ def load(place: str) -> Callable[[Any], Any]:
     Raises:
         InvalidValue: it cannot be imported, or is not a function.
     """
-    module, _, name = place.partition(":")
     try:
-        value: Any = importlib.import_module(module)
-        for part in name.split("."):
-            value = getattr(value, part)
+        value = import_location(place)
     except Exception as error:
         raise InvalidValue(
             f"the metric {place} cannot be imported: {type(error).__name__}: {error}",
