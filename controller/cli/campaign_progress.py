@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..campaign.summary import PointSummary, summaries
 from ..errors.text import one_line
 from ..reports.words import duration, number, plural
 from .console import Consoles, print_message, simple_table
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..campaign.campaign import Campaign
+    from ..campaign.summary import PointSummary
     from ..engine.campaign_records import CampaignRecord
 
 REFRESH, LINES = 0.25, 10.0
@@ -76,6 +76,8 @@ def _shown(value: Any) -> str:
 
 def follow(campaign: Campaign) -> int:
     """Show the progress of a campaign until it does nothing more; return the exit code."""
+    from ..campaign.summary import summaries
+
     with suppress(KeyboardInterrupt):
         if sys.stderr.isatty():
             _show(campaign)

@@ -325,7 +325,7 @@ def test_all_killed_anywhere(rig: Rig) -> None:
             launch = rig.host(guid).supervise(f"echo {guid} >>'{effects}'; exec sleep 60")
             words["runs" if launch.exit is None else "lost"] += 1
             assert launch.exit is None or launch.exit.outcome == "FAILED"
-            rig.host(guid).clear()
+        ask_together(wishes([rig.host(guid) for guid in guids], ShellHost.clear))
         until(lambda: not rig.bearers())
     count = Counter(effects.read_text().split())
     assert max(count.values()) == 1
