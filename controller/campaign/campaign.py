@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ..engine.campaign_records import CampaignRecord, Entry
 from ..engine.campaigns import START, CampaignStore
 from ..engine.redis_errors import contact
-from ..errors import CampaignError, InvalidValue, NotAllowed, UnknownCampaign, WaitTimeout
+from ..errors import CampaignError, InvalidValue, NotAllowed, UnknownCampaign
 from ..errors.text import quoted
 from ..experiment.connect import Access
 from ..model.durations import seconds
 from ..model.names import check_name
+from . import history
 from .definition import Definition, Segment
+from .measuring import Functions, Measuring, MetricFunction, StopFunction
 from .metrics import Metric
 from .plan import CampaignPlan
 from .row import Row
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 PARALLEL = 8
 """Runs that are under way at the same time, if the plan does not say how many."""
 
-PATIENCE = 5.0
-"""Seconds without an entry in its history after which a campaign is looked at."""
+AHEAD = 1000
+"""Runs that may wait for a function of the script before no further one begins."""
 
 
 class Campaign:
@@ -50,13 +51,16 @@ class Campaign:
         name: of the campaign; by default that of the experiment.
         repetitions: number of runs at each point; or ``{"min": 3, "max": 30}`` with ``stop``.
         stop: precisions of metrics at which a point needs no further run, such as
-            ``{"metric": "delay", "within": "5%"}``; one or a list.
+            ``{"metric": "delay", "within": "5%"}``; one or a list. Or a function of the script that
+            is called with the rows of the finished runs of a point, and returns True if they are
+            enough.
         seed: of the order of the points, and of the seeds of the runs.
         seeds: ``common`` for the same seeds at all points, or ``independent``.
         order: ``shuffled`` within blocks of one repetition of every point, or ``given``.
         parallel: how many runs may be under way.
         timeout: time limit of a run, ``"10m"`` or seconds; a run that exceeds it fails.
-        metrics: values to read from each run, by name; see :class:`.Metric`.
+        metrics: values to read from each run, by name; see :class:`.Metric`. A function of the
+            script is called with the experiment of the run, in :meth:`wait` and :meth:`rows`.
         on_failure: ``continue``, or ``pause`` to begin no run after a failed one.
         max_failures: number of failed runs at which the campaign pauses; None for no limit.
         settings: where Redis is; read from the environment by default.
@@ -81,38 +85,54 @@ class Campaign:
     ) -> None:
         base, document, exp_id = _template(template)
         given = {key: value for key, value in plan.items() if value is not None}
+        functions = Functions.of(given.get("metrics"), given.get("stop"))
         if "metrics" in given:
             given["metrics"] = {
-                key: item.to_data() if isinstance(item, Metric) else item
-                for key, item in given["metrics"].items()
+                key: Metric.parse(item).to_data() for key, item in given["metrics"].items()
             }
         if space is not None:
             given["space"] = space.to_document()
         described = CampaignPlan.of({**base, **given})
         _refuse(described)
-        self._set(check_name("name of a campaign", name or exp_id), settings)
+        self._set(check_name("name of a campaign", name or exp_id), settings, functions)
         self.plan = described
         self._data = Definition.data(exp_id, document, described)
 
     plan: CampaignPlan | None
     _data: Mapping[str, Any]
 
-    def _set(self, name: str, settings: Settings | None) -> None:
+    def _set(self, name: str, settings: Settings | None, functions: Functions) -> None:
         self.name = name
         self.plan = None
         self._data = {}
         self._settings = settings
         self._access: Access | None = None
+        self._functions = functions
+        self._measuring: Measuring | None = None
 
     @classmethod
-    def attach(cls, name: str, *, settings: Settings | None = None) -> Campaign:
+    def attach(
+        cls,
+        name: str,
+        *,
+        metrics: Mapping[str, MetricFunction] | None = None,
+        stop: StopFunction | None = None,
+        settings: Settings | None = None,
+    ) -> Campaign:
         """Return an existing campaign, from any process.
+
+        Args:
+            name: its name.
+            metrics: its metrics that are functions of the script, by name.
+            stop: its stopping rule, if that is a function of the script.
+            settings: where Redis is; read from the environment by default.
 
         Raises:
             UnknownCampaign: it does not exist.
         """
         made = cls.__new__(cls)
-        made._set(name, settings)  # noqa: SLF001 - of this class
+        functions = Functions.of(metrics, stop)
+        made._set(name, settings, functions)  # noqa: SLF001 - of this class
         made.status()
         return made
 
@@ -130,6 +150,9 @@ class Campaign:
         segment = Segment.data(self.plan)
         total = self._check(self.plan, segment)
         digest = _digest([self._data, segment])
+        fields: dict[str, int] = {}
+        if self.plan.needs_script:
+            fields["ahead"] = 0 if self.plan.stop or self.plan.asks else AHEAD
         most = 1 if self.plan.on_failure == "pause" else self.plan.max_failures or ""
         with contact():
             store = self._store()
@@ -140,6 +163,7 @@ class Campaign:
                 parallel=self.plan.parallel or PARALLEL,
                 max_failures=most,
                 most_failures=most,
+                **fields,
             )
             if status == "CLASH":
                 raise CampaignError(
@@ -255,9 +279,15 @@ class Campaign:
         """Yield the row of each run that has ended, in the order in which they ended.
 
         Args:
-            follow: wait for further ones until the campaign does nothing more.
+            follow: wait for further ones until the campaign does nothing more. Functions of the
+                script are called meanwhile.
+
+        Raises:
+            Exception: whatever a function of the script raises. The campaign goes on, and the run
+                waits for the function.
         """
-        for entry in self._entries(follow=follow):
+        found = self._follow(START) if follow else history.entries(self._store())
+        for entry in found:
             if entry.row:
                 yield Row.from_json(entry.row)
 
@@ -268,15 +298,17 @@ class Campaign:
     def wait(self, timeout: str | float | None = None) -> CampaignRecord:
         """Wait until the campaign does nothing more by itself, and return how far it is.
 
-        It has finished then, was stopped or cancelled, or paused because of failures.
+        It has finished then, was stopped or cancelled, or paused because of failures. Functions of
+        the script are called meanwhile.
 
         Raises:
             WaitTimeout: it takes longer.
+            Exception: as of :meth:`rows`.
         """
         limit = None if timeout is None else seconds(timeout)
         with contact():
             last = self._store().last()
-        for _ in self._entries(last, follow=True, timeout=limit):
+        for _ in self._follow(last, limit):
             pass
         return self.status()
 
@@ -294,23 +326,10 @@ class Campaign:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _entries(
-        self, after: str = START, *, follow: bool, timeout: float | None = None
-    ) -> Iterator[Entry]:
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            # Before the entries: those of its last change come after it.
-            over = not follow or _is_over(self.status())
-            left = PATIENCE if end is None else min(PATIENCE, end - time.monotonic())
-            with contact():
-                entries = self._store().history(after, 0.0 if over else max(0.001, left))
-            yield from entries
-            if entries:
-                after = entries[-1].id
-            elif over:
-                return
-            elif end is not None and time.monotonic() >= end:
-                raise WaitTimeout(f"campaign {self.name} takes longer than {timeout:g} s")
+    def _follow(self, after: str, timeout: float | None = None) -> Iterator[Entry]:
+        if self._functions and self._measuring is None:
+            self._measuring = Measuring(self._store(), self._opened.settings, self._functions)
+        return history.follow(self._store(), self.status, self._measuring, after, timeout)
 
     def _check(self, plan: CampaignPlan, segment: Mapping[str, Any]) -> int:
         """Describe the first and the last run; return the number of runs."""
@@ -354,11 +373,6 @@ class Campaign:
 
     def _store(self) -> CampaignStore:
         return self._opened.backend.campaign(self.name)
-
-
-def _is_over(record: CampaignRecord) -> bool:
-    failed = record.phase == "paused" and record.why and not record.active
-    return record.over or bool(failed)
 
 
 def _template(

@@ -10,7 +10,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..engine.campaign_records import Begin, Fold, Refusal, Slot
@@ -123,10 +123,13 @@ class Definition:
     Attributes:
         name: of the campaign.
         exp_id: name of its experiment.
-        metrics: the metrics by name.
-        reads_traces: True if not all metrics are attributes.
+        metrics: the metrics that workers read, by name.
+        reads_traces: True if workers read more than attributes.
+        scripts: names of the metrics that are functions of the script.
+        asks: name of the function of the script that decides whether a point needs further runs.
         segments: the spaces.
-        precisions: of the metrics at which a point needs no further run; empty if all need theirs.
+        precisions: of the metrics at which a point needs no further run.
+        least: number of runs that each point needs in any case.
     """
 
     def __init__(
@@ -134,8 +137,11 @@ class Definition:
     ) -> None:
         self.name = name
         self.exp_id = str(data["exp_id"])
-        self.metrics = parse_all(data["metrics"])
+        metrics = parse_all(data["metrics"])
+        self.scripts = [name for name, metric in metrics.items() if metric.script]
+        self.metrics = {name: item for name, item in metrics.items() if not item.script}
         self.reads_traces = not all(metric.figure for metric in self.metrics.values())
+        self.asks = str(data.get("asks", ""))
         self.segments = [Segment(segment) for segment in segments]
         self._seed = int(data["seed"])
         self._independent = data["seeds"] == "independent"
@@ -143,7 +149,7 @@ class Definition:
         template = Template(data["template"], parameters)
         self._template = CompiledTemplate(template, self.exp_id, name, data["timeout"])
         self.precisions = [Precision.of_document(item) for item in data["stop"]]
-        self._least = int(data["least"])
+        self.least = int(data["least"])
         self._ends = list(itertools.accumulate(map(len, self.segments)))
         self._points = list(itertools.accumulate(len(segment.space) for segment in self.segments))
 
@@ -158,8 +164,24 @@ class Definition:
             "seeds": plan.seeds,
             "timeout": plan.timeout,
             "stop": [precision.to_document() for precision in plan.stop],
+            "asks": plan.asks,
             "least": plan.least,
         }
+
+    @property
+    def needs_script(self) -> bool:
+        """True if runs wait for a script that measures them."""
+        return bool(self.scripts or self.asks)
+
+    @property
+    def stops(self) -> bool:
+        """True if a point may need fewer runs than it may have."""
+        return bool(self.precisions or self.asks)
+
+    @property
+    def total(self) -> int:
+        """Number of runs."""
+        return self._ends[-1] if self._ends else 0
 
     @classmethod
     def read(cls, store: CampaignStore) -> Definition | None:
@@ -237,23 +259,20 @@ class Definition:
                 error = str(measured)
             except NepiqError as unreachable:
                 outcome, cause = FAILED, cause_of(unreachable)
-        if cause is not None:
-            error = cause.example
-            if cause.again is Again.FREE and ended.slot.attempt < MOST_ATTEMPTS:
-                return Fold(ended.run_id, "again", True, outcome, str(cause), "")
         row = self._row(
             place,
             ended.slot,
             ended.run_id,
             hosts=self._hosts(place, ended),
             outcome=outcome,
-            cause="" if cause is None else str(cause),
             metrics=measured.values,
             error=error,
             **ended.times,
         )
-        text = error if cause is None else str(cause)
-        return Fold(ended.run_id, "row", outcome != FINISHED, outcome, text, row.to_json())
+        if cause is not None:
+            return failure(row, cause)
+        verdict = "wait" if outcome == FINISHED and self.needs_script else "row"
+        return Fold(ended.run_id, verdict, outcome != FINISHED, outcome, error, row.to_json())
 
     def sampled(self, fold: Fold, slot: int, known: dict[int, Any]) -> Fold:
         """Return the end of a run with the samples of its point.
@@ -272,7 +291,7 @@ class Definition:
         for name in {precision.metric for precision in self.precisions}:
             if isinstance(metrics.get(name), (int, float)):
                 samples["values"].setdefault(name, []).append(metrics[name])
-        enough = samples["runs"] >= self._least and all(
+        enough = samples["runs"] >= self.least and all(
             precision.is_reached(samples["values"].get(precision.metric, ()))
             for precision in self.precisions
         )
@@ -314,6 +333,18 @@ class Definition:
             return evaluate(self.metrics, _Figures(base, ended.attributes))
         with ended.experiment() as ec:
             return evaluate(self.metrics, ec)
+
+
+def failure(row: Row, cause: Cause) -> Fold:
+    """Return what becomes of a run that failed, or whose results could not be read.
+
+    Args:
+        row: its row so far.
+        cause: why.
+    """
+    again = cause.again is Again.FREE and row.attempts < MOST_ATTEMPTS
+    row = replace(row, outcome=FAILED, cause=str(cause), error=cause.example, metrics={})
+    return Fold(row.run_id, "again" if again else "row", True, FAILED, str(cause), row.to_json())
 
 
 class _Figures:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidValue, NepiqError, UnknownAttribute, UnknownResource, near_misses
 from ..errors.text import quoted
 from ..model.durations import seconds
-from .metrics import parse_all
+from .metrics import name_of, parse_all
 from .precision import Precision
 from .space import Space
 from .space.misfits import Misfit, inside
@@ -32,6 +32,7 @@ class CampaignPlan:
         seeds: ``common`` for the same seeds at all points, ``independent`` for others at each.
         order: ``shuffled`` within blocks of one repetition of every point, or ``given``.
         stop: the precisions of metrics at which a point needs no further run.
+        asks: name of the function of the script that decides it instead; empty for none.
         parallel: number of runs at the same time; None for the default.
         timeout: seconds after which a run fails; None for no limit.
         on_failure: ``continue``, or ``pause`` to begin no run after a failed one.
@@ -48,6 +49,7 @@ class CampaignPlan:
     seeds: str = "common"
     order: str = "shuffled"
     stop: tuple[Precision, ...] = ()
+    asks: str = ""
     parallel: int | None = None
     timeout: float | None = None
     on_failure: str = "continue"
@@ -111,6 +113,8 @@ class CampaignPlan:
             document["repetitions"] = {"min": document.pop("least"), "max": self.repetitions}
         if self.stop:
             document["stop"] = [precision.to_document() for precision in self.stop]
+        elif "asks" in document:
+            document["stop"] = {"script": document.pop("asks")}
         for name in ("collect", "metrics"):
             if name in document:
                 document[name] = dict(document[name])
@@ -139,8 +143,13 @@ class CampaignPlan:
             except UnknownResource as error:
                 yield ("collect", label), error
 
+    @property
+    def needs_script(self) -> bool:
+        """True if runs wait for a function of the script."""
+        return bool(self.asks or any(item.script for item in parse_all(self.metrics).values()))
+
     def _contradictions(self) -> list[InvalidValue]:
-        if self.least > 1 and not self.stop:
+        if self.least > 1 and not (self.stop or self.asks):
             return [_misfit("without stop, each point has the same number of runs", "repetitions")]
         unknown = [item.metric for item in self.stop if item.metric not in self.metrics]
         if unknown:
@@ -186,6 +195,10 @@ def _seed(value: Any) -> dict[str, Any]:
 
 
 def _stop(value: Any) -> dict[str, Any]:
+    if callable(value):
+        return {"asks": name_of(value)}
+    if isinstance(value, Mapping) and isinstance(value.get("script"), str) and len(value) == 1:
+        return {"asks": value["script"]}
     precisions = []
     for number, item in enumerate(value if isinstance(value, list) else [value]):
         with inside(number):

@@ -116,7 +116,7 @@ class _Step:
 
     def _folds(self, definition: Definition, ended: Sequence[Ended]) -> list[Fold]:
         folds = _folds(definition, ended)
-        if not definition.precisions:
+        if not definition.precisions or definition.needs_script:
             return folds
         known = self._store.samples([definition.point(item.slot.number) for item in ended])
         return [
@@ -128,7 +128,7 @@ class _Step:
         self, definition: Definition, slots: Sequence[Slot]
     ) -> list[Begin | Refusal | Skip]:
         enough = [False] * len(slots)
-        if definition.precisions:
+        if definition.stops:
             enough = self._store.enough([definition.point(slot.number) for slot in slots])
         return [
             Skip(slot) if needless else definition.begin(self._run_id(), slot)
