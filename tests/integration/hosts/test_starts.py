@@ -21,8 +21,6 @@ from nepiq.workers.hosts.exchange import Pending, Recorded, ask_together
 from .rig import Rig, until
 from .tended import Tended
 
-pytestmark = pytest.mark.usefixtures("heeded")
-
 GUIDS = range(100, 120)
 
 
