@@ -12,6 +12,7 @@ from ..engine.redis_errors import contact
 from ..errors import NepiqError
 from . import (
     attach,
+    campaign_compare,
     campaign_plan,
     campaigns,
     clean,
@@ -100,6 +101,7 @@ _CAMPAIGN_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("results", campaigns.results, "nepiq campaign results sweep --follow"),
     ("summary", campaigns.summary, "nepiq campaign summary sweep"),
     ("export", campaigns.export, "nepiq campaign export sweep sweep.csv"),
+    ("compare", campaign_compare.compare, "nepiq campaign compare sweep --by rate --margin 5%"),
     ("rm", campaigns.rm, "nepiq campaign rm sweep"),
 )
 #: Verbs that pass everything after their first argument to a script or to Celery.
