@@ -39,6 +39,13 @@ class HostKnowledge:
         return facts
 
     @property
+    def is_roots(self) -> bool:
+        """True if the login user is known to be root, who needs no sudo; makes no request."""
+        with _lock:
+            facts = _facts.get(self._attempt.session)
+        return facts is not None and facts.user == "root"
+
+    @property
     def script(self) -> str:
         """The script that prints the facts."""
         return facts_of_host.script(self._attempt.layout.base)

@@ -170,7 +170,7 @@ class ShellHost:
     def _entered(self, command: str, sudo: bool) -> tuple[str, bool]:
         """Return a command as it runs where the resource acts, and whether root has to run it."""
         if self.attempt.inside is None:
-            return command, sudo
+            return command, sudo and not self._known.is_roots
         user = self.facts.user
         lowered = "" if sudo or user == "root" else user
         return self.attempt.inside().enter(command, lowered), user != "root"
