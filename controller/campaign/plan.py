@@ -16,6 +16,12 @@ from .precision import Precision
 from .space import Space
 from .space.misfits import Misfit, inside
 
+PARALLEL = 8
+"""Runs that are under way at the same time, if the plan does not say how many."""
+
+AHEAD = 1000
+"""Runs that may wait for a function of the script before no further one begins."""
+
 
 @dataclass(frozen=True)
 class CampaignPlan:
@@ -121,6 +127,20 @@ class CampaignPlan:
     def needs_script(self) -> bool:
         """True if runs wait for a function of the script."""
         return bool(self.asks or any(item.script for item in parse_all(self.metrics).values()))
+
+    @property
+    def limits(self) -> dict[str, int | str]:
+        """The limits of the campaign as the engine keeps them."""
+        most = 1 if self.on_failure == "pause" else self.max_failures or ""
+        limits: dict[str, int | str] = {
+            "parallel": self.parallel or PARALLEL,
+            "max_failures": most,
+            "most_failures": most,
+        }
+        if self.needs_script:
+            # A run that a rule of stopping makes needless must not begin before it is decided.
+            limits["ahead"] = 0 if self.stop or self.asks else AHEAD
+        return limits
 
     def _contradictions(self) -> list[InvalidValue]:
         if self.least > 1 and not (self.stop or self.asks):
