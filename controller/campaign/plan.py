@@ -104,6 +104,20 @@ class CampaignPlan:
         plan = cls(**values)
         return plan, misfits or list(plan._contradictions())
 
+    @property
+    def limits(self) -> dict[str, int | str]:
+        """The limits of the campaign as the engine keeps them."""
+        most = 1 if self.on_failure == "pause" else self.max_failures or ""
+        limits: dict[str, int | str] = {
+            "parallel": self.parallel or PARALLEL,
+            "max_failures": most,
+            "most_failures": most,
+        }
+        if self.needs_script:
+            # A run that a rule of stopping makes needless must not begin before it is decided.
+            limits["ahead"] = 0 if self.stop or self.asks else AHEAD
+        return limits
+
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form, without what has its default."""
         document = {
@@ -127,20 +141,6 @@ class CampaignPlan:
     def needs_script(self) -> bool:
         """True if runs wait for a function of the script."""
         return bool(self.asks or any(item.script for item in parse_all(self.metrics).values()))
-
-    @property
-    def limits(self) -> dict[str, int | str]:
-        """The limits of the campaign as the engine keeps them."""
-        most = 1 if self.on_failure == "pause" else self.max_failures or ""
-        limits: dict[str, int | str] = {
-            "parallel": self.parallel or PARALLEL,
-            "max_failures": most,
-            "most_failures": most,
-        }
-        if self.needs_script:
-            # A run that a rule of stopping makes needless must not begin before it is decided.
-            limits["ahead"] = 0 if self.stop or self.asks else AHEAD
-        return limits
 
     def _contradictions(self) -> list[InvalidValue]:
         if self.least > 1 and not (self.stop or self.asks):
