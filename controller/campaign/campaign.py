@@ -30,12 +30,6 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .campaign_file import CampaignFile
 
-PARALLEL = 8
-"""Runs that are under way at the same time, if the plan does not say how many."""
-
-AHEAD = 1000
-"""Runs that may wait for a function of the script before no further one begins."""
-
 
 class Campaign:
     """Runs of one template at all points of a space, carried out by the workers alone.
@@ -150,21 +144,10 @@ class Campaign:
         segment = Segment.data(self.plan)
         total = self._check(self.plan, segment)
         digest = _digest([self._data, segment])
-        fields: dict[str, int] = {}
-        if self.plan.needs_script:
-            fields["ahead"] = 0 if self.plan.stop or self.plan.asks else AHEAD
-        most = 1 if self.plan.on_failure == "pause" else self.plan.max_failures or ""
         with contact():
             store = self._store()
             self._opened.backend.agree()
-            status, _ = store.create(
-                digest,
-                self._data,
-                parallel=self.plan.parallel or PARALLEL,
-                max_failures=most,
-                most_failures=most,
-                **fields,
-            )
+            status, _ = store.create(digest, self._data, **self.plan.limits)
             if status == "CLASH":
                 raise CampaignError(
                     f"another campaign has the name {self.name!r}",

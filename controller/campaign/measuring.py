@@ -9,14 +9,14 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..engine.campaign_records import Fold, Slot
 from ..engine.campaigns import START, CampaignStore
 from ..engine.redis_errors import contact
-from ..errors import HostUnreachable, InvalidValue, UnknownRun
+from ..errors import HostUnreachable, InvalidValue, NepiqError, UnknownRun
 from . import samples
 from .causes import cause_of
 from .definition import Definition, failure
@@ -30,7 +30,7 @@ MetricFunction = Callable[["ExperimentController"], Any]
 StopFunction = Callable[[list[Row]], Any]
 
 RENEWAL = 3.0
-"""Seconds between two renewals of the claim, of which functions are not aware."""
+"""Seconds between two renewals of the claim while a function takes its time."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,10 @@ class Functions:
 
     def __bool__(self) -> bool:
         return bool(self.metrics or self.stop)
+
+
+class _Deleted(Exception):
+    """Somebody deleted the records of a run that waits."""
 
 
 class Measuring:
@@ -92,7 +96,7 @@ class Measuring:
                             if not self._store.measured(self._nonce, fold):
                                 break  # this process stood still, and another one measures
         except BaseException:
-            with contact():
+            with suppress(NepiqError), contact():  # else the claim runs out
                 self._store.let_go(self._nonce)
             raise
         finally:
@@ -110,8 +114,10 @@ class Measuring:
         done = threading.Event()
 
         def renew() -> None:
-            while not done.wait(RENEWAL):
-                self._store.measure(self._nonce, 1)
+            # If Redis does not answer, entering the row reports it.
+            with suppress(NepiqError), contact():
+                while not done.wait(RENEWAL):
+                    self._store.measure(self._nonce, 1)
 
         thread = threading.Thread(target=renew, name="nepiq-measuring", daemon=True)
         thread.start()
@@ -126,8 +132,8 @@ class Measuring:
         definition = self._defined(slot)
         try:
             values = self._values(definition, run_id)
-        except UnknownRun:
-            return Fold(run_id, "again", False, CANCELLED, "", "")  # somebody deleted its records
+        except _Deleted:
+            return Fold(run_id, "again", False, CANCELLED, "", "")
         except HostUnreachable as error:
             cause = cause_of(error)
             assert cause is not None  # noqa: S101 - an error has one
@@ -147,7 +153,11 @@ class Measuring:
             return {}
         from ..experiment.controller import ExperimentController
 
-        with closing(ExperimentController.attach(run_id, settings=self._settings)) as ec:
+        try:
+            ec = ExperimentController.attach(run_id, settings=self._settings)
+        except UnknownRun as error:
+            raise _Deleted from error
+        with closing(ec):
             return {
                 name: _plain(name, run_id, self._functions.metrics[name](ec))
                 for name in definition.scripts

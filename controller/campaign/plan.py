@@ -19,6 +19,12 @@ from .space.misfits import Misfit, inside
 if TYPE_CHECKING:
     from ..description.description import Description
 
+PARALLEL = 8
+"""Runs that are under way at the same time, if the plan does not say how many."""
+
+AHEAD = 1000
+"""Runs that may wait for a function of the script before no further one begins."""
+
 
 @dataclass(frozen=True)
 class CampaignPlan:
@@ -100,6 +106,20 @@ class CampaignPlan:
                 misfits.append(misfit)
         plan = cls(**values)
         return plan, misfits or list(plan._contradictions())
+
+    @property
+    def limits(self) -> dict[str, int | str]:
+        """The limits of the campaign as the engine keeps them."""
+        most = 1 if self.on_failure == "pause" else self.max_failures or ""
+        limits: dict[str, int | str] = {
+            "parallel": self.parallel or PARALLEL,
+            "max_failures": most,
+            "most_failures": most,
+        }
+        if self.needs_script:
+            # A run that a rule of stopping makes needless must not begin before it is decided.
+            limits["ahead"] = 0 if self.stop or self.asks else AHEAD
+        return limits
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form, without what has its default."""

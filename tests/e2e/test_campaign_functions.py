@@ -90,6 +90,17 @@ def test_rows_wait_for_the_next_process_if_the_script_is_killed(stand: Stand) ->
     assert stand.backend().redis.keys(r"nepiq:{2*") == []
 
 
+def test_a_run_whose_records_were_deleted_while_it_waited_is_begun_again(stand: Stand) -> None:
+    space = Space.grid(n=[7])
+    campaign = printing(stand, "gone", "echo ${n}", space, metrics={"value": output}).submit()
+    until(lambda: campaign.status().waiting, 30.0, "nothing waits")
+    redis = stand.backend().redis
+    redis.delete(*redis.keys("nepiq:{2*"))
+    assert campaign.wait(60.0).finished == 1
+    [row] = campaign.rows()
+    assert (row.attempts, row.metrics) == (2, {"value": 7})
+
+
 def test_each_run_is_measured_once_by_one_of_two_processes(stand: Stand) -> None:
     called: list[str] = []
 
