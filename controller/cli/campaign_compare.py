@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..campaign import comparison as comparisons
-from ..campaign.campaign import Campaign
-from ..campaign.table import Table
 from ..errors.text import escaped
 from .console import print_json
 from .runs import AsJson
+
+if TYPE_CHECKING:
+    from ..campaign.table import Table
 
 _ROWS = ".jsonl"
 
@@ -43,6 +43,7 @@ def compare(
 
     Runs with common seeds are compared in pairs.
     """
+    from ..campaign import comparison as comparisons
     from ..description.files.yaml_format import resolve
 
     comparison = comparisons.compare(
@@ -62,6 +63,9 @@ def compare(
 
 
 def _table(name: str) -> Table:
+    from ..campaign.campaign import Campaign
+    from ..campaign.table import Table
+
     if name.endswith(_ROWS):
         return Table.read(name)
     with Campaign.attach(name) as campaign:
