@@ -11,7 +11,7 @@ from ..errors.text import quoted
 from .blocks import Runs
 from .columns import Kind
 from .row import FINISHED
-from .space.points import canonical
+from .space.points import canonical, order
 from .table import Table
 
 #: By point and repetition the record of a run.
@@ -66,7 +66,7 @@ class Levels:
         for runs in self._runs.values():
             for key, (values, _) in runs.items():
                 keys.setdefault(key, values)
-        self.groups = [keys[key] for key in sorted(keys, key=lambda key: _rank(keys[key]))]
+        self.groups = sorted(keys.values(), key=lambda group: list(map(order, group.values())))
 
     def runs(self, level: Any, group: Mapping[str, Any], metric: str) -> Runs:
         """Return the values of a metric at a level, by point and repetition."""
@@ -113,7 +113,7 @@ def by_value(table: Table, name: str) -> dict[Any, list[Mapping[str, Any]]]:
             levels[record[name]].append(record)
     if len(levels) < 2:
         raise CampaignError(f"parameter {name!r} has fewer than two values: nothing to compare")
-    return {value: levels[value] for value in sorted(levels, key=lambda value: _rank({"": value}))}
+    return {value: levels[value] for value in sorted(levels, key=order)}
 
 
 def by_campaign(first: Table, second: Table) -> dict[Any, list[Mapping[str, Any]]]:
@@ -174,11 +174,3 @@ def _values(levels: Iterable[Iterable[Mapping[str, Any]]], name: str) -> list[se
 
 def _key(values: Iterable[Any]) -> str:
     return canonical(list(values))
-
-
-def _rank(group: Mapping[str, Any]) -> list[tuple[int, Any]]:
-    """Return a key for sorting: numbers by size, then text."""
-    return [
-        (0, value) if isinstance(value, int | float) else (1, "" if value is None else value)
-        for value in group.values()
-    ]

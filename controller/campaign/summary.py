@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .row import FAILED, Row, Value
+from .space.points import order
 from .statistics import Interval, interval
-
-_DIGITS = re.compile(r"(\d{1,18})", re.ASCII)
 
 
 @dataclass
@@ -89,17 +87,6 @@ def summaries(rows: Iterable[Row]) -> list[PointSummary]:
             points[row.point] = PointSummary(row.point, row.parameters)
         points[row.point].add(row)
     names = list(dict.fromkeys(name for item in points.values() for name in item.parameters))
-    return sorted(points.values(), key=lambda item: tuple(_keys(item.parameters, names)))
-
-
-def _keys(parameters: Mapping[str, Any], names: Iterable[str]) -> Iterator[tuple[int, Any]]:
-    """Yield what a point is ordered by: no value, numbers, then text, 5ms before 20ms."""
-    for name in names:
-        value = parameters.get(name)
-        if value is None:
-            yield 0, 0
-        elif isinstance(value, (int, float)):
-            yield 1, value
-        else:
-            parts = _DIGITS.split(str(value))
-            yield 2, [int(part) if at % 2 else part for at, part in enumerate(parts)]
+    return sorted(
+        points.values(), key=lambda item: [order(item.parameters.get(name)) for name in names]
+    )

@@ -201,9 +201,10 @@ class NodeWatch(threading.Thread):
                 if isinstance(entry, ProcessExit | Restarted) and entry.journal_id:
                     read = (entry.journal_id, entry.offset)
                 if isinstance(entry, ProcessExit):
-                    # What has arrived together is recorded together; nothing waits for more.
+                    # What has arrived together is recorded together; nothing waits for more. What
+                    # is not in the journal cannot be read again, so it does not wait either.
                     exits_read.append(entry)
-                    if entries.pending and len(exits_read) < MOST_EXITS:
+                    if entry.journal_id and entries.pending and len(exits_read) < MOST_EXITS:
                         continue
                 self._exited(exits_read)
                 exits_read.clear()
