@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,11 @@ from ..model.durations import seconds
 from ..model.names import check_name
 from . import history
 from .definition import Definition, Segment
+from .host_facts import HostFacts
 from .measuring import Functions, Measuring, MetricFunction, StopFunction
 from .metrics import Metric
 from .plan import CampaignPlan
+from .provenance import Provenance
 from .row import Row
 from .space import Space, point_id
 from .table import Table
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from ..experiment.controller import ExperimentController
     from ..settings import Settings
     from .campaign_file import CampaignFile
+
+log = logging.getLogger("nepiq.campaign")
 
 
 class Campaign:
@@ -77,7 +82,7 @@ class Campaign:
         settings: Settings | None = None,
         **plan: Any,
     ) -> None:
-        base, document, exp_id = _template(template)
+        base, document, exp_id, self._folder = _template(template)
         given = {key: value for key, value in plan.items() if value is not None}
         functions = Functions.of(given.get("metrics"), given.get("stop"))
         if "metrics" in given:
@@ -94,6 +99,7 @@ class Campaign:
 
     plan: CampaignPlan | None
     _data: Mapping[str, Any]
+    _folder: Path
 
     def _set(self, name: str, settings: Settings | None, functions: Functions) -> None:
         self.name = name
@@ -132,11 +138,19 @@ class Campaign:
 
     # -- verbs --------------------------------------------------------------------------------
 
-    def submit(self) -> Campaign:
+    def submit(self, *, reviewed: Collection[str] = ()) -> Campaign:
         """Begin the campaign; return at once. One that was submitted before goes on.
 
+        Its provenance is kept with it: the git tree of the description file, or that of the
+        current directory, with the changes that are not committed; and the installed packages.
+
+        Args:
+            reviewed: files, by their path in the tree, whose changes have no secrets although it
+                looks like it.
+
         Raises:
-            CampaignError: another campaign has this name, or a part of it is not possible yet.
+            CampaignError: another campaign has this name, or changes that are not committed have
+                what looks like a secret.
             NepiqError: the first or the last run cannot be described.
         """
         if self.plan is None:
@@ -144,6 +158,10 @@ class Campaign:
         segment = Segment.data(self.plan)
         total = self._check(self.plan, segment)
         digest = _digest([self._data, segment])
+        plan = self.plan.to_document()
+        provenance = Provenance.of(self._folder, plan, [self._data, segment], reviewed)
+        if provenance.tree is not None and provenance.tree.omitted:
+            log.warning("campaign %s: no diff is kept: %s", self.name, provenance.tree.omitted)
         with contact():
             store = self._store()
             self._opened.backend.agree()
@@ -153,6 +171,7 @@ class Campaign:
                     f"another campaign has the name {self.name!r}",
                     hint=f"choose another name, or delete it: nepiq campaign rm {self.name}",
                 )
+            store.note_provenance(provenance.to_data())
             store.add(digest, 0, total, segment)
         return self
 
@@ -295,6 +314,17 @@ class Campaign:
             pass
         return self.status()
 
+    def provenance(self) -> Provenance | None:
+        """Return the code and the environment that it was submitted from; None if unknown."""
+        with contact():
+            data = self._store().provenance()
+        return None if data is None else Provenance.from_data(data)
+
+    def hosts(self) -> list[HostFacts]:
+        """Return the facts of the hosts of its runs, one record for each boot of a host."""
+        with contact():
+            return [HostFacts.from_data(data) for data in self._store().hosts()]
+
     def close(self) -> None:
         """Close the connections; the campaign goes on."""
         if self._access is not None:
@@ -360,16 +390,17 @@ class Campaign:
 
 def _template(
     template: ExperimentController | CampaignFile | str | Path,
-) -> tuple[Mapping[str, Any], Mapping[str, Any], str]:
-    """Return the plan of a file, its description, and the name of the experiment."""
+) -> tuple[Mapping[str, Any], Mapping[str, Any], str, Path]:
+    """Return the plan of a file, its description, the name of the experiment, and the folder."""
     from .campaign_file import CampaignFile, read
 
     if isinstance(template, (str, Path)):
         template = read(template)
     if isinstance(template, CampaignFile):
-        return template.plan.to_document(), template.template.to_document(), template.exp_id
+        plan, document = template.plan.to_document(), template.template.to_document()
+        return plan, document, template.exp_id, template.folder
     document = json.loads(template.serialize("json"))
-    return {}, document, template.exp_id
+    return {}, document, template.exp_id, Path()
 
 
 def _digest(value: Any) -> str:

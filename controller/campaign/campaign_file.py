@@ -47,12 +47,14 @@ class CampaignFile:
         template: its description, with places.
         plan: its runs.
         warnings: parameters without a use, and the like.
+        folder: the folder of the file.
     """
 
     exp_id: str
     template: Template
     plan: CampaignPlan
     warnings: list[str]
+    folder: Path = Path()
 
     def values(self, index: int, repetition: int) -> Point:
         """Return the values for the template of a run, its seed and repetition among them.
@@ -104,7 +106,8 @@ def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
     except InvalidValue as error:
         draft.findings.add(error, (CAMPAIGN, "space"))
         draft.findings.check()
-    return CampaignFile(exp_id, template, plan, _warnings(template, plan.space))
+    warnings = _warnings(template, plan.space)
+    return CampaignFile(exp_id, template, plan, warnings, Path(path).parent)
 
 
 def is_campaign(path: str | Path) -> bool:

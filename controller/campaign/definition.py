@@ -20,6 +20,7 @@ from ..engine.store.scripts import Argument
 from ..errors import NepiqError, WaitTimeout, details
 from .causes import Again, Cause, cause_of
 from .compiled import Base, CompiledTemplate
+from .host_facts import HostFacts, HostRecorder
 from .metrics import Measured, View, evaluate, parse_all
 from .plan import CampaignPlan
 from .precision import Precision
@@ -150,6 +151,7 @@ class Definition:
         self._template = CompiledTemplate(template, self.exp_id, name, data["timeout"])
         self.precisions = [Precision.of_document(item) for item in data["stop"]]
         self.least = int(data["least"])
+        self._recorder = HostRecorder()
         self._ends = list(itertools.accumulate(map(len, self.segments)))
         self._points = list(itertools.accumulate(len(segment.space) for segment in self.segments))
 
@@ -243,6 +245,18 @@ class Definition:
         found = [guid for guid, name in base.hosts.values() if not name]
         return sorted({*found, *(base.guids[label] for label in labels)})
 
+    def facts_wanted(self, ended: Ended, now: float) -> Sequence[int]:
+        """Return the guids of the resources whose facts are to be recorded with an ended run."""
+        base, hosts = self._base_and_hosts(ended)
+        return self._recorder.wanted(base, hosts, now)
+
+    def host_facts(
+        self, ended: Ended, attributes: Mapping[int, Mapping[str, Any]], now: float
+    ) -> list[HostFacts]:
+        """Return the facts to record, from the attributes of those that are wanted."""
+        base, hosts = self._base_and_hosts(ended)
+        return self._recorder.record(base, hosts, attributes, now)
+
     def fold(self, ended: Ended) -> Fold:
         """Return what becomes of an ended run: its row, or another attempt."""
         if not ended.meta:
@@ -263,7 +277,7 @@ class Definition:
             place,
             ended.slot,
             ended.run_id,
-            hosts=self._hosts(place, ended),
+            hosts=_hosts(self._template.base(place.values), ended),
             outcome=outcome,
             metrics=measured.values,
             error=error,
@@ -311,21 +325,16 @@ class Definition:
             **fields,
         )
 
+    def _base_and_hosts(self, ended: Ended) -> tuple[Base, Mapping[str, str]]:
+        base = self._template.base(self.place(ended.slot.number).values)
+        return base, _hosts(base, ended) if ended.meta else {}
+
     def _cause(self, ended: Ended) -> Cause | None:
         cause = json.loads(ended.meta["cause"])
         error = cause.get("error") or {}
         if not cause["guid"]:
             return cause_of(WaitTimeout(str(error.get("message", ""))))
         return cause_of(ended.failures)
-
-    def _hosts(self, place: Place, ended: Ended) -> dict[str, str]:
-        hosts = self._template.base(place.values).hosts if ended.meta else {}
-        attributes = ended.attributes
-        named = {
-            label: name or str(attributes.get(guid, {}).get("hostname", ""))
-            for label, (guid, name) in hosts.items()
-        }
-        return {label: name for label, name in named.items() if name}
 
     def _measured(self, place: Place, ended: Ended) -> Measured:
         if not self.reads_traces:
@@ -345,6 +354,15 @@ def failure(row: Row, cause: Cause) -> Fold:
     again = cause.again is Again.FREE and row.attempts < MOST_ATTEMPTS
     row = replace(row, outcome=FAILED, cause=str(cause), error=cause.example, metrics={})
     return Fold(row.run_id, "again" if again else "row", True, FAILED, str(cause), row.to_json())
+
+
+def _hosts(base: Base, ended: Ended) -> dict[str, str]:
+    """Return the names of the hosts of a run by label, without those that it did not find."""
+    named = {
+        label: name or str(ended.attributes.get(guid, {}).get("hostname", ""))
+        for label, (guid, name) in base.hosts.items()
+    }
+    return {label: name for label, name in named.items() if name}
 
 
 class _Figures:

@@ -40,6 +40,13 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return at once; the workers go on.")
     ] = False,
+    reviewed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A file of the git tree whose changes have no secrets; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Carry out a campaign, and show its progress until it has ended.
 
@@ -52,7 +59,7 @@ def run(
     for warning in described.warnings:
         print_message(warning)
     with Campaign(described, name=name) as campaign:
-        campaign.submit()
+        campaign.submit(reviewed=reviewed or ())
         if detach:
             typer.echo(campaign.name)
             return

@@ -43,6 +43,8 @@ _KINDS: tuple[str, ...] = (
     "enough",
     "waiting",
     "line",
+    "provenance",
+    "hosts",
 )
 _COUNTS = ("total", "finished", "failed", "cancelled", "begun", "again", "skipped", "parallel")
 
@@ -108,6 +110,25 @@ class CampaignStore:
         """
         arguments = (segment_id, known, count, _packed(segment))
         return self._dispatched("add", self._timing.grace, self._broker, *arguments)[0]
+
+    def note_provenance(self, provenance: Any) -> None:
+        """Keep where the campaign comes from, as JSON values; what is kept already stays."""
+        self._redis.set(self._key("provenance"), _packed(provenance), nx=True)
+
+    def provenance(self) -> Any:
+        """Return what :meth:`note_provenance` kept; None if there is nothing."""
+        data = self._redis.get(self._key("provenance"))
+        return None if data is None else _unpacked(data)
+
+    def note_hosts(self, hosts: Mapping[str, Any]) -> None:
+        """Keep what is known of hosts, JSON values by key, in place of what was known by it."""
+        values = {key: json.dumps(value, separators=(",", ":")) for key, value in hosts.items()}
+        self._redis.hset(self._key("hosts"), mapping=values)
+
+    def hosts(self) -> list[Any]:
+        """Return what :meth:`note_hosts` kept, in the order of the keys."""
+        found = self._redis.hgetall(self._key("hosts"))
+        return [json.loads(found[key]) for key in sorted(found)]
 
     def change(self, verb: str, *args: Argument) -> tuple[str, int]:
         """Carry out ``pause``, ``resume``, ``stop``, ``cancel``, ``retry`` or ``set``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -91,7 +92,9 @@ class _Step:
             # Another worker may have the types that this one lacks.
             log.error("campaign %s: %s", self._store.name, error)  # noqa: TRY400 - expected
             return None
-        folds = self._folds(definition, list(self._ended(definition, taken.over)))
+        ended = list(self._ended(definition, taken.over))
+        self._note_hosts(definition, ended)
+        folds = self._folds(definition, ended)
         begins = self._begins(definition, taken.slots)
         fault_injection.point("settling", self._store.name)
         try:
@@ -123,6 +126,24 @@ class _Step:
             definition.sampled(fold, item.slot.number, known)
             for fold, item in zip(folds, ended, strict=True)
         ]
+
+    def _note_hosts(self, definition: Definition, ended: Sequence[Ended]) -> None:
+        """Record the facts of hosts that this worker has not recorded, before their runs go."""
+        now = time.time()
+        wanted = {item.run_id: definition.facts_wanted(item, now) for item in ended}
+        redis: Any = self._runtime.redis
+        with redis.pipeline(transaction=False) as pipe:
+            for run_id, guids in wanted.items():
+                for guid in guids:
+                    pipe.hgetall(keys.RunKeys(run_id).of("attr", guid))
+            values = iter(pipe.execute())
+        records: dict[str, Any] = {}
+        for item in ended:
+            attributes = {guid: _attributes(next(values)) for guid in wanted[item.run_id]}
+            facts = definition.host_facts(item, attributes, now)
+            records.update({host.key: vars(host) for host in facts})
+        if records:
+            self._store.note_hosts(records)
 
     def _begins(
         self, definition: Definition, slots: Sequence[Slot]

@@ -344,6 +344,10 @@ class ShellHost:
         """Return whether the host has no such program; see :meth:`Host.lacks`."""
         return self._known.lacks(program)
 
+    def version(self, program: str, option: str) -> str | None:
+        """Return the line with the version of a program; see :meth:`Host.version`."""
+        return self._known.version(program, option)
+
     def open(self, command: str) -> LineChannel:
         """Start a program and talk with it line by line; see :meth:`Host.open`."""
         script, sudo = self._entered(_script(command, None, None), False)
