@@ -156,7 +156,7 @@ class Campaign:
         if self.plan is None:
             raise NotAllowed("the campaign was submitted already", where=self.name)
         segment = Segment.data(self.plan)
-        total = self._check(self.plan, segment)
+        total, places = self._check(self.plan, segment)
         digest = _digest([self._data, segment])
         plan = self.plan.to_document()
         provenance = Provenance.of(self._folder, plan, [self._data, segment], reviewed)
@@ -165,7 +165,8 @@ class Campaign:
         with contact():
             store = self._store()
             self._opened.backend.agree()
-            status, _ = store.create(digest, self._data, **self.plan.limits)
+            limits = {**self.plan.limits, "places": 1} if places else self.plan.limits
+            status, _ = store.create(digest, self._data, **limits)
             if status == "CLASH":
                 raise CampaignError(
                     f"another campaign has the name {self.name!r}",
@@ -344,8 +345,8 @@ class Campaign:
             self._measuring = Measuring(self._store(), self._opened.settings, self._functions)
         return history.follow(self._store(), self.status, self._measuring, after, timeout)
 
-    def _check(self, plan: CampaignPlan, segment: Mapping[str, Any]) -> int:
-        """Describe the first and the last run; return the number of runs."""
+    def _check(self, plan: CampaignPlan, segment: Mapping[str, Any]) -> tuple[int, bool]:
+        """Describe the first and the last run; return how many there are, if hosts are leased."""
         definition = Definition(self.name, self._data, [segment])
         total = len(definition.segments[0])
         if not total:
@@ -355,7 +356,8 @@ class Campaign:
             for (key, name), error in plan.unknown(definition.description(slot)):
                 error.where = ", ".join(filter(None, (f"{key} {name}", error.where)))
                 raise error
-        return total
+        places = any(definition.places(slot) for slot in (0, total - 1))
+        return total, places
 
     def _read(self) -> Definition:
         definition = Definition.read(self._store())

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 from ..description.attribute_values import keep
 from ..description.description import Description
@@ -22,8 +22,9 @@ from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
 from ..engine.store.wire import ranges, spec_arguments
 from ..errors import CampaignError
-from ..model import Flag, registry
+from ..model import Flag, HostLease, Pools, Requester, registry
 from ..model.resource import ResourceManager
+from ..model.spec import ResourceSpec
 from .filling import ABSENT, Filling
 from .template import Template
 
@@ -32,6 +33,22 @@ MOST_BASES = 64
 
 #: What of a class may depend on the values of attributes, and decides about more than these.
 _DECIDING = ("awaits", "site_of_workers", "placement")
+
+
+@dataclass
+class Requesting:
+    """The resource of a description whose hosts its campaign requests.
+
+    Attributes:
+        spec: the resource.
+        goal: its end is one of those that end the run.
+        begin, end: where its arguments are among those of the run.
+    """
+
+    spec: ResourceSpec
+    goal: bool
+    begin: int
+    end: int
 
 
 @dataclass
@@ -48,6 +65,7 @@ class Base:
         hosts: guid and name of each host by label; the name is empty if the run finds it.
         facts: names of the attributes that are facts, by guid, of a host and the resources on it,
             by the label of the host.
+        requesting: the resource whose hosts the campaign requests; None if there is none.
     """
 
     description: Description
@@ -58,6 +76,20 @@ class Base:
     guids: Mapping[str, int]
     hosts: Mapping[str, tuple[int, str]]
     facts: Mapping[str, Mapping[int, Sequence[str]]]
+    requesting: Requesting | None
+
+    def requester(self, stored: Mapping[str, Any] | None = None) -> Requester | None:
+        """Return the manager of the resource whose hosts the campaign requests, if there is one.
+
+        Args:
+            stored: its stored attributes, if they are known better than in the description.
+        """
+        if self.requesting is None:
+            return None
+        manager = self.description.instance(self.requesting.spec.guid)
+        if stored is not None:
+            manager = type(manager).load(guid=manager.guid, attributes=stored)
+        return cast("Requester", manager)
 
 
 class CompiledTemplate:
@@ -73,13 +105,14 @@ class CompiledTemplate:
         UnknownType: this process does not have the type of a resource.
 
     Attributes:
-        finds_hosts: True if a run was described whose hosts are known only in it.
+        finds_hosts: True if a run was described whose hosts are known only in it; None if none
+            was described yet.
     """
 
     def __init__(
         self, template: Template, exp_id: str, nonce: str, timeout: float | None = None
     ) -> None:
-        self.finds_hosts = False
+        self.finds_hosts: bool | None = None
         self._template = template
         self._exp_id = exp_id
         self._nonce = nonce
@@ -103,6 +136,30 @@ class CompiledTemplate:
             NepiqError: there is no such run, for example because a value is invalid.
         """
         return self._at(point)[1]
+
+    def placed(
+        self, point: Mapping[str, Any], pools: Pools, leases: Mapping[int, HostLease]
+    ) -> Sequence[Argument]:
+        """Return the arguments for a run at a point that has its hosts.
+
+        Args:
+            point: as for :meth:`arguments`.
+            pools: the pools.
+            leases: the lease of each resource by guid.
+
+        Raises:
+            NepiqError: as of :meth:`arguments`, or a host is not in the pools any more.
+        """
+        base, arguments = self._at(point)
+        part, requester = base.requesting, base.requester()
+        if part is None or requester is None:
+            return arguments
+        requester.accept(pools, leases)
+        given = {**part.spec.attributes, **cast("ResourceManager", requester).changes()}
+        # It has no hosts to request any more: its steps take no time.
+        spec = part.spec._replace(attributes=given, batch=True)
+        own = spec_arguments(self._nonce, spec, goal=part.goal)
+        return [*arguments[: part.begin], *own, *arguments[part.end :]]
 
     def base(self, point: Mapping[str, Any]) -> Base:
         """Return the description of a run; values of attributes in it may be of another one."""
@@ -210,19 +267,34 @@ class CompiledTemplate:
         arguments: list[Argument] = [self._exp_id, timeout, len(goals), ranges(sorted(guids))]
         values = {}
         hosts = {}
+        requesting = None
         for item in items:
             spec = description.spec(item.guid, settled=True, leader=leaders.of(item.guid))
             begin = len(arguments) + 3
-            arguments += spec_arguments(self._nonce, spec, goal=item.guid in goals)
+            goal = item.guid in goals
+            arguments += spec_arguments(self._nonce, spec, goal=goal)
+            if requesting is None and hasattr(item.cls, "requested"):
+                requesting = Requesting(spec, goal, begin - 3, len(arguments))
             for number, name in enumerate(spec.attributes):
                 values[item.label, name] = begin + 2 * number + 1
             if item.cls.provides_host and not item.cls.emulates:
                 hosts[item.label] = (item.guid, _host_name(item))
         validated = [item for item in items if item.cls.validate is not ResourceManager.validate]
-        self.finds_hosts |= any(not name for _, name in hosts.values())
+        found = any(not name for _, name in hosts.values())
+        self.finds_hosts = found or bool(self.finds_hosts)
         by_label = {item.label: item.guid for item in items}
         facts = {label: _facts(description, items, guid) for label, (guid, _) in hosts.items()}
-        return Base(description, validated, bringing, arguments, values, by_label, hosts, facts)
+        return Base(
+            description,
+            validated,
+            bringing,
+            arguments,
+            values,
+            by_label,
+            hosts,
+            facts,
+            requesting,
+        )
 
 
 def _always(answer: bool, _: object) -> bool:

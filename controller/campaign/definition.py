@@ -8,20 +8,22 @@ from __future__ import annotations
 import bisect
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..engine.campaign_records import Begin, Fold, Refusal, Slot
+from ..engine.campaign_records import Begin, Fold, Placed, Refusal, Slot
 from ..engine.campaigns import CampaignStore
 from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
 from ..errors import NepiqError, WaitTimeout, details
+from ..model import Pools, Want
 from .causes import Again, Cause, cause_of
 from .compiled import Base, CompiledTemplate
 from .host_facts import HostFacts, HostRecorder
 from .metrics import Measured, View, evaluate, parse_all
+from .placement import blamed, host_names, requested
 from .plan import CampaignPlan
 from .precision import Precision
 from .row import CANCELLED, FAILED, FINISHED, Row
@@ -217,6 +219,38 @@ class Definition:
         """
         return self._template.arguments(self.place(slot).values)
 
+    def places(self, slot: int) -> bool:
+        """Return whether the hosts of the run at a place are requested before it begins."""
+        return self._template.base(self.place(slot).values).requesting is not None
+
+    def requests(
+        self, slots: Sequence[Slot], avoid: Sequence[Collection[str]], pools: Pools
+    ) -> list[tuple[int, Sequence[Want]] | Refusal]:
+        """Return on behalf of which resource hosts are requested for each slot, and which.
+
+        Args:
+            slots: the slots.
+            avoid: for each of them, the keys of the hosts on which it has failed.
+            pools: the pools.
+
+        Returns:
+            The guid, and the hosts; guid 0 and none for a run that needs none. A refusal if the
+            run cannot be described, or the pools have too few hosts.
+        """
+        known: dict[tuple[int, frozenset[str]], tuple[int, Sequence[Want]]] = {}
+        found: list[tuple[int, Sequence[Want]] | Refusal] = []
+        for slot, shunned in zip(slots, avoid, strict=True):
+            place = self.place(slot.number)
+            try:
+                base = self._template.base(place.values)
+                key = (id(base), frozenset(shunned))
+                if key not in known:
+                    known[key] = requested(base, pools, key[1])
+                found.append(known[key])
+            except Exception as error:  # noqa: BLE001 - a class may raise anything
+                found.append(self._refusal(place, slot, error))
+        return found
+
     def description(self, slot: int) -> Description:
         """Return the description of the run at a place.
 
@@ -231,18 +265,26 @@ class Definition:
         try:
             return Begin(run_id, slot, self._template.arguments(place.values))
         except Exception as error:  # noqa: BLE001 - a class may raise anything
-            told = details(error)
-            cause = f"{told['type']}: {told['message']}"[:200]
-            row = self._row(place, slot, "", outcome=FAILED, cause=cause, error=str(error))
-            return Refusal(slot, cause, row.to_json())
+            return self._refusal(place, slot, error)
+
+    def begin_placed(self, placed: Placed, pools: Pools) -> Begin | None:
+        """Return a run that has its hosts; None if it needs others, since the pools changed."""
+        values = self.place(placed.slot.number).values
+        try:
+            arguments = self._template.placed(values, pools, placed.leases)
+        except NepiqError:
+            return None
+        return Begin(placed.run_id, placed.slot, arguments)
 
     def wanted(self, slot: int) -> Sequence[int]:
         """Return the guids of the resources whose attributes a row needs."""
         labels = {metric.label for metric in self.metrics.values() if metric.figure}
-        if not (labels or self._template.finds_hosts):
+        if not labels and self._template.finds_hosts is False:
             return ()
         base = self._template.base(self.place(slot).values)
         found = [guid for guid, name in base.hosts.values() if not name]
+        if base.requesting is not None:
+            found.append(base.requesting.spec.guid)
         return sorted({*found, *(base.guids[label] for label in labels)})
 
     def facts_wanted(self, ended: Ended, now: float) -> Sequence[int]:
@@ -277,14 +319,15 @@ class Definition:
             place,
             ended.slot,
             ended.run_id,
-            hosts=_hosts(self._template.base(place.values), ended),
+            hosts=host_names(self._template.base(place.values), ended.attributes),
             outcome=outcome,
             metrics=measured.values,
             error=error,
             **ended.times,
         )
         if cause is not None:
-            return failure(row, cause)
+            hosts = blamed(self._template.base(place.values), ended.attributes, cause)
+            return failure(row, cause)._replace(avoid=" ".join(hosts))
         verdict = "wait" if outcome == FINISHED and self.needs_script else "row"
         return Fold(ended.run_id, verdict, outcome != FINISHED, outcome, error, row.to_json())
 
@@ -311,7 +354,18 @@ class Definition:
         )
         return fold._replace(point=point, samples=dumps(samples), enough=enough)
 
+    def request_of(self, slot: int) -> int:
+        """Return the guid on behalf of which the hosts of a run are requested; 0 if it has none."""
+        part = self._template.base(self.place(slot).values).requesting
+        return 0 if part is None else part.spec.guid
+
     # -- inside -------------------------------------------------------------------------------
+
+    def _refusal(self, place: Place, slot: Slot, error: Exception) -> Refusal:
+        told = details(error)
+        cause = f"{told['type']}: {told['message']}"[:200]
+        row = self._row(place, slot, "", outcome=FAILED, cause=cause, error=str(error))
+        return Refusal(slot, cause, row.to_json())
 
     def _row(self, place: Place, slot: Slot, run_id: str, **fields: Any) -> Row:
         return Row(
@@ -327,7 +381,7 @@ class Definition:
 
     def _base_and_hosts(self, ended: Ended) -> tuple[Base, Mapping[str, str]]:
         base = self._template.base(self.place(ended.slot.number).values)
-        return base, _hosts(base, ended) if ended.meta else {}
+        return base, host_names(base, ended.attributes) if ended.meta else {}
 
     def _cause(self, ended: Ended) -> Cause | None:
         cause = json.loads(ended.meta["cause"])
@@ -354,15 +408,6 @@ def failure(row: Row, cause: Cause) -> Fold:
     again = cause.again is Again.FREE and row.attempts < MOST_ATTEMPTS
     row = replace(row, outcome=FAILED, cause=str(cause), error=cause.example, metrics={})
     return Fold(row.run_id, "again" if again else "row", True, FAILED, str(cause), row.to_json())
-
-
-def _hosts(base: Base, ended: Ended) -> dict[str, str]:
-    """Return the names of the hosts of a run by label, without those that it did not find."""
-    named = {
-        label: name or str(ended.attributes.get(guid, {}).get("hostname", ""))
-        for label, (guid, name) in base.hosts.items()
-    }
-    return {label: name for label, name in named.items() if name}
 
 
 class _Figures:

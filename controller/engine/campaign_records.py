@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..model.pools import HostLease, Want
 from .store.scripts import Argument
 
 
@@ -15,13 +16,27 @@ class Slot(NamedTuple):
     Attributes:
         number: the place, from 0.
         attempt: which run this is to be for it, from 1.
-        origin: ``again`` for one that was begun before, ``next`` for the next one of the order;
-            empty for one that is under way.
+        origin: ``again`` for one that was begun before, ``next`` for the next one of the order,
+            ``placed`` for one whose run has hosts; empty for one that is under way.
     """
 
     number: int
     attempt: int = 1
     origin: str = "next"
+
+
+class Placed(NamedTuple):
+    """A run that has its hosts and has not begun.
+
+    Attributes:
+        run_id: its id.
+        slot: what it is for.
+        leases: the lease of each resource by guid.
+    """
+
+    run_id: str
+    slot: Slot
+    leases: Mapping[int, HostLease]
 
 
 class Taken(NamedTuple):
@@ -32,7 +47,9 @@ class Taken(NamedTuple):
         state: the campaign's state.
         over: ids of runs that have ended and have no row yet.
         releases: ids of runs to release, since the campaign was cancelled.
-        slots: what to begin.
+        slots: what to begin, or to request hosts for if the campaign places its runs.
+        placed: runs to begin, whose hosts were granted.
+        withdrawn: runs that shall get no hosts, since the campaign begins no run now.
     """
 
     token: str
@@ -40,6 +57,29 @@ class Taken(NamedTuple):
     over: Sequence[str]
     releases: Sequence[str]
     slots: Sequence[Slot]
+    placed: Sequence[Placed] = ()
+    withdrawn: Sequence[str] = ()
+
+    @property
+    def places(self) -> bool:
+        """True if the campaign requests the hosts of its runs before it begins them."""
+        return "places" in self.state
+
+
+class Placing(NamedTuple):
+    """A run that hosts are requested for.
+
+    Attributes:
+        run_id: its id.
+        guid: the resource on behalf of which they are requested.
+        slot: what it is for.
+        wants: the hosts that its resources can use.
+    """
+
+    run_id: str
+    guid: int
+    slot: Slot
+    wants: Sequence[Want]
 
 
 class Begin(NamedTuple):
@@ -94,6 +134,7 @@ class Fold(NamedTuple):
         point: number of its point among all of the campaign, if its samples decide about more runs.
         samples: all samples of the point so far, as JSON.
         enough: the point needs no further run.
+        avoid: keys of the hosts on which the next attempt is not to be, space-separated.
     """
 
     run_id: str
@@ -105,6 +146,7 @@ class Fold(NamedTuple):
     point: int = 0
     samples: str = ""
     enough: bool = False
+    avoid: str = ""
 
 
 class Entry(NamedTuple):
@@ -141,6 +183,7 @@ class CampaignRecord:
         skipped: number of runs that were not needed.
         active: number of runs under way.
         waiting: number of runs that have ended and wait for a script that measures them.
+        placing: number of runs that are to begin as soon as they have hosts.
         parallel: how many may be under way.
     """
 
@@ -157,6 +200,7 @@ class CampaignRecord:
     skipped: int
     active: int
     waiting: int
+    placing: int
     parallel: int
 
     @property
@@ -167,4 +211,5 @@ class CampaignRecord:
     @property
     def over(self) -> bool:
         """True if it does nothing more by itself."""
-        return self.phase in ("finished", "stopped", "cancelled") and not self.active
+        ended = self.phase in ("finished", "stopped", "cancelled")
+        return ended and not (self.active or self.placing)

@@ -12,11 +12,13 @@ from .campaign_records import (
     CampaignRecord,
     Entry,
     Fold,
+    Placed,
     Refusal,
     Skip,
     Slot,
     Taken,
 )
+from .pools import leases_of
 from .store import keys
 from .store.scripts import Argument, Call, evaluate, evaluate_all
 from .store.timing import Timing
@@ -45,6 +47,10 @@ _KINDS: tuple[str, ...] = (
     "line",
     "provenance",
     "hosts",
+    "placing",
+    "granted",
+    "avoid",
+    "warm",
 )
 _COUNTS = ("total", "finished", "failed", "cancelled", "begun", "again", "skipped", "parallel")
 
@@ -145,7 +151,8 @@ class CampaignStore:
             pipe.hgetall(self._key("state"))
             pipe.hlen(self._key("active"))
             pipe.hlen(self._key("waiting"))
-            raw, active, waiting = pipe.execute()
+            pipe.hlen(self._key("placing"))
+            raw, active, waiting, placing = pipe.execute()
         if not raw:
             return None
         state = {name.decode(): value.decode() for name, value in raw.items()}
@@ -157,6 +164,7 @@ class CampaignStore:
             created=float(state["created"]),
             active=active,
             waiting=waiting,
+            placing=placing,
             **counts,
         )
 
@@ -260,11 +268,20 @@ class CampaignStore:
         answer = self._ask("take", nonce, worker, self._timing.lease, MOST, self._broker, *released)
         if answer[0] != "OK":
             return None
-        _, token, state, over, releases, again, fresh = answer
+        _, token, state, over, releases, again, fresh, granted, withdrawn = answer
         slots = [_slot(entry, "again") for entry in again]
         first = int(state["cursor"])
         slots += [Slot(number) for number in range(first, first + fresh)]
-        return Taken(token, state, over, releases, slots)
+        placed = [
+            Placed(run_id, _slot(entry.rpartition("|")[0], "placed"), leases_of(json.loads(leases)))
+            for run_id, entry, leases in granted
+        ]
+        return Taken(token, state, over, releases, slots, placed, withdrawn)
+
+    def avoided(self, slots: Sequence[int]) -> list[list[str]]:
+        """Return the keys of the hosts on which runs for slots have failed."""
+        found = self._redis.hmget(self._key("avoid"), slots) if slots else []
+        return [text.decode().split() if text else [] for text in found]
 
     def samples(self, points: Sequence[int]) -> dict[int, Any]:
         """Return the samples of points so far, as JSON values; without those that have none."""
@@ -332,7 +349,7 @@ class CampaignStore:
         head = (self._timing.limit, self.name, token, self._broker, fold.run_id, fold.verdict)
         row = (int(fold.keep), fold.outcome, fold.cause, fold.row)
         point = (fold.point, fold.samples, int(fold.enough))
-        args = (*head, *row, *point, self._timing.grace)
+        args = (*head, *row, *point, self._timing.grace, fold.avoid)
         return Call("fold", keys.prefix(fold.run_id), args)
 
     # -- calling ------------------------------------------------------------------------------

@@ -16,9 +16,12 @@ from .redis_memory import execute
 from .store import keys
 from .store.forms import dumps
 from .store.scripts import Argument, evaluate
+from .store.timing import Timing
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from .campaign_records import Placing
 
 MOST_OVERTAKEN = 4
 """How often later requests may take hosts that a request waits for; then these are kept for it."""
@@ -30,12 +33,14 @@ class Wake(NamedTuple):
     """A step that waits for hosts that were granted.
 
     Attributes:
-        run_id: its run.
-        step: its id.
+        run_id: its run; empty for the step of a campaign.
+        step: its id; empty for the step of a campaign.
+        campaign: the campaign; empty for a step of a run.
     """
 
     run_id: str
     step: str
+    campaign: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class RequestRecord:
         wants: the hosts that it can use.
         overtaken: how often later requests have taken such a host.
         kept: True if free hosts are kept for it.
+        campaign: the campaign that places the run; empty if the run itself requests.
     """
 
     id: str
@@ -78,6 +84,7 @@ class RequestRecord:
     wants: Sequence[Want]
     overtaken: int
     kept: bool
+    campaign: str = ""
 
     @property
     def count(self) -> int:
@@ -122,7 +129,7 @@ class PoolStore:
         prefix: str = keys.POOLS,
     ) -> None:
         self._redis: Any = redis
-        self._limits = (most_overtaken, patience)
+        self._limits = (most_overtaken, patience, Timing().grace)
         self._prefix = prefix
 
     # -- leases -------------------------------------------------------------------------------
@@ -143,15 +150,51 @@ class PoolStore:
             back), the seconds that it has waited, its leases by guid, and steps to wake.
         """
         listed = [
-            {"guids": [str(guid) for guid in want.guids], "hosts": list(want.hosts)}
+            dumps(part)
             for want in wants
             if want.guids
+            for part in (list(map(str, want.guids)), list(want.hosts))
         ]
         status, wakes, waited, grants = self._ask(
-            "pool_request", request_id(run_id, guid), run_id, step, dumps(listed)
+            "pool_request", request_id(run_id, guid), run_id, step, *listed
         )
-        leases = {int(owner): HostLease(host, int(token)) for owner, host, token in grants}
-        return status, float(waited), leases, _wakes(wakes)
+        return status, float(waited), leases_of(grants), _wakes(wakes)
+
+    def place(
+        self,
+        campaign: str,
+        token: str,
+        ended: Sequence[tuple[str, int]],
+        withdrawn: Sequence[str],
+        runs: Sequence[Placing],
+    ) -> tuple[str, list[Wake]]:
+        """Request hosts for runs that a campaign is to begin; it is told when it has them.
+
+        The hosts of a run are granted together or not at all.
+
+        Args:
+            campaign: its name.
+            token: of the claim of its step.
+            ended: runs that have ended, and the resource that requested: all of their hosts.
+            withdrawn: runs that it does not begin now, whose slots are to be begun again.
+            runs: those to request hosts for.
+
+        Returns:
+            The status (``STALE`` if the claim was lost), and steps to wake.
+        """
+        lists: dict[str, int] = {}
+        items: list[Argument] = []
+        for run in runs:
+            items += [run.run_id, run.guid, run.slot.origin, run.slot.number, run.slot.attempt]
+            items.append(len(run.wants))
+            for want in run.wants:
+                number = lists.setdefault(dumps(list(want.hosts)), len(lists) + 1)
+                items += [dumps(list(map(str, want.guids))), number]
+        over = [request_id(run_id, guid) for run_id, guid in ended]
+        parts: list[Sequence[Argument]] = [list(lists), over, withdrawn]
+        counted = [item for part in parts for item in (len(part), *part)]
+        status, wakes = self._ask("pool_place", campaign, token, *counted, *items)
+        return status, _wakes(wakes)
 
     def give_back(self, run_id: str, request: int, guid: int | None = None) -> list[Wake]:
         """Give back the hosts of a request, or that of one resource; return the steps to wake."""
@@ -180,23 +223,25 @@ class PoolStore:
             pipe.hgetall(self._prefix + "leases")
             pipe.hgetall(self._prefix + "requests")
             pipe.lrange(self._prefix + "queue", 0, -1)
-            (seconds, micros), leases, requests, queue = pipe.execute()
+            pipe.hgetall(self._prefix + "lists")
+            (seconds, micros), leases, requests, queue, raw = pipe.execute()
         at = seconds + micros / 1e6
+        lists = {name.decode(): json.loads(text) for name, text in raw.items()}
         return Allocation(
             at,
             {host.decode(): _lease(host.decode(), json.loads(raw)) for host, raw in leases.items()},
-            [self._request(name.decode(), json.loads(requests[name]), at) for name in queue],
+            [self._request(name.decode(), json.loads(requests[name]), lists, at) for name in queue],
         )
 
-    def _request(self, name: str, raw: Mapping[str, Any], at: float) -> RequestRecord:
-        most, patience = self._limits
-        since = float(raw["since"])
-        wants = [
-            Want([int(guid) for guid in want["guids"]], list(want["hosts"]))
-            for want in raw["wants"]
-        ]
-        kept = raw["overtaken"] >= most or at - since >= patience
-        return RequestRecord(name, raw["run"], since, wants, raw["overtaken"], kept)
+    def _request(
+        self, name: str, raw: Mapping[str, Any], lists: Mapping[str, Sequence[str]], at: float
+    ) -> RequestRecord:
+        most, patience, _ = self._limits
+        since, overtaken = float(raw["since"]), raw["overtaken"]
+        wants = [Want(list(map(int, item["guids"])), lists[item["list"]]) for item in raw["wants"]]
+        kept = overtaken >= most or at - since >= patience
+        campaign = raw.get("campaign", "")
+        return RequestRecord(name, raw["run"], since, wants, overtaken, kept, campaign)
 
     # -- definitions --------------------------------------------------------------------------
 
@@ -241,7 +286,12 @@ def request_id(run_id: str, guid: int) -> str:
 
 
 def _wakes(items: Iterable[Sequence[str]]) -> list[Wake]:
-    return [Wake(run_id, step) for run_id, step in items]
+    return [Wake(*item) for item in items]
+
+
+def leases_of(grants: Iterable[Sequence[str]]) -> dict[int, HostLease]:
+    """Return the leases of a request by guid, as scripts answer them."""
+    return {int(guid): HostLease(host, int(token)) for guid, host, token in grants}
 
 
 def _lease(host: str, raw: Mapping[str, Any]) -> LeaseRecord:

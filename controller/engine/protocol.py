@@ -16,7 +16,7 @@ from . import redis_memory
 from .membership import ALIVE
 from .store import keys
 
-PROTOCOL = 3
+PROTOCOL = 4
 """To be increased with each incompatible change of records, scripts or messages."""
 
 

@@ -45,10 +45,12 @@ if TYPE_CHECKING:
     from .lifecycle import State as State
     from .login import Login as Login
     from .parameters import Parameter as Parameter
+    from .pools import AssignedHost as AssignedHost
     from .pools import Granted as Granted
     from .pools import HostLease as HostLease
     from .pools import Pools as Pools
     from .pools import Queued as Queued
+    from .pools import Requester as Requester
     from .pools import Want as Want
     from .resource import Placement as Placement
     from .resource import ResourceManager as ResourceManager
@@ -88,7 +90,7 @@ _MODULES = {
     "lifecycle": ("Action", "ResourceAction", "ResourceState", "State"),
     "login": ("Login",),
     "parameters": ("Parameter",),
-    "pools": ("Granted", "HostLease", "Pools", "Queued", "Want"),
+    "pools": ("AssignedHost", "Granted", "HostLease", "Pools", "Queued", "Requester", "Want"),
     "resource": ("Placement", "ResourceManager"),
     "durations": ("Deadline", "seconds"),
     "traces": ("Trace", "TraceAttr"),

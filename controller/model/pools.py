@@ -6,8 +6,8 @@ back. Hosts are told apart by their *keys*, whatever pool names them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from ..errors import NotAllowed
 
@@ -104,6 +104,53 @@ class Pools(Protocol):
             guid: the resource that needs its host no more; None for all of the request, after
                 which it cannot request any again.
         """
+
+
+class AssignedHost(NamedTuple):
+    """The leased host of a resource.
+
+    Attributes:
+        host: its key.
+        name: its name or address.
+    """
+
+    host: str
+    name: str
+
+
+@runtime_checkable
+class Requester(Protocol):
+    """What a resource type defines whose hosts a campaign may request before the run begins.
+
+    A campaign requests them on behalf of the first such resource of a run. The run begins when it
+    has them, with what :meth:`accept` assigned to the attributes of the resource; its hooks then
+    have no hosts to request. They give them back as others, under the guid of the resource.
+    """
+
+    def requested(self, pools: Pools, avoid: Collection[str] = ()) -> Sequence[Want]:
+        """Return the hosts that it requests.
+
+        Args:
+            pools: the pools; they are not asked for a lease.
+            avoid: keys of hosts that it does without if there are enough others.
+
+        Raises:
+            NepiqError: the pools have too few such hosts.
+        """
+
+    def accept(self, pools: Pools, leases: Mapping[int, HostLease]) -> None:
+        """Assign the hosts that were granted to its attributes.
+
+        Args:
+            pools: the pools; they are not asked for a lease.
+            leases: the lease of each resource by guid.
+
+        Raises:
+            NepiqError: a host is not in the pools any more.
+        """
+
+    def assignments(self) -> Mapping[int, AssignedHost]:
+        """Return the leased host of each resource by guid, as its attributes have them."""
 
 
 class _NoPools:

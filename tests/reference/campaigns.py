@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+
+from tests.reference.pools import PoolModel, Request
 
 from nepiq.controller.engine.campaign_records import Fold, Slot
+from nepiq.controller.model.pools import Want
 
 _ENDED = ("finished", "stopped", "cancelled")
+MOST_PLACING = 16
 
 
 @dataclass
@@ -18,13 +23,17 @@ class Work:
         token: of the claim.
         over: runs that have ended.
         releases: runs to release.
-        slots: what to begin.
+        slots: what to begin, or to request hosts for.
+        placed: runs that have hosts.
+        withdrawn: runs that shall get none.
     """
 
     token: int
     over: set[str]
     releases: set[str]
     slots: list[Slot]
+    placed: dict[str, Slot] = field(default_factory=dict)
+    withdrawn: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -39,6 +48,10 @@ class CampaignModel:
         ahead: how many runs may wait for a script beyond ``parallel``; None if none measures.
         waiting: runs that wait, in the order in which they ended.
         reader: nonce of the process that measures; empty for none.
+        pool: the pool of the hosts that it requests before it begins a run; None if it does not.
+        placing: runs that hosts are requested for.
+        granted: those of them that have hosts.
+        warm: when it last got each host.
     """
 
     total: int
@@ -59,6 +72,10 @@ class CampaignModel:
     ahead: int | None = None
     waiting: dict[str, Slot] = field(default_factory=dict)
     reader: str = ""
+    pool: PoolModel | None = None
+    placing: dict[str, Slot] = field(default_factory=dict)
+    granted: set[str] = field(default_factory=set)
+    warm: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with the limit of failures that the user chose."""
@@ -74,40 +91,69 @@ class CampaignModel:
         if self.status != "claimed":
             self.token += 1
         work = Work(self.token, set(self.over), set(), [])
+        room = self._room(len(self.over))
+        excess = max(0, -room) if self.phase == "running" else len(self.placing)
+        work.withdrawn = sorted(self.placing, reverse=True)[:excess]
         if self.phase == "running":
-            free = max(0, self._room(len(self.over)))
+            if not work.withdrawn:
+                work.placed = {run: self.placing[run] for run in self.granted}
+            free = max(0, min(room, self._places()))
             work.slots = self.again[:free]
             fresh = max(0, min(free - len(work.slots), self.total - self.cursor))
             work.slots += [Slot(self.cursor + n) for n in range(fresh)]
         elif self.phase == "cancelling":
             work.releases = self.active.keys() - self.over - self.releasing
-            if not work.releases:
+            if not (work.releases or work.withdrawn):
                 self.phase = "cancelled"
-        if work.over or work.releases or work.slots:
+        if work.over or work.releases or work.slots or work.placed or work.withdrawn:
             self.status, self.holder = "claimed", worker
             return work
         self.status = "idle"
-        if self.phase == "running" and not (self.active or self.waiting or self._left()):
+        under_way = self.active or self.placing or self.waiting
+        if self.phase == "running" and not (under_way or self._left()):
             self.phase = "finished"
         return None
 
     def begin(self, token: int, run: str, slot: Slot) -> str:
         """Begin a run; the status."""
+        if self.active.get(run) == slot:
+            return "OK"
         if token != self.token:
             return "STALE"
         if self.phase != "running":
             return "CLOSED"
-        if self._room(0) <= 0:
+        placed = slot.origin == "placed"
+        room = self.parallel - len(self.active) if placed else self._room(0)
+        if room <= 0:
             return "FULL"
-        if slot.origin == "again":
-            if slot not in self.again:
-                return "STALE"
-            self.again.remove(slot)
-        elif slot.number != self.cursor:
+        if not self._take_slot(slot, run):
             return "STALE"
-        else:
-            self.cursor += 1
         self.active[run] = slot
+        return "OK"
+
+    def place(
+        self,
+        token: int,
+        ended: Iterable[str],
+        withdrawn: Iterable[str],
+        new: Mapping[str, tuple[Slot, Sequence[Want]]],
+    ) -> str:
+        """Request hosts for runs, and give up those of others; the status."""
+        assert self.pool is not None
+        if token != self.token:
+            self.pool.place([f"{run}/1" for run in ended], {})
+            return "STALE"
+        gone = [run for run in withdrawn if run in self.placing]
+        for run in gone:
+            self.again.insert(0, self.placing.pop(run)._replace(origin="again"))
+            self.granted.discard(run)
+        requests = {}
+        for run, (slot, wants) in new.items():
+            if self.phase == "running" and self._room(0) > 0 and self._take_slot(slot):
+                self.placing[run] = slot
+                told = partial(self._grant, run)
+                requests[f"{run}/1"] = Request(run, wants, granted=told, warm=self.warm)
+        self.pool.place([f"{run}/1" for run in (*ended, *gone)], requests)
         return "OK"
 
     def fold(self, token: int, end: Fold) -> str:
@@ -163,8 +209,10 @@ class CampaignModel:
 
     def sweep(self) -> None:
         """Find work that no worker has."""
-        free = self.phase == "running" and self._left() and self._room(0) > 0
-        if self.status == "idle" and (free or self.phase == "cancelling" or self.over):
+        running = self.phase == "running"
+        free = running and self._left() and self._room(0) > 0 and self._places() > 0
+        placed = self.granted or (self.placing and not running)
+        if self.status == "idle" and (free or placed or self.phase == "cancelling" or self.over):
             self.status = "due"
 
     # -- runs and verbs -----------------------------------------------------------------------
@@ -190,7 +238,7 @@ class CampaignModel:
         elif verb == "stop" and self.phase in ("running", "paused"):
             self.phase = "stopped"
         elif verb == "cancel" and self.phase != "cancelling":
-            if self.phase not in _ENDED or self.active or self.over:
+            if self.phase not in _ENDED or self.active or self.placing or self.over:
                 self.phase = "cancelling"
         elif verb == "resume" and self.phase not in ("running", "finished"):
             self.phase = "running"
@@ -210,16 +258,38 @@ class CampaignModel:
 
     def slots(self) -> Sequence[int]:
         """The numbers of all slots that were begun, wherever they are now."""
-        held = [s.number for s in (*self.active.values(), *self.again, *self.waiting.values())]
+        under_way = (*self.active.values(), *self.placing.values(), *self.waiting.values())
+        held = [slot.number for slot in (*under_way, *self.again)]
         return sorted([*held, *(number for number, _ in self.rows)])
 
     # -- inside -------------------------------------------------------------------------------
 
     def _room(self, over: int) -> int:
-        free = self.parallel - len(self.active)
+        free = self.parallel - len(self.active) - len(self.placing)
         if self.ahead is None:
             return free + over
         return min(free + over, free + self.ahead - len(self.waiting))
+
+    def _places(self) -> int:
+        return MOST_PLACING - len(self.placing) if self.pool is not None else self.total
+
+    def _take_slot(self, slot: Slot, run: str = "") -> bool:
+        if slot.origin == "placed":
+            self.granted.discard(run)
+            return self.placing.pop(run, None) is not None
+        if slot.origin == "again":
+            if slot not in self.again:
+                return False
+            self.again.remove(slot)
+            return True
+        if slot.number != self.cursor:
+            return False
+        self.cursor += 1
+        return True
+
+    def _grant(self, run: str) -> None:
+        self.granted.add(run)
+        self._trigger()
 
     def _left(self) -> int:
         return len(self.again) + self.total - self.cursor

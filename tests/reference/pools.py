@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nepiq.controller.model.pools import Want
@@ -16,11 +16,15 @@ class Request:
         run: the run.
         wants: the hosts that its resources can use.
         overtaken: how often later requests have taken such a host.
+        granted: called when it is granted, if a campaign places the run.
+        warm: when the campaign last got each host.
     """
 
     run: str
     wants: Sequence[Want]
     overtaken: int = 0
+    granted: Callable[[], None] | None = None
+    warm: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -33,6 +37,7 @@ class PoolModel:
         requests: those that wait or were granted, by id.
         queue: ids of those that wait.
         closed: ids of those whose hosts were given back, and their runs.
+        decisions: number of decisions so far.
     """
 
     most_overtaken: int
@@ -40,6 +45,18 @@ class PoolModel:
     requests: dict[str, Request] = field(default_factory=dict)
     queue: list[str] = field(default_factory=list)
     closed: dict[str, str] = field(default_factory=dict)
+    decisions: int = 0
+
+    def place(self, forgotten: Iterable[str], new: Mapping[str, Request]) -> None:
+        """End requests, which nobody knows afterwards, and enter those of a campaign."""
+        for name in forgotten:
+            self._drop(name, None)
+            self.requests.pop(name, None)
+            self.closed.pop(name, None)
+            self.queue = [other for other in self.queue if other != name]
+        self.requests.update(new)
+        self.queue += new
+        self._decide()
 
     def request(self, name: str, run: str, wants: Sequence[Want]) -> str:
         """Request hosts; the same request again changes only what it can use."""
@@ -87,31 +104,36 @@ class PoolModel:
         }
 
     def _decide(self) -> None:
+        self.decisions += 1
         kept: set[str] = set()
         ahead: list[Request] = []
         for name in list(self.queue):
             item = self.requests[name]
-            found = self.match(item.wants, kept)
+            found = self.match(item, kept)
             if len(found) == sum(len(want.guids) for want in item.wants):
                 self.leases.update({host: (name, guid) for host, guid in found.items()})
                 self.queue.remove(name)
+                if item.granted is not None:
+                    item.warm.update(dict.fromkeys(found, self.decisions))
+                    item.granted()
                 for other in ahead:
                     if any(host in found for want in other.wants for host in want.hosts):
                         other.overtaken += 1
                         if other.overtaken == self.most_overtaken:
-                            kept |= self.match(other.wants, kept).keys()
+                            kept |= self.match(other, kept).keys()
             else:
                 ahead.append(item)
                 if item.overtaken >= self.most_overtaken:
                     kept |= found.keys()
 
-    def match(self, wants: Sequence[Want], kept: set[str]) -> dict[str, int]:
-        """Return as many pairs of a free host and a resource as possible."""
-        slots = [
-            (guid, [host for host in want.hosts if host not in self.leases and host not in kept])
-            for want in wants
-            for guid in want.guids
-        ]
+    def match(self, request: Request, kept: set[str]) -> dict[str, int]:
+        """Return as many pairs of a free host and a resource as possible, the warmest first."""
+        warmest = sorted(request.warm, key=lambda host: (request.warm[host], host), reverse=True)
+        slots = []
+        for want in request.wants:
+            hosts = [*(host for host in warmest if host in want.hosts), *want.hosts]
+            free = [host for host in dict.fromkeys(hosts) if host not in {*self.leases, *kept}]
+            slots += [(guid, free) for guid in want.guids]
         taken: dict[str, int] = {}
 
         def place(slot: int, seen: set[str]) -> bool:

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from ...controller.engine import redis_memory
-from ...controller.engine.campaign_records import Begin, Fold, Refusal, Skip, Slot, Taken
+from ...controller.engine.campaign_records import (
+    Begin,
+    Fold,
+    Placing,
+    Refusal,
+    Skip,
+    Slot,
+    Taken,
+)
 from ...controller.engine.campaigns import CampaignStore
 from ...controller.engine.store import keys
 from ...controller.errors import NepiqError, UnknownRun
@@ -28,6 +36,7 @@ from . import rounds
 if TYPE_CHECKING:
     from ...controller.campaign.definition import Definition, Ended
     from ...controller.experiment.controller import ExperimentController
+    from .placing import Placer
 
 log = logging.getLogger("nepiq.campaign")
 
@@ -95,7 +104,15 @@ class _Step:
         ended = list(self._ended(definition, taken.over))
         self._note_hosts(definition, ended)
         folds = self._folds(definition, ended)
-        begins = self._begins(definition, taken.slots)
+        placer = self._placer(definition) if taken.places else None
+        placing: Sequence[Placing] = ()
+        if placer is None:
+            begins = self._begins(definition, taken.slots)
+        else:
+            enough = self._enough(definition, [item.slot for item in taken.placed])
+            placed = placer.begins(taken.placed, enough)
+            placing, others = placer.plan(taken.slots, self._enough(definition, taken.slots))
+            begins = [*placed, *others]
         fault_injection.point("settling", self._store.name)
         try:
             statuses, replies = self._store.settle(taken.token, folds, begins)
@@ -115,7 +132,14 @@ class _Step:
         ]
         rounds.dispatch(self._runtime, definition.exp_id, started)
         lost = "STALE" in statuses or any(reply.status == "STALE" for reply in replies)
+        if placer is not None and not lost:
+            lost = not placer.place(taken, ended, begins, placing)
         return None if lost else taken.releases
+
+    def _placer(self, definition: Definition) -> Placer:
+        from .placing import Placer
+
+        return Placer(self._runtime, self._store, definition, self._run_id)
 
     def _folds(self, definition: Definition, ended: Sequence[Ended]) -> list[Fold]:
         folds = _folds(definition, ended)
@@ -148,13 +172,16 @@ class _Step:
     def _begins(
         self, definition: Definition, slots: Sequence[Slot]
     ) -> list[Begin | Refusal | Skip]:
-        enough = [False] * len(slots)
-        if definition.stops:
-            enough = self._store.enough([definition.point(slot.number) for slot in slots])
         return [
             Skip(slot) if needless else definition.begin(self._run_id(), slot)
-            for slot, needless in zip(slots, enough, strict=True)
+            for slot, needless in zip(slots, self._enough(definition, slots), strict=True)
         ]
+
+    def _enough(self, definition: Definition, slots: Sequence[Slot]) -> list[bool]:
+        """Return for each slot whether its point needs no further run."""
+        if not definition.stops:
+            return [False] * len(slots)
+        return self._store.enough([definition.point(slot.number) for slot in slots])
 
     def _run_id(self) -> str:
         """Return an id for a new run, the time as in all others."""

@@ -1,7 +1,8 @@
-"""Pools of hosts, as one step of one resource uses them."""
+"""Pools of hosts, as steps of resources and of campaigns use them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,7 +11,7 @@ from ...controller.engine.pools import PoolStore, Wake
 from ...controller.engine.run import Run
 from ...controller.engine.store import keys
 from ...controller.engine.store.calls import Claim
-from ...controller.errors import Cancelled, HostError, NepiqError
+from ...controller.errors import Cancelled, HostError, NepiqError, NotAllowed
 from ...controller.model.durations import Deadline
 from ...controller.model.facts import Facts
 from ...controller.model.pools import Granted, Queued, Want
@@ -18,25 +19,26 @@ from ...controller.model.resource import ResourceManager
 from ..hosts import Attempt, ShellHost
 from ..runtime.context import Runtime
 
+log = logging.getLogger("nepiq.pools")
+
 _LOOKS = 16
 """Hosts that are looked at in parallel."""
 
+_OF_NO_RUN = "looking"
 
-class WorkerPools:
-    """The :class:`~nepiq.controller.model.pools.Pools` of a step that this worker executes.
+_LOOK = 60.0
+"""Seconds that a look at a host may take."""
+
+
+class ReadPools:
+    """The :class:`~nepiq.controller.model.pools.Pools` of a worker that requests no lease by them.
 
     Args:
         runtime: of this worker.
-        run: the run of the step.
-        claim: the step.
-        deadline: when the step must have ended.
     """
 
-    def __init__(self, runtime: Runtime, run: Run, claim: Claim, deadline: Deadline) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._run = run
-        self._claim = claim
-        self._deadline = deadline
         self._store = PoolStore(runtime.redis)
 
     def installed(self, name: str) -> Mapping[str, Any] | None:
@@ -56,25 +58,53 @@ class WorkerPools:
         with ThreadPoolExecutor(_LOOKS, "nepiq-pools") as executor:
             return dict(zip(hosts, executor.map(self._look, hosts.values()), strict=True))
 
+    def lease(self, wants: Sequence[Want]) -> Granted | Queued:
+        """Refuse to request hosts."""
+        raise NotAllowed("hosts are requested by the steps of resources only")
+
+    def give_back(self, request: int | None = None, guid: int | None = None) -> None:
+        """Refuse to give hosts back."""
+        raise NotAllowed("hosts are given back by the steps of resources only")
+
     def _look(self, node: ResourceManager) -> Facts | NepiqError:
-        claim = self._claim
         try:
             host = ShellHost(
                 Attempt(
                     self._runtime.sessions.session(node),
-                    run_id=self._run.run_id,
-                    exp_id=self._run.exp_id,
-                    node=claim.guid,
-                    guid=claim.guid,
-                    occasion=claim.occ,
-                    token=claim.token,
-                    deadline=self._deadline.sooner(60.0),
+                    run_id=_OF_NO_RUN,
+                    exp_id=_OF_NO_RUN,
+                    node=node.guid,
+                    guid=node.guid,
+                    occasion=1,
+                    token=1,
+                    deadline=self._deadline(),
                     where=node.label,
                 )
             )
             return host.facts
         except HostError as error:
+            log.warning("host %s cannot be looked at: %s", node.label, error)
             return error
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(_LOOK)
+
+
+class WorkerPools(ReadPools):
+    """The :class:`~nepiq.controller.model.pools.Pools` of a step that this worker executes.
+
+    Args:
+        runtime: of this worker.
+        run: the run of the step.
+        claim: the step.
+        deadline: when the step must have ended.
+    """
+
+    def __init__(self, runtime: Runtime, run: Run, claim: Claim, deadline: Deadline) -> None:
+        super().__init__(runtime)
+        self._run = run
+        self._claim = claim
+        self._limit = deadline
 
     def lease(self, wants: Sequence[Want]) -> Granted | Queued:
         """Request hosts for this resource and those that it represents."""
@@ -92,14 +122,22 @@ class WorkerPools:
         number = self._claim.guid if request is None else request
         wake(self._runtime, self._store.give_back(self._run.run_id, number, guid))
 
+    def _deadline(self) -> Deadline:
+        return self._limit.sooner(_LOOK)
+
 
 def wake(runtime: Runtime, wakes: Iterable[Wake]) -> None:
     """Wake steps whose hosts were granted; the sweeper repeats what is lost.
 
-    Runs of other brokers have their own sweeper, which dispatches the steps.
+    Runs and campaigns of other brokers have their own sweeper, which dispatches the steps.
     """
     active = keys.active(runtime.settings.broker_name)
-    for run_id, step in wakes:
+    campaigns = keys.campaigns(runtime.settings.broker_name)
+    for run_id, step, campaign in wakes:
+        if campaign:
+            if runtime.redis.sismember(campaigns, campaign):
+                runtime.backend.publisher.advance(campaign)
+            continue
         run = runtime.run(run_id)
         if runtime.redis.sismember(active, run_id):
             run.wake(step)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ...errors import DeadlineError, HostError, InvalidValue, NepiqError
 from ...errors.text import quoted
 from ...model import (
     Action,
+    AssignedHost,
     Attribute,
     Connection,
     Context,
     Flag,
+    HostLease,
     Later,
+    Pools,
     Queued,
     ResourceManager,
     Want,
@@ -67,12 +70,12 @@ class Reservation(ResourceManager, rtype="linux::Reservation"):
 
     def do_reserve(self, context: Context) -> Later | None:
         """Request the hosts; wait in the queue until all of them are granted."""
-        nodes = {node.guid: node for node in self.nodes}
-        hosts: dict[str, PoolHost] = {}
-        wants = self._wants(context, nodes.values(), hosts)
-        answer = context.pools.lease(wants)
+        if self.leases:
+            return None  # a campaign has requested them
+        answer = context.pools.lease(self.requested(context.pools))
         if isinstance(answer, Queued):
-            limit = min((node.poolTimeout or math.inf for node in nodes.values()), default=math.inf)
+            nodes = self.nodes
+            limit = min((node.poolTimeout or math.inf for node in nodes), default=math.inf)
             if answer.seconds >= limit:
                 context.pools.give_back()
                 raise DeadlineError(
@@ -81,51 +84,31 @@ class Reservation(ResourceManager, rtype="linux::Reservation"):
                 )
             return Later(min(REPEATED, limit - answer.seconds))
         self.waited = answer.seconds
-        self.leases = LeasedHosts(
-            {
-                str(guid): LeasedHost(
-                    host=lease.host,
-                    token=lease.token,
-                    request=self.guid,
-                    login=dict(hosts[lease.host].login),
-                    labels=dict(hosts[lease.host].labels),
-                )
-                for guid, lease in answer.hosts.items()
-                if lease.host in hosts
-            }
-        )
+        self.accept(context.pools, answer.hosts)
         return None
 
     def do_release(self, context: Context) -> None:
         """Give back the hosts that the nodes have not given back, and leave the queue."""
         context.pools.give_back()
 
-    def _wants(
-        self, context: Context, nodes: Iterable[Node], hosts: dict[str, PoolHost]
-    ) -> list[Want]:
-        """Return the hosts that the nodes can use, and put all of them into ``hosts``.
+    def requested(self, pools: Pools, avoid: Collection[str] = ()) -> list[Want]:
+        """Return the hosts that the nodes can use, the best ones of them if these are enough.
+
+        Those that could not be reached lately, or are to be avoided, are used if others are not
+        enough.
 
         Raises:
             InvalidValue: there is no such pool.
             HostError: the pools have too few such hosts.
         """
-        groups: dict[tuple[str, str, str], list[Node]] = defaultdict(list)
-        for node in nodes:
-            where = node.where.text if node.where else ""
-            groups[_pool_name(node), where, node.placement().site].append(node)
         wants, suspects = [], []
-        for (name, _, site), members in groups.items():
-            entries = [
-                entry
-                for entry in _entries(context, members[0])
-                if entry.login.get("site", "default") == site
-            ]
-            hosts.update({entry.key: entry for entry in entries})
-            fit, doubtful = _fitting(context, members[0], entries)
+        for (name, _, site), members in self._groups().items():
+            entries = _entries_at(pools, members[0], site)
+            fit, doubtful = _fitting(pools, members[0], entries)
             if len(fit) + len(doubtful) < len(members):
                 raise _too_few(name, site, members, len(fit) + len(doubtful), len(entries))
             guids = [node.guid for node in members]
-            wants.append(Want(guids, fit))
+            wants.append(Want(guids, [host for host in fit if host not in avoid]))
             suspects.append(Want(guids, [*fit, *doubtful]))
         if not _shortage(wants):
             return wants
@@ -136,18 +119,64 @@ class Reservation(ResourceManager, rtype="linux::Reservation"):
             )
         return suspects
 
+    def accept(self, pools: Pools, leases: Mapping[int, HostLease]) -> None:
+        """Keep the hosts that the nodes were granted.
+
+        Raises:
+            HostError: a host is not in the pools any more.
+        """
+        hosts: dict[str, PoolHost] = {}
+        for (_, _, site), members in self._groups().items():
+            hosts.update({item.key: item for item in _entries_at(pools, members[0], site)})
+        for lease in leases.values():
+            if lease.host not in hosts:
+                raise HostError(f"host {lease.host} is not in the pools any more")
+        self.leases = LeasedHosts(
+            {
+                str(guid): LeasedHost(
+                    host=lease.host,
+                    token=lease.token,
+                    request=self.guid,
+                    login=dict(hosts[lease.host].login),
+                    labels=dict(hosts[lease.host].labels),
+                )
+                for guid, lease in leases.items()
+            }
+        )
+
+    def assignments(self) -> dict[int, AssignedHost]:
+        """Return the leased host of each node by guid."""
+        return {
+            int(guid): AssignedHost(leased.host, str(leased.login["hostname"]))
+            for guid, leased in self.leases.items()
+        }
+
+    def _groups(self) -> dict[tuple[str, str, str], list[Node]]:
+        """Return the nodes that can use the same hosts, by pool, condition and site."""
+        groups: dict[tuple[str, str, str], list[Node]] = defaultdict(list)
+        for node in self.nodes:
+            where = node.where.text if node.where else ""
+            groups[_pool_name(node), where, node.placement().site].append(node)
+        return groups
+
 
 def _pool_name(node: Node) -> str:
     return node.inventory.label if node.inventory is not None else str(node.pool)
 
 
-def _entries(context: Context, node: Node) -> Sequence[PoolHost]:
+def _entries_at(pools: Pools, node: Node, site: str) -> Sequence[PoolHost]:
+    """Return the hosts of the pool of a node that are at a site."""
+    entries = _entries(pools, node)
+    return [entry for entry in entries if entry.login.get("site", "default") == site]
+
+
+def _entries(pools: Pools, node: Node) -> Sequence[PoolHost]:
     """Return the hosts of the pool of a node."""
     pool: Pool | None = node.inventory
     if pool is not None and pool.name is None:
         return pool.entries()
     name = str(node.pool) if pool is None else str(pool.name)
-    definition = context.pools.installed(name)
+    definition = pools.installed(name)
     if definition is None:
         raise InvalidValue(
             f"there is no pool {quoted(name)}, neither in the experiment nor in the installation",
@@ -157,11 +186,9 @@ def _entries(context: Context, node: Node) -> Sequence[PoolHost]:
     return Pool.load(guid=0, label=name, attributes=definition).entries()
 
 
-def _fitting(
-    context: Context, node: Node, entries: Sequence[PoolHost]
-) -> tuple[list[str], list[str]]:
+def _fitting(pools: Pools, node: Node, entries: Sequence[PoolHost]) -> tuple[list[str], list[str]]:
     """Return the hosts that a node can use, and those of them that could not be reached lately."""
-    known = dict(context.pools.facts([entry.key for entry in entries]))
+    known = dict(pools.facts([entry.key for entry in entries]))
     where = node.where
     if where is not None:
         needed = [
@@ -171,7 +198,7 @@ def _fitting(
             and "inspected" not in known.get(entry.key, {})
             and not _is_suspect(known.get(entry.key, {}))
         ]
-        known |= _inspect(context, node, needed)
+        known |= _inspect(pools, node, needed)
     fit: list[str] = []
     doubtful: list[str] = []
     for entry in entries:
@@ -185,22 +212,19 @@ def _is_suspect(facts: Mapping[str, Any]) -> bool:
     return time.time() - float(facts.get("unreachable") or 0.0) < SUSPECT
 
 
-def _inspect(
-    context: Context, node: Node, entries: Sequence[PoolHost]
-) -> dict[str, Mapping[str, Any]]:
+def _inspect(pools: Pools, node: Node, entries: Sequence[PoolHost]) -> dict[str, Mapping[str, Any]]:
     """Look at hosts of which nothing is known yet, and keep what they report."""
     found: dict[str, Mapping[str, Any]] = {}
     machines = {
         entry.key: type(node).load(guid=node.guid, label=entry.key, attributes=entry.login)
         for entry in entries
     }
-    for key, answer in context.pools.inspect(machines).items() if machines else ():
+    for key, answer in pools.inspect(machines).items() if machines else ():
         if isinstance(answer, NepiqError):
-            context.log.warning("host %s cannot be looked at: %s", key, answer)
             found[key] = {"unreachable": time.time()}
         else:
             found[key] = facts_of(answer)
-        context.pools.learn(key, found[key])
+        pools.learn(key, found[key])
     return found
 
 

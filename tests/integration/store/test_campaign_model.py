@@ -10,11 +10,14 @@ import pytest
 from redis import Redis
 from tests.integration.store.test_campaigns import Player
 from tests.reference.campaigns import CampaignModel, Work
+from tests.reference.pools import PoolModel
 
-from nepiq.controller.engine.campaign_records import Begin, Fold, Taken
+from nepiq.controller.engine.campaign_records import Begin, Fold, Placing, Slot, Taken
 from nepiq.controller.engine.campaigns import CampaignStore
+from nepiq.controller.engine.pools import PoolStore
 from nepiq.controller.engine.store import RunStore
 from nepiq.controller.engine.store.scripts import script
+from nepiq.controller.model.pools import Want
 
 pytestmark = pytest.mark.needs("redis-server")
 
@@ -36,15 +39,26 @@ MEASURED = [("row", "finished", ""), ("row", "failed", "a"), ("again", "failed",
 WEIGHTS = {"take": 8, "work": 8, "end": 6, "lose": 2, "sweep": 1}
 WEIGHTS |= {"verb": 2, "retry": 1, "set": 1, "add": 1}
 WEIGHTS |= {"measure": 2, "measured": 5, "lose_reader": 1}
+WEIGHTS |= {"foreign": 3, "sweep_pool": 1}
+HOSTS = [f"h{number}:22" for number in range(1, 6)]
+FOREIGN = ["a", "b"]
 STEPS = 120
 SEEDS = range(40)
+PLACED_SEEDS = range(12)
 
 
 class Both:
     """A campaign in Redis and in the model, to which the same happens."""
 
     def __init__(
-        self, redis: Redis, total: int, parallel: int, most: int | None, ahead: int | None
+        self,
+        redis: Redis,
+        total: int,
+        parallel: int,
+        most: int | None,
+        ahead: int | None,
+        *,
+        places: bool,
     ) -> None:
         redis.flushall()
         # In a pipeline, a script that Redis does not know yet is carried out after the others.
@@ -52,8 +66,11 @@ class Both:
             redis.script_load(script(name).text)
         self.player = Player(redis, CampaignStore)
         self.store = self.player.store
-        self.model = CampaignModel(total, parallel, most, ahead=ahead)
-        self.player.submit(total, parallel, "" if most is None else most, ahead)
+        self.places = places
+        self.pools, self.pool = PoolStore(redis, most_overtaken=2), PoolModel(2)
+        pool = self.pool if places else None
+        self.model = CampaignModel(total, parallel, most, ahead=ahead, pool=pool)
+        self.player.submit(total, parallel, "" if most is None else most, ahead, places=places)
         self._measuring: dict[str, list[str]] = {}
         self._claims: dict[str, tuple[Taken, Work]] = {}
         self._released: dict[str, list[str]] = {}
@@ -67,6 +84,13 @@ class Both:
         if taken is not None and work is not None:
             assert (set(taken.over), set(taken.releases)) == (work.over, work.releases)
             assert list(taken.slots) == work.slots
+            assert {item.run_id: item.slot for item in taken.placed} == {
+                run_id: slot._replace(origin="placed") for run_id, slot in work.placed.items()
+            }
+            for item in taken.placed:
+                leases = {lease.host: guid for guid, lease in item.leases.items()}
+                assert leases == self._hosts_of(item.run_id)
+            assert list(taken.withdrawn) == work.withdrawn
             self._claims[worker] = taken, work
 
     def work(self, worker: str, verdict: tuple[str, str, str]) -> None:
@@ -84,14 +108,50 @@ class Both:
             Fold(run_id, word, outcome != "finished", outcome, cause, f'"{run_id}"')
             for run_id in taken.over
         ]
-        begins = [
-            Begin(self.player.new_id(), slot, self.player.arguments()) for slot in taken.slots
-        ]
+        begins = [Begin(item.run_id, item.slot, self.player.arguments()) for item in taken.placed]
+        if not self.places:
+            begins += [
+                Begin(self.player.new_id(), slot, self.player.arguments()) for slot in taken.slots
+            ]
         statuses, replies = self.store.settle(taken.token, folds, begins)
         assert statuses == [self.model.fold(work.token, end) for end in folds]
-        assert [reply.status for reply in replies] == [
-            self.model.begin(work.token, item.run_id, item.slot) for item in begins
-        ]
+        for reply, item in zip(replies, begins, strict=True):
+            expected = self.model.begin(work.token, item.run_id, item.slot)
+            # That the run was begun by another worker is noticed first.
+            assert reply.status == expected or (reply.status == "CLASH" and expected != "OK")
+        if self.places:
+            self._place(taken, work)
+
+    def _place(self, taken: Taken, work: Work) -> None:
+        new = {self.player.new_id(): (slot, wants_of(slot)) for slot in taken.slots}
+        placing = [Placing(run_id, 1, slot, wants) for run_id, (slot, wants) in new.items()]
+        ended = [(run_id, 1) for run_id in taken.over]
+        status, _ = self.pools.place("sweep", taken.token, ended, taken.withdrawn, placing)
+        assert status == self.model.place(work.token, taken.over, work.withdrawn, new)
+
+    def _hosts_of(self, run_id: str) -> dict[str, int]:
+        owned = self.pool.leases.items()
+        return {host: guid for host, (name, guid) in owned if name == f"{run_id}/1"}
+
+    def foreign(self, number: int) -> None:
+        """Let a run that no campaign places request hosts, or give them back."""
+        run_id = FOREIGN[number % 2]
+        name = f"{run_id}/1"
+        if name in self.pool.requests:
+            self.pools.sweep([run_id])
+            self.pool.sweep([run_id])
+        else:
+            wants = [Want([2, 3][: 1 + number % 2], HOSTS[number // 2 :][:3])]
+            status = self.pools.request(run_id, 1, "1.deploy", wants)[0]
+            assert status == self.pool.request(name, run_id, wants)
+
+    def sweep_pool(self) -> None:
+        """Let the sweeper look for runs without records, of which those are not that wait."""
+        runs, _ = self.pools.sweep()
+        assert not self.model.placing.keys() & set(runs)
+        over = [run_id for run_id in runs if run_id not in FOREIGN and not self.phase(run_id)]
+        self.pools.sweep([*over, *self.model.placing])
+        self.pool.sweep(over)
 
     def measure(self, nonce: str) -> None:
         """Claim the measurement, or go on with it."""
@@ -177,10 +237,31 @@ class Both:
         assert (state["status"], int(state["cursor"])) == (model.status, model.cursor)
         assert len(self.player.rows()) == len(model.rows)
         assert list(model.slots()) == list(range(model.cursor))
+        self._check_hosts()
+
+    def _check_hosts(self) -> None:
+        allocation = self.pools.allocation()
+        leases = {host: (item.request, item.guid) for host, item in allocation.leases.items()}
+        assert leases == self.pool.leases
+        assert [item.id for item in allocation.queue] == self.pool.queue
+        known = self.player.redis.hkeys("nepiq:{campaign:sweep}:placing")
+        assert {run_id.decode() for run_id in known} == self.model.placing.keys()
+        # Who holds or wants hosts is under way, is to begin, or has ended and will be looked at.
+        for name in self.model.granted:
+            assert name in self.model.placing
 
     def _state(self) -> dict[str, str]:
         raw: Any = self.player.redis.hgetall("nepiq:{campaign:sweep}:state")
         return {name.decode(): value.decode() for name, value in raw.items()}
+
+
+def wants_of(slot: Slot) -> list[Want]:
+    """The hosts that the run for a slot can use: from none to three."""
+    count = slot.number % 4
+    if not count:
+        return []
+    first = slot.number % 3
+    return [Want(list(range(2, 2 + count)), HOSTS[first : first + 3])]
 
 
 def replace_origin(slot: Any) -> Any:
@@ -200,8 +281,8 @@ def one_step(both: Both, chance: random.Random) -> None:
             both.measure(chance.choice(READERS))
         case "measured":
             both.measured(chance.choice(READERS), chance.choice(MEASURED))
-        case "end":
-            both.end(chance.randrange(6))
+        case "end" | "foreign":
+            getattr(both, name)(chance.randrange(6))
         case "verb":
             # Mostly it goes on.
             both.verb(chance.choice(["pause", "stop", "cancel", *["resume"] * 3]))
@@ -215,11 +296,15 @@ def one_step(both: Both, chance: random.Random) -> None:
             getattr(both, name)()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_random_calls(redis_client: Redis, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "places"),
+    [*((seed, False) for seed in SEEDS), *((seed, True) for seed in PLACED_SEEDS)],
+)
+def test_random_calls(redis_client: Redis, seed: int, places: bool) -> None:
     chance = random.Random(seed)
     total, parallel, most = chance.randint(1, 9), chance.randint(1, 3), chance.choice([None, 2])
-    both = Both(redis_client, total, parallel, most, chance.choice([None, 0, 2]))
+    ahead = chance.choice([None, 0, 2])
+    both = Both(redis_client, total, parallel, most, ahead, places=places)
     both.check()
     for _ in range(STEPS):
         one_step(both, chance)
@@ -228,6 +313,9 @@ def test_random_calls(redis_client: Redis, seed: int) -> None:
     both.verb("resume")
     both.lose()
     both.lose_reader()
+    for number, run_id in enumerate(FOREIGN):
+        if f"{run_id}/1" in both.pool.requests:
+            both.foreign(number)
     for _ in range(200):
         both.sweep()
         both.measure("a")
@@ -239,3 +327,6 @@ def test_random_calls(redis_client: Redis, seed: int) -> None:
         if both.model.phase == "finished":
             break
     assert len(both.model.rows) == both.model.total
+    both.sweep_pool()
+    assert both.pool.leases == {}
+    assert redis_client.keys("nepiq:{pools}:*") in ([], [b"nepiq:{pools}:token"])

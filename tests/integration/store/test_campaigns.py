@@ -79,13 +79,21 @@ class Player:
         self._runs = 0
 
     def submit(
-        self, count: int, parallel: int = 2, most: int | str = "", ahead: int | None = None
+        self,
+        count: int,
+        parallel: int = 2,
+        most: int | str = "",
+        ahead: int | None = None,
+        *,
+        places: bool = False,
     ) -> None:
         """Make the campaign with one space."""
         fields: dict[str, int | str] = {"parallel": parallel}
         fields |= {"max_failures": most, "most_failures": most}
         if ahead is not None:
             fields["ahead"] = ahead
+        if places:
+            fields["places"] = 1
         assert self.store.create("digest", {"a": 1}, **fields) == ("OK", True)
         assert self.store.add("first", 0, count, {}) == "OK"
 

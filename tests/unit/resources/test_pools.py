@@ -9,7 +9,7 @@ import pytest
 from nepiq.controller.description.description import Description
 from nepiq.controller.errors import DeadlineError, HostError, InvalidValue, NotAllowed
 from nepiq.controller.model import State
-from nepiq.controller.model.pools import Queued
+from nepiq.controller.model.pools import HostLease, Queued, Requester, Want
 from nepiq.controller.resources.linux.node import Node
 from nepiq.controller.resources.linux.pool import Pool, key_of
 from nepiq.controller.resources.linux.reservation import Reservation
@@ -270,6 +270,30 @@ def test_what_can_never_be_granted(
 ) -> None:
     with pytest.raises((InvalidValue, HostError), match=message):
         deployed(nodes, **pool)
+
+
+def test_hosts_that_a_campaign_requests() -> None:
+    description = Description("x")
+    lab = description.add("linux::Pool", label="lab", hosts="a,b,c")
+    nodes = [description.add("linux::Node", pool="lab") for _ in range(2)]
+    (guid,) = description.complete([lab, *nodes])
+    requester = description.instance(guid)
+    pools = FakePools()
+    assert isinstance(requester, Reservation)
+    assert isinstance(requester, Requester)
+    assert requester.requested(pools) == [Want(nodes, ["a:22", "b:22", "c:22"])]
+    assert requester.requested(pools, ["b:22"]) == [Want(nodes, ["a:22", "c:22"])]
+    # With too few others, the host is used all the same.
+    assert requester.requested(pools, ["a:22", "b:22"])[0].hosts == ["a:22", "b:22", "c:22"]
+    with pytest.raises(HostError, match="host d:22 is not in the pools any more"):
+        requester.accept(pools, {nodes[0]: HostLease("d:22", 7)})
+    requester.accept(pools, {nodes[0]: HostLease("c:22", 7), nodes[1]: HostLease("a:22", 7)})
+    assert requester.assignments() == {nodes[0]: ("c:22", "c"), nodes[1]: ("a:22", "a")}
+    # A run that begins with them requests none.
+    reservation = Harness(Reservation)
+    reservation.attributes = requester.changes()
+    reservation.deploy()
+    assert reservation.pools.leases == {}
 
 
 def test_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ Argument = str | bytes | int | float
 _RECORDS = ("records",)
 _ALL = ("records", "steps", "states", "campaigns", "work")
 # Those of pools have records of their own.
-_POOLS = ("pools",)
+_POOLS = ("campaigns", "pools")
 _CAMPAIGNS = ("campaigns", "campaign")
 _LIGHT = {"reserve", "snapshot", "touch", "renew", "watch", "unwatch", "watched"}
 _SHARED = {

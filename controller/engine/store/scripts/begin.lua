@@ -11,18 +11,23 @@ if present == entry and alive then
 elseif present or meta.phase then
   return '["CLASH"]'
 end
-local state = call('HMGET', C .. 'state', 'token', 'phase')
+local placed = origin == 'placed'
+local state = call('HMGET', C .. 'state', 'token', 'phase', 'parallel')
 if state[1] ~= token then
   return '["STALE"]'
 elseif state[2] ~= 'running' then
   return '["CLOSED"]'
-elseif room(C, 0) <= 0 then
+elseif placed and call('HLEN', C .. 'active') >= tonumber(state[3]) or not placed and room(C, 0) <= 0 then
   return '["FULL"]'
-elseif not take_slot(C, origin, slot, attempt) then
+elseif placed and call('HEXISTS', C .. 'placing', run) == 0 then
+  return '["STALE"]'
+elseif not placed and not take_slot(C, origin, slot, attempt) then
   return '["STALE"]'
 end
 tick()
 call('HSET', C .. 'active', run, entry)
+call('HDEL', C .. 'placing', run)
+call('HDEL', C .. 'granted', run)
 call('HINCRBY', C .. 'state', 'begun', 1)
 call('SADD', 'nepiq:active:' .. broker, run)
 call('ZADD', 'nepiq:runs', stamp(now), run)

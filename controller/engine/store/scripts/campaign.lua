@@ -42,7 +42,15 @@ local function left()
 end
 
 local function is_at_rest()
-  return call('HLEN', C .. 'active') == 0 and call('SCARD', C .. 'over') == 0
+  return call('HLEN', C .. 'active') + call('HLEN', C .. 'placing') + call('SCARD', C .. 'over') == 0
+end
+
+-- How many runs hosts are requested for, before they are begun. A campaign that needs no hosts of pools
+-- has no limit.
+local MOST_PLACING = 16
+
+local function places()
+  return state.places and MOST_PLACING - call('HLEN', C .. 'placing') or math.huge
 end
 
 local function activate(broker)

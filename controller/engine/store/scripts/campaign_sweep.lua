@@ -10,8 +10,10 @@ for _, run in ipairs(call('HKEYS', C .. 'active')) do
     call('SADD', C .. 'over', run)
   end
 end
-local free = state.phase == 'running' and left() > 0 and room(C, 0) > 0
-local work = free or state.phase == 'cancelling' or call('SCARD', C .. 'over') > 0
+local running = state.phase == 'running'
+local free = running and left() > 0 and room(C, 0) > 0 and places() > 0
+local placed = call('HLEN', C .. 'granted') > 0 or (not running and call('HLEN', C .. 'placing') > 0)
+local work = free or placed or state.phase == 'cancelling' or call('SCARD', C .. 'over') > 0
 if state.status == 'idle' and not work then
   return '["OK",0]'
 end

@@ -17,11 +17,11 @@ local function trigger(C, now, grace)
   return true
 end
 
--- How many runs may begin beside the active ones, of which `over` have ended. Where a script measures,
--- no more than `ahead` runs beyond `parallel` wait for it.
+-- How many runs may begin beside the active ones, of which `over` have ended, and those that hosts are
+-- requested for. Where a script measures, no more than `ahead` runs beyond `parallel` wait for it.
 local function room(C, over)
   local state = redis.call('HMGET', C .. 'state', 'parallel', 'ahead')
-  local free = state[1] - redis.call('HLEN', C .. 'active')
+  local free = state[1] - redis.call('HLEN', C .. 'active') - redis.call('HLEN', C .. 'placing')
   if not state[2] then
     return free + over
   end

@@ -1,9 +1,9 @@
--- limit, campaign, token, broker, run, verdict, keep, outcome, cause, row, point, samples, enough, grace
--- -> status, more, whether to dispatch
+-- limit, campaign, token, broker, run, verdict, keep, outcome, cause, row, point, samples, enough, grace,
+-- hosts to avoid -> status, more, whether to dispatch
 -- The end of a run for its campaign: its row, or its slot once more; and its records go. With verdict
 -- `wait` it keeps them, and waits for a script that measures it: that has a token of its own.
 local limit, name, token, broker, run, verdict, keep, outcome, cause, row = unpack(ARGV)
-local point, samples, enough, grace = unpack(ARGV, 11)
+local point, samples, enough, grace, avoid = unpack(ARGV, 11)
 local C = campaign_prefix(name)
 local active = call('HGET', C .. 'active', run)
 local waiting = not active and call('HGET', C .. 'waiting', run)
@@ -24,12 +24,17 @@ local cancelled = call('SREM', C .. 'releasing', run) == 1 and outcome == 'cance
 if entry and (cancelled or verdict == 'again') then
   call('RPUSH', C .. 'again', slot .. '|' .. (cancelled and attempt or attempt + 1))
   call('HINCRBY', C .. 'state', 'again', cancelled and 0 or 1)
+  if not cancelled and avoid ~= '' then
+    local known = call('HGET', C .. 'avoid', slot)
+    call('HSET', C .. 'avoid', slot, known and known .. ' ' .. avoid or avoid)
+  end
 elseif active and verdict == 'wait' then
   local id = call('XADD', C .. 'history', '*', 'w', run)
   call('HSET', C .. 'waiting', run, table.concat({ slot, attempt, id, row }, '|'))
   call('RPUSH', C .. 'line', run)
 elseif entry then
   enter_row(C, slot, run, outcome, cause, row)
+  call('HDEL', C .. 'avoid', slot)
   if enough == '1' then
     call('SETBIT', C .. 'enough', point, 1)
     call('HDEL', C .. 'samples', point)

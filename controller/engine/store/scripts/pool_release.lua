@@ -1,10 +1,9 @@
--- most overtaken, patience, id, run, guid -> status, wakes
+-- limits..., id, run, guid -> status, wakes
 -- Without a guid the request is closed: a late attempt cannot make it again while its run lives.
-local id, run, guid = unpack(ARGV, 3)
-give_back(id, guid)
+local id, run, guid = unpack(ARGV, 4)
 if guid == '' then
-  unqueue(id)
-  requests[id] = { run = run, state = 'closed' }
-  save(id)
+  close(id, run)
+else
+  give_back(id, guid)
 end
 return reply('OK')

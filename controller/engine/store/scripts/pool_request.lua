@@ -1,27 +1,32 @@
--- most overtaken, patience, id, run, step, wants -> status, wakes, seconds that it waits or waited, grants
-local id, run, step, wants = unpack(ARGV, 3)
-local r = requests[id]
+-- limits..., id, run, step, then for each want its guids and its hosts -> status, wakes, seconds that it
+-- waits or waited, grants
+local id, run, step = unpack(ARGV, 4)
+local r = request(id)
 if r and r.state == 'closed' then
   return '["CLOSED",[],0,[]]'
 end
 if not r then
-  r = { run = run, step = step, state = 'waiting', since = stamp(), overtaken = 0 }
-  requests[id] = r
-  call('RPUSH', P .. 'queue', id)
-  queue[#queue + 1] = id
+  r = { run = run, step = step }
+  enter(id, r)
 end
 if r.state == 'waiting' then
-  r.wants = cjson.decode(wants)
+  r.wants, unused = {}, true
+  for i = 7, #ARGV, 2 do
+    r.wants[#r.wants + 1] = { guids = cjson.decode(ARGV[i]), list = keep_list(ARGV[i + 1]) }
+  end
   save(id)
 end
 decide()
 if r.state == 'granted' and not r.taken then
   r.taken = 1
+  call('SREM', P .. 'untold', id)
   save(id)
 end
 return reply(r.state == 'granted' and 'OK' or 'WAITING', function()
   local grants = {}
-  for host, lease in pairs(leases) do
+  for _, host in ipairs(r.hosts or {}) do
+    local text = call('HGET', P .. 'leases', host)
+    local lease = text and cjson.decode(text) or {}
     if lease.request == id then
       grants[#grants + 1] = { lease.guid, host, lease.token }
     end

@@ -1,25 +1,29 @@
--- most overtaken, patience, number of runs that are over, these, runs that start nothing any more...
--- -> status, wakes, runs that have requests
+-- limits..., number of runs that are over, these, runs that start nothing any more... -> status, wakes,
+-- runs that have requests, without those that campaigns have not begun yet
 local over, halted = {}, {}
-for i = 4, #ARGV do
-  (i < 4 + ARGV[3] and over or halted)[ARGV[i]] = true
+for i = 5, #ARGV do
+  (i < 5 + ARGV[4] and over or halted)[ARGV[i]] = true
 end
-for id, r in pairs(requests) do
-  local unused = r.state == 'waiting' or (r.state == 'granted' and not r.taken)
-  if over[r.run] or (halted[r.run] and unused) then
-    give_back(id, '')
-    unqueue(id)
-    save(id)
-    requests[id] = not over[r.run] and { run = r.run, state = 'closed' } or nil
-  end
-end
-return reply('OK', function()
-  local runs, known = {}, {}
-  for _, r in pairs(requests) do
+local runs, known, flat = {}, {}, call('HGETALL', P .. 'requests')
+for i = 1, #flat, 2 do
+  local id, r = flat[i], requests[flat[i]] or cjson.decode(flat[i + 1])
+  requests[id] = r
+  local placing = r.campaign and call('HEXISTS', campaign_prefix(r.campaign) .. 'placing', r.run) == 1
+  local unused_yet = r.state == 'waiting' or (r.state == 'granted' and not r.taken)
+  if placing then
+    -- The campaign looks after it.
+  elseif over[r.run] then
+    forget(id)
+  else
+    if halted[r.run] and unused_yet then
+      close(id, r.run)
+    end
     if not known[r.run] then
       known[r.run] = true
       runs[#runs + 1] = r.run
     end
   end
+end
+return reply('OK', function()
   return list(runs)
 end)

@@ -1,9 +1,9 @@
 -- Pools of hosts: requests, their queue, and the leases that they were granted. These records belong
--- to the installation and not to a run. They are small: all are read, and what changed is written.
+-- to the installation and not to a run. What waits is read as a whole, the rest when it is needed.
 
 local P = KEYS[1]
 local call, format, floor, max = redis.call, string.format, math.floor, math.max
-local MOST_OVERTAKEN, PATIENCE = tonumber(ARGV[1]), tonumber(ARGV[2])
+local MOST_OVERTAKEN, PATIENCE, GRACE = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local time = call('TIME')
 local now = time[1] + time[2] / 1e6
@@ -12,17 +12,29 @@ local function stamp()
   return format('%.6f', now)
 end
 
-local function read(name)
-  local all, flat = {}, call('HGETALL', P .. name)
-  for i = 1, #flat, 2 do
-    all[flat[i]] = cjson.decode(flat[i + 1])
-  end
-  return all
+-- Whether each host is leased.
+local leased = {}
+for _, host in ipairs(call('HKEYS', P .. 'leases')) do
+  leased[host] = true
 end
 
-local leases, requests = read('leases'), read('requests')
+-- Requests by id; false for one that does not exist.
+local requests, changed = {}, {}
 local queue = call('LRANGE', P .. 'queue', 0, -1)
-local changed = {}
+for at = 1, #queue, 1000 do
+  local last = math.min(at + 999, #queue)
+  for i, text in ipairs(call('HMGET', P .. 'requests', unpack(queue, at, last))) do
+    requests[queue[at + i - 1]] = cjson.decode(text)
+  end
+end
+
+local function request(id)
+  if requests[id] == nil then
+    local text = call('HGET', P .. 'requests', id)
+    requests[id] = text and cjson.decode(text) or false
+  end
+  return requests[id]
+end
 
 local function save(id)
   changed[id] = true
@@ -38,44 +50,148 @@ local function write_requests()
   end
 end
 
+-- Lists of hosts that requests can use, by digest: most requests can use the same ones.
+local lists, free_hosts, unused = {}, {}, false
+local withheld = {}
+
+local function keep_list(text)
+  local id = redis.sha1hex(text)
+  call('HSETNX', P .. 'lists', id, text)
+  return id
+end
+
+local function hosts_of(id)
+  local hosts = lists[id]
+  if not hosts then
+    hosts = cjson.decode(call('HGET', P .. 'lists', id))
+    lists[id] = hosts
+  end
+  return hosts
+end
+
+-- The hosts of a list that have no lease and are not withheld.
+local function free_of(id)
+  local free = free_hosts[id]
+  if not free then
+    free = {}
+    for _, host in ipairs(hosts_of(id)) do
+      if not leased[host] and not withheld[host] then
+        free[#free + 1] = host
+      end
+    end
+    free_hosts[id] = free
+  end
+  return free
+end
+
+local function drop_lists()
+  local used = {}
+  for _, id in ipairs(queue) do
+    for _, want in ipairs(requests[id].wants) do
+      used[want.list] = true
+    end
+  end
+  for _, id in ipairs(call('HKEYS', P .. 'lists')) do
+    if not used[id] then
+      call('HDEL', P .. 'lists', id)
+    end
+  end
+end
+
 local function unqueue(id)
-  call('LREM', P .. 'queue', 0, id)
+  if call('LREM', P .. 'queue', 0, id) == 0 then
+    return
+  end
   local rest = {}
   for _, other in ipairs(queue) do
     if other ~= id then
       rest[#rest + 1] = other
     end
   end
-  queue = rest
+  queue, unused = rest, true
 end
 
 -- Give back the leases of a request: those of one resource, or all.
 local function give_back(id, guid)
-  for host, lease in pairs(leases) do
+  for _, host in ipairs((request(id) or {}).hosts or {}) do
+    local text = call('HGET', P .. 'leases', host)
+    local lease = text and cjson.decode(text) or {}
     if lease.request == id and (guid == '' or lease.guid == guid) then
-      leases[host] = nil
+      leased[host] = nil
       call('HDEL', P .. 'leases', host)
     end
   end
 end
 
--- Hosts that later requests may not take in this call.
-local withheld = {}
+-- End a request; nobody knows it afterwards.
+local function forget(id)
+  give_back(id, '')
+  unqueue(id)
+  call('SREM', P .. 'untold', id)
+  requests[id] = false
+  save(id)
+end
+
+-- End a request; a late attempt cannot make it again while its run lives.
+local function close(id, run)
+  forget(id)
+  requests[id] = { run = run, state = 'closed' }
+end
+
+-- Enter a request at the end of the queue.
+local function enter(id, r)
+  r.state, r.since, r.overtaken = 'waiting', stamp(), 0
+  requests[id] = r
+  save(id)
+  call('RPUSH', P .. 'queue', id)
+  queue[#queue + 1] = id
+end
+
+-- Hosts in the order in which a campaign prefers them: first those that it had last.
+local WARM = 64
+local warm_hosts = {}
+
+local function preferred(hosts, campaign)
+  if not campaign then
+    return hosts
+  end
+  local warm = warm_hosts[campaign]
+  if not warm then
+    warm = call('ZREVRANGE', campaign_prefix(campaign) .. 'warm', 0, WARM - 1)
+    warm_hosts[campaign] = warm
+  end
+  if #warm == 0 then
+    return hosts
+  end
+  local known, ordered = {}, {}
+  for _, host in ipairs(hosts) do
+    known[host] = true
+  end
+  for _, host in ipairs(warm) do
+    if known[host] then
+      ordered[#ordered + 1] = host
+      known[host] = nil
+    end
+  end
+  for _, host in ipairs(hosts) do
+    if known[host] then
+      ordered[#ordered + 1] = host
+    end
+  end
+  return ordered
+end
 
 -- Pairs of hosts and resources of a request: as many as possible; nil if `whole` is wanted and some
 -- resource gets no host. The pairs are resource by host.
 local function match(r, whole)
-  local guids, hosts, resource_of, n = {}, {}, {}, 0
   for _, want in ipairs(r.wants) do
-    local free = {}
-    for _, host in ipairs(want.hosts) do
-      if not leases[host] and not withheld[host] then
-        free[#free + 1] = host
-      end
-    end
-    if whole and #free < #want.guids then
+    if whole and #free_of(want.list) < #want.guids then
       return nil
     end
+  end
+  local guids, hosts, resource_of, n = {}, {}, {}, 0
+  for _, want in ipairs(r.wants) do
+    local free = preferred(free_of(want.list), r.campaign)
     for _, guid in ipairs(want.guids) do
       n = n + 1
       guids[n], hosts[n] = guid, free
@@ -111,16 +227,18 @@ local function match(r, whole)
   return pairs_found
 end
 
+-- Keep the free hosts that a request can use from later ones in this call.
 local function withhold(r)
   for host in pairs(match(r, false)) do
     withheld[host] = true
   end
+  free_hosts = {}
 end
 
-local function concerns(r, hosts)
+local function concerns(r, found)
   for _, want in ipairs(r.wants) do
-    for _, host in ipairs(want.hosts) do
-      if hosts[host] then
+    for _, host in ipairs(hosts_of(want.list)) do
+      if found[host] then
         return true
       end
     end
@@ -128,24 +246,64 @@ local function concerns(r, hosts)
   return false
 end
 
+local function list(items)
+  return #items == 0 and '[]' or cjson.encode(items)
+end
+
+-- Campaigns whose step is due since a request of theirs was granted.
+local woken = {}
+
+-- Tell a campaign which hosts a run that it places has.
+local function tell(r, grants, hosts)
+  local C, marks = campaign_prefix(r.campaign), {}
+  call('HSET', C .. 'granted', r.run, list(grants))
+  for _, host in ipairs(hosts) do
+    marks[#marks + 1] = stamp()
+    marks[#marks + 1] = host
+  end
+  if #marks > 0 then
+    call('ZADD', C .. 'warm', unpack(marks))
+    warm_hosts[r.campaign] = nil
+  end
+  if trigger(C, now, GRACE) then
+    woken[#woken + 1] = r.campaign
+  end
+end
+
 local function grant(id, r, found)
   local token = max(floor(now * 1e6), tonumber(call('GET', P .. 'token') or 0) + 1)
   local text = format('%.0f', token)
   call('SET', P .. 'token', text)
-  r.state, r.granted = 'granted', stamp()
-  save(id)
+  local hosts, grants = {}, {}
   for host, guid in pairs(found) do
     local lease = { run = r.run, request = id, guid = guid, token = text, since = stamp() }
-    leases[host] = lease
+    leased[host] = true
     call('HSET', P .. 'leases', host, cjson.encode(lease))
+    hosts[#hosts + 1] = host
+    grants[#grants + 1] = { guid, host, text }
   end
+  free_hosts = {}
+  r.state, r.granted, r.hosts, r.wants = 'granted', stamp(), hosts, nil
   unqueue(id)
+  save(id)
+  if r.campaign then
+    r.taken = 1
+    tell(r, grants, hosts)
+  else
+    call('SADD', P .. 'untold', id)
+  end
 end
 
 -- Grant what can be granted, in the order of the queue. A request that does not get all of its hosts
 -- lets later ones overtake it, a bounded number of times and for a bounded time; from then on the
 -- free hosts that it can use are kept for it.
+local decided = false
+
 local function decide()
+  if decided then
+    return
+  end
+  decided = true
   local ahead = {}
   for _, id in ipairs(queue) do
     local r = requests[id]
@@ -171,19 +329,20 @@ local function decide()
   end
 end
 
-local function list(items)
-  return #items == 0 and '[]' or cjson.encode(items)
-end
-
--- Decide, write and answer: the status, the runs and steps to wake, and more that is JSON.
+-- Decide, write and answer: the status, the runs and steps or campaigns to wake, and more that is JSON.
 local function reply(status, more)
   decide()
   write_requests()
+  if unused then
+    drop_lists()
+  end
   local wakes = {}
-  for _, r in pairs(requests) do
-    if r.state == 'granted' and not r.taken then
-      wakes[#wakes + 1] = { r.run, r.step }
-    end
+  for _, id in ipairs(call('SMEMBERS', P .. 'untold')) do
+    local r = request(id)
+    wakes[#wakes + 1] = { r.run, r.step }
+  end
+  for _, name in ipairs(woken) do
+    wakes[#wakes + 1] = { '', '', name }
   end
   return '[' .. cjson.encode(status) .. ',' .. list(wakes) .. (more and ',' .. more() or '') .. ']'
 end
