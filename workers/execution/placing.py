@@ -110,5 +110,6 @@ class Placer:
         status, wakes = self._runtime.backend.pools.place(
             self._store.name, taken.token, over, withdrawn, runs
         )
+        fault_injection.point("placed", self._store.name)
         wake(self._runtime, wakes)
         return status != "STALE"
