@@ -24,7 +24,7 @@ if r.state == 'granted' and not r.taken then
 end
 return reply(r.state == 'granted' and 'OK' or 'WAITING', function()
   local grants = {}
-  for _, host in ipairs(r.hosts or {}) do
+  for _, host in pairs(r.hosts or {}) do
     local text = call('HGET', P .. 'leases', host)
     local lease = text and cjson.decode(text) or {}
     if lease.request == id then

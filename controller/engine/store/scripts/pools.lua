@@ -12,6 +12,13 @@ local function stamp()
   return format('%.6f', now)
 end
 
+-- Call with the items of a list of any length behind what is given.
+local function call_with(command, key, items)
+  for at = 1, #items, 4000 do
+    call(command, key, unpack(items, at, math.min(at + 3999, #items)))
+  end
+end
+
 -- Whether each host is leased.
 local leased = {}
 for _, host in ipairs(call('HKEYS', P .. 'leases')) do
@@ -51,8 +58,10 @@ local function write_requests()
 end
 
 -- Lists of hosts that requests can use, by digest: most requests can use the same ones.
-local lists, free_hosts, unused = {}, {}, false
-local withheld = {}
+local lists, members, unused = {}, {}, false
+
+-- The free hosts of a list, as of a number of grants and withholdings: these only make it shorter.
+local free_hosts, age_of, age, withheld = {}, {}, 0, {}
 
 local function keep_list(text)
   local id = redis.sha1hex(text)
@@ -71,17 +80,33 @@ end
 
 -- The hosts of a list that have no lease and are not withheld.
 local function free_of(id)
-  local free = free_hosts[id]
-  if not free then
-    free = {}
-    for _, host in ipairs(hosts_of(id)) do
+  if age_of[id] ~= age then
+    local free = {}
+    for _, host in ipairs(free_hosts[id] or hosts_of(id)) do
       if not leased[host] and not withheld[host] then
         free[#free + 1] = host
       end
     end
-    free_hosts[id] = free
+    free_hosts[id], age_of[id] = free, age
   end
-  return free
+  return free_hosts[id]
+end
+
+local function has_one_of(id, found)
+  local known = members[id]
+  if not known then
+    known = {}
+    for _, host in ipairs(hosts_of(id)) do
+      known[host] = true
+    end
+    members[id] = known
+  end
+  for host in pairs(found) do
+    if known[host] then
+      return true
+    end
+  end
+  return false
 end
 
 local function drop_lists()
@@ -113,7 +138,8 @@ end
 
 -- Give back the leases of a request: those of one resource, or all.
 local function give_back(id, guid)
-  for _, host in ipairs((request(id) or {}).hosts or {}) do
+  local hosts = (request(id) or {}).hosts or {}
+  for _, host in pairs(guid == '' and hosts or { hosts[guid] }) do
     local text = call('HGET', P .. 'leases', host)
     local lease = text and cjson.decode(text) or {}
     if lease.request == id and (guid == '' or lease.guid == guid) then
@@ -192,9 +218,9 @@ local function match(r, whole)
   local guids, hosts, resource_of, n = {}, {}, {}, 0
   for _, want in ipairs(r.wants) do
     local free = preferred(free_of(want.list), r.campaign)
-    for _, guid in ipairs(want.guids) do
+    for i = 1, math.min(#want.guids, #free) do
       n = n + 1
-      guids[n], hosts[n] = guid, free
+      guids[n], hosts[n] = want.guids[i], free
     end
   end
   local function place(i, seen)
@@ -231,16 +257,14 @@ end
 local function withhold(r)
   for host in pairs(match(r, false)) do
     withheld[host] = true
+    age = age + 1
   end
-  free_hosts = {}
 end
 
 local function concerns(r, found)
   for _, want in ipairs(r.wants) do
-    for _, host in ipairs(hosts_of(want.list)) do
-      if found[host] then
-        return true
-      end
+    if has_one_of(want.list, found) then
+      return true
     end
   end
   return false
@@ -254,17 +278,15 @@ end
 local woken = {}
 
 -- Tell a campaign which hosts a run that it places has.
-local function tell(r, grants, hosts)
+local function tell(r, grants)
   local C, marks = campaign_prefix(r.campaign), {}
   call('HSET', C .. 'granted', r.run, list(grants))
-  for _, host in ipairs(hosts) do
+  for _, item in ipairs(grants) do
     marks[#marks + 1] = stamp()
-    marks[#marks + 1] = host
+    marks[#marks + 1] = item[2]
   end
-  if #marks > 0 then
-    call('ZADD', C .. 'warm', unpack(marks))
-    warm_hosts[r.campaign] = nil
-  end
+  call_with('ZADD', C .. 'warm', marks)
+  warm_hosts[r.campaign] = nil
   if trigger(C, now, GRACE) then
     woken[#woken + 1] = r.campaign
   end
@@ -274,21 +296,22 @@ local function grant(id, r, found)
   local token = max(floor(now * 1e6), tonumber(call('GET', P .. 'token') or 0) + 1)
   local text = format('%.0f', token)
   call('SET', P .. 'token', text)
-  local hosts, grants = {}, {}
+  local hosts, grants, fields = {}, {}, {}
   for host, guid in pairs(found) do
     local lease = { run = r.run, request = id, guid = guid, token = text, since = stamp() }
-    leased[host] = true
-    call('HSET', P .. 'leases', host, cjson.encode(lease))
-    hosts[#hosts + 1] = host
+    leased[host], hosts[guid] = true, host
     grants[#grants + 1] = { guid, host, text }
+    fields[#fields + 1] = host
+    fields[#fields + 1] = cjson.encode(lease)
   end
-  free_hosts = {}
+  call_with('HSET', P .. 'leases', fields)
+  age = age + 1
   r.state, r.granted, r.hosts, r.wants = 'granted', stamp(), hosts, nil
   unqueue(id)
   save(id)
   if r.campaign then
     r.taken = 1
-    tell(r, grants, hosts)
+    tell(r, grants)
   else
     call('SADD', P .. 'untold', id)
   end
