@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from ..experiment.connect import Access
 from ..model.durations import seconds
 from ..model.names import check_name
 from .definition import Definition, Segment
+from .file_store import FileStore, StoredFile
+from .kept_files import KeptFiles
 from .metrics import Metric
 from .plan import CampaignPlan
 from .row import Row
@@ -57,6 +59,10 @@ class Campaign:
         parallel: how many runs may be under way.
         timeout: time limit of a run, ``"10m"`` or seconds; a run that exceeds it fails.
         metrics: values to read from each run, by name; see :class:`.Metric`.
+        collect: files of each run to collect, by label of the resource: traces, paths in the run
+            directory, directories or patterns, one or a list.
+        keep: the runs whose files are collected: ``all``, ``failed`` or ``none``.
+        directories: the runs whose directories stay on hosts: ``none``, ``failed`` or ``all``.
         on_failure: ``continue``, or ``pause`` to begin no run after a failed one.
         max_failures: number of failed runs at which the campaign pauses; None for no limit.
         settings: where Redis is; read from the environment by default.
@@ -89,7 +95,6 @@ class Campaign:
         if space is not None:
             given["space"] = space.to_document()
         described = CampaignPlan.of({**base, **given})
-        _refuse(described)
         self._set(check_name("name of a campaign", name or exp_id), settings)
         self.plan = described
         self._data = Definition.data(exp_id, document, described)
@@ -122,7 +127,7 @@ class Campaign:
         """Begin the campaign; return at once. One that was submitted before goes on.
 
         Raises:
-            CampaignError: another campaign has this name, or a part of it is not possible yet.
+            CampaignError: another campaign has this name, or there can be no files to collect.
             NepiqError: the first or the last run cannot be described.
         """
         if self.plan is None:
@@ -208,11 +213,16 @@ class Campaign:
                     self._require(status)
                     return count
 
-    def remove(self) -> None:
+    def remove(self, *, files: bool = False) -> None:
         """Delete the campaign and its rows.
+
+        Args:
+            files: delete the collected files first, on the worker machines that keep them. Else
+                they stay there, in the directory ``NEPIQ_RESULTS``.
 
         Raises:
             NotAllowed: runs are under way.
+            CampaignError: a worker machine that keeps files has no worker. Nothing is deleted.
         """
         with contact():
             record = self.status()
@@ -221,6 +231,8 @@ class Campaign:
                     f"campaign {self.name} is {record.phase}, {record.active} runs are under way",
                     hint=f"nepiq campaign cancel {self.name}",
                 )
+            if files:
+                self._kept.discard(self.rows())
             self._store().remove()
 
     # -- looking ------------------------------------------------------------------------------
@@ -261,6 +273,41 @@ class Campaign:
             if entry.row:
                 yield Row.from_json(entry.row)
 
+    def files(self, run_id: str = "") -> Iterator[tuple[Row, list[StoredFile]]]:
+        """Yield the rows of the runs that have collected files, with these.
+
+        Args:
+            run_id: only this run.
+
+        Raises:
+            CampaignError: the worker machine that keeps files has no worker.
+        """
+        rows = (row for row in self.rows() if not run_id or row.run_id == run_id)
+        with contact():
+            yield from self._kept.of(rows)
+
+    def export(self, folder: str | Path, run_ids: Collection[str] = ()) -> FileStore:
+        """Bring collected files to this machine, from the worker machines that keep them.
+
+        Each content is stored once; what is here already is not sent again.
+
+        Args:
+            folder: the folder of the file store; it is created.
+            run_ids: only these runs; all by default.
+
+        Returns:
+            The file store.
+
+        Raises:
+            CampaignError: a worker machine that keeps files has no worker, or has them no more.
+            FileMissing: the folder cannot be written.
+        """
+        store = FileStore(folder)
+        rows = (row for row in self.rows() if not run_ids or row.run_id in run_ids)
+        with contact():
+            self._kept.bring(rows, store)
+        return store
+
     def table(self) -> Table:
         """Return the rows so far as a table, a record a run; see :class:`.Table`."""
         return Table.of_rows(self.rows)
@@ -268,7 +315,8 @@ class Campaign:
     def wait(self, timeout: str | float | None = None) -> CampaignRecord:
         """Wait until the campaign does nothing more by itself, and return how far it is.
 
-        It has finished then, was stopped or cancelled, or paused because of failures.
+        It has finished then, was stopped or cancelled, or paused because of failures or of a full
+        disk.
 
         Raises:
             WaitTimeout: it takes longer.
@@ -320,6 +368,7 @@ class Campaign:
             raise InvalidValue("the space has no points", where=self.name)
         for slot in {0, total - 1}:
             definition.arguments(slot)
+            definition.check_files(slot)
         return total
 
     def _read(self) -> Definition:
@@ -349,12 +398,16 @@ class Campaign:
             self._access = Access(self._settings)
         return self._access
 
+    @property
+    def _kept(self) -> KeptFiles:
+        return KeptFiles(self._opened.backend, self.name)
+
     def _store(self) -> CampaignStore:
         return self._opened.backend.campaign(self.name)
 
 
 def _is_over(record: CampaignRecord) -> bool:
-    failed = record.phase == "paused" and record.why and not record.active
+    failed = record.phase == "paused" and record.why and (record.held or not record.active)
     return record.over or bool(failed)
 
 
@@ -375,13 +428,6 @@ def _template(
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _refuse(plan: CampaignPlan) -> None:
-    """Refuse what workers do not carry out yet."""
-    for name, given in (("collect", plan.collect), ("keep", plan.keep != "all")):
-        if given:
-            raise CampaignError(f"{name} is not possible yet", hint="leave it out")
 
 
 def _check_count(name: str, value: object) -> None:

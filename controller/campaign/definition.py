@@ -17,9 +17,12 @@ from ..engine.campaign_records import Begin, Fold, Refusal, Slot
 from ..engine.campaigns import CampaignStore
 from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
-from ..errors import NepiqError, WaitTimeout, details
+from ..errors import CampaignError, NepiqError, UnknownResource, WaitTimeout, details
 from .causes import Again, Cause, cause_of
-from .compiled import Base, CompiledTemplate
+from .collection import Collection
+from .compiled import CompiledTemplate
+from .file_store import Keep
+from .metric_views import CollectedView, Figures
 from .metrics import Measured, View, evaluate, parse_all
 from .plan import CampaignPlan
 from .precision import Precision
@@ -67,6 +70,8 @@ class Ended:
             names.
         failures: of a run that failed.
         experiment: opens the experiment of the run, for what is not in Redis.
+        collection: returns a collection of its files, by the guids of its resources.
+        machine: name of the worker machine whose file store that is.
     """
 
     run_id: str
@@ -75,6 +80,8 @@ class Ended:
     attributes: Mapping[int, Mapping[str, Any]]
     failures: Sequence[Failure]
     experiment: Callable[[], AbstractContextManager[View]]
+    collection: Callable[[Mapping[str, int]], Collection]
+    machine: str
 
     @property
     def times(self) -> dict[str, float]:
@@ -124,6 +131,10 @@ class Definition:
         exp_id: name of its experiment.
         metrics: the metrics by name.
         reads_traces: True if not all metrics are attributes.
+        keep: the runs whose files are collected.
+        collects: True if files of runs are collected.
+        clears: True if directories on hosts are removed when a run has its row, and not by the
+            release of the run.
         segments: the spaces.
         precisions: of the metrics at which a point needs no further run; empty if all need theirs.
     """
@@ -135,12 +146,21 @@ class Definition:
         self.exp_id = str(data["exp_id"])
         self.metrics = parse_all(data["metrics"])
         self.reads_traces = not all(metric.figure for metric in self.metrics.values())
+        self._collect: Mapping[str, Sequence[str]] = data.get("collect", {})
+        self.keep: Keep = data.get("keep", "all")
+        self._directories = data.get("directories", "none")
+        self.collects = bool(self._collect) and self.keep != "none"
+        is_read = self.reads_traces or self.collects
+        self.clears = self._directories == "failed" or (self._directories == "none" and is_read)
         self.segments = [Segment(segment) for segment in segments]
         self._seed = int(data["seed"])
         self._independent = data["seeds"] == "independent"
         parameters = [name for segment in self.segments for name in segment.space.parameters]
         template = Template(data["template"], parameters)
-        self._template = CompiledTemplate(template, self.exp_id, name, data["timeout"])
+        hard_release = self._directories == "none" and not is_read
+        self._template = CompiledTemplate(
+            template, self.exp_id, name, data["timeout"], hard_release=hard_release
+        )
         self.precisions = [Precision.of_document(item) for item in data["stop"]]
         self._least = int(data["least"])
         self._ends = list(itertools.accumulate(map(len, self.segments)))
@@ -149,7 +169,11 @@ class Definition:
     @staticmethod
     def data(exp_id: str, template: Mapping[str, Any], plan: CampaignPlan) -> dict[str, Any]:
         """Return the JSON values from which workers make the same definition."""
+        files = {"collect": plan.collect, "keep": plan.keep} if plan.collect else {}
+        if plan.directories != "none":
+            files["directories"] = plan.directories
         return {
+            **files,
             "exp_id": exp_id,
             "template": dict(template),
             "metrics": {name: metric.to_data() for name, metric in parse_all(plan.metrics).items()},
@@ -212,30 +236,78 @@ class Definition:
         found = [guid for guid, name in base.hosts.values() if not name]
         return sorted({*found, *(base.guids[label] for label in labels)})
 
-    def fold(self, ended: Ended) -> Fold:
-        """Return what becomes of an ended run: its row, or another attempt."""
+    def hosts(self, slot: int) -> Sequence[int]:
+        """Return the guids of the machines of a run."""
+        base = self._template.base(self.place(slot).values)
+        return sorted(guid for guid, _ in base.hosts.values())
+
+    def leaves(self, outcome: str) -> bool:
+        """Return whether the directories of a run with this outcome stay on hosts."""
+        return self._directories == "all" or (self._directories == "failed" and outcome == FAILED)
+
+    def check_files(self, slot: int) -> None:
+        """Check that the run at a place can have the files that are to be collected.
+
+        Raises:
+            NepiqError: a resource does not exist, or leaves no files.
+        """
+        base = self._template.base(self.place(slot).values)
+        for label in self._collect:
+            if label not in base.guids:
+                raise UnknownResource(label, base.guids, where="collect")
+            host = base.description.host_of(label)
+            if host is None:
+                raise CampaignError(
+                    "there are no files to collect, since it does not run on a host", where=label
+                )
+            for guid in {base.guids[label], host}:
+                if base.description.get(guid, "hardRelease") is True:
+                    raise CampaignError(
+                        f"hardRelease of {base.description.label(guid)} removes its files before "
+                        "they are collected",
+                        where=label,
+                        hint="leave it out: a campaign removes the directories of its runs",
+                    )
+
+    def fold(self, ended: Ended, *, collecting: bool = True) -> Fold:
+        """Return what becomes of an ended run: its row, or another attempt.
+
+        Args:
+            ended: the run.
+            collecting: bring its files into the file store, if they are kept.
+
+        Raises:
+            FileMissing: the file store cannot be written, for example because the disk is full.
+        """
         if not ended.meta:
             return Fold(ended.run_id, "again", False, CANCELLED, "", "")
         place, cause, measured = self.place(ended.slot.number), None, NOTHING
         outcome, error = FINISHED, ""
+        collection = None
         if "over" not in ended.meta:
             outcome, error = CANCELLED, "another client released the run"
         elif ended.meta.get("cause"):
             outcome, cause = FAILED, self._cause(ended)
-        elif self.metrics:
+        else:
+            collection = self._collection(place, ended, outcome, collecting)
             try:
-                measured = self._measured(place, ended)
+                measured = self._measured(place, ended, collection)
                 error = str(measured)
             except NepiqError as unreachable:
                 outcome, cause = FAILED, cause_of(unreachable)
         if cause is not None:
             error = cause.example
             if cause.again is Again.FREE and ended.slot.attempt < MOST_ATTEMPTS:
+                if collection is not None:
+                    collection.discard()
                 return Fold(ended.run_id, "again", True, outcome, str(cause), "")
+        if collection is None:
+            collection = self._collection(place, ended, outcome, collecting)
         row = self._row(
             place,
             ended.slot,
             ended.run_id,
+            files_on=ended.machine if collection is not None and collection.files else "",
             hosts=self._hosts(place, ended),
             outcome=outcome,
             cause="" if cause is None else str(cause),
@@ -299,26 +371,24 @@ class Definition:
         }
         return {label: name for label, name in named.items() if name}
 
-    def _measured(self, place: Place, ended: Ended) -> Measured:
+    def _collection(
+        self, place: Place, ended: Ended, outcome: str, collecting: bool
+    ) -> Collection | None:
+        """Bring the files of a run into the store; None if they are not kept."""
+        if not (collecting and self.collects):
+            return None
+        collection = ended.collection(self._template.base(place.values).guids)
+        if not collection.store.keeps(outcome):
+            return None
+        collection.bring(self._collect)
+        return collection
+
+    def _measured(self, place: Place, ended: Ended, collection: Collection | None) -> Measured:
+        if not self.metrics:
+            return NOTHING
         if not self.reads_traces:
             base = self._template.base(place.values)
-            return evaluate(self.metrics, _Figures(base, ended.attributes))
+            return evaluate(self.metrics, Figures(base.description, ended.attributes))
         with ended.experiment() as ec:
-            return evaluate(self.metrics, ec)
-
-
-class _Figures:
-    """The attributes of an ended run, as a metric reads them."""
-
-    def __init__(self, base: Base, attributes: Mapping[int, Mapping[str, Any]]) -> None:
-        self._base = base
-        self._attributes = attributes
-
-    def get(self, guid: str, name: str, /) -> Any:
-        """Return the value of an attribute."""
-        item = self._base.description.resource(guid)
-        return item.get(name, self._attributes.get(item.guid, {}))
-
-    def trace(self, guid: str, name: str, /, attr: str, block: int, offset: int, text: bool) -> Any:
-        """Raise, since a figure is in no trace."""
-        raise NotImplementedError
+            view = ec if collection is None else CollectedView(ec, collection)
+            return evaluate(self.metrics, view)

@@ -99,6 +99,8 @@ _CAMPAIGN_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("set", campaigns.set_, "nepiq campaign set sweep --parallel 16"),
     ("results", campaigns.results, "nepiq campaign results sweep --follow"),
     ("export", campaigns.export, "nepiq campaign export sweep sweep.csv"),
+    ("files", campaigns.files, "nepiq campaign files sweep"),
+    ("fetch", campaigns.fetch, "nepiq campaign fetch sweep results/"),
     ("rm", campaigns.rm, "nepiq campaign rm sweep"),
 )
 #: Verbs that pass everything after their first argument to a script or to Celery.

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 REFRESH, LINES = 0.25, 10.0
 """Seconds between two views on a terminal, and between two lines elsewhere."""
 
+INTERRUPTED = 130
+"""Exit code after ctrl-C."""
+
 _RECENT = 200  # ended runs from which the time that is left is estimated
 
 
@@ -54,7 +57,7 @@ def follow(campaign: Campaign) -> int:
             print_message(line)
         return 0 if record.phase == "finished" and not record.failed else 1
     print_message(f"the campaign goes on: nepiq campaign watch {campaign.name}")
-    return 130
+    return INTERRUPTED
 
 
 def _log(campaign: Campaign) -> None:

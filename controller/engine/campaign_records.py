@@ -138,6 +138,7 @@ class CampaignRecord:
         again: number of runs that ended and were begun again.
         skipped: number of runs that were not needed.
         active: number of runs under way.
+        held: True if ended runs among them wait until what it was paused for is mended.
         parallel: how many may be under way.
     """
 
@@ -154,6 +155,7 @@ class CampaignRecord:
     skipped: int
     active: int
     parallel: int
+    held: bool = False
 
     @property
     def done(self) -> int:

@@ -132,6 +132,7 @@ class CampaignStore:
             why=state["why"],
             created=float(state["created"]),
             active=active,
+            held=bool(state.get("held")),
             **counts,
         )
 
