@@ -19,10 +19,11 @@ def advance(campaign: str) -> str:
 @shared_task(name="nepiq.clear")
 def clear(campaign: str, items: list[list[Any]]) -> str:
     """Remove the directories of a campaign's ended runs from hosts."""
+    from ..controller.campaign.run_directories import RunDirectory
     from ..workers.execution import campaign_files
 
     del campaign  # names the task
-    directories = [campaign_files.Directory(*item) for item in items]
+    directories = [RunDirectory(*item) for item in items]
     return campaign_files.clear(context.current(), directories)
 
 

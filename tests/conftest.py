@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -56,6 +57,9 @@ def ns3_builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare our marker, let no test reach the Redis of whoever runs it, and keep byte code.
 
+    A shell that runs the tests in the background ignores signals of the terminal, and so would all
+    that tests start.
+
     Hundreds of processes import nepiq during a run; where nothing may keep what was compiled,
     as in many containers, each of them compiles it anew, which is a third of a short command.
     """
@@ -64,6 +68,12 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook

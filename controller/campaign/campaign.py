@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any
 from ..engine.campaign_records import CampaignRecord, Entry
 from ..engine.campaigns import START, CampaignStore
 from ..engine.redis_errors import contact
-from ..errors import CampaignError, InvalidValue, NotAllowed, UnknownCampaign, WaitTimeout
+from ..errors import CampaignError, InvalidValue, NotAllowed, UnknownCampaign
 from ..errors.text import quoted
 from ..experiment.connect import Access
 from ..model.durations import seconds
 from ..model.names import check_name
+from . import history
 from .definition import Definition, Segment
 from .file_store import FileStore, StoredFile
+from .host_facts import HostFacts
 from .kept_files import KeptFiles
+from .measuring import Functions, Measuring, MetricFunction, StopFunction
 from .metrics import Metric
 from .plan import CampaignPlan
+from .provenance import Provenance
 from .row import Row
 from .space import Space, point_id
 from .table import Table
@@ -31,11 +35,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .campaign_file import CampaignFile
 
-PARALLEL = 8
-"""Runs that are under way at the same time, if the plan does not say how many."""
-
-PATIENCE = 5.0
-"""Seconds without an entry in its history after which a campaign is looked at."""
+log = logging.getLogger("nepiq.campaign")
 
 
 class Campaign:
@@ -52,13 +52,16 @@ class Campaign:
         name: of the campaign; by default that of the experiment.
         repetitions: number of runs at each point; or ``{"min": 3, "max": 30}`` with ``stop``.
         stop: precisions of metrics at which a point needs no further run, such as
-            ``{"metric": "delay", "within": "5%"}``; one or a list.
+            ``{"metric": "delay", "within": "5%"}``; one or a list. Or a function of the script that
+            is called with the rows of the finished runs of a point, and returns True if they are
+            enough.
         seed: of the order of the points, and of the seeds of the runs.
         seeds: ``common`` for the same seeds at all points, or ``independent``.
         order: ``shuffled`` within blocks of one repetition of every point, or ``given``.
         parallel: how many runs may be under way.
         timeout: time limit of a run, ``"10m"`` or seconds; a run that exceeds it fails.
-        metrics: values to read from each run, by name; see :class:`.Metric`.
+        metrics: values to read from each run, by name; see :class:`.Metric`. A function of the
+            script is called with the experiment of the run, in :meth:`wait` and :meth:`rows`.
         collect: files of each run to collect, by label of the resource: traces, paths in the run
             directory, directories or patterns, one or a list.
         keep: the runs whose files are collected: ``all``, ``failed`` or ``none``.
@@ -85,72 +88,95 @@ class Campaign:
         settings: Settings | None = None,
         **plan: Any,
     ) -> None:
-        base, document, exp_id = _template(template)
+        base, document, exp_id, self._folder = _template(template)
         given = {key: value for key, value in plan.items() if value is not None}
+        functions = Functions.of(given.get("metrics"), given.get("stop"))
         if "metrics" in given:
             given["metrics"] = {
-                key: item.to_data() if isinstance(item, Metric) else item
-                for key, item in given["metrics"].items()
+                key: Metric.parse(item).to_data() for key, item in given["metrics"].items()
             }
         if space is not None:
             given["space"] = space.to_document()
         described = CampaignPlan.of({**base, **given})
-        self._set(check_name("name of a campaign", name or exp_id), settings)
+        self._set(check_name("name of a campaign", name or exp_id), settings, functions)
         self.plan = described
         self._data = Definition.data(exp_id, document, described)
 
     plan: CampaignPlan | None
     _data: Mapping[str, Any]
+    _folder: Path
 
-    def _set(self, name: str, settings: Settings | None) -> None:
+    def _set(self, name: str, settings: Settings | None, functions: Functions) -> None:
         self.name = name
         self.plan = None
         self._data = {}
         self._settings = settings
         self._access: Access | None = None
+        self._functions = functions
+        self._measuring: Measuring | None = None
 
     @classmethod
-    def attach(cls, name: str, *, settings: Settings | None = None) -> Campaign:
+    def attach(
+        cls,
+        name: str,
+        *,
+        metrics: Mapping[str, MetricFunction] | None = None,
+        stop: StopFunction | None = None,
+        settings: Settings | None = None,
+    ) -> Campaign:
         """Return an existing campaign, from any process.
+
+        Args:
+            name: its name.
+            metrics: its metrics that are functions of the script, by name.
+            stop: its stopping rule, if that is a function of the script.
+            settings: where Redis is; read from the environment by default.
 
         Raises:
             UnknownCampaign: it does not exist.
         """
         made = cls.__new__(cls)
-        made._set(name, settings)  # noqa: SLF001 - of this class
+        functions = Functions.of(metrics, stop)
+        made._set(name, settings, functions)  # noqa: SLF001 - of this class
         made.status()
         return made
 
     # -- verbs --------------------------------------------------------------------------------
 
-    def submit(self) -> Campaign:
+    def submit(self, *, reviewed: Collection[str] = ()) -> Campaign:
         """Begin the campaign; return at once. One that was submitted before goes on.
 
+        Its provenance is kept with it: the git tree of the description file, or that of the
+        current directory, with the changes that are not committed; and the installed packages.
+
+        Args:
+            reviewed: files, by their path in the tree, whose changes have no secrets although it
+                looks like it.
+
         Raises:
-            CampaignError: another campaign has this name, or there can be no files to collect.
+            CampaignError: another campaign has this name, changes that are not committed have what
+                looks like a secret, or there can be no files to collect.
             NepiqError: the first or the last run cannot be described.
         """
         if self.plan is None:
             raise NotAllowed("the campaign was submitted already", where=self.name)
         segment = Segment.data(self.plan)
-        total = self._check(segment)
+        total = self._check(self.plan, segment)
         digest = _digest([self._data, segment])
-        most = 1 if self.plan.on_failure == "pause" else self.plan.max_failures or ""
+        plan = self.plan.to_document()
+        provenance = Provenance.of(self._folder, plan, [self._data, segment], reviewed)
+        if provenance.tree is not None and provenance.tree.omitted:
+            log.warning("campaign %s: no diff is kept: %s", self.name, provenance.tree.omitted)
         with contact():
             store = self._store()
             self._opened.backend.agree()
-            status, _ = store.create(
-                digest,
-                self._data,
-                parallel=self.plan.parallel or PARALLEL,
-                max_failures=most,
-                most_failures=most,
-            )
+            status, _ = store.create(digest, self._data, **self.plan.limits)
             if status == "CLASH":
                 raise CampaignError(
                     f"another campaign has the name {self.name!r}",
-                    hint=f"choose another name=, or delete it: nepiq campaign rm {self.name}",
+                    hint=f"choose another name, or delete it: nepiq campaign rm {self.name}",
                 )
+            store.note_provenance(provenance.to_data())
             store.add(digest, 0, total, segment)
         return self
 
@@ -267,9 +293,15 @@ class Campaign:
         """Yield the row of each run that has ended, in the order in which they ended.
 
         Args:
-            follow: wait for further ones until the campaign does nothing more.
+            follow: wait for further ones until the campaign does nothing more. Functions of the
+                script are called meanwhile.
+
+        Raises:
+            Exception: whatever a function of the script raises. The campaign goes on, and the run
+                waits for the function.
         """
-        for entry in self._entries(follow=follow):
+        found = self._follow(START) if follow else history.entries(self._store())
+        for entry in found:
             if entry.row:
                 yield Row.from_json(entry.row)
 
@@ -316,17 +348,29 @@ class Campaign:
         """Wait until the campaign does nothing more by itself, and return how far it is.
 
         It has finished then, was stopped or cancelled, or paused because of failures or of a full
-        disk.
+        disk. Functions of the script are called meanwhile.
 
         Raises:
             WaitTimeout: it takes longer.
+            Exception: as of :meth:`rows`.
         """
         limit = None if timeout is None else seconds(timeout)
         with contact():
             last = self._store().last()
-        for _ in self._entries(last, follow=True, timeout=limit):
+        for _ in self._follow(last, limit):
             pass
         return self.status()
+
+    def provenance(self) -> Provenance | None:
+        """Return the code and the environment that it was submitted from; None if unknown."""
+        with contact():
+            data = self._store().provenance()
+        return None if data is None else Provenance.from_data(data)
+
+    def hosts(self) -> list[HostFacts]:
+        """Return the facts of the hosts of its runs, one record for each boot of a host."""
+        with contact():
+            return [HostFacts.from_data(data) for data in self._store().hosts()]
 
     def close(self) -> None:
         """Close the connections; the campaign goes on."""
@@ -342,25 +386,12 @@ class Campaign:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _entries(
-        self, after: str = START, *, follow: bool, timeout: float | None = None
-    ) -> Iterator[Entry]:
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            # Before the entries: those of its last change come after it.
-            over = not follow or _is_over(self.status())
-            left = PATIENCE if end is None else min(PATIENCE, end - time.monotonic())
-            with contact():
-                entries = self._store().history(after, 0.0 if over else max(0.001, left))
-            yield from entries
-            if entries:
-                after = entries[-1].id
-            elif over:
-                return
-            elif end is not None and time.monotonic() >= end:
-                raise WaitTimeout(f"campaign {self.name} takes longer than {timeout:g} s")
+    def _follow(self, after: str, timeout: float | None = None) -> Iterator[Entry]:
+        if self._functions and self._measuring is None:
+            self._measuring = Measuring(self._opened, self._store(), self._functions)
+        return history.follow(self._store(), self.status, self._measuring, after, timeout)
 
-    def _check(self, segment: Mapping[str, Any]) -> int:
+    def _check(self, plan: CampaignPlan, segment: Mapping[str, Any]) -> int:
         """Describe the first and the last run; return the number of runs."""
         definition = Definition(self.name, self._data, [segment])
         total = len(definition.segments[0])
@@ -368,6 +399,9 @@ class Campaign:
             raise InvalidValue("the space has no points", where=self.name)
         for slot in {0, total - 1}:
             definition.arguments(slot)
+            for (key, name), error in plan.unknown(definition.description(slot)):
+                error.where = ", ".join(filter(None, (f"{key} {name}", error.where)))
+                raise error
             definition.check_files(slot)
         return total
 
@@ -406,23 +440,19 @@ class Campaign:
         return self._opened.backend.campaign(self.name)
 
 
-def _is_over(record: CampaignRecord) -> bool:
-    failed = record.phase == "paused" and record.why and (record.held or not record.active)
-    return record.over or bool(failed)
-
-
 def _template(
     template: ExperimentController | CampaignFile | str | Path,
-) -> tuple[Mapping[str, Any], Mapping[str, Any], str]:
-    """Return the plan of a file, its description, and the name of the experiment."""
+) -> tuple[Mapping[str, Any], Mapping[str, Any], str, Path]:
+    """Return the plan of a file, its description, the name of the experiment, and the folder."""
     from .campaign_file import CampaignFile, read
 
     if isinstance(template, (str, Path)):
         template = read(template)
     if isinstance(template, CampaignFile):
-        return template.plan.to_document(), template.template.to_document(), template.exp_id
+        plan, document = template.plan.to_document(), template.template.to_document()
+        return plan, document, template.exp_id, template.folder
     document = json.loads(template.serialize("json"))
-    return {}, document, template.exp_id
+    return {}, document, template.exp_id, Path()
 
 
 def _digest(value: Any) -> str:

@@ -19,7 +19,6 @@ from ..errors import (
     DocumentError,
     InvalidValue,
     NepiqError,
-    UnknownResource,
 )
 from ..errors.text import one_line, quoted
 from ..model import registry
@@ -48,12 +47,14 @@ class CampaignFile:
         template: its description, with places.
         plan: its runs.
         warnings: parameters without a use, and the like.
+        folder: the folder of the file.
     """
 
     exp_id: str
     template: Template
     plan: CampaignPlan
     warnings: list[str]
+    folder: Path = Path()
 
     def values(self, index: int, repetition: int) -> Point:
         """Return the values for the template of a run, its seed and repetition among them.
@@ -95,18 +96,18 @@ def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
     template = Template(data if isinstance(data, dict) else {}, plan.space.parameters)
     if has_space:
         _check_names(template, draft.findings)
-    _check_labels(template, plan, draft.findings)
     draft.findings.check()
     if not isinstance(data, dict):
         draft.fill(Description(exp_id))  # reports that it is not a description
     try:
         if not len(plan.space):
             raise InvalidValue("the space has no points")
-        _check_points(template, plan.space, draft, exp_id)
+        _check_points(template, plan, draft, exp_id)
     except InvalidValue as error:
         draft.findings.add(error, (CAMPAIGN, "space"))
         draft.findings.check()
-    return CampaignFile(exp_id, template, plan, _warnings(template, plan.space))
+    warnings = _warnings(template, plan.space)
+    return CampaignFile(exp_id, template, plan, warnings, Path(path).parent)
 
 
 def is_campaign(path: str | Path) -> bool:
@@ -192,17 +193,7 @@ def _check_names(template: Template, findings: Findings) -> None:
         findings.add(error, path)
 
 
-def _check_labels(template: Template, plan: CampaignPlan, findings: Findings) -> None:
-    document = template.to_document()
-    labels = document.get("resources")
-    if "topology" in document or not isinstance(labels, dict):
-        return  # the resources of a topology get their labels later
-    for label in plan.collect:
-        if label not in labels:
-            findings.add(UnknownResource(label, labels), (CAMPAIGN, "collect", label), key=True)
-
-
-def _check_points(template: Template, space: Space, draft: Draft, exp_id: str) -> None:
+def _check_points(template: Template, plan: CampaignPlan, draft: Draft, exp_id: str) -> None:
     """Build points until one has errors.
 
     Raises:
@@ -210,11 +201,15 @@ def _check_points(template: Template, space: Space, draft: Draft, exp_id: str) -
     """
     positions = draft.findings.positions
     places = {positions.find(path): names for path, names in template.places.items()}
-    for point in _sample(template, space):
+    for point in _sample(template, plan.space):
         findings = Findings(positions)
+        description = Description(exp_id)
         try:
             document = deepcopy(template.expand({**dict.fromkeys(OF_RUNS, 1), **point}))
-            build(document, Description(exp_id), findings, complete=True)
+            build(document, description, findings, complete=True)
+            findings.check()
+            for path, unknown in plan.unknown(description):
+                findings.add(unknown, (CAMPAIGN, *path), key=path[0] == "collect")
             findings.check()
         except DocumentError as error:
             for wrong in error.errors:

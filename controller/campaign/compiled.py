@@ -22,7 +22,7 @@ from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
 from ..engine.store.wire import ranges, spec_arguments
 from ..errors import CampaignError
-from ..model import registry
+from ..model import Flag, registry
 from ..model.resource import ResourceManager
 from .filling import ABSENT, Filling
 from .template import Template
@@ -46,6 +46,8 @@ class Base:
         values: index of the value of each attribute, by label and name.
         guids: guids by label.
         hosts: guid and name of each host by label; the name is empty if the run finds it.
+        facts: names of the attributes that are facts, by guid, of a host and the resources on it,
+            by the label of the host.
     """
 
     description: Description
@@ -55,6 +57,7 @@ class Base:
     values: Mapping[tuple[str, str], int]
     guids: Mapping[str, int]
     hosts: Mapping[str, tuple[int, str]]
+    facts: Mapping[str, Mapping[int, Sequence[str]]]
 
 
 class CompiledTemplate:
@@ -229,7 +232,8 @@ class CompiledTemplate:
         validated = [item for item in items if item.cls.validate is not ResourceManager.validate]
         self.finds_hosts |= any(not name for _, name in hosts.values())
         by_label = {item.label: item.guid for item in items}
-        return Base(description, validated, bringing, arguments, values, by_label, hosts)
+        facts = {label: _facts(description, items, guid) for label, (guid, _) in hosts.items()}
+        return Base(description, validated, bringing, arguments, values, by_label, hosts, facts)
 
 
 def _always(answer: bool, _: object) -> bool:
@@ -251,6 +255,18 @@ def _host_name(item: Resource) -> str:
     if "hostname" not in item.cls.attributes or item.attrs.get("pool"):
         return ""
     return str(item.get("hostname"))
+
+
+def _facts(
+    description: Description, items: Sequence[Resource], host: int
+) -> dict[int, Sequence[str]]:
+    """Return the names of the attributes that are facts, of a host and the resources on it."""
+    found: dict[int, Sequence[str]] = {}
+    for item in items:
+        names = [name for name, it in item.cls.attributes.items() if Flag.FACT in it.flags]
+        if names and description.host_of(item.guid) == host:
+            found[item.guid] = names
+    return found
 
 
 def _ends_by_itself(cls: type[ResourceManager]) -> bool:

@@ -10,18 +10,19 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..engine.campaign_records import Begin, Fold, Refusal, Slot
 from ..engine.campaigns import CampaignStore
 from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
-from ..errors import CampaignError, NepiqError, UnknownResource, WaitTimeout, details
+from ..errors import CampaignError, NepiqError, WaitTimeout, details
 from .causes import Again, Cause, cause_of
 from .collection import Collection
-from .compiled import CompiledTemplate
+from .compiled import Base, CompiledTemplate
 from .file_store import Keep
+from .host_facts import HostFacts, HostRecorder
 from .metric_views import CollectedView, Figures
 from .metrics import Measured, View, evaluate, parse_all
 from .plan import CampaignPlan
@@ -31,6 +32,7 @@ from .space import Order, Space, point_id, run_seed
 from .template import Template
 
 if TYPE_CHECKING:
+    from ..description.description import Description
     from ..reports.failures import Failure
 
 NOTHING = Measured({}, {})
@@ -129,14 +131,15 @@ class Definition:
     Attributes:
         name: of the campaign.
         exp_id: name of its experiment.
-        metrics: the metrics by name.
-        reads_traces: True if not all metrics are attributes.
+        metrics: the metrics that workers read, by name.
+        reads_traces: True if workers read more than attributes.
+        scripts: names of the metrics that are functions of the script.
+        asks: name of the function of the script that decides whether a point needs further runs.
         keep: the runs whose files are collected.
         collects: True if files of runs are collected.
-        clears: True if directories on hosts are removed when a run has its row, and not by the
-            release of the run.
         segments: the spaces.
-        precisions: of the metrics at which a point needs no further run; empty if all need theirs.
+        precisions: of the metrics at which a point needs no further run.
+        least: number of runs that each point needs in any case.
     """
 
     def __init__(
@@ -144,14 +147,17 @@ class Definition:
     ) -> None:
         self.name = name
         self.exp_id = str(data["exp_id"])
-        self.metrics = parse_all(data["metrics"])
+        metrics = parse_all(data["metrics"])
+        self.scripts = [name for name, metric in metrics.items() if metric.script]
+        self.metrics = {name: item for name, item in metrics.items() if not item.script}
         self.reads_traces = not all(metric.figure for metric in self.metrics.values())
+        self.asks = str(data.get("asks", ""))
         self._collect: Mapping[str, Sequence[str]] = data.get("collect", {})
         self.keep: Keep = data.get("keep", "all")
         self._directories = data.get("directories", "none")
         self.collects = bool(self._collect) and self.keep != "none"
-        is_read = self.reads_traces or self.collects
-        self.clears = self._directories == "failed" or (self._directories == "none" and is_read)
+        is_read = self.reads_traces or self.collects or self.needs_script
+        self._clears = self._directories == "failed" or (self._directories == "none" and is_read)
         self.segments = [Segment(segment) for segment in segments]
         self._seed = int(data["seed"])
         self._independent = data["seeds"] == "independent"
@@ -162,7 +168,8 @@ class Definition:
             template, self.exp_id, name, data["timeout"], hard_release=hard_release
         )
         self.precisions = [Precision.of_document(item) for item in data["stop"]]
-        self._least = int(data["least"])
+        self.least = int(data["least"])
+        self._recorder = HostRecorder()
         self._ends = list(itertools.accumulate(map(len, self.segments)))
         self._points = list(itertools.accumulate(len(segment.space) for segment in self.segments))
 
@@ -181,8 +188,24 @@ class Definition:
             "seeds": plan.seeds,
             "timeout": plan.timeout,
             "stop": [precision.to_document() for precision in plan.stop],
+            "asks": plan.asks,
             "least": plan.least,
         }
+
+    @property
+    def needs_script(self) -> bool:
+        """True if runs wait for a script that measures them."""
+        return bool(self.scripts or self.asks)
+
+    @property
+    def stops(self) -> bool:
+        """True if a point may need fewer runs than it may have."""
+        return bool(self.precisions or self.asks)
+
+    @property
+    def total(self) -> int:
+        """Number of runs."""
+        return self._ends[-1] if self._ends else 0
 
     @classmethod
     def read(cls, store: CampaignStore) -> Definition | None:
@@ -216,6 +239,14 @@ class Definition:
         """
         return self._template.arguments(self.place(slot).values)
 
+    def description(self, slot: int) -> Description:
+        """Return the description of the run at a place.
+
+        Raises:
+            NepiqError: it cannot be described.
+        """
+        return self._template.base(self.place(slot).values).description
+
     def begin(self, run_id: str, slot: Slot) -> Begin | Refusal:
         """Return the run for a slot; a refusal if it cannot be described."""
         place = self.place(slot.number)
@@ -236,25 +267,35 @@ class Definition:
         found = [guid for guid, name in base.hosts.values() if not name]
         return sorted({*found, *(base.guids[label] for label in labels)})
 
+    def facts_wanted(self, ended: Ended, now: float) -> Sequence[int]:
+        """Return the guids of the resources whose facts are to be recorded with an ended run."""
+        base, hosts = self._base_and_hosts(ended)
+        return self._recorder.wanted(base, hosts, now)
+
+    def host_facts(
+        self, ended: Ended, attributes: Mapping[int, Mapping[str, Any]], now: float
+    ) -> list[HostFacts]:
+        """Return the facts to record, from the attributes of those that are wanted."""
+        base, hosts = self._base_and_hosts(ended)
+        return self._recorder.record(base, hosts, attributes, now)
+
     def hosts(self, slot: int) -> Sequence[int]:
         """Return the guids of the machines of a run."""
         base = self._template.base(self.place(slot).values)
         return sorted(guid for guid, _ in base.hosts.values())
 
-    def leaves(self, outcome: str) -> bool:
-        """Return whether the directories of a run with this outcome stay on hosts."""
-        return self._directories == "all" or (self._directories == "failed" and outcome == FAILED)
+    def clears_after(self, outcome: str) -> bool:
+        """Return whether the directories of a run are removed from hosts when it has its row."""
+        return self._clears and not (self._directories == "failed" and outcome == FAILED)
 
     def check_files(self, slot: int) -> None:
         """Check that the run at a place can have the files that are to be collected.
 
         Raises:
-            NepiqError: a resource does not exist, or leaves no files.
+            CampaignError: a resource leaves no files.
         """
         base = self._template.base(self.place(slot).values)
         for label in self._collect:
-            if label not in base.guids:
-                raise UnknownResource(label, base.guids, where="collect")
             host = base.description.host_of(label)
             if host is None:
                 raise CampaignError(
@@ -295,28 +336,27 @@ class Definition:
                 error = str(measured)
             except NepiqError as unreachable:
                 outcome, cause = FAILED, cause_of(unreachable)
-        if cause is not None:
-            error = cause.example
-            if cause.again is Again.FREE and ended.slot.attempt < MOST_ATTEMPTS:
-                if collection is not None:
-                    collection.discard()
-                return Fold(ended.run_id, "again", True, outcome, str(cause), "")
-        if collection is None:
+        if cause is not None and _is_begun_again(cause, ended.slot.attempt):
+            if collection is not None:
+                collection.discard()
+                collection = None
+        elif collection is None:
             collection = self._collection(place, ended, outcome, collecting)
         row = self._row(
             place,
             ended.slot,
             ended.run_id,
             files_on=ended.machine if collection is not None and collection.files else "",
-            hosts=self._hosts(place, ended),
+            hosts=_hosts(self._template.base(place.values), ended),
             outcome=outcome,
-            cause="" if cause is None else str(cause),
             metrics=measured.values,
             error=error,
             **ended.times,
         )
-        text = error if cause is None else str(cause)
-        return Fold(ended.run_id, "row", outcome != FINISHED, outcome, text, row.to_json())
+        if cause is not None:
+            return failure(row, cause)
+        verdict = "wait" if outcome == FINISHED and self.needs_script else "row"
+        return Fold(ended.run_id, verdict, outcome != FINISHED, outcome, error, row.to_json())
 
     def sampled(self, fold: Fold, slot: int, known: dict[int, Any]) -> Fold:
         """Return the end of a run with the samples of its point.
@@ -335,7 +375,7 @@ class Definition:
         for name in {precision.metric for precision in self.precisions}:
             if isinstance(metrics.get(name), (int, float)):
                 samples["values"].setdefault(name, []).append(metrics[name])
-        enough = samples["runs"] >= self._least and all(
+        enough = samples["runs"] >= self.least and all(
             precision.is_reached(samples["values"].get(precision.metric, ()))
             for precision in self.precisions
         )
@@ -355,21 +395,16 @@ class Definition:
             **fields,
         )
 
+    def _base_and_hosts(self, ended: Ended) -> tuple[Base, Mapping[str, str]]:
+        base = self._template.base(self.place(ended.slot.number).values)
+        return base, _hosts(base, ended) if ended.meta else {}
+
     def _cause(self, ended: Ended) -> Cause | None:
         cause = json.loads(ended.meta["cause"])
         error = cause.get("error") or {}
         if not cause["guid"]:
             return cause_of(WaitTimeout(str(error.get("message", ""))))
         return cause_of(ended.failures)
-
-    def _hosts(self, place: Place, ended: Ended) -> dict[str, str]:
-        hosts = self._template.base(place.values).hosts if ended.meta else {}
-        attributes = ended.attributes
-        named = {
-            label: name or str(attributes.get(guid, {}).get("hostname", ""))
-            for label, (guid, name) in hosts.items()
-        }
-        return {label: name for label, name in named.items() if name}
 
     def _collection(
         self, place: Place, ended: Ended, outcome: str, collecting: bool
@@ -392,3 +427,28 @@ class Definition:
         with ended.experiment() as ec:
             view = ec if collection is None else CollectedView(ec, collection)
             return evaluate(self.metrics, view)
+
+
+def failure(row: Row, cause: Cause) -> Fold:
+    """Return what becomes of a run that failed, or whose results could not be read.
+
+    Args:
+        row: its row so far.
+        cause: why.
+    """
+    again = _is_begun_again(cause, row.attempts)
+    row = replace(row, outcome=FAILED, cause=str(cause), error=cause.example, metrics={})
+    return Fold(row.run_id, "again" if again else "row", True, FAILED, str(cause), row.to_json())
+
+
+def _is_begun_again(cause: Cause, attempt: int) -> bool:
+    return cause.again is Again.FREE and attempt < MOST_ATTEMPTS
+
+
+def _hosts(base: Base, ended: Ended) -> dict[str, str]:
+    """Return the names of the hosts of a run by label, without those that it did not find."""
+    named = {
+        label: name or str(ended.attributes.get(guid, {}).get("hostname", ""))
+        for label, (guid, name) in base.hosts.items()
+    }
+    return {label: name for label, name in named.items() if name}

@@ -14,7 +14,6 @@ A metric is data, so that it can be written in a description file and evaluated 
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
 import re
@@ -31,6 +30,7 @@ from ..errors import (
     near_misses,
 )
 from ..errors.text import LONGEST_VALUE, one_line, quoted
+from ..model.locations import import_location
 from ..model.names import check_name
 from . import samples
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 LARGEST = 16 << 20
 
 _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
-_FORMS = ("figure", "regex", "jsonpath", "csv", "function")
+_FORMS = ("figure", "regex", "jsonpath", "csv", "function", "script")
 
 
 class View(Protocol):
@@ -64,7 +64,8 @@ class NoValue(Exception):
 class Metric:
     r"""A value to read from each ended run.
 
-    Exactly one of ``figure``, ``regex``, ``jsonpath``, ``csv`` and ``function`` is given.
+    Exactly one of ``figure``, ``regex``, ``jsonpath``, ``csv``, ``function`` and ``script`` is
+    given.
 
     Attributes:
         label: label of the resource; empty for a function.
@@ -76,6 +77,7 @@ class Metric:
         jsonpath: JSONPath (RFC 9535) into a trace in JSON, such as ``$.end.sum.seconds``.
         csv: name of a column of a trace in CSV whose first line has the names.
         function: ``module:function``. It is imported on the worker, and called with the experiment.
+        script: name of a function of the script, which only a process that has it can call.
         take: the value if several match: ``only`` (several are an error), ``first``, ``last``,
             ``mean``, ``median``, ``min``, ``max``, ``sum`` or ``count``.
         kind: ``int``, ``float``, ``str`` or ``bool``; empty to read text as a number if it is one.
@@ -91,6 +93,7 @@ class Metric:
     jsonpath: str = ""
     csv: str = ""
     function: str = ""
+    script: str = ""
     take: str = samples.ONLY
     kind: str = ""
 
@@ -119,13 +122,18 @@ class Metric:
 
     @classmethod
     def parse(cls, data: object) -> Metric:
-        """Return a metric from data: :meth:`to_data`, ``label.figure`` or ``module:function``.
+        """Return a metric from what stands for it.
+
+        Args:
+            data: :meth:`to_data`, ``label.figure``, ``module:function``, or a function.
 
         Raises:
             InvalidValue: it is not a metric.
         """
         if isinstance(data, Metric):
             return data
+        if callable(data):
+            return cls(script=name_of(data))
         if isinstance(data, str):
             if _PLACE.fullmatch(data):
                 return cls(function=data)
@@ -160,10 +168,10 @@ class Metric:
 
     def _check_place(self) -> None:
         (form,) = self._given
-        if form == "function":
+        if form in ("function", "script"):
             if self.label or self.trace:
-                raise InvalidValue("a metric with function has neither label nor trace")
-            if not _PLACE.fullmatch(self.function):
+                raise InvalidValue(f"a metric with {form} has neither label nor trace")
+            if self.function and not _PLACE.fullmatch(self.function):
                 raise InvalidValue(
                     f"function of a metric cannot be {quoted(self.function)}",
                     hint="write function=module:function",
@@ -173,6 +181,11 @@ class Metric:
         if (form == "figure") == bool(self.trace):
             problem = "has no trace" if form == "figure" else "needs the name of a trace"
             raise InvalidValue(f"a metric with {form} {problem}", where=self.label)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name of a function of a script, for people."""
+    return one_line(getattr(function, "__qualname__", type(function).__name__))
 
 
 def parse_all(data: Mapping[str, object]) -> dict[str, Metric]:
@@ -276,11 +289,8 @@ def load(place: str) -> Callable[[Any], Any]:
     Raises:
         InvalidValue: it cannot be imported, or is not a function.
     """
-    module, _, name = place.partition(":")
     try:
-        value: Any = importlib.import_module(module)
-        for part in name.split("."):
-            value = getattr(value, part)
+        value = import_location(place)
     except Exception as error:
         raise InvalidValue(
             f"the metric {place} cannot be imported: {type(error).__name__}: {error}",

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidValue, near_misses
+from ..errors import InvalidValue, NepiqError, UnknownAttribute, UnknownResource, near_misses
 from ..errors.text import quoted
 from ..model.durations import seconds
 from .file_store import check_path
-from .metrics import parse_all
+from .metrics import name_of, parse_all
 from .precision import Precision
 from .space import Space
 from .space.misfits import Misfit, inside
+
+if TYPE_CHECKING:
+    from ..description.description import Description
+
+PARALLEL = 8
+"""Runs that are under way at the same time, if the plan does not say how many."""
+
+AHEAD = 1000
+"""Runs that may wait for a function of the script before no further one begins."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ class CampaignPlan:
         seeds: ``common`` for the same seeds at all points, ``independent`` for others at each.
         order: ``shuffled`` within blocks of one repetition of every point, or ``given``.
         stop: the precisions of metrics at which a point needs no further run.
+        asks: name of the function of the script that decides it instead; empty for none.
         parallel: number of runs at the same time; None for the default.
         timeout: seconds after which a run fails; None for no limit.
         on_failure: ``continue``, or ``pause`` to begin no run after a failed one.
@@ -48,6 +58,7 @@ class CampaignPlan:
     seeds: str = "common"
     order: str = "shuffled"
     stop: tuple[Precision, ...] = ()
+    asks: str = ""
     parallel: int | None = None
     timeout: float | None = None
     on_failure: str = "continue"
@@ -100,6 +111,20 @@ class CampaignPlan:
         plan = cls(**values)
         return plan, misfits or list(plan._contradictions())
 
+    @property
+    def limits(self) -> dict[str, int | str]:
+        """The limits of the campaign as the engine keeps them."""
+        most = 1 if self.on_failure == "pause" else self.max_failures or ""
+        limits: dict[str, int | str] = {
+            "parallel": self.parallel or PARALLEL,
+            "max_failures": most,
+            "most_failures": most,
+        }
+        if self.needs_script:
+            # A run that a rule of stopping makes needless must not begin before it is decided.
+            limits["ahead"] = 0 if self.stop or self.asks else AHEAD
+        return limits
+
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form, without what has its default."""
         document = {
@@ -112,13 +137,43 @@ class CampaignPlan:
             document["repetitions"] = {"min": document.pop("least"), "max": self.repetitions}
         if self.stop:
             document["stop"] = [precision.to_document() for precision in self.stop]
+        elif "asks" in document:
+            document["stop"] = {"script": document.pop("asks")}
         for name in ("collect", "metrics"):
             if name in document:
                 document[name] = dict(document[name])
         return document
 
+    def unknown(self, description: Description) -> Iterator[tuple[tuple[str, str], NepiqError]]:
+        """Yield what metrics and files need of a description that does not have it.
+
+        Args:
+            description: the resources of a run.
+
+        Yields:
+            The key and the name in the plan, and an UnknownResource or UnknownAttribute.
+        """
+        for name, metric in parse_all(self.metrics).items():
+            if metric.label:
+                try:
+                    resource = description.resource(metric.label)
+                    if metric.figure:
+                        resource.attribute(metric.figure)
+                except (UnknownResource, UnknownAttribute) as error:
+                    yield ("metrics", name), error
+        for label in self.collect:
+            try:
+                description.resource(label)
+            except UnknownResource as error:
+                yield ("collect", label), error
+
+    @property
+    def needs_script(self) -> bool:
+        """True if runs wait for a function of the script."""
+        return bool(self.asks or any(item.script for item in parse_all(self.metrics).values()))
+
     def _contradictions(self) -> list[InvalidValue]:
-        if self.least > 1 and not self.stop:
+        if self.least > 1 and not (self.stop or self.asks):
             return [_misfit("without stop, each point has the same number of runs", "repetitions")]
         unknown = [item.metric for item in self.stop if item.metric not in self.metrics]
         if unknown:
@@ -166,6 +221,10 @@ def _seed(value: Any) -> dict[str, Any]:
 
 
 def _stop(value: Any) -> dict[str, Any]:
+    if callable(value):
+        return {"asks": name_of(value)}
+    if isinstance(value, Mapping) and isinstance(value.get("script"), str) and len(value) == 1:
+        return {"asks": value["script"]}
     precisions = []
     for number, item in enumerate(value if isinstance(value, list) else [value]):
         with inside(number):

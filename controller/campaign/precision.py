@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -64,15 +65,8 @@ class Precision:
         for name in known[:2]:
             if name not in document:
                 raise InvalidValue(f"{name!r} is missing")
-        values = dict(document)
-        within = values["within"]
-        if isinstance(within, str) and within.strip().endswith(_PERCENT):
-            try:
-                values["within"] = float(Decimal(within.strip().removesuffix(_PERCENT)) / 100)
-            except ArithmeticError:
-                raise InvalidValue(f"within cannot be {quoted(within)}", hint="as 5%") from None
-            values["relative"] = True
-        return cls(**values)
+        within, relative = number_or_share("within", document["within"])
+        return cls(**{**document, "within": within, "relative": relative})
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -96,6 +90,23 @@ class Precision:
             return False
         limit = self.within * abs(estimate) if self.relative else self.within
         return (bounds[1] - bounds[0]) / 2 <= limit
+
+
+def number_or_share(name: str, value: Any) -> tuple[float, bool]:
+    """Return a positive number from a number or ``5%``, and whether it is relative.
+
+    Raises:
+        InvalidValue: it is not; the message has the name.
+    """
+    relative = isinstance(value, str) and value.strip().endswith(_PERCENT)
+    if relative:
+        try:
+            value = float(Decimal(value.strip().removesuffix(_PERCENT)) / 100)
+        except ArithmeticError:
+            raise InvalidValue(f"{name} cannot be {quoted(value)}", hint="as 5%") from None
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise InvalidValue(f"{name} must be a positive number", hint="as 0.5, or 5%")
+    return value, relative
 
 
 def _share(samples: Sequence[float]) -> float:

@@ -11,7 +11,6 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CampaignError
 from ..errors.text import quoted
 from .columns import Column, Kind, columns
+from .extras import library
 from .row import Row, read_rows
 from .samples import Text
 from .whole_file import replaced
@@ -26,6 +26,8 @@ from .whole_file import replaced
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+    from .comparison import Comparison
 
 Records = Callable[[], Iterable[Mapping[str, Any]]]
 
@@ -35,6 +37,7 @@ _BEFORE_METRICS = ("began", "ended", "outcome", "cause", "attempts")
 _LAST = ("error",)
 _FIXED = (*_BEFORE_PARAMETERS, *_BEFORE_HOSTS, *_BEFORE_METRICS, *_LAST)
 _PREFIXES = ("parameter.", "host.", "metric.")
+_PARAMETERS = 1
 #: The groups of columns in their order; the columns of a prefix are between two of them.
 _GROUPS = {
     **dict.fromkeys(_BEFORE_PARAMETERS, 0),
@@ -127,6 +130,11 @@ class Table:
     def columns(self) -> list[Column]:  # noqa: D102 - an attribute of the class
         return self._shape[0]
 
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the columns that have the parameters of points."""
+        return [column.name for column in self.columns if self._group(column.name) == _PARAMETERS]
+
     def __len__(self) -> int:
         return self._shape[1]
 
@@ -135,6 +143,12 @@ class Table:
         kinds = [(column.name, column.kind.convert) for column in self.columns]
         for record in islice(self._records(), len(self)):
             yield {name: convert(record.get(name)) for name, convert in kinds}
+
+    def compare(self, by: str, **options: Any) -> Comparison:
+        """Return the differences between the values of a parameter; see :func:`.compare`."""
+        from .comparison import compare
+
+        return compare(self, by=by, **options)
 
     # -- files --------------------------------------------------------------------------------
 
@@ -171,7 +185,7 @@ class Table:
             CampaignError: pyarrow is not installed.
             FileMissing: it cannot be written.
         """
-        arrow, parquet = _library("pyarrow", "parquet"), _library("pyarrow.parquet", "parquet")
+        arrow, parquet = library("pyarrow", "parquet"), library("pyarrow.parquet", "parquet")
         types = {
             Kind.BOOL: arrow.bool_(),
             Kind.INT: arrow.int64(),
@@ -197,7 +211,7 @@ class Table:
         Raises:
             CampaignError: pandas is not installed.
         """
-        library = _library("pandas", "pandas")
+        pandas = library("pandas", "pandas")
         types = {
             Kind.BOOL: "boolean",
             Kind.INT: "Int64",
@@ -205,9 +219,9 @@ class Table:
             Kind.STR: "string",
         }
         kinds = {column.name: types[column.kind] for column in self.columns}
-        return library.DataFrame(
+        return pandas.DataFrame(
             {
-                name: library.Series(values, dtype=kinds[name])
+                name: pandas.Series(values, dtype=kinds[name])
                 for name, values in self._values().items()
             }
         )
@@ -218,15 +232,15 @@ class Table:
         Raises:
             CampaignError: polars is not installed.
         """
-        library = _library("polars", "polars")
+        polars = library("polars", "polars")
         types = {
-            Kind.BOOL: library.Boolean,
-            Kind.INT: library.Int64,
-            Kind.FLOAT: library.Float64,
-            Kind.STR: library.String,
+            Kind.BOOL: polars.Boolean,
+            Kind.INT: polars.Int64,
+            Kind.FLOAT: polars.Float64,
+            Kind.STR: polars.String,
         }
         schema = {column.name: types[column.kind] for column in self.columns}
-        frame: pl.DataFrame = library.DataFrame(self._values(), schema=schema)
+        frame: pl.DataFrame = polars.DataFrame(self._values(), schema=schema)
         return frame
 
     def _values(self) -> dict[str, list[Any]]:
@@ -242,7 +256,7 @@ def _group(name: str) -> int:
         return _GROUPS[name]
     if name.startswith("host."):
         return 3
-    return 5 if name.startswith("metric.") else 1
+    return 5 if name.startswith("metric.") else _PARAMETERS
 
 
 def _record(row: Row) -> dict[str, Any]:
@@ -281,13 +295,3 @@ def _trace_record(run_id: str, cells: Mapping[Any, Any], path: str | Path) -> di
 
 def _cell(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def _library(name: str, extra: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise CampaignError(
-            f"{name.partition('.')[0]} is not installed",
-            hint=f"pip install 'nepiq[{extra}]'; CSV and JSONL need nothing",
-        ) from error

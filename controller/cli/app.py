@@ -12,6 +12,7 @@ from ..engine.redis_errors import contact
 from ..errors import NepiqError
 from . import (
     attach,
+    campaign_compare,
     campaign_plan,
     campaigns,
     clean,
@@ -98,9 +99,11 @@ _CAMPAIGN_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("retry", campaigns.retry, "nepiq campaign retry sweep"),
     ("set", campaigns.set_, "nepiq campaign set sweep --parallel 16"),
     ("results", campaigns.results, "nepiq campaign results sweep --follow"),
+    ("summary", campaigns.summary, "nepiq campaign summary sweep"),
     ("export", campaigns.export, "nepiq campaign export sweep sweep.csv"),
     ("files", campaigns.files, "nepiq campaign files sweep"),
     ("fetch", campaigns.fetch, "nepiq campaign fetch sweep results/"),
+    ("compare", campaign_compare.compare, "nepiq campaign compare sweep --by rate --margin 5%"),
     ("rm", campaigns.rm, "nepiq campaign rm sweep"),
 )
 #: Verbs that pass everything after their first argument to a script or to Celery.

@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..reports.words import duration, plural
-from .console import Consoles, print_message
+from ..errors.text import one_line
+from ..reports.words import duration, number, plural
+from .console import Consoles, print_message, simple_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..campaign.campaign import Campaign
+    from ..campaign.summary import PointSummary
     from ..engine.campaign_records import CampaignRecord
 
 REFRESH, LINES = 0.25, 10.0
@@ -22,21 +26,26 @@ REFRESH, LINES = 0.25, 10.0
 INTERRUPTED = 130
 """Exit code after ctrl-C."""
 
+MOST_POINTS = 50
+"""Points up to which the summary of an ended campaign is shown without being asked for."""
+
+_LONGEST = 30  # characters of a value in a table
 _RECENT = 200  # ended runs from which the time that is left is estimated
 
 
 def lines(record: CampaignRecord, causes: Mapping[str, tuple[int, str]]) -> list[str]:
     """Return the status of a campaign as lines, the causes of failures among them."""
     parts = [f"{record.name}: {record.phase}, {record.done} of {plural(record.total, 'run')} ended"]
-    for number, word in (
+    for count, word in (
         (record.active, "under way"),
+        (record.waiting, "waiting for a function of the script"),
         (record.failed, "failed"),
         (record.cancelled, "cancelled"),
         (record.again, "begun again"),
         (record.skipped, "not needed"),
     ):
-        if number:
-            parts.append(f"{number} {word}")
+        if count:
+            parts.append(f"{count} {word}")
     head = ", ".join(parts) + (f" ({record.why})" if record.why else "")
     failures = [
         f"  {plural(count, 'run')}{f', such as {example}' if example else ''}: {cause}"
@@ -45,8 +54,34 @@ def lines(record: CampaignRecord, causes: Mapping[str, tuple[int, str]]) -> list
     return [head, *failures]
 
 
+def summary_table(points: Sequence[PointSummary]) -> Table:
+    """Return a table of points: parameters, runs, and means with 95 % confidence intervals."""
+    parameters = dict.fromkeys(name for point in points for name in point.parameters)
+    metrics = dict.fromkeys(name for point in points for name in (*point.samples, *point.texts))
+    failed = ("failed",) if any(point.failed for point in points) else ()
+    table = simple_table(*parameters, "runs", *failed, *metrics)
+    for point in points:
+        values = (_shown(point.parameters.get(name, "")) for name in parameters)
+        counts = (str(point.runs), *([str(point.failed or "")] if failed else ()))
+        table.add_row(*values, *counts, *(_estimate(point, name) for name in metrics))
+    return table
+
+
+def _estimate(point: PointSummary, metric: str) -> str:
+    mean, bounds = point.mean(metric), point.interval(metric)
+    if mean is None:
+        return _shown(", ".join(point.texts.get(metric, ())))
+    return number(mean, (bounds[1] - bounds[0]) / 2 if bounds else None)
+
+
+def _shown(value: Any) -> str:
+    return one_line(str(value), _LONGEST)
+
+
 def follow(campaign: Campaign) -> int:
     """Show the progress of a campaign until it does nothing more; return the exit code."""
+    from ..campaign.summary import summaries
+
     with suppress(KeyboardInterrupt):
         if sys.stderr.isatty():
             _show(campaign)
@@ -55,6 +90,9 @@ def follow(campaign: Campaign) -> int:
         record = campaign.status()
         for line in lines(record, campaign.causes()):
             print_message(line)
+        points = summaries(campaign.rows())
+        if len(points) <= MOST_POINTS and any(point.samples or point.texts for point in points):
+            Consoles().out.print(summary_table(points))
         return 0 if record.phase == "finished" and not record.failed else 1
     print_message(f"the campaign goes on: nepiq campaign watch {campaign.name}")
     return INTERRUPTED

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..campaign.campaign import Campaign
-from ..campaign.campaign_file import read, settings_of
-from ..campaign.space import Space
 from ..errors import InvalidValue
 from ..reports.words import clock, plural
 from .campaign_plan import Settings
-from .campaign_progress import INTERRUPTED, follow, lines
+from .campaign_progress import INTERRUPTED, follow, lines, summary_table
 from .console import Consoles, print_json, print_line, print_message, simple_table
 from .runs import AsJson, reading
 
 if TYPE_CHECKING:
+    from ..campaign.campaign import Campaign
     from ..engine.campaign_records import CampaignRecord
 
 Name = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Name of the campaign.")]
@@ -29,6 +27,13 @@ Folder = Annotated[
     typer.Option("--folder", metavar="DIR", help="Bring collected files here at the end."),
 ]
 _EXPORTS = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}
+
+
+def _attached(name: str) -> Campaign:
+    # Every command loads this module; that of campaigns would make each take half as long again.
+    from ..campaign.campaign import Campaign
+
+    return Campaign.attach(name)
 
 
 def run(
@@ -40,17 +45,27 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return at once; the workers go on.")
     ] = False,
+    reviewed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A file of the git tree whose changes have no secrets; may be repeated.",
+        ),
+    ] = None,
     folder: Folder = None,
 ) -> None:
     """Carry out a campaign, and show its progress until it has ended.
 
     The workers carry it out: with ctrl-C the command ends, and the campaign goes on.
     """
+    from ..campaign.campaign import Campaign
+    from ..campaign.campaign_file import read
+
     described = read(file, settings or ())
     for warning in described.warnings:
         print_message(warning)
     with Campaign(described, name=name) as campaign:
-        campaign.submit()
+        campaign.submit(reviewed=reviewed or ())
         if detach:
             typer.echo(campaign.name)
             return
@@ -79,7 +94,7 @@ def ls(as_json: AsJson = False) -> None:
 
 def status(name: Name, as_json: AsJson = False) -> None:
     """Show how far a campaign is, and why runs failed."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         record, causes = campaign.status(), campaign.causes()
     if as_json:
         failures = [
@@ -94,31 +109,31 @@ def status(name: Name, as_json: AsJson = False) -> None:
 
 def watch(name: Name, folder: Folder = None) -> None:
     """Show the progress of a campaign until it does nothing more, or until ctrl-C."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         raise typer.Exit(_followed(campaign, folder))
 
 
 def pause(name: Name) -> None:
     """Begin no further run; those under way go on."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         campaign.pause()
 
 
 def resume(name: Name) -> None:
     """Go on with a campaign that was paused, stopped or cancelled."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         campaign.resume()
 
 
 def stop(name: Name) -> None:
     """Begin no further run, and end once those under way have ended."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         campaign.stop()
 
 
 def cancel(name: Name) -> None:
     """Begin no further run, and release those under way; they are begun again after resume."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         campaign.cancel()
 
 
@@ -128,10 +143,13 @@ def add(
     repetitions: Annotated[int, typer.Option(min=1, help="Number of runs at each point.")] = 1,
 ) -> None:
     """Add points; those that the campaign has already are left out."""
+    from ..campaign.campaign_file import settings_of
+    from ..campaign.space import Space
+
     values = settings_of(settings or ())
     if not values:
         raise InvalidValue("no points are given", hint="write --set NAME=VALUES")
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         count = campaign.add(Space.grid(**values), repetitions)
     sys.stderr.write(f"{plural(count, 'run')} added\n")
 
@@ -141,7 +159,7 @@ def retry(
     cause: Annotated[str, typer.Option(help="Only runs with this cause.")] = "",
 ) -> None:
     """Begin failed runs again, after their rows are deleted."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         count = campaign.retry(cause)
     sys.stderr.write(f"{plural(count, 'run')} to begin again\n")
 
@@ -151,7 +169,7 @@ def set_(
     parallel: Annotated[int, typer.Option(min=1, help="How many runs may be under way.")],
 ) -> None:
     """Change how many runs may be under way."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         campaign.set(parallel=parallel)
 
 
@@ -162,7 +180,7 @@ def rm(
     ] = False,
 ) -> None:
     """Delete a campaign that has ended, and its rows."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         campaign.remove(files=files)
 
 
@@ -173,9 +191,23 @@ def results(
     ] = False,
 ) -> None:
     """Print the rows of a campaign, one JSON object a line."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         for row in campaign.rows(follow=wait):
             print_line(row.to_json())
+
+
+def summary(name: Name, as_json: AsJson = False) -> None:
+    """Show the mean of each metric at each point, with its 95 % confidence interval."""
+    from ..campaign.summary import summaries
+
+    with _attached(name) as campaign:
+        points = summaries(campaign.rows())
+    if as_json:
+        print_json([point.to_data() for point in points])
+    elif points:
+        Consoles().out.print(summary_table(points))
+    else:
+        sys.stderr.write("no run has ended yet\n")
 
 
 def export(
@@ -187,7 +219,7 @@ def export(
     if method is None:
         kinds = ", ".join(_EXPORTS)
         raise InvalidValue(f"no format has the suffix {file.suffix!r}", hint=f"choose {kinds}")
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         table = campaign.table()
         getattr(table, method)(file)
     sys.stderr.write(f"{plural(len(table), 'row')} in {file}\n")

@@ -86,7 +86,7 @@ class Fold(NamedTuple):
 
     Attributes:
         run_id: its id.
-        verdict: ``row``, or ``again`` for another attempt.
+        verdict: ``row``, ``again`` for another attempt, or ``wait`` for a script that measures it.
         keep: keep its records for the retention.
         outcome: of its row: ``finished``, ``failed`` or ``cancelled``.
         cause: of a failure, the text that is the same for all runs that fail in this way.
@@ -115,12 +115,14 @@ class Entry(NamedTuple):
         row: a row as JSON; empty for a change of phase.
         phase: the new phase; empty for a row.
         why: the reason of the change, if there is one.
+        waits: id of a run that waits for a script that measures it.
     """
 
     id: str
     row: str = ""
     phase: str = ""
     why: str = ""
+    waits: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class CampaignRecord:
         again: number of runs that ended and were begun again.
         skipped: number of runs that were not needed.
         active: number of runs under way.
+        waiting: number of runs that have ended and wait for a script that measures them.
         held: True if ended runs among them wait until what it was paused for is mended.
         parallel: how many may be under way.
     """
@@ -154,6 +157,7 @@ class CampaignRecord:
     again: int
     skipped: int
     active: int
+    waiting: int
     parallel: int
     held: bool = False
 

@@ -41,6 +41,10 @@ _KINDS: tuple[str, ...] = (
     "releasing",
     "samples",
     "enough",
+    "waiting",
+    "line",
+    "provenance",
+    "hosts",
 )
 _COUNTS = ("total", "finished", "failed", "cancelled", "begun", "again", "skipped", "parallel")
 
@@ -107,6 +111,25 @@ class CampaignStore:
         arguments = (segment_id, known, count, _packed(segment))
         return self._dispatched("add", self._timing.grace, self._broker, *arguments)[0]
 
+    def note_provenance(self, provenance: Any) -> None:
+        """Keep where the campaign comes from, as JSON values; what is kept already stays."""
+        self._redis.set(self._key("provenance"), _packed(provenance), nx=True)
+
+    def provenance(self) -> Any:
+        """Return what :meth:`note_provenance` kept; None if there is nothing."""
+        data = self._redis.get(self._key("provenance"))
+        return None if data is None else _unpacked(data)
+
+    def note_hosts(self, hosts: Mapping[str, Any]) -> None:
+        """Keep what is known of hosts, JSON values by key, in place of what was known by it."""
+        values = {key: json.dumps(value, separators=(",", ":")) for key, value in hosts.items()}
+        self._redis.hset(self._key("hosts"), mapping=values)
+
+    def hosts(self) -> list[Any]:
+        """Return what :meth:`note_hosts` kept, in the order of the keys."""
+        found = self._redis.hgetall(self._key("hosts"))
+        return [json.loads(found[key]) for key in sorted(found)]
+
     def change(self, verb: str, *args: Argument) -> tuple[str, int]:
         """Carry out ``pause``, ``resume``, ``stop``, ``cancel``, ``retry`` or ``set``.
 
@@ -121,7 +144,8 @@ class CampaignStore:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._key("state"))
             pipe.hlen(self._key("active"))
-            raw, active = pipe.execute()
+            pipe.hlen(self._key("waiting"))
+            raw, active, waiting = pipe.execute()
         if not raw:
             return None
         state = {name.decode(): value.decode() for name, value in raw.items()}
@@ -132,6 +156,7 @@ class CampaignStore:
             why=state["why"],
             created=float(state["created"]),
             active=active,
+            waiting=waiting,
             held=bool(state.get("held")),
             **counts,
         )
@@ -179,11 +204,49 @@ class CampaignStore:
 
     def remove(self) -> None:
         """Delete the campaign; its runs under way must have ended."""
+        waiting = self._redis.lrange(self._key("line"), 0, -1)
         with self._redis.pipeline(transaction=True) as pipe:
+            if waiting:  # the sweeper deletes their records
+                pipe.zadd(keys.ENDED, dict.fromkeys(waiting, 0))
             pipe.unlink(*map(self._key, _KINDS))
             pipe.zrem(keys.CAMPAIGNS, self.name)
             pipe.srem(keys.campaigns(self._broker), self.name)
             pipe.execute()
+
+    # -- the side of a script that measures ---------------------------------------------------
+
+    def measure(self, nonce: str, most: int = MOST) -> list[tuple[str, Slot, str]] | None:
+        """Claim the measurement of runs, or keep the claim; return those that wait for it.
+
+        These are the first ones, each with its slot and its row so far. With none the claim ends.
+
+        Args:
+            nonce: of this claim.
+            most: how many of them to return.
+
+        Returns:
+            The runs; None if another process measures.
+        """
+        answer = self._ask("measure", nonce, self._timing.lease, most)
+        if answer[0] != "OK":
+            return None
+        return [
+            (run_id, Slot(int(number), int(attempt), ""), row)
+            for run_id, entry in zip(answer[1::2], answer[2::2], strict=True)
+            for number, attempt, _, row in [entry.split("|", 3)]
+        ]
+
+    def measured(self, nonce: str, fold: Fold) -> bool:
+        """Enter the row of a run that waited; return False if the claim was lost."""
+        call = self._fold(nonce, fold)
+        status, _, dispatch = parse(evaluate(self._redis, call.name, call.prefix, *call.args))
+        if dispatch:
+            self._publisher().advance(self.name)
+        return bool(status != "STALE")
+
+    def let_go(self, nonce: str) -> None:
+        """End the claim of a process that measures."""
+        self._ask("measure", nonce, 0, 1)
 
     # -- the worker's side --------------------------------------------------------------------
 
@@ -270,7 +333,8 @@ class CampaignStore:
         head = (self._timing.limit, self.name, token, self._broker, fold.run_id, fold.verdict)
         row = (int(fold.keep), fold.outcome, fold.cause, fold.row)
         point = (fold.point, fold.samples, int(fold.enough))
-        return Call("fold", keys.prefix(fold.run_id), (*head, *row, *point))
+        args = (*head, *row, *point, self._timing.grace)
+        return Call("fold", keys.prefix(fold.run_id), args)
 
     # -- calling ------------------------------------------------------------------------------
 
@@ -303,4 +367,6 @@ def _unpacked(data: bytes) -> Any:
 def _entry(position: bytes, fields: Mapping[bytes, bytes]) -> Entry:
     if b"r" in fields:
         return Entry(position.decode(), row=fields[b"r"].decode())
+    if b"w" in fields:
+        return Entry(position.decode(), waits=fields[b"w"].decode())
     return Entry(position.decode(), phase=fields[b"e"].decode(), why=fields[b"i"].decode())

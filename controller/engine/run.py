@@ -18,7 +18,7 @@ from ..settings import Settings
 from . import events, membership, redis_memory, refusals
 from .messaging import queues
 from .store import keys
-from .store.calls import Claim, DueStep, NotDue, Outcome, Reply
+from .store.calls import Claim, DueStep, ExitReport, NotDue, Outcome, Reply
 from .store.forms import dumps
 from .store.records import ResourceRecord, RunRecord, Snapshot, StepRecord
 from .store.store import RunStore
@@ -194,24 +194,15 @@ class Run:
         """Let a step that waits for something outside of the run be due now."""
         self.settle(self.store.wake(step_id))
 
-    def exited(
-        self,
-        watch: tuple[int, str],
-        guid: int,
-        occasion: int,
-        outcome: str,
-        age: float,
-        info: Mapping[str, Any] | None,
-        attrs: Mapping[str, Any],
-        outputs: Mapping[str, bytes],
-    ) -> str:
-        """Record the exit of a supervised process, read from a node's journal; return the status.
+    def exited(self, watch: tuple[int, str], reports: Sequence[ExitReport]) -> list[str]:
+        """Record the exits of supervised processes, as a node's journal has them; return statuses.
 
         ``watch`` is the node and the holder of its watch lease; see :meth:`RunStore.exited`.
         """
-        reply = self.store.exited(guid, occasion, outcome, age, info, attrs, outputs, watch)
-        self.settle(reply)
-        return reply.status
+        replies = self.store.exited(reports, watch)
+        for reply in replies:
+            self.settle(reply)
+        return [reply.status for reply in replies]
 
     def abandon(
         self, node: int, error: Mapping[str, Any], *, holder: str = "", until: float | None = None

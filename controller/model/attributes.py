@@ -45,6 +45,9 @@ class Flag(_Flag):
     RESERVED = 64
     #: One value for all resources of the type; written by ``set_global`` only.
     GLOBAL = 128
+    #: A fact that decides about results, such as the version of a program: a campaign keeps it by
+    #: host. The resource itself reports it, like NO_WRITE.
+    FACT = 256 | 2
 
 
 _BEFORE_DEPLOY = Flag.DESIGN | Flag.CONSTRUCT

@@ -49,6 +49,9 @@ class Facts:
             if that is unknown.
         clock_offset: seconds by which its clock is ahead of that of Redis; None if unknown.
         clock_error: greatest error of ``clock_offset`` in seconds.
+        processor: the model of its first processor; empty if unknown.
+        governor: the frequency governor of its first processor, such as ``performance``
+            (cpufreq in sysfs); empty if it has none.
     """
 
     hostname: str
@@ -68,3 +71,5 @@ class Facts:
     link_kinds: Sequence[str] | None = None
     clock_offset: float | None = None
     clock_error: float | None = None
+    processor: str = ""
+    governor: str = ""

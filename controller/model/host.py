@@ -318,6 +318,15 @@ class Host(Protocol):
         not looked for again while the session with the host lasts.
         """
 
+    def version(self, program: str, option: str) -> str | None:
+        """Return the first line that a program prints with an option for its version.
+
+        As for :meth:`lacks`, but also the version is kept while the session with the host lasts.
+
+        Returns:
+            The line; empty if the program prints nothing; None if the host lacks it.
+        """
+
     def open(self, command: str) -> LineChannel:
         """Start a program and return a channel to it, which lasts as long as the step."""
 

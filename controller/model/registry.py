@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ClassNotImportable, InvalidValue, UnknownType
 from ..errors.text import quoted
+from .locations import import_location
 
 if TYPE_CHECKING:
     from .resource import ResourceManager
@@ -165,11 +166,8 @@ def _unknown(rtype: str) -> UnknownType:
 
 
 def _load(rtype: str, source: str) -> type[ResourceManager]:
-    module, _, path = source.partition(":")
     try:
-        value: Any = importlib.import_module(module)
-        for part in path.split("."):
-            value = getattr(value, part)
+        value = import_location(source)
     except Exception as error:
         raise ClassNotImportable(
             f"cannot load {source} for resource type {rtype!r}: {type(error).__name__}: {error}",

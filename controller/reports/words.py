@@ -36,6 +36,18 @@ def size(count: int) -> str:
     return f"{amount:.3g} TB"
 
 
+def number(value: float, margin: float | None = None) -> str:
+    """Format a number with four digits, and its margin: ``12.34``, ``18.41 ± 0.0025 M``."""
+    prefixes, step = ["", "k", "M", "G", "T"], 1.0
+    if abs(value) >= 9999.5:
+        while step == 1.0 or (abs(value) >= 999.95 * step and len(prefixes) > 1):
+            del prefixes[0]
+            step *= 1000
+    prefix = prefixes[0]
+    text = f"{value / step:.4g}" + ("" if margin is None else f" ± {margin / step:.2g}")
+    return f"{text} {prefix}" if prefix else text
+
+
 def some(names: Sequence[str], shown: int = 3) -> str:
     """Join the first names of a list: ``a, b, c and 4 more``."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""

@@ -133,6 +133,7 @@ class FakeHost:
         run_dir: the run directory of the resource that acts.
         fenced: set it to True to let every call that changes something raise FencedError.
         absent: names of programs that it lacks.
+        versions: lines with the version of programs, by name.
         clock: the clock for the ages of processes.
         started: whether a start of the resource counts as successful (``NEPIQ_STARTED``); None
             for what became of the processes it has launched.
@@ -145,6 +146,7 @@ class FakeHost:
         self.run_dir = "/home/user/.nepiq/run/1/1/1"
         self.fenced = False
         self.absent: set[str] = set()
+        self.versions: dict[str, str] = {}
         self.started: bool | None = None
         self.clock = clock or FakeClock()
         self._answers: list[tuple[re.Pattern[str], list[Answer]]] = []
@@ -322,6 +324,11 @@ class FakeHost:
     def lacks(self, program: str) -> bool:
         """Return whether a program is one of :attr:`absent`."""
         return program in self.absent
+
+    def version(self, program: str, option: str) -> str | None:
+        """Return the version of a program in :attr:`versions`, by default empty."""
+        del option
+        return None if program in self.absent else self.versions.get(program, "")
 
     def open(self, command: str) -> FakeChannel:
         """Return a channel to the program set for the command."""

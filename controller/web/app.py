@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.applications import Starlette
@@ -18,7 +16,7 @@ from starlette.routing import Route
 from ..engine.redis_errors import contact
 from ..errors import NepiqError, UnknownResource, UnknownRun
 from ..errors.text import escaped
-from . import answers
+from . import answers, pages
 from .entrance import Entrance, notice
 from .feed import RunFeed
 from .run_list import PAGE, ListFeed, ended_run
@@ -32,8 +30,6 @@ _T = TypeVar("_T")
 _FINISH = 2.0
 
 _TYPES = {"css": "text/css", "js": "text/javascript"}
-#: Files of the timeline that the page of a run shares with the page that ``nepiq timeline`` writes.
-_SHARED = frozenset({"page.css", "page.js"})
 
 
 class Pages:
@@ -78,7 +74,7 @@ class Pages:
 
     async def runs(self, _request: Request) -> Response:
         """Return the page of all runs."""
-        return HTMLResponse(_file("runs.html"))
+        return HTMLResponse(pages.RUNS.html)
 
     async def run(self, request: Request) -> Response:
         """Return the page of a run, also by a name that ``nepiq status`` takes."""
@@ -89,7 +85,7 @@ class Pages:
             return notice("There is no such run", str(error), 404)
         if run_id != name:
             return Response(status_code=302, headers={"Location": f"/runs/{run_id}"})
-        return HTMLResponse(_file("run.html"))
+        return HTMLResponse(pages.RUN.html)
 
     # -- streams ------------------------------------------------------------------------------
 
@@ -137,25 +133,10 @@ async def static(request: Request) -> Response:
     """Return a file that a page loads."""
     name = request.path_params["name"]
     try:
-        text = _file(name)
+        text = pages.static(name)
     except FileNotFoundError:
         return Response(status_code=404)
     return Response(text, media_type=_TYPES.get(name.rpartition(".")[2], "text/plain"))
-
-
-@lru_cache
-def _file(name: str) -> str:
-    """Return a file of the page.
-
-    Raises:
-        FileNotFoundError: there is none of this name.
-    """
-    if name in _SHARED:
-        return files("nepiq.controller.reports.page").joinpath(name).read_text("utf-8")
-    for file in files("nepiq.controller.web.static").iterdir():
-        if file.name == name and name.endswith((".html", ".css", ".js")):
-            return file.read_text("utf-8")
-    raise FileNotFoundError(name)
 
 
 def _stream(messages: AsyncIterator[bytes]) -> StreamingResponse:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ from nepiq.controller.errors import (
     UnknownAttribute,
     UnknownType,
 )
+from nepiq.controller.resources.ns3 import simulator
 
 pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid"),
@@ -144,6 +147,29 @@ def test_a_simulator_that_is_killed(
             os.kill(pid, signal.SIGKILL)
     assert "signal" in reason(ec, simulation).lower()
     assert "the simulation" in reason(ec, ping)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_simulation_that_ends_before_a_request_is_sent(
+    in_order: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client is not ended by a signal: its exit code tells how the simulation ended."""
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "client"
+    source = tmp_path / "client.cc"
+    source.write_bytes((resources.files(simulator) / "client.cc").read_bytes())
+    subprocess.run(["g++", "-std=c++17", "-O0", "-o", str(program), str(source)], check=True)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        server.listen()
+        command = [str(program), "socket"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+            server.accept()[0].close()
+            if in_order:
+                (tmp_path / "summary.json").write_text("{}")
+            _, errors = client.communicate(b'{"do":"wait","id":1}\n', timeout=60)
+    assert client.returncode == (0 if in_order else 1), errors
+    assert errors == (b"" if in_order else b"nepiq: the simulation broke off\n")
 
 
 def test_a_simulation_without_end(

@@ -53,12 +53,6 @@ def results(stand: Stand, name: str) -> FileStore:
     return FileStore(stand.folder / "results" / name)
 
 
-def directories(stand: Stand, rows: list[Row]) -> list[Path]:
-    """The directories that runs have on this machine."""
-    base = stand.home / ".nepiq"
-    return [base / row.run_id for row in rows if (base / row.run_id).exists()]
-
-
 def test_files_of_runs_also_of_failed_ones(stand: Stand, tmp_path: Path) -> None:
     names = ["stdout", "logs/*.log", "common.bin", "v.csv", "none.txt"]
     campaign = submitted(
@@ -99,7 +93,7 @@ def test_files_of_runs_also_of_failed_ones(stand: Stand, tmp_path: Path) -> None
     assert {path: path.stat().st_mtime_ns for path in contents} == before
     [(row, files)] = campaign.files(rows[0].run_id)
     assert files == store.files(row.run_id)
-    until(lambda: not directories(stand, rows), 30.0, "the directories of runs stay")
+    until(lambda: not stand.run_directories(rows), 30.0, "the directories of runs stay")
 
     campaign.remove(files=True)
     assert results(stand, "collected").runs() == []
@@ -119,8 +113,8 @@ def test_only_failed_runs_are_kept_if_so_wished(stand: Stand) -> None:
     rows = {row.outcome: row for row in campaign.rows()}
     assert results(stand, "failed").runs() == [rows["failed"].run_id]
     assert (rows["failed"].files_on, rows["finished"].files_on) == ("here", "")
-    until(lambda: not directories(stand, [rows["finished"]]), 30.0, "its directory stays")
-    assert len(directories(stand, [rows["failed"]])) == 1
+    until(lambda: not stand.run_directories([rows["finished"]]), 30.0, "its directory stays")
+    assert len(stand.run_directories([rows["failed"]])) == 1
 
 
 @pytest.mark.parametrize(("kept", "stay"), [("none", 0), ("all", 2)])
@@ -129,7 +123,7 @@ def test_directories_of_a_campaign_without_files(stand: Stand, kept: str, stay: 
     name = f"directories-{kept}"
     campaign = submitted(stand, name, Space.zip(n=[1, 2], code=[0, 5]), directories=kept)
     campaign.wait(90.0)
-    assert len(directories(stand, list(campaign.rows()))) == stay
+    assert len(stand.run_directories(campaign.rows())) == stay
     assert not (stand.folder / "results" / name).exists()
 
 

@@ -22,7 +22,9 @@ from nepiq.controller import (
     NotAllowed,
     Parameter,
     Space,
+    UnknownAttribute,
     UnknownCampaign,
+    UnknownResource,
     WaitTimeout,
 )
 from nepiq.controller.engine.store import keys
@@ -270,6 +272,15 @@ def test_many_points_cost_what_their_description_does(stand: Stand) -> None:
     campaign = Campaign(sleeping(stand, "large"), space, settings=stand.settings, repetitions=10)
     with pytest.raises(NepiqError, match="duration"):
         campaign.submit()  # there is no pause at any point
+    points = Space.grid(pause=[60])
+    for metric, error in (("slept.x", UnknownResource), ("sleep.x", UnknownAttribute)):
+        campaign = Campaign(
+            sleeping(stand, "large"), points, settings=stand.settings, metrics={"a": metric}
+        )
+        with pytest.raises(NepiqError, match=r"'(slept|x)'") as refused:
+            campaign.submit()
+        assert type(refused.value) is error
+        assert refused.value.where.startswith("metrics a")
     campaign = Campaign(
         sleeping(stand, "large"), Space.grid(pause=[60]) * space, settings=stand.settings
     )
@@ -301,6 +312,7 @@ def test_on_the_command_line(stand: Stand, tmp_path: Path) -> None:
     nepiq("watch", "line-2")
     rows = [json.loads(line) for line in nepiq("results", "line-2").splitlines()]
     assert sorted(row["parameters"]["pause"] for row in rows) == [0.03, 0.03, 0.04]
+    assert nepiq("summary", "line-2").split() == ["pause", "runs", "0.03", "2", "0.04", "1"]
     for verb in ("pause", "resume", "stop", "cancel"):
         assert nepiq(verb, "line-2") == ""
     assert nepiq("set", "line-2", "--parallel", "3") == ""

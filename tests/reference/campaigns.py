@@ -36,6 +36,9 @@ class CampaignModel:
         max_failures, most: ``max_failures`` and ``most_failures``; None for no limit.
         active, over, releasing, again, failed: as the keys of these names.
         rows: slot and outcome of each row, in their order.
+        ahead: how many runs may wait for a script beyond ``parallel``; None if none measures.
+        waiting: runs that wait, in the order in which they ended.
+        reader: nonce of the process that measures; empty for none.
     """
 
     total: int
@@ -53,6 +56,9 @@ class CampaignModel:
     again: list[Slot] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
     rows: list[tuple[int, str]] = field(default_factory=list)
+    ahead: int | None = None
+    waiting: dict[str, Slot] = field(default_factory=dict)
+    reader: str = ""
 
     def __post_init__(self) -> None:
         """Begin with the limit of failures that the user chose."""
@@ -69,7 +75,7 @@ class CampaignModel:
             self.token += 1
         work = Work(self.token, set(self.over), set(), [])
         if self.phase == "running":
-            free = max(0, self.parallel - len(self.active) + len(self.over))
+            free = max(0, self._room(len(self.over)))
             work.slots = self.again[:free]
             fresh = max(0, min(free - len(work.slots), self.total - self.cursor))
             work.slots += [Slot(self.cursor + n) for n in range(fresh)]
@@ -81,7 +87,7 @@ class CampaignModel:
             self.status, self.holder = "claimed", worker
             return work
         self.status = "idle"
-        if self.phase == "running" and not self.active and not self._left():
+        if self.phase == "running" and not (self.active or self.waiting or self._left()):
             self.phase = "finished"
         return None
 
@@ -91,7 +97,7 @@ class CampaignModel:
             return "STALE"
         if self.phase != "running":
             return "CLOSED"
-        if len(self.active) >= self.parallel:
+        if self._room(0) <= 0:
             return "FULL"
         if slot.origin == "again":
             if slot not in self.again:
@@ -106,6 +112,8 @@ class CampaignModel:
 
     def fold(self, token: int, end: Fold) -> str:
         """Enter the end of a run; the status."""
+        if end.run_id in self.waiting:
+            return "KNOWN" if end.verdict == "wait" else "STALE"
         slot = self.active.get(end.run_id)
         if slot is None:
             self.over.discard(end.run_id)
@@ -117,12 +125,36 @@ class CampaignModel:
         if cancelled or end.verdict == "again":
             attempt = slot.attempt + (0 if cancelled else 1)
             self.again.append(Slot(slot.number, attempt, "again"))
+        elif end.verdict == "wait":
+            self.waiting[end.run_id] = slot
         else:
             self._enter_row(slot.number, end.outcome, end.cause)
         del self.active[end.run_id]
         self.over.discard(end.run_id)
         self.releasing.discard(end.run_id)
         return "OK"
+
+    def measure(self, nonce: str) -> list[str] | None:
+        """Claim the measurement, go on with it, or let go; the runs that wait."""
+        if self.reader not in ("", nonce):
+            return None
+        self.reader = nonce if self.waiting else ""
+        return list(self.waiting)
+
+    def measured(self, nonce: str, end: Fold) -> bool:
+        """Enter a run that was measured; whether the claim still held."""
+        slot = self.waiting.get(end.run_id)
+        if slot is None:
+            return True
+        if nonce != self.reader:
+            return False
+        del self.waiting[end.run_id]
+        if end.verdict == "again":
+            self.again.append(Slot(slot.number, slot.attempt + 1, "again"))
+        else:
+            self._enter_row(slot.number, end.outcome, end.cause)
+        self._trigger()
+        return True
 
     def lose(self) -> None:
         """Let the lease of the claim run out, and the sweeper find that."""
@@ -131,7 +163,7 @@ class CampaignModel:
 
     def sweep(self) -> None:
         """Find work that no worker has."""
-        free = self.phase == "running" and self._left() and len(self.active) < self.parallel
+        free = self.phase == "running" and self._left() and self._room(0) > 0
         if self.status == "idle" and (free or self.phase == "cancelling" or self.over):
             self.status = "due"
 
@@ -178,10 +210,16 @@ class CampaignModel:
 
     def slots(self) -> Sequence[int]:
         """The numbers of all slots that were begun, wherever they are now."""
-        held = [slot.number for slot in (*self.active.values(), *self.again)]
+        held = [s.number for s in (*self.active.values(), *self.again, *self.waiting.values())]
         return sorted([*held, *(number for number, _ in self.rows)])
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _room(self, over: int) -> int:
+        free = self.parallel - len(self.active)
+        if self.ahead is None:
+            return free + over
+        return min(free + over, free + self.ahead - len(self.waiting))
 
     def _left(self) -> int:
         return len(self.again) + self.total - self.cursor

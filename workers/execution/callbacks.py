@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from ...controller.errors import ClassNotImportable, NotAllowed
 from ...controller.experiment.controller import ExperimentController
 from ...controller.experiment.schedule import METHODS
+from ...controller.model.locations import import_location
 from ...controller.settings import Settings
 
 #: Characters of a result that are recorded.
@@ -53,9 +53,7 @@ def _function(settings: Settings, where: str) -> Callable[..., Any]:
             where=f"worker machine {settings.machine}",
             hint=f"install it there and list it in NEPIQ_IMPORTS={module}",
         )
-    function: Any = importlib.import_module(module)
-    for part in name.split("."):
-        function = getattr(function, part)
+    function = import_location(where)
     # Anyone who can write to Redis names the function: names that the module only imports are
     # not exposed.
     if not callable(function) or function.__module__ != module:

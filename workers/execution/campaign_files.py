@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 from ...controller.campaign.collection import Collection
 from ...controller.campaign.definition import Definition
 from ...controller.campaign.file_store import FileStore
+from ...controller.campaign.run_directories import RunDirectory
 from ...controller.engine.transfer.outputs import Outputs
 from ...controller.errors import CampaignError, FileMissing, NepiqError
 from ...controller.model import registry
@@ -60,49 +59,7 @@ def obstacle(runtime: Runtime, campaign: str) -> str:
     return ""
 
 
-class Directory(NamedTuple):
-    """The directory of a run on one of its hosts, with all that its removal needs.
-
-    Attributes:
-        run_id: the run, whose records are gone by then.
-        exp_id: name of its experiment.
-        guid: of the host.
-        label: of the host.
-        rtype: of the host.
-        token: of the latest step that acted on it.
-        attributes: of the host, as stored.
-    """
-
-    run_id: str
-    exp_id: str
-    guid: int
-    label: str
-    rtype: str
-    token: int
-    attributes: Mapping[str, Any]
-
-
-def directories(
-    runtime: Runtime, exp_id: str, run_id: str, hosts: Sequence[int]
-) -> dict[str, list[Directory]]:
-    """Return the directories of a run on its hosts, by the queues of the workers that reach them.
-
-    Args:
-        runtime: of this worker.
-        exp_id: name of the experiment.
-        run_id: the run, whose records still exist.
-        hosts: guids of the hosts.
-    """
-    run = runtime.run(run_id)
-    found = defaultdict(list)
-    for record in run.records(hosts):
-        if "READY" in record.milestones:
-            item = (record.guid, record.label, record.rtype, record.token, record.attributes)
-            found[run.queue_of(record.guid)].append(Directory(run_id, exp_id, *item))
-    return dict(found)
-
-
-def clear(runtime: Runtime, items: Sequence[Directory]) -> str:
+def clear(runtime: Runtime, items: Sequence[RunDirectory]) -> str:
     """Remove directories of released runs from hosts; log what cannot be removed.
 
     Returns:
@@ -118,7 +75,7 @@ def clear(runtime: Runtime, items: Sequence[Directory]) -> str:
     return f"{removed} of {len(items)} removed"
 
 
-def _remove(runtime: Runtime, item: Directory) -> None:
+def _remove(runtime: Runtime, item: RunDirectory) -> None:
     node = registry.find_on_worker(item.rtype).load(
         guid=item.guid,
         label=item.label,

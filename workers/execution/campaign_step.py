@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections import defaultdict
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
+from ...controller.campaign.run_directories import RunDirectories
 from ...controller.engine import redis_memory
 from ...controller.engine.campaign_records import Begin, Fold, Refusal, Skip, Slot, Taken
 from ...controller.engine.campaigns import CampaignStore
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ...controller.campaign.collection import Collection
     from ...controller.campaign.definition import Definition, Ended
     from ...controller.experiment.controller import ExperimentController
-    from .campaign_files import Directory
 
 log = logging.getLogger("nepiq.campaign")
 
@@ -85,7 +85,6 @@ class _Step:
         self._readers = ThreadPoolExecutor(MOST_READERS, "nepiq-files")
         #: Ended runs whose files are read at this moment.
         self._reading: dict[Future[Fold], Ended] = {}
-        self._directories: dict[str, dict[str, list[Directory]]] = {}
 
     def __enter__(self) -> _Step:
         return self
@@ -120,13 +119,16 @@ class _Step:
                     return None
         # Those whose files are read still have their places.
         free = len(slots) - len(taken.over)
+        ended = list(self._ended(definition, over))
+        self._note_hosts(definition, ended)
         try:
-            done = self._folded(definition, over, phase, patient=free <= 0)
+            done = self._folded(definition, ended, phase, patient=free <= 0)
         except FileMissing as error:
             # Without a row, the sweeper sends the step again, and the files are read again.
             self._hold(f"worker machine {self._runtime.machine}: {error}", ended=True)
             return None
         begins = self._begins(definition, slots[: max(0, free + len(done))])
+        directories = self._directories(definition, done)
         fault_injection.point("settling", self._store.name)
         try:
             folds = self._sampled(definition, done)
@@ -146,13 +148,9 @@ class _Step:
             if reply.ok and isinstance(item, Begin)
         ]
         rounds.dispatch(self._runtime, definition.exp_id, started)
-        if definition.clears:
-            entered = [
-                fold.run_id
-                for fold, status in zip(folds, statuses, strict=True)
-                if status != "STALE" and not definition.leaves(fold.outcome)
-            ]
-            self._clear(entered)
+        directories.remove(
+            fold.run_id for fold, status in zip(folds, statuses, strict=True) if status != "STALE"
+        )
         lost = "STALE" in statuses or any(reply.status == "STALE" for reply in replies)
         return None if lost else taken.releases
 
@@ -161,34 +159,20 @@ class _Step:
         log.error("campaign %s is paused: %s", self._store.name, reason)
         self._store.change("pause", reason, *(["1"] if ended else []))
 
-    def _clear(self, run_ids: Sequence[str]) -> None:
-        """Have the directories of runs removed from their hosts."""
-        by_queue: dict[str, list[Directory]] = defaultdict(list)
-        for run_id in run_ids:
-            for queue, items in self._directories.pop(run_id, {}).items():
-                by_queue[queue] += items
-        name = self._store.name
-        for queue, items in by_queue.items():
-            shown = f"clear {name}, {len(items)} directories"
-            self._runtime.backend.publisher.call("nepiq.clear", queue, [name, items], shown=shown)
-
     def _folded(
-        self, definition: Definition, over: Sequence[str], phase: str, *, patient: bool
+        self, definition: Definition, ended: Sequence[Ended], phase: str, *, patient: bool
     ) -> list[tuple[Ended, Fold]]:
         """Return ended runs, and what becomes of them; those whose files are read come later.
 
         Args:
             definition: of the campaign.
-            over: runs that have ended.
+            ended: runs that have ended.
             phase: of the campaign.
             patient: wait for one of those whose files are read.
 
         Raises:
             FileMissing: the file store cannot be written.
         """
-        if definition.clears:
-            self._find_directories(definition, over)
-        ended = self._ended(definition, over)
         if not (definition.collects or definition.reads_traces):
             return [(item, definition.fold(item)) for item in ended]
         for item in ended:
@@ -197,27 +181,46 @@ class _Step:
         ready = wait(self._reading, LOOK if patient else 0.0, FIRST_COMPLETED).done
         return [(self._reading.pop(future), future.result()) for future in ready]
 
-    def _find_directories(self, definition: Definition, over: Sequence[str]) -> None:
-        from .campaign_files import directories
-
-        for run_id, slot in self._store.entries(over).items():
-            with suppress(UnknownRun):
-                self._directories[run_id] = directories(
-                    self._runtime, definition.exp_id, run_id, definition.hosts(slot.number)
-                )
+    def _directories(
+        self, definition: Definition, done: Sequence[tuple[Ended, Fold]]
+    ) -> RunDirectories:
+        """Return the directories that are to be removed; they are found by records of the runs."""
+        found = RunDirectories(self._runtime.backend, self._store.name, definition.exp_id)
+        for item, fold in done:
+            if fold.verdict != "wait" and definition.clears_after(fold.outcome):
+                found.find(item.run_id, definition.hosts(item.slot.number))
+        return found
 
     def _sampled(self, definition: Definition, done: Sequence[tuple[Ended, Fold]]) -> list[Fold]:
         """Return the ends of runs with the samples of their points."""
-        if not definition.precisions:
+        if not definition.precisions or definition.needs_script:
             return [fold for _, fold in done]
         known = self._store.samples([definition.point(item.slot.number) for item, _ in done])
         return [definition.sampled(fold, item.slot.number, known) for item, fold in done]
+
+    def _note_hosts(self, definition: Definition, ended: Sequence[Ended]) -> None:
+        """Record the facts of hosts that this worker has not recorded, before their runs go."""
+        now = time.time()
+        wanted = {item.run_id: definition.facts_wanted(item, now) for item in ended}
+        redis: Any = self._runtime.redis
+        with redis.pipeline(transaction=False) as pipe:
+            for run_id, guids in wanted.items():
+                for guid in guids:
+                    pipe.hgetall(keys.RunKeys(run_id).of("attr", guid))
+            values = iter(pipe.execute())
+        records: dict[str, Any] = {}
+        for item in ended:
+            attributes = {guid: _attributes(next(values)) for guid in wanted[item.run_id]}
+            facts = definition.host_facts(item, attributes, now)
+            records.update({host.key: vars(host) for host in facts})
+        if records:
+            self._store.note_hosts(records)
 
     def _begins(
         self, definition: Definition, slots: Sequence[Slot]
     ) -> list[Begin | Refusal | Skip]:
         enough = [False] * len(slots)
-        if definition.precisions:
+        if definition.stops:
             enough = self._store.enough([definition.point(slot.number) for slot in slots])
         return [
             Skip(slot) if needless else definition.begin(self._run_id(), slot)

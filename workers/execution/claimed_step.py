@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..hosts.exchange import ALONE, Exchange
 from ..runtime import json_logs
 from ..runtime.context import Runtime
 from ..runtime.leases import Lease
-from ..sessions.session import PAUSE
+from ..sessions.session import PAUSE, Session
 from . import callbacks, exits, loading
 from .attempts import AttemptSummary
 from .pools import WorkerPools
@@ -32,6 +32,19 @@ log = logging.getLogger("nepiq.steps")
 
 RETRIES = Backoff(0.25, 4.0)
 """Seconds until a step whose host does not answer is retried."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine of a host, as the steps on it reach it.
+
+    Attributes:
+        node: the resource that provides it.
+        session: with it.
+    """
+
+    node: ResourceManager
+    session: Session
 
 
 @dataclass
@@ -46,6 +59,7 @@ class ClaimedStep:
         summary: collects what became of the steps of a message.
         location: resource and host, once the host is known.
         records: where the records of other resources are read; the run by default.
+        machines: those of hosts that are known already, by guid; shared by joint steps.
     """
 
     runtime: Runtime
@@ -55,6 +69,7 @@ class ClaimedStep:
     summary: AttemptSummary
     location: str = ""
     records: loading.Records | None = None
+    machines: dict[int, Machine] = field(default_factory=dict)
     _exchange: Exchange = ALONE
     _deadline: Deadline | None = None
 
@@ -149,17 +164,13 @@ class ClaimedStep:
         claim = self.claim
         if claim.host is None or not rm.hooks(Action(claim.action)):
             return NO_HOST
-        record = self._records.record(claim.host)
-        node = loading.resource(self._records, record)
-        if not node.assigned():
+        machine = self.machines.get(claim.host) or self._machine(claim.host)
+        if machine is None:
             return None
-        route = f"{record.queue}@{record.affinity}" if record.affinity and not record.local else ""
-        if self.runtime.remnants is not None:
-            self.runtime.remnants.note(self.run.run_id, claim.host, node, route)
-        self.location = f"{claim.label} on {node.label}"
+        self.location = f"{claim.label} on {machine.node.label}"
         return ShellHost(
             Attempt(
-                self.runtime.sessions.session(node),
+                machine.session,
                 run_id=self.run.run_id,
                 exp_id=self.run.exp_id,
                 node=claim.host,
@@ -172,10 +183,22 @@ class ClaimedStep:
                 ahead=self.runtime.ahead,
                 inside=self._inside(claim.inside),
                 exchange=self._exchange,
-                sudo_password=getattr(node, "sudoPassword", None),
+                sudo_password=getattr(machine.node, "sudoPassword", None),
             ),
             self.runtime.backend.contents.pieces,
         )
+
+    def _machine(self, guid: int) -> Machine | None:
+        """Return the machine of a host; None if the host has none yet."""
+        record = self._records.record(guid)
+        node = loading.resource(self._records, record)
+        if not node.assigned():
+            return None
+        route = f"{record.queue}@{record.affinity}" if record.affinity and not record.local else ""
+        if self.runtime.remnants is not None:
+            self.runtime.remnants.note(self.run.run_id, guid, node, route)
+        machine = self.machines[guid] = Machine(node, self.runtime.sessions.session(node))
+        return machine
 
     def _inside(self, guid: int | None) -> Callable[[], ResourceManager] | None:
         """Return what loads the emulated host in which the hooks act."""

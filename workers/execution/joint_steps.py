@@ -19,7 +19,7 @@ from ..runtime import fault_injection
 from ..runtime.context import MOST_COMMITS, Runtime
 from ..runtime.leases import Lease
 from .attempts import AttemptSummary
-from .claimed_step import ClaimedStep
+from .claimed_step import ClaimedStep, Machine
 
 #: The kinds of outcomes of a start whose process has ended already.
 _ENDS = frozenset({"FINISHED", "STOPPED", "FAILED"})
@@ -77,10 +77,14 @@ class JointSteps:
         self._runtime, self._run = runtime, run
         self._summary = summary
         records = _Records(run, [claim for claim, _ in items])
-        self._members = [
-            _Member(ClaimedStep(runtime, run, claim, lease, summary, records=records))
+        self._machines: dict[int, Machine] = {}
+        steps = [
+            ClaimedStep(
+                runtime, run, claim, lease, summary, records=records, machines=self._machines
+            )
             for claim, lease in items
         ]
+        self._members = [_Member(step) for step in steps]
         self._threads: list[threading.Thread] = []
 
     def work(self) -> None:
@@ -95,6 +99,7 @@ class JointSteps:
         """Call the hooks once; return the steps that have made a request, with its answer."""
         asked: dict[Verb, list[tuple[_Member, Pending]]] = {}
         outcomes: list[tuple[ClaimedStep, Outcome]] = []
+        self._machines.clear()  # a session may have been closed since
         for member in members:
             try:
                 outcome = member.step.outcome(Recorded(member.answers))

@@ -39,6 +39,14 @@ printf '%s\\n' "$os"
 {{ read -r line </proc/sys/kernel/arch; }} 2>/dev/null || line=$(uname -m)
 printf '%s\\n' "$line"
 read -r _ line _ </proc/meminfo; printf '%s\\n' "$line"
+processor='' left=16
+while [ $left != 0 ] && IFS=: read -r line name; do
+    left=$((left - 1))
+    case $line in 'model name'*) processor=${{name# }} left=0 ;; esac
+done 2>/dev/null </proc/cpuinfo
+printf '%s\\n' "$processor"
+{{ read -r line </sys/devices/system/cpu/cpu0/cpufreq/scaling_governor; }} 2>/dev/null || line=''
+printf '%s\\n' "$line"
 PATH=$PATH:/usr/sbin:/sbin
 ip address 2>/dev/null || {{
     for file in /sys/class/net/*; do
@@ -133,8 +141,9 @@ def parse(done: Completed, text: str, *, host_key: str = "", ahead: float = 0.0)
     Raises:
         ValueError: it is something else.
     """
-    hostname, kernel, release, boot_id, cpus, user, home, os, arch, memory, *rest = text.split("\n")
-    facts = (hostname, kernel, release, boot_id, user, home, os, arch)
+    hostname, kernel, release, boot_id, cpus, user, home, os, arch, memory, *more = text.split("\n")
+    processor, governor, *rest = more
+    facts = (hostname, kernel, release, boot_id, user, home, os, arch, processor, governor)
     if max(map(len, facts)) > _LONGEST or not boot_id or not home.startswith("/"):
         raise ValueError("these are no facts of a host")
     end = next((number for number, line in enumerate(rest) if line.startswith("@")), None)
@@ -162,6 +171,8 @@ def parse(done: Completed, text: str, *, host_key: str = "", ahead: float = 0.0)
         link_kinds=found.links,
         clock_offset=offset.seconds,
         clock_error=offset.error,
+        processor=processor,
+        governor=governor,
     )
 
 

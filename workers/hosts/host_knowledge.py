@@ -6,6 +6,7 @@ import threading
 import weakref
 from shlex import quote
 
+from ...controller.errors.text import one_line
 from ...controller.model.facts import Facts
 from ...controller.model.host import SUPERUSER_PATH
 from ..sessions.answers import misunderstood
@@ -15,7 +16,10 @@ from .attempt import Attempt
 
 _facts: weakref.WeakKeyDictionary[Session, Facts] = weakref.WeakKeyDictionary()
 _programs: weakref.WeakKeyDictionary[Session, set[str]] = weakref.WeakKeyDictionary()
+_versions: weakref.WeakKeyDictionary[Session, dict[str, str]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
+
+_LONGEST_VERSION = 1000
 
 
 class HostKnowledge:
@@ -37,6 +41,13 @@ class HostKnowledge:
             done = self._attempt.execute(facts_of_host.CLOCK + self.script)
             facts = self.learn(done, done.stdout)
         return facts
+
+    @property
+    def is_roots(self) -> bool:
+        """True if the login user is known to be root, who needs no sudo; makes no request."""
+        with _lock:
+            facts = _facts.get(self._attempt.session)
+        return facts is not None and facts.user == "root"
 
     @property
     def script(self) -> str:
@@ -72,12 +83,33 @@ class HostKnowledge:
         with _lock:
             present = _programs.setdefault(self._attempt.session, set())
         if program not in present:
-            # bash finds files that cannot be executed, too; a builtin of the shell has no path.
-            search = (
-                f'PATH="$PATH:{SUPERUSER_PATH}"; found=$(command -v {quote(program)}) && '
-                'case $found in /*) [ -x "$found" ] ;; esac'
-            )
-            if self._attempt.execute(search).code:
+            if self._attempt.execute(_search(program)).code:
                 return True
             present.add(program)
         return False
+
+    def version(self, program: str, option: str) -> str | None:
+        """Return the line with the version of a program; see :meth:`Host.version`."""
+        with _lock:
+            known = _versions.setdefault(self._attempt.session, {})
+        if program not in known:
+            done = self._attempt.execute(
+                f"{_search(program)} || exit; echo; export LC_ALL=C; "
+                f"{quote(program)} {quote(option)} 2>&1 </dev/null | head -c {_LONGEST_VERSION}; :"
+            )
+            if done.code:
+                return None
+            with _lock:
+                _programs.setdefault(self._attempt.session, set()).add(program)
+            lines = done.stdout.decode("utf-8", "replace").splitlines()
+            known[program] = next((one_line(line) for line in lines if line.strip()), "")
+        return known[program]
+
+
+def _search(program: str) -> str:
+    """Return commands that end with 0 if the host has a program."""
+    # bash finds files that cannot be executed, too; a builtin of the shell has no path.
+    return (
+        f'PATH="$PATH:{SUPERUSER_PATH}"; found=$(command -v {quote(program)}) && '
+        'case $found in /*) [ -x "$found" ] ;; esac'
+    )

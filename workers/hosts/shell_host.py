@@ -170,7 +170,7 @@ class ShellHost:
     def _entered(self, command: str, sudo: bool) -> tuple[str, bool]:
         """Return a command as it runs where the resource acts, and whether root has to run it."""
         if self.attempt.inside is None:
-            return command, sudo
+            return command, sudo and not self._known.is_roots
         user = self.facts.user
         lowered = "" if sudo or user == "root" else user
         return self.attempt.inside().enter(command, lowered), user != "root"
@@ -343,6 +343,10 @@ class ShellHost:
     def lacks(self, program: str) -> bool:
         """Return whether the host has no such program; see :meth:`Host.lacks`."""
         return self._known.lacks(program)
+
+    def version(self, program: str, option: str) -> str | None:
+        """Return the line with the version of a program; see :meth:`Host.version`."""
+        return self._known.version(program, option)
 
     def open(self, command: str) -> LineChannel:
         """Start a program and talk with it line by line; see :meth:`Host.open`."""

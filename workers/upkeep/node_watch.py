@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from redis.exceptions import RedisError
 
 from ...controller.engine.run import Run
-from ...controller.engine.store.calls import WatchGrant
+from ...controller.engine.store.calls import ExitReport, WatchGrant
 from ...controller.engine.store.records import ResourceRecord
 from ...controller.errors import AnswerError, FencedError, HostError, NepiqError
 from ...controller.model.durations import Backoff, Deadline
@@ -42,6 +43,8 @@ log = logging.getLogger("nepiq.watcher")
 _RETRIES = Backoff(0.2, 5.0)
 MAX_PROTOCOL_ERRORS = 4
 """Consecutive attempts with unintelligible replies after which a node counts as lost."""
+MOST_EXITS = 64
+"""Exits that are recorded in one round trip."""
 READING = 20.0
 """Seconds that a host has to return an output for the figures of a resource."""
 
@@ -190,17 +193,26 @@ class NodeWatch(threading.Thread):
 
     def _read_all(self, entries: Follow) -> None:
         heartbeats = 0
+        exits_read: list[ProcessExit] = []
         with contextlib.closing(entries):
             read: tuple[str, int] | None = None
             for entry in entries:
                 self._last_entry = running_time.now()
+                if isinstance(entry, ProcessExit | Restarted) and entry.journal_id:
+                    read = (entry.journal_id, entry.offset)
+                if isinstance(entry, ProcessExit):
+                    # What has arrived together is recorded together; nothing waits for more. What
+                    # is not in the journal cannot be read again, so it does not wait either.
+                    exits_read.append(entry)
+                    if entry.journal_id and entries.pending and len(exits_read) < MOST_EXITS:
+                        continue
+                self._exited(exits_read)
+                exits_read.clear()
                 self._handle(entry)
                 heartbeats += isinstance(entry, HostHeartbeat)
                 if isinstance(entry, Journal) or heartbeats == node_files.BEATS:
                     heartbeats = 0
                     entries.question(node_files.launched(self._run, self._node))
-                if isinstance(entry, ProcessExit | Restarted) and entry.journal_id:
-                    read = (entry.journal_id, entry.offset)
                 if read is not None and not entries.pending:
                     self._confirm(*read)
                     read = None
@@ -214,11 +226,9 @@ class NodeWatch(threading.Thread):
     def _handle(self, entry: Entry) -> None:
         if isinstance(entry, ProcessExit | Restarted | HostHeartbeat):
             self._protocol_errors = 0
-        if isinstance(entry, ProcessExit):
-            self._exited(entry.guid, entry.occasion, entry.exit)
-        elif isinstance(entry, Lost):
-            process_exit = Exit(code=None, outcome="FAILED", reason=entry.reason)
-            self._exited(entry.guid, entry.occasion, process_exit)
+        if isinstance(entry, Lost):
+            lost = Exit(code=None, outcome="FAILED", reason=entry.reason)
+            self._exited([ProcessExit(entry.guid, entry.occasion, lost, "", 0)])
         elif isinstance(entry, Restarted):
             self._restarted(entry)
 
@@ -233,55 +243,62 @@ class NodeWatch(threading.Thread):
         else:
             self._confirmed = (journal, offset)
 
-    def _exited(self, guid: int, occasion: int, process_exit: Exit) -> None:
-        record = self._record(guid)
-        if record is None:
-            return
+    def _exited(self, entries: Sequence[ProcessExit]) -> None:
+        records = self._read_records([entry.guid for entry in entries])
+        reports: list[ExitReport] = []
+        try:
+            for entry in entries:
+                if entry.guid in records:
+                    reports.append(self._report(records[entry.guid], entry))
+        finally:  # figures of a later one may be out of reach
+            self._record(reports)
+
+    def _report(self, record: ResourceRecord, entry: ProcessExit) -> ExitReport:
+        process_exit = entry.exit
         attributes = exits.attributes(record.rtype, process_exit)
         if record.host == self._node:
-            read = partial(self._read, guid, occasion)
+            read = partial(self._read, record.guid, entry.occasion)
             attributes |= exits.measure(self._run, record, process_exit, read)
-        status = self._run.exited(
-            (self._node, self._holder),
-            guid,
-            occasion,
+        return ExitReport(
+            record.guid,
+            entry.occasion,
             process_exit.outcome,
             process_exit.age,
             exits.info(process_exit, f"{record.label} on {self._node_label}"),
             attributes,
             process_exit.outputs,
         )
-        self._judge(status, record)
 
     def _restarted(self, entry: Restarted) -> None:
-        record = self._record(entry.guid)
-        if record is None:
-            return
-        status = self._run.exited(
-            (self._node, self._holder),
-            entry.guid,
-            entry.occasion,
-            "RESTARTED",
-            entry.age,
-            {"code": entry.code, "restarts": entry.number},
-            exits.declared(record.rtype, {"restarts": entry.number}),
-            {},
-        )
-        self._judge(status, record)
-
-    def _record(self, guid: int) -> ResourceRecord | None:
-        record = self._records.get(guid) or self._run.store.record(guid)
-        if record is not None:
-            self._records[guid] = record
-        return record
-
-    def _judge(self, status: str, record: ResourceRecord) -> None:
-        if status == "TAKEN":
-            self._over.set()
-        elif status == "FOREIGN":
-            log.warning(
-                "%s reported an exit of %s, which is not on it", self._node_label, record.label
+        for record in self._read_records([entry.guid]).values():
+            attributes = exits.declared(record.rtype, {"restarts": entry.number})
+            info = {"code": entry.code, "restarts": entry.number}
+            report = ExitReport(
+                record.guid, entry.occasion, "RESTARTED", entry.age, info, attributes
             )
+            self._record([report])
+
+    def _read_records(self, guids: Iterable[int]) -> Mapping[int, ResourceRecord]:
+        """Return the records of resources that exist, by guid; each is read once."""
+        wanted = dict.fromkeys(guids)
+        missing = [guid for guid in wanted if guid not in self._records]
+        if missing:
+            self._records.update(
+                {record.guid: record for record in self._run.store.records(missing)}
+            )
+        return {guid: self._records[guid] for guid in wanted if guid in self._records}
+
+    def _record(self, reports: Sequence[ExitReport]) -> None:
+        statuses = self._run.exited((self._node, self._holder), reports) if reports else []
+        for report, status in zip(reports, statuses, strict=True):
+            if status == "TAKEN":
+                self._over.set()
+            elif status == "FOREIGN":
+                log.warning(
+                    "%s reported an exit of %s, which is not on it",
+                    self._node_label,
+                    self._records[report.guid].label,
+                )
 
     def _read(self, guid: int, occasion: int, path: str, last: int) -> bytes:
         """Return the last bytes of a file in the run directory of a start."""

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ...model.parameters import check_parameter
 Point = dict[str, Any]
 
 _MAX_BITS = 1024  # of a whole number; the range of a float
+_DIGITS = re.compile(r"(\d{1,18})", re.ASCII)
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -146,3 +148,13 @@ def _from_csv(path: Path) -> list[Point]:
             error.where = f"{path}:{number}"
             raise
     return points
+
+
+def order(value: Any) -> tuple[int, Any]:
+    """Return what values of a parameter are sorted by: none, numbers, text with 5ms before 20ms."""
+    if value is None:
+        return 0, 0
+    if isinstance(value, int | float):
+        return 1, value
+    parts = _DIGITS.split(str(value))
+    return 2, [int(part) if at % 2 else part for at, part in enumerate(parts)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .calls import Claim, DueStep, NotDue, Outcome, Reply, WatchGrant
+from .calls import Claim, DueStep, ExitReport, NotDue, Outcome, Reply, WatchGrant
 from .records import ResourceRecord, RunRecord, Snapshot, StepRecord
 from .store import RunStore
 from .timing import Timing
@@ -10,6 +10,7 @@ from .timing import Timing
 __all__ = [
     "Claim",
     "DueStep",
+    "ExitReport",
     "NotDue",
     "Outcome",
     "Reply",

@@ -34,6 +34,29 @@ class DueStep(NamedTuple):
     joint: bool = False
 
 
+class ExitReport(NamedTuple):
+    """The end of a supervised process, or its restart by its host.
+
+    Attributes:
+        guid: the resource manager.
+        occ: the occasion in which the process was started.
+        outcome: FINISHED, STOPPED or FAILED; or RESTARTED, with the number of the restart as
+            ``restarts`` in ``info``.
+        age: seconds since it ended.
+        info: the error of a failure, else the exit code.
+        attrs: attributes to keep.
+        outputs: small outputs by trace name.
+    """
+
+    guid: int
+    occ: int
+    outcome: str
+    age: float = 0.0
+    info: Mapping[str, Any] | None = None
+    attrs: Mapping[str, Any] | None = None
+    outputs: Mapping[str, bytes] | None = None
+
+
 class Reply(NamedTuple):
     """The answer of a script that can make steps due.
 

@@ -8,16 +8,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ...model.spec import Gate, ResourceSpec
-from .calls import Claim, NotDue, Outcome, Reply, WatchGrant
+from .calls import Claim, ExitReport, NotDue, Outcome, Reply, WatchGrant
 from .forms import dumps, loads
 from .reads import RunReads
 from .records import Snapshot
-from .scripts import Argument, Call, evaluate, evaluate_all, evaluate_each
+from .scripts import Argument, Call, evaluate, evaluate_all
 from .timing import Timing
 from .wire import (
     claimed,
     committed,
-    detail_arguments,
+    exit_arguments,
     gate_fields,
     outcome_arguments,
     pairs,
@@ -259,35 +259,20 @@ class RunStore(RunReads):
         return self._act("again", step, token, delay, kind, note, *pairs(attrs or {}))
 
     def exited(
-        self,
-        guid: int,
-        occ: int,
-        outcome: str,
-        age: float = 0.0,
-        info: Mapping[str, Any] | None = None,
-        attrs: Mapping[str, Any] | None = None,
-        outputs: Mapping[str, bytes] | None = None,
-        watch: tuple[int, str] | None = None,
-    ) -> Reply:
-        """Record that the process of a resource manager has ended.
+        self, reports: Sequence[ExitReport], watch: tuple[int, str] | None = None
+    ) -> list[Reply]:
+        """Record that processes have ended, in one round trip; return the reply to each report.
 
         Refused are ``TAKEN``, where another follows that node's journal by now, and ``FOREIGN``,
         where the resource manager acts on another host.
 
         Args:
-            guid: the resource manager.
-            occ: the occasion in which the process was started.
-            outcome: FINISHED, STOPPED or FAILED; or RESTARTED, if its host has started it
-                again, with the number of the restart as ``restarts`` in ``info``.
-            age: seconds since it ended.
-            info: the error of a failure, else the exit code.
-            attrs: attributes to keep.
-            outputs: small outputs by trace name.
+            reports: the ends.
             watch: the node whose journal says so, and the holder of its watch; not checked if None.
         """
-        detail = detail_arguments(info, attrs or {}, outputs or {})
-        node, holder = watch or ("", "")
-        return self._act("exited", node, holder, guid, occ, outcome, age, *detail)
+        common = (*self._limits(), *(watch or ("", "")))
+        calls = [(*common, *exit_arguments(report)) for report in reports]
+        return [reply_of(answer) for answer in self._ask_each("exited", calls)]
 
     def abandon(
         self, node: int, error: Mapping[str, Any], holder: str = "", until: float | None = None
@@ -367,7 +352,8 @@ class RunStore(RunReads):
     def _ask_each(self, name: str, calls: Sequence[Sequence[Argument]]) -> list[list[Any]]:
         if len(calls) == 1:
             return [self._ask(name, *calls[0])]
-        return [parse(found) for found in evaluate_each(self.redis, name, self.keys.prefix, calls)]
+        answers = evaluate_all(self.redis, [Call(name, self.keys.prefix, args) for args in calls])
+        return [parse(answer) for answer in answers]
 
     def _act(self, name: str, *args: Argument) -> Reply:
         return reply_of(self._ask(name, *self._limits(), *args))

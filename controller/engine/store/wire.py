@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...model.spec import Gate, ResourceSpec
-from .calls import Claim, DueStep, NotDue, Outcome, Reply
+from .calls import Claim, DueStep, ExitReport, NotDue, Outcome, Reply
 from .forms import dumps, loads, seconds
 from .scripts import Argument
 
@@ -112,10 +112,15 @@ def pairs(attributes: Mapping[str, Any]) -> list[Argument]:
 def outcome_arguments(outcome: Outcome) -> list[Argument]:
     """An item of ``commit``."""
     head: list[Argument] = [outcome.step, outcome.token, outcome.kind, outcome.age, outcome.end_age]
-    return head + detail_arguments(outcome.info, outcome.attrs, outcome.outputs)
+    return head + _details(outcome.info, outcome.attrs, outcome.outputs)
 
 
-def detail_arguments(
+def exit_arguments(report: ExitReport) -> list[Argument]:
+    """The arguments of ``exited`` behind the watch."""
+    return [*report[:4], *_details(report.info, report.attrs or {}, report.outputs or {})]
+
+
+def _details(
     info: Mapping[str, Any] | None, attrs: Mapping[str, Any], outputs: Mapping[str, bytes]
 ) -> list[Argument]:
     """What comes with an end: info as JSON or empty, two lengths, attributes, outputs."""

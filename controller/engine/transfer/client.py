@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from ... import errors
 from .attempts import Attempts, Download, Route, check_path, remote_error
 from .flow_control import BLOCK, CLOSE, DATA, END, FAILURE, Receiver, Sender
-from .sources import Opened, Source
 
 if TYPE_CHECKING:
     from ..run import Run
+    from .sources import Opened, Source
 
 
 @dataclass(frozen=True)

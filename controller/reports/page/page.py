@@ -51,16 +51,22 @@ def page(data: PageData) -> str:
     parts = {
         "title": escape(escaped(f"{data.name} · {data.run_id}" if data.run_id else data.name)),
         "style": _part("page.css"),
+        "timeline": timeline(),
         "script": _part("page.js"),
         "data": embedded({**asdict(data), "kinds": KINDS}),
     }
     text = _part("page.html")
-    for name in ("title", "style", "script", "data"):
+    for name in ("title", "style", "timeline", "script", "data"):
         before, placeholder, after = text.partition(f"<!--{name}-->")
         if not placeholder:
             raise AssertionError(f"page.html has no placeholder for {name}")
         text = before + parts[name] + after
     return text
+
+
+def timeline() -> str:
+    """Return the elements of a timeline, its tools and its keys, which ``page.js`` fills."""
+    return _part("timeline.html")
 
 
 def embedded(data: object) -> str:

@@ -167,17 +167,22 @@ class Node(LoginAttributes, rtype="linux::Node"):
         help="The leased host, and the number of the lease.",
         flags=Flag.NO_WRITE | Flag.RESERVED,
     )
-    os = Attribute(str, help="Its operating system, as reported.", flags=Flag.NO_WRITE)
-    system = Attribute(str, help="Its kernel, name and release, as reported.", flags=Flag.NO_WRITE)
-    kernel = Attribute(str, help="The release of its kernel, as reported.", flags=Flag.NO_WRITE)
-    arch = Attribute(
-        str, help="Its architecture, as reported, such as x86_64.", flags=Flag.NO_WRITE
+    os = Attribute(str, help="Its operating system, as reported.", flags=Flag.FACT)
+    system = Attribute(str, help="Its kernel, name and release, as reported.", flags=Flag.FACT)
+    kernel = Attribute(str, help="The release of its kernel, as reported.", flags=Flag.FACT)
+    arch = Attribute(str, help="Its architecture, as reported, such as x86_64.", flags=Flag.FACT)
+    memory = Attribute(int, help="Its memory in bytes, as reported.", flags=Flag.FACT)
+    cpus = Attribute(int, help="Its processors, as reported.", flags=Flag.FACT)
+    processor = Attribute(
+        str, help="The model of its first processor, as reported; or empty.", flags=Flag.FACT
     )
-    memory = Attribute(int, help="Its memory in bytes, as reported.", flags=Flag.NO_WRITE)
-    cpus = Attribute(int, help="Its processors, as reported.", flags=Flag.NO_WRITE)
+    governor = Attribute(
+        str, help="The frequency governor of its first processor, if it has one.", flags=Flag.FACT
+    )
+    bootId = Attribute(str, help="A number that changes at every boot.", flags=Flag.FACT)
     user = Attribute(str, help="The login user, as reported.", flags=Flag.NO_WRITE)
     addresses = Attribute(
-        str, help="Its IP addresses without loopback, space-separated.", flags=Flag.NO_WRITE
+        str, help="Its IP addresses without loopback, space-separated.", flags=Flag.FACT
     )
     interfaces = Attribute(
         Interfaces,
@@ -198,11 +203,9 @@ class Node(LoginAttributes, rtype="linux::Node"):
         float,
         help="Seconds by which its clock is ahead of that of Redis, at its deployment; "
         "none if unknown.",
-        flags=Flag.NO_WRITE,
+        flags=Flag.FACT,
     )
-    clockError = Attribute(
-        float, help="Greatest error of clockOffset in seconds.", flags=Flag.NO_WRITE
-    )
+    clockError = Attribute(float, help="Greatest error of clockOffset in seconds.", flags=Flag.FACT)
 
     inventory = Connection("linux::Pool", named_by="pool", help="The pool, if it is a resource.")
     reservation = Connection(
@@ -347,6 +350,9 @@ class Node(LoginAttributes, rtype="linux::Node"):
         self.arch = facts.arch
         self.memory = facts.memory
         self.cpus = facts.cpus
+        self.processor = facts.processor
+        self.governor = facts.governor
+        self.bootId = facts.boot_id
         self.user = facts.user
         self.addresses = " ".join(facts.addresses)
         self.interfaces = Interfaces({name: asdict(it) for name, it in facts.interfaces.items()})

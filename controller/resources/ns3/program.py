@@ -155,7 +155,7 @@ class Program(HostCommand, rtype="linux::ns3::Program"):
     )
     command = Attribute(str, help="The command that is run, as reported.", flags=Flag.NO_WRITE)
     version = Attribute(
-        str, help="The version of ns-3; empty if program is a path.", flags=Flag.NO_WRITE
+        str, help="The version of ns-3; empty if program is a path.", flags=Flag.FACT
     )
 
     build = Trace(help="Output of the compiler, if it had to run.", file="build.log")

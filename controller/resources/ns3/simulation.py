@@ -132,7 +132,7 @@ class Simulation(ResourceManager, rtype="linux::ns3::Simulation"):
     sudo = Attribute(
         bool, False, help="Run it as root, as links to other namespaces need.", flags=Flag.DESIGN
     )
-    version = Attribute(str, help="The version of ns-3 that is used.", flags=Flag.NO_WRITE)
+    version = Attribute(str, help="The version of ns-3 that is used.", flags=Flag.FACT)
     exitCode = Attribute(int, help="Its exit code, after its end.", flags=Flag.NO_WRITE)
     simulator = Attribute(
         str, help="Folder of the simulator on the host.", flags=Flag.NO_WRITE | Flag.RESERVED

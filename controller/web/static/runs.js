@@ -60,7 +60,7 @@
     byId("more").hidden = all.length >= about.released;
     const workers = about.workers === 1 ? "1 worker" : `${about.workers} workers`;
     write(byId("about"), `${active.length} active and ${about.released} ended runs · ${workers} · ${about.waiting} messages wait`);
-    document.title = active.length ? `(${active.length}) nepiq: runs` : "nepiq: runs";
+    document.title = active.length ? `(${active.length}) nepiq: Runs` : "nepiq: Runs";
   }
 
   byId("filter").oninput = show;

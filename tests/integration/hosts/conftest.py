@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,18 +37,6 @@ def shell_rig(request: pytest.FixtureRequest, need: Need, tmp_path: Path) -> Ite
     made.prepare()
     yield made
     made.close()
-
-
-@pytest.fixture
-def heeded() -> Iterator[None]:
-    """A shell that runs the tests in the background ignores these, and so would their commands."""
-    numbers = (signal.SIGINT, signal.SIGQUIT)
-    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
-    for number in ignored:
-        signal.signal(number, signal.SIG_DFL)
-    yield
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture

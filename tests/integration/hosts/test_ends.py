@@ -6,18 +6,18 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from tests import processes
 from tests.processes import alive
 
 from nepiq.controller.errors import DeadlineError, FencedError, HostError
-from nepiq.controller.model.durations import Deadline
 from nepiq.workers.hosts import Session
 
-from .rig import Rig, commands_below, until
+from .rig import Rig, until
 from .sudoers import PASSWORD, RigOf
 
 IGNORANT = "trap '' TERM; echo up; while :; do sleep 0.05; done"
@@ -230,31 +230,28 @@ def test_the_command_is_killed(rig: Rig) -> None:
     start(rig, (5,), IGNORANT)
     with ThreadPoolExecutor(1) as threads:
         ending = threads.submit(rig.host(5).end, grace=1)
-        killed = kill_once(rig)
+        killed = kill_once(rig, ending)
         ending.result()
     assert killed
     assert rig.bearers() == {}
     start(rig, (6,), IGNORANT)
     with ThreadPoolExecutor(1) as threads:
         ending = threads.submit(rig.host(6).end, grace=60)
-        while not ending.done():
-            kill_once(rig)
+        while kill_once(rig, ending):
+            pass
         with pytest.raises(HostError, match="broke off without an answer"):
             ending.result()
 
 
-def kill_once(rig: Rig) -> bool:
+def kill_once(rig: Rig, ending: Future[None]) -> bool:
     """Kill -9 the next shell that ends processes of this rig; False if there comes none."""
-    end = Deadline.after(10.0)
-    while not end.expired and commands_below(rig.home):
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
+    while not ending.done():
+        for pid in processes.pids():
+            words = processes.words(pid)
             if b"ends" in words and any(str(rig.root()).encode() in word for word in words):
-                os.kill(int(folder.name), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
                 return True
+        time.sleep(0.005)  # it has a grace, which is longer
     return False
 
 

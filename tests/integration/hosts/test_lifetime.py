@@ -17,8 +17,6 @@ from nepiq.controller.model.host import Exit
 
 from .rig import Rig, until
 
-pytestmark = pytest.mark.usefixtures("heeded")
-
 # Says which run it is, and ends so.
 COUNT = 'n=$(($(cat n 2>/dev/null || echo 0) + 1)); echo $n >n; echo "run $n"; '
 IGNORES = "trap '' TERM; while :; do sleep 0.05; done"

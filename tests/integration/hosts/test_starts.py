@@ -21,8 +21,6 @@ from nepiq.workers.hosts.exchange import Pending, Recorded, ask_together
 from .rig import Rig, until
 from .tended import Tended
 
-pytestmark = pytest.mark.usefixtures("heeded")
-
 GUIDS = range(100, 120)
 
 
@@ -223,6 +221,19 @@ def test_a_supervisor_that_is_killed_at_its_birth(rig: Rig, tended: Tended) -> N
     begun(rig, [101])
 
 
+def test_what_is_not_begun_yet_is_not_lost(rig: Rig, tended: Tended) -> None:
+    """A worker may ask for it before the fork that supervises it has its name."""
+    started(rig, lambda guid: "exec sleep 60", GUIDS[:2])
+    begun(rig, GUIDS[:2])
+    os.kill(supervisor_of(rig, 100), signal.SIGKILL)
+    (rig.run_dir(100) / ".group").unlink()
+    tended.running = [(100, 1), (101, 1)]
+    tended.begin_anew()
+    asked = tended.beats
+    until(lambda: tended.beats > asked)
+    assert (tended.ends(100), tended.ends(101)) == ([], [])
+
+
 def test_without_the_shell_that_started_them(rig: Rig) -> None:
     go = rig.home / "go"
     started(rig, lambda guid: f"until [ -e '{go}' ]; do sleep 0.02; done; echo {guid}")
@@ -325,7 +336,7 @@ def test_all_killed_anywhere(rig: Rig) -> None:
             launch = rig.host(guid).supervise(f"echo {guid} >>'{effects}'; exec sleep 60")
             words["runs" if launch.exit is None else "lost"] += 1
             assert launch.exit is None or launch.exit.outcome == "FAILED"
-            rig.host(guid).clear()
+        ask_together(wishes([rig.host(guid) for guid in guids], ShellHost.clear))
         until(lambda: not rig.bearers())
     count = Counter(effects.read_text().split())
     assert max(count.values()) == 1

@@ -17,6 +17,9 @@ from nepiq.workers.hosts import Incoming
 
 from .rig import Rig, until
 
+# A transfer ends earlier ones of its id anywhere on the machine, so none may run beside another.
+pytestmark = pytest.mark.xdist_group("hosts-streams")
+
 BYTES = os.urandom(300_000)
 SUM = hashlib.sha256(BYTES).hexdigest()
 

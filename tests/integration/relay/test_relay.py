@@ -137,7 +137,9 @@ def test_reordering_duplicates_and_jitter(link: Link, relay: Relay) -> None:
     times = link.ping("-c", "100", "-i", "0.005")
     figures = relay.figures("a")
     assert figures["duplicated"] >= 5
-    assert len(times) == 100 + figures["duplicated"]
+    # The ping ends with its hundredth answer; copies of the last ones may come after that.
+    assert figures["duplicated"] - 5 <= len(times) - 100 <= figures["duplicated"]
+    assert len(times) > 100
     relay.ask({"change": "a", "duplicate": 0, "reorder": 20})
     times = link.ping("-c", "100", "-i", "0.005")
     assert len(times) == 100

@@ -19,17 +19,23 @@ from nepiq.controller.engine.store.scripts import script
 pytestmark = pytest.mark.needs("redis-server")
 
 WORKERS = ["one", "two"]
+READERS = ["a", "b"]
 VERDICTS = [
     ("row", "finished", ""),
     ("row", "failed", "a"),
     ("row", "failed", "b"),
     ("again", "failed", "a"),
     ("row", "cancelled", "c"),
+    ("wait", "finished", ""),
+    ("wait", "finished", ""),
 ]
+#: What becomes of a run that was measured.
+MEASURED = [("row", "finished", ""), ("row", "failed", "a"), ("again", "failed", "a")]
 
 #: Workers do most; what they do comes in any order, so that one works after it has lost its claim.
 WEIGHTS = {"take": 8, "work": 8, "end": 6, "lose": 2, "sweep": 1}
 WEIGHTS |= {"verb": 2, "retry": 1, "set": 1, "add": 1}
+WEIGHTS |= {"measure": 2, "measured": 5, "lose_reader": 1}
 STEPS = 120
 SEEDS = range(40)
 
@@ -37,15 +43,18 @@ SEEDS = range(40)
 class Both:
     """A campaign in Redis and in the model, to which the same happens."""
 
-    def __init__(self, redis: Redis, total: int, parallel: int, most: int | None) -> None:
+    def __init__(
+        self, redis: Redis, total: int, parallel: int, most: int | None, ahead: int | None
+    ) -> None:
         redis.flushall()
         # In a pipeline, a script that Redis does not know yet is carried out after the others.
         for name in ("fold", "begin"):
             redis.script_load(script(name).text)
         self.player = Player(redis, CampaignStore)
         self.store = self.player.store
-        self.model = CampaignModel(total, parallel, most)
-        self.player.submit(total, parallel, "" if most is None else most)
+        self.model = CampaignModel(total, parallel, most, ahead=ahead)
+        self.player.submit(total, parallel, "" if most is None else most, ahead)
+        self._measuring: dict[str, list[str]] = {}
         self._claims: dict[str, tuple[Taken, Work]] = {}
         self._released: dict[str, list[str]] = {}
         self._added = 0
@@ -83,6 +92,29 @@ class Both:
         assert [reply.status for reply in replies] == [
             self.model.begin(work.token, item.run_id, item.slot) for item in begins
         ]
+
+    def measure(self, nonce: str) -> None:
+        """Claim the measurement, or go on with it."""
+        found, runs = self.store.measure(nonce), self.model.measure(nonce)
+        assert (None if found is None else [run_id for run_id, _, _ in found]) == runs
+        for run_id, slot, row in found or ():
+            assert (slot, row) == (replace_origin(self.model.waiting[run_id]), f'"{run_id}"')
+        self._measuring[nonce] = runs or []
+
+    def measured(self, nonce: str, verdict: tuple[str, str, str]) -> None:
+        """Enter the first of the runs that a process took, even if it has lost its claim since."""
+        if not self._measuring.get(nonce):
+            return
+        run_id = self._measuring[nonce].pop(0)
+        word, outcome, cause = verdict
+        end = Fold(run_id, word, outcome != "finished", outcome, cause, f'"{run_id}"')
+        assert self.store.measured(nonce, end) == self.model.measured(nonce, end)
+
+    def lose_reader(self) -> None:
+        """Let the lease of the measurement run out."""
+        self.player.redis.hset("nepiq:{campaign:sweep}:state", "reading", 0)
+        self.model.reader = ""
+        self.player.redis.hset("nepiq:{campaign:sweep}:state", "reader", "")
 
     def end(self, number: int) -> None:
         """Let a run that is under way end by itself."""
@@ -139,6 +171,7 @@ class Both:
             run_id: replace_origin(slot) for run_id, slot in model.active.items()
         }
         assert len(self.store.active()) == len(model.active)
+        assert record.waiting == len(model.waiting)
         assert {slot: cause for slot, _, _, cause in self.store.failed()} == model.failed
         state = self._state()
         assert (state["status"], int(state["cursor"])) == (model.status, model.cursor)
@@ -163,6 +196,10 @@ def one_step(both: Both, chance: random.Random) -> None:
             both.take(chance.choice(WORKERS))
         case "work":
             both.work(chance.choice(WORKERS), chance.choice(VERDICTS))
+        case "measure":
+            both.measure(chance.choice(READERS))
+        case "measured":
+            both.measured(chance.choice(READERS), chance.choice(MEASURED))
         case "end":
             both.end(chance.randrange(6))
         case "verb":
@@ -181,7 +218,8 @@ def one_step(both: Both, chance: random.Random) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_calls(redis_client: Redis, seed: int) -> None:
     chance = random.Random(seed)
-    both = Both(redis_client, chance.randint(1, 9), chance.randint(1, 3), chance.choice([None, 2]))
+    total, parallel, most = chance.randint(1, 9), chance.randint(1, 3), chance.choice([None, 2])
+    both = Both(redis_client, total, parallel, most, chance.choice([None, 0, 2]))
     both.check()
     for _ in range(STEPS):
         one_step(both, chance)
@@ -189,8 +227,11 @@ def test_random_calls(redis_client: Redis, seed: int) -> None:
     # Whatever has happened, it can be brought to its end.
     both.verb("resume")
     both.lose()
+    both.lose_reader()
     for _ in range(200):
         both.sweep()
+        both.measure("a")
+        both.measured("a", MEASURED[0])
         both.take("one")
         both.work("one", VERDICTS[0])
         both.end(0)

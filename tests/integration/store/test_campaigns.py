@@ -19,7 +19,7 @@ from nepiq.controller.engine.store.scripts import Argument
 from nepiq.controller.engine.store.wire import spec_arguments
 from nepiq.controller.model.spec import ResourceSpec
 
-_TIMES = {"sent", "lease"}
+_TIMES = {"sent", "lease", "reading"}
 
 
 class Publisher:
@@ -53,6 +53,14 @@ class TwiceCampaign(CampaignStore):
         assert self._dump() == once, "scripts executed twice differ from once"
         return first
 
+    def measured(self, nonce: str, fold: Fold) -> bool:
+        """Execute the script once, and once more."""
+        first = super().measured(nonce, fold)
+        once = self._dump()
+        super().measured(nonce, fold)
+        assert self._dump() == once, "a measured run entered twice differs from once"
+        return first
+
     def _dump(self) -> dict[str, Any]:
         dumped = dump(self._redis, self._prefix)
         state = dumped.get("state", {})
@@ -70,9 +78,14 @@ class Player:
         self.store = kind(redis, "sweep", "main", lambda: self.publisher, self.timing)  # type: ignore[arg-type,return-value]
         self._runs = 0
 
-    def submit(self, count: int, parallel: int = 2, most: int | str = "") -> None:
+    def submit(
+        self, count: int, parallel: int = 2, most: int | str = "", ahead: int | None = None
+    ) -> None:
         """Make the campaign with one space."""
-        fields = {"parallel": parallel, "max_failures": most, "most_failures": most}
+        fields: dict[str, int | str] = {"parallel": parallel}
+        fields |= {"max_failures": most, "most_failures": most}
+        if ahead is not None:
+            fields["ahead"] = ahead
         assert self.store.create("digest", {"a": 1}, **fields) == ("OK", True)
         assert self.store.add("first", 0, count, {}) == "OK"
 
@@ -317,6 +330,70 @@ def test_samples_of_a_point_are_kept_until_there_are_enough(player: Player) -> N
         assert player.take(str(number)) is None
         assert player.store.samples([7, 8]) == ({} if number else {7: {"runs": 1}})
         assert player.store.enough([6, 7]) == [False, number == 1]
+
+
+def test_a_run_waits_for_a_script_that_measures_it(player: Player) -> None:
+    player.submit(3, parallel=1, ahead=0)
+    taken = player.take()
+    assert taken is not None
+    [first] = player.begin(taken)
+    player.take()
+    player.carry_out(first)
+    taken = player.take("b")
+    assert taken is not None
+    player.store.settle(taken.token, [fold(first, "wait")], [])
+    # It takes the place of one under way, and nothing looks after the campaign meanwhile.
+    assert player.take("b") is None
+    assert not player.redis.exists(keys.campaigns("main"))
+    assert RunStore(player.redis, first).meta() is not None
+    record = player.store.record()
+    assert record is not None
+    assert (record.phase, record.active, record.waiting, record.done) == ("running", 0, 1, 0)
+    [entry] = [entry for entry in player.store.history() if entry.waits]
+    assert entry.waits == first
+
+    assert player.store.measure("m") == [(first, Slot(0, 1, ""), f'"{first}"')]
+    assert player.store.measure("other") is None
+    assert not player.store.measured("other", fold(first))
+    sent = player.publisher.sent
+    assert player.store.measured("m", fold(first))
+    assert player.publisher.sent == sent + 1
+    assert player.rows() == [f'"{first}"']
+    assert [entry for entry in player.store.history() if entry.waits] == []
+    assert player.redis.keys(r"nepiq:{2*") == []
+    assert player.store.measure("m") == []
+    assert player.store.measure("other") == []
+    taken = player.take("c")
+    assert taken is not None
+    assert taken.slots == [Slot(1)]
+
+
+def test_a_process_that_stops_measuring_is_replaced(player: Player) -> None:
+    player.timing = Timing(lease=0.001)
+    player.store._timing = player.timing
+    player.submit(1, ahead=10)
+    taken = player.take()
+    assert taken is not None
+    [first] = player.begin(taken)
+    player.carry_out(first)
+    player.store.settle(taken.token, [fold(first, "wait")], [])
+    assert player.store.measure("killed")
+    time.sleep(0.005)  # its claim runs out
+    assert player.store.measure("other")
+    assert not player.store.measured("killed", fold(first))
+    assert player.store.measured("other", fold(first))
+
+
+def test_what_waits_in_a_removed_campaign_is_deleted(player: Player) -> None:
+    player.submit(1, ahead=10)
+    taken = player.take()
+    assert taken is not None
+    [first] = player.begin(taken)
+    player.carry_out(first)
+    player.store.settle(taken.token, [fold(first, "wait")], [])
+    player.store.remove()
+    assert player.redis.zscore(keys.ENDED, first) == 0
+    assert player.redis.keys("nepiq:{campaign:*") == []
 
 
 def test_a_run_whose_records_were_deleted_is_begun_again(player: Player) -> None:

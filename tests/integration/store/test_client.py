@@ -10,7 +10,7 @@ from tests.integration.store.conftest import MakeDriver
 from tests.integration.store.driver import Driver, app, node, spec
 from tests.integration.store.dump import dump
 
-from nepiq.controller.engine.store import RunStore
+from nepiq.controller.engine.store import ExitReport, RunStore
 from nepiq.controller.model.spec import Gate
 
 
@@ -38,7 +38,7 @@ def test_without_a_run_every_script_answers_gone_and_writes_nothing(redis_client
     assert store.progress("1.deploy", 1, "DISCOVERED").status == "GONE"
     assert store.commit([])[0].status == "GONE"
     assert store.again("1.deploy", 1, 0).status == "GONE"
-    assert store.exited(1, 1, "FINISHED").status == "GONE"
+    assert store.exited([ExitReport(1, 1, "FINISHED")])[0].status == "GONE"
     assert store.release("r").status == "GONE"
     assert store.abandon(1, {}).status == "GONE"
     assert store.sweep().status == "GONE"
@@ -343,7 +343,8 @@ class TestRequests:
         for guid in range(2, 9):
             driver.condition(guid, "deploy", 1, "FINISHED")
         driver.deploy(range(2, 9), None)
-        driver.settle(driver.store.exited(1, 1, "FINISHED")._replace(more=False))
+        (reply,) = driver.store.exited([ExitReport(1, 1, "FINISHED")])
+        driver.settle(reply._replace(more=False))
         driver.request(1, "start")
         assert driver.status("1.start.1") == "due"
         for guid in range(2, 9):

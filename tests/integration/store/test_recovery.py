@@ -6,7 +6,7 @@ from redis import Redis
 from tests.integration.store.conftest import MakeDriver
 from tests.integration.store.driver import Driver, app, node, spec
 
-from nepiq.controller.engine.store import Claim
+from nepiq.controller.engine.store import Claim, ExitReport
 
 LONG = 18.0
 """Longer than a lease."""
@@ -266,9 +266,10 @@ class TestWatch:
         assert store.watch(1, "w new").status == "OK"
         assert store.watched(1, "w old", "j", 7) == "TAKEN"
         assert store.unwatch(1, "w old") == "TAKEN"
-        assert store.exited(2, 1, "FINISHED", watch=(1, "w old"), **told).status == "TAKEN"
-        assert store.exited(4, 1, "FINISHED", watch=(1, "w new"), **told).status == "FOREIGN"
-        assert store.exited(9, 1, "FINISHED", watch=(1, "w new"), **told).status == "FOREIGN"
+        ends = [ExitReport(guid, 1, "FINISHED", **told) for guid in (2, 4, 9)]
+        assert [reply.status for reply in store.exited(ends[:1], (1, "w old"))] == ["TAKEN"]
+        replies = store.exited(ends[1:], (1, "w new"))
+        assert [reply.status for reply in replies] == ["FOREIGN", "FOREIGN"]
         assert driver.states()[2] == driver.states()[4] == "STARTED"
         assert store.output(2, "stdout", 1) is store.output(4, "stdout", 1) is None
         driver.exited(2, "FINISHED", watch=(1, "w new"), **told)

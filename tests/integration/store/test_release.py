@@ -7,7 +7,7 @@ from tests.integration.store.conftest import MakeDriver
 from tests.integration.store.driver import Driver, app, node, spec
 from tests.integration.store.dump import dump
 
-from nepiq.controller.engine.store import Outcome
+from nepiq.controller.engine.store import ExitReport, Outcome
 from nepiq.controller.model.spec import Gate
 
 
@@ -190,7 +190,8 @@ class TestExpiry:
         store = driver.store
         assert store.commit([Outcome(step, token, "ok")])[1] == ["GONE"]
         assert store.renew("w", [(step, token)]) == ["lost"]
-        assert store.exited(1, 1, "FINISHED", outputs={"stdout": b"x"}).status == "GONE"
+        (reply,) = store.exited([ExitReport(1, 1, "FINISHED", outputs={"stdout": b"x"})])
+        assert reply.status == "GONE"
         assert store.watch(1, "w").status == "GONE"
         assert store.sweep().status == "GONE"
         assert store.touch() == ("GONE", "")

@@ -40,15 +40,34 @@ class Site:
         return home / ".nepiq" / self.ec.run_id / str(self.nodes[node]) / str(guid) / "1"
 
 
+def _deployed(stand: Stand, folder: Path) -> Iterator[Site]:
+    with stand.experiment() as ec:
+        nodes = [
+            ec.register_resource("linux::Node", label=f"n{n}", home=str(folder / f"home {n}"))
+            for n in range(2)
+        ]
+        ec.deploy()
+        assert ec.wait_deployed(timeout=30.0)
+        yield Site(stand, ec, nodes, folder)
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """A Redis and a worker that the tests of a module share."""
+    with Stand(tmp_path_factory.mktemp("stand")) as made:
+        made.start_worker("first")
+        yield made
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with Stand(tmp_path) as stand:
-        stand.start_worker("first")
-        with stand.experiment() as ec:
-            nodes = [
-                ec.register_resource("linux::Node", label=f"n{n}", home=str(tmp_path / f"home {n}"))
-                for n in range(2)
-            ]
-            ec.deploy()
-            assert ec.wait_deployed(timeout=30.0)
-            yield Site(stand, ec, nodes, tmp_path)
+def site(stand: Stand, tmp_path: Path) -> Iterator[Site]:
+    """A run on that stand, for tests that leave its Redis and its worker as they are."""
+    yield from _deployed(stand, tmp_path)
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[Site]:
+    """A run on a stand of its own, for tests that kill, stop or measure a part of it."""
+    with Stand(tmp_path) as made:
+        made.start_worker("first")
+        yield from _deployed(made, tmp_path)

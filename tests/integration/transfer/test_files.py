@@ -132,28 +132,28 @@ def at(limit: int, act: Callable[[], None]) -> tuple[files.Progress, list[int]]:
 
 
 def test_a_worker_is_killed_in_an_upload(
-    site: Site, source: Path, monkeypatch: pytest.MonkeyPatch
+    own_site: Site, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flow_control, "SILENCE", 5.0)
-    progress, counts = at(SIZE // 2, lambda: replace_worker(site))
-    files.upload(run_of(site), site.nodes, source, "it", progress)
-    for number, node in enumerate(site.nodes):
-        assert (site.run_dir(node, number) / "it").read_bytes() == source.read_bytes()
-        assert [path.name for path in site.run_dir(node, number).iterdir()] == ["it"]
+    progress, counts = at(SIZE // 2, lambda: replace_worker(own_site))
+    files.upload(run_of(own_site), own_site.nodes, source, "it", progress)
+    for number, node in enumerate(own_site.nodes):
+        assert (own_site.run_dir(node, number) / "it").read_bytes() == source.read_bytes()
+        assert [path.name for path in own_site.run_dir(node, number).iterdir()] == ["it"]
     # It went on where it was: what was under way is all that went twice.
     assert sum(counts[n] - counts[n - 1] < 0 for n in range(1, len(counts))) <= 1
     assert len(counts) * MIB <= SIZE + 2 * flow_control.WINDOW * MIB
 
 
 def test_a_worker_is_killed_in_a_download(
-    site: Site, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_site: Site, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flow_control, "SILENCE", 5.0)
-    site.ec.upload("n0", source, "it")
-    redis = site.stand.backend().redis
+    own_site.ec.upload("n0", source, "it")
+    redis = own_site.stand.backend().redis
     before = int(redis.info("stats")["total_net_input_bytes"])  # type: ignore[index]
-    progress, counts = at(SIZE // 2, lambda: replace_worker(site))
-    files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
+    progress, counts = at(SIZE // 2, lambda: replace_worker(own_site))
+    files.download(run_of(own_site), own_site.nodes[0], "it", tmp_path / "back", progress)
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
     assert counts == sorted(counts)
     sent = int(redis.info("stats")["total_net_input_bytes"]) - before  # type: ignore[index]
@@ -168,11 +168,11 @@ def replace_worker(site: Site) -> None:
 
 @pytest.mark.parametrize("upload", [True, False])
 def test_connections_to_redis_are_killed(
-    site: Site, source: Path, tmp_path: Path, upload: bool
+    own_site: Site, source: Path, tmp_path: Path, upload: bool
 ) -> None:
-    redis = site.stand.backend().redis
+    redis = own_site.stand.backend().redis
     if not upload:
-        site.ec.upload("n0", source, "it")
+        own_site.ec.upload("n0", source, "it")
     killed = 0
 
     def progress(count: int, total: int) -> None:
@@ -181,40 +181,40 @@ def test_connections_to_redis_are_killed(
             killed += int(redis.client_kill_filter(_type="normal", skipme=True))  # type: ignore[arg-type]
 
     if upload:
-        files.upload(run_of(site), site.nodes, source, "it", progress)
+        files.upload(run_of(own_site), own_site.nodes, source, "it", progress)
     else:
-        files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
+        files.download(run_of(own_site), own_site.nodes[0], "it", tmp_path / "back", progress)
         assert (tmp_path / "back").read_bytes() == source.read_bytes()
-    assert (site.run_dir(site.nodes[0]) / "it").read_bytes() == source.read_bytes()
+    assert (own_site.run_dir(own_site.nodes[0]) / "it").read_bytes() == source.read_bytes()
     assert killed > 0
 
 
 @pytest.mark.parametrize("upload", [True, False])
 def test_redis_is_killed_and_restarted(
-    site: Site, source: Path, tmp_path: Path, upload: bool
+    own_site: Site, source: Path, tmp_path: Path, upload: bool
 ) -> None:
     if not upload:
-        site.ec.upload("n0", source, "it")
+        own_site.ec.upload("n0", source, "it")
 
     def restart() -> None:
-        site.stand.stop_redis(9)
-        site.stand.start_redis()
+        own_site.stand.stop_redis(9)
+        own_site.stand.start_redis()
 
     progress, counts = at(SIZE // 2, restart)
     if upload:
-        files.upload(run_of(site), site.nodes, source, "it", progress)
-        assert (site.run_dir(site.nodes[1], 1) / "it").read_bytes() == source.read_bytes()
+        files.upload(run_of(own_site), own_site.nodes, source, "it", progress)
+        assert (own_site.run_dir(own_site.nodes[1], 1) / "it").read_bytes() == source.read_bytes()
     else:
-        files.download(run_of(site), site.nodes[0], "it", tmp_path / "it", progress)
+        files.download(run_of(own_site), own_site.nodes[0], "it", tmp_path / "it", progress)
         assert (tmp_path / "it").read_bytes() == source.read_bytes()
     assert len(counts) == SIZE // MIB, "it was not begun again"
 
 
 @pytest.mark.parametrize("upload", [True, False])
-def test_redis_loses_messages(site: Site, source: Path, tmp_path: Path, upload: bool) -> None:
-    redis = site.stand.backend().redis
+def test_redis_loses_messages(own_site: Site, source: Path, tmp_path: Path, upload: bool) -> None:
+    redis = own_site.stand.backend().redis
     if not upload:
-        site.ec.upload("n0", source, "it")
+        own_site.ec.upload("n0", source, "it")
 
     def lose() -> None:
         for key in redis.keys("nepiq:*:blocks"):  # type: ignore[union-attr]
@@ -222,31 +222,31 @@ def test_redis_loses_messages(site: Site, source: Path, tmp_path: Path, upload: 
 
     progress, counts = at(SIZE // 2, lose)
     if upload:
-        files.upload(run_of(site), site.nodes, source, "it", progress)
-        assert (site.run_dir(site.nodes[1], 1) / "it").read_bytes() == source.read_bytes()
+        files.upload(run_of(own_site), own_site.nodes, source, "it", progress)
+        assert (own_site.run_dir(own_site.nodes[1], 1) / "it").read_bytes() == source.read_bytes()
     else:
-        files.download(run_of(site), site.nodes[0], "it", tmp_path / "it", progress)
+        files.download(run_of(own_site), own_site.nodes[0], "it", tmp_path / "it", progress)
         assert (tmp_path / "it").read_bytes() == source.read_bytes()
     assert len(counts) * MIB <= SIZE + 2 * flow_control.WINDOW * MIB, "it was not resumed"
 
 
-def test_a_client_that_dies_is_noticed_and_its_part_goes(site: Site, source: Path) -> None:
-    script = site.stand.script(
+def test_a_client_that_dies_is_noticed_and_its_part_goes(own_site: Site, source: Path) -> None:
+    script = own_site.stand.script(
         "import os\n"
         "from nepiq.controller import ExperimentController\n"
         "from nepiq.controller.experiment import files\n"
-        f"ec = ExperimentController.attach({site.ec.run_id!r})\n"
+        f"ec = ExperimentController.attach({own_site.ec.run_id!r})\n"
         "def die(count, total):\n"
         "    if count > total / 2: os.kill(os.getpid(), 9)\n"
-        f"files.upload(ec._replica.link.run, {site.nodes!r}, {str(source)!r}, 'it', die)\n"
+        f"files.upload(ec._replica.link.run, {own_site.nodes!r}, {str(source)!r}, 'it', die)\n"
     )
     said = script.communicate(timeout=60.0)
     assert script.returncode == -9, said
-    worker = site.stand.workers[0]
+    worker = own_site.stand.workers[0]
     until(lambda: "the client sent no heartbeat for" in worker.text(), 30.0, "nobody noticed")
-    folder = site.run_dir(site.nodes[0])
+    folder = own_site.run_dir(own_site.nodes[0])
     assert [path.suffix for path in folder.iterdir()] == [".part"]
-    site.ec.upload("n0", source, "it")
+    own_site.ec.upload("n0", source, "it")
     assert [path.name for path in folder.iterdir()] == ["it"]
 
 
@@ -298,25 +298,27 @@ def test_a_download_that_was_broken_off_is_gone_on_with(
     assert not part.exists()
 
 
-def test_nobody_serves_the_site(site: Site, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_serves_the_site(
+    own_site: Site, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(flow_control, "PATIENCE", 1.0)
     monkeypatch.setattr(attempts, "TRIES", 1)
-    site.stand.workers[0].signal(19)
+    own_site.stand.workers[0].signal(19)
     try:
         with pytest.raises(TransferSilent, match=r"did not start the transfer within 1 s .*nepiq"):
-            site.ec.upload("n0", source, "it")
+            own_site.ec.upload("n0", source, "it")
     finally:
-        site.stand.workers[0].signal(18)
+        own_site.stand.workers[0].signal(18)
 
 
-def test_memory_is_flat(site: Site, tmp_path: Path) -> None:
+def test_memory_is_flat(own_site: Site, tmp_path: Path) -> None:
     large = tmp_path / "large"
     with large.open("wb") as file:
         for _ in range(100):
             file.write(os.urandom(MIB))
-    pid = site.stand.workers[0].process.pid
-    redis = site.stand.backend().redis
-    site.ec.upload(site.nodes, tmp_path / "large", "warm")  # what is loaded once
+    pid = own_site.stand.workers[0].process.pid
+    redis = own_site.stand.backend().redis
+    own_site.ec.upload(own_site.nodes, tmp_path / "large", "warm")  # what is loaded once
     before, peak = rss(pid), 0
     over = threading.Event()
 
@@ -327,8 +329,8 @@ def test_memory_is_flat(site: Site, tmp_path: Path) -> None:
 
     watching = threading.Thread(target=watch)
     watching.start()
-    site.ec.upload(site.nodes, large, "it")
-    site.ec.download("n0", "it", tmp_path / "back")
+    own_site.ec.upload(own_site.nodes, large, "it")
+    own_site.ec.download("n0", "it", tmp_path / "back")
     over.set()
     watching.join()
     assert rss(pid) - before < 32 * MIB

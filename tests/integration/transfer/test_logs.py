@@ -66,18 +66,20 @@ def test_much_of_several(site: Site) -> None:
         assert found[f"app-{number}", "stderr"] == wanted
 
 
-def test_a_worker_is_killed_while_they_come(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_is_killed_while_they_come(
+    own_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     count = 600
-    site.app(f"for n in $(seq {count}); do echo $n; sleep 0.01; done", label="app")
-    site.ec.deploy()
+    own_site.app(f"for n in $(seq {count}); do echo $n; sleep 0.01; done", label="app")
+    own_site.ec.deploy()
     found = []
-    for line in site.ec.logs(follow=True):
+    for line in own_site.ec.logs(follow=True):
         found.append(line.line)
         if len(found) == 50:
-            site.stand.workers[-1].signal(9)
-            site.stand.workers[-1].ended()
-            site.stand.start_worker("second")
+            own_site.stand.workers[-1].signal(9)
+            own_site.stand.workers[-1].ended()
+            own_site.stand.start_worker("second")
     assert found == [str(n) for n in range(1, count + 1)]
 
 

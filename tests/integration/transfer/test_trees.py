@@ -177,24 +177,26 @@ def test_what_is_refused(site: Site, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_host_without_tar(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_tar(
+    own_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    site.ec.upload("n0", source)
+    own_site.ec.upload("n0", source)
     tools = tmp_path / "tools"
     tools.mkdir()
     for folder in ("/usr/bin", "/bin"):
         for tool in Path(folder).iterdir():
             if tool.name != "tar" and not (tools / tool.name).is_symlink():
                 (tools / tool.name).symlink_to(tool)
-    site.stand.workers[0].signal(15)
-    site.stand.workers[0].ended()
+    own_site.stand.workers[0].signal(15)
+    own_site.stand.workers[0].ended()
     monkeypatch.setenv("PATH", str(tools))
-    site.stand.start_worker("poor")
+    own_site.stand.start_worker("poor")
     with pytest.raises(HostError, match="this host lacks tar: install the package tar"):
-        site.ec.upload("n0", source, "again")
+        own_site.ec.upload("n0", source, "again")
     with pytest.raises(HostError, match="this host lacks tar: install the package tar"):
-        site.ec.download("n0", "source", tmp_path / "back")
+        own_site.ec.download("n0", "source", tmp_path / "back")
     assert not (tmp_path / "back").exists()
 
 
@@ -207,29 +209,29 @@ def large(top: Path) -> Path:
 
 
 def test_a_worker_is_killed_on_the_way_there(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     source = large(tmp_path / "source")
-    progress, counts = at(SIZE // 2, lambda: replace_worker(site))
-    files.upload(run_of(site), site.nodes, source, "it", progress)
-    for number, node in enumerate(site.nodes):
-        assert seen(site.run_dir(node, number) / "it") == seen(source)
-        assert [path.name for path in site.run_dir(node, number).iterdir()] == ["it"]
+    progress, counts = at(SIZE // 2, lambda: replace_worker(own_site))
+    files.upload(run_of(own_site), own_site.nodes, source, "it", progress)
+    for number, node in enumerate(own_site.nodes):
+        assert seen(own_site.run_dir(node, number) / "it") == seen(source)
+        assert [path.name for path in own_site.run_dir(node, number).iterdir()] == ["it"]
     # It went on where it was.
     assert len(counts) * MIB <= SIZE + 2 * flow_control.WINDOW * MIB
 
 
 def test_a_worker_is_killed_on_the_way_back(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flow_control, "SILENCE", 5.0)
     source = large(tmp_path / "source")
-    site.ec.upload("n0", source, "it")
-    redis = site.stand.backend().redis
+    own_site.ec.upload("n0", source, "it")
+    redis = own_site.stand.backend().redis
     before = int(redis.info("stats")["total_net_input_bytes"])  # type: ignore[index]
-    progress, counts = at(SIZE // 2, lambda: replace_worker(site))
-    files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
+    progress, counts = at(SIZE // 2, lambda: replace_worker(own_site))
+    files.download(run_of(own_site), own_site.nodes[0], "it", tmp_path / "back", progress)
     assert seen(tmp_path / "back") == seen(source)
     assert counts == sorted(counts)
     sent = int(redis.info("stats")["total_net_input_bytes"]) - before  # type: ignore[index]
@@ -237,19 +239,19 @@ def test_a_worker_is_killed_on_the_way_back(
 
 
 def test_what_came_has_changed_when_the_next_worker_goes_on(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flow_control, "SILENCE", 5.0)
-    site.ec.upload("n0", large(tmp_path / "source"), "it")
+    own_site.ec.upload("n0", large(tmp_path / "source"), "it")
 
     def change() -> None:
-        for path in (site.run_dir(site.nodes[0]) / "it").iterdir():
+        for path in (own_site.run_dir(own_site.nodes[0]) / "it").iterdir():
             path.write_bytes(os.urandom(MIB))
-        replace_worker(site)
+        replace_worker(own_site)
 
     progress, _ = at(SIZE // 2, change)
     with pytest.raises(HostError, match=r"it changed while it was read \(fetch it again"):
-        files.download(run_of(site), site.nodes[0], "it", tmp_path / "back", progress)
+        files.download(run_of(own_site), own_site.nodes[0], "it", tmp_path / "back", progress)
     assert not list(tmp_path.glob("back*"))
     assert not list(tmp_path.rglob("*.part"))
 
@@ -273,18 +275,18 @@ def test_logs_that_grow_meanwhile(site: Site, tmp_path: Path) -> None:
         assert {path.name for path in (tmp_path / f"back {number}").iterdir()} == {"a", "b"}
 
 
-def test_memory_is_flat(site: Site, tmp_path: Path) -> None:
-    site.ec.upload("n0", large(tmp_path / "warm"))
-    site.ec.download("n0", "warm", tmp_path / "warm back")
+def test_memory_is_flat(own_site: Site, tmp_path: Path) -> None:
+    own_site.ec.upload("n0", large(tmp_path / "warm"))
+    own_site.ec.download("n0", "warm", tmp_path / "warm back")
     source = large(tmp_path / "source")
     for number in range(2):
         os.truncate(source / f"file {number}", 60 * MIB)
-    pid = site.stand.workers[0].process.pid
+    pid = own_site.stand.workers[0].process.pid
     before = rss(pid)
     tracemalloc.start()
     try:
-        site.ec.upload("n0", source)
-        site.ec.download("n0", "source", tmp_path / "back")
+        own_site.ec.upload("n0", source)
+        own_site.ec.download("n0", "source", tmp_path / "back")
         assert tracemalloc.get_traced_memory()[1] < 48 * MIB
     finally:
         tracemalloc.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,12 @@ print('it''s the end')
 PLAIN = "{ echo from cut; while [ ! -e heard ]; do sleep 0.02; done; echo end; } | cut -c 1-20"
 
 
-@pytest.fixture(autouse=True)
-def _of_no_help(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _of_no_help() -> Iterator[None]:
     """Workers hand on their environment; it comes before that of a site is made."""
-    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONUNBUFFERED", raising=False)
+        yield
 
 
 @pytest.mark.parametrize(("command", "line"), [(PYTHON, "from python"), (PLAIN, "from cut")])

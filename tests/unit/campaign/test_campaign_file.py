@@ -88,6 +88,14 @@ def test_a_file(file: Path) -> None:
     assert CampaignPlan.of(json.loads(json.dumps(plan.to_document()))) == plan
 
 
+def test_a_plan_with_functions_of_the_script() -> None:
+    plan = CampaignPlan.of({"repetitions": {"min": 2, "max": 9}, "stop": len})
+    assert (plan.asks, plan.stop, plan.needs_script) == ("len", (), True)
+    assert plan.to_document()["stop"] == {"script": "len"}
+    assert CampaignPlan.of(json.loads(json.dumps(plan.to_document()))) == plan
+    assert not CampaignPlan.of({"metrics": {"delay": "ping.rttAvg"}}).needs_script
+
+
 def test_python_yaml_and_command_line_have_the_same_points(file: Path, tmp_path: Path) -> None:
     yaml = [point_id(point) for point in read(file).plan.space]
     space = Space.grid(rate=[1, 2, 5], n=range(1, 4), mode=["tcp", "udp"])
@@ -162,6 +170,8 @@ def test_refused_settings(settings: list[str]) -> None:
             "{delay: {label: ping, regex: (}}",
             "14:20: ping: a metric with regex needs",
         ),
+        ("ping.rttAvg", "pin.rttAvg", "14:20: unknown resource 'pin' (did you mean 'ping'"),
+        ("ping.rttAvg", "ping.rttAv", "14:20: unknown attribute 'rttAv' (did you mean 'rttAvg'"),
         ("parallel: 4", "parallel: 0", "15:13: parallel: cannot be 0"),
         ("timeout: 2m", "timeout: soon", "16:12: timeout: "),
         ("timeout: 2m", "keep: some", "16:9: keep: cannot be 'some' (choose all or failed"),

@@ -271,7 +271,7 @@ def test_data_has_only_what_was_given() -> None:
     [
         ("avg", "m: a metric cannot be 'avg' (write label.figure or module:function)"),
         (7, "a metric cannot be 7"),
-        ({}, "a metric needs exactly one of figure, regex, jsonpath, csv, function: it has none"),
+        ({}, "exactly one of figure, regex, jsonpath, csv, function, script: it has none"),
         ({"label": "a", "trace": "b", "regex": "c", "csv": "d"}, "it has regex and csv"),
         ({"label": "a", "regexp": "c"}, "has no 'regexp' (did you mean 'regex'"),
         ({"label": "a", "regex": "c"}, "a: a metric with regex needs the name of a trace"),
@@ -279,6 +279,7 @@ def test_data_has_only_what_was_given() -> None:
         ({"label": "a b", "figure": "c"}, "'a b' cannot be used as label"),
         ({"function": "nothing"}, "function of a metric cannot be 'nothing'"),
         ({"function": "a:b", "label": "c"}, "has neither label nor trace"),
+        ({"script": "value", "trace": "c"}, "a metric with script has neither label nor trace"),
         ({"label": "a", "trace": "b", "regex": "("}, "regex of a metric cannot be '('"),
         ({"label": "a", "trace": "b", "regex": "(a)(b)"}, "has 2 groups"),
         ({"label": "a", "trace": "b", "jsonpath": "$["}, "jsonpath of a metric cannot be '$['"),
@@ -291,6 +292,11 @@ def test_what_is_wrong_is_refused_when_it_is_given(data: object, text: str) -> N
     with pytest.raises(InvalidValue) as raised:
         parse_all({"m": data})
     assert text in str(raised.value)
+
+
+def test_a_function_of_a_script_is_known_by_its_name() -> None:
+    assert Metric.parse(len).to_data() == {"script": "len"}
+    assert Metric.parse({"script": "len"}) == Metric.parse(len)
 
 
 def test_the_name_of_a_metric_is_checked() -> None:

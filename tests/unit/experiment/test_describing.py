@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -198,18 +200,9 @@ def test_states_have_nepis_numbers() -> None:
     assert TraceAttr("all") is TraceAttr.ALL
 
 
-def test_the_import_costs_little() -> None:
-    """Nothing of Redis, Celery or SSH is loaded for a description."""
-    import subprocess
-    import sys
-
-    code = (
-        "import sys; from nepiq.controller import ExperimentController as E; e = E('x');"
-        "e.register_resource('nepiq::Null');"
-        "print([m for m in ('redis', 'celery', 'kombu', 'paramiko', 'rich', 'typer', 'asyncio',"
-        " 'pydantic', 'yaml')"
-        " if m in sys.modules])"
-    )
+def _loaded(code: str, *modules: str) -> str:
+    """Return which of the modules a fresh interpreter has loaded after it ran the code."""
+    code = f"import sys; {code}; print([m for m in {modules} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -217,4 +210,19 @@ def test_the_import_costs_little() -> None:
         env={**os.environ},
         check=True,
     )
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
+
+
+def test_the_import_costs_little() -> None:
+    """Nothing of Redis, Celery or SSH is loaded for a description."""
+    code = "from nepiq.controller import ExperimentController as E; e = E('x');"
+    code += "e.register_resource('nepiq::Null')"
+    modules = ("redis", "celery", "kombu", "paramiko", "rich", "typer", "asyncio")
+    assert _loaded(code, *modules, "pydantic", "yaml") == "[]"
+
+
+def test_a_command_loads_no_library_of_another() -> None:
+    """The form of descriptions and campaigns took a third of a short command."""
+    modules = ("celery", "kombu", "paramiko", "pydantic", "yaml", "networkx")
+    campaigns = "nepiq.controller.campaign.campaign"
+    assert _loaded("import nepiq.controller.cli.app", *modules, campaigns) == "[]"

@@ -18,6 +18,8 @@ lab
 "Debian GNU/Linux 12 (bookworm)"
 x86_64
 2048000
+AMD EPYC 9654
+performance
 """
 IPROUTE = """\
 1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000
@@ -83,6 +85,8 @@ def test_the_head() -> None:
     assert (found.cpus, found.memory) == (5, 2048000 * 1024)
     assert (found.user, found.home) == ("lab", "/home/lab")
     assert found.os == "Debian GNU/Linux 12 (bookworm)"
+    assert (found.processor, found.governor) == ("AMD EPYC 9654", "performance")
+    assert found.boot_id == "0b7c2f1e-6a35-4a3b-9d2c-5a5a0d5a8a11"
 
 
 @pytest.mark.parametrize(("text", "count"), [("0", 1), ("0-127", 128), ("0,2-3", 3), ("16", 16)])

@@ -152,6 +152,18 @@ def test_a_program_that_is_missing_is_installed() -> None:
     assert ping.state is State.READY
 
 
+def test_the_version_of_a_program_is_a_fact() -> None:
+    ping = tool("Ping", target="a", count=1)
+    ping.host.versions["ping"] = "ping from iputils 20221126"
+    ping.deploy()
+    assert ping.attributes["programVersion"] == "ping from iputils 20221126"
+    assert Flag.FACT in type(ping.rm).attributes["programVersion"].flags
+    other = tool("Ping", target="a", program="/opt/ping")
+    other.host.versions["/opt/ping"] = "never asked for"
+    other.deploy()
+    assert "programVersion" not in other.attributes
+
+
 def test_a_program_that_cannot_be_installed() -> None:
     ping = tool("Ping", target="a", count=1)
     ping.host.absent.add("ping")

@@ -46,7 +46,7 @@ fail() {
     exit "$1"
 }
 
-rights='' life='' whole='' unlisted='' lasting='' comparable='' mode=700
+rights='' life='' uid='' whole='' unlisted='' lasting='' comparable='' mode=700
 script=${NEPIQ_SCRIPT-}
 unset NEPIQ_SCRIPT
 case ${1-} in
@@ -80,6 +80,12 @@ clock() { read -r now _ </proc/uptime; }
 hundredths() {
     clock
     cs=$((${now%.*} * 100 + 1${now#*.} - 100))
+}
+
+# is_root: without a process.
+is_root() {
+    [ -n "$uid" ] || while read -r word _ uid _ && [ "$word" != Uid: ]; do :; done </proc/self/status
+    [ "$uid" -eq 0 ]
 }
 
 # put FILE LINE: a whole line under the name FILE, or nothing.

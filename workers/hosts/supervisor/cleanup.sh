@@ -7,7 +7,7 @@ clean() (
     records=$places_of_records/$run-$node
     cd "$root" || exit
     everything
-    if [ "$2$3" != 00 ] && rooted && [ "$(id -u)" -ne 0 ]; then
+    if [ "$2$3" != 00 ] && rooted && ! is_root; then
         access
         rerun clean "$@"
         exit
@@ -39,8 +39,10 @@ dismantle() {
     everything
     as=''
     ! rooted || as=as_root
-    stop_all "$4"
-    dismiss
+    over || {
+        stop_all "$4"
+        dismiss
+    }
     left=$(unconfigure) && left='' || left=${left:-no 69 cannot undo configuration}
     rm -f "$root/lease"
     # Watches end by this, also those whose worker is out of reach.

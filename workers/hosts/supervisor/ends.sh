@@ -35,6 +35,10 @@ $asked
 END
     exec 8>&-
     choose "$own$roots" :
+    ! over || {
+        each "$own$roots" ok
+        return
+    }
     mark_stopped
     [ -z "$roots" ] || (settle_ends "$roots" "$(abate_as_root "$turn" "$roots")") &
     [ -z "$own" ] || settle_ends "$own" "$(abate "$root" "$turn" "$own")"

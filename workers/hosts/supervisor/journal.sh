@@ -127,7 +127,9 @@ deserted() {
 question() {
     roll_call
     for dir; do
-        on_roll "$dir" || retell "$dir" || echo "lost ${dir%/*} ${dir#*/} gone"
+        # What a shell is about to begin has no name yet.
+        on_roll "$dir" || retell "$dir" || { supervised "$dir" && ! deserted "$dir"; } ||
+            echo "lost ${dir%/*} ${dir#*/} gone"
     done
 }
 

@@ -119,9 +119,11 @@ write_key() {
 
 # forget_keys NETNS...: of namespaces that are gone.
 forget_keys() {
-    [ -d "$keys" ] && lock_keys || return 0
     for space; do
-        for file in "$keys/$space",*; do [ ! -e "$file" ] || rm -f "$file"; done
+        for file in "$keys/$space",*; do
+            [ -e "$file" ] && lock_keys || continue
+            rm -f "$file"
+        done
     done
-    rmdir "$keys" 2>/dev/null && keys_locked=''
+    [ -z "$keys_locked" ] || { rmdir "$keys" 2>/dev/null && keys_locked=''; }
 }

@@ -11,11 +11,10 @@ drop_spaces() {
         forget_keys $spaces
         return 0
     }
-    inodes=$(stat -L -c %i "$@" | tr '\n' '|')
-    inodes=${inodes%|}
+    inodes=$(stat -L -c '^%i ' "$@")
     hundredths
     last=$((cs + 200)) word=TERM
-    while pids=$(inhabitants) && [ -n "$pids" ]; do
+    while inhabitants; do
         # shellcheck disable=SC2086 # pids
         [ -z "$word" ] || kill -s "$word" -- $pids 2>/dev/null
         word=''
@@ -24,7 +23,11 @@ drop_spaces() {
         [ "$cs" -lt $((last + 500)) ] || break
         sleep 0.05
     done
-    for space; do echo "netns del ${space##*/}"; done | ip -force -batch - >/dev/null 2>&1
+    lines=''
+    for space; do lines="${lines}netns del ${space##*/}$nl"; done
+    ip -force -batch - >/dev/null 2>&1 <<END
+$lines
+END
     # shellcheck disable=SC2086 # names
     forget_keys $spaces
     for space; do
@@ -40,22 +43,32 @@ END
 
 # vanish: wait until the kernel has removed what leads from the host into namespaces that are gone.
 vanish() {
-    literal "$run"
     find_finished
-    [ -n "$finished" ] || return 0
     hundredths
     last=$((cs + 500))
-    # shellcheck disable=SC2086 # numbers
-    owned=$(echo $finished | tr ' ' '|')
-    while ip -o link show | grep -qE "[ ]alias nepiq:$literal[.]($owned)( |\$)"; do
+    while leads; do
         hundredths
         [ "$cs" -lt "$last" ] || break
         sleep 0.02
     done
 }
 
-# inhabitants: the processes in namespaces with these $inodes.
+# leads: does the host have an interface that is of one of $finished?
+leads() {
+    shown=$(ip -o link show)
+    for guid in $finished; do
+        case "$shown$nl" in *" alias nepiq:$run.$guid"[" $nl\\"]*) return 0 ;; esac
+    done
+    return 1
+}
+
+# inhabitants: the processes in namespaces with these $inodes, in $pids; false if there are none.
 inhabitants() {
-    stat -L -c '%i %n' /proc/[0-9]*/ns/net 2>/dev/null | grep -E "^($inodes) " |
-        cut -d / -f 3 | tr '\n' ' '
+    [ -n "$inodes" ] || return
+    pids=''
+    for path in $(stat -L -c '%i %n' /proc/[0-9]*/ns/net 2>/dev/null | LC_ALL=C grep -e "$inodes"); do
+        path=${path#/proc/}
+        case $path in */ns/net) pids="$pids ${path%%/*}" ;; esac
+    done
+    [ -n "$pids" ]
 }

@@ -5,7 +5,7 @@
 configure() {
     plan=$(cat)
     case $plan in *"$1") ;; *) fail 65 "the plan did not arrive whole" ;; esac
-    if [ "$(id -u)" -eq 0 ]; then
+    if is_root; then
         enact
         return
     fi

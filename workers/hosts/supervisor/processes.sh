@@ -16,7 +16,7 @@ everything() {
 name_all() {
     literal "$run"
     names=${whole:+"NEPIQ_NODE=$literal[.]$node$1"} occasion='[.][0-9]+' either=''
-    [ -n "$1" ] || occasion='([.][0-9]+)?'
+    case $1 in '' | *\?) occasion='([.][0-9]+)?' ;; esac
     # grep takes long for many expressions.
     for item in $guids; do either="$either|$item"; done
     [ -z "$either" ] || names="$names${names:+$nl}NEPIQ_ID=$literal[.](${either#|})$occasion$1"
@@ -119,6 +119,18 @@ remain() {
 
 # Twice, because a process has no environment at the moment when it executes another program.
 gone() { ! remain && ! remain; }
+
+# over: is the end on record of all that $guids and $dirs mean, and does nothing of it live, commands
+# and supervisors? One look at all processes costs milliseconds. Those of root only root can see.
+over() {
+    [ -z "$unlisted" ] && { is_root || ! rooted; } || return
+    for item in $dirs; do
+        ! leader "$item" && { recorded "$root/$item" || [ ! -s "$root/$item/.started" ]; } || return
+    done
+    name_all '([.]supervisor)?'
+    names="$names${names:+$nl}NEPIQ_ID=$literal[.]$node[.]supervisor" groups=''
+    gone
+}
 
 # put_down GRACE: TERM, after GRACE hundredths of a second KILL, until nothing is left. With $lasting
 # the supervisors go on.

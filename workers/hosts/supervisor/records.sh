@@ -99,8 +99,7 @@ revert() {
     [ ! -e "$records/${1-}" ] || [ $# -eq 0 ] || undo "$@"
     ! lost_records || sweep_lost
     [ "$remaining" = "$nl" ] || fail 69 "cannot undo configuration: $(echo "$remaining" | tr '\n' ';')"
-    rm -rf "$records"
-    rm -f "$root/.configured"
+    rm -rf "$records" "$root/.configured"
     rmdir "$places_of_records" 2>/dev/null
     return 0
 }
@@ -116,7 +115,7 @@ lost_records() {
 # unconfigure: the same, where there is any.
 unconfigure() {
     [ -d "$records" ] || lost_records || return 0
-    if [ "$(id -u)" -eq 0 ]; then
+    if is_root; then
         (revert "$root")
     else
         access 1

@@ -12,7 +12,7 @@ rooted() {
 
 # elevate COMMAND...: become it as root. If there is a secret, the input begins with it.
 elevate() {
-    [ "$(id -u)" -ne 0 ] || exec "$@"
+    ! is_root || exec "$@"
     [ -z "$secret" ] || exec sudo -k -S -p '' -- "$@"
     exec sudo -k -n -- "$@"
 }
@@ -47,7 +47,7 @@ rerun() {
 # write in the directory of the node, if we may.
 access() {
     read -r host </proc/sys/kernel/hostname
-    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+    is_root || command -v sudo >/dev/null ||
         fail 69 "$host lacks sudo: install the package sudo"
     # What ends processes needs no directory, nor one on a disk that is read-only now.
     [ $# -gt 0 ] || { [ -d "$root" ] && [ -w "$root" ] && set -- -w "$root" || set -- 1; }

@@ -5,7 +5,7 @@
 # rules of any run of nepiq, which go if no record on this host is of a route.
 sweep() {
     shift 3
-    if [ "$(id -u)" -eq 0 ]; then
+    if is_root; then
         (sweep_out "$root" "$@") || exit
     else
         access 1

@@ -4,11 +4,8 @@
 # "GUID REASON" in $remaining; the records of the others are removed.
 undo() {
     spaces=' ' removals='' unnamed='' changes='' undone=''
-    for guid; do
-        [ -e "$records/$guid" ] || continue
-        read_record
-        undone="$undone $guid"
-    done
+    for guid; do [ ! -e "$records/$guid" ] || undone="$undone $guid"; done
+    read_records
     undo_batches
     [ -z "$unnamed" ] || unname_hosts
     [ "$spaces" = ' ' ] || {
@@ -30,32 +27,62 @@ find_finished() {
     done
 }
 
-# read_record: put the changes of $guid before those of $changes, in reverse, a line "GUID TOOL NETNS
-# TEXT" each; but namespaces into $spaces and $removals, names into $unnamed. What an earlier boot
-# has made has gone with it.
-read_record() {
-    reversed=''
-    while IFS=' ' read -r tool space line; do
-        case "$tool $line" in
-        'ip netns del '*)
-            line=${line#netns del }
-            spaces="$spaces$line " removals="$removals$guid $line$nl"
+# read_records: put the changes of $undone into $changes, in reverse, a line "GUID TOOL NETNS TEXT"
+# each; but namespaces into $spaces and $removals, names into $unnamed. What an earlier boot has made
+# has gone with it. Two processes read all records; a shell makes a system call for each byte.
+read_records() {
+    [ -n "$undone" ] || return 0
+    reversed='' guid='' entry='' bygone=''
+    separator=$(printf '\001')
+    # shellcheck disable=SC2086 # numbers
+    entries=$(cd "$records" && tail -n +1 $undone /dev/null | tr '\n' '\001')
+    set -f
+    IFS=$separator
+    for following in $entries; do
+        # tail puts an empty line before a header. A last line that was not written whole has none.
+        case $following in
+        '==> '*)
+            changes=$reversed$changes reversed='' bygone=''
+            guid=${following#'==> '}
+            guid=${guid%' <=='} entry=''
+            continue
             ;;
-        "$boot_id " | ' ') ;;
-        *' ') [ -n "$space" ] || return 0 ;;
-        'hosts '*) unnamed=$unnamed$line$nl ;;
-        *) reversed="$guid $tool $space $line$nl$reversed" ;;
         esac
-    done <"$records/$guid"
-    changes=$reversed$changes
+        [ -z "$entry" ] || [ -n "$bygone" ] || read_entry
+        entry=$following
+    done
+    unset IFS
+    set +f
+}
+
+# read_entry: one line of the record of $guid.
+read_entry() {
+    tool=${entry%% *} line=${entry#* }
+    line=${line#* }
+    case "$tool $line" in
+    'ip netns del '*)
+        line=${line#netns del }
+        spaces="$spaces$line " removals="$removals$guid $line$nl"
+        ;;
+    'hosts '*) unnamed=$unnamed$line$nl ;;
+    "$boot_id $boot_id") ;;
+    "$entry $entry") bygone=1 ;;
+    *) reversed="$guid $entry$nl$reversed" ;;
+    esac
 }
 
 # undo_batches: all but the removal of namespaces. What lies in one that is removed goes with it,
 # unless it is moved out.
 undo_batches() {
     batches=' ' count=0 pending=' '
-    while IFS=' ' read -r guid tool space line; do
-        [ -n "$line" ] || continue
+    set -f
+    IFS=$nl
+    for entry in $changes; do
+        unset IFS
+        set +f
+        guid=${entry%% *} line=${entry#* }
+        tool=${line%% *} line=${line#* }
+        space=${line%% *} line=${line#* }
         case $spaces in *" $space "*)
             case $tool in
             ip) case $line in *' netns '*) ;; *) continue ;; esac ;;
@@ -80,9 +107,9 @@ undo_batches() {
             undo_alone
             ;;
         esac
-    done <<END
-$changes
-END
+    done
+    unset IFS
+    set +f
     flush_batches
 }
 

@@ -111,20 +111,6 @@ def _evaluate(redis: Redis, wanted: Script, prefix: str, args: Sequence[Argument
         return redis.eval(wanted.text, 1, prefix, *args)
 
 
-def evaluate_each(
-    redis: Redis, name: str, prefix: str, calls: Sequence[Sequence[Argument]]
-) -> list[Any]:
-    """Run a script several times in one round trip and return what each call answers."""
-    if not calls:
-        return []
-    wanted = script(name)
-    with redis.pipeline(transaction=False) as pipe:
-        pipe.script_load(wanted.text)
-        for args in calls:
-            pipe.evalsha(wanted.sha, 1, prefix, *args)
-        return list(pipe.execute()[1:])
-
-
 def evaluate_all(redis: Redis, calls: Sequence[Call]) -> list[Any]:
     """Run scripts on several runs in one round trip and return what each call answers.
 

@@ -11,12 +11,12 @@ if present == entry and alive then
 elseif present or meta.phase then
   return '["CLASH"]'
 end
-local state = call('HMGET', C .. 'state', 'token', 'phase', 'parallel')
+local state = call('HMGET', C .. 'state', 'token', 'phase')
 if state[1] ~= token then
   return '["STALE"]'
 elseif state[2] ~= 'running' then
   return '["CLOSED"]'
-elseif call('HLEN', C .. 'active') >= tonumber(state[3]) then
+elseif room(C, 0) <= 0 then
   return '["FULL"]'
 elseif not take_slot(C, origin, slot, attempt) then
   return '["STALE"]'

@@ -10,8 +10,7 @@ for _, run in ipairs(call('HKEYS', C .. 'active')) do
     call('SADD', C .. 'over', run)
   end
 end
-local free = state.phase == 'running' and left() > 0
-  and call('HLEN', C .. 'active') < number('parallel')
+local free = state.phase == 'running' and left() > 0 and room(C, 0) > 0
 local work = free or state.phase == 'cancelling' or call('SCARD', C .. 'over') > 0
 if state.status == 'idle' and not work then
   return '["OK",0]'

@@ -26,7 +26,7 @@ end
 local releases, again, fresh = {}, {}, 0
 local active = call('HLEN', C .. 'active')
 if state.phase == 'running' then
-  local free = min(most, number('parallel') - active + #over)
+  local free = min(most, room(C, #over))
   if free > 0 then
     again = call('LRANGE', C .. 'again', 0, free - 1)
     fresh = max(0, min(free - #again, number('total') - number('cursor')))
@@ -50,11 +50,10 @@ if #over + #releases + #again + fresh > 0 then
 end
 assign('status', 'idle')
 if active == 0 then
-  if state.phase == 'running' and left() == 0 then
+  if state.phase == 'running' and left() == 0 and call('HLEN', C .. 'waiting') == 0 then
     enter('finished')
   end
-  if state.phase ~= 'running' then
-    call('SREM', 'nepiq:campaigns:' .. broker, match(C, '{campaign:(.*)}'))
-  end
+  -- Without active runs only a verb, or a script that measures, gives it work.
+  call('SREM', 'nepiq:campaigns:' .. broker, match(C, '{campaign:(.*)}'))
 end
 return '["REST"]'

@@ -17,6 +17,17 @@ local function trigger(C, now, grace)
   return true
 end
 
+-- How many runs may begin beside the active ones, of which `over` have ended. Where a script measures,
+-- no more than `ahead` runs beyond `parallel` wait for it.
+local function room(C, over)
+  local state = redis.call('HMGET', C .. 'state', 'parallel', 'ahead')
+  local free = state[1] - redis.call('HLEN', C .. 'active')
+  if not state[2] then
+    return free + over
+  end
+  return math.min(free + over, free + state[2] - redis.call('HLEN', C .. 'waiting'))
+end
+
 -- Take a slot out of the list of those to be begun again, or move the cursor beyond it. Return
 -- whether it was there.
 local function take_slot(C, origin, slot, attempt)

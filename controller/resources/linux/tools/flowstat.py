@@ -72,7 +72,7 @@ class FlowStat(Tool, rtype="linux::FlowStat"):
     what ip printed.
     """
 
-    program = Program("ip", package="iproute2")
+    program = Program("ip", package="iproute2", version="-V")
     interface = Attribute(Target, help="The interface.", flags=Flag.DESIGN, required=True)
     interval = Attribute(Duration, "1s", help="Time between two samples.", flags=Flag.DESIGN)
     startedWhen = Attribute(

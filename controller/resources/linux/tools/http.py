@@ -42,7 +42,7 @@ class HttpServer(Server, rtype="linux::HttpServer"):
 
     endless = True
 
-    program = Program("python3 -u -m http.server", package="python3")
+    program = Program("python3 -u -m http.server", package="python3", version="--version")
     startedWhen = Attribute(
         Readiness,
         "output:Serving HTTP",
@@ -71,7 +71,7 @@ class HttpLoad(Client, rtype="linux::HttpLoad"):
 
     alternatives = (("target",), ("url",))
 
-    program = Program("ab", package="apache2-utils")
+    program = Program("ab", package="apache2-utils", version="-V")
     stopSignal = Attribute(
         StopSignal,
         "INT",

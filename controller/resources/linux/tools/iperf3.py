@@ -52,7 +52,7 @@ class Iperf3Server(Server, rtype="linux::Iperf3Server"):
     It is STARTED when it listens and FINISHED after the test of one client.
     """
 
-    program = Program("iperf3", package="iperf3")
+    program = Program("iperf3", package="iperf3", version="--version")
     startedWhen = Attribute(
         Readiness,
         "output:Server listening",
@@ -106,7 +106,7 @@ class Iperf3Client(Client, rtype="linux::Iperf3Client"):
     ``intervals`` has the rate of each interval as a table.
     """
 
-    program = Program("iperf3", package="iperf3")
+    program = Program("iperf3", package="iperf3", version="--version")
 
     time = Option(Duration, "-t", help="Length of the test; iperf3's default is 10s.")
     bytes = Option(str, "-n", help="Bytes to send instead, as 10M.")

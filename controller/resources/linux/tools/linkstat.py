@@ -52,7 +52,7 @@ class LinkStat(Tool, rtype="linux::LinkStat"):
 
     endless = True
 
-    program = Program("ip", package="iproute2")
+    program = Program("ip", package="iproute2", version="-V")
     interval = Attribute(Duration, "1s", help="Time between two samples.", flags=Flag.DESIGN)
 
     samples = Figure(int, help="Number of samples.")

@@ -23,7 +23,7 @@ class Mtr(RepeatedTool, rtype="linux::Mtr", aliases=("LinuxMtr",)):
     formats of the report are left out.
     """
 
-    program = Program("mtr", package="mtr-tiny")
+    program = Program("mtr", package="mtr-tiny", version="--version")
     target = Attribute(
         Target, help="The machine to find the way to.", flags=Flag.DESIGN, required=True
     )

@@ -34,7 +34,7 @@ class NetcatReceiver(Server, rtype="linux::NetcatReceiver"):
     of UDP runs until the stop, since UDP has no end.
     """
 
-    program = Program("nc", package="netcat-openbsd")
+    program = Program("nc", package="netcat-openbsd", version="-h")
     startedWhen = Attribute(
         Readiness,
         "output:^(Listening|Bound) on",
@@ -91,7 +91,7 @@ class NetcatSender(Client, rtype="linux::NetcatSender"):
 
     alternatives = (("target", "port"),)
 
-    program = Program("nc", package="netcat-openbsd")
+    program = Program("nc", package="netcat-openbsd", version="-h")
     file = Attribute(
         str,
         help="File to send: a path on the host, absolute or in the run directory.",

@@ -27,7 +27,7 @@ class NPing(RepeatedTool, rtype="linux::NPing", aliases=("LinuxNPing",)):
     ``tcpConnect`` and, with ``unprivileged``, ``udp`` do not.
     """
 
-    program = Program("nping", package="nmap")
+    program = Program("nping", package="nmap", version="--version")
     sudo = Attribute(bool, True, help="Run it as root, by sudo on the host.", flags=Flag.DESIGN)
     target = Attribute(Target, help="The machine to probe.", flags=Flag.DESIGN, required=True)
 

@@ -126,14 +126,15 @@ class Program(Attribute[Words]):
 
     Attributes:
         package: the package of Debian that has it, which is installed where it is missing.
+        version: the option with which it prints its version; empty if there is none.
 
     Example:
-        ``program = Program("ping", package="iputils-ping")``
+        ``program = Program("ping", package="iputils-ping", version="-V")``
     """
 
-    __slots__ = ("package",)
+    __slots__ = ("package", "version")
 
-    def __init__(self, name: str, *, package: str) -> None:
+    def __init__(self, name: str, *, package: str, version: str = "") -> None:
         super().__init__(
             Words,
             name,
@@ -141,6 +142,7 @@ class Program(Attribute[Words]):
             flags=Flag.DESIGN,
         )
         self.package = Name.parse(package)
+        self.version = version
 
     def check(self, value: Any, rtype: str = "") -> Any:
         """Return the stored form of a program, which has at least one word."""

@@ -43,7 +43,7 @@ class Ping(Tool, rtype="linux::Ping", aliases=("LinuxPing",)):
     adaptive ipv4 ipv6``.
     """
 
-    program = Program("ping", package="iputils-ping")
+    program = Program("ping", package="iputils-ping", version="-V")
     okExitCodes = Attribute(
         ExitCodes,
         "0,1",

@@ -66,7 +66,7 @@ class Tcpdump(Tool, rtype="linux::Tcpdump", aliases=("LinuxTcpdump",)):
     directories of a home: give the node ``home``, as ``/srv/lab``.
     """
 
-    program = Program("tcpdump", package="tcpdump")
+    program = Program("tcpdump", package="tcpdump", version="--version")
     sudo = Attribute(bool, True, help="Run it as root, by sudo on the host.", flags=Flag.DESIGN)
     startedWhen = Attribute(  # noqa: N815 - NEPI's style
         Readiness,

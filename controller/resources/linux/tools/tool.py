@@ -43,6 +43,11 @@ class Tool(BuiltCommand):
         bool, False, help="Run the program from the deployment on.", flags=Flag.DESIGN
     )
 
+    programVersion = Attribute(
+        str,
+        help="The version of the program, as it prints it; of one tool for all of its host.",
+        flags=Flag.FACT,
+    )
     prepares = Attribute(
         bool,
         False,
@@ -66,15 +71,16 @@ class Tool(BuiltCommand):
         return None
 
     def _require(self, context: Context) -> None:
-        name = self.program[0]
-        if not context.host.lacks(name):
-            return
-        declared = self.attributes["program"]
+        name, declared = self.program[0], self.attributes["program"]
         if not isinstance(declared, Program) or name != Words.parse(declared.default)[0]:
-            raise HostError(
-                f"the host lacks the program {name!r}",
-                hint="correct the attribute program, or install it on the host",
-            )
+            if context.host.lacks(name):
+                raise HostError(
+                    f"the host lacks the program {name!r}",
+                    hint="correct the attribute program, or install it on the host",
+                )
+            return
+        if self._is_found(context, declared.version):
+            return
         try:
             install(context, Packages((declared.package,)))
         except HostError as error:
@@ -83,11 +89,20 @@ class Tool(BuiltCommand):
                 f"{error.message}",
                 hint=f"install {declared.package} (its name in Debian) on the host, as root",
             ) from error
-        if context.host.lacks(name):
+        if not self._is_found(context, declared.version):
             raise HostError(
                 f"the host lacks {name}, although {declared.package} is installed",
                 hint="set program to its path on the host",
             )
+
+    def _is_found(self, context: Context, option: str) -> bool:
+        """Return whether the host has the program, and report its version."""
+        name = self.program[0]
+        if not option:
+            return not context.host.lacks(name)
+        version = context.host.version(name, option)
+        self.programVersion = version
+        return version is not None
 
     def do_start(self, context: Context) -> Launch:
         """Launch the program, once per start of the resource."""

@@ -29,7 +29,7 @@ class Traceroute(RepeatedTool, rtype="linux::Traceroute", aliases=("LinuxTracero
     wait queries bypass source sendWait`` and ``packetLength``; its ``sendWait`` is in milliseconds.
     """
 
-    program = Program("traceroute", package="traceroute")
+    program = Program("traceroute", package="traceroute", version="--version")
     target = Attribute(
         Target, help="The machine to find the way to.", flags=Flag.DESIGN, required=True
     )

@@ -6,6 +6,7 @@
 // simulation broke off; 3, there is no simulation.
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -20,6 +21,28 @@ static bool ended()
     return access("summary.json", F_OK) == 0;
 }
 
+// The exit code after a simulation that answers no more.
+static int left()
+{
+    if (ended())
+        return 0;
+    std::cerr << "nepiq: the simulation broke off\n";
+    return 1;
+}
+
+// Whether the whole request was sent.
+static bool sent(int server, const std::string& request)
+{
+    for (std::size_t done = 0; done < request.size();)
+    {
+        ssize_t part = write(server, request.data() + done, request.size() - done);
+        if (part <= 0)
+            return false;
+        done += static_cast<std::size_t>(part);
+    }
+    return true;
+}
+
 int main(int count, char** words)
 {
     if (count != 2)
@@ -27,6 +50,8 @@ int main(int count, char** words)
         std::cerr << "usage: client SOCKET\n";
         return 2;
     }
+    // A simulation that ends between the connection and a request is told by write(2).
+    signal(SIGPIPE, SIG_IGN);
     int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -43,18 +68,13 @@ int main(int count, char** words)
     for (std::string line; std::getline(std::cin, line);)
     {
         line += '\n';
-        if (write(server, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
-            break;
+        if (!sent(server, line))
+            return left();
         for (char block[4096]; pending.find('\n') == std::string::npos;)
         {
             ssize_t length = read(server, block, sizeof block);
             if (length <= 0)
-            {
-                if (ended())
-                    return 0;
-                std::cerr << "nepiq: the simulation broke off\n";
-                return 1;
-            }
+                return left();
             pending.append(block, static_cast<std::size_t>(length));
         }
         auto end = pending.find('\n');
