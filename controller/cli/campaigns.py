@@ -230,7 +230,7 @@ def files(
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="Only those of this run.")] = "",
 ) -> None:
     """Print the collected files of a campaign, one JSON object a line."""
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         for row, found in campaign.files(run):
             for file in found:
                 data = {"run": row.run_id, **file.to_data(), "on": row.files_on}
@@ -249,7 +249,7 @@ def fetch(
 
     With --run they are also copied to FOLDER/RUN/RESOURCE/FILE.
     """
-    with Campaign.attach(name) as campaign:
+    with _attached(name) as campaign:
         store = campaign.export(folder, runs or ())
     for run in runs or ():
         store.export(run, folder / run)

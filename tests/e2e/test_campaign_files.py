@@ -15,7 +15,6 @@ from tests.stand import Stand, until
 from nepiq.controller import Campaign, CampaignError, NepiqError, Space
 from nepiq.controller.campaign.file_store import FileStore
 from nepiq.controller.campaign.metrics import Metric
-from nepiq.controller.campaign.row import Row
 
 pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid"),
@@ -217,7 +216,7 @@ def test_the_command_line(stand: Stand, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("collect", "message"),
     [
-        ({"ap": "stdout"}, "collect: unknown resource 'ap' .did you mean 'app'"),
+        ({"ap": "stdout"}, "collect ap: unknown resource 'ap' .did you mean 'app'"),
         ({"nothing": "stdout"}, "nothing: there are no files to collect"),
         ({"hard": "stdout"}, "hard: hardRelease of hard removes its files"),
         ({"app": "../up"}, "cannot be the name of a file of a run"),
