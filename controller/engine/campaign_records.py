@@ -184,6 +184,7 @@ class CampaignRecord:
         active: number of runs under way.
         waiting: number of runs that have ended and wait for a script that measures them.
         placing: number of runs that are to begin as soon as they have hosts.
+        held: True if ended runs among them wait until what it was paused for is mended.
         parallel: how many may be under way.
     """
 
@@ -202,6 +203,7 @@ class CampaignRecord:
     waiting: int
     placing: int
     parallel: int
+    held: bool = False
 
     @property
     def done(self) -> int:

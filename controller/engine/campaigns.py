@@ -165,6 +165,7 @@ class CampaignStore:
             active=active,
             waiting=waiting,
             placing=placing,
+            held=bool(state.get("held")),
             **counts,
         )
 

@@ -103,8 +103,9 @@ def measure(hosts: int, runs: int, largest: int) -> str:
                 times[names_of[words[1]]].append(entry["duration"] / 1e3)
         assert not backend.pools.allocation().leases
         shown = [
-            f"{name}: {len(items)} times, median {statistics.median(items):.2f}, mean {statistics.fmean(items):.2f}, "
-            f"99 % below {statistics.quantiles(items, n=100)[98]:.2f}, most {max(items):.2f} ms"
+            f"{name}: {len(items)} times, median {statistics.median(items):.2f}, mean "
+            f"{statistics.fmean(items):.2f}, 99 % below "
+            f"{statistics.quantiles(items, n=100)[98]:.2f}, most {max(items):.2f} ms"
             for name, items in times.items()
         ]
         return f"{runs} runs on {hosts} hosts, {most} of them leased at most\n" + "\n".join(shown)
