@@ -20,6 +20,7 @@ from ..model.names import check_name
 from . import history
 from .definition import Definition, Segment
 from .file_store import FileStore, StoredFile
+from .health import Health
 from .host_facts import HostFacts
 from .kept_files import KeptFiles
 from .measuring import Functions, Measuring, MetricFunction, StopFunction
@@ -289,6 +290,11 @@ class Campaign:
                 number, example = counted.get(cause, (0, run_id))
                 counted[cause] = (number + 1, example)
         return dict(sorted(counted.items(), key=lambda item: -item[1][0]))
+
+    def health(self) -> Health:
+        """Return the hosts and points that are in trouble, of a campaign on pools."""
+        with contact():
+            return Health.from_data(self._store().quarantine())
 
     def rows(self, *, follow: bool = False) -> Iterator[Row]:
         """Yield the row of each run that has ended, in the order in which they ended.

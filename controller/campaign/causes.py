@@ -1,21 +1,20 @@
 """Causes of failed runs: what failed, in words that are the same for all runs that it failed in.
 
 A cause is the class of the error, the label of the resource and the message, in which all that
-differs from run to run is replaced by a placeholder. Its key is a digest of that text.
+differs from run to run is replaced by a placeholder.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from .. import errors
 from ..errors.text import one_line
-from .row import FAILED, LONGEST_TEXT, Row
+from .row import LONGEST_TEXT
 
 if TYPE_CHECKING:
     from ..reports.failures import Failure
@@ -79,18 +78,8 @@ class Cause:
         """Whether a run that failed so is repeated."""
         return self.blame.again
 
-    @property
-    def key(self) -> str:
-        """Eight hexadecimal digits, the same in every process; see :func:`key_of`."""
-        return key_of(str(self))
-
     def __str__(self) -> str:
         return _text(self.kind, self.label, self.message)
-
-
-def key_of(text: str) -> str:
-    """Return the key of a cause from its text, as in :attr:`Row.cause`."""
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def cause_of(
@@ -242,71 +231,3 @@ def _cause(
 
 def _text(kind: str, label: str, message: str) -> str:
     return f"{kind} {label}: {message}" if label else f"{kind}: {message}"
-
-
-# -- counts ---------------------------------------------------------------------------------------
-
-#: Number of causes that are counted one by one; further ones share a line.
-MOST_CAUSES = 200
-
-OTHER = "other causes"
-
-
-@dataclass
-class CauseCount:
-    """The failed runs of one cause.
-
-    Attributes:
-        text: text of the cause.
-        runs: number of failed runs.
-        points: ids of their points.
-        hosts: names of their hosts.
-        example: the row of the first one.
-    """
-
-    text: str
-    example: Row
-    runs: int = 0
-    points: set[str] = field(default_factory=set)
-    hosts: set[str] = field(default_factory=set)
-
-    @property
-    def key(self) -> str:
-        """The key of the cause."""
-        return key_of(self.text)
-
-
-class CauseCounts:
-    """The failed runs of a campaign, counted by cause.
-
-    Example:
-        ::
-
-            counts = CauseCounts(rows)
-            for count in counts:
-                print(count.key, count.runs, count.text, count.example.run_id)
-    """
-
-    def __init__(self, rows: Iterable[Row] = ()) -> None:
-        self._counts: dict[str, CauseCount] = {}
-        for row in rows:
-            self.add(row)
-
-    def add(self, row: Row) -> None:
-        """Count a row, if its run has failed."""
-        if row.outcome != FAILED:
-            return
-        text = row.cause or row.error or "unknown"
-        if text not in self._counts and len(self._counts) >= MOST_CAUSES:
-            text = OTHER
-        count = self._counts.setdefault(text, CauseCount(text, row))
-        count.runs += 1
-        count.points.add(row.point)
-        count.hosts.update(row.hosts.values())
-
-    def __iter__(self) -> Iterator[CauseCount]:
-        """Yield the causes, most frequent first."""
-        return iter(sorted(self._counts.values(), key=lambda count: (-count.runs, count.text)))
-
-    def __len__(self) -> int:
-        return len(self._counts)

@@ -26,7 +26,7 @@ from .file_store import Keep
 from .host_facts import HostFacts, HostRecorder
 from .metric_views import CollectedView, Figures
 from .metrics import Measured, View, evaluate, parse_all
-from .placement import blamed, host_names, requested
+from .placement import HostResult, blamed, host_names, host_results, requested
 from .plan import CampaignPlan
 from .precision import Precision
 from .row import CANCELLED, FAILED, FINISHED, Row
@@ -142,6 +142,7 @@ class Definition:
         segments: the spaces.
         precisions: of the metrics at which a point needs no further run.
         least: number of runs that each point needs in any case.
+        pool_size: the most hosts that a run could use, of those for which hosts were requested.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class Definition:
         )
         self.precisions = [Precision.of_document(item) for item in data["stop"]]
         self.least = int(data["least"])
+        self.pool_size = 0
         self._recorder = HostRecorder()
         self._ends = list(itertools.accumulate(map(len, self.segments)))
         self._points = list(itertools.accumulate(len(segment.space) for segment in self.segments))
@@ -268,6 +270,8 @@ class Definition:
                 key = (id(base), frozenset(shunned))
                 if key not in known:
                     known[key] = requested(base, pools, key[1])
+                    hosts = {host for want in known[key][1] for host in want.hosts}
+                    self.pool_size = max(self.pool_size, len(hosts))
                 found.append(known[key])
             except Exception as error:  # noqa: BLE001 - a class may raise anything
                 found.append(self._refusal(place, slot, error))
@@ -423,6 +427,15 @@ class Definition:
             for precision in self.precisions
         )
         return fold._replace(point=point, samples=dumps(samples), enough=enough)
+
+    def results(self, ended: Ended, fold: Fold) -> list[HostResult]:
+        """Return what an ended run says of the hosts that it leased."""
+        if not ended.meta:
+            return []
+        place = self.place(ended.slot.number)
+        cause = cause_of(ended.failures) if fold.outcome == FAILED else None
+        base = self._template.base(place.values)
+        return host_results(base, ended.attributes, point_id(place.point), fold.outcome, cause)
 
     def request_of(self, slot: int) -> int:
         """Return the guid on behalf of which the hosts of a run are requested; 0 if it has none."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..model import AssignedHost, Pools, Want
 from .causes import Blame, Cause
 from .compiled import Base
+from .row import FINISHED
 
 _Attributes = Mapping[int, Mapping[str, Any]]
 
@@ -70,9 +71,49 @@ def blamed(base: Base, attributes: _Attributes, cause: Cause) -> list[str]:
         attributes: as for :func:`assigned`.
         cause: the failure.
     """
-    leased = assigned(base, attributes)
-    if cause.blame is not Blame.HOST or not leased:
+    if cause.blame is not Blame.HOST:
         return []
+    own = _host_of(base, attributes, cause)
+    return [own] if own else [host.host for host in assigned(base, attributes).values()]
+
+
+class HostResult(NamedTuple):
+    """What a run says of a host.
+
+    Attributes:
+        host: key of the host.
+        point: id of the point.
+        outcome: of the run.
+        blame: the part that its failure is attributed to; None if it has not failed.
+    """
+
+    host: str
+    point: str
+    outcome: str
+    blame: Blame | None
+
+
+def host_results(
+    base: Base, attributes: _Attributes, point: str, outcome: str, cause: Cause | None
+) -> list[HostResult]:
+    """Return what a run says of its leased hosts: a failure only of that of what failed.
+
+    Args:
+        base: the description of the run.
+        attributes: as for :func:`assigned`.
+        point: id of its point.
+        outcome: its outcome.
+        cause: why it failed, if that is known.
+    """
+    if outcome == FINISHED:
+        leased = assigned(base, attributes).values()
+        return [HostResult(host.host, point, outcome, None) for host in leased]
+    own = _host_of(base, attributes, cause) if cause is not None else ""
+    return [HostResult(own, point, outcome, cause.blame)] if cause is not None and own else []
+
+
+def _host_of(base: Base, attributes: _Attributes, cause: Cause) -> str:
+    """Return the key of the leased host of the resource that failed; empty if there is none."""
     guid = None if cause.guid is None else base.description.host_of(cause.guid)
-    own = None if guid is None else leased.get(guid)
-    return [own.host] if own is not None else [host.host for host in leased.values()]
+    leased = None if guid is None else assigned(base, attributes).get(guid)
+    return "" if leased is None else leased.host

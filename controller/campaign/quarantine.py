@@ -6,7 +6,8 @@ that two processes with the same results come to the same verdict. Its state is 
 - A host with three failures that hosts are to blame for, within its last ten runs and from two
   points or more, is put into quarantine for a minute, then probed. Each time in a row doubles the
   time, up to an hour. At most a fifth of the hosts are in quarantine, but one is always possible:
-  if more hosts fail, what they have in common is the cause, such as a network.
+  if more hosts fail, what they have in common is the cause, such as a network, and they stay in
+  use.
 - A point with such failures on three hosts, on none of which another point has failed lately, is
   itself at fault. Its failures no longer count against hosts.
 - Suspects are hosts on which commands fail far more often than on the others, by
@@ -57,7 +58,7 @@ class VerdictKind(Enum):
     QUARANTINED = "quarantined"
     #: The host is back in use.
     BACK = "back"
-    #: The host would be put into quarantine, but too many are; the campaign should pause.
+    #: The host would be put into quarantine, but too many are.
     TOO_MANY = "too many"
     #: The point is at fault.
     POINT_AT_FAULT = "point at fault"

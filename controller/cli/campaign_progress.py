@@ -38,6 +38,7 @@ def lines(record: CampaignRecord, causes: Mapping[str, tuple[int, str]]) -> list
     parts = [f"{record.name}: {record.phase}, {record.done} of {plural(record.total, 'run')} ended"]
     for count, word in (
         (record.active, "under way"),
+        (record.placing, "waiting for hosts"),
         (record.waiting, "waiting for a function of the script"),
         (record.failed, "failed"),
         (record.cancelled, "cancelled"),

@@ -95,15 +95,15 @@ def ls(as_json: AsJson = False) -> None:
 def status(name: Name, as_json: AsJson = False) -> None:
     """Show how far a campaign is, and why runs failed."""
     with _attached(name) as campaign:
-        record, causes = campaign.status(), campaign.causes()
+        record, causes, health = campaign.status(), campaign.causes(), campaign.health()
     if as_json:
         failures = [
             {"cause": cause, "runs": count, "example": example}
             for cause, (count, example) in causes.items()
         ]
-        print_json({**_data(record), "causes": failures})
+        print_json({**_data(record), "causes": failures, "health": asdict(health)})
         return
-    for line in lines(record, causes):
+    for line in (*lines(record, causes), *(f"  {line}" for line in health.lines())):
         print_line(line)
 
 

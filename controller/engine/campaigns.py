@@ -51,6 +51,8 @@ _KINDS: tuple[str, ...] = (
     "granted",
     "avoid",
     "warm",
+    "quarantine",
+    "out",
 )
 _COUNTS = ("total", "finished", "failed", "cancelled", "begun", "again", "skipped", "parallel")
 
@@ -283,6 +285,22 @@ class CampaignStore:
         """Return the keys of the hosts on which runs for slots have failed."""
         found = self._redis.hmget(self._key("avoid"), slots) if slots else []
         return [text.decode().split() if text else [] for text in found]
+
+    def quarantine(self) -> Any:
+        """Return what :meth:`judge` kept; None if there is nothing."""
+        text = self._redis.get(self._key("quarantine"))
+        return None if text is None else json.loads(text)
+
+    def judge(self, token: str, quarantine: Any, hosts: Mapping[str, float]) -> None:
+        """Keep what is concluded about hosts, unless the claim of the step was lost.
+
+        Args:
+            token: of the claim.
+            quarantine: all that further conclusions need, as JSON values.
+            hosts: the hosts that get no run, and until when.
+        """
+        until = [item for host, time in hosts.items() for item in (time, host)]
+        self._ask("judge", token, json.dumps(quarantine, separators=(",", ":")), *until)
 
     def samples(self, points: Sequence[int]) -> dict[int, Any]:
         """Return the samples of points so far, as JSON values; without those that have none."""

@@ -26,6 +26,7 @@ def campaign(
     points: int,
     hosts: str,
     seconds: float = 0.1,
+    before: str = "true",
     **plan: Any,
 ) -> Campaign:
     """A campaign whose runs have an application on each of their hosts.
@@ -37,6 +38,7 @@ def campaign(
         points: number of points.
         hosts: the pool.
         seconds: how long the applications take.
+        before: a command that they run first.
         plan: more of the campaign.
     """
     ec = stand.experiment(name, quiet=True)
@@ -47,7 +49,7 @@ def campaign(
             "linux::Application",
             label=f"{role}-app",
             connectedTo=role,
-            command=_COMMAND.replace("%s", str(seconds)),
+            command=f"{before}\n{_COMMAND.replace('%s', str(seconds))}",
         )
     return stand.owned(Campaign(ec, Space.grid(n=range(points)), settings=stand.settings, **plan))
 

@@ -155,8 +155,8 @@ class _Step:
         )
         lost = "STALE" in statuses or any(reply.status == "STALE" for reply in replies)
         if taken.places and not lost:
-            placer = self._placer(definition)
-            lost = not placer.place(taken, [item for item, _ in done], begins, placing)
+            entered = [pair for pair, status in zip(done, statuses, strict=True) if status == "OK"]
+            lost = not self._placer(definition).place(taken, entered, begins, placing)
         return None if lost else taken.releases
 
     def _release(self, run_ids: Sequence[str]) -> None:

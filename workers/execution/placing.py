@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from ...controller.campaign.causes import Blame
+from ...controller.campaign.quarantine import Quarantine
 from ...controller.engine.campaign_records import (
     Begin,
     Placed,
@@ -22,6 +25,9 @@ from .pools import ReadPools, wake
 
 if TYPE_CHECKING:
     from ...controller.campaign.definition import Definition, Ended
+    from ...controller.engine.campaign_records import Fold
+
+log = logging.getLogger("nepiq.campaign")
 
 #: Phases of runs that have left their hosts; None for one without records.
 _OVER = (None, "RELEASED", "EXPIRED")
@@ -84,24 +90,27 @@ class Placer:
     def place(
         self,
         taken: Taken,
-        ended: Sequence[Ended],
+        entered: Sequence[tuple[Ended, Fold]],
         begins: Sequence[Begin | Refusal | Skip],
         runs: Sequence[Placing],
     ) -> bool:
         """Request hosts, and give up those that are not needed; False if the claim was lost.
 
+        The hosts are judged before, by the runs that have ended.
+
         Args:
             taken: the work of the step.
-            ended: runs that have been folded.
+            entered: runs that have ended, and what was entered of them.
             begins: runs that have begun.
             runs: those to request hosts for.
         """
+        self._judge(taken.token, entered)
         begun = {item.run_id for item in begins if isinstance(item, Begin)}
         withdrawn = [item.run_id for item in taken.placed if item.run_id not in begun]
         withdrawn += taken.withdrawn
         over = [
             (item.run_id, self._definition.request_of(item.slot.number))
-            for item in ended
+            for item, _ in entered
             if item.meta.get("phase") in _OVER
         ]
         if not (over or withdrawn or runs):
@@ -113,3 +122,21 @@ class Placer:
         fault_injection.point("placed", self._store.name)
         wake(self._runtime, wakes)
         return status != "STALE"
+
+    def _judge(self, token: str, entered: Sequence[tuple[Ended, Fold]]) -> None:
+        """Judge the hosts by runs that have ended, and leave some of them alone for a while."""
+        results = [it for ended, fold in entered for it in self._definition.results(ended, fold)]
+        if not results:
+            return
+        data = self._store.quarantine() or {"size": 0, "hosts": {}, "points": {}}
+        size = max(data["size"], self._definition.pool_size)
+        quarantine, now = Quarantine.from_data(size, data), self._runtime.now()
+        for host, point, outcome, blame in results:
+            if host in quarantine.due(now) and blame is not Blame.WORKER:
+                verdicts = quarantine.probed(host, ok=blame is not Blame.HOST, at=now)
+            else:
+                verdicts = quarantine.record(host, point, outcome, blame, now)
+            for verdict in verdicts:
+                subject = f"host {verdict.host}" if verdict.host else f"point {verdict.point}"
+                log.warning("campaign %s: %s: %s", self._store.name, subject, verdict.kind.value)
+        self._store.judge(token, {"size": size, **quarantine.to_data()}, quarantine.hosts)

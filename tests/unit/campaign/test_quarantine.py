@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from nepiq.controller.campaign import fisher
 from nepiq.controller.campaign.causes import Blame
+from nepiq.controller.campaign.health import Health
 from nepiq.controller.campaign.quarantine import Limits, Quarantine, Verdict, VerdictKind
 from nepiq.controller.campaign.row import FAILED, FINISHED
 
@@ -253,6 +254,18 @@ def test_the_state_is_json_and_goes_on_elsewhere() -> None:
             assert other.record(*result, number) == expected
     assert other.hosts == one.hosts != {}
     assert other.suspects() == one.suspects() != []
+
+
+def test_the_health_of_a_campaign_names_who_is_in_trouble() -> None:
+    assert Health.from_data(None).lines() == []
+    lab = Laboratory(10, {"host0": refuses, "host1": each_third, "p3": refuses})
+    lab.run(60, 10)
+    health = Health.from_data({"size": 10, **lab.quarantine.to_data()})
+    assert list(health.quarantined) == ["host0"]
+    assert [suspect.host for suspect in health.suspects] == ["host1"]
+    assert health.points == ["p3"]
+    subjects = [line.split()[:2] for line in health.lines()]
+    assert subjects == [["host", "host0"], ["host", "host1"], ["point", "p3"]]
 
 
 @given(

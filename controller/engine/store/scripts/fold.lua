@@ -27,6 +27,9 @@ if entry and (cancelled or verdict == 'again') then
   if not cancelled and avoid ~= '' then
     local known = call('HGET', C .. 'avoid', slot)
     call('HSET', C .. 'avoid', slot, known and known .. ' ' .. avoid or avoid)
+    for host in string.gmatch(avoid, '%S+') do
+      call('ZREM', C .. 'warm', host)
+    end
   end
 elseif active and verdict == 'wait' then
   local id = call('XADD', C .. 'history', '*', 'w', run)

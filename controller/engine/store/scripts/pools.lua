@@ -173,25 +173,37 @@ local function enter(id, r)
   queue[#queue + 1] = id
 end
 
--- Hosts in the order in which a campaign prefers them: first those that it had last.
+-- The free hosts for resources of a campaign in the order in which it prefers them: first those that it
+-- had last, and none in its quarantine if there are enough others.
 local WARM = 64
-local warm_hosts = {}
+local warm_hosts, quarantined = {}, {}
 
-local function preferred(hosts, campaign)
+local function read_preferences(campaign)
+  local C = campaign_prefix(campaign)
+  warm_hosts[campaign] = call('ZREVRANGE', C .. 'warm', 0, WARM - 1)
+  quarantined[campaign] = call('ZRANGEBYSCORE', C .. 'out', '(' .. stamp(), '+inf')
+end
+
+local function preferred(want, campaign)
+  local hosts = free_of(want.list)
   if not campaign then
     return hosts
   end
-  local warm = warm_hosts[campaign]
-  if not warm then
-    warm = call('ZREVRANGE', campaign_prefix(campaign) .. 'warm', 0, WARM - 1)
-    warm_hosts[campaign] = warm
+  if not warm_hosts[campaign] then
+    read_preferences(campaign)
   end
-  if #warm == 0 then
+  local warm, out = warm_hosts[campaign], quarantined[campaign]
+  if #warm + #out == 0 then
     return hosts
   end
   local known, ordered = {}, {}
   for _, host in ipairs(hosts) do
     known[host] = true
+  end
+  if #hosts_of(want.list) - #out >= #want.guids then
+    for _, host in ipairs(out) do
+      known[host] = nil
+    end
   end
   for _, host in ipairs(warm) do
     if known[host] then
@@ -217,7 +229,10 @@ local function match(r, whole)
   end
   local guids, hosts, resource_of, n = {}, {}, {}, 0
   for _, want in ipairs(r.wants) do
-    local free = preferred(free_of(want.list), r.campaign)
+    local free = preferred(want, r.campaign)
+    if whole and #free < #want.guids then
+      return nil
+    end
     for i = 1, math.min(#want.guids, #free) do
       n = n + 1
       guids[n], hosts[n] = want.guids[i], free
