@@ -51,7 +51,7 @@ class Requesting:
     end: int
 
 
-@dataclass
+@dataclass(eq=False)
 class Base:
     """One description, and the arguments made of it.
 
@@ -86,10 +86,12 @@ class Base:
         """
         if self.requesting is None:
             return None
-        manager = self.description.instance(self.requesting.spec.guid)
-        if stored is not None:
-            manager = type(manager).load(guid=manager.guid, attributes=stored)
-        return cast("Requester", manager)
+        guid = self.requesting.spec.guid
+        if stored is None:
+            return cast("Requester", self.description.instance(guid))
+        return cast(
+            "Requester", self.description.resource(guid).cls.load(guid=guid, attributes=stored)
+        )
 
 
 class CompiledTemplate:
@@ -284,7 +286,7 @@ class CompiledTemplate:
             begin = len(arguments) + 3
             goal = item.guid in goals
             arguments += spec_arguments(self._nonce, spec, goal=goal)
-            if requesting is None and hasattr(item.cls, "requested"):
+            if requesting is None and issubclass(item.cls, Requester):
                 requesting = Requesting(spec, goal, begin - 3, len(arguments))
             for number, name in enumerate(spec.attributes):
                 values[item.label, name] = begin + 2 * number + 1

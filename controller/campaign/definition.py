@@ -261,13 +261,13 @@ class Definition:
             The guid, and the hosts; guid 0 and none for a run that needs none. A refusal if the
             run cannot be described, or the pools have too few hosts.
         """
-        known: dict[tuple[int, frozenset[str]], tuple[int, Sequence[Want]]] = {}
+        known: dict[tuple[Base, frozenset[str]], tuple[int, Sequence[Want]]] = {}
         found: list[tuple[int, Sequence[Want]] | Refusal] = []
         for slot, shunned in zip(slots, avoid, strict=True):
             place = self.place(slot.number)
             try:
                 base = self._template.base(place.values)
-                key = (id(base), frozenset(shunned))
+                key = (base, frozenset(shunned))
                 if key not in known:
                     known[key] = requested(base, pools, key[1])
                     hosts = {host for want in known[key][1] for host in want.hosts}

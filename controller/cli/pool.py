@@ -72,9 +72,7 @@ def ls(as_json: AsJson = False) -> None:
         store = access.backend.pools
         pools = {name: _pool(name, raw) for name, raw in store.all_installed().items()}
         allocation = store.allocation()
-        runs = {lease.run_id for lease in allocation.leases.values()}
-        runs |= {request.run_id for request in allocation.queue}
-        names = leases.names_of(access.backend.redis, runs)
+        names = leases.names_of(access.backend.redis, allocation)
     if as_json:
         print_json(_as_data(pools, allocation))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .words import duration, plural, some
@@ -23,25 +23,29 @@ def waiting(run: Run, guid: int) -> str:
     request = next((item for item in allocation.queue if item.id == name), None)
     if request is None:
         return ""
-    others = {item.run_id for item in allocation.queue}
-    others |= {lease.run_id for lease in allocation.leases.values()}
-    return describe(allocation, request, names_of(run.store.redis, others))
+    return describe(allocation, request, names_of(run.store.redis, allocation))
 
 
-def names_of(redis: Any, run_ids: Iterable[str]) -> dict[str, str]:
-    """Return the names of runs for people: id and experiment.
+def names_of(redis: Any, allocation: Allocation) -> dict[str, str]:
+    """Return the names for people of runs that have or wait for hosts: id and experiment.
 
     Args:
         redis: the client of the state.
-        run_ids: the runs.
+        allocation: the runs.
     """
     from ..engine.store import RunStore
 
-    metas = {run_id: RunStore(redis, run_id).meta() for run_id in run_ids}
-    return {
-        run_id: run_id if meta is None else f"{run_id} ({meta.exp_id})"
-        for run_id, meta in metas.items()
+    names = {
+        item.run_id: f"{item.run_id} (campaign {item.campaign})"
+        for item in allocation.queue
+        if item.campaign
     }
+    runs = {item.run_id for item in allocation.queue}
+    runs |= {lease.run_id for lease in allocation.leases.values()}
+    for run_id in runs - names.keys():
+        meta = RunStore(redis, run_id).meta()
+        names[run_id] = run_id if meta is None else f"{run_id} ({meta.exp_id})"
+    return names
 
 
 def describe(allocation: Allocation, request: RequestRecord, names: Mapping[str, str]) -> str:

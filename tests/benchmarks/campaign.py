@@ -3,6 +3,9 @@
 Two workers, and no script: it is over when the campaign has been submitted. CPU time is that of the
 workers and of Redis. The peers start a process, ``true``, for each run, two at a time: xargs, GNU
 parallel if it is installed, and ParamSweeper if execo is. Only ParamSweeper keeps a record.
+
+With ``--hosts 4``: runs of an application of two seconds that lease one host or two of so many, in
+namespaces and over SSH. A gap is the time from the end of a run on a host to the begin of the next.
 """
 
 from __future__ import annotations
@@ -15,12 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
+from tests.e2e import pooled
 from tests.stand import Stand
+from tests.testbed import Testbed
 
 from nepiq.controller import Campaign, Space
 
@@ -135,13 +143,55 @@ def swept(runs: int) -> float:
         return time.monotonic() - began
 
 
+def leasing(runs: int, hosts: int, seconds: float = 2.0) -> str:
+    """Carry out runs on leased hosts, a third of them on two; how busy the hosts were."""
+    with (
+        tempfile.TemporaryDirectory(prefix="nepiq-campaign-") as folder,
+        Testbed(hosts=hosts) as bed,
+        Stand(Path(folder)) as stand,
+    ):
+        for _ in range(2):
+            stand.start_worker(NEPIQ_SSH_CONFIG=str(bed.ssh_config))
+        pool = f"host-[1-{hosts}]"
+        made = [
+            pooled.campaign(stand, "single", ["one"], runs - runs // 3, pool, seconds),
+            pooled.campaign(stand, "double", ["left", "right"], runs // 3, pool, seconds),
+        ]
+        for campaign in made:
+            campaign.submit()
+        for campaign in made:
+            assert campaign.wait().failed == 0
+        spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for campaign in made:
+            for row in campaign.rows():
+                assert row.began is not None
+                assert row.ended is not None
+                for host in row.hosts.values():
+                    spans[host].append((row.began, row.ended))
+        pooled.noted(bed.hosts)
+    used = [sorted(items) for items in spans.values()]
+    whole = max(items[-1][1] for items in used) - min(items[0][0] for items in used)
+    busy = sum(end - begin for items in used for begin, end in items)
+    count = sum(map(len, used))
+    gaps = sorted(after[0] - before[1] for items in used for before, after in pairwise(items))
+    return (
+        f"{runs} runs on {hosts} hosts in {whole:.0f} s: busy {busy / whole / hosts:.1%}, their "
+        f"application {count * seconds / whole / hosts:.1%}; gaps: median "
+        f"{median(gaps) * 1e3:.0f}, 90 % below {gaps[int(0.9 * len(gaps))] * 1e3:.0f} ms"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--parallel", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--hosts", type=int, default=0)
     options = parser.parse_args(arguments)
+    if options.hosts:
+        print(leasing(options.runs, options.hosts))
+        return 0
     for _ in range(options.rounds):
         print(measure(options.runs, options.parallel), flush=True)
         print(f"xargs -P2 true: {processes(options.runs) / options.runs * 1e3:.2f} ms each")

@@ -26,8 +26,10 @@ elseif not placed and not take_slot(C, origin, slot, attempt) then
 end
 tick()
 call('HSET', C .. 'active', run, entry)
-call('HDEL', C .. 'placing', run)
-call('HDEL', C .. 'granted', run)
+if placed then
+  call('HDEL', C .. 'placing', run)
+  call('HDEL', C .. 'granted', run)
+end
 call('HINCRBY', C .. 'state', 'begun', 1)
 call('SADD', 'nepiq:active:' .. broker, run)
 call('ZADD', 'nepiq:runs', stamp(now), run)

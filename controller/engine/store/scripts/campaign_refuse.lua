@@ -11,4 +11,5 @@ elseif not take_slot(C, origin, slot, attempt) then
   return '["STALE"]'
 end
 enter_row(C, slot, '', 'failed', cause, row)
+call('HDEL', C .. 'avoid', slot)
 return '["OK"]'
