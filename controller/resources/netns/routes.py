@@ -81,14 +81,17 @@ class Routes(Configured, rtype="netns::Routes"):
     )
 
     def configuration(self, context: Context) -> Sequence[Change]:
-        """Return the routes; one line undoes all of IPv4."""
+        """Return the routes; one line undoes all of an IP version."""
         del context
-        changes, flush = [], f"route flush root 0/0 proto {_TABLE_PROTOCOL}"
+        undo = {
+            4: Change("", f"route flush root 0/0 proto {_TABLE_PROTOCOL}"),
+            # A line of a batch cannot flush those of IPv6: it has no place for -6.
+            6: Change("", f"ip -6 route flush proto {_TABLE_PROTOCOL}", tool="sh"),
+        }
+        changes = []
         for route in self.routes:
-            words = f"{route} proto {_TABLE_PROTOCOL}"
-            if ":" in route:
-                changes.append(Change(f"route add {words}", f"route del {words}"))
-            else:
-                changes.append(Change(f"route add {words}", flush))
-                flush = ""
+            version = 6 if ":" in route else 4
+            if version in undo:
+                changes.append(undo.pop(version))
+            changes.append(Change(f"route add {route} proto {_TABLE_PROTOCOL}"))
         return changes
