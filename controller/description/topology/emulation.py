@@ -38,9 +38,6 @@ ULA = "fd6e:9c41:b7d3::/48"
 #: Least MTU of a link that carries IPv6 (RFC 8200, 5); with less the kernel has no IPv6 there.
 _LEAST_MTU = 1280
 
-#: What VXLAN over IPv4 takes from the 1500 bytes of Ethernet (RFC 7348).
-_OVERHEAD = 50
-
 
 class Describes(Protocol):
     """What resources can be registered in, such as an experiment."""
@@ -155,10 +152,13 @@ class _Emulation:
 
     def add_nodes(self, plan: Network, common: Mapping[str, Any]) -> None:
         """Register hosts and switches; tell each machine the names on the others."""
+        extents = self._extents(plan)
         for node in plan.nodes:
             machine = self._machines[self._parts[node]]
             settings: dict[str, Any] = {"label": node.label, "node": machine}
             if node.is_switch:
+                if others := [other for other in extents.get(node, ()) if other != machine]:
+                    settings["over"] = others
                 guid = self._add("netns::Switch", **settings)
             else:
                 given = {name: node.data[name] for name in HOST_ATTRIBUTES if name in node.data}
@@ -182,22 +182,27 @@ class _Emulation:
                 ]
                 self._add("linux::netns::Emulation", node=machine, hosts=lines)
 
+    def _extents(self, plan: Network) -> dict[NetworkNode, list[Any]]:
+        """Return the machines of the Ethernet of each switch."""
+        extents: dict[NetworkNode, list[Any]] = {}
+        for domain in plan.domains():
+            nodes = {port.node for link in domain for port in (link.one, link.two)}
+            machines = [self._machines[part] for part in sorted({self._parts[it] for it in nodes})]
+            extents |= {node: machines for node in nodes if node.is_switch}
+        return extents
+
     def add_links(self, plan: Network) -> None:
         """Register links and their impairments."""
-        for domain in plan.domains():
-            # Frames of one Ethernet are not fragmented, so that all of it has the smallest MTU.
-            far = any(self._is_between(link) for link in domain)
-            mtu = 1500 - _OVERHEAD if far and len(domain) > 1 else None
-            for link in domain:
-                self._add_link(link, link.data.get("mtu", mtu))
+        for link in plan.links:
+            self._add_link(link)
 
     def _is_between(self, link: NetworkLink) -> bool:
         return self._parts[link.one.node] != self._parts[link.two.node]
 
-    def _add_link(self, link: NetworkLink, mtu: Any) -> None:
+    def _add_link(self, link: NetworkLink) -> None:
         ends = (link.one, link.two)
         key = (link.one.node.key, link.two.node.key)
-        size = {} if mtu is None else {"mtu": mtu}
+        size = {} if link.data.get("mtu") is None else {"mtu": link.data["mtu"]}
         if self._is_between(link):
             first = self._add_end(link.one, link.two, size)
             guids: tuple[int, ...] = (first, self._add_end(link.two, link.one, size, first))

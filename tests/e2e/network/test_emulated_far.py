@@ -71,7 +71,8 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
             ec.register_resource(
                 "netns::Application",
                 node=network.nodes["a"],
-                command="id -un; hostname; getent ahosts r2; touch /tmp/own; ls -l /tmp; ps -e",
+                command="id -un; hostname; getent ahosts r2; touch /tmp/own; ls -l /tmp; ps -e; "
+                "cat /sys/class/net/eth0/mtu",
                 sudo=sudo,
             )
             for sudo in (False, True)
@@ -89,6 +90,7 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
         for user, view in zip(("lab", "root"), views, strict=True):
             shown = ec.trace(view, "stdout")
             assert shown.splitlines()[:2] == [user, "a"]
+            assert shown.splitlines()[-1] == "1450"
             assert "10.255.0.3" in shown
             assert "fd00:1:0:ffff::3" in shown
             assert " own" in shown

@@ -366,12 +366,24 @@ def test_a_network_on_two_machines() -> None:
     ec.description.check()
 
 
-def test_one_ethernet_over_two_machines_has_the_smaller_mtu() -> None:
-    ec = Experiment(2)
-    nodes = {"sw": {"kind": "switch", "on": 0}, "a": {"on": 0}, "b": {"on": 1}}
-    emulate(ec, {"nodes": nodes, "links": [["sw", "a"], ["sw", "b"]]}, on=ec.machines)
-    ends = [*ec.of("netns::Link"), *ec.of("netns::RemoteLink")]
-    assert [end["mtu"] for end in ends] == [1450] * 3
+def test_switches_know_the_machines_of_their_ethernet() -> None:
+    ec = Experiment(3)
+    nodes = {
+        **{name: {"kind": "switch", "on": on} for name, on in (("sw", 0), ("far", 1), ("own", 2))},
+        **{name: {"on": on} for name, on in (("a", 0), ("b", 1), ("c", 2))},
+    }
+    links = [["sw", "a"], ["sw", "far"], ["far", "b"], ["b", "c"], ["c", "own"]]
+    made = emulate(ec, {"nodes": nodes, "links": links}, on=ec.machines)
+    over = {
+        name: ec.description.resource(made.nodes[name]).peers.get("over")
+        for name in ("sw", "far", "own")
+    }
+    assert over == {"sw": [ec.machines[1]], "far": [ec.machines[0]], "own": None}
+    # Each link waits for what these machines report.
+    (link,) = made.links["sw", "a"]
+    assert set(ec.machines[:2]) <= set(ec.description.awaited(link))
+    (link,) = made.links["c", "own"]
+    assert not set(ec.machines) & set(ec.description.awaited(link))
 
 
 def test_the_same_topology_is_always_the_same() -> None:
