@@ -260,7 +260,10 @@ class _Emulation:
 
         Links have the names of their two nodes, ``paris-rome``.
         """
-        label = f"{near.node.label}-{far.node.label}{rest}"
+        return self._free(f"{near.node.label}-{far.node.label}{rest}")
+
+    def _free(self, label: str) -> dict[str, str]:
+        """Return a label; nothing if it is taken or too long."""
         if label in self._labels or len(label) > _LONGEST_LABEL:
             return {}
         self._labels.add(label)
@@ -276,7 +279,8 @@ class _Emulation:
 
     def add_routes(self, node: NetworkNode, routes: Sequence[str]) -> None:
         """Register the routes of a node."""
-        self._add("netns::Routes", node=self._guids[node], routes=list(routes))
+        label = self._free(f"{node.label}-routes")
+        self._add("netns::Routes", node=self._guids[node], routes=list(routes), **label)
 
 
 def _check_mtus(plan: Network) -> None:

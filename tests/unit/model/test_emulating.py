@@ -430,9 +430,9 @@ def test_the_graph_without_deploying_containerlab_190(tmp_path: Path) -> None:
         "r1-r2",
         "r2-r3",
         "r2-r3-impairment",
-        "routes-9",
-        "routes-10",
-        "routes-11",
+        "r1-routes",
+        "r2-routes",
+        "r3-routes",
     ]
     (tmp_path / "net.csv").write_text("source,target\nr1,r2\n")
     links = FILE[FILE.index("  links") :]

@@ -163,6 +163,12 @@ def test_routes(machine: Harness[Any]) -> None:
         "route flush root 0/0 proto 114",
         "ip -6 route flush proto 114",
     ]
+    line = "default via 10.0.0.2"
+    daemon = Harness("netns::Routes", host=machine.host, node=node, routes=line, unless="bird")
+    assert changes(daemon) == []
+    machine.host.absent.add("bird")
+    static = Harness("netns::Routes", host=machine.host, node=node, routes=line, unless="bird")
+    assert "ip route add default via 10.0.0.2 proto 114" in changes(static)
     for wrong in ("10.0.0.1", "default via", "10.0.0.1/8 via 10.0.0.2"):
         with pytest.raises(InvalidValue):
             Harness("netns::Routes", node=node, routes=wrong)
