@@ -281,8 +281,18 @@ def test_plan(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[3] == "order: in blocks of 7 runs, shuffled by seed 42"
     assert lines[4] == "4 runs at a time, each of which uses 1 host"
     assert lines[5].startswith("a run ends after 2 min")
+    assert lines[6].startswith("a point is complete when")
     assert "exec ping -c 2 127.0.0.1" in out
     assert 'echo "2 tcp ${RUN_HOME}' in out
+
+
+def test_a_plan_with_other_repetitions(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = verb(capsys, "campaign", "plan", file, "--repetitions", "2")
+    assert code == 0
+    assert out.startswith("delay: 11 points, 2 runs at each: 22 runs\n")
+    assert "a point is complete" not in out
+    found = read(file, repetitions=2).plan
+    assert CampaignPlan.of(json.loads(json.dumps(found.to_document()))) == found
 
 
 def test_plan_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
