@@ -122,6 +122,11 @@ class Row:
         """
         try:
             data = json.loads(text)
+            if any(str(name).startswith(("host.", "metric.")) for name in data):
+                raise CampaignError(
+                    "a line of a table, not a row of a campaign",
+                    hint="nepiq campaign results NAME writes rows, export writes tables",
+                )
             kept = {name: data[name] for name in _FIELDS if name in data}
             for name, kind in _KINDS.items():
                 if name in kept and not isinstance(kept[name], kind):
