@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@touch $@
 
 $(COMPLETE): $(READY)
-	@$(PIP) $(PINNED) -e '.[bench,pandas,polars,parquet,statistics]'
+	@$(PIP) $(PINNED) -e '.[bench,crate,pandas,polars,parquet,statistics]'
 	@touch $@
 
 run: $(READY) ## run the demo experiment on this machine

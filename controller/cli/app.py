@@ -13,6 +13,7 @@ from ..errors import NepiqError
 from . import (
     attach,
     campaign_compare,
+    campaign_export,
     campaign_plan,
     campaigns,
     clean,
@@ -24,6 +25,7 @@ from . import (
     pictures,
     plan,
     pool,
+    rerun,
     results,
     run,
     runs,
@@ -65,6 +67,7 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("download", files.download, "nepiq download last client 'logs/*.log' -o ./traces"),
     ("upload", files.upload, "nepiq upload last server client ./input.bin data/input.bin"),
     ("results", results.results, "nepiq results last ./results"),
+    ("rerun", rerun.rerun, "nepiq rerun ./crate --sample 20"),
     ("release", runs.release, "nepiq release last"),
     ("forget", runs.forget, "nepiq forget last"),
     ("up", services.up, "nepiq up"),
@@ -100,7 +103,7 @@ _CAMPAIGN_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("set", campaigns.set_, "nepiq campaign set sweep --parallel 16"),
     ("results", campaigns.results, "nepiq campaign results sweep --follow"),
     ("summary", campaigns.summary, "nepiq campaign summary sweep"),
-    ("export", campaigns.export, "nepiq campaign export sweep sweep.csv"),
+    ("export", campaign_export.export, "nepiq campaign export sweep sweep.csv"),
     ("compare", campaign_compare.compare, "nepiq campaign compare sweep --by rate --margin 5%"),
     ("rm", campaigns.rm, "nepiq campaign rm sweep"),
 )
