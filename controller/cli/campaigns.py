@@ -26,7 +26,6 @@ Folder = Annotated[
     Path | None,
     typer.Option("--folder", metavar="DIR", help="Bring collected files here at the end."),
 ]
-_EXPORTS = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}
 
 
 def _attached(name: str) -> Campaign:
@@ -209,21 +208,6 @@ def summary(name: Name, as_json: AsJson = False) -> None:
         Consoles().out.print(summary_table(points))
     else:
         sys.stderr.write("no run has ended yet\n")
-
-
-def export(
-    name: Name,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".csv, .jsonl or .parquet.")],
-) -> None:
-    """Write the rows of a campaign to a file."""
-    method = _EXPORTS.get(file.suffix)
-    if method is None:
-        kinds = ", ".join(_EXPORTS)
-        raise InvalidValue(f"no format has the suffix {file.suffix!r}", hint=f"choose {kinds}")
-    with _attached(name) as campaign:
-        table = campaign.table()
-        getattr(table, method)(file)
-    sys.stderr.write(f"{plural(len(table), 'row')} in {file}\n")
 
 
 def files(
