@@ -164,8 +164,9 @@ class Campaign:
         segment = Segment.data(self.plan)
         total, places = self._check(self.plan, segment)
         digest = _digest([self._data, segment])
-        plan = self.plan.to_document()
-        provenance = Provenance.of(self._folder, plan, [self._data, segment], reviewed)
+        document = self.plan.to_document()
+        spaces = [segment, *document.pop("added", ())]
+        provenance = Provenance.of(self._folder, document, [self._data, *spaces], reviewed)
         if provenance.tree is not None and provenance.tree.omitted:
             log.warning("campaign %s: no diff is kept: %s", self.name, provenance.tree.omitted)
         with contact():
@@ -180,6 +181,8 @@ class Campaign:
                 )
             store.note_provenance(provenance.to_data())
             store.add(digest, 0, total, segment)
+        for space, repetitions in self.plan.added:
+            self.add(space, repetitions)
         return self
 
     def pause(self) -> None:
@@ -350,6 +353,44 @@ class Campaign:
     def table(self) -> Table:
         """Return the rows so far as a table, a record a run; see :class:`.Table`."""
         return Table.of_rows(self.rows)
+
+    def to_crate(
+        self,
+        path: str | Path,
+        license: str,  # noqa: A002 - its name
+        *,
+        author: str = "",
+        organization: str = "",
+        version: str = "1.2",
+        reviewed: Collection[str] = (),
+    ) -> Path:
+        """Write an RO-Crate: a folder to publish, from which the campaign can be repeated.
+
+        It has the rows so far, the description with all points, the provenance, and a README.
+        Needs the extra ``crate``.
+
+        Args:
+            path: the folder, which must not exist.
+            license: identifier of SPDX, or a URL.
+            author: ``Ada Lovelace <ada@example.org> 0000-0002-1825-0097``: name, address, ORCID iD.
+                By default the name of who submitted the campaign.
+            organization: name and URL of the author's organization.
+            version: of RO-Crate: 1.1, 1.2 or 1.3.
+            reviewed: files of the crate in which what looks like a secret is none.
+
+        Raises:
+            InvalidValue: a value is invalid.
+            CampaignError: the folder exists, no run has ended, the description has what looks
+                like a secret, or rocrate is not installed.
+            FileMissing: the folder cannot be written.
+        """
+        from .crate.content import Content
+        from .crate.terms import Terms
+        from .crate.writer import write
+
+        terms = Terms.parse(license, author, organization)
+        with contact():
+            return write(Content.of(self, self._store()), path, terms, version, reviewed)
 
     def wait(self, timeout: str | float | None = None) -> CampaignRecord:
         """Wait until the campaign does nothing more by itself, and return how far it is.

@@ -216,7 +216,7 @@ class CompiledTemplate:
             else:
                 self._decisive.update(names)
         for place, (value, names) in candidates.items():
-            if self._decisive.isdisjoint(names):
+            if not self._decisive.issuperset(names):  # else it follows from the description
                 is_text = self._class(place[0]).attributes[place[1]].kind is str
                 self._plain[place] = Filling(
                     value, self._template.parameters, (), partial(_always, is_text)

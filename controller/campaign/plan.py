@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidValue, NepiqError, UnknownAttribute, UnknownResource, near_misses
 from ..errors.text import quoted
@@ -27,6 +27,18 @@ AHEAD = 1000
 """Runs that may wait for a function of the script before no further one begins."""
 
 
+class Addition(NamedTuple):
+    """Further points of a campaign; those that it has already are left out.
+
+    Attributes:
+        space: the points.
+        repetitions: number of runs at each of them.
+    """
+
+    space: Space
+    repetitions: int = 1
+
+
 @dataclass(frozen=True)
 class CampaignPlan:
     """The runs of a campaign.
@@ -35,6 +47,7 @@ class CampaignPlan:
         space: the points.
         repetitions: number of runs at each point; the maximum if there is ``stop``.
         least: minimum number of runs at each point if there is ``stop``.
+        added: further points, whose runs come after those of ``space``.
         seed: the seed of the order and of the seeds of runs.
         seeds: ``common`` for the same seeds at all points, ``independent`` for others at each.
         order: ``shuffled`` within blocks of one repetition of every point, or ``given``.
@@ -54,6 +67,7 @@ class CampaignPlan:
     space: Space = field(default_factory=Space.grid)
     repetitions: int = 1
     least: int = 1
+    added: tuple[Addition, ...] = ()
     seed: int = 1
     seeds: str = "common"
     order: str = "shuffled"
@@ -95,7 +109,10 @@ class CampaignPlan:
         def read_space(value: Any) -> dict[str, Any]:
             return {"space": Space.of(value, folder)}
 
-        readers = {"space": read_space, **_READERS}
+        def read_added(value: Any) -> dict[str, Any]:
+            return {"added": tuple(_additions(value, folder))}
+
+        readers = {"space": read_space, "added": read_added, **_READERS}
         values: dict[str, Any] = {}
         misfits: list[InvalidValue] = []
         for name, value in document.items():
@@ -110,6 +127,17 @@ class CampaignPlan:
                 misfits.append(misfit)
         plan = cls(**values)
         return plan, misfits or list(plan._contradictions())
+
+    @property
+    def spaces(self) -> list[Space]:
+        """All spaces, in the order in which they are begun."""
+        return [self.space, *(addition.space for addition in self.added)]
+
+    @property
+    def runs(self) -> int:
+        """Number of runs, the maximum if there is ``stop``."""
+        added = sum(len(addition.space) * addition.repetitions for addition in self.added)
+        return len(self.space) * self.repetitions + added
 
     @property
     def limits(self) -> dict[str, int | str]:
@@ -133,6 +161,11 @@ class CampaignPlan:
             if getattr(self, item.name) != getattr(_DEFAULTS, item.name)
         }
         document["space"] = self.space.to_document()
+        if self.added:
+            document["added"] = [
+                {"space": space.to_document(), "repetitions": repetitions}
+                for space, repetitions in self.added
+            ]
         if self.least > 1:
             document["repetitions"] = {"min": document.pop("least"), "max": self.repetitions}
         if self.stop:
@@ -188,6 +221,19 @@ def _misfit(problem: str, name: str, hint: Callable[[], str] | str = "") -> Misf
     misfit = Misfit(problem, where=name, hint=hint)
     misfit.path = (name,)
     return misfit
+
+
+def _additions(value: Any, folder: Path | None) -> Iterator[Addition]:
+    for number, item in enumerate(value if isinstance(value, list) else [value]):
+        with inside(number):
+            if not isinstance(item, Mapping) or not {"space"} <= set(item) <= _OF_ADDITION:
+                raise InvalidValue(
+                    f"{quoted(item)} is not an addition", hint="write space and repetitions"
+                )
+            with inside("space"):
+                space = Space.of(item["space"], folder)
+            with inside("repetitions"):
+                yield Addition(space, _count(item.get("repetitions", 1)))
 
 
 def _count(value: Any) -> int:
@@ -269,6 +315,7 @@ def _word(name: str, *words: str) -> Callable[[Any], dict[str, Any]]:
     return read
 
 
+_OF_ADDITION = {"space", "repetitions"}
 _READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "repetitions": _repetitions,
     "seed": _seed,

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import CampaignError
 from ..errors.text import one_line, quoted
+from .flat_row import fields_of, is_flat
 
 FINISHED, FAILED, CANCELLED = "finished", "failed", "cancelled"
 
@@ -115,13 +116,17 @@ class Row:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Row:
-        """Return the row that :meth:`to_json` wrote. Unknown fields are ignored.
+        """Return the row that :meth:`to_json` wrote, or a table of rows as JSON.
+
+        Unknown fields are ignored.
 
         Raises:
             CampaignError: the text is not a row.
         """
         try:
             data = json.loads(text)
+            if is_flat(data):
+                data = fields_of(data)
             kept = {name: data[name] for name in _FIELDS if name in data}
             for name, kind in _KINDS.items():
                 if name in kept and not isinstance(kept[name], kind):

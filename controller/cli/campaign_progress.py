@@ -79,8 +79,13 @@ def _shown(value: Any) -> str:
     return one_line(str(value), _LONGEST)
 
 
-def follow(campaign: Campaign) -> int:
-    """Show the progress of a campaign until it does nothing more; return the exit code."""
+def follow(campaign: Campaign, *, summary: bool = True) -> int:
+    """Show the progress of a campaign until it does nothing more; return the exit code.
+
+    Args:
+        campaign: the campaign.
+        summary: print the summary of its points at the end, unless there are too many.
+    """
     from ..campaign.summary import summaries
 
     with suppress(KeyboardInterrupt):
@@ -91,7 +96,7 @@ def follow(campaign: Campaign) -> int:
         record = campaign.status()
         for line in lines(record, campaign.causes()):
             print_message(line)
-        points = summaries(campaign.rows())
+        points = summaries(campaign.rows()) if summary else []
         if len(points) <= MOST_POINTS and any(point.samples or point.texts for point in points):
             Consoles().out.print(summary_table(points))
         return 0 if record.phase == "finished" and not record.failed else 1

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import InvalidValue
 from ..reports.words import clock, plural
-from .campaign_plan import Settings
+from .campaign_plan import Repetitions, Settings
 from .campaign_progress import INTERRUPTED, follow, lines, summary_table
 from .console import Consoles, print_json, print_line, print_message, simple_table
 from .runs import AsJson, reading
@@ -26,7 +26,6 @@ Folder = Annotated[
     Path | None,
     typer.Option("--folder", metavar="DIR", help="Bring collected files here at the end."),
 ]
-_EXPORTS = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}
 
 
 def _attached(name: str) -> Campaign:
@@ -41,6 +40,7 @@ def run(
         Path, typer.Argument(metavar="FILE", help="A description with a campaign: .yaml or .json.")
     ],
     settings: Settings = None,
+    repetitions: Repetitions = None,
     name: Annotated[str, typer.Option(help="Its name; by default that of the experiment.")] = "",
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return at once; the workers go on.")
@@ -61,7 +61,7 @@ def run(
     from ..campaign.campaign import Campaign
     from ..campaign.campaign_file import read
 
-    described = read(file, settings or ())
+    described = read(file, settings or (), repetitions)
     for warning in described.warnings:
         print_message(warning)
     with Campaign(described, name=name) as campaign:
@@ -208,21 +208,6 @@ def summary(name: Name, as_json: AsJson = False) -> None:
         Consoles().out.print(summary_table(points))
     else:
         sys.stderr.write("no run has ended yet\n")
-
-
-def export(
-    name: Name,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".csv, .jsonl or .parquet.")],
-) -> None:
-    """Write the rows of a campaign to a file."""
-    method = _EXPORTS.get(file.suffix)
-    if method is None:
-        kinds = ", ".join(_EXPORTS)
-        raise InvalidValue(f"no format has the suffix {file.suffix!r}", hint=f"choose {kinds}")
-    with _attached(name) as campaign:
-        table = campaign.table()
-        getattr(table, method)(file)
-    sys.stderr.write(f"{plural(len(table), 'row')} in {file}\n")
 
 
 def files(
