@@ -11,12 +11,23 @@ import pytest
 from redis import Redis
 from tests.integration.store.dump import dump
 
-from nepiq.controller.engine.campaign_records import Begin, Entry, Fold, Refusal, Skip, Slot, Taken
+from nepiq.controller.engine.campaign_records import (
+    Begin,
+    Entry,
+    Fold,
+    Placing,
+    Refusal,
+    Skip,
+    Slot,
+    Taken,
+)
 from nepiq.controller.engine.campaigns import CampaignStore
+from nepiq.controller.engine.pools import PoolStore
 from nepiq.controller.engine.store import Outcome, Reply, RunStore, Timing, keys
 from nepiq.controller.engine.store.calls import Claim
 from nepiq.controller.engine.store.scripts import Argument
 from nepiq.controller.engine.store.wire import spec_arguments
+from nepiq.controller.model.pools import Want
 from nepiq.controller.model.spec import ResourceSpec
 
 _TIMES = {"sent", "lease", "reading"}
@@ -402,6 +413,69 @@ def test_what_waits_in_a_removed_campaign_is_deleted(player: Player) -> None:
     player.store.remove()
     assert player.redis.zscore(keys.ENDED, first) == 0
     assert player.redis.keys("nepiq:{campaign:*") == []
+
+
+def test_a_campaign_that_was_removed_gets_no_hosts(player: Player) -> None:
+    pools = PoolStore(player.redis)
+    assert pools.request("script", 1, "1.deploy", [Want([2], ["a:22"])])[0] == "OK"
+    player.submit(2, places=True)
+    taken = player.take()
+    assert taken is not None
+    assert taken.places
+    runs = [Placing(player.new_id(), 1, slot, [Want([2], ["a:22"])]) for slot in taken.slots]
+    assert pools.place("sweep", taken.token, [], [], runs) == ("OK", [])
+    assert [item.campaign for item in pools.allocation().queue] == ["sweep"] * 2
+    player.store.remove()
+    assert pools.give_back("script", 1) == []
+    assert (pools.allocation().leases, pools.allocation().queue) == ({}, [])
+    assert player.redis.keys("nepiq:{campaign:*") == []
+
+
+def test_hosts_in_quarantine_are_left_out_unless_a_run_needs_them(player: Player) -> None:
+    pools = PoolStore(player.redis)
+
+    def placed(guids: list[int], seconds: float) -> list[str]:
+        player.redis.flushall()
+        player.submit(1, places=True)
+        taken = player.take()
+        assert taken is not None
+        player.store.judge(taken.token, {"kept": 1}, {"a:22": time.time() + seconds})
+        assert player.store.quarantine() == {"kept": 1}
+        run = Placing(player.new_id(), 1, taken.slots[0], [Want(guids, ["a:22", "b:22"])])
+        pools.place("sweep", taken.token, [], [], [run])
+        taken = player.take()
+        assert taken is not None
+        return sorted(lease.host for item in taken.placed for lease in item.leases.values())
+
+    assert placed([2], 60.0) == ["b:22"]
+    assert placed([2], -1.0) == ["a:22"]
+    assert placed([2, 3], 60.0) == ["a:22", "b:22"]
+
+
+def test_hosts_on_which_a_slot_has_failed_are_kept_until_it_has_a_row(player: Player) -> None:
+    player.submit(1)
+    for nonce, hosts in (("a", "a:22"), ("b", "b:22 c:22")):
+        taken = player.take(nonce)
+        assert taken is not None
+        [run_id] = player.begin(taken)
+        player.take(nonce)
+        player.carry_out(run_id, "failed")
+        taken = player.take(nonce + "2")
+        assert taken is not None
+        end = fold(run_id, "again", "failed")._replace(avoid=hosts)
+        player.store.settle(taken.token, [end], [])
+        player.redis.hset("nepiq:{campaign:sweep}:state", "lease", 0)
+        player.store.sweep()
+    assert player.store.avoided([0, 1]) == [["a:22", "b:22", "c:22"], []]
+    taken = player.take("c")
+    assert taken is not None
+    [run_id] = player.begin(taken)
+    player.take("c")
+    player.carry_out(run_id)
+    taken = player.take("c2")
+    assert taken is not None
+    player.store.settle(taken.token, [fold(run_id)], [])
+    assert player.store.avoided([0]) == [[]]
 
 
 def test_a_run_whose_records_were_deleted_is_begun_again(player: Player) -> None:

@@ -8,9 +8,8 @@ local runs, known, flat = {}, {}, call('HGETALL', P .. 'requests')
 for i = 1, #flat, 2 do
   local id, r = flat[i], requests[flat[i]] or cjson.decode(flat[i + 1])
   requests[id] = r
-  local placing = r.campaign and call('HEXISTS', campaign_prefix(r.campaign) .. 'placing', r.run) == 1
   local unused_yet = r.state == 'waiting' or (r.state == 'granted' and not r.taken)
-  if placing then
+  if r.campaign and is_placing(r) then
     -- The campaign looks after it.
   elseif over[r.run] then
     forget(id)

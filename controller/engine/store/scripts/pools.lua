@@ -92,7 +92,8 @@ local function free_of(id)
   return free_hosts[id]
 end
 
-local function has_one_of(id, found)
+-- Whether each host is in a list.
+local function members_of(id)
   local known = members[id]
   if not known then
     known = {}
@@ -101,12 +102,7 @@ local function has_one_of(id, found)
     end
     members[id] = known
   end
-  for host in pairs(found) do
-    if known[host] then
-      return true
-    end
-  end
-  return false
+  return known
 end
 
 local function drop_lists()
@@ -147,6 +143,11 @@ local function give_back(id, guid)
       call('HDEL', P .. 'leases', host)
     end
   end
+end
+
+-- Whether the campaign that placed the run of a request is to begin it.
+local function is_placing(r)
+  return call('HEXISTS', campaign_prefix(r.campaign) .. 'placing', r.run) == 1
 end
 
 -- End a request; nobody knows it afterwards.
@@ -200,7 +201,11 @@ local function preferred(want, campaign)
   for _, host in ipairs(hosts) do
     known[host] = true
   end
-  if #hosts_of(want.list) - #out >= #want.guids then
+  local others = #hosts_of(want.list)
+  for _, host in ipairs(out) do
+    others = others - (members_of(want.list)[host] and 1 or 0)
+  end
+  if others >= #want.guids then
     for _, host in ipairs(out) do
       known[host] = nil
     end
@@ -278,8 +283,11 @@ end
 
 local function concerns(r, found)
   for _, want in ipairs(r.wants) do
-    if has_one_of(want.list, found) then
-      return true
+    local known = members_of(want.list)
+    for host in pairs(found) do
+      if known[host] then
+        return true
+      end
     end
   end
   return false
@@ -346,7 +354,9 @@ local function decide()
   for _, id in ipairs(queue) do
     local r = requests[id]
     local found = match(r, true)
-    if found then
+    if found and r.campaign and not is_placing(r) then
+      forget(id) -- The campaign was removed.
+    elseif found then
       grant(id, r, found)
       for _, other in ipairs(ahead) do
         local o = requests[other]
