@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..engine.campaign_records import Begin, Fold, Placed, Refusal, Slot
 from ..engine.campaigns import CampaignStore
+from ..engine.redis_errors import contact
 from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
-from ..errors import CampaignError, NepiqError, WaitTimeout, details
+from ..errors import (
+    CampaignError,
+    HostError,
+    InfrastructureError,
+    NepiqError,
+    WaitTimeout,
+    details,
+)
 from ..model import Pools, Want
 from .causes import Again, Cause, cause_of
 from .collection import Collection
@@ -173,6 +181,8 @@ class Definition:
         self.precisions = [Precision.of_document(item) for item in data["stop"]]
         self.least = int(data["least"])
         self.pool_size = 0
+        #: Errors of runs that could not begin with the hosts that they had, by slot.
+        self._unfit: dict[int, Exception] = {}
         self._recorder = HostRecorder()
         self._ends = list(itertools.accumulate(map(len, self.segments)))
         self._points = list(itertools.accumulate(len(segment.space) for segment in self.segments))
@@ -260,19 +270,27 @@ class Definition:
         Returns:
             The guid, and the hosts; guid 0 and none for a run that needs none. A refusal if the
             run cannot be described, or the pools have too few hosts.
+
+        Raises:
+            RedisUnreachable: the pools cannot be read.
         """
         known: dict[tuple[Base, frozenset[str]], tuple[int, Sequence[Want]]] = {}
         found: list[tuple[int, Sequence[Want]] | Refusal] = []
         for slot, shunned in zip(slots, avoid, strict=True):
             place = self.place(slot.number)
             try:
+                if error := self._unfit.pop(slot.number, None):
+                    raise error
                 base = self._template.base(place.values)
                 key = (base, frozenset(shunned))
                 if key not in known:
-                    known[key] = requested(base, pools, key[1])
+                    with contact():
+                        known[key] = requested(base, pools, key[1])
                     hosts = {host for want in known[key][1] for host in want.hosts}
                     self.pool_size = max(self.pool_size, len(hosts))
                 found.append(known[key])
+            except InfrastructureError:
+                raise
             except Exception as error:  # noqa: BLE001 - a class may raise anything
                 found.append(self._refusal(place, slot, error))
         return found
@@ -294,11 +312,24 @@ class Definition:
             return self._refusal(place, slot, error)
 
     def begin_placed(self, placed: Placed, pools: Pools) -> Begin | None:
-        """Return a run that has its hosts; None if it needs others, since the pools changed."""
+        """Return a run that has its hosts; None if it cannot begin with these.
+
+        It needs others if the pools have changed. What else fails would fail again with others:
+        then :meth:`requests` refuses the slot.
+
+        Raises:
+            RedisUnreachable: the pools cannot be read.
+        """
         values = self.place(placed.slot.number).values
         try:
-            arguments = self._template.placed(values, pools, placed.leases)
-        except NepiqError:
+            with contact():
+                arguments = self._template.placed(values, pools, placed.leases)
+        except InfrastructureError:
+            raise
+        except HostError:
+            return None
+        except Exception as error:  # noqa: BLE001 - a class may raise anything
+            self._unfit[placed.slot.number] = error
             return None
         return Begin(placed.run_id, placed.slot, arguments)
 

@@ -79,7 +79,10 @@ class Lab:
             found: list[object] = []
 
             def clean(host: Host = host, found: list[object] = found) -> bool:
-                found[:] = leftovers(host, run_id)
+                try:
+                    found[:] = leftovers(host, run_id)
+                except FileNotFoundError:  # a directory is being removed
+                    return False
                 return not found
 
             try:
