@@ -123,8 +123,8 @@ class Requester(Protocol):
     """What a resource type defines whose hosts a campaign may request before the run begins.
 
     A campaign requests them on behalf of the first such resource of a run. The run begins when it
-    has them, with what :meth:`accept` assigned to the attributes of the resource; its hooks then
-    have no hosts to request. They give them back as others, under the guid of the resource.
+    has them, with what :meth:`accept` assigned to the attributes of the resource. Its hooks then
+    request no hosts; they give them back as if the resource had requested them.
     """
 
     def requested(self, pools: Pools, avoid: Collection[str] = ()) -> Sequence[Want]:
@@ -146,7 +146,7 @@ class Requester(Protocol):
             leases: the lease of each resource by guid.
 
         Raises:
-            NepiqError: a host is not in the pools any more.
+            HostError: a host is not in the pools any more; others are requested then.
         """
 
     def assignments(self) -> Mapping[int, AssignedHost]:
