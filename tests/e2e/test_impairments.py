@@ -95,7 +95,7 @@ def test_a_link_is_impaired_in_both_directions_and_changed(lab: Lab) -> None:
     note_made("linux::Impairment")
 
 
-#: Ends what else a host sends: IPv6, and requests for the address of the other one.
+#: Ends all else that a host sends: IPv6, and requests for the address of the other one.
 QUIET = (
     "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; "
     "exec ip neigh change {} dev eth0 nud permanent"
