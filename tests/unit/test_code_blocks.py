@@ -238,7 +238,7 @@ SPANS = sorted(
 LINES = [
     (block, line[2:])
     for block in of("console")
-    for line in block.text.splitlines()
+    for line in block.text.replace("\\\n", " ").splitlines()
     if line.startswith(("$ ", "# "))
 ]
 
