@@ -204,6 +204,28 @@ def test_data_can_be_read(block: Block) -> None:
         assert parser.sections()
 
 
+# -- pictures --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("example", "picture"),
+    [
+        ("demo.py", "plot.svg"),
+        ("hello.yaml", "graph-hello.svg"),
+        ("iperf_sweep.py", "graph-iperf-sweep.svg"),
+        ("nepi/k_mobile_network.py", "graph-mobile-network.svg"),
+        ("nepi/l_emulated_network.py", "graph-emulated-network.svg"),
+    ],
+)
+def test_the_graphs_of_examples_are_those_that_are_drawn(
+    example: str, picture: str, tmp_path: Path
+) -> None:
+    kept = ROOT / "docs" / "pictures" / picture
+    assert main(["plot", str(ROOT / "examples" / example), "-o", str(tmp_path / picture)]) == 0
+    again = f"nepiq plot examples/{example} -o docs/pictures/{picture}"
+    assert (tmp_path / picture).read_text() == kept.read_text(), again
+
+
 # -- commands --------------------------------------------------------------------------------------
 
 APP = typer.main.get_command(make_app())
