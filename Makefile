@@ -34,7 +34,7 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@touch $@
 
 $(COMPLETE): $(READY)
-	@$(PIP) $(PINNED) -e '.[bench,crate,docs,pandas,polars,parquet,statistics]'
+	@$(PIP) $(PINNED) -e '.[bench,browser,crate,docs,pandas,polars,parquet,statistics]'
 	@touch $@ $(DOCS)
 
 $(DOCS): $(READY)

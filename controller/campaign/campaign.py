@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..engine.campaign_history import START
 from ..engine.campaign_records import CampaignRecord, Entry
-from ..engine.campaigns import START, CampaignStore
+from ..engine.campaigns import CampaignStore
 from ..engine.redis_errors import contact
 from ..errors import CampaignError, InvalidValue, NotAllowed, UnknownCampaign
 from ..errors.text import quoted
