@@ -102,7 +102,8 @@ def test_the_distance_of_wifi(simulated: Installation, need: Need) -> None:
     need("matplotlib", importlib.util.find_spec("matplotlib"), "the extra examples")
     command = (sys.executable, EXAMPLES / "ns3_wifi_distance.py", simulated.folder, "10", "40")
     done = simulated.start(*command).ended(200)
-    assert (done.code, done.out, done.err) == (0, "", "")
+    # Matplotlib writes to stderr if its first cache of fonts takes more than five seconds.
+    assert (done.code, done.out) == (0, ""), done.err
     head, *rows = (simulated.folder / "distance.csv").read_text().splitlines()
     assert head == "metres,run,mbit_per_s"
     near, far = (
