@@ -19,7 +19,9 @@ from ..model.durations import seconds
 from ..model.names import check_name
 from . import history
 from .definition import Definition
+from .file_store import FileStore, StoredFile
 from .host_facts import HostFacts
+from .kept_files import KeptFiles
 from .measuring import Functions, Measuring, MetricFunction, StopFunction
 from .metrics import Metric
 from .plan import CampaignPlan
@@ -61,6 +63,10 @@ class Campaign:
         timeout: time limit of a run, ``"10m"`` or seconds; a run that exceeds it fails.
         metrics: values to read from each run, by name; see :class:`.Metric`. A function of the
             script is called with the experiment of the run, in :meth:`wait` and :meth:`rows`.
+        collect: files of each run to collect, by label of the resource: traces, paths in the run
+            directory, directories or patterns, one or a list.
+        keep: the runs whose files are collected: ``all``, ``failed`` or ``none``.
+        directories: the runs whose directories stay on hosts: ``none``, ``failed`` or ``all``.
         on_failure: ``continue``, or ``pause`` to begin no run after a failed one.
         max_failures: number of failed runs at which the campaign pauses; None for no limit.
         settings: where Redis is; read from the environment by default.
@@ -93,7 +99,6 @@ class Campaign:
         if space is not None:
             given["space"] = space.to_document()
         described = CampaignPlan.of({**base, **given})
-        _refuse(described)
         self._set(check_name("name of a campaign", name or exp_id), settings, functions)
         self.plan = described
         self._data = Definition.data(exp_id, document, described)
@@ -150,8 +155,8 @@ class Campaign:
                 looks like it.
 
         Raises:
-            CampaignError: another campaign has this name, or changes that are not committed have
-                what looks like a secret.
+            CampaignError: another campaign has this name, changes that are not committed have what
+                looks like a secret, or there can be no files to collect.
             NepiqError: the first or the last run cannot be described.
         """
         if self.plan is None:
@@ -159,8 +164,9 @@ class Campaign:
         segment = Segment.data(self.plan)
         total = self._check(self.plan, segment)
         digest = _digest([self._data, segment])
-        plan = self.plan.to_document()
-        provenance = Provenance.of(self._folder, plan, [self._data, segment], reviewed)
+        document = self.plan.to_document()
+        spaces = [segment, *document.pop("added", ())]
+        provenance = Provenance.of(self._folder, document, [self._data, *spaces], reviewed)
         if provenance.tree is not None and provenance.tree.omitted:
             log.warning("campaign %s: no diff is kept: %s", self.name, provenance.tree.omitted)
         with contact():
@@ -174,6 +180,8 @@ class Campaign:
                 )
             store.note_provenance(provenance.to_data())
             store.add(digest, 0, total, segment)
+        for space, repetitions in self.plan.added:
+            self.add(space, repetitions)
         return self
 
     def pause(self) -> None:
@@ -246,11 +254,16 @@ class Campaign:
                     self._require(status)
                     return count
 
-    def remove(self) -> None:
+    def remove(self, *, files: bool = False) -> None:
         """Delete the campaign and its rows.
+
+        Args:
+            files: delete the collected files first, on the worker machines that keep them. Else
+                they stay there, in the directory ``NEPIQ_RESULTS``.
 
         Raises:
             NotAllowed: runs are under way.
+            CampaignError: a worker machine that keeps files has no worker. Nothing is deleted.
         """
         with contact():
             record = self.status()
@@ -259,6 +272,8 @@ class Campaign:
                     f"campaign {self.name} is {record.phase}, {record.active} runs are under way",
                     hint=f"nepiq campaign cancel {self.name}",
                 )
+            if files:
+                self._kept.discard(self.rows())
             self._store().remove()
 
     # -- looking ------------------------------------------------------------------------------
@@ -305,15 +320,88 @@ class Campaign:
             if entry.row:
                 yield Row.from_json(entry.row)
 
+    def files(self, run_id: str = "") -> Iterator[tuple[Row, list[StoredFile]]]:
+        """Yield the rows of the runs that have collected files, with these.
+
+        Args:
+            run_id: only this run.
+
+        Raises:
+            CampaignError: the worker machine that keeps files has no worker.
+        """
+        rows = (row for row in self.rows() if not run_id or row.run_id == run_id)
+        with contact():
+            yield from self._kept.of(rows)
+
+    def export(self, folder: str | Path, run_ids: Collection[str] = ()) -> FileStore:
+        """Bring collected files to this machine, from the worker machines that keep them.
+
+        Each content is stored once; what is here already is not sent again.
+
+        Args:
+            folder: the folder of the file store; it is created.
+            run_ids: only these runs; all by default.
+
+        Returns:
+            The file store.
+
+        Raises:
+            CampaignError: a worker machine that keeps files has no worker, or has them no more.
+            FileMissing: the folder cannot be written.
+        """
+        store = FileStore(folder)
+        rows = (row for row in self.rows() if not run_ids or row.run_id in run_ids)
+        with contact():
+            self._kept.bring(rows, store)
+        return store
+
     def table(self) -> Table:
         """Return the rows so far as a table, a record a run; see :class:`.Table`."""
         return Table.of_rows(self.rows)
 
+    def to_crate(
+        self,
+        path: str | Path,
+        license: str,  # noqa: A002 - its name
+        *,
+        author: str = "",
+        organization: str = "",
+        version: str = "1.2",
+        reviewed: Collection[str] = (),
+    ) -> Path:
+        """Write an RO-Crate: a folder to publish, from which the campaign can be repeated.
+
+        It has the rows so far, the description with all points, the provenance, and a README.
+        Needs the extra ``crate``.
+
+        Args:
+            path: the folder, which must not exist.
+            license: identifier of SPDX, or a URL.
+            author: ``Ada Lovelace <ada@example.org> 0000-0002-1825-0097``: name, address, ORCID iD.
+                By default the name of who submitted the campaign.
+            organization: name and URL of the author's organization.
+            version: of RO-Crate: 1.1, 1.2 or 1.3.
+            reviewed: files of the crate in which what looks like a secret is none.
+
+        Raises:
+            InvalidValue: a value is invalid.
+            CampaignError: the folder exists, no run has ended, the description has what looks
+                like a secret, or rocrate is not installed.
+            FileMissing: the folder cannot be written.
+        """
+        from .crate.content import Content
+        from .crate.terms import Terms
+        from .crate.writer import write
+
+        terms = Terms.parse(license, author, organization)
+        with contact():
+            return write(Content.of(self, self._store()), path, terms, version, reviewed)
+
     def wait(self, timeout: str | float | None = None) -> CampaignRecord:
         """Wait until the campaign does nothing more by itself, and return how far it is.
 
-        It has finished then, was stopped or cancelled, or paused because of failures. Functions of
-        the script are called meanwhile.
+        It has finished then, was stopped or cancelled, or paused because of failures or of a full
+        disk. Functions of the script are called meanwhile.
 
         Raises:
             WaitTimeout: it takes longer.
@@ -353,7 +441,7 @@ class Campaign:
 
     def _follow(self, after: str, timeout: float | None = None) -> Iterator[Entry]:
         if self._functions and self._measuring is None:
-            self._measuring = Measuring(self._store(), self._opened.settings, self._functions)
+            self._measuring = Measuring(self._opened, self._store(), self._functions)
         return history.follow(self._store(), self.status, self._measuring, after, timeout)
 
     def _check(self, plan: CampaignPlan, segment: Mapping[str, Any]) -> int:
@@ -367,6 +455,7 @@ class Campaign:
             for (key, name), error in plan.unknown(definition.description(slot)):
                 error.where = ", ".join(filter(None, (f"{key} {name}", error.where)))
                 raise error
+            definition.check_files(slot)
         return total
 
     def _read(self) -> Definition:
@@ -409,6 +498,10 @@ class Campaign:
             self._access = Access(self._settings)
         return self._access
 
+    @property
+    def _kept(self) -> KeptFiles:
+        return KeptFiles(self._opened.backend, self.name)
+
     def _store(self) -> CampaignStore:
         return self._opened.backend.campaign(self.name)
 
@@ -431,13 +524,6 @@ def _template(
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _refuse(plan: CampaignPlan) -> None:
-    """Refuse what workers do not carry out yet."""
-    for name, given in (("collect", plan.collect), ("keep", plan.keep != "all")):
-        if given:
-            raise CampaignError(f"{name} is not possible yet", hint="leave it out")
 
 
 def _check_count(name: str, value: object) -> None:

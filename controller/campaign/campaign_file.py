@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,8 @@ def read(
     if repetitions is not None:
         plan = replace(plan, repetitions=repetitions, least=1, stop=())
     exp_id = draft.exp_id or name_of(path) or "experiment"
-    template = Template(data if isinstance(data, dict) else {}, plan.space.parameters)
+    parameters = [name for space in plan.spaces for name in space.parameters]
+    template = Template(data if isinstance(data, dict) else {}, parameters)
     if has_space:
         _check_names(template, draft.findings)
     draft.findings.check()
@@ -111,7 +112,7 @@ def read(
     except InvalidValue as error:
         draft.findings.add(error, (CAMPAIGN, "space"))
         draft.findings.check()
-    warnings = _warnings(template, plan.space)
+    warnings = _warnings(template, plan.spaces)
     return CampaignFile(exp_id, template, plan, warnings, Path(path).parent)
 
 
@@ -206,7 +207,7 @@ def _check_points(template: Template, plan: CampaignPlan, draft: Draft, exp_id: 
     """
     positions = draft.findings.positions
     places = {positions.find(path): names for path, names in template.places.items()}
-    for point in _sample(template, plan.space):
+    for point in chain.from_iterable(_sample(template, space) for space in plan.spaces):
         findings = Findings(positions)
         description = Description(exp_id)
         try:
@@ -252,7 +253,8 @@ def _sample(template: Template, space: Space) -> Iterator[Point]:
         yield space[last]
 
 
-def _warnings(template: Template, space: Space) -> list[str]:
-    used = template.names | mentioned(space.to_document())
-    unused = [name for name in space.parameters if name not in used]
+def _warnings(template: Template, spaces: Sequence[Space]) -> list[str]:
+    used = template.names | mentioned([space.to_document() for space in spaces])
+    parameters = dict.fromkeys(name for space in spaces for name in space.parameters)
+    unused = [name for name in parameters if name not in used]
     return [f"parameter {name!r} is not used in the description" for name in unused]

@@ -136,26 +136,40 @@ def metrics_of(tables: Sequence[Table], names: Sequence[str]) -> dict[str, str]:
         InvalidValue: a metric does not exist, or is text.
         CampaignError: there are no metrics.
     """
-    kinds = [{column.name: column.kind for column in table.columns} for table in tables]
-    known = {
-        column.removeprefix(_METRIC): column
-        for column in kinds[0]
-        if column.startswith(_METRIC) and all(column in other for other in kinds)
-    }
+    known = _metrics(tables)
     for name in names:
         _check("metric", name, known)
-    chosen = {}
-    for name in names or known:
-        if all(kind[known[name]] is not Kind.STR for kind in kinds):
-            chosen[name] = known[name]
-        elif names:
+    numbers = numeric_metrics(tables)
+    for name in names:
+        if name not in numbers:
             raise InvalidValue(f"metric {name!r} is text: only numbers can be compared")
+    chosen = {name: known[name] for name in names or numbers}
     if not chosen:
         raise CampaignError("there are no metrics to compare")
     return chosen
 
 
+def numeric_metrics(tables: Sequence[Table]) -> list[str]:
+    """Return the names of the metrics that are numbers or truth values in all tables."""
+    kinds = [{column.name: column.kind for column in table.columns} for table in tables]
+    return [
+        name
+        for name, column in _metrics(tables).items()
+        if all(kind[column] is not Kind.STR for kind in kinds)
+    ]
+
+
 _METRIC = "metric."
+
+
+def _metrics(tables: Sequence[Table]) -> dict[str, str]:
+    """Return the columns of the metrics that all tables have, by name."""
+    columns = [[column.name for column in table.columns] for table in tables]
+    return {
+        column.removeprefix(_METRIC): column
+        for column in columns[0]
+        if column.startswith(_METRIC) and all(column in other for other in columns)
+    }
 
 
 def _parameters(tables: Sequence[Table]) -> list[str]:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidValue, NepiqError, UnknownAttribute, UnknownResource, near_misses
 from ..errors.text import quoted
 from ..model.durations import seconds
+from .file_store import check_path
 from .metrics import name_of, parse_all
 from .precision import Precision
 from .space import Space
@@ -26,6 +27,18 @@ AHEAD = 1000
 """Runs that may wait for a function of the script before no further one begins."""
 
 
+class Addition(NamedTuple):
+    """Further points of a campaign; those that it has already are left out.
+
+    Attributes:
+        space: the points.
+        repetitions: number of runs at each of them.
+    """
+
+    space: Space
+    repetitions: int = 1
+
+
 @dataclass(frozen=True)
 class CampaignPlan:
     """The runs of a campaign.
@@ -34,6 +47,7 @@ class CampaignPlan:
         space: the points.
         repetitions: number of runs at each point; the maximum if there is ``stop``.
         least: minimum number of runs at each point if there is ``stop``.
+        added: further points, whose runs come after those of ``space``.
         seed: the seed of the order and of the seeds of runs.
         seeds: ``common`` for the same seeds at all points, ``independent`` for others at each.
         order: ``shuffled`` within blocks of one repetition of every point, or ``given``.
@@ -44,13 +58,16 @@ class CampaignPlan:
         on_failure: ``continue``, or ``pause`` to begin no run after a failed one.
         max_failures: number of failed runs at which the campaign pauses; None for no limit.
         metrics: what to measure, by name.
-        collect: traces to copy, by label of the resource.
-        keep: the runs whose files are kept: ``all``, ``failed`` or ``none``.
+        collect: files to collect, by label of the resource: traces, paths in the run directory, or
+            patterns.
+        keep: the runs whose files are collected: ``all``, ``failed`` or ``none``.
+        directories: the runs whose directories stay on hosts: ``none``, ``failed`` or ``all``.
     """
 
     space: Space = field(default_factory=Space.grid)
     repetitions: int = 1
     least: int = 1
+    added: tuple[Addition, ...] = ()
     seed: int = 1
     seeds: str = "common"
     order: str = "shuffled"
@@ -63,6 +80,7 @@ class CampaignPlan:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     collect: Mapping[str, Sequence[str]] = field(default_factory=dict)
     keep: str = "all"
+    directories: str = "none"
 
     @classmethod
     def of(cls, document: Any, folder: Path | None = None) -> CampaignPlan:
@@ -91,7 +109,10 @@ class CampaignPlan:
         def read_space(value: Any) -> dict[str, Any]:
             return {"space": Space.of(value, folder)}
 
-        readers = {"space": read_space, **_READERS}
+        def read_added(value: Any) -> dict[str, Any]:
+            return {"added": tuple(_additions(value, folder))}
+
+        readers = {"space": read_space, "added": read_added, **_READERS}
         values: dict[str, Any] = {}
         misfits: list[InvalidValue] = []
         for name, value in document.items():
@@ -106,6 +127,17 @@ class CampaignPlan:
                 misfits.append(misfit)
         plan = cls(**values)
         return plan, misfits or list(plan._contradictions())
+
+    @property
+    def spaces(self) -> list[Space]:
+        """All spaces, in the order in which they are begun."""
+        return [self.space, *(addition.space for addition in self.added)]
+
+    @property
+    def runs(self) -> int:
+        """Number of runs, the maximum if there is ``stop``."""
+        added = sum(len(addition.space) * addition.repetitions for addition in self.added)
+        return len(self.space) * self.repetitions + added
 
     @property
     def limits(self) -> dict[str, int | str]:
@@ -129,6 +161,11 @@ class CampaignPlan:
             if getattr(self, item.name) != getattr(_DEFAULTS, item.name)
         }
         document["space"] = self.space.to_document()
+        if self.added:
+            document["added"] = [
+                {"space": space.to_document(), "repetitions": repetitions}
+                for space, repetitions in self.added
+            ]
         if self.least > 1:
             document["repetitions"] = {"min": document.pop("least"), "max": self.repetitions}
         if self.stop:
@@ -175,6 +212,8 @@ class CampaignPlan:
         if unknown:
             hint = partial(near_misses, unknown[0], self.metrics)
             return [_misfit(f"there is no metric {quoted(unknown[0])}", "stop", hint)]
+        if self.keep == "failed" and not self.collect:
+            return [_misfit("without collect there are no files to keep", "keep")]
         return []
 
 
@@ -182,6 +221,19 @@ def _misfit(problem: str, name: str, hint: Callable[[], str] | str = "") -> Misf
     misfit = Misfit(problem, where=name, hint=hint)
     misfit.path = (name,)
     return misfit
+
+
+def _additions(value: Any, folder: Path | None) -> Iterator[Addition]:
+    for number, item in enumerate(value if isinstance(value, list) else [value]):
+        with inside(number):
+            if not isinstance(item, Mapping) or not {"space"} <= set(item) <= _OF_ADDITION:
+                raise InvalidValue(
+                    f"{quoted(item)} is not an addition", hint="write space and repetitions"
+                )
+            with inside("space"):
+                space = Space.of(item["space"], folder)
+            with inside("repetitions"):
+                yield Addition(space, _count(item.get("repetitions", 1)))
 
 
 def _count(value: Any) -> int:
@@ -245,9 +297,11 @@ def _collect(value: Any) -> dict[str, Any]:
     collect = {}
     for label, traces in value.items():
         names = traces if isinstance(traces, list) else [traces]
-        if not names or not all(isinstance(name, str) for name in names):
-            with inside(label):
+        with inside(label):
+            if not names or not all(isinstance(name, str) for name in names):
                 raise InvalidValue(f"{quoted(traces)} is not a trace, nor a list of traces")
+            for name in names:
+                check_path(name)
         collect[label] = names
     return {"collect": collect}
 
@@ -261,6 +315,7 @@ def _word(name: str, *words: str) -> Callable[[Any], dict[str, Any]]:
     return read
 
 
+_OF_ADDITION = {"space", "repetitions"}
 _READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "repetitions": _repetitions,
     "seed": _seed,
@@ -274,5 +329,6 @@ _READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "metrics": _metrics,
     "collect": _collect,
     "keep": _word("keep", "all", "failed", "none"),
+    "directories": _word("directories", "none", "failed", "all"),
 }
 _DEFAULTS = CampaignPlan()

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import CampaignError
 from ..errors.text import one_line, quoted
+from .flat_row import fields_of, is_flat
 
 FINISHED, FAILED, CANCELLED = "finished", "failed", "cancelled"
 
@@ -52,6 +53,7 @@ class Row:
         metrics: values of the metrics. A number that is not finite becomes None.
         error: the error of this run, or the reasons of missing metrics; else empty. Longer text is
             truncated.
+        files_on: name of the worker machine that keeps its files; empty if none were collected.
 
     Raises:
         CampaignError: the outcome is unknown.
@@ -71,6 +73,7 @@ class Row:
     attempts: int = 1
     metrics: Mapping[str, Value] = field(default_factory=dict)
     error: str = ""
+    files_on: str = ""
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:
@@ -113,18 +116,17 @@ class Row:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Row:
-        """Return the row that :meth:`to_json` wrote. Unknown fields are ignored.
+        """Return the row that :meth:`to_json` wrote, or a table of rows as JSON.
+
+        Unknown fields are ignored.
 
         Raises:
             CampaignError: the text is not a row.
         """
         try:
             data = json.loads(text)
-            if any(str(name).startswith(("host.", "metric.")) for name in data):
-                raise CampaignError(
-                    "a line of a table, not a row of a campaign",
-                    hint="nepiq campaign results NAME writes rows, export writes tables",
-                )
+            if is_flat(data):
+                data = fields_of(data)
             kept = {name: data[name] for name in _FIELDS if name in data}
             for name, kind in _KINDS.items():
                 if name in kept and not isinstance(kept[name], kind):
@@ -153,6 +155,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "attempts": int,
     "metrics": dict,
     "error": str,
+    "files_on": str,
 }
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CampaignError
 from ..errors.text import quoted
+from . import flat_row as flat
 from .columns import Column, Kind, columns
 from .extras import library
 from .row import Row, read_rows
@@ -30,21 +31,6 @@ if TYPE_CHECKING:
     from .comparison import Comparison
 
 Records = Callable[[], Iterable[Mapping[str, Any]]]
-
-_BEFORE_PARAMETERS = ("campaign", "point")
-_BEFORE_HOSTS = ("repetition", "seed", "run_id")
-_BEFORE_METRICS = ("began", "ended", "outcome", "cause", "attempts")
-_LAST = ("error",)
-_FIXED = (*_BEFORE_PARAMETERS, *_BEFORE_HOSTS, *_BEFORE_METRICS, *_LAST)
-_PREFIXES = ("parameter.", "host.", "metric.")
-_PARAMETERS = 1
-#: The groups of columns in their order; the columns of a prefix are between two of them.
-_GROUPS = {
-    **dict.fromkeys(_BEFORE_PARAMETERS, 0),
-    **dict.fromkeys(_BEFORE_HOSTS, 2),
-    **dict.fromkeys(_BEFORE_METRICS, 4),
-    **dict.fromkeys(_LAST, 6),
-}
 
 #: Records in one group of a Parquet file, and thus in memory.
 _BATCH = 500
@@ -95,7 +81,7 @@ class Table:
         Args:
             rows: called for each pass; returns the rows.
         """
-        return cls(lambda: map(_record, rows()), _FIXED, _group)
+        return cls(lambda: map(flat.record_of, rows()), flat.FIXED, flat.group)
 
     @classmethod
     def read(cls, path: str | Path) -> Table:
@@ -133,7 +119,9 @@ class Table:
     @property
     def parameters(self) -> list[str]:
         """The names of the columns that have the parameters of points."""
-        return [column.name for column in self.columns if self._group(column.name) == _PARAMETERS]
+        return [
+            column.name for column in self.columns if self._group(column.name) == flat.PARAMETERS
+        ]
 
     def __len__(self) -> int:
         return self._shape[1]
@@ -249,25 +237,6 @@ class Table:
             for name, value in record.items():
                 values[name].append(value)
         return values
-
-
-def _group(name: str) -> int:
-    if name in _GROUPS:
-        return _GROUPS[name]
-    if name.startswith("host."):
-        return 3
-    return 5 if name.startswith("metric.") else _PARAMETERS
-
-
-def _record(row: Row) -> dict[str, Any]:
-    """Return a row as a record with one level."""
-    record = {name: getattr(row, name) for name in _FIXED}
-    for name, value in row.parameters.items():
-        taken = name in _GROUPS or name.startswith(_PREFIXES)
-        record[f"parameter.{name}" if taken else name] = value
-    record.update({f"host.{role}": host for role, host in row.hosts.items()})
-    record.update({f"metric.{name}": value for name, value in row.metrics.items()})
-    return record
 
 
 def _trace_records(files: Iterable[tuple[str, str | Path]]) -> Iterator[dict[str, Any]]:

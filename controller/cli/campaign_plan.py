@@ -67,7 +67,7 @@ def _summary(campaign: CampaignFile, run: PlannedDeployment) -> dict[str, Any]:
         "exp_id": campaign.exp_id,
         "points": len(space),
         "repetitions": plan.repetitions,
-        "runs": len(space) * plan.repetitions,
+        "runs": plan.runs,
         "first": {"id": point_id(space[0]), **space[0]},
         "last": {"id": point_id(space[-1]), **space[-1]},
         "hosts": sum(item.is_host for item in run.resources),
@@ -79,12 +79,16 @@ def _lines(campaign: CampaignFile, run: PlannedDeployment) -> list[str]:
     from ..campaign.space import point_id
 
     plan, space = campaign.plan, campaign.plan.space
-    points, runs = len(space), len(space) * plan.repetitions
+    points, runs = len(space), plan.runs
     repetitions = f"{plural(plan.repetitions, 'run')} at each"
     if plan.least < plan.repetitions and plan.stop:
         repetitions = f"{plan.least} to {plan.repetitions} runs at each"
+    added = "".join(
+        f"; {plural(len(more), 'added point')}, {plural(count, 'run')} at each"
+        for more, count in plan.added
+    )
     lines = [
-        f"{campaign.exp_id}: {plural(points, 'point')}, {repetitions}: "
+        f"{campaign.exp_id}: {plural(points, 'point')}, {repetitions}{added}: "
         f"{'at most ' if plan.stop else ''}{plural(runs, 'run')}",
         f"first point {point_id(space[0])}  {_point(space[0])}",
         f"last point  {point_id(space[-1])}  {_point(space[-1])}",

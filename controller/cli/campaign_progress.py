@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 REFRESH, LINES = 0.25, 10.0
 """Seconds between two views on a terminal, and between two lines elsewhere."""
 
+INTERRUPTED = 130
+"""Exit code after ctrl-C."""
+
 MOST_POINTS = 50
 """Points up to which the summary of an ended campaign is shown without being asked for."""
 
@@ -75,8 +78,13 @@ def _shown(value: Any) -> str:
     return one_line(str(value), _LONGEST)
 
 
-def follow(campaign: Campaign) -> int:
-    """Show the progress of a campaign until it does nothing more; return the exit code."""
+def follow(campaign: Campaign, *, summary: bool = True) -> int:
+    """Show the progress of a campaign until it does nothing more; return the exit code.
+
+    Args:
+        campaign: the campaign.
+        summary: print the summary of its points at the end, unless there are too many.
+    """
     from ..campaign.summary import summaries
 
     with suppress(KeyboardInterrupt):
@@ -87,12 +95,12 @@ def follow(campaign: Campaign) -> int:
         record = campaign.status()
         for line in lines(record, campaign.causes()):
             print_message(line)
-        points = summaries(campaign.rows())
+        points = summaries(campaign.rows()) if summary else []
         if len(points) <= MOST_POINTS and any(point.samples or point.texts for point in points):
             Consoles().out.print(summary_table(points))
         return 0 if record.phase == "finished" and not record.failed else 1
     print_message(f"the campaign goes on: nepiq campaign watch {campaign.name}")
-    return 130
+    return INTERRUPTED
 
 
 def _log(campaign: Campaign) -> None:

@@ -48,7 +48,7 @@ def _checked(path: Path) -> tuple[str, list[str]]:
         return plural(len(description), "resource"), warnings
     file = read(path)
     resources = len(file.template.to_document().get("resources") or ())
-    points = plural(len(file.plan.space), "point")
+    points = plural(sum(map(len, file.plan.spaces)), "point")
     return f"{plural(resources, 'resource')}, {points}", file.warnings
 
 

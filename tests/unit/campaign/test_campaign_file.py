@@ -329,3 +329,25 @@ def test_a_file_needs_a_space(file: Path, capsys: pytest.CaptureFixture[str]) ->
     assert code == 2
     assert "'campaign' is missing" in err
     assert isinstance(read(file, ["a=1"]), CampaignFile)
+
+
+def test_added_points(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    added = "added: [{space: {grid: {n: [8], mode: [tcp]}}, repetitions: 2}, {space: {points: []}}]"
+    file.write_text(FILE.replace("  repetitions: {", f"  {added}\n  repetitions: {{", 1))
+    with pytest.raises(DocumentError) as caught:
+        read(file)
+    assert [error.message for error in caught.value.errors] == ["points: there are no points"]
+    file.write_text(file.read_text().replace(", {space: {points: []}}]", "]"))
+    plan = read(file).plan
+    assert [len(space) for space in plan.spaces] == [11, 1]
+    assert plan.runs == 11 * 20 + 2
+    assert CampaignPlan.of(plan.to_document()) == plan
+    assert main(["campaign", "plan", str(file)]) == 0
+    assert (
+        "delay: 11 points, 3 to 20 runs at each; 1 added point, 2 runs at each: at most 222 runs"
+        in capsys.readouterr().out
+    )
+    for wrong in ("[{repetitions: 2}]", "[{space: {grid: {n: [1]}}, seeds: common}]", "[1]"):
+        file.write_text(FILE.replace("  repetitions: {", f"  added: {wrong}\n  repetitions: {{", 1))
+        with pytest.raises(DocumentError, match="is not an addition"):
+            read(file)

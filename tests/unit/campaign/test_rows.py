@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from nepiq.controller import CampaignError
 from nepiq.controller.campaign.row import LONGEST_TEXT, OUTCOMES, Row, read_rows
-from nepiq.controller.campaign.table import Table
 
 USUAL = Row(
     campaign="wifi-rates",
@@ -88,13 +87,6 @@ def test_a_metric_that_is_not_finite_is_missing() -> None:
 def test_what_is_not_a_row_is_refused(text: str) -> None:
     with pytest.raises(CampaignError):
         Row.from_json(text)
-
-
-def test_a_table_is_not_a_file_of_rows(tmp_path: Path) -> None:
-    path = tmp_path / "table.jsonl"
-    Table.of_rows(lambda: iter([USUAL])).to_jsonl(path)
-    with pytest.raises(CampaignError, match=r"table\.jsonl:1: a line of a table, .*results NAME"):
-        list(read_rows(path))
 
 
 @pytest.mark.parametrize("value", [float("nan"), object()])

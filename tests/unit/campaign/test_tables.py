@@ -114,6 +114,14 @@ def test_jsonl(table: Table, tmp_path: Path) -> None:
     assert [json.loads(line) for line in path.read_text().splitlines()] == list(table)
 
 
+def test_jsonl_is_read_again(table: Table, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    table.to_jsonl(path)
+    again = Table.read(path)
+    assert again.columns == table.columns
+    assert list(again) == list(table)
+
+
 def test_pandas(table: Table, need: Need) -> None:
     need("pandas", importlib.util.find_spec("pandas"), "the extra pandas")
     frame = table.to_pandas()

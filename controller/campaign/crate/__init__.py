@@ -1,0 +1,1 @@
+"""Crates of campaigns: folders with all that a campaign is published and repeated with."""

@@ -1,0 +1,124 @@
+"""The README of a crate: its contents, its results, and the command that repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...errors.text import one_line
+from ...reports.words import number, plural
+from ..summary import PointSummary, summaries
+from . import layout
+from .content import functions_of
+
+if TYPE_CHECKING:
+    from .content import Content
+    from .terms import License
+
+_MOST_POINTS = 50
+_LONGEST = 60
+
+_CONTENTS = f"""\
+| file | contents |
+|---|---|
+| `{layout.CAMPAIGN}` | the experiment and the points of its runs, for nepiq |
+| `{layout.TABLE}` | a line for each run: parameters, seed, hosts, times, outcome, metrics |
+| `{layout.PARQUET}` | the same table with kinds, if it is there |
+| `{layout.PROVENANCE}` | git commit, packages, facts of the hosts and versions of tools |
+| `{layout.DIFF}` | changes that were not in the commit, if there were any |
+| `{layout.METADATA}` | metadata of this RO-Crate (Process Run Crate) |
+"""
+
+
+def readme(content: Content, terms: License) -> str:
+    """Return the README of a crate.
+
+    Args:
+        content: the campaign.
+        terms: its license.
+    """
+    record = content.record
+    return "\n".join(
+        [
+            f"# Campaign {content.name}",
+            "",
+            f"{record.done} of {plural(record.total, 'run')} of the network experiment "
+            f"`{content.exp_id}`: {record.finished} finished, {record.failed} failed.",
+            "",
+            "## Repeat it",
+            "",
+            *_repeat(content),
+            "",
+            "## Contents",
+            "",
+            _CONTENTS,
+            "## Results",
+            "",
+            *_results(content),
+            "",
+            "## License",
+            "",
+            f"[{terms.name}]({terms.url})",
+            "",
+        ]
+    )
+
+
+def _repeat(content: Content) -> Iterator[str]:
+    functions = functions_of(content.plan)
+    if functions:
+        yield f"Its metrics are functions of a script, {', '.join(functions)}, which this crate"
+        yield "does not have: nepiq cannot repeat it without that script."
+        return
+    versions = content.provenance.versions
+    version = f"=={versions['nepiq']}" if "nepiq" in versions else ""
+    yield "In this folder:"
+    yield ""
+    yield "```console"
+    yield f"$ pip install 'nepiq[statistics]{version}'"
+    yield "$ nepiq rerun ."
+    yield "```"
+    yield ""
+    yield "The second command carries the runs out again, names versions that differ from those of"
+    yield "this crate, and compares each metric. With `--sample 20` it repeats 20 runs only; with"
+    yield "`--pool NAME` it uses the hosts of a pool in place of those of the experiment:"
+    yield ""
+    for host in content.hosts:
+        facts = (str(host.facts.get(name, "")) for name in ("os", "kernel", "processor"))
+        tools = {
+            f"{label}: {value}"
+            for label, values in host.resources.items()
+            for value in map(str, values.values())
+        }
+        shown = ", ".join(filter(None, [*facts, *sorted(tools)]))
+        yield f"- `{one_line(host.name, _LONGEST)}`: {one_line(shown, 300)}"
+
+
+def _results(content: Content) -> Iterator[str]:
+    points = summaries(content.rows())
+    if len(points) > _MOST_POINTS:
+        yield f"{plural(len(points), 'point')}: see `{layout.TABLE}`."
+        return
+    parameters = list(dict.fromkeys(name for point in points for name in point.parameters))
+    metrics = list(dict.fromkeys(name for point in points for name in point.samples))
+    yield "Means, with half the width of their 95 % confidence intervals:"
+    yield ""
+    head = [*parameters, "runs", "failed", *metrics]
+    yield _line(head)
+    yield _line(["---"] * len(head))
+    for point in points:
+        values = (str(point.parameters.get(name, "")) for name in parameters)
+        estimates = (_estimate(point, name) for name in metrics)
+        yield _line([*values, str(point.runs), str(point.failed), *estimates])
+
+
+def _line(cells: list[str]) -> str:
+    shown = (one_line(cell, _LONGEST).replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(shown)} |"
+
+
+def _estimate(point: PointSummary, metric: str) -> str:
+    mean, bounds = point.mean(metric), point.interval(metric)
+    if mean is None:
+        return ""
+    return number(mean, (bounds[1] - bounds[0]) / 2 if bounds else None)

@@ -1,0 +1,300 @@
+"""Crates of campaigns: their files, and their metadata by the profile Process Run Crate."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nepiq.controller import CampaignError, InvalidValue
+from nepiq.controller.campaign.campaign_file import read
+from nepiq.controller.campaign.crate.content import Content
+from nepiq.controller.campaign.crate.layout import plan_of
+from nepiq.controller.campaign.crate.terms import Author, License, Organization, Terms
+from nepiq.controller.campaign.crate.writer import write
+from nepiq.controller.campaign.definition import Definition
+from nepiq.controller.campaign.host_facts import HostFacts
+from nepiq.controller.campaign.plan import CampaignPlan
+from nepiq.controller.campaign.provenance import Provenance, SourceTree
+from nepiq.controller.campaign.row import Row
+from nepiq.controller.campaign.segment import Segment
+from nepiq.controller.campaign.space import point_id, run_seed
+from nepiq.controller.engine.campaign_records import CampaignRecord
+
+if TYPE_CHECKING:
+    from tests.conftest import Need
+
+TERMS = Terms.parse(
+    "cc-by-4.0",
+    "Ada Lovelace <ada@example.org> 0000-0002-1825-0097",
+    "University of London https://ror.org/04cw6st05",
+)
+TEMPLATE = {
+    "nepiq": 1,
+    "exp_id": "delay",
+    "resources": {
+        "here": {"type": "linux::Node", "hostname": "localhost"},
+        "ping": {"type": "linux::Ping", "node": "here", "target": "10.0.0.${n}", "count": 2},
+    },
+}
+PLAN = {
+    "space": {"grid": {"n": [1, 2]}},
+    "added": [{"space": {"points": [{"n": 7}, {"n": 8}]}, "repetitions": 5}],
+    "repetitions": {"min": 2, "max": 3},
+    "seed": 9,
+    "seeds": "independent",
+    "metrics": {"rtt": "ping.rttAvg"},
+    "stop": {"metric": "rtt", "within": "5%"},
+    "timeout": "2m",
+}
+TREE = SourceTree("c0ffee" * 6 + "abcd", diff="--- a/x\n+++ b/x\n+caf\udce9\n")
+PROVENANCE = Provenance("2026-11-30T08:00:00+00:00", "ada", {"nepiq": "0.1.0"}, tree=TREE)
+HOSTS = [HostFacts("localhost", 1.8e9, {"kernel": "6.1"}, {"ping": {"programVersion": "s2022"}})]
+
+
+@pytest.fixture(autouse=True)
+def _rocrate(need: Need) -> None:
+    need("rocrate", importlib.util.find_spec("rocrate"), "the extra crate")
+
+
+def rows(plan: CampaignPlan) -> Iterator[Row]:
+    """A row for each run of a plan; every third run has failed."""
+    number = 0
+    for space, repetitions in ((plan.space, plan.repetitions), *plan.added):
+        for repetition in range(repetitions):
+            for point in space:
+                number += 1
+                yield row(number, point, repetition)
+
+
+def row(number: int, point: Mapping[str, Any], repetition: int) -> Row:
+    failed = number % 3 == 0
+    return Row(
+        "sweep",
+        point_id(point),
+        point,
+        repetition + 1,
+        run_seed(9, repetition),
+        f"run{number}",
+        {"here": "localhost"},
+        1.8e9 + number,
+        1.8e9 + number + 0.5,
+        "failed" if failed else "finished",
+        "CommandError ping: exited with 2" if failed else "",
+        metrics={} if failed else {"rtt": 1.5 + number},
+    )
+
+
+def content(plan: Mapping[str, Any] = PLAN, **changes: Any) -> Content:
+    described = CampaignPlan.of(plan)
+    record = CampaignRecord(
+        "sweep", "finished", "", 1.8e9, described.runs, described.runs, *[0] * 7, 8
+    )
+    values = {
+        "template": TEMPLATE,
+        "provenance": PROVENANCE,
+        "hosts": HOSTS,
+        "read": lambda: rows(described),
+        **changes,
+    }
+    return Content(record, "delay", plan=described, **values)
+
+
+def entities(folder: Path) -> dict[str, dict[str, Any]]:
+    graph = json.loads((folder / "ro-crate-metadata.json").read_text())["@graph"]
+    found = {item["@id"]: item for item in graph}
+    assert len(found) == len(graph)
+    return found
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from references(item)
+    elif isinstance(value, dict):
+        yield value["@id"]
+
+
+def of_type(graph: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [item for item in graph.values() if kind in item["@type"]]
+
+
+@pytest.fixture(scope="module")
+def crate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if importlib.util.find_spec("rocrate") is None:
+        pytest.skip("missing: rocrate")
+    return write(content(), tmp_path_factory.mktemp("crates") / "new" / "crate", TERMS)
+
+
+def test_the_campaign_can_be_read_again(crate: Path) -> None:
+    file = read(crate / "campaign.yaml")
+    assert file.plan == CampaignPlan.of(PLAN)
+    assert (file.exp_id, file.template.to_document()["resources"], file.warnings) == (
+        "delay",
+        TEMPLATE["resources"],
+        [],
+    )
+
+
+def test_the_plan_is_made_of_the_records_of_a_campaign() -> None:
+    plan = CampaignPlan.of(PLAN)
+    added = [Segment.data(CampaignPlan(space, count)) for space, count in plan.added]
+    segments = [Segment.data(plan), *added]
+    for definition, extras in (
+        (Definition.data("delay", TEMPLATE, plan), {"parallel": 8}),
+        (Definition.data("delay", TEMPLATE, plan), {"metrics": PLAN["metrics"], "parallel": 8}),
+    ):
+        made = plan_of(definition, segments, extras)
+        assert made.parallel == 8
+        assert Definition.data("delay", TEMPLATE, made) == definition
+        parts = [Segment.data(CampaignPlan(space, count)) for space, count in made.added]
+        assert [Segment.data(made), *parts] == segments
+
+
+def test_the_files(crate: Path) -> None:
+    assert list(crate.parent.iterdir()) == [crate]
+    with (crate / "table.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["run_id"] for line in lines] == [f"run{number + 1}" for number in range(16)]
+    assert (crate / "uncommitted.diff").read_bytes() == b"--- a/x\n+++ b/x\n+caf\xe9\n"
+    provenance = json.loads((crate / "provenance.json").read_text())
+    assert provenance["tree"]["commit"] == TREE.commit
+    assert "diff" not in provenance["tree"]
+    assert provenance["hosts"] == [vars(HOSTS[0])]
+    readme = (crate / "README.md").read_text()
+    assert "$ nepiq rerun .\n" in readme
+    assert "ping: s2022" in readme
+    assert "| 1 | 3 | 1 | 4.5 ± 25 |" in readme
+    assert "[CC-BY-4.0](https://spdx.org/licenses/CC-BY-4.0)" in readme
+
+
+def test_the_root(crate: Path) -> None:
+    graph = entities(crate)
+    root = graph["./"]
+    assert graph["ro-crate-metadata.json"]["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.2"}
+    assert root["conformsTo"] == {"@id": "https://w3id.org/ro/wfrun/process/0.5"}
+    assert root["license"] == {"@id": "https://spdx.org/licenses/CC-BY-4.0"}
+    assert root["publisher"] == {"@id": "https://ror.org/04cw6st05"}
+    parts = sorted(references(root["hasPart"]))
+    files = sorted(path.name for path in crate.iterdir())
+    assert parts == [name for name in files if name != "ro-crate-metadata.json"]
+    for name in parts:
+        data = (crate / name).read_bytes()
+        assert graph[name]["contentSize"] == str(len(data))
+        assert graph[name]["sha256"] == hashlib.sha256(data).hexdigest()
+    for item in graph.values():
+        assert item["name"] or item["@id"] == "./"
+        local = [name for value in item.values() for name in references(value)]
+        assert [name for name in local if name not in graph and "://" not in name] == []
+
+
+def test_each_run_is_an_action(crate: Path) -> None:
+    graph = entities(crate)
+    actions = of_type(graph, "CreateAction")
+    assert len(actions) == 16
+    assert sorted(references(graph["./"]["mentions"])) == sorted(item["@id"] for item in actions)
+    for action in actions:
+        assert {"name", "description", "instrument", "agent", "object", "result"} <= set(action)
+        for moment in (action["startTime"], action["endTime"]):
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", moment)
+        has_failed = action["actionStatus"].endswith("/FailedActionStatus")
+        assert has_failed == ("error" in action)
+        [tool] = references(action["instrument"])
+        assert (graph[tool]["name"], graph[tool]["version"]) == ("nepiq", "0.1.0")
+        [person] = references(action["agent"])
+        assert person == "https://orcid.org/0000-0002-1825-0097"
+    assert sum("error" in action for action in actions) == 5
+    first = next(item for item in actions if item["name"].startswith("Run run1:"))
+    values = [graph[name] for name in references(first["object"]) if name.startswith("#")]
+    assert [(item["name"], item["value"]) for item in values] == [
+        ("n", 1),
+        ("seed", run_seed(9, 0)),
+        ("repetition", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("points", "repetitions", "actions"), [(10, 101, 10), (1001, 1, 1)], ids=["points", "all"]
+)
+def test_many_runs_share_actions(
+    points: int, repetitions: int, actions: int, tmp_path: Path
+) -> None:
+    plan = {"space": {"grid": {"n": f"range({points})"}}, "repetitions": repetitions}
+    graph = entities(write(content(plan), tmp_path / "crate", TERMS))
+    found = of_type(graph, "CreateAction")
+    assert len(found) == actions
+    count = points * repetitions // actions
+    failed = [number for number in range(1, count + 1) if (number * actions) % 3 == 0]
+    assert found[-1]["description"].endswith(f"of {count} runs finished")
+    assert found[-1]["description"].startswith(f"{count - len(failed)} ")
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.3"])
+def test_other_versions(version: str, tmp_path: Path) -> None:
+    path = write(content(), tmp_path / "crate", Terms.parse("MIT"), version)
+    data = json.loads((path / "ro-crate-metadata.json").read_text())
+    assert data["@context"] == f"https://w3id.org/ro/crate/{version}/context"
+    graph = entities(path)
+    assert ("sha256" in graph["table.csv"]) == (version != "1.1")
+    assert graph["#author"]["name"] == "ada"
+
+
+def test_a_script_is_named(tmp_path: Path) -> None:
+    plan = {"space": {"grid": {"n": [1]}}, "metrics": {"x": {"script": "value"}}}
+    path = write(content(plan), tmp_path / "crate", TERMS)
+    readme = (path / "README.md").read_text()
+    assert "functions of a script, value," in readme
+    assert "nepiq rerun" not in readme
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        {"command": "export API_TOKEN=a1b2c3d4e5f6\n./run\n"},
+        {"command": "./run", "env": {"API_TOKEN": "a1b2c3d4e5f6"}},
+    ],
+)
+def test_secrets_are_refused(app: dict[str, Any], tmp_path: Path) -> None:
+    here = {"type": "linux::Node", "hostname": "fit1", "sudoPassword": "file:/etc/nepiq/fit1"}
+    resources = {"here": here, "app": {"type": "linux::Application", "node": "here"}}
+    write(content(template={"resources": resources}), tmp_path / "without", TERMS)
+    resources["app"] |= app
+    given = content(template={"resources": resources})
+    with pytest.raises(CampaignError, match="the description has what looks like a variable"):
+        write(given, tmp_path / "crate", TERMS)
+    assert [path.name for path in tmp_path.iterdir()] == ["without"]
+    write(given, tmp_path / "crate", TERMS, reviewed=["campaign.yaml"])
+
+
+def test_refused(tmp_path: Path) -> None:
+    (tmp_path / "crate").mkdir()
+    with pytest.raises(CampaignError, match="exists already"):
+        write(content(), tmp_path / "crate", TERMS)
+    with pytest.raises(InvalidValue, match="version '2' of RO-Crate cannot be written"):
+        write(content(), tmp_path / "other", TERMS, "2")
+    with pytest.raises(CampaignError, match="no run has ended"):
+        write(content(read=list), tmp_path / "other", TERMS)
+
+
+def test_terms() -> None:
+    assert License.parse("https://example.org/l") == ("https://example.org/l",) * 2
+    assert Author.parse("Ada") == Author("Ada")
+    assert Author.parse("Ada L 0000-0002-1825-009X").orcid.endswith("/0000-0002-1825-009X")
+    assert Organization.parse("Inria") == Organization("Inria")
+    for kind, text in (
+        (License, "my own"),
+        (License, "MIT OR Apache-2.0"),
+        (License, "LicenseRef-mine"),
+        (Author, "ada@example.org"),
+        (Author, ""),
+        (Organization, "<x>"),
+    ):
+        with pytest.raises(InvalidValue):
+            kind.parse(text)
