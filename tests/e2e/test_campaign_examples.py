@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
 import pytest
 from tests.conformance.ns3 import required, share_builds
 from tests.conftest import Need
 from tests.e2e.installation import Installation
+
+from nepiq.controller import Campaign
+from nepiq.controller.campaign.summary import PointSummary, summaries
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(300)]
 
@@ -27,21 +29,27 @@ def emulated(shared: Installation, need: Need) -> Installation:
     return shared
 
 
-def carry_out(installation: Installation, name: str, repetitions: int, *settings: str) -> Any:
-    """The summary of each point of a study with few points."""
+def carry_out(
+    installation: Installation, name: str, repetitions: int, *settings: str
+) -> list[PointSummary]:
+    """The summary of each point of a study with few points; its rows are in a file."""
     options = [word for setting in settings for word in ("--set", setting)]
     study = (STUDIES / f"{name}.yaml", "--repetitions", str(repetitions))
     done = installation.nepiq("campaign", "run", *study, *options, timeout=250)
     assert done.code == 0, done.err
-    return json.loads(installation.nepiq("campaign", "summary", name, "--json").out)
+    with Campaign.attach(name, settings=installation.settings()) as campaign:
+        rows = list(campaign.rows())
+    lines = (row.to_json() + "\n" for row in rows)
+    (installation.folder / f"{name}.jsonl").write_text("".join(lines))
+    return summaries(rows)
 
 
-def means(points: Any, metric: str, **parameters: object) -> list[float]:
+def means(points: list[PointSummary], metric: str, **parameters: object) -> list[float]:
     """The means of a metric at the points with these values of parameters."""
     return [
-        point["metrics"][metric]["mean"]
+        fmean(point.samples[metric])
         for point in points
-        if point["parameters"].items() >= parameters.items()
+        if point.parameters.items() >= parameters.items()
     ]
 
 
@@ -55,7 +63,6 @@ def test_losses_slow_cubic(emulated: Installation, need: Need) -> None:
     assert min(means(points, "delay")) > 79
 
     rows, picture = emulated.folder / "tcp.jsonl", emulated.folder / "tcp.svg"
-    rows.write_text(emulated.nepiq("campaign", "results", "tcp").out)
     (emulated.folder / "matplotlibrc").write_text("backend: Agg\nsvg.fonttype: none\n")
     done = emulated.start(sys.executable, STUDIES / "tcp_plot.py", rows, picture).ended()
     assert done.code == 0, done.err
@@ -76,7 +83,7 @@ def test_the_first_run_of_the_tutorial(emulated: Installation) -> None:
 @pytest.mark.needs("ip", "tc", "nft", "bird", "ping")
 def test_distant_nodes_of_the_mesh_lose_more(emulated: Installation) -> None:
     points = carry_out(emulated, "mesh", 1, "power=5", "rate=54", "interference=-70", "pings=50")
-    assert [point["parameters"]["protocol"] for point in points] == ["babel", "ospf"]
+    assert [point.parameters["protocol"] for point in points] == ["babel", "ospf"]
     neighbours, distant = (means(points, f"loss-{pair}") for pair in ("1-2", "1-5"))
     assert all(near < far for near, far in zip(neighbours, distant, strict=True))
     assert max(distant) < 100
@@ -91,5 +98,4 @@ def test_rates_fall_with_the_distance(shared: Installation, need: Need, ns3_buil
     ((near,), (far,)) = (means(points, "goodput", distance=metres) for metres in (5, 30))
     assert far < near / 2
     assert near < 54e6
-    bounds = [point["metrics"]["goodput"] for point in points]
-    assert all(found["low"] < found["high"] for found in bounds)  # seeds differ
+    assert all(point.margin("goodput") for point in points)  # seeds differ
