@@ -6,20 +6,13 @@ import importlib.util
 import os
 import re
 import sys
-from pathlib import Path
-from statistics import fmean
 
 import pytest
-from tests.conformance.ns3 import required, share_builds
 from tests.conftest import Need
+from tests.e2e.campaigns import STUDIES, carry_out, means
 from tests.e2e.installation import Installation
 
-from nepiq.controller import Campaign
-from nepiq.controller.campaign.summary import PointSummary, summaries
-
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(300)]
-
-STUDIES = Path(__file__).parents[2] / "examples" / "campaigns"
 
 
 @pytest.fixture
@@ -27,30 +20,6 @@ def emulated(shared: Installation, need: Need) -> Installation:
     """An installation whose user may make networks."""
     need("root", os.geteuid() == 0, "networks are made as root")
     return shared
-
-
-def carry_out(
-    installation: Installation, name: str, repetitions: int, *settings: str
-) -> list[PointSummary]:
-    """The summary of each point of a study with few points; its rows are in a file."""
-    options = [word for setting in settings for word in ("--set", setting)]
-    study = (STUDIES / f"{name}.yaml", "--repetitions", str(repetitions))
-    done = installation.nepiq("campaign", "run", *study, *options, timeout=250)
-    assert done.code == 0, done.err
-    with Campaign.attach(name, settings=installation.settings()) as campaign:
-        rows = list(campaign.rows())
-    lines = (row.to_json() + "\n" for row in rows)
-    (installation.folder / f"{name}.jsonl").write_text("".join(lines))
-    return summaries(rows)
-
-
-def means(points: list[PointSummary], metric: str, **parameters: object) -> list[float]:
-    """The means of a metric at the points with these values of parameters."""
-    return [
-        fmean(point.samples[metric])
-        for point in points
-        if point.parameters.items() >= parameters.items()
-    ]
 
 
 @pytest.mark.needs("ip", "tc", "nft", "iperf3")
@@ -87,15 +56,3 @@ def test_distant_nodes_of_the_mesh_lose_more(emulated: Installation) -> None:
     neighbours, distant = (means(points, f"loss-{pair}") for pair in ("1-2", "1-5"))
     assert all(near < far for near, far in zip(neighbours, distant, strict=True))
     assert max(distant) < 100
-
-
-@pytest.mark.xdist_group("ns3")
-def test_rates_fall_with_the_distance(shared: Installation, need: Need, ns3_builds: Path) -> None:
-    required(need)
-    share_builds(shared.folder / "home", ns3_builds)
-    few = ("mode=OfdmRate54Mbps", "distance=5,30", "seconds=0.5")
-    points = carry_out(shared, "wifi", 2, *few)
-    ((near,), (far,)) = (means(points, "goodput", distance=metres) for metres in (5, 30))
-    assert far < near / 2
-    assert near < 54e6
-    assert all(point.margin("goodput") for point in points)  # seeds differ

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.conformance.ns3 import required, share_builds
 from tests.conftest import Need
+from tests.e2e.campaigns import carry_out, means
 from tests.e2e.installation import Installation
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
@@ -115,6 +116,17 @@ def test_the_distance_of_wifi(simulated: Installation, need: Need) -> None:
     assert min(near) > 25
     assert len(set(near)) > 1  # seeds differ
     assert "<svg" in (simulated.folder / "distance.svg").read_text()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("ns3")
+def test_rates_of_wifi_fall_with_the_distance(simulated: Installation) -> None:
+    few = ("mode=OfdmRate54Mbps", "distance=5,30", "seconds=0.5")
+    points = carry_out(simulated, "wifi", 2, *few)
+    ((near,), (far,)) = (means(points, "goodput", distance=metres) for metres in (5, 30))
+    assert far < near / 2
+    assert near < 54e6
+    assert all(point.margin("goodput") for point in points)  # seeds differ
 
 
 @pytest.mark.timeout(300)
