@@ -19,7 +19,7 @@ from ..experiment.connect import Access
 from ..model.durations import seconds
 from ..model.names import check_name
 from . import history
-from .definition import Definition, Segment
+from .definition import Definition
 from .file_store import FileStore, StoredFile
 from .host_facts import HostFacts
 from .kept_files import KeptFiles
@@ -28,6 +28,7 @@ from .metrics import Metric
 from .plan import CampaignPlan
 from .provenance import Provenance
 from .row import Row
+from .segment import Segment, further
 from .space import Space, point_id
 from .table import Table
 
@@ -211,10 +212,21 @@ class Campaign:
         """
         return self._change("retry", cause)
 
-    def set(self, *, parallel: int) -> None:
-        """Change how many runs may be under way."""
-        _check_count("parallel", parallel)
-        self._change("set", "parallel", parallel)
+    def set(self, *, parallel: int | None = None, repetitions: int | None = None) -> None:
+        """Change how many runs may be under way, or add repetitions.
+
+        Args:
+            parallel: how many runs may be under way.
+            repetitions: number of runs at each point. Points with fewer have further ones; a
+                campaign that has finished goes on.
+        """
+        for name, value in (("parallel", parallel), ("repetitions", repetitions)):
+            if value is not None:
+                _check_count(name, value)
+        if parallel is not None:
+            self._change("set", "parallel", parallel)
+        if repetitions is not None:
+            self._repeat(repetitions)
 
     def add(self, space: Space, repetitions: int = 1) -> int:
         """Add points; those that the campaign has already are left out.
@@ -458,6 +470,19 @@ class Campaign:
             status, number = self._store().change(verb, *args)
         self._require(status)
         return number
+
+    def _repeat(self, repetitions: int) -> None:
+        with contact():
+            while True:
+                definition = self._read()
+                segment = further(definition.segments, repetitions)
+                if segment is None:
+                    return
+                # Several processes may do this: the same segment is added once.
+                number, count = len(definition.segments), len(Segment(segment))
+                status = self._store().add(_digest(segment), number, count, segment)
+                if status != "CHANGED":
+                    self._require(status)
 
     def _require(self, status: str) -> None:
         if status != "OK":

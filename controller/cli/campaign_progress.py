@@ -67,10 +67,10 @@ def summary_table(points: Sequence[PointSummary]) -> Table:
 
 
 def _estimate(point: PointSummary, metric: str) -> str:
-    mean, bounds = point.mean(metric), point.interval(metric)
+    mean = point.mean(metric)
     if mean is None:
         return _shown(", ".join(point.texts.get(metric, ())))
-    return number(mean, (bounds[1] - bounds[0]) / 2 if bounds else None)
+    return number(mean, point.margin(metric))
 
 
 def _shown(value: Any) -> str:

@@ -2,7 +2,8 @@
 
 The blocks of a page run in one process, one after the other, with the names of ``PRELUDE`` and of
 ``BEFORE``; deployments are planned on simulated hosts. Some pages have tests of their own:
-``test_results_page.py``, ``test_plugin.py``, ``tests/e2e/test_examples.py``.
+``test_results_page.py``, ``test_plugin.py``, ``tests/e2e/test_examples.py``,
+``tests/e2e/test_campaign_examples.py``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from nepiq.controller.cli.app import make_app
 OWN_TESTS = {
     "docs/campaigns-results.md",
     "docs/testbed.md",
+    "docs/tutorial-campaign.md",
     "docs/writing-resources.md",
     "examples/plugin/README.md",
 }

@@ -19,11 +19,12 @@ from nepiq.controller.campaign.crate.content import Content
 from nepiq.controller.campaign.crate.layout import plan_of
 from nepiq.controller.campaign.crate.terms import Author, License, Organization, Terms
 from nepiq.controller.campaign.crate.writer import write
-from nepiq.controller.campaign.definition import Definition, Segment
+from nepiq.controller.campaign.definition import Definition
 from nepiq.controller.campaign.host_facts import HostFacts
 from nepiq.controller.campaign.plan import CampaignPlan
 from nepiq.controller.campaign.provenance import Provenance, SourceTree
 from nepiq.controller.campaign.row import Row
+from nepiq.controller.campaign.segment import Segment
 from nepiq.controller.campaign.space import point_id, run_seed
 from nepiq.controller.engine.campaign_records import CampaignRecord
 
