@@ -31,8 +31,11 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true # some are templates
 	@touch $@
 
-$(COMPLETE): $(READY)
+$(COMPLETE): $(READY) tools/validator.txt
 	@$(PIP) $(PINNED) -e '.[bench,crate,pandas,polars,parquet,statistics]'
+	@$(PYTHON) -m venv .venv/validator
+	@.venv/validator/bin/python -m pip install -q -q --disable-pip-version-check --no-compile \
+	  --no-deps -r tools/validator.txt || echo "roc-validator cannot be installed for this Python"
 	@touch $@
 
 run: $(READY) ## run the demo experiment on this machine

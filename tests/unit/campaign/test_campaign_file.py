@@ -313,9 +313,7 @@ def test_added_points(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(FILE.replace("  repetitions: {", f"  {added}\n  repetitions: {{", 1))
     with pytest.raises(DocumentError) as caught:
         read(file)
-    assert [error.message for error in caught.value.errors] == [
-        "points: there are no points"
-    ]
+    assert [error.message for error in caught.value.errors] == ["points: there are no points"]
     file.write_text(file.read_text().replace(", {space: {points: []}}]", "]"))
     plan = read(file).plan
     assert [len(space) for space in plan.spaces] == [11, 1]

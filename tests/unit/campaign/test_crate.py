@@ -7,6 +7,8 @@ import hashlib
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -243,6 +245,22 @@ def test_other_versions(version: str, tmp_path: Path) -> None:
     graph = entities(path)
     assert ("sha256" in graph["table.csv"]) == (version != "1.1")
     assert graph["#author"]["name"] == "ada"
+
+
+@pytest.mark.slow
+def test_roc_validator_finds_nothing(tmp_path: Path, need: Need) -> None:
+    python = Path(sys.prefix) / "validator" / "bin" / "python"
+    need("roc-validator", python.exists(), "make test installs it")
+    path = write(content(), tmp_path / "crate", TERMS, "1.3")
+    driver = Path(__file__).parents[2] / "crate_validator.py"
+    done = subprocess.run(
+        [python, driver, path, tmp_path / "cache"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"ro-crate-1.3: 1\d\d checks, 0 issues\nprocess-run-crate: [34]\d checks, 0 issues\n",
+        done.stdout,
+    ), done.stdout
 
 
 def test_a_script_is_named(tmp_path: Path) -> None:
