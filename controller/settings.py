@@ -87,6 +87,13 @@ def _cache_home() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "nepiq"
 
 
+def _directory(name: str, default: Path) -> Path:
+    path = Path(os.environ.get(name) or default).expanduser()
+    if not path.is_absolute():
+        raise InvalidValue(f"{name}={quoted(str(path))} is not an absolute path")
+    return path
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of a client or worker.
@@ -127,6 +134,10 @@ class Settings:
         metrics: ``ADDRESS:PORT`` at which a worker serves metrics to Prometheus; empty for none
             (``NEPIQ_METRICS``).
         log_format: log format of a worker, ``text`` or ``json`` (``NEPIQ_LOG_FORMAT``).
+        results: directory in which a worker keeps files of the runs of campaigns, the same for all
+            workers of a machine (``NEPIQ_RESULTS``; by default below ``state_home``).
+        results_free: least number of megabytes that are free there while campaigns collect files
+            (``NEPIQ_RESULTS_FREE``).
         state_home: directory for data that outlives a process (the local Redis).
         cache_home: directory for what can be computed again.
     """
@@ -150,6 +161,8 @@ class Settings:
     ssh_config: str = ""
     metrics: str = ""
     log_format: str = "text"
+    results: Path = field(default_factory=lambda: _state_home() / "results")
+    results_free: float = 1024.0
     state_home: Path = field(default_factory=_state_home)
     cache_home: Path = field(default_factory=_cache_home)
 
@@ -203,6 +216,8 @@ class Settings:
             contents_limit=_number("NEPIQ_CONTENTS_LIMIT", 4096.0, "megabytes"),
             ssh_config=os.environ.get("NEPIQ_SSH_CONFIG", ""),
             metrics=_address("NEPIQ_METRICS"),
+            results=_directory("NEPIQ_RESULTS", _state_home() / "results"),
+            results_free=_number("NEPIQ_RESULTS_FREE", 1024.0, "megabytes"),
             log_format=check_log_format(os.environ.get("NEPIQ_LOG_FORMAT") or "text"),
         )
 

@@ -11,14 +11,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tests import processes
 
-from nepiq.controller import ExperimentController
+from nepiq.controller import ExperimentController, Row
 from nepiq.controller.engine import Backend
 from nepiq.controller.engine.redis_connection import connect
 from nepiq.controller.engine.store import keys
@@ -220,6 +220,11 @@ class Stand:
     def experiment(self, exp_id: str = "test", **options: Any) -> ExperimentController:
         """An experiment of this stand."""
         return ExperimentController(exp_id, settings=self.settings, **options)
+
+    def run_directories(self, rows: Iterable[Row]) -> list[Path]:
+        """The directories on this machine of ended runs of a campaign."""
+        base = self.home / ".nepiq"
+        return [base / row.run_id for row in rows if (base / row.run_id).exists()]
 
     def milestone(self, ec: ExperimentController, guid: int, milestone: str) -> float:
         """When a resource reached a state, seconds since the epoch by Redis' clock."""

@@ -19,7 +19,9 @@ from ..model.durations import seconds
 from ..model.names import check_name
 from . import history
 from .definition import Definition, Segment
+from .file_store import FileStore, StoredFile
 from .host_facts import HostFacts
+from .kept_files import KeptFiles
 from .measuring import Functions, Measuring, MetricFunction, StopFunction
 from .metrics import Metric
 from .plan import CampaignPlan
@@ -60,6 +62,10 @@ class Campaign:
         timeout: time limit of a run, ``"10m"`` or seconds; a run that exceeds it fails.
         metrics: values to read from each run, by name; see :class:`.Metric`. A function of the
             script is called with the experiment of the run, in :meth:`wait` and :meth:`rows`.
+        collect: files of each run to collect, by label of the resource: traces, paths in the run
+            directory, directories or patterns, one or a list.
+        keep: the runs whose files are collected: ``all``, ``failed`` or ``none``.
+        directories: the runs whose directories stay on hosts: ``none``, ``failed`` or ``all``.
         on_failure: ``continue``, or ``pause`` to begin no run after a failed one.
         max_failures: number of failed runs at which the campaign pauses; None for no limit.
         settings: where Redis is; read from the environment by default.
@@ -92,7 +98,6 @@ class Campaign:
         if space is not None:
             given["space"] = space.to_document()
         described = CampaignPlan.of({**base, **given})
-        _refuse(described)
         self._set(check_name("name of a campaign", name or exp_id), settings, functions)
         self.plan = described
         self._data = Definition.data(exp_id, document, described)
@@ -149,8 +154,8 @@ class Campaign:
                 looks like it.
 
         Raises:
-            CampaignError: another campaign has this name, or changes that are not committed have
-                what looks like a secret.
+            CampaignError: another campaign has this name, changes that are not committed have what
+                looks like a secret, or there can be no files to collect.
             NepiqError: the first or the last run cannot be described.
         """
         if self.plan is None:
@@ -237,11 +242,16 @@ class Campaign:
                     self._require(status)
                     return count
 
-    def remove(self) -> None:
+    def remove(self, *, files: bool = False) -> None:
         """Delete the campaign and its rows.
+
+        Args:
+            files: delete the collected files first, on the worker machines that keep them. Else
+                they stay there, in the directory ``NEPIQ_RESULTS``.
 
         Raises:
             NotAllowed: runs are under way.
+            CampaignError: a worker machine that keeps files has no worker. Nothing is deleted.
         """
         with contact():
             record = self.status()
@@ -250,6 +260,8 @@ class Campaign:
                     f"campaign {self.name} is {record.phase}, {record.active} runs are under way",
                     hint=f"nepiq campaign cancel {self.name}",
                 )
+            if files:
+                self._kept.discard(self.rows())
             self._store().remove()
 
     # -- looking ------------------------------------------------------------------------------
@@ -296,6 +308,41 @@ class Campaign:
             if entry.row:
                 yield Row.from_json(entry.row)
 
+    def files(self, run_id: str = "") -> Iterator[tuple[Row, list[StoredFile]]]:
+        """Yield the rows of the runs that have collected files, with these.
+
+        Args:
+            run_id: only this run.
+
+        Raises:
+            CampaignError: the worker machine that keeps files has no worker.
+        """
+        rows = (row for row in self.rows() if not run_id or row.run_id == run_id)
+        with contact():
+            yield from self._kept.of(rows)
+
+    def export(self, folder: str | Path, run_ids: Collection[str] = ()) -> FileStore:
+        """Bring collected files to this machine, from the worker machines that keep them.
+
+        Each content is stored once; what is here already is not sent again.
+
+        Args:
+            folder: the folder of the file store; it is created.
+            run_ids: only these runs; all by default.
+
+        Returns:
+            The file store.
+
+        Raises:
+            CampaignError: a worker machine that keeps files has no worker, or has them no more.
+            FileMissing: the folder cannot be written.
+        """
+        store = FileStore(folder)
+        rows = (row for row in self.rows() if not run_ids or row.run_id in run_ids)
+        with contact():
+            self._kept.bring(rows, store)
+        return store
+
     def table(self) -> Table:
         """Return the rows so far as a table, a record a run; see :class:`.Table`."""
         return Table.of_rows(self.rows)
@@ -341,8 +388,8 @@ class Campaign:
     def wait(self, timeout: str | float | None = None) -> CampaignRecord:
         """Wait until the campaign does nothing more by itself, and return how far it is.
 
-        It has finished then, was stopped or cancelled, or paused because of failures. Functions of
-        the script are called meanwhile.
+        It has finished then, was stopped or cancelled, or paused because of failures or of a full
+        disk. Functions of the script are called meanwhile.
 
         Raises:
             WaitTimeout: it takes longer.
@@ -382,7 +429,7 @@ class Campaign:
 
     def _follow(self, after: str, timeout: float | None = None) -> Iterator[Entry]:
         if self._functions and self._measuring is None:
-            self._measuring = Measuring(self._store(), self._opened.settings, self._functions)
+            self._measuring = Measuring(self._opened, self._store(), self._functions)
         return history.follow(self._store(), self.status, self._measuring, after, timeout)
 
     def _check(self, plan: CampaignPlan, segment: Mapping[str, Any]) -> int:
@@ -396,6 +443,7 @@ class Campaign:
             for (key, name), error in plan.unknown(definition.description(slot)):
                 error.where = ", ".join(filter(None, (f"{key} {name}", error.where)))
                 raise error
+            definition.check_files(slot)
         return total
 
     def _read(self) -> Definition:
@@ -425,6 +473,10 @@ class Campaign:
             self._access = Access(self._settings)
         return self._access
 
+    @property
+    def _kept(self) -> KeptFiles:
+        return KeptFiles(self._opened.backend, self.name)
+
     def _store(self) -> CampaignStore:
         return self._opened.backend.campaign(self.name)
 
@@ -447,13 +499,6 @@ def _template(
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _refuse(plan: CampaignPlan) -> None:
-    """Refuse what workers do not carry out yet."""
-    for name, given in (("collect", plan.collect), ("keep", plan.keep != "all")):
-        if given:
-            raise CampaignError(f"{name} is not possible yet", hint="leave it out")
 
 
 def _check_count(name: str, value: object) -> None:

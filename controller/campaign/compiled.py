@@ -68,6 +68,7 @@ class CompiledTemplate:
         exp_id: name of the experiment.
         nonce: of the uploads.
         timeout: seconds after which a run fails; None for no limit.
+        hard_release: whether the release of a host removes the files of the run there.
 
     Raises:
         UnknownType: this process does not have the type of a resource.
@@ -77,13 +78,20 @@ class CompiledTemplate:
     """
 
     def __init__(
-        self, template: Template, exp_id: str, nonce: str, timeout: float | None = None
+        self,
+        template: Template,
+        exp_id: str,
+        nonce: str,
+        timeout: float | None = None,
+        *,
+        hard_release: bool = False,
     ) -> None:
         self.finds_hosts = False
         self._template = template
         self._exp_id = exp_id
         self._nonce = nonce
         self._timeout = timeout
+        self._hard_release = hard_release
         self._lock = threading.Lock()
         #: Values that decide about nothing but themselves, by label and attribute.
         self._plain: dict[tuple[str, str], Filling] = {}
@@ -211,12 +219,15 @@ class CompiledTemplate:
         values = {}
         hosts = {}
         for item in items:
+            is_machine = item.cls.provides_host and not item.cls.emulates
+            if is_machine and self._hard_release:
+                item.attrs["hardRelease"] = True
             spec = description.spec(item.guid, settled=True, leader=leaders.of(item.guid))
             begin = len(arguments) + 3
             arguments += spec_arguments(self._nonce, spec, goal=item.guid in goals)
             for number, name in enumerate(spec.attributes):
                 values[item.label, name] = begin + 2 * number + 1
-            if item.cls.provides_host and not item.cls.emulates:
+            if is_machine:
                 hosts[item.label] = (item.guid, _host_name(item))
         validated = [item for item in items if item.cls.validate is not ResourceManager.validate]
         self.finds_hosts |= any(not name for _, name in hosts.values())

@@ -17,10 +17,13 @@ from ..engine.campaign_records import Begin, Fold, Refusal, Slot
 from ..engine.campaigns import CampaignStore
 from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
-from ..errors import NepiqError, WaitTimeout, details
+from ..errors import CampaignError, NepiqError, WaitTimeout, details
 from .causes import Again, Cause, cause_of
+from .collection import Collection
 from .compiled import Base, CompiledTemplate
+from .file_store import Keep
 from .host_facts import HostFacts, HostRecorder
+from .metric_views import CollectedView, Figures
 from .metrics import Measured, View, evaluate, parse_all
 from .plan import CampaignPlan
 from .precision import Precision
@@ -69,6 +72,8 @@ class Ended:
             names.
         failures: of a run that failed.
         experiment: opens the experiment of the run, for what is not in Redis.
+        collection: returns a collection of its files, by the guids of its resources.
+        machine: name of the worker machine whose file store that is.
     """
 
     run_id: str
@@ -77,6 +82,8 @@ class Ended:
     attributes: Mapping[int, Mapping[str, Any]]
     failures: Sequence[Failure]
     experiment: Callable[[], AbstractContextManager[View]]
+    collection: Callable[[Mapping[str, int]], Collection]
+    machine: str
 
     @property
     def times(self) -> dict[str, float]:
@@ -128,6 +135,8 @@ class Definition:
         reads_traces: True if workers read more than attributes.
         scripts: names of the metrics that are functions of the script.
         asks: name of the function of the script that decides whether a point needs further runs.
+        keep: the runs whose files are collected.
+        collects: True if files of runs are collected.
         segments: the spaces.
         precisions: of the metrics at which a point needs no further run.
         least: number of runs that each point needs in any case.
@@ -143,12 +152,21 @@ class Definition:
         self.metrics = {name: item for name, item in metrics.items() if not item.script}
         self.reads_traces = not all(metric.figure for metric in self.metrics.values())
         self.asks = str(data.get("asks", ""))
+        self._collect: Mapping[str, Sequence[str]] = data.get("collect", {})
+        self.keep: Keep = data.get("keep", "all")
+        self._directories = data.get("directories", "none")
+        self.collects = bool(self._collect) and self.keep != "none"
+        is_read = self.reads_traces or self.collects or self.needs_script
+        self._clears = self._directories == "failed" or (self._directories == "none" and is_read)
         self.segments = [Segment(segment) for segment in segments]
         self._seed = int(data["seed"])
         self._independent = data["seeds"] == "independent"
         parameters = [name for segment in self.segments for name in segment.space.parameters]
         template = Template(data["template"], parameters)
-        self._template = CompiledTemplate(template, self.exp_id, name, data["timeout"])
+        hard_release = self._directories == "none" and not is_read
+        self._template = CompiledTemplate(
+            template, self.exp_id, name, data["timeout"], hard_release=hard_release
+        )
         self.precisions = [Precision.of_document(item) for item in data["stop"]]
         self.least = int(data["least"])
         self._recorder = HostRecorder()
@@ -158,7 +176,11 @@ class Definition:
     @staticmethod
     def data(exp_id: str, template: Mapping[str, Any], plan: CampaignPlan) -> dict[str, Any]:
         """Return the JSON values from which workers make the same definition."""
+        files = {"collect": plan.collect, "keep": plan.keep} if plan.collect else {}
+        if plan.directories != "none":
+            files["directories"] = plan.directories
         return {
+            **files,
             "exp_id": exp_id,
             "template": dict(template),
             "metrics": {name: metric.to_data() for name, metric in parse_all(plan.metrics).items()},
@@ -257,26 +279,74 @@ class Definition:
         base, hosts = self._base_and_hosts(ended)
         return self._recorder.record(base, hosts, attributes, now)
 
-    def fold(self, ended: Ended) -> Fold:
-        """Return what becomes of an ended run: its row, or another attempt."""
+    def hosts(self, slot: int) -> Sequence[int]:
+        """Return the guids of the machines of a run."""
+        base = self._template.base(self.place(slot).values)
+        return sorted(guid for guid, _ in base.hosts.values())
+
+    def clears_after(self, outcome: str) -> bool:
+        """Return whether the directories of a run are removed from hosts when it has its row."""
+        return self._clears and not (self._directories == "failed" and outcome == FAILED)
+
+    def check_files(self, slot: int) -> None:
+        """Check that the run at a place can have the files that are to be collected.
+
+        Raises:
+            CampaignError: a resource leaves no files.
+        """
+        base = self._template.base(self.place(slot).values)
+        for label in self._collect:
+            host = base.description.host_of(label)
+            if host is None:
+                raise CampaignError(
+                    "there are no files to collect, since it does not run on a host", where=label
+                )
+            for guid in {base.guids[label], host}:
+                if base.description.get(guid, "hardRelease") is True:
+                    raise CampaignError(
+                        f"hardRelease of {base.description.label(guid)} removes its files before "
+                        "they are collected",
+                        where=label,
+                        hint="leave it out: a campaign removes the directories of its runs",
+                    )
+
+    def fold(self, ended: Ended, *, collecting: bool = True) -> Fold:
+        """Return what becomes of an ended run: its row, or another attempt.
+
+        Args:
+            ended: the run.
+            collecting: bring its files into the file store, if they are kept.
+
+        Raises:
+            FileMissing: the file store cannot be written, for example because the disk is full.
+        """
         if not ended.meta:
             return Fold(ended.run_id, "again", False, CANCELLED, "", "")
         place, cause, measured = self.place(ended.slot.number), None, NOTHING
         outcome, error = FINISHED, ""
+        collection = None
         if "over" not in ended.meta:
             outcome, error = CANCELLED, "another client released the run"
         elif ended.meta.get("cause"):
             outcome, cause = FAILED, self._cause(ended)
-        elif self.metrics:
+        else:
+            collection = self._collection(place, ended, outcome, collecting)
             try:
-                measured = self._measured(place, ended)
+                measured = self._measured(place, ended, collection)
                 error = str(measured)
             except NepiqError as unreachable:
                 outcome, cause = FAILED, cause_of(unreachable)
+        if cause is not None and _is_begun_again(cause, ended.slot.attempt):
+            if collection is not None:
+                collection.discard()
+                collection = None
+        elif collection is None:
+            collection = self._collection(place, ended, outcome, collecting)
         row = self._row(
             place,
             ended.slot,
             ended.run_id,
+            files_on=ended.machine if collection is not None and collection.files else "",
             hosts=_hosts(self._template.base(place.values), ended),
             outcome=outcome,
             metrics=measured.values,
@@ -336,12 +406,27 @@ class Definition:
             return cause_of(WaitTimeout(str(error.get("message", ""))))
         return cause_of(ended.failures)
 
-    def _measured(self, place: Place, ended: Ended) -> Measured:
+    def _collection(
+        self, place: Place, ended: Ended, outcome: str, collecting: bool
+    ) -> Collection | None:
+        """Bring the files of a run into the store; None if they are not kept."""
+        if not (collecting and self.collects):
+            return None
+        collection = ended.collection(self._template.base(place.values).guids)
+        if not collection.store.keeps(outcome):
+            return None
+        collection.bring(self._collect)
+        return collection
+
+    def _measured(self, place: Place, ended: Ended, collection: Collection | None) -> Measured:
+        if not self.metrics:
+            return NOTHING
         if not self.reads_traces:
             base = self._template.base(place.values)
-            return evaluate(self.metrics, _Figures(base, ended.attributes))
+            return evaluate(self.metrics, Figures(base.description, ended.attributes))
         with ended.experiment() as ec:
-            return evaluate(self.metrics, ec)
+            view = ec if collection is None else CollectedView(ec, collection)
+            return evaluate(self.metrics, view)
 
 
 def failure(row: Row, cause: Cause) -> Fold:
@@ -351,9 +436,13 @@ def failure(row: Row, cause: Cause) -> Fold:
         row: its row so far.
         cause: why.
     """
-    again = cause.again is Again.FREE and row.attempts < MOST_ATTEMPTS
+    again = _is_begun_again(cause, row.attempts)
     row = replace(row, outcome=FAILED, cause=str(cause), error=cause.example, metrics={})
     return Fold(row.run_id, "again" if again else "row", True, FAILED, str(cause), row.to_json())
+
+
+def _is_begun_again(cause: Cause, attempt: int) -> bool:
+    return cause.again is Again.FREE and attempt < MOST_ATTEMPTS
 
 
 def _hosts(base: Base, ended: Ended) -> dict[str, str]:
@@ -363,20 +452,3 @@ def _hosts(base: Base, ended: Ended) -> dict[str, str]:
         for label, (guid, name) in base.hosts.items()
     }
     return {label: name for label, name in named.items() if name}
-
-
-class _Figures:
-    """The attributes of an ended run, as a metric reads them."""
-
-    def __init__(self, base: Base, attributes: Mapping[int, Mapping[str, Any]]) -> None:
-        self._base = base
-        self._attributes = attributes
-
-    def get(self, guid: str, name: str, /) -> Any:
-        """Return the value of an attribute."""
-        item = self._base.description.resource(guid)
-        return item.get(name, self._attributes.get(item.guid, {}))
-
-    def trace(self, guid: str, name: str, /, attr: str, block: int, offset: int, text: bool) -> Any:
-        """Raise, since a figure is in no trace."""
-        raise NotImplementedError

@@ -4,38 +4,39 @@
 
     results/
         files/3f/3f2a91...      a content, by its SHA-256
-        runs/2026....json       the manifest of a run: its files, with their contents
+        runs.jsonl              the manifest: the files of each run, with their contents
 
-Contents are complete and on disk before a manifest refers to them. A process that is killed leaves
-at most a content without a manifest, which :meth:`FileStore.prune` removes.
+Contents are complete and on disk before the manifest refers to them. A process that is killed
+leaves at most a content that no run has, which :meth:`FileStore.prune` removes.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import CampaignError, FileMissing, InvalidValue, NepiqError, TraceNotFound
 from ..errors.text import quoted
 from ..model.names import check_name
 from ..reports.words import size
-from .row import FAILED
-from .whole_file import replaced
+from .manifest import Manifest
+from .row import CANCELLED, FAILED
 
 Keep = Literal["failed", "all", "none"]
 
 _KEEPS = ("failed", "all", "none")
 _BLOCK = 1 << 20
 _PART = ".part"
+_CHECKSUM = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,22 @@ class StoredFile:
     sha256: str = ""
     bytes: int = 0
     error: str = ""
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the JSON form, without what is empty."""
+        return {name: value for name, value in asdict(self).items() if value or name == "name"}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> StoredFile:
+        """Return the file that :meth:`to_data` wrote. Unknown fields are ignored.
+
+        Raises:
+            CampaignError: it is not a file.
+        """
+        try:
+            return cls(**{item.name: data[item.name] for item in fields(cls) if item.name in data})
+        except (TypeError, KeyError) as error:
+            raise CampaignError(f"not a file of a run: {error}") from error
 
 
 class FileStore:
@@ -76,15 +93,17 @@ class FileStore:
             )
         self.folder = Path(folder)
         self.keep = keep
+        self._manifest = Manifest(self.folder / "runs.jsonl")
         try:
             (self.folder / "files").mkdir(parents=True, exist_ok=True)
-            (self.folder / "runs").mkdir(exist_ok=True)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
     def keeps(self, outcome: str) -> bool:
         """Return whether the files of a run with this outcome are kept."""
-        return self.keep == "all" or (self.keep == "failed" and outcome == FAILED)
+        if self.keep == "all":
+            return outcome != CANCELLED
+        return self.keep == "failed" and outcome == FAILED
 
     def require(self, count: int) -> None:
         """Refuse to begin if the disk has less space than needed.
@@ -121,31 +140,61 @@ class FileStore:
             FileMissing: the folder cannot be written.
             InvalidValue: ``run_id``, a label or a name is invalid.
         """
-        path = self._manifest(run_id)
+        check_name("the id of a run", run_id)
         with self._locked(fcntl.LOCK_SH):
             stored = [self._store(*file) for file in files]
-            text = json.dumps([asdict(file) for file in stored], ensure_ascii=False, indent=1)
-            with replaced(path) as manifest:
-                manifest.write(text.encode() + b"\n")
+            self._enter({run_id: stored})
         return stored
+
+    def lacking(self, runs: Mapping[str, Sequence[StoredFile]]) -> dict[str, int]:
+        """Return the contents of runs that are not here: checksums with their sizes in bytes."""
+        contents = {file.sha256: file.bytes for files in runs.values() for file in files}
+        return {
+            sha256: count
+            for sha256, count in contents.items()
+            if sha256 and not self.content(sha256).exists()
+        }
+
+    def take(self, contents: Iterable[tuple[str, Iterable[bytes]]]) -> None:
+        """Store contents of another store: checksum and blocks of each.
+
+        Those that are complete stay, also if a later one cannot be read.
+
+        Raises:
+            CampaignError: one has another checksum.
+            FileMissing: the folder cannot be written.
+        """
+        with self._locked(fcntl.LOCK_SH):
+            for sha256, blocks in contents:
+                if self._keep(blocks)[0] != sha256:
+                    raise CampaignError(f"the content {sha256} is damaged")
+
+    def enter(self, runs: Mapping[str, Sequence[StoredFile]]) -> None:
+        """Enter runs of another store, whose contents are here.
+
+        Raises:
+            CampaignError: a content is not here.
+            FileMissing: the folder cannot be written.
+        """
+        for run_id in runs:
+            check_name("the id of a run", run_id)
+        with self._locked(fcntl.LOCK_SH):
+            if missing := self.lacking(runs):
+                raise CampaignError(f"the content {next(iter(missing))} is not in {self.folder}")
+            self._enter(runs)
 
     def runs(self) -> list[str]:
         """Return the ids of the runs that have files, in order."""
-        return sorted(path.stem for path in (self.folder / "runs").glob("*.json"))
+        return self._manifest.runs()
 
     def files(self, run_id: str) -> list[StoredFile]:
         """Return the stored and missing files of a run; none for an unknown run.
 
         Raises:
-            CampaignError: its manifest is damaged.
+            CampaignError: the manifest is damaged.
         """
-        path = self._manifest(run_id)
-        try:
-            return [StoredFile(**file) for file in json.loads(path.read_bytes())]
-        except FileNotFoundError:
-            return []
-        except (ValueError, TypeError) as error:
-            raise CampaignError(f"the manifest is damaged: {error}", where=str(path)) from error
+        check_name("the id of a run", run_id)
+        return [StoredFile.from_data(data) for data in self._manifest.files(run_id)]
 
     def path(self, run_id: str, label: str, name: str) -> Path:
         """Return the file that has the content of a trace. It must not be changed.
@@ -160,14 +209,24 @@ class FileStore:
             known = [f"{of}/{its}" for (of, its), item in stored.items() if item.sha256]
             reason = file.error if file else ""
             raise TraceNotFound(f"{label}/{name}", known, reason=reason, where=f"run {run_id}")
-        return self._content(file.sha256)
+        return self.content(file.sha256)
+
+    def content(self, sha256: str) -> Path:
+        """Return the place of a content, which need not be here.
+
+        Raises:
+            InvalidValue: it is not a checksum.
+        """
+        if _CHECKSUM.fullmatch(sha256) is None:
+            raise InvalidValue(f"{quoted(sha256)} is not a checksum")
+        return self.folder / "files" / sha256[:2] / sha256
 
     def traces(self, label: str, name: str) -> Iterator[tuple[str, Path]]:
         """Yield the run and the file of a trace, of each run that has it; for Table.of_traces."""
         for run_id in self.runs():
             for file in self.files(run_id):
                 if (file.label, file.name) == (label, name) and file.sha256:
-                    yield run_id, self._content(file.sha256)
+                    yield run_id, self.content(file.sha256)
 
     def export(self, run_id: str, folder: str | Path) -> None:
         """Copy the files of a run to ``folder/<label>/<name>``.
@@ -180,14 +239,16 @@ class FileStore:
                 if file.sha256:
                     target = Path(folder) / file.label / file.name
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(self._content(file.sha256), target)
+                    shutil.copyfile(self.content(file.sha256), target)
         except OSError as error:
             raise _unwritable(Path(folder), error) from error
 
-    def remove(self, run_id: str) -> None:
-        """Remove a run. Its contents stay until :meth:`prune`, for other runs may have them too."""
-        with self._locked(fcntl.LOCK_SH):
-            self._manifest(run_id).unlink(missing_ok=True)
+    def remove(self, *run_ids: str) -> None:
+        """Remove runs. Contents stay until :meth:`prune`, since other runs may have them too."""
+        known = {run_id: None for run_id in run_ids if self.files(run_id)}
+        if known:
+            with self._locked(fcntl.LOCK_SH):
+                self._enter(known)
 
     def prune(self) -> int:
         """Remove the contents that no run has, and incomplete ones; return their size in bytes.
@@ -196,15 +257,21 @@ class FileStore:
         """
         freed = 0
         with self._locked(fcntl.LOCK_EX):
+            self._manifest.compact()
             used = {file.sha256 for run_id in self.runs() for file in self.files(run_id)}
             for path in (self.folder / "files").glob("*/*"):
                 if path.name not in used:
                     freed += path.stat().st_size
                     path.unlink()
-            for path in (self.folder / "files").glob(f"*{_PART}"):
-                freed += path.stat().st_size
-                path.unlink()
-        return freed
+            for folder in (self.folder / "files").glob("[0-9a-f][0-9a-f]"):
+                with suppress(OSError):  # it has others
+                    folder.rmdir()
+            return freed + self._remove_parts()
+
+    def tidy(self) -> None:
+        """Remove what killed processes have left of contents, unless others add files now."""
+        with suppress(BlockingIOError), self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            self._remove_parts()
 
     def damaged(self) -> list[str]:
         """Return the checksums of contents that are missing or changed. Reads all of them."""
@@ -213,40 +280,60 @@ class FileStore:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _manifest(self, run_id: str) -> Path:
-        return self.folder / "runs" / f"{check_name('the id of a run', run_id)}.json"
+    def _enter(self, runs: Mapping[str, Sequence[StoredFile] | None]) -> None:
+        try:
+            self._manifest.append(
+                (run_id, None if files is None else [file.to_data() for file in files])
+                for run_id, files in runs.items()
+            )
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
 
-    def _content(self, sha256: str) -> Path:
-        return self.folder / "files" / sha256[:2] / sha256
+    def _remove_parts(self) -> int:
+        freed = 0
+        for path in (self.folder / "files").glob(f"*{_PART}"):
+            freed += path.stat().st_size
+            path.unlink()
+        return freed
 
     def _store(self, label: str, name: str, blocks: Iterable[bytes]) -> StoredFile:
         check_name("label", label)
-        _check_path(name)
+        check_path(name)
+        try:
+            sha256, count = self._keep(_read(blocks))
+        except _Unreadable as unreadable:
+            return StoredFile(label, name, error=unreadable.args[0])
+        return StoredFile(label, name, sha256, count)
+
+    def _keep(self, blocks: Iterable[bytes]) -> tuple[str, int]:
+        """Store a content; return its checksum and its size.
+
+        Raises:
+            FileMissing: the folder cannot be written.
+        """
         digest, count = hashlib.sha256(), 0
         part = self.folder / "files" / f"{secrets.token_hex(8)}{_PART}"
         try:
             with part.open("xb") as file:
-                for block in _read(blocks):
+                for block in blocks:
                     digest.update(block)
                     count += file.write(block)
-                content = self._content(digest.hexdigest())
+                content = self.content(digest.hexdigest())
                 if content.exists():
-                    return StoredFile(label, name, content.name, count)
+                    return content.name, count
                 file.flush()
                 os.fsync(file.fileno())
             content.parent.mkdir(exist_ok=True)
             part.replace(content)
-        except _Unreadable as unreadable:
-            return StoredFile(label, name, error=unreadable.args[0])
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         finally:
             part.unlink(missing_ok=True)
-        return StoredFile(label, name, content.name, count)
+        return content.name, count
 
     def _is_whole(self, sha256: str) -> bool:
         try:
-            with self._content(sha256).open("rb") as file:
+            with self.content(sha256).open("rb") as file:
                 digest = hashlib.sha256()
                 while block := file.read(_BLOCK):
                     digest.update(block)
@@ -285,9 +372,14 @@ def blocks_of(path: str | Path) -> Iterator[bytes]:
             yield block
 
 
-def _check_path(name: str) -> None:
+def check_path(name: str) -> None:
+    """Refuse what cannot be the name of a file of a run.
+
+    Raises:
+        InvalidValue: it is not a relative path, or leads out of the run directory.
+    """
     path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
+    if path.is_absolute() or not name or ".." in path.parts or "\0" in name:
         raise InvalidValue(
             f"{quoted(name)} cannot be the name of a file of a run",
             hint="use a path relative to its run directory",

@@ -67,5 +67,5 @@ def follow(
 def _is_over(record: CampaignRecord, *, measures: bool) -> bool:
     if measures and record.waiting:
         return False
-    failed = record.phase == "paused" and record.why and not record.active
+    failed = record.phase == "paused" and record.why and (record.held or not record.active)
     return record.over or bool(failed)

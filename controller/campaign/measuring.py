@@ -21,10 +21,11 @@ from . import samples
 from .causes import cause_of
 from .definition import Definition, failure
 from .row import CANCELLED, FINISHED, Row, Value
+from .run_directories import RunDirectories
 
 if TYPE_CHECKING:
+    from ..experiment.connect import Access
     from ..experiment.controller import ExperimentController
-    from ..settings import Settings
 
 MetricFunction = Callable[["ExperimentController"], Any]
 StopFunction = Callable[[list[Row]], Any]
@@ -63,14 +64,14 @@ class Measuring:
     """A process that measures the runs of a campaign.
 
     Args:
+        access: connections to the engine.
         store: the campaign.
-        settings: where Redis is.
         functions: those of the script.
     """
 
-    def __init__(self, store: CampaignStore, settings: Settings, functions: Functions) -> None:
+    def __init__(self, access: Access, store: CampaignStore, functions: Functions) -> None:
+        self._access = access
         self._store = store
-        self._settings = settings
         self._functions = functions
         self._nonce = secrets.token_hex(6)
         self._lock = threading.Lock()
@@ -92,9 +93,11 @@ class Measuring:
                 with self._renewed():
                     for run_id, slot, row in runs:
                         fold = self._fold(run_id, slot, Row.from_json(row))
+                        directories = self._directories(slot, fold)
                         with contact():
                             if not self._store.measured(self._nonce, fold):
                                 break  # this process stood still, and another one measures
+                            directories.remove([run_id])
         except BaseException:
             with suppress(NepiqError), contact():  # else the claim runs out
                 self._store.let_go(self._nonce)
@@ -148,13 +151,22 @@ class Measuring:
             return definition.sampled(fold, slot.number, known)
         return fold
 
+    def _directories(self, slot: Slot, fold: Fold) -> RunDirectories:
+        """Return the directories that are to be removed; they are found by records of the run."""
+        definition = self._defined(slot)
+        found = RunDirectories(self._access.backend, definition.name, definition.exp_id)
+        if definition.clears_after(fold.outcome):
+            with contact():
+                found.find(fold.run_id, definition.hosts(slot.number))
+        return found
+
     def _values(self, definition: Definition, run_id: str) -> dict[str, Value]:
         if not definition.scripts:
             return {}
         from ..experiment.controller import ExperimentController
 
         try:
-            ec = ExperimentController.attach(run_id, settings=self._settings)
+            ec = ExperimentController.attach(run_id, settings=self._access.settings)
         except UnknownRun as error:
             raise _Deleted from error
         with closing(ec):

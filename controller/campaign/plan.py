@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import InvalidValue, NepiqError, UnknownAttribute, UnknownResource, near_misses
 from ..errors.text import quoted
 from ..model.durations import seconds
+from .file_store import check_path
 from .metrics import name_of, parse_all
 from .precision import Precision
 from .space import Space
@@ -57,8 +58,10 @@ class CampaignPlan:
         on_failure: ``continue``, or ``pause`` to begin no run after a failed one.
         max_failures: number of failed runs at which the campaign pauses; None for no limit.
         metrics: what to measure, by name.
-        collect: traces to copy, by label of the resource.
-        keep: the runs whose files are kept: ``all``, ``failed`` or ``none``.
+        collect: files to collect, by label of the resource: traces, paths in the run directory, or
+            patterns.
+        keep: the runs whose files are collected: ``all``, ``failed`` or ``none``.
+        directories: the runs whose directories stay on hosts: ``none``, ``failed`` or ``all``.
     """
 
     space: Space = field(default_factory=Space.grid)
@@ -77,6 +80,7 @@ class CampaignPlan:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     collect: Mapping[str, Sequence[str]] = field(default_factory=dict)
     keep: str = "all"
+    directories: str = "none"
 
     @classmethod
     def of(cls, document: Any, folder: Path | None = None) -> CampaignPlan:
@@ -208,6 +212,8 @@ class CampaignPlan:
         if unknown:
             hint = partial(near_misses, unknown[0], self.metrics)
             return [_misfit(f"there is no metric {quoted(unknown[0])}", "stop", hint)]
+        if self.keep == "failed" and not self.collect:
+            return [_misfit("without collect there are no files to keep", "keep")]
         return []
 
 
@@ -291,9 +297,11 @@ def _collect(value: Any) -> dict[str, Any]:
     collect = {}
     for label, traces in value.items():
         names = traces if isinstance(traces, list) else [traces]
-        if not names or not all(isinstance(name, str) for name in names):
-            with inside(label):
+        with inside(label):
+            if not names or not all(isinstance(name, str) for name in names):
                 raise InvalidValue(f"{quoted(traces)} is not a trace, nor a list of traces")
+            for name in names:
+                check_path(name)
         collect[label] = names
     return {"collect": collect}
 
@@ -321,5 +329,6 @@ _READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "metrics": _metrics,
     "collect": _collect,
     "keep": _word("keep", "all", "failed", "none"),
+    "directories": _word("directories", "none", "failed", "all"),
 }
 _DEFAULTS = CampaignPlan()

@@ -53,6 +53,7 @@ class Row:
         metrics: values of the metrics. A number that is not finite becomes None.
         error: the error of this run, or the reasons of missing metrics; else empty. Longer text is
             truncated.
+        files_on: name of the worker machine that keeps its files; empty if none were collected.
 
     Raises:
         CampaignError: the outcome is unknown.
@@ -72,6 +73,7 @@ class Row:
     attempts: int = 1
     metrics: Mapping[str, Value] = field(default_factory=dict)
     error: str = ""
+    files_on: str = ""
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:
@@ -153,6 +155,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "attempts": int,
     "metrics": dict,
     "error": str,
+    "files_on": str,
 }
 
 

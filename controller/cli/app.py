@@ -104,6 +104,8 @@ _CAMPAIGN_VERBS: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("results", campaigns.results, "nepiq campaign results sweep --follow"),
     ("summary", campaigns.summary, "nepiq campaign summary sweep"),
     ("export", campaign_export.export, "nepiq campaign export sweep sweep.csv"),
+    ("files", campaigns.files, "nepiq campaign files sweep"),
+    ("fetch", campaigns.fetch, "nepiq campaign fetch sweep results/"),
     ("compare", campaign_compare.compare, "nepiq campaign compare sweep --by rate --margin 5%"),
     ("rm", campaigns.rm, "nepiq campaign rm sweep"),
 )

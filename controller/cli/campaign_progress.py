@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 REFRESH, LINES = 0.25, 10.0
 """Seconds between two views on a terminal, and between two lines elsewhere."""
 
+INTERRUPTED = 130
+"""Exit code after ctrl-C."""
+
 MOST_POINTS = 50
 """Points up to which the summary of an ended campaign is shown without being asked for."""
 
@@ -97,7 +100,7 @@ def follow(campaign: Campaign, *, summary: bool = True) -> int:
             Consoles().out.print(summary_table(points))
         return 0 if record.phase == "finished" and not record.failed else 1
     print_message(f"the campaign goes on: nepiq campaign watch {campaign.name}")
-    return 130
+    return INTERRUPTED
 
 
 def _log(campaign: Campaign) -> None:

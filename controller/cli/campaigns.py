@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from ..errors import InvalidValue
 from ..reports.words import clock, plural
 from .campaign_plan import Settings
-from .campaign_progress import follow, lines, summary_table
+from .campaign_progress import INTERRUPTED, follow, lines, summary_table
 from .console import Consoles, print_json, print_line, print_message, simple_table
 from .runs import AsJson, reading
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from ..engine.campaign_records import CampaignRecord
 
 Name = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Name of the campaign.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--folder", metavar="DIR", help="Bring collected files here at the end."),
+]
 
 
 def _attached(name: str) -> Campaign:
@@ -46,6 +51,7 @@ def run(
             help="A file of the git tree whose changes have no secrets; may be repeated.",
         ),
     ] = None,
+    folder: Folder = None,
 ) -> None:
     """Carry out a campaign, and show its progress until it has ended.
 
@@ -62,7 +68,7 @@ def run(
         if detach:
             typer.echo(campaign.name)
             return
-        raise typer.Exit(follow(campaign))
+        raise typer.Exit(_followed(campaign, folder))
 
 
 def ls(as_json: AsJson = False) -> None:
@@ -100,10 +106,10 @@ def status(name: Name, as_json: AsJson = False) -> None:
         print_line(line)
 
 
-def watch(name: Name) -> None:
+def watch(name: Name, folder: Folder = None) -> None:
     """Show the progress of a campaign until it does nothing more, or until ctrl-C."""
     with _attached(name) as campaign:
-        raise typer.Exit(follow(campaign))
+        raise typer.Exit(_followed(campaign, folder))
 
 
 def pause(name: Name) -> None:
@@ -166,10 +172,15 @@ def set_(
         campaign.set(parallel=parallel)
 
 
-def rm(name: Name) -> None:
+def rm(
+    name: Name,
+    files: Annotated[
+        bool, typer.Option("--files", help="Delete its collected files too, where they are kept.")
+    ] = False,
+) -> None:
     """Delete a campaign that has ended, and its rows."""
     with _attached(name) as campaign:
-        campaign.remove()
+        campaign.remove(files=files)
 
 
 def results(
@@ -196,6 +207,46 @@ def summary(name: Name, as_json: AsJson = False) -> None:
         Consoles().out.print(summary_table(points))
     else:
         sys.stderr.write("no run has ended yet\n")
+
+
+def files(
+    name: Name,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Only those of this run.")] = "",
+) -> None:
+    """Print the collected files of a campaign, one JSON object a line."""
+    with _attached(name) as campaign:
+        for row, found in campaign.files(run):
+            for file in found:
+                data = {"run": row.run_id, **file.to_data(), "on": row.files_on}
+                print_line(json.dumps(data, ensure_ascii=False))
+
+
+def fetch(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="It is created.")],
+    runs: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar="RUN", help="Only this run; may be repeated."),
+    ] = None,
+) -> None:
+    """Bring the collected files of a campaign here, each content once.
+
+    With --run they are also copied to FOLDER/RUN/RESOURCE/FILE.
+    """
+    with _attached(name) as campaign:
+        store = campaign.export(folder, runs or ())
+    for run in runs or ():
+        store.export(run, folder / run)
+    sys.stderr.write(f"files of {plural(len(store.runs()), 'run')} in {folder}\n")
+
+
+def _followed(campaign: Campaign, folder: Path | None) -> int:
+    """Show the progress, bring files here; return the exit code."""
+    code = follow(campaign)
+    if folder is not None and code != INTERRUPTED:
+        store = campaign.export(folder)
+        print_message(f"files of {plural(len(store.runs()), 'run')} in {folder}")
+    return code
 
 
 def _data(record: CampaignRecord) -> dict[str, object]:

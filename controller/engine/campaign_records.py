@@ -141,6 +141,7 @@ class CampaignRecord:
         skipped: number of runs that were not needed.
         active: number of runs under way.
         waiting: number of runs that have ended and wait for a script that measures them.
+        held: True if ended runs among them wait until what it was paused for is mended.
         parallel: how many may be under way.
     """
 
@@ -158,6 +159,7 @@ class CampaignRecord:
     active: int
     waiting: int
     parallel: int
+    held: bool = False
 
     @property
     def done(self) -> int:

@@ -157,6 +157,7 @@ class CampaignStore:
             created=float(state["created"]),
             active=active,
             waiting=waiting,
+            held=bool(state.get("held")),
             **counts,
         )
 

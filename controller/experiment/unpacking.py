@@ -8,6 +8,7 @@ complete, the content is moved to its destination. Only files, directories and l
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import stat
@@ -96,6 +97,66 @@ class _ForwardReader:
         return content
 
 
+def members(blocks: Iterator[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Yield name and content of each regular file of an archive; others are skipped.
+
+    The content of a file must have been read, or is skipped, when the next one is asked for.
+
+    Raises:
+        HostError: it is not a valid archive, or exceeds a limit.
+    """
+    reader = _ForwardReader(blocks)
+    try:
+        for member in _entries(reader):
+            if member.isreg() and not member.issparse():
+                yield _relative(member.name), _content(reader, member)
+    except _WRONG as error:
+        raise _refused(str(error)) from error
+
+
+def _entries(reader: _ForwardReader) -> Iterator[tarfile.TarInfo]:
+    """Yield the entries of an archive.
+
+    Raises:
+        ValueError: it has no end.
+    """
+    source: Any = reader  # has the methods of a file that tarfile uses
+    archive: Any = tarfile.TarFile(
+        fileobj=source, mode="r", encoding="utf-8", errors="surrogateescape"
+    )
+    for number in itertools.count(1):
+        reader.header()
+        member: tarfile.TarInfo | None = archive.next()
+        archive.members = []  # tarfile would keep all of them
+        if member is None:
+            break
+        if number > MOST:
+            raise _refused(
+                f"more than {MOST} files", hint="fetch a part of it, or pack it on the host"
+            )
+        yield member
+    # tarfile takes an unreadable header for the end.
+    if reader.last != bytes(tarfile.BLOCKSIZE):
+        raise ValueError("its end is missing")
+
+
+def _content(reader: _ForwardReader, member: tarfile.TarInfo) -> Iterator[bytes]:
+    """Yield the content of a file of an archive.
+
+    Raises:
+        HostError: the archive is truncated.
+    """
+    remaining = member.size
+    if remaining < 0:
+        raise _refused("a file without a size")
+    while remaining:
+        block = reader.content(min(remaining, _BLOCK))
+        if not block:
+            raise _refused("it is truncated")
+        remaining -= len(block)
+        yield bytes(block)
+
+
 class Unpacking:
     """The unpacking of one archive into a directory.
 
@@ -111,7 +172,7 @@ class Unpacking:
     def __init__(self, blocks: Iterator[bytes], stage: Path, count: Count) -> None:
         self._input = _ForwardReader(blocks)
         self._stage, self._count = stage, count
-        self._written = self._entries = 0
+        self._written = 0
         self._folders: list[tuple[str, int, int]] = []
         self._links: list[tuple[str, str, int]] = []
         self.skipped: list[str] = []
@@ -124,31 +185,13 @@ class Unpacking:
             OSError: it cannot be written on this machine.
         """
         try:
-            source: Any = self._input  # has the methods of a file that tarfile uses
-            archive: Any = tarfile.TarFile(
-                fileobj=source, mode="r", encoding="utf-8", errors="surrogateescape"
-            )
-            while member := self._next(archive):
+            for member in _entries(self._input):
                 self._unpack(member)
-            # tarfile takes an unreadable header for the end.
-            if self._input.last != bytes(tarfile.BLOCKSIZE):
-                raise ValueError("its end is missing")
         except _WRONG as error:
             raise _refused(str(error)) from error
         while self._input.content(_BLOCK):
             pass
         self._make_links()
-
-    def _next(self, archive: Any) -> tarfile.TarInfo | None:
-        self._input.header()
-        member: tarfile.TarInfo | None = archive.next()
-        archive.members = []  # tarfile would keep all of them
-        self._entries += 1
-        if self._entries > MOST:
-            raise _refused(
-                f"more than {MOST} files", hint="fetch a part of it, or pack it on the host"
-            )
-        return member
 
     def _unpack(self, member: tarfile.TarInfo) -> None:
         name = _relative(member.name)
@@ -182,16 +225,14 @@ class Unpacking:
         path = self._stage / name
         if "/" in name:
             path.parent.mkdir(0o700, parents=True, exist_ok=True)
-        if not member.size >= 0 or not name:
-            raise ValueError("a file without a name or size")
+        if not name:
+            raise ValueError("a file without a name")
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(number, "wb", buffering=0) as file:
-            remaining = member.size
-            while remaining:
-                block = self._input.content(min(remaining, _BLOCK))
-                if not block:
-                    raise ValueError("it is truncated")
-                remaining -= file.write(block)
+            for block in _content(self._input, member):
+                view = memoryview(block)
+                while view:
+                    view = view[file.write(view) :]
                 self._written += len(block)
                 self._count(self._written)
             os.fchmod(number, member.mode & 0o777)

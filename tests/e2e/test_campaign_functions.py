@@ -88,6 +88,7 @@ def test_rows_wait_for_the_next_process_if_the_script_is_killed(stand: Stand) ->
     assert Counter(row.parameters["n"] for row in rows) == dict.fromkeys(range(8), 1)
     assert all(row.metrics == {"value": row.parameters["n"], "code": 0} for row in rows)
     assert stand.backend().redis.keys(r"nepiq:{2*") == []
+    until(lambda: not stand.run_directories(rows), 30.0, "the directories of runs stay")
 
 
 def test_a_run_whose_records_were_deleted_while_it_waited_is_begun_again(stand: Stand) -> None:

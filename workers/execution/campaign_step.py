@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
+from ...controller.campaign.run_directories import RunDirectories
 from ...controller.engine import redis_memory
 from ...controller.engine.campaign_records import Begin, Fold, Refusal, Skip, Slot, Taken
 from ...controller.engine.campaigns import CampaignStore
 from ...controller.engine.store import keys
-from ...controller.errors import NepiqError, UnknownRun
+from ...controller.errors import FileMissing, NepiqError, UnknownRun
 from ...controller.reports.failures import failures
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
 from . import rounds
 
 if TYPE_CHECKING:
+    from ...controller.campaign.collection import Collection
     from ...controller.campaign.definition import Definition, Ended
     from ...controller.experiment.controller import ExperimentController
 
@@ -35,7 +37,10 @@ MOST_DEFINITIONS = 16
 """Campaigns whose definitions a worker keeps."""
 
 MOST_READERS = 8
-"""Runs whose traces are read at the same time."""
+"""Runs whose files are read at the same time."""
+
+LOOK = 1.0
+"""Seconds after which a worker that reads files of runs looks for further work."""
 
 
 def advance(runtime: Runtime, name: str) -> str:
@@ -59,7 +64,7 @@ def advance(runtime: Runtime, name: str) -> str:
     def renew() -> float | None:
         return interval if store.renew(nonce) else None
 
-    with runtime.lease_renewer.timer(interval, renew):
+    with runtime.lease_renewer.timer(interval, renew), step:
         while taken is not None:
             fault_injection.point("advancing", name)
             released = step.work(taken)
@@ -75,11 +80,20 @@ class _Step:
     def __init__(self, runtime: Runtime, store: CampaignStore) -> None:
         self._runtime = runtime
         self._store = store
-        self._folded = self._begun = 0
+        self._folded_count = self._begun = 0
         self._moment = datetime.now(timezone.utc)
+        self._readers = ThreadPoolExecutor(MOST_READERS, "nepiq-files")
+        #: Ended runs whose files are read at this moment.
+        self._reading: dict[Future[Fold], Ended] = {}
+
+    def __enter__(self) -> _Step:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
     def __str__(self) -> str:
-        return f"{self._folded} ended, {self._begun} begun"
+        return f"{self._folded_count} ended, {self._begun} begun"
 
     def work(self, taken: Taken) -> Sequence[str] | None:
         """Do what was taken; return the runs that were released, or None to end the step here."""
@@ -92,12 +106,32 @@ class _Step:
             # Another worker may have the types that this one lacks.
             log.error("campaign %s: %s", self._store.name, error)  # noqa: TRY400 - expected
             return None
-        ended = list(self._ended(definition, taken.over))
+        reading = {item.run_id for item in self._reading.values()}
+        over = [run_id for run_id in taken.over if run_id not in reading]
+        slots, phase = taken.slots, taken.state["phase"]
+        if definition.collects and phase != "cancelling" and (over or slots):
+            from .campaign_files import obstacle
+
+            if reason := obstacle(self._runtime, self._store.name):
+                self._hold(reason, ended=bool(over))
+                over, slots = [], []
+                if not reading:
+                    return None
+        # Those whose files are read still have their places.
+        free = len(slots) - len(taken.over)
+        ended = list(self._ended(definition, over))
         self._note_hosts(definition, ended)
-        folds = self._folds(definition, ended)
-        begins = self._begins(definition, taken.slots)
+        try:
+            done = self._folded(definition, ended, phase, patient=free <= 0)
+        except FileMissing as error:
+            # Without a row, the sweeper sends the step again, and the files are read again.
+            self._hold(f"worker machine {self._runtime.machine}: {error}", ended=True)
+            return None
+        begins = self._begins(definition, slots[: max(0, free + len(done))])
+        directories = self._directories(definition, done)
         fault_injection.point("settling", self._store.name)
         try:
+            folds = self._sampled(definition, done)
             statuses, replies = self._store.settle(taken.token, folds, begins)
         except ResponseError as error:
             if not redis_memory.is_full(error):
@@ -106,7 +140,7 @@ class _Step:
             log.warning("campaign %s begins no run: Redis is full", self._store.name)
             return None
         fault_injection.point("settled", self._store.name)
-        self._folded += len(statuses)
+        self._folded_count += len(statuses)
         self._begun += sum(reply.status == "OK" for reply in replies)
         started = [
             (item.run_id, reply)
@@ -114,18 +148,55 @@ class _Step:
             if reply.ok and isinstance(item, Begin)
         ]
         rounds.dispatch(self._runtime, definition.exp_id, started)
+        directories.remove(
+            fold.run_id for fold, status in zip(folds, statuses, strict=True) if status != "STALE"
+        )
         lost = "STALE" in statuses or any(reply.status == "STALE" for reply in replies)
         return None if lost else taken.releases
 
-    def _folds(self, definition: Definition, ended: Sequence[Ended]) -> list[Fold]:
-        folds = _folds(definition, ended)
+    def _hold(self, reason: str, *, ended: bool) -> None:
+        """Pause the campaign; runs that have ended get their rows later."""
+        log.error("campaign %s is paused: %s", self._store.name, reason)
+        self._store.change("pause", reason, *(["1"] if ended else []))
+
+    def _folded(
+        self, definition: Definition, ended: Sequence[Ended], phase: str, *, patient: bool
+    ) -> list[tuple[Ended, Fold]]:
+        """Return ended runs, and what becomes of them; those whose files are read come later.
+
+        Args:
+            definition: of the campaign.
+            ended: runs that have ended.
+            phase: of the campaign.
+            patient: wait for one of those whose files are read.
+
+        Raises:
+            FileMissing: the file store cannot be written.
+        """
+        if not (definition.collects or definition.reads_traces):
+            return [(item, definition.fold(item)) for item in ended]
+        for item in ended:
+            future = self._readers.submit(_fold, definition, item, phase)
+            self._reading[future] = item
+        ready = wait(self._reading, LOOK if patient else 0.0, FIRST_COMPLETED).done
+        return [(self._reading.pop(future), future.result()) for future in ready]
+
+    def _directories(
+        self, definition: Definition, done: Sequence[tuple[Ended, Fold]]
+    ) -> RunDirectories:
+        """Return the directories that are to be removed; they are found by records of the runs."""
+        found = RunDirectories(self._runtime.backend, self._store.name, definition.exp_id)
+        for item, fold in done:
+            if fold.verdict != "wait" and definition.clears_after(fold.outcome):
+                found.find(item.run_id, definition.hosts(item.slot.number))
+        return found
+
+    def _sampled(self, definition: Definition, done: Sequence[tuple[Ended, Fold]]) -> list[Fold]:
+        """Return the ends of runs with the samples of their points."""
         if not definition.precisions or definition.needs_script:
-            return folds
-        known = self._store.samples([definition.point(item.slot.number) for item in ended])
-        return [
-            definition.sampled(fold, item.slot.number, known)
-            for fold, item in zip(folds, ended, strict=True)
-        ]
+            return [fold for _, fold in done]
+        known = self._store.samples([definition.point(item.slot.number) for item, _ in done])
+        return [definition.sampled(fold, item.slot.number, known) for item, fold in done]
 
     def _note_hosts(self, definition: Definition, ended: Sequence[Ended]) -> None:
         """Record the facts of hosts that this worker has not recorded, before their runs go."""
@@ -177,7 +248,16 @@ class _Step:
             meta = json.loads(next(values) or b"{}")
             attributes = {guid: _attributes(next(values)) for guid in wanted[run_id]}
             failed = failures(self._runtime.run(run_id).store.records()) if "cause" in meta else []
-            yield Ended(run_id, slot, meta, attributes, failed, partial(self._experiment, run_id))
+            yield Ended(
+                run_id,
+                slot,
+                meta,
+                attributes,
+                failed,
+                partial(self._experiment, run_id),
+                partial(_collection, self._runtime, definition, run_id),
+                self._runtime.machine,
+            )
 
     @contextmanager
     def _experiment(self, run_id: str) -> Iterator[ExperimentController]:
@@ -191,12 +271,28 @@ class _Step:
             ec.close()
 
 
-def _folds(definition: Definition, ended: Sequence[Ended]) -> list[Fold]:
-    """Return what becomes of ended runs; those whose traces are read are looked at side by side."""
-    if len(ended) < 2 or not definition.reads_traces:
-        return [definition.fold(item) for item in ended]
-    with ThreadPoolExecutor(MOST_READERS) as pool:
-        return list(pool.map(definition.fold, ended))
+def _fold(definition: Definition, ended: Ended, phase: str) -> Fold:
+    """Return what becomes of an ended run.
+
+    Raises:
+        FileMissing: the file store cannot be written. Not in a campaign that is cancelled, which
+            would not come to its end.
+    """
+    try:
+        return definition.fold(ended)
+    except FileMissing as error:
+        if phase != "cancelling":
+            raise
+        log.warning("files of run %s are not collected: %s", ended.run_id, error)
+        return definition.fold(ended, collecting=False)
+
+
+def _collection(
+    runtime: Runtime, definition: Definition, run_id: str, guids: Mapping[str, int]
+) -> Collection:
+    from .campaign_files import collection
+
+    return collection(runtime, definition, run_id, guids)
 
 
 def _attributes(raw: Mapping[bytes, bytes]) -> dict[str, Any]:

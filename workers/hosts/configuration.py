@@ -130,6 +130,7 @@ def _heads(requests: Sequence[dict[str, Any]]) -> Iterator[str]:
             if undo
         ]
         yield f"request {who} {int(request['anew'])} {quote(chr(10).join(undo))}"
+    yield "requested"
     # What sets values side by side shares the lock.
     if any(row[0] == "sysctl" for request in requests for row in request.get("changes", ())):
         yield "lock_keys || :"

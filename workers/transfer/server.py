@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import math
 import queue
 import sys
 import threading
@@ -27,9 +26,8 @@ from ...controller.engine.transfer.flow_control import (
     Sender,
     TransferKeys,
 )
-from ...controller.model.durations import Deadline
-from ..execution import loading
-from ..hosts import Attempt, Incoming, ShellHost
+from ..execution.own_hosts import host_of
+from ..hosts import Incoming
 from ..runtime.context import Runtime
 
 log = logging.getLogger("nepiq.files")
@@ -38,34 +36,6 @@ STALL = 60.0
 """Seconds in which a host has to take a block."""
 
 _AGAIN = 3
-
-
-def host_of(runtime: Runtime, run: Run, guid: int, cancel: threading.Event | None) -> ShellHost:
-    """The host of a resource, for a transfer that may take as long as it takes.
-
-    Raises:
-        NoHostError: the resource acts on no host.
-    """
-    record = run.record(guid)
-    if record.host is None:
-        raise errors.NoHostError(where=record.label, hint="it has no files; connect it to a node")
-    node = run.record(record.host)
-    where = record.label if node.guid == guid else f"{record.label} on {node.label}"
-    return ShellHost(
-        Attempt(
-            runtime.sessions.session(loading.resource(run, node)),
-            run_id=run.run_id,
-            exp_id=run.exp_id,
-            node=record.host,
-            guid=guid,
-            occasion=record.occ,
-            # That of the latest step: a transfer is no attempt of its own, and shuts nobody out.
-            token=record.token,
-            deadline=Deadline.after(math.inf),
-            cancel=cancel,
-            where=where,
-        )
-    )
 
 
 def fetch(
@@ -99,7 +69,7 @@ def fetch(
                 sender.send(DATA, *parts)
             sender.send_json(END, {"sha256": stream.sha256})
 
-    _send(runtime, "fetch", run_id, name, send)
+    send_to_client(runtime, "fetch", run_id, name, send)
 
 
 def gather(
@@ -128,7 +98,7 @@ def gather(
                 sender.send(DATA, *parts)
             sender.send_json(END, {"sha256": digest.hexdigest()})
 
-    _send(runtime, "gather", run_id, name, send)
+    send_to_client(runtime, "gather", run_id, name, send)
 
 
 def place(
@@ -195,19 +165,31 @@ def follow(
         heartbeat.check()
         sender.fail(errors.HostError("the host ended the channel"))
 
-    args = (runtime, "follow", run_id, name, send)
-    threading.Thread(target=_send, args=args, name=f"nepiq-logs-{node}", daemon=True).start()
+    threading.Thread(
+        target=send_to_client,
+        args=(runtime, "follow", run_id, name, send),
+        name=f"nepiq-logs-{node}",
+        daemon=True,
+    ).start()
 
 
-def _send(
+def send_to_client(
     runtime: Runtime,
     task: str,
-    run_id: str,
+    owner: str,
     name: str,
     send: Callable[[Sender, Heartbeat], None],
 ) -> None:
-    """Send to a client that is still there, and report to it what goes wrong."""
-    keys = TransferKeys(run_id, name)
+    """Send to a client that is still there, and report to it what goes wrong.
+
+    Args:
+        runtime: this worker's.
+        task: name of the task, for metrics.
+        owner: as of :class:`.TransferKeys`.
+        name: names the attempt of the transfer.
+        send: sends.
+    """
+    keys = TransferKeys(owner, name)
     with runtime.metrics.transfer(task), _heartbeat(runtime, keys) as heartbeat:
         if not heartbeat.present():
             return

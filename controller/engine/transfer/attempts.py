@@ -7,6 +7,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ... import errors
@@ -14,6 +15,8 @@ from ...errors.text import quoted
 from .flow_control import DATA, FAILURE, INFO, Heartbeat, Receiver, Sender, TransferKeys
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from ..run import Run
 
 TRIES = 3
@@ -56,27 +59,48 @@ def remote_error(details: Mapping[str, Any]) -> errors.NepiqError:
     )
 
 
+@dataclass(frozen=True)
+class Route:
+    """The way to the workers that can take part in a transfer.
+
+    Attributes:
+        owner: id of the run, or of what else the keys of the transfer belong to.
+        queue: the queue of the workers.
+        redis: client of the state.
+        call: sends a task: its name, the queue, its arguments, and a description of them.
+    """
+
+    owner: str
+    queue: str
+    redis: Redis
+    call: Callable[[str, str, Sequence[Any], str], None]
+
+    @classmethod
+    def to(cls, run: Run, guid: int) -> Route:
+        """Return the way to the workers that reach the host of a resource."""
+        return cls(run.run_id, run.queue_of(guid), run.store.redis, run.call)
+
+
 class Attempts:
     """The attempts of one transfer: each has keys of its own, so that no stale message gets in.
 
     Args:
-        run: the run.
-        guid: a resource that the queue of the transfer leads to.
+        route: the way to the workers.
         position: returns how far the transfer is.
 
     Attributes:
         transfer: the id of the transfer.
     """
 
-    def __init__(self, run: Run, guid: int, position: Callable[[], int]) -> None:
+    def __init__(self, route: Route, position: Callable[[], int]) -> None:
         self.transfer = new_id()
-        self._run, self._queue = run, run.queue_of(guid)
+        self._route = route
         self._position = position
         self._number = self._failures = 0
 
     def request(self, task: str, args: Sequence[Any], description: str) -> None:
         """Send the task that has a worker take part."""
-        self._run.call(f"nepiq.{task}", self._queue, args, f"{task} {description}")
+        self._route.call(f"nepiq.{task}", self._route.queue, args, f"{task} {description}")
 
     @contextmanager
     def next(self, limit: int | None = None) -> Iterator[tuple[str, Sender, Receiver]]:
@@ -90,9 +114,9 @@ class Attempts:
         """
         self._number += 1
         name = f"{self.transfer}.{self._number}"
-        keys = TransferKeys(self._run.run_id, name)
-        redis = self._run.store.redis
-        hint = f"is a worker running that serves {self._queue}? nepiq doctor tells"
+        keys = TransferKeys(self._route.owner, name)
+        redis = self._route.redis
+        hint = f"is a worker running that serves {self._route.queue}? nepiq doctor tells"
         start = self._position()
         try:
             with Heartbeat(redis, keys.client, keys.worker, name="the worker", hint=hint) as beat:
@@ -130,7 +154,7 @@ class Download(ABC):
     def receive(self) -> Generator[bytes, None, None]:
         """Yield the bytes in blocks."""
         run, guid = self._run, self._guid
-        attempts = Attempts(run, guid, lambda: self.offset)
+        attempts = Attempts(Route.to(run, guid), lambda: self.offset)
         while True:
             with attempts.next() as (name, _, receiver):
                 args = [run.run_id, guid, self.path, name, *self.arguments()]

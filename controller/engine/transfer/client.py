@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ... import errors
-from .attempts import Attempts, Download, check_path, remote_error
+from .attempts import Attempts, Download, Route, check_path, remote_error
 from .flow_control import BLOCK, CLOSE, DATA, END, FAILURE, Receiver, Sender
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Follow:
             TransferSilent: no worker of the site follows them, or no longer.
             HostError: the host cannot be reached, or no longer.
         """
-        attempts = Attempts(self._run, self._node, lambda: 0)
+        attempts = Attempts(Route.to(self._run, self._node), lambda: 0)
         with attempts.next(limit=1) as (name, _, receiver):
             self._receiver = receiver
             args = [self._run.run_id, self._node, list(self._files), name]
@@ -196,7 +196,7 @@ def upload(
     check_path(path)
     with contextlib.closing(source.open()) as opened:
         reader = _Reader(opened)
-        attempts = Attempts(run, guids[0], lambda: reader.sent)
+        attempts = Attempts(Route.to(run, guids[0]), lambda: reader.sent)
         while True:
             with attempts.next() as (name, sender, _):
                 form = [path, opened.mode, opened.size, attempts.transfer, name]

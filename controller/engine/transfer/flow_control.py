@@ -58,12 +58,12 @@ class TransferKeys:
     """The Redis keys of one attempt of a transfer.
 
     Args:
-        run_id: the run.
+        owner: id of the run; of a campaign ``campaign:`` and its name.
         name: names the transfer and the attempt.
     """
 
-    def __init__(self, run_id: str, name: str) -> None:
-        base = keys.RunKeys(run_id).of("x", name)
+    def __init__(self, owner: str, name: str) -> None:
+        base = keys.RunKeys(owner).of("x", name)
         self.blocks, self.answers = base + ":blocks", base + ":answers"
         self.client, self.worker = base + ":client", base + ":worker"
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import ClassNotImportable, FileMissing, HostError, TraceNotFound, UnknownType
 from ...model import registry
@@ -22,15 +22,55 @@ if TYPE_CHECKING:
 _NAMED = 200  # files of a run directory that an error looks at
 
 
+class Reader(Protocol):
+    """Reads files of hosts: as :mod:`.client` and :mod:`.directories`, or in another way."""
+
+    def fetch(
+        self,
+        run: Run,
+        guid: int,
+        path: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        before: Any = None,
+        on_facts: Callable[[client.FileFacts], None] = ...,
+    ) -> Iterator[bytes]:
+        """Yield a file in blocks; see :func:`.client.fetch`."""
+
+    def gather(
+        self,
+        run: Run,
+        guid: int,
+        path: str,
+        *,
+        listing: bool = False,
+        on_facts: Callable[[Gathered], None] = ...,
+    ) -> Generator[bytes, None, None]:
+        """Yield a directory, or what matches a pattern; see :func:`.directories.gather`."""
+
+
+class ThroughRedis:
+    """The reader for clients: the bytes come from a worker, through Redis."""
+
+    fetch = staticmethod(client.fetch)
+    gather = staticmethod(directories.gather)
+
+
 class Outputs:
     """Reads the traces of a run's resources.
+
+    Args:
+        run: the run.
+        reader: reads files of its hosts.
 
     Attributes:
         run: the run.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, reader: Reader = ThroughRedis) -> None:
         self.run = run
+        self._reader = reader
 
     def names(self, record: ResourceRecord) -> list[str]:
         """Return the names of the traces that it writes, and of outputs that came with the exit."""
@@ -75,7 +115,7 @@ class Outputs:
         """Yield the file of the host; ``how`` as for :func:`.client.fetch`."""
         path = self.path(record, name)
         try:
-            yield from client.fetch(
+            yield from self._reader.fetch(
                 self.run, record.guid, path, offset=offset, length=length, **how
             )
         except FileMissing as error:
@@ -96,7 +136,7 @@ class Outputs:
         """
         path = "." if name == "." and self.has_files(record) else self.path(record, name)
         try:
-            yield from directories.gather(self.run, record.guid, path, on_facts=on_facts)
+            yield from self._reader.gather(self.run, record.guid, path, on_facts=on_facts)
         except FileMissing as error:
             raise self._gone(record, name) from error
 
@@ -135,7 +175,7 @@ class Outputs:
         return files
 
     def _listed(self, record: ResourceRecord, path: str, limit: int) -> tuple[list[RunFile], bool]:
-        blocks = directories.gather(self.run, record.guid, path, listing=True)
+        blocks = self._reader.gather(self.run, record.guid, path, listing=True)
         with contextlib.closing(blocks):
             return listing.parsed(blocks, record.label, path, limit)
 

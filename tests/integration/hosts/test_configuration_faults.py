@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import random
 import signal
@@ -233,6 +234,31 @@ def kill_all(form: str) -> None:
     found = [pid for pid in processes.pids() if form in processes.command(pid)]
     for group in {os.getpgid(pid) for pid in found}:
         os.killpg(group, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_a_newer_attempt_at_the_moment_of_a_plan(rig: Rig, undo: bool) -> None:
+    """A plan compares and raises tokens under the lock of the fence, as everything else does."""
+    rig.host(6).run("true")
+    rig.host(5).configure(space(rig, 5))
+    older, newer = rig.host(5), rig.token() + 1
+    fence = rig.root() / "fence"
+    with (fence / ".lock").open("r+") as lock, ThreadPoolExecutor() as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        asked = pool.submit(older.unconfigure if undo else lambda: older.configure(space(rig, 5)))
+        inode = f":{os.fstat(lock.fileno()).st_ino} "
+        until(lambda: asked.done() or inode in waiting_locks())
+        (fence / "5").write_text(f"{newer:016d}\n")
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        with pytest.raises(FencedError, match=f"token {newer}"):
+            asked.result(30)
+    assert int((fence / "5").read_text()) == newer
+    assert len(there(rig)) == 1
+
+
+def waiting_locks() -> str:
+    """The lines of /proc/locks of those who wait."""
+    return "\n".join(line for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
 
 
 def test_attempts_on_one_resource_in_one_plan(rig: Rig) -> None:

@@ -111,8 +111,9 @@ def test_damage_is_found(store: FileStore) -> None:
     store.path("r1", "app", "a").write_bytes(b"changed")
     store.path("r1", "app", "b").unlink()
     assert store.damaged() == sorted([sha(b"one"), sha(b"two")])
-    (store.folder / "runs" / "r1.json").write_text("{")
-    with pytest.raises(CampaignError, match=r"r1\.json: the manifest is damaged"):
+    with (store.folder / "runs.jsonl").open("a") as manifest:
+        manifest.write("{}\n")
+    with pytest.raises(CampaignError, match=r"runs\.jsonl: the manifest is damaged"):
         store.files("r1")
 
 

