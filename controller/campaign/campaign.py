@@ -352,6 +352,7 @@ class Campaign:
         path: str | Path,
         license: str,  # noqa: A002 - its name
         *,
+        folder: str | Path | None = None,
         author: str = "",
         organization: str = "",
         version: str = "1.2",
@@ -359,12 +360,14 @@ class Campaign:
     ) -> Path:
         """Write an RO-Crate: a folder to publish, from which the campaign can be repeated.
 
-        It has the rows so far, the description with all points, the provenance, and a README.
-        Needs the extra ``crate``.
+        It has the rows so far, the description with all points, the provenance, the collected
+        files and a README. Needs the extra ``crate``.
 
         Args:
             path: the folder, which must not exist.
             license: identifier of SPDX, or a URL.
+            folder: where :meth:`export` has brought the collected files, or brings them now. The
+                crate has hard links to its contents.
             author: ``Ada Lovelace <ada@example.org> 0000-0002-1825-0097``: name, address, ORCID iD.
                 By default the name of who submitted the campaign.
             organization: name and URL of the author's organization.
@@ -383,7 +386,7 @@ class Campaign:
 
         terms = Terms.parse(license, author, organization)
         with contact():
-            return write(Content.of(self, self._store()), path, terms, version, reviewed)
+            return write(Content.of(self, self._store(), folder), path, terms, version, reviewed)
 
     def wait(self, timeout: str | float | None = None) -> CampaignRecord:
         """Wait until the campaign does nothing more by itself, and return how far it is.

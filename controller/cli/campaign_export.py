@@ -29,6 +29,10 @@ def export(
     license: Annotated[  # noqa: A002 - the name of the option
         str, typer.Option(metavar="SPDX", help="Its license, as CC-BY-4.0, or a URL.")
     ] = "",
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where campaign fetch has brought the collected files."),
+    ] = None,
     author: Annotated[
         str, typer.Option(help="As 'Ada Lovelace <ada@example.org> 0000-0002-1825-0097'.")
     ] = "",
@@ -60,6 +64,7 @@ def export(
             campaign.to_crate(
                 crate,
                 license,
+                folder=folder,
                 author=author,
                 organization=organization,
                 version=rocrate,

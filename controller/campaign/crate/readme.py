@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors.text import one_line
@@ -18,24 +19,14 @@ if TYPE_CHECKING:
 _MOST_POINTS = 50
 _LONGEST = 60
 
-_CONTENTS = f"""\
-| file | contents |
-|---|---|
-| `{layout.CAMPAIGN}` | the experiment and the points of its runs, for nepiq |
-| `{layout.TABLE}` | a line for each run: parameters, seed, hosts, times, outcome, metrics |
-| `{layout.PARQUET}` | the same table with kinds, if it is there |
-| `{layout.PROVENANCE}` | git commit, packages, facts of the hosts and versions of tools |
-| `{layout.DIFF}` | changes that were not in the commit, if there were any |
-| `{layout.METADATA}` | metadata of this RO-Crate (Process Run Crate) |
-"""
 
-
-def readme(content: Content, terms: License) -> str:
+def readme(content: Content, terms: License, folder: Path) -> str:
     """Return the README of a crate.
 
     Args:
         content: the campaign.
         terms: its license.
+        folder: the crate, with its other files.
     """
     record = content.record
     return "\n".join(
@@ -51,7 +42,8 @@ def readme(content: Content, terms: License) -> str:
             "",
             "## Contents",
             "",
-            _CONTENTS,
+            *_contents(folder),
+            "",
             "## Results",
             "",
             *_results(content),
@@ -92,6 +84,15 @@ def _repeat(content: Content) -> Iterator[str]:
         }
         shown = ", ".join(filter(None, [*facts, *sorted(tools)]))
         yield f"- `{one_line(host.name, _LONGEST)}`: {one_line(shown, 300)}"
+
+
+def _contents(folder: Path) -> Iterator[str]:
+    yield "| file | contents |"
+    yield "|---|---|"
+    for name, (_, contents, _) in layout.CONTENTS.items():
+        if name != layout.README and (folder / name).exists():
+            yield f"| `{name}` | {contents} |"
+    yield f"| `{layout.METADATA}` | Metadata of this RO-Crate (Process Run Crate) |"
 
 
 def _results(content: Content) -> Iterator[str]:

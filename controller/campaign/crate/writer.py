@@ -14,6 +14,7 @@ from pathlib import Path
 from ...description.files import yaml_format
 from ...errors import CampaignError, FileMissing, InvalidValue
 from ...errors.text import quoted
+from ..file_store import LOCK, FileStore
 from ..provenance.secret_scan import scan
 from . import layout
 from .content import Content
@@ -64,8 +65,9 @@ def write(
         if find_spec("pyarrow"):
             content.table.to_parquet(folder / layout.PARQUET)
         _write_provenance(content, folder)
-        _put(folder / layout.README, readme(content, terms.license))
-        graph = Graph(content, folder, terms, version)
+        store = _bring(content, folder / layout.RESULTS)
+        _put(folder / layout.README, readme(content, terms.license, folder))
+        graph = Graph(content, folder, store, terms, version)
         graph.add_actions()
         graph.write()
     return Path(path)
@@ -120,6 +122,14 @@ def _write_provenance(content: Content, folder: Path) -> None:
     data["campaign"] = content.name
     data["hosts"] = [vars(host) for host in content.hosts]
     _put(folder / layout.PROVENANCE, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+
+
+def _bring(content: Content, folder: Path) -> FileStore | None:
+    if content.bring is None:
+        return None
+    store = content.bring(folder)
+    (folder / LOCK).unlink(missing_ok=True)
+    return store
 
 
 def _put(path: Path, text: str) -> None:

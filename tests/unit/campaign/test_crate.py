@@ -18,10 +18,12 @@ import pytest
 from nepiq.controller import CampaignError, InvalidValue
 from nepiq.controller.campaign.campaign_file import read
 from nepiq.controller.campaign.crate.content import Content
+from nepiq.controller.campaign.crate.files import linked
 from nepiq.controller.campaign.crate.layout import plan_of
 from nepiq.controller.campaign.crate.terms import Author, License, Organization, Terms
 from nepiq.controller.campaign.crate.writer import write
 from nepiq.controller.campaign.definition import Definition, Segment
+from nepiq.controller.campaign.file_store import FileStore
 from nepiq.controller.campaign.host_facts import HostFacts
 from nepiq.controller.campaign.plan import CampaignPlan
 from nepiq.controller.campaign.provenance import Provenance, SourceTree
@@ -247,11 +249,46 @@ def test_other_versions(version: str, tmp_path: Path) -> None:
     assert graph["#author"]["name"] == "ada"
 
 
+def filled(folder: Path) -> FileStore:
+    """A store with a content that all runs have, and one of each run but the first."""
+    store = FileStore(folder)
+    for number in range(1, 17):
+        own = [("ping", "stdout", [b"%d" % number])] if number > 1 else []
+        store.add(f"run{number}", [("ping", "common", [b"common"]), *own])
+    return store
+
+
+def test_collected_files(tmp_path: Path) -> None:
+    source = filled(tmp_path / "source")
+    given = content(bring=lambda folder: linked(source, folder, ["run1", "run2", "run9"]))
+    path = write(given, tmp_path / "crate", TERMS)
+    store = FileStore(path / "results")
+    assert store.runs() == ["run1", "run2", "run9"]
+    assert store.files("run2") == source.files("run2")
+    assert store.damaged() == []
+    common = store.path("run1", "ping", "common")
+    assert common.samefile(source.path("run1", "ping", "common"))
+    assert sorted(item.name for item in (path / "results").iterdir()) == ["files", "runs.jsonl"]
+    graph = entities(path)
+    results = {
+        action["name"].split(":")[0]: [graph[name]["name"] for name in references(action["result"])]
+        for action in of_type(graph, "CreateAction")
+    }
+    tables = [graph[name]["name"] for name in ("table.csv", "table.parquet") if name in graph]
+    assert results["Run run1"] == [*tables, "ping/common"]
+    assert results["Run run9"] == [*tables, "ping/common", "ping/stdout"]
+    assert results["Run run3"] == tables
+    entity = graph[str(common.relative_to(path))]
+    assert (entity["contentSize"], entity["sha256"]) == ("6", common.name)
+    assert "| `results/runs.jsonl` |" in (path / "README.md").read_text()
+
+
 @pytest.mark.slow
 def test_roc_validator_finds_nothing(tmp_path: Path, need: Need) -> None:
     python = Path(sys.prefix) / "validator" / "bin" / "python"
     need("roc-validator", python.exists(), "make test installs it")
-    path = write(content(), tmp_path / "crate", TERMS, "1.3")
+    given = content(bring=filled)
+    path = write(given, tmp_path / "crate", TERMS, "1.3")
     driver = Path(__file__).parents[2] / "crate_validator.py"
     done = subprocess.run(
         [python, driver, path, tmp_path / "cache"], capture_output=True, text=True, check=False
