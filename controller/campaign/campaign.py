@@ -357,6 +357,7 @@ class Campaign:
         organization: str = "",
         version: str = "1.2",
         reviewed: Collection[str] = (),
+        artifact: bool = False,
     ) -> Path:
         """Write an RO-Crate: a folder to publish, from which the campaign can be repeated.
 
@@ -373,6 +374,7 @@ class Campaign:
             organization: name and URL of the author's organization.
             version: of RO-Crate: 1.1, 1.2 or 1.3.
             reviewed: files of the crate in which what looks like a secret is none.
+            artifact: add a short run with its expected figures, for reviewers of artifacts.
 
         Raises:
             InvalidValue: a value is invalid.
@@ -386,7 +388,8 @@ class Campaign:
 
         terms = Terms.parse(license, author, organization)
         with contact():
-            return write(Content.of(self, self._store(), folder), path, terms, version, reviewed)
+            content = Content.of(self, self._store(), folder)
+            return write(content, path, terms, version, reviewed, artifact=artifact)
 
     def wait(self, timeout: str | float | None = None) -> CampaignRecord:
         """Wait until the campaign does nothing more by itself, and return how far it is.

@@ -16,6 +16,8 @@ TABLE = "table.csv"
 PARQUET = "table.parquet"
 PROVENANCE = "provenance.json"
 DIFF = "uncommitted.diff"
+EXPECTED = "expected.csv"
+LICENSE = "LICENSE"
 RESULTS = "results"
 """The folder of the collected files, a :class:`.FileStore`."""
 FILES = f"{RESULTS}/{MANIFEST}"
@@ -39,6 +41,12 @@ CONTENTS = {
         "Collected files of each run; their contents are beside it, by SHA-256",
         "application/jsonl",
     ),
+    EXPECTED: (
+        "Expected figures",
+        "Mean of each metric at the points of the short run, with its 95 % interval",
+        "text/csv",
+    ),
+    LICENSE: ("License", "Name and URL of the license of this crate", "text/plain"),
     DIFF: ("Uncommitted changes", "Changes to the commit of the script", "text/x-diff"),
 }
 """The files of a crate beside its metadata: title, contents, media type."""

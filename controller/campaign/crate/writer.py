@@ -17,7 +17,8 @@ from ...errors.text import quoted
 from ..file_store import LOCK, FileStore
 from ..provenance.secret_scan import scan
 from . import layout
-from .content import Content
+from .artifact import ShortRun
+from .content import Content, functions_of
 from .graph import VERSIONS, Graph
 from .readme import readme
 from .terms import Terms
@@ -33,6 +34,8 @@ def write(
     terms: Terms,
     version: str = "1.2",
     reviewed: Collection[str] = (),
+    *,
+    artifact: bool = False,
 ) -> Path:
     """Write a crate; it is at its path once it is complete.
 
@@ -42,6 +45,7 @@ def write(
         terms: its license and author.
         version: of RO-Crate, one of :data:`VERSIONS`.
         reviewed: files of the crate in which what looks like a secret is none.
+        artifact: add a short run with its expected figures, and a license file.
 
     Returns:
         The folder.
@@ -49,13 +53,20 @@ def write(
     Raises:
         InvalidValue: the version is unknown.
         CampaignError: the folder exists, no run has ended, the description has what looks like a
-            secret, or rocrate is not installed.
+            secret, an artifact cannot be repeated, or rocrate is not installed.
         FileMissing: the folder cannot be written.
     """
     if version not in VERSIONS:
         raise InvalidValue(
             f"version {quoted(version)} of RO-Crate cannot be written",
             hint="choose " + ", ".join(VERSIONS),
+        )
+    functions = functions_of(content.plan)
+    if artifact and functions:
+        raise CampaignError(
+            f"an artifact needs functions of the script: {', '.join(functions)}",
+            where=content.name,
+            hint="use metrics that workers read, or export a crate, which cannot be repeated",
         )
     if not len(content.table):
         raise CampaignError("no run has ended yet", where=content.name)
@@ -66,7 +77,11 @@ def write(
             content.table.to_parquet(folder / layout.PARQUET)
         _write_provenance(content, folder)
         store = _bring(content, folder / layout.RESULTS)
-        _put(folder / layout.README, readme(content, terms.license, folder))
+        short = ShortRun.of(content) if artifact else None
+        if short is not None:
+            short.write_figures(folder / layout.EXPECTED)
+            _put(folder / layout.LICENSE, "\n".join((*terms.license, "")))
+        _put(folder / layout.README, readme(content, terms.license, folder, short))
         graph = Graph(content, folder, store, terms, version)
         graph.add_actions()
         graph.write()

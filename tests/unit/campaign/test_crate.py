@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -283,12 +284,43 @@ def test_collected_files(tmp_path: Path) -> None:
     assert "| `results/runs.jsonl` |" in (path / "README.md").read_text()
 
 
+def test_an_artifact(tmp_path: Path) -> None:
+    path = write(content(), tmp_path / "short", TERMS, artifact=True)
+    readme = (path / "README.md").read_text()
+    # A run takes half a second, and eight are under way.
+    assert "### Functional: 16 runs, about 1 s\n\n```console\n$ nepiq rerun .\n" in readme
+    assert "### Reproduced: 16 runs, about 1 s\n" in readme
+    assert (path / "LICENSE").read_text().startswith("CC-BY-4.0\nhttps://spdx.org/")
+    with (path / "expected.csv").open(newline="") as file:
+        figures = list(csv.DictReader(file))
+    assert [(item["n"], item["metric"], item["runs"]) for item in figures] == [
+        ("1", "rtt", "2"),
+        ("2", "rtt", "2"),
+        ("7", "rtt", "3"),
+        ("8", "rtt", "4"),
+    ]
+    assert float(figures[0]["mean"]) == 4.5
+    assert float(figures[0]["low"]) < 4.5 < float(figures[0]["high"])
+
+    long = [replace(row, ended=row.began + 400.0) for row in rows(CampaignPlan.of(PLAN))]
+    path = write(content(read=lambda: long), tmp_path / "long", TERMS, artifact=True)
+    readme = (path / "README.md").read_text()
+    assert "$ nepiq rerun . --sample 12\n" in readme
+    assert "### Functional: 12 runs, about 10 min 0 s\n" in readme
+    assert "### Reproduced: 16 runs, about 13 min 20 s\n" in readme
+
+    functions = {**PLAN, "metrics": {"rtt": {"script": "value"}}}
+    with pytest.raises(CampaignError, match="needs functions of the script: value"):
+        write(content(functions), tmp_path / "none", TERMS, artifact=True)
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # seven seconds of processor time, on a loaded machine more than a minute
 def test_roc_validator_finds_nothing(tmp_path: Path, need: Need) -> None:
     python = Path(sys.prefix) / "validator" / "bin" / "python"
     need("roc-validator", python.exists(), "make test installs it")
     given = content(bring=filled)
-    path = write(given, tmp_path / "crate", TERMS, "1.3")
+    path = write(given, tmp_path / "crate", TERMS, "1.3", artifact=True)
     driver = Path(__file__).parents[2] / "crate_validator.py"
     done = subprocess.run(
         [python, driver, path, tmp_path / "cache"], capture_output=True, text=True, check=False
