@@ -34,7 +34,7 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 $(COMPLETE): $(READY) tools/validator.txt
 	@$(PIP) $(PINNED) -e '.[bench,crate,pandas,polars,parquet,statistics]'
 	@$(PYTHON) -m venv --without-pip .venv/validator
-	@$(PIP) --python .venv/validator --no-deps -r tools/validator.txt || \
+	@$(subst pip install,pip --python .venv/validator install,$(PIP)) --no-deps -r tools/validator.txt || \
 	  echo "roc-validator cannot be installed for this Python: its test is skipped"
 	@touch $@
 
