@@ -49,6 +49,7 @@ class Campaign:
             with places such as ``${rate}``, or what was read from it. The part ``campaign`` of a
             file is the plan.
         space: the points; those of the file by default.
+        added: further points: a list of mappings with ``space`` and ``repetitions``.
         name: of the campaign; by default that of the experiment.
         repetitions: number of runs at each point; or ``{"min": 3, "max": 30}`` with ``stop``.
         stop: precisions of metrics at which a point needs no further run, such as

@@ -40,6 +40,7 @@ class ShortRun:
         seconds: time that they take, estimated from the runs of the campaign.
         all_runs: number of runs of the campaign.
         all_seconds: time that these take.
+        name: of the campaign that repeats all of them.
         points: figures of its points in the campaign.
     """
 
@@ -48,6 +49,7 @@ class ShortRun:
     seconds: float
     all_runs: int
     all_seconds: float
+    name: str
     points: list[PointSummary]
 
     @classmethod
@@ -68,7 +70,8 @@ class ShortRun:
         points = {point_id(point) for space in plan.spaces for point in space}
         runs = plan.runs if chosen else all_runs
         rows = (row for row in content.rows() if row.point in points)
-        return cls(chosen, runs, runs * each, all_runs, all_runs * each, summaries(rows))
+        name = f"{content.name}-all"
+        return cls(chosen, runs, runs * each, all_runs, all_runs * each, name, summaries(rows))
 
     @property
     def command(self) -> str:
@@ -109,9 +112,9 @@ class ShortRun:
         yield f"### Reproduced: {plural(self.all_runs, 'run')}, about {duration(self.all_seconds)}"
         yield ""
         yield "```console"
-        yield "$ nepiq rerun . --name all"
+        yield f"$ nepiq rerun . --name {self.name}"
         yield "```"
         yield ""
         yield "A metric *agrees* if the 95 % interval of its difference includes zero. Versions and"
         yield "facts of hosts that differ from those of this crate are named above the verdicts."
-        yield "`nepiq campaign summary all` prints the new figures at each point."
+        yield f"`nepiq campaign summary {self.name}` prints the new figures at each point."

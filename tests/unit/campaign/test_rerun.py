@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.campaign.crates import HOSTS, PLAN, PROVENANCE, TEMPLATE, TERMS, content, rows
 
-from nepiq.controller import CampaignError, InvalidValue, NotAllowed
+from nepiq.controller import Campaign, CampaignError, InvalidValue, NotAllowed
 from nepiq.controller.campaign.crate.changes import changes
 from nepiq.controller.campaign.crate.crate import Crate
 from nepiq.controller.campaign.crate.hosts import in_pool
 from nepiq.controller.campaign.crate.reproduction import reproduction
 from nepiq.controller.campaign.crate.sample import sample
 from nepiq.controller.campaign.crate.writer import write
+from nepiq.controller.campaign.definition import Definition, Segment
 from nepiq.controller.campaign.host_facts import HostFacts
 from nepiq.controller.campaign.plan import CampaignPlan
 from nepiq.controller.campaign.provenance import Provenance
@@ -67,7 +68,7 @@ def test_functions_of_the_script_are_refused(tmp_path: Path, crate: Crate) -> No
 def test_a_sample(runs: int, repetitions: int, points: Sequence[int]) -> None:
     plan = CampaignPlan.of({"space": {"grid": {"n": "range(10)"}}, "repetitions": 30, "seed": 4})
     found = sample(plan, (row for row in rows(plan)), runs)
-    assert found.repetitions == min(repetitions, 20)  # every third run has failed
+    assert found.repetitions == repetitions
     assert [point["n"] for point in found.space] == points
     assert (found.seed, found.least, found.stop, found.added) == (4, 1, (), ())
     assert found.runs <= runs
@@ -99,6 +100,22 @@ def test_hosts_of_a_pool() -> None:
     }
     with pytest.raises(CampaignError, match="no host that a pool can replace"):
         in_pool({"resources": {"rest": {"type": "nepiq::Sleep"}}}, "grid")
+
+
+def definition_of(campaign: Campaign) -> Definition:
+    assert campaign.plan is not None
+    spaces = [CampaignPlan(space, count) for space, count in campaign.plan.added]
+    return Definition("again", campaign._data, list(map(Segment.data, [campaign.plan, *spaces])))
+
+
+def test_the_campaign_that_repeats_a_crate(crate: Crate) -> None:
+    whole, some = definition_of(crate.repeat()), definition_of(crate.repeat(pool="lab", runs=6))
+    assert (whole.total, some.total) == (16, 6)
+    here = some.description(0).resource("here")
+    assert (here.attrs["pool"], here.attrs.get("hostname")) == ("lab", None)
+    places = [(place.point, place.repetition, place.seed) for place in map(whole.place, range(16))]
+    for place in map(some.place, range(6)):
+        assert (place.point, place.repetition, place.seed) in places
 
 
 def test_changes() -> None:
