@@ -8,6 +8,8 @@ BIN := .venv/bin
 READY := .venv/ready
 # Frames and peers, 400 MB that only tests and benchmarks need.
 COMPLETE := .venv/complete
+# Sphinx and its theme.
+DOCS := .venv/docs
 # It would compile on one processor.
 PIP := $(BIN)/python -m pip install -q -q --disable-pip-version-check --no-compile
 
@@ -15,7 +17,7 @@ PIP := $(BIN)/python -m pip install -q -q --disable-pip-version-check --no-compi
 PINNED = $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run hosts test lint types compiled unit bench soak faults constraints clean
+.PHONY: help run hosts test lint types compiled unit docs bench soak faults constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -32,10 +34,15 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@touch $@
 
 $(COMPLETE): $(READY) tools/validator.txt
-	@$(PIP) $(PINNED) -e '.[bench,crate,pandas,polars,parquet,statistics]'
+	@$(PIP) $(PINNED) -e '.[bench,crate,docs,pandas,polars,parquet,statistics]'
 	@$(PYTHON) -m venv --without-pip .venv/validator
-	@$(subst pip install,pip --python .venv/validator install,$(PIP)) --no-deps -r tools/validator.txt || \
+	@$(subst pip install,pip --python .venv/validator install,$(PIP)) --no-deps \
+	  -r tools/validator.txt || \
 	  echo "roc-validator cannot be installed for this Python: its test is skipped"
+	@touch $@ $(DOCS)
+
+$(DOCS): $(READY)
+	@$(PIP) $(PINNED) -e '.[docs]'
 	@touch $@
 
 run: $(READY) ## run the demo experiment on this machine
@@ -47,7 +54,7 @@ hosts: $(READY) ## N hosts on this machine, and P behind a gateway, until ctrl-C
 
 test: $(COMPLETE) ## every check and test (about 15 minutes on two cores)
 	@PYTHON='$(PYTHON)' tools/system-packages tests
-	@$(MAKE) --no-print-directory --output-sync -j lint types compiled
+	@$(MAKE) --no-print-directory --output-sync -j lint types compiled docs
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder tests
 	@$(BIN)/python -m tests.e2e.network.features
 
@@ -62,6 +69,10 @@ lint: $(READY) ## style, formatting, the direction of imports and the word list
 
 types: $(READY) ## type hints, strictly
 	@$(BIN)/mypy --no-error-summary -p nepiq
+
+docs: $(DOCS) ## the documentation as a site in build/site; warnings are errors
+	@$(BIN)/sphinx-build -q -W --keep-going -c docs -d build/doctrees . build/site
+	@echo "the documentation is in build/site/index.html"
 
 # The byte code of the tests, once; each of the processes that run tests would compile them all.
 compiled: $(COMPLETE)

@@ -1,6 +1,7 @@
 """A backbone of eleven cities, in which OSPF finds a way around a link that is cut.
 
-nepiq run --web examples/backbone.py [HOST...]: as root on the hosts, or on this machine
+nepiq run --web examples/backbone.py [HOST...]: as root on the hosts, or on this machine. Hosts
+without bird (package bird2) have static routes instead, and wait for the link.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ CITIES, MOMENTS = ("seattle", "losangeles", "chicago"), ("converged", "measured"
 FLOW, PING = {"time": 34, "bitrate": "9M"}, {"interval": 0.1, "count": 340}
 ROUTE = {"label": "way", "node": "seattle", "target": "newyork", "continuous": True, "useIP": True}
 ROUTE |= {"wait": "1", "queries": 1, "sendWait": 200, "restart": "always"}
-COMMON = {"command": "cat >bird.conf; exec bird -f -c bird.conf -s bird.ctl", "stdin": BIRD}
+ROUTER = """cat >bird.conf; command -v bird || exec sleep infinity
+exec bird -f -c bird.conf -s bird.ctl\n"""
+COMMON = {"command": ROUTER, "stdin": BIRD, "sudo": True, "depends": "curl"}
 
 with ExperimentController("backbone") as ec:
     add, after = ec.register_resource, ec.register_condition
     names = enumerate(sys.argv[1:] or ["localhost"])
     on = [add("linux::Node", label=f"m{number}", hostname=name) for number, name in names]
-    net = emulate(ec, GRAPH, on, routing=None, sample="1s")
-    for name, value in {**COMMON, "sudo": True, "depends": "bird2 curl"}.items():
+    ec.set_global("netns::Routes", "unless", "bird")
+    net = emulate(ec, GRAPH, on, sample="1s")
+    for name, value in COMMON.items():
         ec.set_global("netns::Application", name, value)
     ends = [add("netns::Application", label=f"{city}-bird", node=city) for city in net.nodes]
     web = {"label": "web", "node": "newyork", "command": "python3 -m http.server 8080"}

@@ -33,7 +33,7 @@ def _sections() -> Iterator[str]:
 
 def _section(cls: type[Tool]) -> Iterator[str]:
     yield f"### {cls.rtype}\n"
-    yield _plain(inspect.cleandoc(cls.__doc__ or "")) + "\n"
+    yield plain(inspect.cleandoc(cls.__doc__ or "")) + "\n"
     own = {name: item for name, item in cls.attributes.items() if name in vars(cls)}
     base = cls.__mro__[1]
     if base is not Tool and base.rtype:
@@ -51,12 +51,12 @@ def _section(cls: type[Tool]) -> Iterator[str]:
         yield "| reported | unit | meaning |\n|---|---|---|"
         for item in reported:
             unit = item.unit if isinstance(item, Figure) else ""
-            yield f"| `{item.name}` | {unit} | {_cell(item.help)} |"
+            yield f"| `{item.name}` | {unit} | {cell(item.help)} |"
         yield ""
     traces = [item for item in vars(cls).values() if isinstance(item, Trace)]
     if traces:
         yield "| trace | content |\n|---|---|"
-        yield from (f"| `{item.name}` | {_cell(item.help)} |" for item in traces)
+        yield from (f"| `{item.name}` | {cell(item.help)} |" for item in traces)
         yield ""
 
 
@@ -65,14 +65,15 @@ def _row(item: Attribute[object]) -> str:
     default = "" if item.default in (None, "", False) else f" Default: `{item.default}`."
     allowed = [value for value in item.allowed or () if value]
     choice = f" One of {', '.join(f'`{value}`' for value in allowed)}." if allowed else ""
-    return f"| `{item.name}` | {switch} | {_cell(item.help)}{choice}{default} |"
+    return f"| `{item.name}` | {switch} | {cell(item.help)}{choice}{default} |"
 
 
-def _cell(text: str) -> str:
-    return _plain(text).replace("|", r"\|")
+def cell(text: str) -> str:
+    """Return text in the form of a cell of a table."""
+    return plain(text).replace("|", r"\|")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text with the markup of docstrings in the form of the pages."""
     return re.sub(r"``(.+?)``", r"`\1`", text, flags=re.DOTALL)
 

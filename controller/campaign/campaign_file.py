@@ -69,7 +69,9 @@ class CampaignFile:
         return {**point, "seed": seed, "repetition": repetition + 1}
 
 
-def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
+def read(
+    path: str | Path, settings: Iterable[str] = (), repetitions: int | None = None
+) -> CampaignFile:
     """Return the campaign in a file, checked at its first, its last, and some other points.
 
     The points are chosen so that each value of a parameter is checked, within limits.
@@ -78,6 +80,7 @@ def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
         path: the file, YAML or JSON.
         settings: values of parameters as on the command line, ``rate=1,2,5``. They replace those
             of the file, and may be all that there is.
+        repetitions: number of runs at each point, in place of what the file says about it.
 
     Raises:
         DocumentError: all errors of the file, with lines and columns.
@@ -92,6 +95,8 @@ def read(path: str | Path, settings: Iterable[str] = ()) -> CampaignFile:
     # Without the space of the file it is not known which names are parameters.
     has_space = section is None or bool(plan.space.parameters)
     plan = replace(plan, space=plan.space.replace(given))
+    if repetitions is not None:
+        plan = replace(plan, repetitions=repetitions, least=1, stop=())
     exp_id = draft.exp_id or name_of(path) or "experiment"
     parameters = [name for space in plan.spaces for name in space.parameters]
     template = Template(data if isinstance(data, dict) else {}, parameters)

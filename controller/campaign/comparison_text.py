@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors.text import one_line
-from ..reports.words import plural
+from ..reports.words import bounds, number, plural
 
 if TYPE_CHECKING:
     from .comparison import Comparison, Difference
@@ -27,18 +27,19 @@ def text(comparison: Comparison) -> str:
 def _cells(item: Difference, comparison: Comparison) -> list[str]:
     cells = [item.metric, *(_word(value) for value in item.at.values())]
     cells += [_word(item.first), _word(item.second)]
-    if item.means is None or item.interval is None or item.p is None:
+    means, difference, interval, p = item.means, item.difference, item.interval, item.p
+    if means is None or difference is None or interval is None or p is None:
         return [*cells, *[""] * 7, f"not known: {item.reason}"]
     one, other = item.counts
     share = "" if item.relative is None else f"{100 * item.relative:+.2g}%"
     return [
         *cells,
         plural(one, "pair") if item.paired else f"{one} and {other}",
-        *map(_number, item.means),
-        f"{item.difference:+.4g}",
+        *map(number, means),
+        number(difference, signed=True),
         share,
-        f"{item.interval[0]:+.4g} to {item.interval[1]:+.4g}",
-        f"{item.p:.2g}" if item.p >= 0.0001 else "<0.0001",
+        bounds(*interval),
+        f"{p:.2g}" if p >= 0.0001 else "<0.0001",
         _answer(item, comparison.margin),
     ]
 
@@ -59,17 +60,13 @@ def _notes(comparison: Comparison) -> list[str]:
     if comparison.confounded:
         notes.append("different together with the levels: " + ", ".join(comparison.confounded))
     unused = max(item.unused for item in comparison)
-    for number, problem in (
+    for count, problem in (
         (comparison.failed, "not finished"),
         (unused, "without a counterpart at most, for each difference"),
     ):
-        if number:
-            notes.append(f"left out: {plural(number, 'run')} {problem}")
+        if count:
+            notes.append(f"left out: {plural(count, 'run')} {problem}")
     return ["", *notes] if notes else []
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"
 
 
 def _word(value: Any) -> str:

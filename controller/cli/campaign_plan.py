@@ -26,12 +26,18 @@ Settings = Annotated[
     ),
 ]
 
+Repetitions = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of runs at each point, in place of what the file says."),
+]
+
 
 def plan(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A description with a campaign: .yaml or .json.")
     ],
     settings: Settings = None,
+    repetitions: Repetitions = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the points of a campaign, the hosts that it needs, and the commands of its first run.
@@ -42,7 +48,7 @@ def plan(
     from ..reports.plan.planner import Planner
     from ..reports.plan.text import text
 
-    campaign = read(file, settings or ())
+    campaign = read(file, settings or (), repetitions)
     for warning in campaign.warnings:
         print_message(warning)
     run = Planner(campaign.template.describe(campaign.values(0, 0))).plan()

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import InvalidValue
 from ..reports.words import clock, plural
-from .campaign_plan import Settings
+from .campaign_plan import Repetitions, Settings
 from .campaign_progress import INTERRUPTED, follow, lines, summary_table
 from .console import Consoles, print_json, print_line, print_message, simple_table
 from .runs import AsJson, reading
@@ -40,6 +40,7 @@ def run(
         Path, typer.Argument(metavar="FILE", help="A description with a campaign: .yaml or .json.")
     ],
     settings: Settings = None,
+    repetitions: Repetitions = None,
     name: Annotated[str, typer.Option(help="Its name; by default that of the experiment.")] = "",
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return at once; the workers go on.")
@@ -60,7 +61,7 @@ def run(
     from ..campaign.campaign import Campaign
     from ..campaign.campaign_file import read
 
-    described = read(file, settings or ())
+    described = read(file, settings or (), repetitions)
     for warning in described.warnings:
         print_message(warning)
     with Campaign(described, name=name) as campaign:

@@ -67,6 +67,11 @@ _CAUSES = (
         r"Cannot assign requested address",
         "no interface of that host has this address: ip addr lists them",
     ),
+    _cause(
+        r"Connection refused",
+        "nothing listens there: start it once the server listens, by a condition on a server with "
+        "startedWhen; or connect a measuring tool to the resource that is its server",
+    ),
     _cause(r"No space left on device|Disk quota exceeded", "make room on that host"),
     _cause(r"Read-only file system", "write to another place: that file system is read-only"),
     _cause(

@@ -36,16 +36,32 @@ def size(count: int) -> str:
     return f"{amount:.3g} TB"
 
 
-def number(value: float, margin: float | None = None) -> str:
+def number(value: float, margin: float | None = None, *, signed: bool = False) -> str:
     """Format a number with four digits, and its margin: ``12.34``, ``18.41 ± 0.0025 M``."""
+    step, prefix = _scale(value)
+    # Rounded first: the format alone would write 110 as 1.1e+02.
+    margins = "" if margin is None else f" ± {float(f'{margin / step:.2g}'):g}"
+    return f"{_digits(value / step, signed)}{margins}{prefix}"
+
+
+def bounds(low: float, high: float) -> str:
+    """Format the bounds of a difference in one unit: ``-0.204 to +1.31 M``."""
+    step, prefix = _scale(max(low, high, key=abs))
+    return f"{_digits(low / step, signed=True)} to {_digits(high / step, signed=True)}{prefix}"
+
+
+def _digits(value: float, signed: bool) -> str:
+    return f"{value:+.4g}" if signed else f"{value:.4g}"
+
+
+def _scale(value: float) -> tuple[float, str]:
+    """Return the divisor of a number, and the prefix that stands for it."""
     prefixes, step = ["", "k", "M", "G", "T"], 1.0
     if abs(value) >= 9999.5:
         while step == 1.0 or (abs(value) >= 999.95 * step and len(prefixes) > 1):
             del prefixes[0]
             step *= 1000
-    prefix = prefixes[0]
-    text = f"{value / step:.4g}" + ("" if margin is None else f" ± {margin / step:.2g}")
-    return f"{text} {prefix}" if prefix else text
+    return step, f" {prefixes[0]}" if prefixes[0] else ""
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:

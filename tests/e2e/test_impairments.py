@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -66,20 +67,52 @@ def ping(ec: ExperimentController, count: int = 10) -> int:
 
 
 def test_a_link_is_impaired_in_both_directions_and_changed(lab: Lab) -> None:
-    ec, impairment = emulated(lab, rtt="40ms", rate="50mbit")
+    ec, impairment = emulated(lab, rtt="40ms", rate="50mbit", seed=7)
     ec.deploy()
     ec.wait_deployed(impairment)
-    assert ec.get(impairment, "driver") in ("netem", "relay")
-    assert ec.get(impairment, "applied") == "delay 20 ms, rate 5e+07 bit/s, queue 125"
+    applied, _, seed = str(ec.get(impairment, "applied")).partition(", seed ")
+    assert (ec.get(impairment, "driver"), seed) in (("netem", "7"), ("netem", ""), ("relay", "7"))
+    assert applied == "delay 20 ms, rate 5e+07 bit/s, queue 125"
     assert 40 <= ec.get(ping(ec), "rttAvg") < 44
     ec.set(impairment, "rtt", "20ms")  # half the delay
     assert 20 <= ec.get(ping(ec), "rttAvg") < 24
+    if seed:
+        for host, other in (("a", "10.9.0.2"), ("b", "10.9.0.1")):
+            run(ec, host, QUIET.format(other))
+        first = fates(ec, impairment)
+        assert int(first[-1]) > len(first) == 30
+        assert fates(ec, impairment) == first
     ec.set(impairment, "loss", 100)
     assert ec.get(ping(ec, 3), "loss") == 100
     assert left_of(ec)
     ec.release()
     await_nothing_left(ec)
     note("linux::Impairment", "made and undone")
+
+
+#: Ends what else a host sends: IPv6, and requests for the address of the other one.
+QUIET = (
+    "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; "
+    "exec ip neigh change {} dev eth0 nud permanent"
+)
+
+
+def run(ec: ExperimentController, host: str, command: str) -> str:
+    guid = ec.register_resource(
+        "linux::Application", connectedTo=host, command=command, sudo=True, okExitCodes="0,1"
+    )
+    ec.deploy(guid)
+    ec.wait_finished(guid)
+    assert ec.trace(guid, "stderr") == ""
+    return ec.trace(guid, "stdout")
+
+
+def fates(ec: ExperimentController, impairment: int) -> list[str]:
+    """The first pings with an answer, by their numbers, when the random numbers begin anew."""
+    for loss in (0, 30):
+        ec.set(impairment, "loss", loss)
+    text = run(ec, "a", "exec ping -n -c 30 -w 60 -i 0.01 10.9.0.2")  # 30 answers
+    return re.findall(r"icmp_seq=(\d+)", text)
 
 
 def test_the_end_of_the_relay_is_a_failure(lab: Lab) -> None:

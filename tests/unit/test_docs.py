@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import nepiq.controller
+
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
 FOLDERS = "controller|workers|tasks|tests|tools|examples|deploy|docs"
@@ -74,6 +76,18 @@ def test_the_tables_of_tools_are_those_of_the_types() -> None:
     command = [sys.executable, str(ROOT / "tools" / "tool_tables.py"), "--check"]
     done = subprocess.run(command, check=False)
     assert done.returncode == 0, "run tools/tool_tables.py"
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    pages = [*(ROOT / "docs" / "reference").glob("*.md")]
+    text = "\n".join(page.read_text() for page in pages)
+    names = set(nepiq.controller.__all__) - {
+        "Flags",
+        "ResourceFactory",
+        "ResourceState2str",
+        "Types",
+    }
+    assert {name for name in names if f" nepiq.controller.{name}\n" not in text} == set()
 
 
 def test_every_room_is_in_the_table() -> None:

@@ -31,6 +31,7 @@ SAID = [
     (1, "tcpdump: eth0: You don't have permission\nOperation not permitted", "sudo=True"),
     (1, "OSError: [Errno 98] Address already in use", "another port"),
     (1, "bind: Cannot assign requested address", "ip addr"),
+    (1, "iperf3: unable to connect to server: Connection refused", "once the server listens"),
     (1, "cat: write error: No space left on device", "make room"),
     (1, "OSError: [Errno 24] Too many open files", "ulimit -n"),
     (137, "Killed", "memory"),

@@ -49,9 +49,6 @@ class Configuration:
         head = {"guid": attempt.guid, "token": attempt.token, "mark": run_mark(attempt.run_id)}
         data = json.dumps({**head, **wanted}).encode() + b"\n"
         reply = attempt.exchange.ask(attempt, CONFIGURE, data, attempt.secret.line())
-        if reply.killed:
-            # By a host short of memory, or with another resource in mind. A plan may be repeated.
-            reply = attempt.exchange.ask(attempt, CONFIGURE, data, attempt.secret.line())
         if reply == GONE and not wanted:
             return ""  # the release of the host undoes what is left
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -19,8 +18,6 @@ from .batching import Batcher
 from .paths import Layout
 
 _NUMBER = re.compile(rb"[1-9][0-9]{0,3}")
-# The exit code of what got SIGKILL, as a shell reports it.
-_KILLED = 128 + signal.SIGKILL
 # Seconds for the whole command; each step that waits for a part has its own deadline.
 _LIMIT = 60.0
 
@@ -35,16 +32,20 @@ class Verb(NamedTuple):
         compose: returns further words and the input for the data of several requests.
         outlives: True if the shell that answers goes on as supervisor of what it has started; it
             then has a session of its own.
+        repeatable: True if a request may be made twice. One without an answer is then made once
+            more: its command was killed, as by a host short of memory, or with another resource
+            in mind.
     """
 
     words: str
     most: int
     compose: Callable[[Sequence[bytes]], tuple[str, bytes]] = lambda items: ("", b"".join(items))
     outlives: bool = False
+    repeatable: bool = True
 
 
 #: Plain commands, which share the shell that supervises them, in about 2 ms each.
-STARTS = Verb("starts", 64, outlives=True)
+STARTS = Verb("starts", 64, outlives=True, repeatable=False)
 #: Launches with limits, and such as may have been made before, one after the other in 5 ms each.
 LAUNCHES = Verb("launches", 16)
 #: What has not ended after half a second asks again, together with all that came meanwhile.
@@ -70,15 +71,12 @@ class Reply(NamedTuple):
     """The supervisor's answer to one request.
 
     Attributes:
-        line: its answer; empty if it broke off before.
+        line: its answer; empty if it broke off before. It may have been done all the same.
         complaint: what the host wrote to standard error.
-        killed: whether the command was killed before it had answered. It may have been done all
-            the same.
     """
 
     line: bytes
     complaint: str = ""
-    killed: bool = False
 
 
 GONE = Reply(b"no 75 the directory of the run is gone")
@@ -131,6 +129,20 @@ class JointRequests:
         return self._carry(requests)
 
     def _carry(self, requests: Sequence[Request]) -> Sequence[Reply | NepiqError]:
+        replies = self._execute(requests)
+        missing = [
+            number
+            for number, reply in enumerate(replies)
+            if self._verb.repeatable and isinstance(reply, Reply) and not reply.line
+        ]
+        if missing:
+            again = self._execute([requests[number] for number in missing])
+            for number, reply in zip(missing, again, strict=True):
+                replies[number] = reply
+        return replies
+
+    def _execute(self, requests: Sequence[Request]) -> list[Reply | NepiqError]:
+        """Make requests by one command; return the reply or the error of each."""
         session = self._session()
         if session is None:
             return [HostError("the session is closed")] * len(requests)
@@ -162,7 +174,7 @@ class JointRequests:
             return [GONE] * len(requests)
         complaint = " | ".join(done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:])
         answers: dict[int, Reply] = {}
-        missing: Reply | NepiqError = Reply(b"", complaint, done.code == _KILLED)
+        missing: Reply | NepiqError = Reply(b"", complaint)
         for line in done.stdout.removesuffix(b"\n").split(b"\n") if done.stdout else ():
             number, _, answer = line.partition(b" ")
             if _NUMBER.fullmatch(number) and int(number) <= len(requests):

@@ -120,16 +120,12 @@ class Processes:
             grace: seconds between TERM and KILL.
         """
         attempt = self._attempt
-        end, groups, repeated = str(round(grace * 100)), "new", False
+        end, groups = str(round(grace * 100)), "new"
         while True:
             line = f"{attempt.guid} {occasion} {attempt.token} {end} {groups}\n"
             reply = self._request(ENDS, line.encode(), attempt.secret.line())
             if reply == GONE:
                 reply = self._end_alone(line)
-            if not reply.line and not repeated:
-                # The kill of the shared command need not have been meant for this resource.
-                repeated = True
-                continue
             answer = attempt.judge(reply.line, complaint=reply.complaint)
             if answer == "ok":
                 return

@@ -107,6 +107,7 @@ class Builder:
             routing=None if entry.routing == "none" else entry.routing,
             network=entry.network,
             node_network=entry.node_network,
+            ipv6=entry.ipv6,
             prefix=entry.prefix,
             hosts=entry.hosts,
             sample=entry.sample,

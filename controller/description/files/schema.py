@@ -104,6 +104,11 @@ class TopologyEntry(BaseModel):
     )
     network: str = Field("10.0.0.0/9", description="Where links get their subnets from.")
     node_network: str = Field("10.255.0.0/16", description="Where nodes get addresses from.")
+    ipv6: bool | str = Field(
+        False,
+        description="Whether links and nodes have IPv6 addresses, too; or the network that they "
+        "are taken from.",
+    )
     prefix: str = Field("", description="What labels of nodes begin with.")
     hosts: Named = Field({}, description="Attributes of all emulated hosts.")
     sample: str | float | None = Field(

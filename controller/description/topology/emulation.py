@@ -32,8 +32,11 @@ HOST_ATTRIBUTES = ("env", "forward", "ip6", "pidNamespace", "privateDirs", "crit
 
 _LONGEST_LABEL = 63
 
-#: What VXLAN over IPv4 takes from the 1500 bytes of Ethernet (RFC 7348).
-_OVERHEAD = 50
+#: Where addresses of IPv6 are taken from by default: a unique local prefix, whose 40 bits behind
+#: fd were drawn at random (RFC 4193, 3.2.1).
+ULA = "fd6e:9c41:b7d3::/48"
+#: Least MTU of a link that carries IPv6 (RFC 8200, 5); with less the kernel has no IPv6 there.
+_LEAST_MTU = 1280
 
 
 class Describes(Protocol):
@@ -53,7 +56,8 @@ class EmulatedNetwork:
         links: the guids of each link, by its two nodes in the order of the graph: of a netns::Link,
             or of the two ends of a link between machines. Those of parallel links follow.
         impairments: the guids of the impairments of each link, likewise.
-        addresses: the address of each node.
+        addresses: the IPv4 address of each node.
+        addresses6: its IPv6 address, with ``ipv6``.
         machines: the machine of each node.
     """
 
@@ -61,10 +65,11 @@ class EmulatedNetwork:
     links: dict[tuple[Hashable, Hashable], tuple[int, ...]] = field(default_factory=dict)
     impairments: dict[tuple[Hashable, Hashable], tuple[int, ...]] = field(default_factory=dict)
     addresses: dict[Hashable, str] = field(default_factory=dict)
+    addresses6: dict[Hashable, str] = field(default_factory=dict)
     machines: dict[Hashable, Any] = field(default_factory=dict)
 
 
-def emulate(
+def emulate(  # noqa: PLR0913 - one for each key of topology: in descriptions
     ec: Describes,
     topology: Any,
     on: Any,
@@ -72,6 +77,7 @@ def emulate(
     routing: str | None = "static",
     network: str = "10.0.0.0/9",
     node_network: str = "10.255.0.0/16",
+    ipv6: bool | str = False,
     prefix: str = "",
     hosts: Mapping[str, Any] | None = None,
     sample: str | float | None = None,
@@ -94,6 +100,8 @@ def emulate(
         routing: ``static`` for routes by the smallest delay; None for none, as for routing daemons.
         network: where the subnets of links are taken from.
         node_network: where the addresses of nodes are taken from.
+        ipv6: whether links and nodes have addresses and routes of IPv6, too: True for those of a
+            unique local network, or the network that they are taken from, as ``fd00:1::/48``.
         prefix: what labels of nodes begin with.
         hosts: attributes of all emulated hosts, such as ``privateDirs``.
         sample: time between two samples of the load of all links, which the live page shows; none
@@ -111,7 +119,12 @@ def emulate(
     machines = list(on) if isinstance(on, Sequence) and not isinstance(on, str) else [on]
     if not machines:
         raise InvalidValue("an emulated network needs a machine", hint="pass on=[node]")
-    plan = Network(read_graph(topology), links=network, nodes=node_network, prefix=prefix)
+    ipv6 = ULA if ipv6 is True else ipv6 or ""
+    plan = Network(
+        read_graph(topology), links=network, nodes=node_network, ipv6=ipv6, prefix=prefix
+    )
+    if ipv6:
+        _check_mtus(plan)
     parts = divide(plan, len(machines))
     made = _Emulation(ec, machines, parts)
     made.add_nodes(plan, hosts or {})
@@ -139,52 +152,66 @@ class _Emulation:
 
     def add_nodes(self, plan: Network, common: Mapping[str, Any]) -> None:
         """Register hosts and switches; tell each machine the names on the others."""
+        extents = self._extents(plan)
         for node in plan.nodes:
             machine = self._machines[self._parts[node]]
             settings: dict[str, Any] = {"label": node.label, "node": machine}
             if node.is_switch:
+                if others := [other for other in extents.get(node, ()) if other != machine]:
+                    settings["over"] = others
                 guid = self._add("netns::Switch", **settings)
             else:
                 given = {name: node.data[name] for name in HOST_ATTRIBUTES if name in node.data}
                 forward = len(node.links) > 1
-                settings |= {"ip": node.address, "forward": forward, **common, **given}
+                own = dict(zip(("ip", "ip6"), node.addresses, strict=False))
+                settings |= {**own, "forward": forward, **common, **given}
                 guid = self._add("netns::Node", **settings)
-                self.network.addresses[node.key] = node.address
+                self.network.addresses[node.key] = own["ip"]
+                if "ip6" in own:
+                    self.network.addresses6[node.key] = own["ip6"]
             self._labels.add(node.label)
             self._guids[node] = self.network.nodes[node.key] = guid
             self.network.machines[node.key] = machine
         if len(self._machines) > 1:
             for part, machine in enumerate(self._machines):
                 lines = [
-                    f"{node.address} {node.label}"
+                    f"{address} {node.label}"
                     for node in plan.nodes
-                    if self._parts[node] != part and node.address
+                    if self._parts[node] != part
+                    for address in node.addresses
                 ]
                 self._add("linux::netns::Emulation", node=machine, hosts=lines)
 
+    def _extents(self, plan: Network) -> dict[NetworkNode, list[Any]]:
+        """Return the machines of the Ethernet of each switch."""
+        extents: dict[NetworkNode, list[Any]] = {}
+        for domain in plan.domains():
+            nodes = {port.node for link in domain for port in (link.one, link.two)}
+            machines = [self._machines[part] for part in sorted({self._parts[it] for it in nodes})]
+            extents |= {node: machines for node in nodes if node.is_switch}
+        return extents
+
     def add_links(self, plan: Network) -> None:
         """Register links and their impairments."""
-        for domain in plan.domains():
-            # Frames of one Ethernet are not fragmented, so that all of it has the smallest MTU.
-            far = any(self._is_between(link) for link in domain)
-            mtu = 1500 - _OVERHEAD if far and len(domain) > 1 else None
-            for link in domain:
-                self._add_link(link, link.data.get("mtu", mtu))
+        for link in plan.links:
+            self._add_link(link)
 
     def _is_between(self, link: NetworkLink) -> bool:
         return self._parts[link.one.node] != self._parts[link.two.node]
 
-    def _add_link(self, link: NetworkLink, mtu: Any) -> None:
+    def _add_link(self, link: NetworkLink) -> None:
         ends = (link.one, link.two)
         key = (link.one.node.key, link.two.node.key)
-        size = {} if mtu is None else {"mtu": mtu}
+        size = {} if link.data.get("mtu") is None else {"mtu": link.data["mtu"]}
         if self._is_between(link):
             first = self._add_end(link.one, link.two, size)
             guids: tuple[int, ...] = (first, self._add_end(link.two, link.one, size, first))
         else:
             one, two = (self._guids[end.node] for end in ends)
             given = {
-                f"ip{number}": end.address for number, end in enumerate(ends, 1) if end.address
+                f"ip{number}": " ".join(end.addresses)
+                for number, end in enumerate(ends, 1)
+                if end.addresses
             }
             names = {"name1": link.one.name, "name2": link.two.name}
             name = self._label(link.one, link.two)
@@ -214,9 +241,9 @@ class _Emulation:
         self, end: Port, far: Port, size: Mapping[str, Any], peer: int | None = None
     ) -> int:
         given: dict[str, Any] = {} if peer is None else {"peer": peer}
-        if end.address:
-            ip, _, length = end.address.partition("/")
-            given |= {"ip": ip, "prefix": int(length)}
+        for address, version in zip(end.addresses, ("", "6"), strict=False):
+            ip, _, length = address.partition("/")
+            given |= {f"ip{version}": ip, f"prefix{version}": int(length)}
         guid = self._add(
             "netns::RemoteLink",
             node=self._guids[end.node],
@@ -233,7 +260,10 @@ class _Emulation:
 
         Links have the names of their two nodes, ``paris-rome``.
         """
-        label = f"{near.node.label}-{far.node.label}{rest}"
+        return self._free(f"{near.node.label}-{far.node.label}{rest}")
+
+    def _free(self, label: str) -> dict[str, str]:
+        """Return a label; nothing if it is taken or too long."""
         if label in self._labels or len(label) > _LONGEST_LABEL:
             return {}
         self._labels.add(label)
@@ -249,7 +279,20 @@ class _Emulation:
 
     def add_routes(self, node: NetworkNode, routes: Sequence[str]) -> None:
         """Register the routes of a node."""
-        self._add("netns::Routes", node=self._guids[node], routes=list(routes))
+        label = self._free(f"{node.label}-routes")
+        self._add("netns::Routes", node=self._guids[node], routes=list(routes), **label)
+
+
+def _check_mtus(plan: Network) -> None:
+    """Refuse links whose packets are too small for IPv6."""
+    for link in plan.links:
+        mtu = link.data.get("mtu")
+        if isinstance(mtu, int) and mtu < _LEAST_MTU:
+            raise InvalidValue(
+                f"link {link.one.node.label}-{link.two.node.label}: mtu {mtu} is too small for "
+                "IPv6",
+                hint=f"use at least {_LEAST_MTU}, or leave ipv6 out",
+            )
 
 
 def _one_way(effect: Mapping[str, Any]) -> dict[str, Any]:

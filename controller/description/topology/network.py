@@ -16,6 +16,8 @@ from .graphs import INTERFACES, PLACE
 _SWITCHES = ("switch", "bridge", "ovs-bridge", "linux-bridge")
 _DELAYS = ("delay", "latency")
 _Address = ipaddress.IPv4Address
+#: Length of the prefix of each subnet of IPv6 (RFC 4291, 2.5.4).
+_IPV6_LENGTH = 64
 
 
 @dataclass
@@ -25,17 +27,18 @@ class Port:
     Attributes:
         node: its node.
         name: its interface there.
-        address: its address with the prefix; empty for that of a switch.
+        addresses: its addresses with their prefixes, one of each IP version of the network; none
+            if it is that of a switch.
     """
 
     node: NetworkNode
     name: str
-    address: str = ""
+    addresses: list[str] = field(default_factory=list)
 
     @property
-    def ip(self) -> str:
-        """Its address without the prefix."""
-        return self.address.partition("/")[0]
+    def ips(self) -> list[str]:
+        """Its addresses without the prefixes."""
+        return [address.partition("/")[0] for address in self.addresses]
 
 
 @dataclass(eq=False)
@@ -48,7 +51,7 @@ class NetworkNode:
         label: its name in the experiment.
         data: its attributes in the graph.
         is_switch: True if it is an Ethernet switch.
-        address: its own address; empty for that of a switch.
+        addresses: its own addresses, one of each IP version of the network; none of a switch.
         links: its links.
     """
 
@@ -57,7 +60,7 @@ class NetworkNode:
     label: str
     data: Mapping[str, Any]
     is_switch: bool
-    address: str = ""
+    addresses: list[str] = field(default_factory=list)
     links: list[NetworkLink] = field(default_factory=list)
 
 
@@ -89,6 +92,8 @@ class Network:
         graph: an undirected networkx graph.
         links: the network from which links get their subnets, in the order of the links.
         nodes: the network from which nodes get addresses of their own.
+        ipv6: the network from which both get further addresses, of IPv6: each Ethernet the next
+            subnet of 64 bits, and nodes the last one; empty for none.
         prefix: what all names begin with.
 
     Attributes:
@@ -99,7 +104,9 @@ class Network:
         InvalidValue: a network is too small or malformed, or a value of the graph is.
     """
 
-    def __init__(self, graph: Any, *, links: str, nodes: str, prefix: str = "") -> None:
+    def __init__(
+        self, graph: Any, *, links: str, nodes: str, ipv6: str = "", prefix: str = ""
+    ) -> None:
         taken: set[str] = set()
         self.nodes = [
             NetworkNode(key, number, _label(key, data, prefix, taken), data, _is_switch(data))
@@ -122,6 +129,8 @@ class Network:
             link.two.node.links.append(link)
         self._number_nodes(_parsed(nodes))
         self._number_links(_parsed(links))
+        if ipv6:
+            self._number_ipv6(_parsed_ipv6(ipv6))
 
     def domains(self) -> Iterator[list[NetworkLink]]:
         """Yield the links of each Ethernet: a link of two hosts, or all that switches join."""
@@ -139,22 +148,23 @@ class Network:
                             domain.append(further)
             yield domain
 
+    def _hosts(self) -> list[NetworkNode]:
+        return [node for node in self.nodes if not node.is_switch]
+
     def _number_nodes(self, network: ipaddress.IPv4Network) -> None:
-        hosts = [node for node in self.nodes if not node.is_switch]
+        hosts = self._hosts()
         if len(hosts) + 2 > network.num_addresses:
             raise InvalidValue(
                 f"{network} is too small for {len(hosts)} nodes", hint="use a larger network"
             )
         first = int(network.network_address)
         for number, node in enumerate(hosts, 1):
-            node.address = str(node.data.get("ip") or _Address(first + number))
+            node.addresses.append(str(node.data.get("ip") or _Address(first + number)))
 
     def _number_links(self, network: ipaddress.IPv4Network) -> None:
         following, end = int(network.network_address), int(network.broadcast_address) + 1
         for domain in self.domains():
-            ports = [
-                port for link in domain for port in (link.one, link.two) if not port.node.is_switch
-            ]
+            ports = _hosts_ports(domain)
             size = 4
             while size < len(ports) + 2:
                 size *= 2
@@ -167,7 +177,25 @@ class Network:
                 )
             length = 33 - size.bit_length()
             for number, port in enumerate(ports, 1):
-                port.address = f"{_Address(start + number)}/{length}"
+                port.addresses.append(f"{_Address(start + number)}/{length}")
+
+    def _number_ipv6(self, network: ipaddress.IPv6Network) -> None:
+        domains, subnets = list(self.domains()), 1 << (_IPV6_LENGTH - network.prefixlen)
+        if len(domains) >= subnets:
+            raise InvalidValue(
+                f"{network} is too small for {len(self.links)} links: it has {subnets} subnets "
+                f"/{_IPV6_LENGTH}, the last one for nodes",
+                hint="use a larger network",
+            )
+
+        def address(subnet: int, number: int) -> str:
+            return str(network.network_address + (subnet << 128 - _IPV6_LENGTH) + number)
+
+        for subnet, domain in enumerate(domains):
+            for number, port in enumerate(_hosts_ports(domain), 1):
+                port.addresses.append(f"{address(subnet, number)}/{_IPV6_LENGTH}")
+        for number, node in enumerate(self._hosts(), 1):
+            node.addresses.append(str(node.data.get("ip6") or address(subnets - 1, number)))
 
 
 class _Names:
@@ -201,6 +229,11 @@ def _edges(graph: Any) -> list[tuple[Hashable, Hashable, Mapping[str, Any]]]:
         for one, two, data in graph.edges(data=True)
     ]
     return sorted(edges, key=lambda edge: edge[2].get(PLACE, (0, None))[0])
+
+
+def _hosts_ports(domain: Collection[NetworkLink]) -> list[Port]:
+    """Return the ports of hosts at the links of an Ethernet."""
+    return [port for link in domain for port in (link.one, link.two) if not port.node.is_switch]
 
 
 def _given(node: NetworkNode, data: Mapping[str, Any]) -> str:
@@ -239,3 +272,18 @@ def _parsed(text: str) -> ipaddress.IPv4Network:
         return ipaddress.IPv4Network(text)
     except ValueError as error:
         raise InvalidValue(f"network {quoted(text)}: {error}") from None
+
+
+def _parsed_ipv6(text: str) -> ipaddress.IPv6Network:
+    example = "write, for example, fd00:1::/48"
+    try:
+        network = ipaddress.IPv6Network(text)
+    except ValueError as error:
+        raise InvalidValue(f"network {quoted(text)}: {error}", hint=example) from None
+    if network.prefixlen >= _IPV6_LENGTH or network.is_multicast or network.is_link_local:
+        raise InvalidValue(
+            f"{network} cannot be divided into subnets of links: they are /{_IPV6_LENGTH}, and "
+            "neither link-local nor multicast",
+            hint=example,
+        )
+    return network

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ...errors import InvalidValue
-from ...model import Action, Change, Connection, Context
+from ...model import Action, Change, Connection, Context, ResourceManager
 from ..linux.network.device import Device
 from .node import Node
-from .switch import BRIDGE, Switch
+from .switch import BRIDGE, Switch, fitting, spanned
 
 
 class NodeInterface(Device, rtype="netns::NodeInterface"):
@@ -33,6 +33,10 @@ class NodeInterface(Device, rtype="netns::NodeInterface"):
                 hint="register a netns::RemoteLink for each end, or use emulate()",
             )
 
+    def awaits(self) -> Collection[ResourceManager]:
+        """Return the machines over which its Ethernet extends, which report their addresses."""
+        return spanned(self.switch)
+
     @property
     def _device(self) -> str:
         return str(self.deviceName or f"eth{self.guid}")
@@ -46,7 +50,8 @@ class NodeInterface(Device, rtype="netns::NodeInterface"):
         del context
         name, port = self._device, f"{self.node.label[:8]}{self.guid}"
         ports = self.switch.network_namespace()
-        size = f" mtu {self.mtu}" if self.mtu else ""
+        mtu = self.mtu or fitting(self.switch)
+        size = f" mtu {mtu}" if mtu else ""
         made = f"link add name {name}{size} type veth peer name {port}{size} netns {ports}"
         return [
             Change(made, f"link del dev {name}"),

@@ -7,12 +7,21 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ...errors import InvalidValue
-from ...model import ROUTE_PROTOCOL, Action, Attribute, Change, Connection, Context, Flag
+from ...model import (
+    ROUTE_PROTOCOL,
+    Action,
+    Attribute,
+    Change,
+    Connection,
+    Context,
+    Flag,
+    ResourceManager,
+)
 from ..linux.network.configured import Configured
 from ..linux.network.ends import LinkEnd
 from ..linux.network.values import Addresses, InterfaceName, Mac
 from .node import Node
-from .switch import BRIDGE, Switch
+from .switch import BRIDGE, Switch, fitting, spanned
 
 #: Protocols of the routes of resources: of single ones, and of netns::Routes.
 PROTOCOLS = (ROUTE_PROTOCOL, ROUTE_PROTOCOL + 1)
@@ -64,7 +73,10 @@ class Link(Configured, rtype="netns::Link"):
     mac1 = Attribute(Mac, help="MAC address of the first.", flags=Flag.DESIGN)
     mac2 = Attribute(Mac, help="MAC address of the second.", flags=Flag.DESIGN)
     mtu = Attribute(
-        int, help="Largest packet in bytes, of both ends; 1500 by default.", range=(68, 65535)
+        int,
+        help="Largest packet in bytes, of both ends; by default 1500, or what fits where an end is "
+        "a switch with links to other machines.",
+        range=(68, 65535),
     )
     up = Attribute(
         bool,
@@ -97,6 +109,10 @@ class Link(Configured, rtype="netns::Link"):
             if end.addresses and isinstance(end.node, Switch):
                 raise InvalidValue(f"a port of {end.node.label} has no address", where=self.label)
 
+    def awaits(self) -> Collection[ResourceManager]:
+        """Return the machines over which its Ethernet extends, which report their addresses."""
+        return spanned(*self.ends)
+
     def both(self) -> tuple[End, End]:
         """Return its ends."""
         one, two = self.ends
@@ -124,7 +140,8 @@ class Link(Configured, rtype="netns::Link"):
         del context
         one, two = self.both()
         left, right = (end.node.network_namespace() for end in (one, two))
-        size = f" mtu {self.mtu}" if self.mtu else ""
+        mtu = self.mtu or fitting(*self.ends)
+        size = f" mtu {mtu}" if mtu else ""
         made = (
             f"link add name {one.name}{_mac(one)}{size} netns {left} type veth "
             f"peer name {two.name}{_mac(two)}{size} netns {right}"

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 
 from ...errors import InvalidValue
 from ...model import Action, Change, Connection, Context, ResourceManager
+from ..linux.network.endpoint import Way
 from ..linux.network.values import InterfaceName
 from ..linux.network.vxlan import VXLAN
 from .node import Node
-from .switch import BRIDGE, Switch
+from .switch import BRIDGE, Switch, fitting, spanned
 
 
 class RemoteLink(VXLAN, rtype="netns::RemoteLink"):
@@ -28,6 +29,20 @@ class RemoteLink(VXLAN, rtype="netns::RemoteLink"):
         super().validate(conditional)
         if (self.ip or self.ip6) and isinstance(self.node, Switch):
             raise InvalidValue(f"a port of {self.node.label} has no address", where=self.label)
+
+    def awaits(self) -> Collection[ResourceManager]:
+        """Return all machines over which its Ethernet extends, which report their addresses."""
+        return list({it.guid: it for it in (*super().awaits(), *spanned(*self._nodes()))}.values())
+
+    def fit(self, way: Way) -> None:
+        """Choose the MTU, unless it is given: what fits to all machines of its Ethernet."""
+        given = self.mtu
+        super().fit(way)
+        if given is None and (size := fitting(*self._nodes())):
+            self.fill(mtu=min(size, self.mtu or size))
+
+    def _nodes(self) -> Sequence[Node]:
+        return [self.node] if self.peer is None else [self.node, self.peer.node]
 
     def configuration(self, context: Context) -> Sequence[Change]:
         """Return the interface, its place in a switch, and the names at its addresses."""

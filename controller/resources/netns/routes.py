@@ -68,6 +68,12 @@ class Routes(Configured, rtype="netns::Routes"):
         help="The routes, as 10.0.0.0/24 via 10.1.0.2, one on each line.",
         flags=Flag.DESIGN,
     )
+    unless = Attribute(
+        str,
+        "",
+        help="A program, such as a routing daemon: where the machine has it, no routes are made.",
+        flags=Flag.DESIGN,
+    )
 
     node = Connection(Node, required=True, help="The emulated host.")
     links = Connection(
@@ -81,14 +87,18 @@ class Routes(Configured, rtype="netns::Routes"):
     )
 
     def configuration(self, context: Context) -> Sequence[Change]:
-        """Return the routes; one line undoes all of IPv4."""
-        del context
-        changes, flush = [], f"route flush root 0/0 proto {_TABLE_PROTOCOL}"
+        """Return the routes; one line undoes all of an IP version."""
+        if self.unless and not context.host.lacks(self.unless):
+            return ()
+        undo = {
+            4: Change("", f"route flush root 0/0 proto {_TABLE_PROTOCOL}"),
+            # A line of a batch cannot flush those of IPv6: it has no place for -6.
+            6: Change("", f"ip -6 route flush proto {_TABLE_PROTOCOL}", tool="sh"),
+        }
+        changes: list[Change] = []
         for route in self.routes:
-            words = f"{route} proto {_TABLE_PROTOCOL}"
-            if ":" in route:
-                changes.append(Change(f"route add {words}", f"route del {words}"))
-            else:
-                changes.append(Change(f"route add {words}", flush))
-                flush = ""
+            version = 6 if ":" in route else 4
+            if version in undo:
+                changes.append(undo.pop(version))
+            changes.append(Change(f"route add {route} proto {_TABLE_PROTOCOL}"))
         return changes

@@ -145,3 +145,38 @@ def test_the_example_on_two_machines(need: Need, bed: Lab, user: Installation) -
     assert rows["seattle"][0] == 46.6
     assert rows["seattle"][3] > rows["chicago"][3]  # its way is the one that is cut
     bed.expect_nothing(run_id, *bed.bed.hosts[:2])
+
+
+#: The file in a fifth of its time.
+SHORT = {
+    "hostname: localhost": "hostname: {host}",
+    "time: 34": "time: 5",
+    "count: 340": "count: 68",
+    "delay: 10s": "delay: 1s",
+    "delay: 20s": "delay: 3s",
+    "delay: 30s": "delay: 5s",
+}
+
+
+def test_the_file_has_static_routes_where_bird_is_absent(bed: Lab, user: Installation) -> None:
+    """Pings whose link is cut are lost until it heals; others go on."""
+    host = bed.bed.hosts[2]
+    host.run("mount --bind /dev/null $(command -v bird)", user="root")
+    text = (EXAMPLES / "backbone.yaml").read_text()
+    for old, new in SHORT.items():
+        assert old in text
+        text = text.replace(old, new.format(host=host.name))
+    file = user.folder / "short.yaml"
+    file.write_text(text)
+    (user.folder / "backbone.graphml").write_bytes((EXAMPLES / "backbone.graphml").read_bytes())
+    results = user.folder / "results"
+    done = user.nepiq("run", "-q", "--results", results, file)
+    assert done.code == 0, done.err
+    pings = {
+        city: (results / f"{city}-ping" / "stdout").read_text()
+        for city in ("seattle", "losangeles", "chicago")
+    }
+    lost = {city: 68 - text.count("icmp_seq=") for city, text in pings.items()}
+    # 4 s are 40 packets. OSPF takes less than one second to find the detour.
+    assert 20 <= lost["seattle"] < 60, pings["seattle"]
+    assert lost["chicago"] < 10, pings["chicago"]

@@ -208,8 +208,8 @@ def test_hosts_routers_and_a_switch(emulated: Emulated) -> None:
         "router",
         "gamma",
         name1="wan",
-        ip1="10.0.2.254/30",
-        ip2="10.0.2.253/30",
+        ip1="10.0.2.254/30 fd00:2::fe/64",
+        ip2="10.0.2.253/30 fd00:2::fd/64",
         mac2="02:00:00:00:00:07",
     )
     for host in ("alpha", "beta"):
@@ -217,7 +217,12 @@ def test_hosts_routers_and_a_switch(emulated: Emulated) -> None:
             "netns::Route", node=host, network="default", nexthop="10.0.1.254"
         )
     emulated.ec.register_resource(
-        "netns::Routes", node="gamma", routes=["10.0.1.0/24 via 10.0.2.254"]
+        "netns::Routes",
+        node="gamma",
+        routes=["10.0.1.0/24 via 10.0.2.254", "default via fd00:2::fe"],
+    )
+    emulated.ec.register_resource(
+        "netns::Routes", node="alpha", routes="fd00:2::/64 via fd00:1::fe"
     )
     emulated.ec.register_resource(
         "netns::Routes", node="router", routes="10.255.0.3/32 via 10.0.2.253"
@@ -237,6 +242,7 @@ def test_hosts_routers_and_a_switch(emulated: Emulated) -> None:
     assert emulated.run("router", "ip route show proto 114") == ""
     emulated.ec.set(wide, "up", True)
     assert " 0% packet loss" in emulated.run("beta", "ping -c2 -i0.05 gamma")
+    assert " 0% packet loss" in emulated.run("alpha", "ping -c2 -i0.05 fd00:2::fd")
     spaces = [emulated.space(label) for label in ("alpha", "gamma", "sw", "router")]
     emulated.ec.release()
     assert not [space for space in spaces if Path("/run/netns", space).exists()]

@@ -37,7 +37,7 @@ def _shown(lab: Lab) -> list[list[str]]:
 
 
 def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -> None:
-    """A ring and a switch over two machines: names, the largest packet, one Ethernet."""
+    """A ring and a switch over two machines: names, both IP versions, the largest packet."""
     before = _shown(bed)
     topology = {
         "nodes": {
@@ -50,24 +50,29 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
     }
     with bed.stand.experiment("far") as ec:
         hosts = bed.nodes(ec, bed.bed.hosts[:2])
-        network = emulate(ec, topology, on=hosts)
+        network = emulate(ec, topology, on=hosts, ipv6="fd00:1::/48")
         assert [network.machines[f"r{n}"] for n in range(4)] == [*hosts[:1] * 2, *hosts[1:] * 2]
         far = [ends for ends in network.links.values() if len(ends) == 2]
         assert len(far) == 3
-        # 1422 bytes and 28 of headers are what fits in 1500 bytes with VXLAN.
+        # 1422 bytes and 28 of headers are what fits in 1500 bytes with VXLAN; IPv6 has 48.
         pings = [
             ec.register_resource(
                 "netns::Application",
                 node=network.nodes[source],
-                command=f"exec ping -c2 -i0.2 -W2 -M do -s 1422 {target}",
+                command=f"exec ping -{version} -c2 -i0.2 -W2 -M do -s {size} {target}",
             )
-            for source, target in (("r0", "r2"), ("r3", "r1"), ("a", "10.0.0.18"))
+            for version, size, targets in (
+                (4, 1422, (("r0", "r2"), ("r3", "r1"), ("a", "10.0.0.18"))),
+                (6, 1402, (("r0", "r2"), ("r3", "r1"), ("a", "fd00:1:0:4::2"))),
+            )
+            for source, target in targets
         ]
         views = [
             ec.register_resource(
                 "netns::Application",
                 node=network.nodes["a"],
-                command="id -un; hostname; getent hosts r2; touch /tmp/own; ls -l /tmp; ps -e",
+                command="id -un; hostname; getent ahosts r2; touch /tmp/own; ls -l /tmp; ps -e; "
+                "cat /sys/class/net/eth0/mtu",
                 sudo=sudo,
             )
             for sudo in (False, True)
@@ -75,7 +80,7 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
         large = ec.register_resource(
             "netns::Application",
             node=network.nodes["r0"],
-            command="exec ping -c1 -W2 -M do -s 1423 r2",
+            command="exec ping -4 -c1 -W2 -M do -s 1423 r2",
             okExitCodes="any",
         )
         ec.deploy()
@@ -85,7 +90,9 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
         for user, view in zip(("lab", "root"), views, strict=True):
             shown = ec.trace(view, "stdout")
             assert shown.splitlines()[:2] == [user, "a"]
+            assert shown.splitlines()[-1] == "1450"
             assert "10.255.0.3" in shown
+            assert "fd00:1:0:ffff::3" in shown
             assert " own" in shown
             assert "sshd" not in shown
         assert not [path.name for path in bed.host.inside("/tmp").glob("own")]

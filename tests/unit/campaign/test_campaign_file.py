@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from nepiq.controller.campaign.space import Space, point_id, run_seed
 from nepiq.controller.cli import main
 from nepiq.controller.description.files.schema import json_schema
 from nepiq.controller.errors import DocumentError, InvalidValue
+
+STUDIES = Path(__file__).parents[3] / "examples" / "campaigns"
 
 FILE = """\
 nepiq: 1
@@ -281,8 +284,18 @@ def test_plan(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[3] == "order: in blocks of 7 runs, shuffled by seed 42"
     assert lines[4] == "4 runs at a time, each of which uses 1 host"
     assert lines[5].startswith("a run ends after 2 min")
+    assert lines[6].startswith("a point is complete when")
     assert "exec ping -c 2 127.0.0.1" in out
     assert 'echo "2 tcp ${RUN_HOME}' in out
+
+
+def test_a_plan_with_other_repetitions(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = verb(capsys, "campaign", "plan", file, "--repetitions", "2")
+    assert code == 0
+    assert out.startswith("delay: 11 points, 2 runs at each: 22 runs\n")
+    assert "a point is complete" not in out
+    found = read(file, repetitions=2).plan
+    assert CampaignPlan.of(json.loads(json.dumps(found.to_document()))) == found
 
 
 def test_plan_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -298,6 +311,16 @@ def test_plan_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for call in step["calls"]
     ]
     assert any("ping -c 1 127.0.0.1" in command for command in commands)
+
+
+@pytest.mark.parametrize("study", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_study_is_short_and_can_be_planned(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(study.read_text().splitlines()) <= 80
+    code, out, err = verb(capsys, "campaign", "plan", study)
+    assert (code, err) == (0, "")
+    assert re.match(rf"{study.stem}: \d\d points, 10 runs at each: \d\d0 runs\n", out)
 
 
 def test_a_file_needs_a_space(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from nepiq.controller.campaign.row import Row
 from nepiq.controller.campaign.statistics import interval
 from nepiq.controller.campaign.summary import summaries
-from nepiq.controller.reports.words import number
+from nepiq.controller.reports.words import bounds, number
 
 
 def row(point: dict[str, object], repetition: int = 1, **fields: object) -> Row:
@@ -59,9 +59,23 @@ def test_failed_runs_and_missing_values_count_as_runs_only() -> None:
         (9999.0, None, "9999"),
         (12345.0, 20.0, "12.35 ± 0.02 k"),
         (-18_407_242.0, 2498.0, "-18.41 ± 0.0025 M"),
+        (54.0, 112.4, "54 ± 110"),
         (999_960.0, None, "1 M"),
         (5e15, None, "5000 T"),
     ],
 )
 def test_numbers(value: float, margin: float | None, text: str) -> None:
     assert number(value, margin) == text
+    assert number(abs(value), margin, signed=True) == "+" + text.removeprefix("-")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-0.25, 3.0, "-0.25 to +3"),
+        (-1_260_000.0, 20_400.0, "-1.26 to +0.0204 M"),
+        (9000.0, 12000.0, "+9 to +12 k"),
+    ],
+)
+def test_bounds_have_one_unit(low: float, high: float, text: str) -> None:
+    assert bounds(low, high) == text

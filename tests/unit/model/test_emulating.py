@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -133,22 +134,22 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_names_and_addresses_follow_from_the_order() -> None:
     it = network({"nodes": {"sw": {"kind": "switch"}}, "links": [*LINKS, ["a", "sw"], ["c", "sw"]]})
-    assert [(node.label, node.address) for node in it.nodes] == [
-        ("sw", ""),
-        ("a", "10.255.0.1"),
-        ("b", "10.255.0.2"),
-        ("c", "10.255.0.3"),
+    assert [(node.label, node.addresses) for node in it.nodes] == [
+        ("sw", []),
+        ("a", ["10.255.0.1"]),
+        ("b", ["10.255.0.2"]),
+        ("c", ["10.255.0.3"]),
     ]
     # Further ports of a switch are in the subnet of the first.
-    assert [(p.name, p.address) for link in it.links for p in (link.one, link.two)] == [
+    assert [(p.name, *p.addresses) for link in it.links for p in (link.one, link.two)] == [
         ("eth0", "10.0.0.1/30"),
         ("eth0", "10.0.0.2/30"),
         ("eth7", "10.0.0.5/30"),
         ("eth0", "10.0.0.6/30"),
         ("eth1", "10.0.0.9/30"),
-        ("eth0", ""),
+        ("eth0",),
         ("eth1", "10.0.0.10/30"),
-        ("eth1", ""),
+        ("eth1",),
     ]
     labels = network(nx.path_graph(2)).nodes
     assert [node.label for node in labels] == ["n0", "n1"]
@@ -162,11 +163,44 @@ def test_names_and_addresses_follow_from_the_order() -> None:
         network(LINKS, nodes="10.0.0.0/30")
 
 
-def _walk(it: Network, tables: dict[Any, list[str]], source: str, target: str) -> list[str]:
+def test_addresses_of_ipv6_follow_from_the_order() -> None:
+    nodes = {"sw": {"kind": "switch"}, "a": {"ip6": "fd00:2::7"}}
+    topology = {"nodes": nodes, "links": [*LINKS, ["a", "sw"], ["c", "sw"]]}
+    it = network(topology, ipv6="fd00:1::/48")
+    assert [node.addresses[1:] for node in it.nodes] == [
+        [],
+        ["fd00:2::7"],
+        ["fd00:1:0:ffff::2"],
+        ["fd00:1:0:ffff::3"],
+    ]
+    assert [p.addresses[1:] for link in it.links for p in (link.one, link.two)] == [
+        ["fd00:1::1/64"],
+        ["fd00:1::2/64"],
+        ["fd00:1:0:1::1/64"],
+        ["fd00:1:0:1::2/64"],
+        ["fd00:1:0:2::1/64"],
+        [],
+        ["fd00:1:0:2::2/64"],
+        [],
+    ]
+    # Three Ethernets and the nodes need four subnets.
+    assert network(topology, ipv6="fd00::/62").nodes[2].addresses[1] == "fd00:0:0:3::2"
+    with pytest.raises(InvalidValue, match="fd00::/63 is too small for 4 links"):
+        network(topology, ipv6="fd00::/63")
+    for wrong in ("fd00::/64", "fe80::/10", "ff00::/8", "fd00::1/48", "10.0.0.0/8", "yes"):
+        with pytest.raises(InvalidValue, match=re.escape(wrong)):
+            network(topology, ipv6=wrong)
+
+
+def _walk(
+    it: Network, tables: dict[Any, list[str]], source: str, target: str, version: int = 4
+) -> list[str]:
     """The routers on the way that the tables give."""
+    number, everything = {4: (0, "0.0.0.0/0"), 6: (1, "::/0")}[version]
     by_label = {node.label: node for node in it.nodes}
-    owner = {p.ip: p.node for link in it.links for p in (link.one, link.two) if p.address}
-    address = by_label[target].address
+    ports = [port for link in it.links for port in (link.one, link.two) if port.addresses]
+    owner = {port.ips[number]: port.node for port in ports}
+    address = by_label[target].addresses[number]
     node, way = by_label[source], []
     while node.label != target:
         way.append(node.label)
@@ -174,7 +208,9 @@ def _walk(it: Network, tables: dict[Any, list[str]], source: str, target: str) -
         best = ("", -1)
         for line in tables[node]:
             net, _, via = line.split()
-            parsed = ipaddress.ip_network("0.0.0.0/0" if net == "default" else net)
+            if (":" in via) != (version == 6):
+                continue
+            parsed = ipaddress.ip_network(everything if net == "default" else net)
             if ipaddress.ip_address(address) in parsed and parsed.prefixlen > best[1]:
                 best = (via, parsed.prefixlen)
         node = owner[best[0]]
@@ -194,14 +230,16 @@ def test_static_routes_take_the_smallest_delay() -> None:
                 ["sw", "e"],
                 ["d", "f"],
             ],
-        }
+        },
+        ipv6="fd00:1::/48",
     )
     tables = static_routes(it)
-    assert _walk(it, tables, "a", "b") == ["a", "c", "b"]
-    assert _walk(it, tables, "a", "f") == ["a", "c", "b", "d", "f"]
-    assert _walk(it, tables, "f", "a") == ["f", "d", "b", "c", "a"]
-    assert _walk(it, tables, "e", "f") == ["e", "d", "f"]
-    assert tables[it.nodes[-1]] == ["default via 10.0.0.25"]
+    for version in (4, 6):
+        assert _walk(it, tables, "a", "b", version) == ["a", "c", "b"]
+        assert _walk(it, tables, "a", "f", version) == ["a", "c", "b", "d", "f"]
+        assert _walk(it, tables, "f", "a", version) == ["f", "d", "b", "c", "a"]
+        assert _walk(it, tables, "e", "f", version) == ["e", "d", "f"]
+    assert tables[it.nodes[-1]] == ["default via 10.0.0.25", "default via fd00:1:0:4::1"]
 
 
 def test_every_pair_has_a_way_in_random_networks() -> None:
@@ -271,6 +309,32 @@ def test_resources_of_a_network() -> None:
         emulate(without, LINKS, on=[])
 
 
+def test_resources_of_a_network_with_ipv6() -> None:
+    ec = Experiment(2)
+    nodes = {"a": {"on": 0}, "b": {"on": 0}, "c": {"on": 1}}
+    made = emulate(
+        ec, {"nodes": nodes, "links": [["a", "b"], ["b", "c"]]}, on=ec.machines, ipv6="fd00:1::/48"
+    )
+    own = {"a": "fd00:1:0:ffff::1", "b": "fd00:1:0:ffff::2", "c": "fd00:1:0:ffff::3"}
+    assert made.addresses6 == own
+    assert [host["ip6"] for host in ec.of("netns::Node")] == list(own.values())
+    ends = ec.of("netns::RemoteLink")
+    assert [end["ip6"] for end in ends] == ["fd00:1:0:1::1", "fd00:1:0:1::2"]
+    assert ec.of("netns::Link")[0]["ip1"] == "10.0.0.1/30 fd00:1::1/64"
+    names = [it["hosts"] for it in ec.of("linux::netns::Emulation")]
+    assert names[0] == ["10.255.0.3 c", "fd00:1:0:ffff::3 c"]
+    assert list(ec.of("netns::Routes")[0]["routes"]) == [
+        "default via 10.0.0.2",
+        "default via fd00:1::2",
+    ]
+    default = Experiment()
+    made = emulate(default, LINKS, on=default.machines, ipv6=True)
+    assert all(ipaddress.ip_address(one).is_private for one in made.addresses6.values())
+    links = [{"endpoints": ["a", "b"], "mtu": 1279}]
+    with pytest.raises(InvalidValue, match="a-b: mtu 1279 is too small for IPv6"):
+        emulate(Experiment(), links, on=default.machines, ipv6=True)
+
+
 def test_impairments_in_the_topology_containerlab_1398_2603_netlab_1387() -> None:
     """Attributes of edges become impairments, one for a link or for each end between machines."""
     links = [
@@ -302,12 +366,24 @@ def test_a_network_on_two_machines() -> None:
     ec.description.check()
 
 
-def test_one_ethernet_over_two_machines_has_the_smaller_mtu() -> None:
-    ec = Experiment(2)
-    nodes = {"sw": {"kind": "switch", "on": 0}, "a": {"on": 0}, "b": {"on": 1}}
-    emulate(ec, {"nodes": nodes, "links": [["sw", "a"], ["sw", "b"]]}, on=ec.machines)
-    ends = [*ec.of("netns::Link"), *ec.of("netns::RemoteLink")]
-    assert [end["mtu"] for end in ends] == [1450] * 3
+def test_switches_know_the_machines_of_their_ethernet() -> None:
+    ec = Experiment(3)
+    nodes = {
+        **{name: {"kind": "switch", "on": on} for name, on in (("sw", 0), ("far", 1), ("own", 2))},
+        **{name: {"on": on} for name, on in (("a", 0), ("b", 1), ("c", 2))},
+    }
+    links = [["sw", "a"], ["sw", "far"], ["far", "b"], ["b", "c"], ["c", "own"]]
+    made = emulate(ec, {"nodes": nodes, "links": links}, on=ec.machines)
+    over = {
+        name: ec.description.resource(made.nodes[name]).peers.get("over")
+        for name in ("sw", "far", "own")
+    }
+    assert over == {"sw": [ec.machines[1]], "far": [ec.machines[0]], "own": None}
+    # Each link waits for what these machines report.
+    (link,) = made.links["sw", "a"]
+    assert set(ec.machines[:2]) <= set(ec.description.awaited(link))
+    (link,) = made.links["c", "own"]
+    assert not set(ec.machines) & set(ec.description.awaited(link))
 
 
 def test_the_same_topology_is_always_the_same() -> None:
@@ -354,14 +430,16 @@ def test_the_graph_without_deploying_containerlab_190(tmp_path: Path) -> None:
         "r1-r2",
         "r2-r3",
         "r2-r3-impairment",
-        "routes-9",
-        "routes-10",
-        "routes-11",
+        "r1-routes",
+        "r2-routes",
+        "r3-routes",
     ]
     (tmp_path / "net.csv").write_text("source,target\nr1,r2\n")
     links = FILE[FILE.index("  links") :]
     other = read(FILE.replace(links, "  file: net.csv\n"), str(tmp_path / "lab.yaml"))
     assert len(other) == 7
+    third = read(FILE.replace("on: here", "on: here\n  ipv6: true"))
+    assert "ip6" in third.resource(third.of_type("netns::Node")[0]).attrs
     text = written(it)
     it.complete(it)
     assert written(it) == text

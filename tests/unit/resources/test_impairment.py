@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 import pytest
 
 from nepiq.controller.errors import HostError, InvalidValue
-from nepiq.controller.testing import FakeHost, Harness
+from nepiq.controller.testing import Call, FakeHost, Harness
 
 WITH_NETEM = ("netem", "pfifo_fast", "tbf")
 WITHOUT = ("pfifo_fast", "tbf")
@@ -129,7 +130,7 @@ def test_a_bucket_and_nft_for_rate_and_loss() -> None:
     assert lines[-1].endswith(" out numgen random mod 1000000 < 25000 drop")
     impairment.set("loss", 0)
     assert configured(impairment)[-1].startswith("flush chain netdev ")
-    with pytest.raises(HostError, match="a rate and independent losses only"):
+    with pytest.raises(HostError, match="a rate and independent losses without a seed only"):
         interface(WITHOUT, delay=1, driver="tbf+nft").deploy()
 
 
@@ -225,3 +226,58 @@ def test_a_delay_where_there_is_only_a_rate_is_refused() -> None:
     deploy(impairment, [{"kind": "tbf", "options": {"rate": 125000}}])
     with pytest.raises(HostError, match=r"delay cannot be set: the driver tbf\+nft has a rate"):
         impairment.set("delay", "5ms")
+
+
+def seeded(tc: str, qdiscs: tuple[str, ...] = WITH_NETEM, **attributes: Any) -> Harness[Any]:
+    """An impairment with a seed, on a kernel whose netem takes one."""
+    impairment = link(qdiscs, **{"loss": 1, "seed": 7, "label": "lossy", **attributes})
+    impairment.host.versions["tc"] = f"tc utility, iproute2-{tc}, libbpf 1.3.0"
+    impairment.host.facts = dataclasses.replace(impairment.host.facts, kernel="6.8.0-31-generic")
+    return impairment
+
+
+def two_netems(call: Call) -> str:
+    """Return what tc shows of both ends of a link."""
+    options = {"limit": 100, "loss-random": {"loss": 0.01}}
+    seeds = re.findall(r" seed (\d+)", call.command) or [None, None]
+    return "".join(
+        json.dumps([{"kind": "netem", "options": {**options, "seed": seed and int(seed)}}])
+        for seed in seeds
+    )
+
+
+def test_a_seed_for_each_direction_by_the_label() -> None:
+    found = []
+    for label in ("lossy", "lossy", "other"):
+        impairment = seeded("6.9.0", label=label)
+        impairment.host.answer("qdisc", two_netems)
+        impairment.deploy()
+        assert impairment.rm.applied == "loss 1%, queue 100, seed 7"
+        found.append([line.partition(" seed ")[2] for line in configured(impairment)])
+    assert found[0] == found[1]
+    assert len({seed for seeds in found for seed in seeds if seed.isdecimal()}) == 4
+    impairment.set("loss", 1)
+    assert [line.partition(" seed ")[2] for line in configured(impairment)] == found[2]
+
+
+def test_a_netem_without_a_seed() -> None:
+    impairment = seeded("6.1.0")
+    impairment.host.answer("qdisc", two_netems)
+    impairment.deploy()
+    assert impairment.rm.applied == "loss 1%, queue 100"
+    strict = seeded("6.1.0", strict=True)
+    with pytest.raises(HostError, match=r"given a seed there: Linux 6\.8.*iproute2-6\.1\.0"):
+        strict.deploy()
+    assert not [text for text in configured(strict) if "netem" in text]
+
+
+def test_a_seed_needs_the_relay_where_there_is_no_netem() -> None:
+    impairment = seeded("6.1.0", WITHOUT)
+    deploy(impairment, *[[]] * 2)
+    assert impairment.rm.driver == "relay"
+    call = [call for call in impairment.host.calls if call.verb == "configure"][-1]
+    assert len(set(re.findall(r'"seed":(\d+)', call.options["changes"][0].line))) == 2
+    assert impairment.rm.applied.endswith(", seed 7")
+    with pytest.raises(HostError, match="independent losses without a seed only"):
+        seeded("6.1.0", WITHOUT, driver="tbf+nft").deploy()
+    assert seeded("6.1.0", WITHOUT).rm.shared_work() == "relay without netem"

@@ -154,11 +154,21 @@ def test_routes(machine: Harness[Any]) -> None:
         node=node,
         routes="default via 10.0.0.2\nfd01::/64 via fd00::2\n10.4.0.0/16 via 10.0.0.3",
     )
-    assert len(changes(table)) == 3
+    assert [text for text in changes(table) if text.startswith("ip route")] == [
+        "ip route add default via 10.0.0.2 proto 114",
+        "ip route add fd01::/64 via fd00::2 proto 114",
+        "ip route add 10.4.0.0/16 via 10.0.0.3 proto 114",
+    ]
     assert undos(table) == [
         "route flush root 0/0 proto 114",
-        "route del fd01::/64 via fd00::2 proto 114",
+        "ip -6 route flush proto 114",
     ]
+    line = "default via 10.0.0.2"
+    daemon = Harness("netns::Routes", host=machine.host, node=node, routes=line, unless="bird")
+    assert changes(daemon) == []
+    machine.host.absent.add("bird")
+    static = Harness("netns::Routes", host=machine.host, node=node, routes=line, unless="bird")
+    assert "ip route add default via 10.0.0.2 proto 114" in changes(static)
     for wrong in ("10.0.0.1", "default via", "10.0.0.1/8 via 10.0.0.2"):
         with pytest.raises(InvalidValue):
             Harness("netns::Routes", node=node, routes=wrong)

@@ -54,13 +54,14 @@ def test_the_page_shows_python(block: str) -> None:
             assert [name.name for name in imported.names if not hasattr(module, name.name)] == []
 
 
-def test_what_the_page_registers_is_accepted() -> None:
+def test_what_the_pages_register_is_accepted() -> None:
     (block,) = (block for block in BLOCKS if "ec.register_resource" in block)
+    (other,) = re.findall(r"^```python\n(.*?)^```", (PLUGIN / "README.md").read_text(), re.M | re.S)
     done = subprocess.run(
         [
             sys.executable,
             "-c",
-            f"import acme_shaper\n{block}\nprint(ec.connections(shaper) == [node])",
+            f"import acme_shaper\n{other}\n{block}\nprint(ec.connections(shaper) == [node])",
         ],
         env={**os.environ, "PYTHONPATH": f"{ROOT / '.typing'}:{PLUGIN / 'src'}"},
         capture_output=True,

@@ -173,6 +173,58 @@ def test_a_remote_link_is_a_vxlan_in_an_emulated_network() -> None:
         Harness(RemoteLink, node=one).deploy()
 
 
+@pytest.mark.parametrize(
+    ("underlay", "fits"),
+    [
+        (("10.0.0.{}/24", 1500), 1450),
+        (("fd00::{}/64", 1500), 1430),
+        (("fd00::{}/64", 9000), 8930),
+    ],
+)
+def test_one_ethernet_has_the_mtu_of_its_narrowest_tunnel(
+    underlay: tuple[str, int], fits: int
+) -> None:
+    """A switch, hosts at it, one of them on another machine: IPv6 takes 20 bytes more than IPv4."""
+    text, mtu = underlay
+    near, far = (machine(eth1=card(text.format(number), mtu=mtu)) for number in (1, 2))
+    for node in (near, far):
+        node.deploy()
+    switch = Harness("netns::Switch", node=near, label="sw", over=[far])
+    host = Harness(Emulated, node=near, label="a")
+    link = Harness("netns::Link", ends=[host, switch], host=near.host)
+    port = Harness("netns::NodeInterface", node=host, switch=switch, host=near.host)
+    ends = pair(RemoteLink, one=switch, two=Harness(Emulated, node=far, label="b"))
+    for resource in (*ends, link, port):
+        resource.deploy()
+    made = [line.split() for line in changes(link) if "type veth" in line]
+    sizes = [words[at + 1] for words in made for at, word in enumerate(words) if word == "mtu"]
+    assert sizes == [str(fits)] * 4
+    assert [end.rm.mtu for end in (*ends, port)] == [fits] * 3
+
+
+def test_an_ethernet_over_three_machines_has_one_mtu() -> None:
+    """Two have IPv4 in common; the third has IPv6 only, whose MTU is that of all links."""
+    one = machine("10.0.0.1/24", "fd00::1/64")
+    two = machine("10.0.0.2/24", "fd00::2/64")
+    three = machine("fd00::3/64")
+    for node in (one, two, three):
+        node.deploy()
+    switch = Harness("netns::Switch", node=one, label="sw", over=[two, three])
+    inside = Harness(Emulated, node=two, label="b")
+    ends = pair(RemoteLink, one=switch, two=inside)
+    for end in ends:
+        end.deploy()
+    assert "remote 10.0.0.2" in ends[0].rm.kind(None)
+    assert [end.rm.mtu for end in ends] == [1430, 1430]
+    given = pair(RemoteLink, one=switch, two=inside)
+    given[0].attributes["mtu"] = 1300
+    for end in given:
+        end.deploy()
+    assert [end.rm.mtu for end in given] == [1300, 1300]
+    with pytest.raises(InvalidValue, match="b is an emulated host"):
+        Harness("netns::Switch", node=one, over=[inside]).deploy()
+
+
 def test_what_an_end_reports_is_not_copied() -> None:
     one, _ = pair(VXLAN, deviceName="data0")
     one.deploy()

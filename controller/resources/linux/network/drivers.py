@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from shlex import quote
@@ -15,6 +16,7 @@ from .ends import LinkEnd
 
 NETEM, TBF, RELAY = "netem", "tbf+nft", "relay"
 CEILING = 600e6  # bit/s of the relay, measured: 60 000 packets a second, p99 of the lateness 2 ms
+SEEDED = (6, 7)  # Linux and iproute2 whose netem can be given a seed
 TOLERANCE = 0.01  # of a value that the kernel has rounded
 
 
@@ -57,6 +59,12 @@ class Driver(Protocol):
 class Netem:
     """netem(8): all of it in the kernel."""
 
+    @staticmethod
+    def has_seed(kernel: str, tc: str) -> bool:
+        """Return whether a release of Linux and the version that tc shows can be given a seed."""
+        found = (re.search(r"(\d+)\.(\d+)", text) for text in (kernel, tc))
+        return all(it and (int(it[1]), int(it[2])) >= SEEDED for it in found)
+
     def make(self, senders: Sequence[Sender]) -> Iterator[Change]:
         """Yield the queueing disciplines of interfaces."""
         for sender in senders:
@@ -94,6 +102,8 @@ class Netem:
                 loss = options.get("loss-random", {})
                 in_force["loss"] = loss.get("loss", 0) * 100
                 wanted["loss"] = effect.loss
+            if effect.seed is not None:
+                in_force["seed"], wanted["seed"] = options.get("seed", 0), effect.seed
             _compare(sender.end, "netem", wanted, in_force)
 
 

@@ -22,6 +22,7 @@ class Effect(NamedTuple):
         duplicate: percentage of packets that arrive twice.
         rate: bits per second; 0 for no limit.
         queue: packets that are delayed or wait at most; 0 for the default of :attr:`packets`.
+        seed: start of the random numbers; None for any.
     """
 
     delay: float = 0.0
@@ -32,11 +33,15 @@ class Effect(NamedTuple):
     duplicate: float = 0.0
     rate: float = 0.0
     queue: int = 0
+    seed: int | None = None
 
     @property
     def needs_more_than_rate(self) -> bool:
-        """Return whether a token bucket and independent losses are not enough."""
-        return bool(self.delay or self.jitter or self.burst or self.reorder or self.duplicate)
+        """Return whether a token bucket and independent losses without a seed are not enough."""
+        seeded = self.loss and self.seed is not None
+        return bool(
+            self.delay or self.jitter or self.burst or self.reorder or self.duplicate or seeded
+        )
 
     @property
     def packets(self) -> int:
@@ -64,6 +69,8 @@ class Effect(NamedTuple):
             words.append(f"reorder {self.reorder:.6g}%")
         if self.rate:
             words.append(f"rate {round(self.rate)}bit")
+        if self.seed is not None:
+            words.append(f"seed {self.seed}")
         return " ".join(words)
 
     @property
@@ -77,6 +84,8 @@ class Effect(NamedTuple):
         """Return the parameters of the relay; the rate is not its part."""
         values = {name: getattr(self, name) for name in ("delay", "jitter", "loss", "burst")}
         values |= {"reorder": self.reorder, "duplicate": self.duplicate}
+        if self.seed is not None:
+            values["seed"] = self.seed
         return {**values, "limit": max(self.packets, 1000)}
 
     def __str__(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from ....errors import HostError
@@ -121,6 +122,28 @@ def machines(*ends: Endpoint | None) -> list[ResourceManager]:
     return [it for it in map(machine, known) if it is not None]
 
 
+class _Site(NamedTuple):
+    """A machine at which a tunnel ends.
+
+    Attributes:
+        machine: its linux::Node.
+        local: the address that the tunnel uses there; empty for any.
+        label: the end of the tunnel.
+    """
+
+    machine: Any
+    local: str = ""
+    label: str = ""
+
+    def addresses(self) -> list[_Address]:
+        """Return the addresses of the machine, or the one that is given."""
+        found = sorted(_reported(self.machine.interfaces or {}), key=lambda it: it.made)
+        if not self.local:
+            return found
+        given = ipaddress.ip_interface(self.local)
+        return [it for it in found if it.at.ip == given.ip] or [_Address(given)]
+
+
 def way(end: Endpoint, other: Endpoint) -> Way:
     """Return the way from one end to another; both ends find the same one.
 
@@ -130,35 +153,46 @@ def way(end: Endpoint, other: Endpoint) -> Way:
     Raises:
         HostError: no address of the other machine is known.
     """
-    first, second = sorted((end, other), key=lambda it: it.guid)
-    ours, theirs = _addresses(first), _addresses(second)
-    together = machine(first).guid == machine(second).guid
+    here, there = (_Site(machine(it), it.local or "", it.label) for it in (end, other))
+    return _way(here, there)
+
+
+def narrowest(machines: Collection[Any], header: int) -> int:
+    """Return the largest IP packet that fits into a tunnel between any two machines.
+
+    Args:
+        machines: at least two linux::Node, each perhaps several times.
+        header: bytes that the tunnel adds, beside the outer IP header.
+
+    Raises:
+        HostError: no address of a machine is known.
+    """
+    different = {it.guid: _Site(it, label=it.label) for it in machines}
+    ways = (_way(one, two) for one, two in combinations(different.values(), 2))
+    return min(it.mtu - it.header - header for it in ways)
+
+
+def _way(here: _Site, there: _Site) -> Way:
+    first, second = sorted((here, there), key=lambda it: it.machine.guid)
+    ours, theirs = first.addresses(), second.addresses()
+    together = first.machine.guid == second.machine.guid
     if together or (not (first.local or second.local) and ours and ours == theirs):
         return Way("127.0.0.1", "127.0.0.1", 65535)
     pairs = [(a, b) for a in ours for b in theirs if a.reaches(b)]
-    names = {machine(first).hostname, machine(second).hostname}
+    names = {first.machine.hostname, second.machine.hostname}
     pairs.sort(key=lambda pair: sum(it.made - (str(it.at.ip) in names) for it in pair))
     if pairs:
-        one, two = pairs[0] if end is first else pairs[0][::-1]
+        one, two = pairs[0] if here is first else pairs[0][::-1]
         return Way(str(one.at.ip), str(two.at.ip), min(one.mtu, two.mtu))
-    far = theirs if end is first else ours
+    far = theirs if here is first else ours
     named = [it for it in far if str(it.at.ip) in names] or far
     if not named:
         raise HostError(
-            f"no address is known by which {machine(other).hostname} can be reached",
-            hint=f"set local of {other.label}",
+            f"no address is known by which {there.machine.hostname} can be reached",
+            hint=f"set local of {there.label}",
         )
-    near = [it.mtu for it in (ours if end is first else theirs)]
-    return Way(end.local or "", str(named[0].at.ip), min([named[0].mtu, *near[:1]]))
-
-
-def _addresses(end: Endpoint) -> list[_Address]:
-    """Return the addresses of the machine of an end, or the one that is given."""
-    found = sorted(_reported(machine(end).interfaces or {}), key=lambda it: it.made)
-    if not end.local:
-        return found
-    given = ipaddress.ip_address(end.local)
-    return [it for it in found if it.at.ip == given] or [_Address(ipaddress.ip_interface(given))]
+    near = [it.mtu for it in (ours if here is first else theirs)]
+    return Way(here.local, str(named[0].at.ip), min([named[0].mtu, *near[:1]]))
 
 
 def _reported(interfaces: Mapping[str, Mapping[str, Any]]) -> Iterator[_Address]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from .program import archive
 from .values import InterfaceName, Rate
 
 BOTH, OUT, IN = "both", "out", "in"
+_BUCKET = "a rate and independent losses without a seed only"
 _KERNEL_MODULES = (
     "install the kernel's module sch_netem: package kernel-modules-extra (Fedora) or "
     "linux-modules-extra-<release> (Ubuntu); or leave driver empty and strict False"
@@ -89,6 +91,13 @@ class Impairment(Configured, rtype="linux::Impairment"):
         "bytes each.",
         range=(1, 10**7),
     )
+    seed = Attribute(
+        int,
+        help="Start of the random numbers, together with the label: the same packets have the same "
+        "fate in each run. Without effect in a netem before Linux and iproute2 6.7.",
+        range=(0, 2**63 - 1),
+        flags=Flag.DESIGN,
+    )
     driver = Attribute(
         str,
         "",
@@ -98,10 +107,19 @@ class Impairment(Configured, rtype="linux::Impairment"):
         flags=Flag.DESIGN,
     )
     strict = Attribute(
-        bool, False, help="Fail rather than use another driver than netem.", flags=Flag.DESIGN
+        bool,
+        False,
+        help="Fail rather than use another driver than netem, or one without the seed.",
+        flags=Flag.DESIGN,
     )
     applied = Attribute(
         str, help="The values in force, as read back from the host.", flags=Flag.NO_WRITE
+    )
+    seeded = Attribute(
+        bool,
+        False,
+        help="Whether the driver was given the seed.",
+        flags=Flag.NO_WRITE | Flag.RESERVED,
     )
     prepares = Attribute(
         bool,
@@ -186,7 +204,7 @@ class Impairment(Configured, rtype="linux::Impairment"):
         former, driver = self._effect(self._given()), self._driver(context)
         if self.driver == TBF and self._effect(values).needs_more_than_rate:
             raise HostError(
-                f"{name} cannot be set: the driver {TBF} has a rate and independent losses only",
+                f"{name} cannot be set: the driver {TBF} has {_BUCKET}",
                 hint="give it some delay before the deployment, or driver=relay",
             )
         changes = list(driver.change(self._senders(values), former))
@@ -207,7 +225,8 @@ class Impairment(Configured, rtype="linux::Impairment"):
         driver, senders = self._driver(context), self._senders(values)
         shown = context.host.configure(changes, anew=anew, report=driver.show(senders))
         driver.check(senders, shown)
-        self.applied = str(senders[0].effect)
+        seed = f", seed {self.seed}" if self.seeded else ""
+        self.applied = f"{senders[0].effect}{seed}"
 
     def _given(self) -> dict[str, Any]:
         names = ("delay", "rtt", "jitter", "loss", "lossBurst", "reorder", "duplicate", "rate")
@@ -225,8 +244,7 @@ class Impairment(Configured, rtype="linux::Impairment"):
                 "lossBurst is at least 1, and needs a loss below 100", where=self.label
             )
 
-    @staticmethod
-    def _effect(values: dict[str, Any]) -> Effect:
+    def _effect(self, values: dict[str, Any]) -> Effect:
         return Effect(
             delay=values["rtt"] / 2 if values["rtt"] else values["delay"] or 0.0,
             jitter=values["jitter"] or 0.0,
@@ -236,15 +254,28 @@ class Impairment(Configured, rtype="linux::Impairment"):
             duplicate=values["duplicate"] or 0.0,
             rate=float(values["rate"] or 0),
             queue=values["queue"] or 0,
+            seed=self.seed,
         )
 
     def _senders(self, values: dict[str, Any] | None = None) -> list[Sender]:
         effect = self._effect(values or self._given())
         alias = link_alias(self.run_id, self.guid)
         return [
-            Sender(end, effect, device_name(self.run_id, self.guid, side), alias)
+            Sender(
+                end,
+                effect._replace(seed=self._seed_of(side)),
+                device_name(self.run_id, self.guid, side),
+                alias,
+            )
             for end, side in zip(self._ends(), "ab", strict=False)
         ]
+
+    def _seed_of(self, side: str) -> int | None:
+        """Return the seed of one side: directions and impairments are independent of each other."""
+        if not self.seeded:
+            return None
+        text = f"{self.seed} {self.label} {side}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
     @property
     def _is_link(self) -> bool:
@@ -299,9 +330,7 @@ class Impairment(Configured, rtype="linux::Impairment"):
         if not wanted:
             wanted = RELAY if effect.needs_more_than_rate else TBF
         if wanted == TBF and effect.needs_more_than_rate:
-            raise HostError(
-                "tbf+nft has a rate and independent losses only", hint="leave driver empty"
-            )
+            raise HostError(f"{TBF} has {_BUCKET}", hint="leave driver empty")
         if wanted == RELAY and self._receives:
             raise HostError(
                 "the relay impairs what interfaces send only",
@@ -318,7 +347,29 @@ class Impairment(Configured, rtype="linux::Impairment"):
         if wanted == RELAY and context.host.lacks("python3"):
             raise HostError("the relay needs python3 on the host", hint="install python3")
         self.driver = wanted
+        self.seeded = self.seed is not None and self._takes_seed(context)
         return self._driver(context)
+
+    def _takes_seed(self, context: Context) -> bool:
+        """Return whether the driver can be given a seed.
+
+        Raises:
+            HostError: it cannot, and substitutes are refused.
+        """
+        if self.driver != NETEM:
+            return self.driver == RELAY
+        kernel = context.host.facts.kernel
+        tc = context.host.version("tc", "-V") or "no tc"
+        if drivers.Netem.has_seed(kernel, tc):
+            return True
+        need = "Linux and iproute2 6.7 or newer"
+        if self.strict:
+            raise HostError(
+                f"netem cannot be given a seed there: Linux {kernel}, {tc}",
+                hint=f"use {need}, leave seed out, or set strict to False",
+            )
+        context.log.warning("seed has no effect: netem needs %s, not %s and %s", need, kernel, tc)
+        return False
 
     def _driver(self, context: Context) -> Driver:
         if self.driver == RELAY:

@@ -11,6 +11,9 @@ from .endpoint import Endpoint, Way, machine, machines
 from .kernel import require_link_kind
 from .values import Ip
 
+#: Bytes of the headers of UDP, VXLAN and the inner frame (RFC 7348, 5).
+HEADER = 8 + 8 + 14
+
 
 class VXLAN(Endpoint, rtype="linux::VXLAN"):
     """One end of an Ethernet link to another machine: frames in UDP packets, by the kernel.
@@ -36,7 +39,7 @@ class VXLAN(Endpoint, rtype="linux::VXLAN"):
 
     def overhead(self) -> int:
         """Return the headers of UDP, VXLAN and the inner frame."""
-        return 8 + 8 + 14
+        return HEADER
 
     def awaits(self) -> Collection[ResourceManager]:
         """Return the machine of the other end, which reports its address."""
