@@ -97,7 +97,7 @@ class ShortRun:
         yield "For reviewers of the badges of ACM, *Artifacts Evaluated - Functional* and *Results"
         yield "Reproduced*."
         yield ""
-        yield f"### Functional: {plural(self.runs, 'run')}, about {duration(self.seconds)}"
+        yield f"### Functional: {plural(self.runs, 'run')}, {_time(self.seconds)}"
         yield ""
         yield "```console"
         yield f"$ {self.command}"
@@ -109,12 +109,16 @@ class ShortRun:
         yield ""
         yield from table_of(self.points)
         yield ""
-        yield f"### Reproduced: {plural(self.all_runs, 'run')}, about {duration(self.all_seconds)}"
+        yield f"### Reproduced: {plural(self.all_runs, 'run')}, {_time(self.all_seconds)}"
         yield ""
         yield "```console"
         yield f"$ nepiq rerun . --name {self.name}"
         yield "```"
         yield ""
-        yield "A metric *agrees* if the 95 % interval of its difference includes zero. Versions and"
-        yield "facts of hosts that differ from those of this crate are named above the verdicts."
+        yield "A metric *agrees* if no difference is found at 95 % confidence, adjusted for their"
+        yield "number. Versions and facts of hosts that differ from those of this crate are named."
         yield f"`nepiq campaign summary {self.name}` prints the new figures at each point."
+
+
+def _time(seconds: float) -> str:
+    return f"about {duration(seconds)}" if seconds >= 60 else "less than a minute"
