@@ -51,6 +51,7 @@ class Campaign:
             with places such as ``${rate}``, or what was read from it. The part ``campaign`` of a
             file is the plan.
         space: the points; those of the file by default.
+        added: further points: a list of mappings with ``space`` and ``repetitions``.
         name: of the campaign; by default that of the experiment.
         repetitions: number of runs at each point; or ``{"min": 3, "max": 30}`` with ``stop``.
         stop: precisions of metrics at which a point needs no further run, such as
@@ -365,24 +366,29 @@ class Campaign:
         path: str | Path,
         license: str,  # noqa: A002 - its name
         *,
+        folder: str | Path | None = None,
         author: str = "",
         organization: str = "",
         version: str = "1.2",
         reviewed: Collection[str] = (),
+        artifact: bool = False,
     ) -> Path:
         """Write an RO-Crate: a folder to publish, from which the campaign can be repeated.
 
-        It has the rows so far, the description with all points, the provenance, and a README.
-        Needs the extra ``crate``.
+        It has the rows so far, the description with all points, the provenance, the collected
+        files and a README. Needs the extra ``crate``.
 
         Args:
             path: the folder, which must not exist.
             license: identifier of SPDX, or a URL.
+            folder: where :meth:`export` has brought the collected files, or brings them now. The
+                crate has hard links to its contents.
             author: ``Ada Lovelace <ada@example.org> 0000-0002-1825-0097``: name, address, ORCID iD.
                 By default the name of who submitted the campaign.
             organization: name and URL of the author's organization.
             version: of RO-Crate: 1.1, 1.2 or 1.3.
             reviewed: files of the crate in which what looks like a secret is none.
+            artifact: add a short run with its expected figures, for reviewers of artifacts.
 
         Raises:
             InvalidValue: a value is invalid.
@@ -396,7 +402,8 @@ class Campaign:
 
         terms = Terms.parse(license, author, organization)
         with contact():
-            return write(Content.of(self, self._store()), path, terms, version, reviewed)
+            content = Content.of(self, self._store(), folder)
+            return write(content, path, terms, version, reviewed, artifact=artifact)
 
     def wait(self, timeout: str | float | None = None) -> CampaignRecord:
         """Wait until the campaign does nothing more by itself, and return how far it is.

@@ -7,7 +7,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..campaign.definition import Segment
+from ..campaign.segment import Segment
+from ..campaign.space import point_id
 from .rows import safe
 
 if TYPE_CHECKING:
@@ -35,16 +36,25 @@ class Cells:
 
     def __init__(self, segments: Sequence[Mapping[str, Any]]) -> None:
         found = [Segment(segment) for segment in segments]
-        total = sum(map(len, found))
-        self._segments = found if total <= MOST_RUNS else []
-        self.shape = [(one.order.points, one.order.repetitions) for one in self._segments]
-        self._slots = [0, *itertools.accumulate(len(one.order) for one in self._segments)]
+        self._segments = found if sum(map(len, found)) <= MOST_RUNS else []
+        # Further repetitions of a space have their cells in its rows.
+        of_space = [number for number, one in enumerate(self._segments) if one.of is None]
+        spaces = [self._segments[number].space for number in of_space]
+        self._spaces = [
+            of_space.index(number if one.of is None else one.of)
+            for number, one in enumerate(self._segments)
+        ]
+        ends = [0] * len(spaces)
+        for number, one in zip(self._spaces, self._segments, strict=True):
+            ends[number] = max(ends[number], one.end)
+        self.shape = [(len(space), end) for space, end in zip(spaces, ends, strict=True)]
+        self._slots = [0, *itertools.accumulate(map(len, self._segments))]
         self._points = [0, *itertools.accumulate(points for points, _ in self.shape)]
-        ids = itertools.chain.from_iterable(one.ids() for one in self._segments)
-        self._index = {identity: index for index, identity in enumerate(ids)}
-        self._ended = bytearray(WAITING.encode() * self._slots[-1])
+        self._cells = [0, *itertools.accumulate(points * end for points, end in self.shape)]
+        self._index = {point_id(point): n for n, point in enumerate(itertools.chain(*spaces))}
+        self._ended = bytearray(WAITING.encode() * self._cells[-1])
         self._shown = bytearray(self._ended)
-        self._positions = [""] * self._slots[-1]
+        self._positions = [""] * self._cells[-1]
         self._runs: dict[int, str] = {}
         self._enough: set[int] = set()
 
@@ -59,12 +69,9 @@ class Cells:
 
     def parameters(self) -> dict[str, Any]:
         """Return the names of the parameters, and their values at each point."""
-        names = list(dict.fromkeys(n for one in self._segments for n in one.space.parameters))
-        points = [
-            [safe(point.get(name)) for name in names]
-            for one in self._segments
-            for point in one.space
-        ]
+        spaces = [one.space for one in self._segments if one.of is None]
+        names = list(dict.fromkeys(n for space in spaces for n in space.parameters))
+        points = [[safe(point.get(name)) for name in names] for point in itertools.chain(*spaces)]
         return {"names": names, "points": points}
 
     def point(self, row: Row) -> int | None:
@@ -129,10 +136,11 @@ class Cells:
         """Return the cells of a point."""
         number = bisect.bisect_right(self._points, point) - 1
         repetitions = self.shape[number][1]
-        first = self._slots[number] + (point - self._points[number]) * repetitions
+        first = self._cells[number] + (point - self._points[number]) * repetitions
         return range(first, first + repetitions)
 
     def _cell(self, slot: int) -> int:
         number = bisect.bisect_right(self._slots, slot) - 1
-        point, repetition = self._segments[number].order[slot - self._slots[number]]
-        return self._slots[number] + point * self.shape[number][1] + repetition
+        point, repetition = self._segments[number][slot - self._slots[number]]
+        space = self._spaces[number]
+        return self._cells[space] + point * self.shape[space][1] + repetition
