@@ -87,7 +87,13 @@ def _connection(item: Connection[Any]) -> str:
     remarks = [cell(item.help)]
     if item.required:
         remarks.append("Required.")
-    return f"`{item.name}` | {item.rtype} | {' '.join(remarks)}"
+    return f"`{item.name}` | {_link(item.rtype)} | {' '.join(remarks)}"
+
+
+def _link(rtype: str) -> str:
+    """Return a type, with a link to its section if it has one."""
+    anchor = rtype.lower().replace(":", "")
+    return f"[{rtype}](#{anchor})" if rtype in CATALOGUE else rtype
 
 
 _KINDS: dict[type, str] = {str: "text", int: "whole number", float: "number", bool: "true, false"}
