@@ -231,7 +231,7 @@ def test_the_graphs_of_examples_are_those_that_are_drawn(
 # -- commands --------------------------------------------------------------------------------------
 
 APP = typer.main.get_command(make_app())
-#: Options of ``nepiq`` itself, and its own name for a verb.
+#: Options of ``nepiq`` itself.
 ANYWHERE = {"--help", "-v", "-vv"}
 MAKEFILE = (ROOT / "Makefile").read_text()
 SPANS = sorted(
@@ -269,12 +269,13 @@ def test_commands_in_text_have_the_verbs_and_options_that_are_shown(page: Path) 
 def test_command_lines_parse(block: Block, line: str) -> None:
     for command in re.split(r" && ", line):
         program, *arguments = words(command) or [""]
+        if block.page.parent.name == "examples":
+            named = [word for word in arguments if word.endswith((".py", ".yaml"))]
+            assert [name for name in named if not (block.page.parent / name).is_file()] == []
         if program.endswith("nepiq"):
             parse(arguments)
         elif program == "make":
             assert re.search(rf"^{arguments[0]}:", MAKEFILE, re.MULTILINE), command
-        elif program == "python" and "/" in arguments[0]:
-            assert (block.page.parent / arguments[0]).is_file(), command
 
 
 def parse(arguments: list[str]) -> None:
