@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from nepiq.controller.campaign.host_facts import HostFacts
 from nepiq.controller.campaign.plan import CampaignPlan
 from nepiq.controller.campaign.provenance import Provenance
 from nepiq.controller.campaign.row import Row
+from nepiq.controller.cli import main
 
 if TYPE_CHECKING:
     from tests.conftest import Need
@@ -136,6 +138,14 @@ def repeated(found: list[Row]) -> Any:
     return SimpleNamespace(
         name="again", rows=lambda: iter(found), provenance=lambda: PROVENANCE, hosts=lambda: HOSTS
     )
+
+
+def test_crates_are_compared_by_their_folders(
+    crate: Crate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["campaign", "compare", str(crate.path), str(crate.path), "--json"]) == 0
+    [difference] = json.loads(capsys.readouterr().out)["differences"]
+    assert (difference["metric"], difference["difference"]) == ("rtt", 0)
 
 
 def test_more_failures_than_before_are_no_reproduction(crate: Crate) -> None:
