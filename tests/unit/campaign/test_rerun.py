@@ -49,9 +49,11 @@ def test_rows_are_those_of_the_campaign(crate: Crate) -> None:
 
 def test_a_damaged_crate_is_refused(crate: Crate, tmp_path: Path) -> None:
     table = crate.path / "table.csv"
-    table.write_text(table.read_text().replace("c", "d", 1))
-    with pytest.raises(CampaignError, match="the table is damaged"):
-        list(crate.rows())
+    text = table.read_text()
+    for damaged in (text.replace("c", "d", 1), text + ",\n", text + "," * 20 + "\n"):
+        table.write_text(damaged)
+        with pytest.raises(CampaignError, match="the table is damaged"):
+            list(crate.rows())
     with pytest.raises(CampaignError, match="is not the crate of a campaign"):
         Crate(tmp_path)
 
