@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from nepiq.controller.campaign.host_facts import HostFacts
 from nepiq.controller.campaign.plan import CampaignPlan
 from nepiq.controller.campaign.provenance import Provenance
 from nepiq.controller.campaign.row import Row
+from nepiq.controller.cli import main
 
 if TYPE_CHECKING:
     from tests.conftest import Need
@@ -47,9 +49,11 @@ def test_rows_are_those_of_the_campaign(crate: Crate) -> None:
 
 def test_a_damaged_crate_is_refused(crate: Crate, tmp_path: Path) -> None:
     table = crate.path / "table.csv"
-    table.write_text(table.read_text().replace("c", "d", 1))
-    with pytest.raises(CampaignError, match="the table is damaged"):
-        list(crate.rows())
+    text = table.read_text()
+    for damaged in (text.replace("c", "d", 1), text + ",\n", text + "," * 20 + "\n"):
+        table.write_text(damaged)
+        with pytest.raises(CampaignError, match="the table is damaged"):
+            list(crate.rows())
     with pytest.raises(CampaignError, match="is not the crate of a campaign"):
         Crate(tmp_path)
 
@@ -136,6 +140,14 @@ def repeated(found: list[Row]) -> Any:
     return SimpleNamespace(
         name="again", rows=lambda: iter(found), provenance=lambda: PROVENANCE, hosts=lambda: HOSTS
     )
+
+
+def test_crates_are_compared_by_their_folders(
+    crate: Crate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["campaign", "compare", str(crate.path), str(crate.path), "--json"]) == 0
+    [difference] = json.loads(capsys.readouterr().out)["differences"]
+    assert (difference["metric"], difference["difference"]) == ("rtt", 0)
 
 
 def test_more_failures_than_before_are_no_reproduction(crate: Crate) -> None:
