@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ClassNotImportable, InvalidValue, UnknownType
+from ..errors import ClassNotImportable, InvalidValue, UnknownType, near_misses
 from ..errors.text import quoted
 from .locations import import_location
 
@@ -161,8 +161,12 @@ def forget(rtype: str) -> None:
 def _unknown(rtype: str) -> UnknownType:
     absence = _nepi_types().absence(rtype)
     if absence is None:
-        return UnknownType(rtype, names())
+        return UnknownType(rtype, hint=partial(_similar, rtype))
     return UnknownType(rtype, reason=absence.reason, hint=absence.instead)
+
+
+def _similar(rtype: str) -> str:
+    return near_misses(rtype, names())
 
 
 def _load(rtype: str, source: str) -> type[ResourceManager]:
