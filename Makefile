@@ -33,8 +33,12 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true # some are templates
 	@touch $@
 
-$(COMPLETE): $(READY)
-	@$(PIP) $(PINNED) -e '.[bench,crate,docs,pandas,polars,parquet,statistics]'
+$(COMPLETE): $(READY) tools/validator.txt
+	@$(PIP) $(PINNED) -e '.[bench,browser,crate,docs,pandas,polars,parquet,statistics]'
+	@$(PYTHON) -m venv --without-pip .venv/validator
+	@$(subst pip install,pip --python .venv/validator install,$(PIP)) --no-deps \
+	  -r tools/validator.txt || \
+	  echo "roc-validator cannot be installed for this Python: its test is skipped"
 	@touch $@ $(DOCS)
 
 $(DOCS): $(READY)

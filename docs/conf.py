@@ -34,6 +34,9 @@ exclude_patterns = ["README.md", "**/__pycache__"] + [
 ]
 
 myst_heading_anchors = 4
+smartquotes_action = "D"
+# Methods in the lists beside each page would take a fifth of the time of a build.
+toc_object_entries = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88
@@ -43,9 +46,8 @@ html_theme = "furo"
 html_title = "nepiq"
 html_show_sphinx = False
 html_copy_source = False
-# Nothing is loaded from the net: labs have none, and readers are not counted.
-html_theme_options = {"footer_icons": []}
 
+DECISIONS = "docs/decisions"
 _LINK = re.compile(r"^- \[[^]]+\]\(([^)#\s:]+)\.md\)", re.MULTILINE)
 
 
@@ -55,6 +57,12 @@ def _read(app: Sphinx, page: str, text: list[str]) -> None:
         for part in re.split(r"^## ", text[0], flags=re.MULTILINE)[1:]:
             caption = part.partition("\n")[0]
             text[0] += _toctree(_LINK.findall(part), f":caption: {caption}")
+    elif page == DECISIONS:
+        paths = sorted((ROOT / page).glob("*.md"))
+        text[0] += "\n".join(f"- [](decisions/{path.name})" for path in paths)
+    elif page.startswith(f"{DECISIONS}/"):
+        # So many would bury the other pages in the navigation.
+        text[0] = "---\norphan: true\n---\n" + text[0]
     elif any((ROOT / page).glob("*.md")):
         text[0] += _toctree([f"{page.rpartition('/')[2]}/*"], ":glob:")
     elif page.endswith("/README") and any((ROOT / page).parent.glob("*/README.md")):
@@ -71,8 +79,8 @@ def _toctree(entries: list[str], option: str) -> str:
 
 
 def _written(*_: object) -> list[str]:
-    """Return the pages that are read again in any case, since they depend on the code."""
-    return list(reference.PAGES)
+    """Return the pages to read again in any case, since more than their file decides."""
+    return [DECISIONS, *reference.PAGES]
 
 
 def _finish(app: Sphinx, error: Exception | None) -> None:

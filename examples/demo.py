@@ -70,8 +70,8 @@ def main() -> None:
         ec.deploy()
         ec.wait_finished()
 
-        for client in clients:
-            print(f"client {client} got:", ec.trace(client, "stdout").strip())
+        for number, client in enumerate(clients, 1):
+            print(f"client-{number} got:", ec.trace(client, "stdout").strip())
         print("the server saw", ec.trace(server, "stderr").count("GET"), "requests")
         print("load meanwhile:", ec.trace(monitor, "stdout").split())
         print(ec.trace(summary, "stdout").strip())

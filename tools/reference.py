@@ -12,7 +12,7 @@ from typing import Any
 
 from tool_tables import cell, plain
 
-from nepiq.controller.model import Attribute, Connection, Flag, registry
+from nepiq.controller.model import Attribute, Connection, Figure, Flag, registry
 from nepiq.controller.model.resource import ResourceManager
 from nepiq.controller.resources import CATALOGUE
 
@@ -75,6 +75,8 @@ def _values(item: Attribute[Any]) -> str:
     if item.allowed:
         return ", ".join(f"`{value}`" for value in item.allowed)
     kind = _KINDS.get(item.kind, item.kind.__name__)
+    if isinstance(item, Figure) and item.unit:
+        return f"{kind}, {cell(item.unit)}"
     low, high = item.range or (None, None)
     if low is not None and high is not None:
         return f"{kind}, {low} to {high}"
@@ -87,7 +89,13 @@ def _connection(item: Connection[Any]) -> str:
     remarks = [cell(item.help)]
     if item.required:
         remarks.append("Required.")
-    return f"`{item.name}` | {item.rtype} | {' '.join(remarks)}"
+    return f"`{item.name}` | {_link(item.rtype)} | {' '.join(remarks)}"
+
+
+def _link(rtype: str) -> str:
+    """Return a type, with a link to its section if it has one."""
+    anchor = rtype.lower().replace(":", "")
+    return f"[{rtype}](#{anchor})" if rtype in CATALOGUE else rtype
 
 
 _KINDS: dict[type, str] = {str: "text", int: "whole number", float: "number", bool: "true, false"}

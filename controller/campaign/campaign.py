@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..engine.campaign_history import START
 from ..engine.campaign_records import CampaignRecord, Entry
-from ..engine.campaigns import START, CampaignStore
+from ..engine.campaigns import CampaignStore
 from ..engine.redis_errors import contact
 from ..errors import CampaignError, InvalidValue, NotAllowed, UnknownCampaign
 from ..errors.text import quoted
@@ -18,7 +19,7 @@ from ..experiment.connect import Access
 from ..model.durations import seconds
 from ..model.names import check_name
 from . import history
-from .definition import Definition, Segment
+from .definition import Definition
 from .file_store import FileStore, StoredFile
 from .health import Health
 from .host_facts import HostFacts
@@ -28,6 +29,7 @@ from .metrics import Metric
 from .plan import CampaignPlan
 from .provenance import Provenance
 from .row import Row
+from .segment import Segment, further
 from .space import Space, point_id
 from .table import Table
 
@@ -50,6 +52,7 @@ class Campaign:
             with places such as ``${rate}``, or what was read from it. The part ``campaign`` of a
             file is the plan.
         space: the points; those of the file by default.
+        added: further points: a list of mappings with ``space`` and ``repetitions``.
         name: of the campaign; by default that of the experiment.
         repetitions: number of runs at each point; or ``{"min": 3, "max": 30}`` with ``stop``.
         stop: precisions of metrics at which a point needs no further run, such as
@@ -212,10 +215,21 @@ class Campaign:
         """
         return self._change("retry", cause)
 
-    def set(self, *, parallel: int) -> None:
-        """Change how many runs may be under way."""
-        _check_count("parallel", parallel)
-        self._change("set", "parallel", parallel)
+    def set(self, *, parallel: int | None = None, repetitions: int | None = None) -> None:
+        """Change how many runs may be under way, or add repetitions.
+
+        Args:
+            parallel: how many runs may be under way.
+            repetitions: number of runs at each point. Points with fewer have further ones; a
+                campaign that has finished goes on.
+        """
+        for name, value in (("parallel", parallel), ("repetitions", repetitions)):
+            if value is not None:
+                _check_count(name, value)
+        if parallel is not None:
+            self._change("set", "parallel", parallel)
+        if repetitions is not None:
+            self._repeat(repetitions)
 
     def add(self, space: Space, repetitions: int = 1) -> int:
         """Add points; those that the campaign has already are left out.
@@ -359,24 +373,29 @@ class Campaign:
         path: str | Path,
         license: str,  # noqa: A002 - its name
         *,
+        folder: str | Path | None = None,
         author: str = "",
         organization: str = "",
         version: str = "1.2",
         reviewed: Collection[str] = (),
+        artifact: bool = False,
     ) -> Path:
         """Write an RO-Crate: a folder to publish, from which the campaign can be repeated.
 
-        It has the rows so far, the description with all points, the provenance, and a README.
-        Needs the extra ``crate``.
+        It has the rows so far, the description with all points, the provenance, the collected
+        files and a README. Needs the extra ``crate``.
 
         Args:
             path: the folder, which must not exist.
             license: identifier of SPDX, or a URL.
+            folder: where :meth:`export` has brought the collected files, or brings them now. The
+                crate has hard links to its contents.
             author: ``Ada Lovelace <ada@example.org> 0000-0002-1825-0097``: name, address, ORCID iD.
                 By default the name of who submitted the campaign.
             organization: name and URL of the author's organization.
             version: of RO-Crate: 1.1, 1.2 or 1.3.
             reviewed: files of the crate in which what looks like a secret is none.
+            artifact: add a short run with its expected figures, for reviewers of artifacts.
 
         Raises:
             InvalidValue: a value is invalid.
@@ -390,7 +409,8 @@ class Campaign:
 
         terms = Terms.parse(license, author, organization)
         with contact():
-            return write(Content.of(self, self._store()), path, terms, version, reviewed)
+            content = Content.of(self, self._store(), folder)
+            return write(content, path, terms, version, reviewed, artifact=artifact)
 
     def wait(self, timeout: str | float | None = None) -> CampaignRecord:
         """Wait until the campaign does nothing more by itself, and return how far it is.
@@ -465,6 +485,19 @@ class Campaign:
             status, number = self._store().change(verb, *args)
         self._require(status)
         return number
+
+    def _repeat(self, repetitions: int) -> None:
+        with contact():
+            while True:
+                definition = self._read()
+                segment = further(definition.segments, repetitions)
+                if segment is None:
+                    return
+                # Several processes may do this: the same segment is added once.
+                number, count = len(definition.segments), len(Segment(segment))
+                status = self._store().add(_digest(segment), number, count, segment)
+                if status != "CHANGED":
+                    self._require(status)
 
     def _require(self, status: str) -> None:
         if status != "OK":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors.text import one_line
-from ..reports.words import bounds, number, plural
+from ..reports.words import bounds, number, plural, two_digits
 
 if TYPE_CHECKING:
     from .comparison import Comparison, Difference
@@ -31,7 +31,7 @@ def _cells(item: Difference, comparison: Comparison) -> list[str]:
     if means is None or difference is None or interval is None or p is None:
         return [*cells, *[""] * 7, f"not known: {item.reason}"]
     one, other = item.counts
-    share = "" if item.relative is None else f"{100 * item.relative:+.2g}%"
+    share = "" if item.relative is None else f"{two_digits(100 * item.relative):+g}%"
     return [
         *cells,
         plural(one, "pair") if item.paired else f"{one} and {other}",

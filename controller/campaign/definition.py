@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,7 +38,8 @@ from .placement import HostResult, blamed, host_names, host_results, requested
 from .plan import CampaignPlan
 from .precision import Precision
 from .row import CANCELLED, FAILED, FINISHED, Row
-from .space import Order, Space, point_id, run_seed
+from .segment import Segment
+from .space import point_id, run_seed
 from .template import Template
 
 if TYPE_CHECKING:
@@ -102,34 +103,6 @@ class Ended:
         return {"began": float(meta["created"]), "ended": float(meta.get("over", meta["last"]))}
 
 
-class Segment:
-    """One space of a campaign, in its order.
-
-    Args:
-        data: ``space``, ``repetitions``, and ``order``, a seed or None, as JSON values.
-    """
-
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self.space = Space.of(data["space"])
-        self.order = Order(len(self.space), int(data["repetitions"]), data["order"])
-
-    @staticmethod
-    def data(plan: CampaignPlan) -> dict[str, Any]:
-        """Return the JSON values of the space of a plan."""
-        return {
-            "space": plan.space.to_document(),
-            "repetitions": plan.repetitions,
-            "order": plan.seed if plan.order == "shuffled" else None,
-        }
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def ids(self) -> Iterator[str]:
-        """Yield the ids of all points."""
-        return map(point_id, self.space)
-
-
 class Definition:
     """A campaign as workers carry it out.
 
@@ -185,7 +158,8 @@ class Definition:
         self._unfit: dict[int, Exception] = {}
         self._recorder = HostRecorder()
         self._ends = list(itertools.accumulate(map(len, self.segments)))
-        self._points = list(itertools.accumulate(len(segment.space) for segment in self.segments))
+        counts = (0 if item.of is not None else len(item.space) for item in self.segments)
+        self._points = list(itertools.accumulate(counts))
 
     @staticmethod
     def data(exp_id: str, template: Mapping[str, Any], plan: CampaignPlan) -> dict[str, Any]:
@@ -237,13 +211,16 @@ class Definition:
     def point(self, slot: int) -> int:
         """Return the number of the point of a slot, among those of all spaces."""
         number, index, _ = self._find(slot)
+        repeated = self.segments[number].of
+        if repeated is not None:
+            number = repeated
         return (self._points[number - 1] if number else 0) + index
 
     def _find(self, slot: int) -> tuple[int, int, int]:
         """Return the space of a slot, and the point and the repetition in it, all from 0."""
         number = bisect.bisect_right(self._ends, slot)
         first = self._ends[number - 1] if number else 0
-        return number, *self.segments[number].order[slot - first]
+        return number, *self.segments[number][slot - first]
 
     def arguments(self, slot: int) -> Sequence[Argument]:
         """Return the arguments of the run at a place.

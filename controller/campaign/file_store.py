@@ -36,6 +36,9 @@ Keep = Literal["failed", "all", "none"]
 _KEEPS = ("failed", "all", "none")
 _BLOCK = 1 << 20
 _PART = ".part"
+MANIFEST = "runs.jsonl"
+LOCK = ".lock"
+"""The file that processes lock while they write; not needed between."""
 _CHECKSUM = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -93,7 +96,7 @@ class FileStore:
             )
         self.folder = Path(folder)
         self.keep = keep
-        self._manifest = Manifest(self.folder / "runs.jsonl")
+        self._manifest = Manifest(self.folder / MANIFEST)
         try:
             (self.folder / "files").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -345,7 +348,7 @@ class FileStore:
     def _locked(self, kind: int) -> Iterator[None]:
         """Hold the lock of the folder; shared by those that add, exclusive to remove contents."""
         try:
-            file = (self.folder / ".lock").open("ab")
+            file = (self.folder / LOCK).open("ab")
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         with file:

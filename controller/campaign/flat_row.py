@@ -19,6 +19,8 @@ _LAST = ("error",)
 FIXED = (*_BEFORE_PARAMETERS, *_BEFORE_HOSTS, *_BEFORE_METRICS, *_LAST)
 """The fields that each record has."""
 
+_NAMES = frozenset(FIXED)
+
 PARAMETERS = 1
 """The group of the parameters."""
 
@@ -54,7 +56,7 @@ def record_of(row: Row) -> dict[str, Any]:
 
 def is_flat(data: object) -> bool:
     """Return whether a JSON value is a record with one level, and not a row as it is kept."""
-    if not isinstance(data, dict) or not data.keys() >= set(FIXED):
+    if not isinstance(data, dict) or not data.keys() >= _NAMES:
         return False
     return not any(isinstance(value, dict) for value in data.values())
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from ..engine.campaign_history import START
 from ..engine.campaign_records import CampaignRecord, Entry
-from ..engine.campaigns import START, CampaignStore
+from ..engine.campaigns import CampaignStore
 from ..engine.redis_errors import contact
 from ..errors import WaitTimeout
 from .measuring import Measuring

@@ -13,8 +13,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..engine.campaign_history import START
 from ..engine.campaign_records import Fold, Slot
-from ..engine.campaigns import START, CampaignStore
+from ..engine.campaigns import CampaignStore
 from ..engine.redis_errors import contact
 from ..errors import HostUnreachable, InvalidValue, NepiqError, UnknownRun
 from . import samples

@@ -48,6 +48,11 @@ class PointSummary:
         """Return the confidence interval of the mean (Student's t); None below two samples."""
         return interval(self.samples.get(metric, ()), confidence)
 
+    def margin(self, metric: str, confidence: float = 0.95) -> float | None:
+        """Return half the width of that interval; None below two samples."""
+        bounds = self.interval(metric, confidence)
+        return (bounds[1] - bounds[0]) / 2 if bounds else None
+
     def to_data(self) -> dict[str, Any]:
         """Return the summary as JSON data."""
         metrics: dict[str, Any] = {}

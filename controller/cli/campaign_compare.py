@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,9 @@ _ROWS = ".jsonl"
 def compare(
     first: Annotated[
         str,
-        typer.Argument(metavar="CAMPAIGN", help="A campaign, or a file of its rows (.jsonl)."),
+        typer.Argument(
+            metavar="CAMPAIGN", help="A campaign, its crate, or a file of its rows (.jsonl)."
+        ),
     ],
     second: Annotated[str, typer.Argument(metavar="OTHER", help="Another one.")] = "",
     by: Annotated[
@@ -64,10 +67,14 @@ def compare(
 
 def _table(name: str) -> Table:
     from ..campaign.campaign import Campaign
+    from ..campaign.crate.crate import Crate
+    from ..campaign.crate.layout import METADATA
     from ..campaign.table import Table
 
     if name.endswith(_ROWS):
         return Table.read(name)
+    if (Path(name) / METADATA).is_file():
+        return Crate(name).table()
     with Campaign.attach(name) as campaign:
         rows = list(campaign.rows())
     return Table.of_rows(lambda: rows)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _METHODS = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917 - the options of the command
     name: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Name of the campaign.")],
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help=".csv, .jsonl or .parquet.")
@@ -26,9 +26,17 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="Write a new folder with an RO-Crate instead of a file."),
     ] = None,
+    artifact: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A crate with a short run of ten minutes for reviewers."),
+    ] = None,
     license: Annotated[  # noqa: A002 - the name of the option
         str, typer.Option(metavar="SPDX", help="Its license, as CC-BY-4.0, or a URL.")
     ] = "",
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where campaign fetch has brought the collected files."),
+    ] = None,
     author: Annotated[
         str, typer.Option(help="As 'Ada Lovelace <ada@example.org> 0000-0002-1825-0097'.")
     ] = "",
@@ -49,23 +57,26 @@ def export(
     """
     from ..campaign.campaign import Campaign
 
-    if (file is None) == (crate is None):
-        raise InvalidValue("either a file or --crate is needed")
-    if crate is not None and not license:
+    target = crate or artifact
+    if sum(path is not None for path in (file, crate, artifact)) != 1:
+        raise InvalidValue("one of a file, --crate and --artifact is needed")
+    if target is not None and not license:
         raise InvalidValue("a crate needs a license", hint="as --license CC-BY-4.0")
     with Campaign.attach(name) as campaign:
         if file is not None:
             _write_rows(campaign, file)
-        if crate is not None:
+        if target is not None:
             campaign.to_crate(
-                crate,
+                target,
                 license,
+                folder=folder,
                 author=author,
                 organization=organization,
                 version=rocrate,
                 reviewed=reviewed or (),
+                artifact=artifact is not None,
             )
-            sys.stderr.write(f"crate in {crate}\n")
+            sys.stderr.write(f"crate in {target}\n")
 
 
 def _write_rows(campaign: Campaign, file: Path) -> None:

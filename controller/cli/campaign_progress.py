@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ..campaign.pace import Pace
 from ..errors.text import one_line
 from ..reports.words import duration, number, plural
 from .console import Consoles, print_message, simple_table
@@ -30,7 +30,6 @@ MOST_POINTS = 50
 """Points up to which the summary of an ended campaign is shown without being asked for."""
 
 _LONGEST = 30  # characters of a value in a table
-_RECENT = 200  # ended runs from which the time that is left is estimated
 
 
 def lines(record: CampaignRecord, causes: Mapping[str, tuple[int, str]]) -> list[str]:
@@ -69,10 +68,10 @@ def summary_table(points: Sequence[PointSummary]) -> Table:
 
 
 def _estimate(point: PointSummary, metric: str) -> str:
-    mean, bounds = point.mean(metric), point.interval(metric)
+    mean = point.mean(metric)
     if mean is None:
         return _shown(", ".join(point.texts.get(metric, ())))
-    return number(mean, (bounds[1] - bounds[0]) / 2 if bounds else None)
+    return number(mean, point.margin(metric))
 
 
 def _shown(value: Any) -> str:
@@ -105,20 +104,20 @@ def follow(campaign: Campaign, *, summary: bool = True) -> int:
 
 
 def _log(campaign: Campaign) -> None:
-    pace, shown = _Pace(), time.monotonic()
+    pace, shown = Pace(), time.monotonic()
     for row in campaign.rows(follow=True):
         pace.add(row.ended)
         if time.monotonic() - shown >= LINES:
             shown = time.monotonic()
             record = campaign.status()
-            print_message(lines(record, {})[0] + pace.left(record))
+            print_message(lines(record, {})[0] + _left(pace, record))
 
 
 def _show(campaign: Campaign) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    pace, shown = _Pace(), 0.0
+    pace, shown = Pace(), 0.0
     with Live(Text(""), console=Consoles().err, auto_refresh=False, transient=True) as live:
         for row in campaign.rows(follow=True):
             pace.add(row.ended)
@@ -127,24 +126,10 @@ def _show(campaign: Campaign) -> None:
             shown = time.monotonic()
             record = campaign.status()
             head, *causes = lines(record, campaign.causes())
-            live.update(Text("\n".join([head + pace.left(record), *causes])), refresh=True)
+            live.update(Text("\n".join([head + _left(pace, record), *causes])), refresh=True)
 
 
-class _Pace:
-    """The pace at which runs end."""
-
-    def __init__(self) -> None:
-        self._ends: deque[float] = deque(maxlen=_RECENT)
-
-    def add(self, ended: float | None) -> None:
-        """Add the end of a run."""
-        if ended is not None:
-            self._ends.append(ended)
-
-    def left(self, record: CampaignRecord) -> str:
-        """Return the estimated time that is left, as a part of a line; empty if it is unknown."""
-        ends = sorted(self._ends)
-        if len(ends) < 2 or ends[-1] <= ends[0] or record.phase != "running":
-            return ""
-        seconds = (record.total - record.done) * (ends[-1] - ends[0]) / (len(ends) - 1)
-        return f", about {duration(seconds)} left"
+def _left(pace: Pace, record: CampaignRecord) -> str:
+    """Return the estimated time that is left, as a part of a line; empty if it is unknown."""
+    seconds = pace.left(record)
+    return "" if seconds is None else f", about {duration(seconds)} left"

@@ -166,11 +166,18 @@ def retry(
 
 def set_(
     name: Name,
-    parallel: Annotated[int, typer.Option(min=1, help="How many runs may be under way.")],
+    parallel: Annotated[
+        int | None, typer.Option(min=1, help="How many runs may be under way.")
+    ] = None,
+    repetitions: Annotated[
+        int | None, typer.Option(min=1, help="Number of runs at each point; more than so far.")
+    ] = None,
 ) -> None:
-    """Change how many runs may be under way."""
+    """Change how many runs may be under way, or add repetitions at all points."""
+    if parallel is None and repetitions is None:
+        raise InvalidValue("nothing is set", hint="write --parallel N or --repetitions N")
     with _attached(name) as campaign:
-        campaign.set(parallel=parallel)
+        campaign.set(parallel=parallel, repetitions=repetitions)
 
 
 def rm(

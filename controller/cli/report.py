@@ -1,18 +1,24 @@
-"""The report at the end of a run: its timeline, failures and outputs."""
+"""The report at the end of a run: its timeline, figures, outputs and failures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ..engine import Run
 from ..reports.failures import failures
+from ..reports.figures import figures
 from ..reports.history import history
 from ..reports.timeline import timeline
 from ..reports.words import plural, size
 from .console import ascii_only, simple_table
 from .results import collect_into
+
+if TYPE_CHECKING:
+    from ..engine.store.records import ResourceRecord
 
 
 def report(run: Run, console: Console, folder: Path | None, *, quiet: bool) -> bool:
@@ -33,12 +39,22 @@ def report(run: Run, console: Console, folder: Path | None, *, quiet: bool) -> b
         width = min(console.width, 120)
         drawing = timeline(list(history(run)), labels, width=width, ascii_only=ascii_only(console))
         console.print(drawing, soft_wrap=True)
+        _show_figures(records, console)
         _show_outputs(run, console)
     for failure in failures(records):
         console.print(f"failed: {failure}", style="red", soft_wrap=True)
     if folder is not None:
         collect_into(run, folder)
     return meta.cause is not None
+
+
+def _show_figures(records: Sequence[ResourceRecord], console: Console) -> None:
+    table = simple_table("figures of", "")
+    for label, found in figures(records):
+        table.add_row(label, found)
+    if table.row_count:
+        console.print()
+        console.print(table)
 
 
 def _show_outputs(run: Run, console: Console) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors.text import escaped
-from .campaign_progress import follow
+from .campaign_progress import INTERRUPTED, follow
 from .console import print_json, print_message
 from .runs import AsJson
 
@@ -46,8 +46,8 @@ def rerun(
     with opened.repeat(name, pool=pool, runs=sample) as campaign:
         if campaign.submit().status().over:
             print_message(f"campaign {campaign.name} has ended before: its rows are compared")
-        elif follow(campaign, summary=False) == 130:
-            raise typer.Exit(130)
+        elif follow(campaign, summary=False) == INTERRUPTED:
+            raise typer.Exit(INTERRUPTED)
         found = opened.compare(campaign, resolve(margin) if margin else None, confidence)
     if as_json:
         print_json(found.to_data())

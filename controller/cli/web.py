@@ -1,13 +1,15 @@
-"""``nepiq web``: the live page of runs."""
+"""``nepiq web``: live pages of runs and campaigns."""
 
 from __future__ import annotations
 
 import sys
 import webbrowser
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
+from ..errors import UnknownCampaign
 from ..experiment.connect import Access
 from ..web import PORT
 
@@ -19,17 +21,18 @@ def web(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
     ] = PORT,
+    campaign: Annotated[str, typer.Option(metavar="NAME", help="The campaign to open.")] = "",
     browser: Annotated[bool, typer.Option(help="Open a browser, if there is one.")] = True,
 ) -> None:
-    """Serve a live page of all runs to browsers of this machine until ctrl-C.
+    """Serve live pages of all runs and campaigns to browsers of this machine until ctrl-C.
 
-    The link that it prints has a token, without which the page shows nothing.
+    The link that it prints has a token, without which the pages show nothing.
     """
     from ..web.server import WebServer
 
     access = Access()
     try:
-        path = f"/runs/{access.backend.run(run_name).run_id}" if run_name else "/"
+        path = _path(access, run_name, campaign)
         server = WebServer(access.settings, port)
         link = server.link(path)
         sys.stderr.write(f"{link}\n")
@@ -39,3 +42,15 @@ def web(
         server.serve()
     finally:
         access.close()
+
+
+def _path(access: Access, run_name: str, campaign: str) -> str:
+    """Return the path of the page to open."""
+    if run_name and campaign:
+        raise typer.BadParameter("a run and a campaign cannot both be opened")
+    if campaign:
+        backend = access.backend
+        if backend.campaign(campaign).record() is None:
+            raise UnknownCampaign(campaign, backend.campaigns())
+        return f"/campaigns/{quote(campaign)}"
+    return f"/runs/{access.backend.run(run_name).run_id}" if run_name else "/"

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .campaign_history import START, CampaignHistory
 from .campaign_records import (
     Begin,
     CampaignRecord,
@@ -40,6 +41,7 @@ _KINDS: tuple[str, ...] = (
     "again",
     "failed",
     "history",
+    "looks",
     "releasing",
     "samples",
     "enough",
@@ -58,9 +60,6 @@ _COUNTS = ("total", "finished", "failed", "cancelled", "begun", "again", "skippe
 
 MOST = 32
 """Ended runs that a worker folds, and runs that it begins, before it looks again."""
-
-START = "0-0"
-"""The position before the first entry of a history."""
 
 
 class CampaignStore:
@@ -88,6 +87,7 @@ class CampaignStore:
         self._publisher = publisher
         self._timing = timing or Timing()
         self._prefix = keys.campaign(name)
+        self._history = CampaignHistory(redis, name)
 
     # -- the client's side --------------------------------------------------------------------
 
@@ -182,7 +182,14 @@ class CampaignStore:
 
     def active(self) -> dict[str, int]:
         """Return the runs under way, with the numbers of their slots."""
-        found = self._redis.hgetall(self._key("active"))
+        return self._slots("active")
+
+    def waiting(self) -> dict[str, int]:
+        """Return the runs that wait for a script that measures them, with the numbers of slots."""
+        return self._slots("waiting")
+
+    def _slots(self, kind: str) -> dict[str, int]:
+        found = self._redis.hgetall(self._key(kind))
         return {run.decode(): int(entry.split(b"|")[0]) for run, entry in found.items()}
 
     def failed(self) -> Iterator[tuple[int, str, str, str]]:
@@ -193,17 +200,11 @@ class CampaignStore:
 
     def history(self, after: str = START, block: float = 0.0, count: int = 1000) -> list[Entry]:
         """Return the next entries after a position; wait up to ``block`` seconds for one."""
-        wait = None if block <= 0 else max(1, int(block * 1000))
-        found = self._redis.xread({self._key("history"): after}, count=count, block=wait)
-        if not found:
-            return []
-        entries = found[0][1] if isinstance(found, list) else next(iter(found.values()))[0]
-        return [_entry(position, fields) for position, fields in entries]
+        return self._history.read(after, block, count)
 
     def last(self) -> str:
         """Return the position of the last entry of the history."""
-        found = self._redis.xrevrange(self._key("history"), count=1)
-        return found[0][0].decode() if found else START
+        return self._history.last()
 
     def memory(self) -> int:
         """Return the number of bytes that the campaign takes in Redis, without its runs."""
@@ -397,11 +398,3 @@ def _packed(value: Any) -> bytes:
 
 def _unpacked(data: bytes) -> Any:
     return json.loads(zlib.decompress(data))
-
-
-def _entry(position: bytes, fields: Mapping[bytes, bytes]) -> Entry:
-    if b"r" in fields:
-        return Entry(position.decode(), row=fields[b"r"].decode())
-    if b"w" in fields:
-        return Entry(position.decode(), waits=fields[b"w"].decode())
-    return Entry(position.decode(), phase=fields[b"e"].decode(), why=fields[b"i"].decode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import queue
 import re
 import sys
@@ -70,6 +71,11 @@ def logs(run: Run, guids: Iterable[int] | None, *, follow: bool) -> Iterator[Log
         for record in records:
             for name in _streams(record):
                 yield from _Source(run, record, name).rest()
+
+
+def can_follow(record: ResourceRecord, name: str) -> bool:
+    """Return True if an output of a resource can be read while it is written."""
+    return name in _streams(record) and "READY" in record.milestones
 
 
 def _streams(record: ResourceRecord) -> list[str]:
@@ -141,6 +147,27 @@ class _Source:
     def _line(self, line: bytes) -> LogLine:
         text = line.decode("utf-8", "replace").removesuffix("\r")
         return LogLine(self._record.label, self._name, text)
+
+
+class _Pieces(_Source):
+    """The same, in pieces as they come, which need not be whole lines."""
+
+    def __init__(self, run: Run, record: ResourceRecord, name: str) -> None:
+        super().__init__(run, record, name)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, offset: int, data: bytes) -> Iterator[LogLine]:
+        """Yield the text of the bytes at ``offset``; ignore bytes already received."""
+        data = data[max(0, self.offset - offset) :]
+        self.offset += len(data)
+        text = self._decoder.decode(data)
+        if text:
+            yield LogLine(self._record.label, self._name, text)
+
+    def _flush(self) -> Iterator[LogLine]:
+        text = self._decoder.decode(b"", final=True)
+        if text:
+            yield LogLine(self._record.label, self._name, text)
 
 
 class _Feed(threading.Thread):
@@ -249,10 +276,15 @@ class Following:
     Args:
         run: the run.
         records: the applications.
+        piece: the only stream to follow, in pieces instead of lines; empty for lines of all.
+        offset: the first byte of it to read, of the present start of the application.
     """
 
-    def __init__(self, run: Run, records: Sequence[ResourceRecord]) -> None:
+    def __init__(
+        self, run: Run, records: Sequence[ResourceRecord], *, piece: str = "", offset: int = 0
+    ) -> None:
         self._run = run
+        self._piece, self._offset = piece, offset
         self._messages: _Messages = queue.Queue(8)
         self._records = {record.guid: record for record in records}
         self._sources: dict[str, _Source] = {}
@@ -290,9 +322,11 @@ class Following:
     def _update(self, record: ResourceRecord) -> Iterator[LogLine]:
         """Handle the start, end or restart of an application; yield the lines that this ends."""
         guid = record.guid
-        new = [_Source(self._run, record, name) for name in _streams(record)]
+        new = self._new(record)
         earlier = self._of(guid)
         if {source.file for source in new} != earlier.keys():
+            for source in new:
+                source.offset, self._offset = self._offset, 0
             for source in earlier.values():
                 yield from source.rest()
                 del self._sources[source.file]
@@ -304,6 +338,12 @@ class Following:
         elif guid not in self._running or earlier.keys() != self._of(guid).keys():
             self._running.add(guid)
             self._feed(record.host or 0)
+
+    def _new(self, record: ResourceRecord) -> Sequence[_Source]:
+        """Return the streams of the present start of an application."""
+        if self._piece:
+            return [_Pieces(self._run, record, self._piece)]
+        return [_Source(self._run, record, name) for name in _streams(record)]
 
     def _of(self, guid: int) -> dict[str, _Source]:
         prefix = f"{guid}/"

@@ -39,8 +39,7 @@ def size(count: int) -> str:
 def number(value: float, margin: float | None = None, *, signed: bool = False) -> str:
     """Format a number with four digits, and its margin: ``12.34``, ``18.41 ± 0.0025 M``."""
     step, prefix = _scale(value)
-    # Rounded first: the format alone would write 110 as 1.1e+02.
-    margins = "" if margin is None else f" ± {float(f'{margin / step:.2g}'):g}"
+    margins = "" if margin is None else f" ± {two_digits(margin / step):g}"
     return f"{_digits(value / step, signed)}{margins}{prefix}"
 
 
@@ -48,6 +47,11 @@ def bounds(low: float, high: float) -> str:
     """Format the bounds of a difference in one unit: ``-0.204 to +1.31 M``."""
     step, prefix = _scale(max(low, high, key=abs))
     return f"{_digits(low / step, signed=True)} to {_digits(high / step, signed=True)}{prefix}"
+
+
+def two_digits(value: float) -> float:
+    """Round to two digits; the format ``.2g`` alone writes 110 as 1.1e+02."""
+    return float(f"{value:.2g}")
 
 
 def _digits(value: float, signed: bool) -> str:

@@ -66,5 +66,10 @@ def output(run: Run, guid: int, name: str) -> dict[str, Any]:
         data = b"".join(outputs.read(record, name, offset=first))
     except (HostError, TraceNotFound) as error:
         return {"error": escaped(str(error))}
-    text = data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    return {"text": escaped(text), "size": size, "first": first}
+    # More may have been written since its size was asked.
+    return {"text": shown(data.decode("utf-8", "replace")), "size": first + len(data)}
+
+
+def shown(text: str) -> str:
+    """Return text of an output for the page."""
+    return escaped(text.replace("\r\n", "\n").replace("\r", "\n"))

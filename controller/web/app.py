@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.applications import Starlette
@@ -14,15 +14,20 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from ..engine.redis_errors import contact
-from ..errors import NepiqError, UnknownResource, UnknownRun
+from ..errors import NepiqError, UnknownCampaign, UnknownResource, UnknownRun
 from ..errors.text import escaped
 from . import answers, pages
+from .campaign_feed import CampaignFeed, CampaignList
 from .entrance import Entrance, notice
-from .feed import RunFeed
-from .run_list import PAGE, ListFeed, ended_run
+from .hosts import Hosts
+from .run_feed import RunFeed
+from .run_list import PAGE, RunList, ended_run
+from .tail import TailFeed
 
 if TYPE_CHECKING:
     from ..engine import Backend
+    from .campaign_view import CampaignView
+    from .messages import Feed
 
 _T = TypeVar("_T")
 
@@ -41,8 +46,7 @@ class Pages:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._feeds: dict[str, RunFeed] = {}
-        self._list: ListFeed | None = None
+        self._feeds: dict[str, Feed] = {}
 
     def app(self, token: str, cookie: str) -> Entrance:
         """Return the application, behind its entrance."""
@@ -54,7 +58,15 @@ class Pages:
             Route("/runs/{run}/events", self.run_events),
             Route("/runs/{run}/graph", self.graph),
             Route("/runs/{run}/resources/{guid:int}", self.resource),
-            Route("/runs/{run}/resources/{guid:int}/outputs/{name:path}", self.output),
+            Route("/runs/{run}/resources/{guid:int}/outputs/{name:path}", self.output_events),
+            Route("/campaigns", self.campaigns),
+            Route("/campaigns/events", self.campaign_list_events),
+            Route("/campaigns/{name}", self.campaign),
+            Route("/campaigns/{name}/events", self.campaign_events),
+            Route("/campaigns/{name}/points", self.points),
+            Route("/campaigns/{name}/points/{index:int}", self.point),
+            Route("/hosts", self.hosts),
+            Route("/hosts/events", self.hosts_events),
             Route("/static/{name}", static),
         ]
         handlers = {NepiqError: _failed}
@@ -62,19 +74,34 @@ class Pages:
 
     async def end(self) -> None:
         """End all streams; those of runs end with the state at this time."""
-        finishing = [asyncio.create_task(feed.finish()) for feed in self._feeds.values()]
+        runs = [feed for feed in self._feeds.values() if isinstance(feed, RunFeed)]
+        finishing = [asyncio.create_task(feed.finish()) for feed in runs]
         if finishing:
             await asyncio.wait(finishing, timeout=_FINISH)
         for feed in self._feeds.values():
             feed.end()
-        if self._list is not None:
-            self._list.end()
 
     # -- pages --------------------------------------------------------------------------------
 
     async def runs(self, _request: Request) -> Response:
         """Return the page of all runs."""
         return HTMLResponse(pages.RUNS.html)
+
+    async def campaigns(self, _request: Request) -> Response:
+        """Return the page of all campaigns."""
+        return HTMLResponse(pages.CAMPAIGNS.html)
+
+    async def campaign(self, request: Request) -> Response:
+        """Return the page of a campaign."""
+        name = request.path_params["name"]
+        if await _read(self._backend.campaign(name).record) is None:
+            known = await _read(self._backend.campaigns)
+            return notice("There is no such campaign", str(UnknownCampaign(name, known)), 404)
+        return HTMLResponse(pages.CAMPAIGN.html)
+
+    async def hosts(self, _request: Request) -> Response:
+        """Return the page of pools, workers and queues."""
+        return HTMLResponse(pages.HOSTS.html)
 
     async def run(self, request: Request) -> Response:
         """Return the page of a run, also by a name that ``nepiq status`` takes."""
@@ -91,17 +118,41 @@ class Pages:
 
     async def list_events(self, _request: Request) -> Response:
         """Return the stream of the list of runs."""
-        if self._list is None:
-            self._list = ListFeed(self._backend)
-        return _stream(self._list.stream())
+        return self._stream("runs", lambda: RunList(self._backend))
+
+    async def campaign_list_events(self, _request: Request) -> Response:
+        """Return the stream of the list of campaigns."""
+        return self._stream("campaigns", lambda: CampaignList(self._backend))
+
+    async def hosts_events(self, _request: Request) -> Response:
+        """Return the stream of pools, workers and queues."""
+        return self._stream("hosts", lambda: Hosts(self._backend))
+
+    async def campaign_events(self, request: Request) -> Response:
+        """Return the stream of a campaign."""
+        name = request.path_params["name"]
+        return self._stream(_campaign(name), lambda: CampaignFeed(self._backend, name))
 
     async def run_events(self, request: Request) -> Response:
         """Return the stream of a run."""
         run_id = request.path_params["run"]
-        if run_id not in self._feeds:
+        last = request.headers.get("last-event-id", "")
+        return self._stream(f"run {run_id}", lambda: RunFeed(self._backend.exact_run(run_id)), last)
+
+    async def output_events(self, request: Request) -> Response:
+        """Return the stream of an output."""
+        run, guid, name = (request.path_params[key] for key in ("run", "guid", "name"))
+        return self._stream(
+            f"output {run} {guid} {name}",
+            lambda: TailFeed(self._backend.exact_run(run), guid, name),
+        )
+
+    def _stream(self, key: str, make: Callable[[], Feed], last: str = "") -> Response:
+        """Return the stream of a feed, which browsers that show the same share."""
+        if key not in self._feeds:
             self._feeds = {name: feed for name, feed in self._feeds.items() if feed.is_used}
-            self._feeds[run_id] = RunFeed(self._backend.exact_run(run_id))
-        return _stream(self._feeds[run_id].stream(request.headers.get("last-event-id", "")))
+            self._feeds[key] = make()
+        return StreamingResponse(self._feeds[key].stream(last), media_type="text/event-stream")
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -122,11 +173,33 @@ class Pages:
         guid = request.path_params["guid"]
         return _json(await _read(lambda: answers.resource(run, guid)))
 
-    async def output(self, request: Request) -> Response:
-        """Return the end of an output as text."""
-        run = self._backend.exact_run(request.path_params["run"])
-        guid, name = request.path_params["guid"], request.path_params["name"]
-        return _json(await _read(lambda: answers.output(run, guid, name)))
+    async def points(self, request: Request) -> Response:
+        """Return the parameters of the points of a campaign."""
+        view = self._view(request)
+        return _json(await _read(view.cells.parameters))
+
+    async def point(self, request: Request) -> Response:
+        """Return the runs of a point of a campaign."""
+        view, index = self._view(request), request.path_params["index"]
+        if index >= len(view.cells):
+            return JSONResponse({"error": f"the campaign has no point {index}"}, 404)
+        return _json(await _read(lambda: view.point(index)))
+
+    def _view(self, request: Request) -> CampaignView:
+        """Return a campaign that a browser shows.
+
+        Raises:
+            UnknownCampaign: no browser shows it.
+        """
+        name = request.path_params["name"]
+        feed = self._feeds.get(_campaign(name))
+        if not isinstance(feed, CampaignFeed) or not feed.is_used:
+            raise UnknownCampaign(name, [])
+        return feed.view
+
+
+def _campaign(name: str) -> str:
+    return f"campaign {name}"
 
 
 async def static(request: Request) -> Response:
@@ -137,10 +210,6 @@ async def static(request: Request) -> Response:
     except FileNotFoundError:
         return Response(status_code=404)
     return Response(text, media_type=_TYPES.get(name.rpartition(".")[2], "text/plain"))
-
-
-def _stream(messages: AsyncIterator[bytes]) -> StreamingResponse:
-    return StreamingResponse(messages, media_type="text/event-stream")
 
 
 def _json(data: Any) -> Response:
@@ -159,5 +228,5 @@ async def _read(function: Callable[[], _T]) -> _T:
 
 async def _failed(_request: Request, error: Exception) -> Response:
     """Return an error of nepiq as JSON."""
-    missing = isinstance(error, (UnknownRun, UnknownResource))
+    missing = isinstance(error, (UnknownRun, UnknownResource, UnknownCampaign))
     return JSONResponse({"error": escaped(str(error))}, 404 if missing else 503)

@@ -10,7 +10,7 @@ from ..reports.page.page import timeline
 #: Files of the timeline that the page of a run shares with the page that ``nepiq timeline`` writes.
 _SHARED = frozenset({"page.css", "page.js"})
 #: Pages that all others link to.
-_LINKS = {"/": "Runs"}
+_LINKS = {"/": "Runs", "/campaigns": "Campaigns", "/hosts": "Hosts"}
 
 
 class Page:
@@ -70,3 +70,6 @@ def static(name: str) -> str:
 
 RUNS = Page("runs.html", "list", "Runs", ("runs.js",), "/")
 RUN = Page("run.html", "live", "Run", ("page.js", "network.js", "resource.js", "run.js"))
+CAMPAIGNS = Page("campaigns.html", "list", "Campaigns", ("campaigns.js",), "/campaigns")
+CAMPAIGN = Page("campaign.html", "list", "Campaign", ("grid.js", "campaign.js"))
+HOSTS = Page("hosts.html", "list", "Hosts", ("hosts.js",), "/hosts")

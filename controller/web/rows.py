@@ -39,6 +39,7 @@ class RunRows:
         addresses: the guids of hosts by address.
         phase: the phase of the run.
         name: the name of the experiment.
+        campaign: the campaign that began it; empty if there is none.
         begin: time of the first event, in seconds since the epoch.
         over: None, or the time of the last event of a released run.
     """
@@ -54,7 +55,7 @@ class RunRows:
         self.versions: dict[int, str] = {}
         self.lines: list[dict[str, Any]] = []
         self.addresses: dict[str, int] = {}
-        self.phase, self.name = "RUNNING", ""
+        self.phase, self.name, self.campaign = "RUNNING", "", ""
         self.begin = 0.0
         self.over: float | None = None
         self._events: dict[int, list[Event]] = defaultdict(list)
@@ -75,7 +76,7 @@ class RunRows:
     def _load_resources(self) -> None:
         meta = self.run.store.meta()
         if meta is not None:
-            self.phase, self.name = meta.phase, meta.exp_id
+            self.phase, self.name, self.campaign = meta.phase, meta.exp_id, meta.campaign
             self.begin = self.begin or meta.created
         records = [r for r in self.run.records() if not registry.is_internal(r.rtype)]
         self._records = {record.guid: record for record in records}

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from tests.e2e.installation import Installation
 
 from nepiq.controller import Campaign, Space
 from nepiq.controller.campaign.crate.crate import Crate
+from nepiq.controller.campaign.file_store import FileStore
 
 if TYPE_CHECKING:
     from tests.conftest import Need
@@ -32,6 +34,7 @@ exp_id: counted
 campaign:
   space: {grid: {n: [1, 2]}}
   repetitions: 3
+  collect: {app: stdout}
   metrics:
     received: ping.received
     value: {label: app, trace: stdout, regex: 'value (\\d+)'}
@@ -65,8 +68,13 @@ def crate(installation: Installation, tmp_path: Path, need: Need) -> Path:
         rows = list(campaign.rows())
         campaign.remove()
     shutil.rmtree(file.parent)
+    store = FileStore(folder / "results")
+    assert store.runs() == sorted(row.run_id for row in rows)
+    for row in rows:
+        text = store.path(row.run_id, "app", "stdout").read_text()
+        assert text == f"value {row.metrics['value']}\n"
     opened = Crate(folder)
-    assert list(opened.rows()) == rows
+    assert list(opened.rows()) == [replace(row, files_on="") for row in rows]
     assert [len(space) for space in opened.file.plan.spaces] == [2, 1]
     return folder
 

@@ -96,6 +96,18 @@ def test_points_are_added_to_a_finished_campaign(stand: Stand) -> None:
     assert numbers(campaign) == [0, 1, 2, 3, 4]
 
 
+def test_repetitions_are_added_to_a_finished_campaign(stand: Stand) -> None:
+    campaign = started(stand, "longer", 3)
+    campaign.wait(30.0)
+    campaign.add(Space.grid(pause=[0.01], n=[3]), repetitions=2)
+    for _ in range(2):
+        again(stand, "longer").set(repetitions=3, parallel=4)
+    assert campaign.wait(30.0).done == 12
+    found = Counter((row.parameters["n"], row.repetition) for row in campaign.rows())
+    assert found == {(n, number): 1 for n in range(4) for number in (1, 2, 3)}
+    assert len({(row.repetition, row.seed) for row in campaign.rows()}) == 3
+
+
 def test_paused_and_resumed(stand: Stand) -> None:
     campaign = started(stand, "pausing", 100, parallel=2)
     next(campaign.rows(follow=True))

@@ -6,16 +6,20 @@ import importlib.util
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 from tests.conformance.ns3 import required, share_builds
 from tests.conftest import Need
+from tests.e2e.campaigns import carry_out, means
 from tests.e2e.installation import Installation
+from tests.net import free_port
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 def test_the_demo(shared: Installation) -> None:
@@ -24,6 +28,31 @@ def test_the_demo(shared: Installation) -> None:
     assert done.out.count("Hello from the server") == 3
     assert "the server saw 3 requests" in done.out
     assert "served 3 clients" in done.out
+
+
+def first_block(page: str, containing: str) -> str:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
+    return str(next(block for block in blocks if containing in block))
+
+
+def test_the_first_experiment_of_the_readme(shared: Installation) -> None:
+    text = first_block("README.md", "ec.deploy()").replace("8800", str(free_port()))
+    done = shared.run(text)
+    assert (done.code, done.out.strip()) == (0, "200"), done.err
+
+
+@pytest.mark.needs("curl")
+def test_the_first_experiments_of_the_quickstart(shared: Installation) -> None:
+    """The conditions of the page go where it tells to put them: before the deployment."""
+    first = first_block("docs/quickstart.md", "ec.deploy()")
+    more = first_block("docs/quickstart.md", "register_condition")
+    more = more.replace("8000", str(free_port()))
+    both = first.replace("    ec.deploy()", textwrap.indent(more, "    ") + "    ec.deploy()")
+    both += '    ec.wait_finished(client)\n    print(ec.trace(client, "stdout"))\n'
+    done = shared.run(both)
+    assert done.code == 0, done.err
+    assert done.out.startswith("hello\n")
+    assert "Directory listing" in done.out
 
 
 def test_a_script_of_nepi_with_another_import(shared: Installation) -> None:
@@ -80,10 +109,8 @@ def test_an_iperf_sweep(shared: Installation) -> None:
 
 
 def test_the_first_example_of_the_quickstart(shared: Installation) -> None:
-    page = (EXAMPLES.parent / "docs" / "quickstart.md").read_text()
-    block = page.split("```python\n")[1].split("```")[0]
     path = shared.folder / "hello.py"
-    path.write_text(block)
+    path.write_text(first_block("docs/quickstart.md", "ec.deploy()"))
     done = shared.python(path).ended()
     assert (done.code, done.out, done.err) == (0, "hello\n\n", "")
 
@@ -102,7 +129,8 @@ def test_the_distance_of_wifi(simulated: Installation, need: Need) -> None:
     need("matplotlib", importlib.util.find_spec("matplotlib"), "the extra examples")
     command = (sys.executable, EXAMPLES / "ns3_wifi_distance.py", simulated.folder, "10", "40")
     done = simulated.start(*command).ended(200)
-    assert (done.code, done.out, done.err) == (0, "", "")
+    # Matplotlib writes to stderr if its first cache of fonts takes more than five seconds.
+    assert (done.code, done.out) == (0, ""), done.err
     head, *rows = (simulated.folder / "distance.csv").read_text().splitlines()
     assert head == "metres,run,mbit_per_s"
     near, far = (
@@ -114,6 +142,17 @@ def test_the_distance_of_wifi(simulated: Installation, need: Need) -> None:
     assert min(near) > 25
     assert len(set(near)) > 1  # seeds differ
     assert "<svg" in (simulated.folder / "distance.svg").read_text()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("ns3")
+def test_rates_of_wifi_fall_with_the_distance(simulated: Installation) -> None:
+    few = ("mode=OfdmRate54Mbps", "distance=5,30", "seconds=0.5")
+    points = carry_out(simulated, "wifi", 2, *few)
+    ((near,), (far,)) = (means(points, "goodput", distance=metres) for metres in (5, 30))
+    assert far < near / 2
+    assert near < 54e6
+    assert all(point.margin("goodput") for point in points)  # seeds differ
 
 
 @pytest.mark.timeout(300)

@@ -11,7 +11,7 @@ import time
 import pytest
 from tests.conftest import Need
 from tests.e2e.lab import Lab
-from tests.e2e.network.features import note
+from tests.e2e.network.features import note, note_made
 
 from nepiq.controller import ExperimentController
 from nepiq.controller.model.configuration import run_mark
@@ -59,7 +59,12 @@ def emulated(lab: Lab, on: str = "link", **attributes: object) -> tuple[Experime
 
 def ping(ec: ExperimentController, count: int = 10) -> int:
     guid = ec.register_resource(
-        "linux::Ping", connectedTo="a", target="10.9.0.2", count=count, interval=0.05
+        "linux::Ping",
+        connectedTo="a",
+        target="10.9.0.2",
+        count=count,
+        interval=0.05,
+        timeout=2,  # if no answer comes at all
     )
     ec.deploy(guid)
     ec.wait_finished(guid)
@@ -87,10 +92,10 @@ def test_a_link_is_impaired_in_both_directions_and_changed(lab: Lab) -> None:
     assert left_of(ec)
     ec.release()
     await_nothing_left(ec)
-    note("linux::Impairment", "made and undone")
+    note_made("linux::Impairment")
 
 
-#: Ends what else a host sends: IPv6, and requests for the address of the other one.
+#: Ends all else that a host sends: IPv6, and requests for the address of the other one.
 QUIET = (
     "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; "
     "exec ip neigh change {} dev eth0 nud permanent"
@@ -132,6 +137,22 @@ def test_the_end_of_the_relay_is_a_failure(lab: Lab) -> None:
     assert "the relay has ended: packets pass unimpaired" in str(ec.failures[0])
     ec.release()
     await_nothing_left(ec)
+    note_made("linux::Impairment relay")
+
+
+def test_a_kernel_without_netem_is_told(lab: Lab) -> None:
+    """It fails at once, and names what is missing (chaos-mesh 1389)."""
+    ec, impairment = emulated(lab, delay="30ms", driver="netem")
+    ec.deploy()
+    if ec.wait_deployed(impairment):
+        ec.release()
+        await_nothing_left(ec)
+        note_made("linux::Impairment netem")
+        return
+    (failure,) = [failure for failure in ec.failures if failure.guid == impairment]
+    assert " has no netem" in failure.message
+    assert "sch_netem" in failure.hint
+    note("linux::Impairment netem", f"refused: {failure.message}")
 
 
 @pytest.mark.needs("iperf3")
@@ -150,6 +171,7 @@ def test_the_rate_of_what_an_interface_sends_and_receives(lab: Lab) -> None:
     assert 9 < throughput(ec, reverse=False) < 28
     ec.release()
     await_nothing_left(ec)
+    note_made("linux::Impairment tbf+nft")
 
 
 def throughput(ec: ExperimentController, *, reverse: bool) -> float:

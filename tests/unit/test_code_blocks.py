@@ -2,7 +2,8 @@
 
 The blocks of a page run in one process, one after the other, with the names of ``PRELUDE`` and of
 ``BEFORE``; deployments are planned on simulated hosts. Some pages have tests of their own:
-``test_results_page.py``, ``test_plugin.py``, ``tests/e2e/test_examples.py``.
+``test_results_page.py``, ``test_plugin.py``, ``tests/e2e/test_examples.py``,
+``tests/e2e/test_campaign_examples.py``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from nepiq.controller.cli.app import make_app
 OWN_TESTS = {
     "docs/campaigns-results.md",
     "docs/testbed.md",
+    "docs/tutorial-campaign.md",
     "docs/writing-resources.md",
     "examples/plugin/README.md",
 }
@@ -204,10 +206,32 @@ def test_data_can_be_read(block: Block) -> None:
         assert parser.sections()
 
 
+# -- pictures --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("example", "picture"),
+    [
+        ("demo.py", "plot.svg"),
+        ("hello.yaml", "graph-hello.svg"),
+        ("iperf_sweep.py", "graph-iperf-sweep.svg"),
+        ("nepi/k_mobile_network.py", "graph-mobile-network.svg"),
+        ("nepi/l_emulated_network.py", "graph-emulated-network.svg"),
+    ],
+)
+def test_the_graphs_of_examples_are_those_that_are_drawn(
+    example: str, picture: str, tmp_path: Path
+) -> None:
+    kept = ROOT / "docs" / "pictures" / picture
+    assert main(["plot", str(ROOT / "examples" / example), "-o", str(tmp_path / picture)]) == 0
+    again = f"nepiq plot examples/{example} -o docs/pictures/{picture}"
+    assert (tmp_path / picture).read_text() == kept.read_text(), again
+
+
 # -- commands --------------------------------------------------------------------------------------
 
 APP = typer.main.get_command(make_app())
-#: Options of ``nepiq`` itself, and its own name for a verb.
+#: Options of ``nepiq`` itself.
 ANYWHERE = {"--help", "-v", "-vv"}
 MAKEFILE = (ROOT / "Makefile").read_text()
 SPANS = sorted(
@@ -245,12 +269,13 @@ def test_commands_in_text_have_the_verbs_and_options_that_are_shown(page: Path) 
 def test_command_lines_parse(block: Block, line: str) -> None:
     for command in re.split(r" && ", line):
         program, *arguments = words(command) or [""]
+        if block.page.parent.name == "examples":
+            named = [word for word in arguments if word.endswith((".py", ".yaml"))]
+            assert [name for name in named if not (block.page.parent / name).is_file()] == []
         if program.endswith("nepiq"):
             parse(arguments)
         elif program == "make":
             assert re.search(rf"^{arguments[0]}:", MAKEFILE, re.MULTILINE), command
-        elif program == "python" and "/" in arguments[0]:
-            assert (block.page.parent / arguments[0]).is_file(), command
 
 
 def parse(arguments: list[str]) -> None:

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...engine.campaign_records import CampaignRecord
+from ..file_store import FileStore
 from ..host_facts import HostFacts
 from ..metrics import parse_all
 from ..plan import CampaignPlan
 from ..provenance import Provenance
 from ..row import Row
 from ..table import Table
+from .files import linked
 from .layout import plan_of
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ class Content:
         provenance: where it was submitted from; an empty one if that is unknown.
         hosts: facts of its hosts.
         read: returns its rows, those that are added meanwhile too.
+        bring: brings the collected files to a new folder; None if there are none.
         table: its rows as a table.
     """
 
@@ -44,24 +48,43 @@ class Content:
     provenance: Provenance
     hosts: Sequence[HostFacts]
     read: Callable[[], Iterable[Row]]
+    bring: Callable[[Path], FileStore] | None = None
     table: Table = field(init=False)
 
     def __post_init__(self) -> None:
         self.table = Table.of_rows(self.read)
 
     @classmethod
-    def of(cls, campaign: Campaign, store: CampaignStore) -> Content:
+    def of(
+        cls, campaign: Campaign, records: CampaignStore, folder: str | Path | None = None
+    ) -> Content:
         """Return the content of a campaign.
 
         Args:
             campaign: the campaign.
-            store: its records.
+            records: its records.
+            folder: a file store that has its collected files, or gets them first.
         """
         record, provenance = campaign.status(), campaign.provenance() or Provenance()
-        data = store.definition()
-        plan = plan_of(data, store.segments(), {**provenance.plan, "parallel": record.parallel})
-        hosts = campaign.hosts()
-        return cls(record, data["exp_id"], data["template"], plan, provenance, hosts, campaign.rows)
+        data = records.definition()
+        plan = plan_of(data, records.segments(), {**provenance.plan, "parallel": record.parallel})
+        run_ids = {row.run_id for row in campaign.rows() if row.files_on}
+
+        def bring(target: Path) -> FileStore:
+            if folder is None:
+                return campaign.export(target)
+            return linked(campaign.export(folder), target, run_ids)
+
+        return cls(
+            record,
+            data["exp_id"],
+            data["template"],
+            plan,
+            provenance,
+            campaign.hosts(),
+            campaign.rows,
+            bring if run_ids else None,
+        )
 
     @property
     def name(self) -> str:

@@ -78,7 +78,7 @@ class Crate:
             with path.open(newline="", encoding="utf-8") as file:
                 for cells in csv.DictReader(file):
                     yield self._row(cells)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
             raise CampaignError(f"the table is damaged: {error}", where=str(path)) from error
 
     def table(self) -> Table:
@@ -143,7 +143,9 @@ class Crate:
     def _points(self) -> dict[str, Point]:
         return {point_id(point): point for space in self.file.plan.spaces for point in space}
 
-    def _row(self, cells: dict[str, str]) -> Row:
+    def _row(self, cells: dict[Any, Any]) -> Row:
+        if None in cells:
+            raise ValueError("a line has more cells than the first")
         record: dict[str, Any] = {name: cell for name, cell in cells.items() if cell != ""}
         fields = flat_row.fields_of(record)
         for names, kind in ((_WHOLE, int), (_TIMES, float)):

@@ -6,14 +6,17 @@ Source: RO-Crate 1.1 to 1.3, Process Run Crate 0.5.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import mimetypes
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors.text import one_line
 from ...model.parameters import OF_RUNS
+from ...reports.words import plural
 from ..extras import library
+from ..file_store import FileStore
 from ..row import FINISHED, Row
 from ..space.points import canonical
 from . import layout
@@ -29,22 +32,6 @@ MOST_ACTIONS = 1000
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _DONE = "http://schema.org/CompletedActionStatus"
 _FAILED = "http://schema.org/FailedActionStatus"
-_FILES: Mapping[str, tuple[str, str, str]] = {
-    layout.README: ("README", "Contents of this crate, and how to repeat it", "text/markdown"),
-    layout.CAMPAIGN: ("Campaign", "The experiment and the points of its runs", "application/yaml"),
-    layout.TABLE: ("Rows", "One line for each run: parameters, outcome, metrics", "text/csv"),
-    layout.PARQUET: (
-        "Rows with kinds",
-        "The same table as Parquet",
-        "application/vnd.apache.parquet",
-    ),
-    layout.PROVENANCE: (
-        "Provenance",
-        "Code and packages that the campaign was submitted from, and facts of its hosts",
-        "application/json",
-    ),
-    layout.DIFF: ("Uncommitted changes", "Changes to the commit of the script", "text/x-diff"),
-}
 
 
 @dataclass
@@ -76,6 +63,7 @@ class Graph:
     Args:
         content: the campaign.
         folder: the folder of the crate, with its other files.
+        store: the collected files in it; None for none.
         terms: its license and author.
         version: of RO-Crate.
 
@@ -83,17 +71,23 @@ class Graph:
         CampaignError: rocrate is not installed.
     """
 
-    def __init__(self, content: Content, folder: Path, terms: Terms, version: str) -> None:
+    def __init__(
+        self, content: Content, folder: Path, store: FileStore | None, terms: Terms, version: str
+    ) -> None:
         rocrate, model = library("rocrate.rocrate", "crate"), library("rocrate.model", "crate")
         self._content = content
         self._folder = folder
+        self._store = store
         self._entity = model.ContextEntity
         self._crate = rocrate.ROCrate(version=version)
         self._version = version
         self._root(terms)
         self._agent = self._author(terms)
         self._instrument = self._tool()
-        self._results = [self._file(name) for name in _FILES if (folder / name).exists()]
+        parts = [name for name in layout.CONTENTS if (folder / name).exists()]
+        self._files = {name: self._file(name) for name in parts}
+        if store is not None:
+            self._files[layout.RESULTS] = self._collected(store)
 
     def write(self) -> None:
         """Write the metadata into the folder."""
@@ -156,17 +150,52 @@ class Graph:
         return self._add(url, "SoftwareApplication", name="nepiq", version=version, url=url)
 
     def _file(self, name: str) -> Any:
-        title, description, kind = _FILES[name]
+        title, description, kind = layout.CONTENTS[name]
         content = (self._folder / name).read_bytes()
-        properties = {
-            "name": title,
-            "description": description,
-            "encodingFormat": kind,
-            "contentSize": str(len(content)),
-        }
+        return self._add_file(
+            name,
+            hashlib.sha256(content).hexdigest(),
+            name=title,
+            description=description,
+            encodingFormat=kind,
+            contentSize=str(len(content)),
+        )
+
+    def _add_file(self, path: str, sha256: str, **properties: Any) -> Any:
         if self._version != "1.1":  # which does not have the term
-            properties["sha256"] = hashlib.sha256(content).hexdigest()
-        return self._crate.add_file(dest_path=name, properties=properties)
+            properties["sha256"] = sha256
+        return self._crate.add_file(dest_path=path, properties=properties)
+
+    def _collected(self, store: FileStore) -> Any:
+        """Add the file store; its contents are added with the runs that have them."""
+        folder = self._crate.add_dataset(
+            dest_path=layout.RESULTS,
+            properties={
+                "name": "Collected files",
+                "description": f"Files of {plural(len(store.runs()), 'run')}, each content once",
+            },
+        )
+        folder["hasPart"] = [self._files[layout.FILES]]
+        return folder
+
+    def _files_of(self, run_id: str) -> Iterator[Any]:
+        """Yield the files of a run, adding those that no earlier run has."""
+        for file in self._store.files(run_id) if self._store else ():
+            if not file.sha256:
+                continue
+            path = f"{layout.RESULTS}/files/{file.sha256[:2]}/{file.sha256}"
+            known = self._crate.get(path)
+            if known is None:
+                known = self._add_file(
+                    path,
+                    file.sha256,
+                    name=f"{file.label}/{file.name}",
+                    description=f"{file.name} of {file.label} in run {run_id}",
+                    encodingFormat=_media_type(file.name),
+                    contentSize=str(file.bytes),
+                )
+                self._files[layout.RESULTS].append_to("hasPart", known)
+            yield known
 
     def _groups(self) -> Iterator[tuple[str, _Group]]:
         count = len(self._content.table)
@@ -194,10 +223,10 @@ class Graph:
             "instrument": self._instrument,
             "agent": self._agent,
             "object": [
-                *(item for item in self._results if item.id == layout.CAMPAIGN),
+                self._files[layout.CAMPAIGN],
                 *(self._value(name, value) for name, value in values.items()),
             ],
-            "result": [item for item in self._results if item.id in (layout.TABLE, layout.PARQUET)],
+            "result": self._results(row.run_id if is_run else ""),
             "endTime": moment(group.ended or self._content.record.created),
             "actionStatus": _FAILED if group.unfinished == group.runs else _DONE,
         }
@@ -207,12 +236,23 @@ class Graph:
             properties["error"] = group.error
         return self._add(f"#{key}", "CreateAction", **properties)
 
+    def _results(self, run_id: str) -> list[Any]:
+        """Return the results of a run, or of several."""
+        names = [layout.TABLE, layout.PARQUET, *([] if run_id else [layout.RESULTS])]
+        known = [self._files[name] for name in names if name in self._files]
+        return [*known, *(self._files_of(run_id) if run_id else ())]
+
     def _value(self, name: str, value: Any) -> Any:
         text = value if isinstance(value, int | float | str | bool) else canonical(value)
         digest = hashlib.sha256(canonical(value).encode()).hexdigest()[:12]
         identifier = f"#parameter-{name}-{digest}"
         known = self._crate.get(identifier)
         return known or self._add(identifier, "PropertyValue", name=name, value=text)
+
+
+def _media_type(name: str) -> str:
+    known = "text/plain" if name in ("stdout", "stderr") else mimetypes.guess_type(name)[0]
+    return known or "application/octet-stream"
 
 
 def _outcome(group: _Group, row: Row | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..file_store import MANIFEST
 from ..plan import CampaignPlan
 
 README = "README.md"
@@ -15,6 +16,40 @@ TABLE = "table.csv"
 PARQUET = "table.parquet"
 PROVENANCE = "provenance.json"
 DIFF = "uncommitted.diff"
+EXPECTED = "expected.csv"
+LICENSE = "LICENSE"
+RESULTS = "results"
+"""The folder of the collected files, a :class:`.FileStore`."""
+FILES = f"{RESULTS}/{MANIFEST}"
+
+CONTENTS = {
+    README: ("README", "Contents of this crate, and how to repeat it", "text/markdown"),
+    CAMPAIGN: ("Campaign", "The experiment and the points of its runs", "application/yaml"),
+    TABLE: ("Rows", "Parameters, seed, hosts, times, outcome and metrics of each run", "text/csv"),
+    PARQUET: (
+        "Rows with kinds",
+        "The same table with kinds of columns",
+        "application/vnd.apache.parquet",
+    ),
+    PROVENANCE: (
+        "Provenance",
+        "Code and packages that the campaign was submitted from, and facts of its hosts",
+        "application/json",
+    ),
+    FILES: (
+        "Names of collected files",
+        "Collected files of each run; their contents are beside it, by SHA-256",
+        "application/jsonl",
+    ),
+    EXPECTED: (
+        "Expected figures",
+        "Mean of each metric at the points of the short run, with its 95 % interval",
+        "text/csv",
+    ),
+    LICENSE: ("License", "Name and URL of the license of this crate", "text/plain"),
+    DIFF: ("Uncommitted changes", "Changes to the commit of the script", "text/x-diff"),
+}
+"""The files of a crate beside its metadata: title, contents, media type."""
 
 
 def plan_of(
@@ -30,8 +65,10 @@ def plan_of(
     first, *added = segments
     repetitions, least = first["repetitions"], definition["least"]
     asks = definition.get("asks")
+    files = ("collect", "keep", "directories")
     section = {
         **plan,
+        **{name: definition[name] for name in files if name in definition},
         "space": first["space"],
         "added": [
             {"space": segment["space"], "repetitions": segment["repetitions"]} for segment in added

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors.text import one_line
-from ...reports.words import number, plural
-from ..summary import PointSummary, summaries
+from ...reports.words import plural
+from ..summary import summaries
 from . import layout
 from .content import functions_of
+from .figures import MOST_POINTS, table_of
 
 if TYPE_CHECKING:
+    from .artifact import ShortRun
     from .content import Content
     from .terms import License
 
-_MOST_POINTS = 50
-_LONGEST = 60
 
-_CONTENTS = f"""\
-| file | contents |
-|---|---|
-| `{layout.CAMPAIGN}` | the experiment and the points of its runs, for nepiq |
-| `{layout.TABLE}` | a line for each run: parameters, seed, hosts, times, outcome, metrics |
-| `{layout.PARQUET}` | the same table with kinds, if it is there |
-| `{layout.PROVENANCE}` | git commit, packages, facts of the hosts and versions of tools |
-| `{layout.DIFF}` | changes that were not in the commit, if there were any |
-| `{layout.METADATA}` | metadata of this RO-Crate (Process Run Crate) |
-"""
-
-
-def readme(content: Content, terms: License) -> str:
+def readme(content: Content, terms: License, folder: Path, short: ShortRun | None) -> str:
     """Return the README of a crate.
 
     Args:
         content: the campaign.
         terms: its license.
+        folder: the crate, with its other files.
+        short: the short run of an artifact; None if the crate is none.
     """
     record = content.record
     return "\n".join(
@@ -49,9 +40,11 @@ def readme(content: Content, terms: License) -> str:
             "",
             *_repeat(content),
             "",
+            *([] if short is None else [*short.lines(), ""]),
             "## Contents",
             "",
-            _CONTENTS,
+            *_contents(folder),
+            "",
             "## Results",
             "",
             *_results(content),
@@ -91,34 +84,23 @@ def _repeat(content: Content) -> Iterator[str]:
             for value in map(str, values.values())
         }
         shown = ", ".join(filter(None, [*facts, *sorted(tools)]))
-        yield f"- `{one_line(host.name, _LONGEST)}`: {one_line(shown, 300)}"
+        yield f"- `{one_line(host.name, 60)}`: {one_line(shown, 300)}"
+
+
+def _contents(folder: Path) -> Iterator[str]:
+    yield "| file | contents |"
+    yield "|---|---|"
+    for name, (_, contents, _) in layout.CONTENTS.items():
+        if name != layout.README and (folder / name).exists():
+            yield f"| `{name}` | {contents} |"
+    yield f"| `{layout.METADATA}` | Metadata of this RO-Crate (Process Run Crate) |"
 
 
 def _results(content: Content) -> Iterator[str]:
     points = summaries(content.rows())
-    if len(points) > _MOST_POINTS:
+    if len(points) > MOST_POINTS:
         yield f"{plural(len(points), 'point')}: see `{layout.TABLE}`."
         return
-    parameters = list(dict.fromkeys(name for point in points for name in point.parameters))
-    metrics = list(dict.fromkeys(name for point in points for name in point.samples))
     yield "Means, with half the width of their 95 % confidence intervals:"
     yield ""
-    head = [*parameters, "runs", "failed", *metrics]
-    yield _line(head)
-    yield _line(["---"] * len(head))
-    for point in points:
-        values = (str(point.parameters.get(name, "")) for name in parameters)
-        estimates = (_estimate(point, name) for name in metrics)
-        yield _line([*values, str(point.runs), str(point.failed), *estimates])
-
-
-def _line(cells: list[str]) -> str:
-    shown = (one_line(cell, _LONGEST).replace("|", r"\|") for cell in cells)
-    return f"| {' | '.join(shown)} |"
-
-
-def _estimate(point: PointSummary, metric: str) -> str:
-    mean, bounds = point.mean(metric), point.interval(metric)
-    if mean is None:
-        return ""
-    return number(mean, (bounds[1] - bounds[0]) / 2 if bounds else None)
+    yield from table_of(points)

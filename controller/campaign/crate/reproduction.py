@@ -31,8 +31,8 @@ class Verdict:
 
     Attributes:
         metric: its name.
-        answer: ``agrees`` if the interval of the difference includes zero, or if the difference is
-            within the margin; ``differs``, or ``unknown``.
+        answer: ``agrees`` if no difference is found, or if the difference is within the margin;
+            ``differs``, or ``unknown``.
         reason: why it is unknown.
     """
 

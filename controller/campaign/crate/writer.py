@@ -14,9 +14,11 @@ from pathlib import Path
 from ...description.files import yaml_format
 from ...errors import CampaignError, FileMissing, InvalidValue
 from ...errors.text import quoted
+from ..file_store import LOCK, FileStore
 from ..provenance.secret_scan import scan
 from . import layout
-from .content import Content
+from .artifact import ShortRun
+from .content import Content, functions_of
 from .graph import VERSIONS, Graph
 from .readme import readme
 from .terms import Terms
@@ -32,6 +34,8 @@ def write(
     terms: Terms,
     version: str = "1.2",
     reviewed: Collection[str] = (),
+    *,
+    artifact: bool = False,
 ) -> Path:
     """Write a crate; it is at its path once it is complete.
 
@@ -41,6 +45,7 @@ def write(
         terms: its license and author.
         version: of RO-Crate, one of :data:`VERSIONS`.
         reviewed: files of the crate in which what looks like a secret is none.
+        artifact: add a short run with its expected figures, and a license file.
 
     Returns:
         The folder.
@@ -48,13 +53,20 @@ def write(
     Raises:
         InvalidValue: the version is unknown.
         CampaignError: the folder exists, no run has ended, the description has what looks like a
-            secret, or rocrate is not installed.
+            secret, an artifact cannot be repeated, or rocrate is not installed.
         FileMissing: the folder cannot be written.
     """
     if version not in VERSIONS:
         raise InvalidValue(
             f"version {quoted(version)} of RO-Crate cannot be written",
             hint="choose " + ", ".join(VERSIONS),
+        )
+    functions = functions_of(content.plan)
+    if artifact and functions:
+        raise CampaignError(
+            f"an artifact needs functions of the script: {', '.join(functions)}",
+            where=content.name,
+            hint="use metrics that workers read, or export a crate, which cannot be repeated",
         )
     if not len(content.table):
         raise CampaignError("no run has ended yet", where=content.name)
@@ -64,8 +76,13 @@ def write(
         if find_spec("pyarrow"):
             content.table.to_parquet(folder / layout.PARQUET)
         _write_provenance(content, folder)
-        _put(folder / layout.README, readme(content, terms.license))
-        graph = Graph(content, folder, terms, version)
+        store = _bring(content, folder / layout.RESULTS)
+        short = ShortRun.of(content) if artifact else None
+        if short is not None:
+            short.write_figures(folder / layout.EXPECTED)
+            _put(folder / layout.LICENSE, "\n".join((*terms.license, "")))
+        _put(folder / layout.README, readme(content, terms.license, folder, short))
+        graph = Graph(content, folder, store, terms, version)
         graph.add_actions()
         graph.write()
     return Path(path)
@@ -120,6 +137,14 @@ def _write_provenance(content: Content, folder: Path) -> None:
     data["campaign"] = content.name
     data["hosts"] = [vars(host) for host in content.hosts]
     _put(folder / layout.PROVENANCE, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+
+
+def _bring(content: Content, folder: Path) -> FileStore | None:
+    if content.bring is None:
+        return None
+    store = content.bring(folder)
+    (folder / LOCK).unlink(missing_ok=True)
+    return store
 
 
 def _put(path: Path, text: str) -> None:

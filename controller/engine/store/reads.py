@@ -71,6 +71,7 @@ def _run(text: bytes | None) -> RunRecord | None:
         live=raw["live"],
         cause=loads(raw.get("cause")),
         bindings={k[5:]: v for k, v in raw.items() if k.startswith("bind.")},
+        campaign=raw.get("campaign", ""),
     )
 
 

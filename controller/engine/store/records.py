@@ -40,6 +40,7 @@ class RunRecord:
         live: how many resource managers are not RELEASED.
         cause: the failure that ended RUNNING (keys guid, label, error), or None.
         bindings: worker machine of each site's local nodes.
+        campaign: the campaign that began it; empty if there is none.
     """
 
     phase: str
@@ -51,6 +52,7 @@ class RunRecord:
     live: int
     cause: dict[str, Any] | None
     bindings: Mapping[str, str]
+    campaign: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,31 @@ const nepiq = (() => {
 
   const badge = (state) => make("span", { class: `badge s-${state}` }, state);
 
+  // Makes the parts of a strip from the number of runs by the letter of their state.
+  const CLASSES = { f: "finished", x: "failed", c: "cancelled", a: "active", m: "unmeasured", "-": "unneeded", ".": "waiting" };
+  function strip(counts) {
+    return [..."xcfma-."].filter((letter) => counts[letter]).map((letter) => {
+      const part = make("span", { class: `fill c-${CLASSES[letter]}` });
+      part.style.flexGrow = counts[letter];
+      return part;
+    });
+  }
+
+  // Fills a table, given by itself or by its id. Rows that are the same as before stay, and so does the focus.
+  function fill(table, items, row) {
+    const body = (typeof table === "string" ? byId(table) : table).tBodies[0], kept = new Map([...body.rows].map((one) => [one.dataset.text, one]));
+    const rows = items.map((item) => {
+      const text = JSON.stringify(item), made = kept.get(text) || row(item);
+      made.dataset.text = text;
+      return made;
+    });
+    if (rows.length === body.rows.length && rows.every((one, place) => one === body.rows[place])) return;
+    const focus = body.contains(document.activeElement) ? document.activeElement : null, link = focus?.getAttribute("href");
+    body.replaceChildren(...rows);
+    const next = focus?.isConnected ? focus : link && body.querySelector(`a[href="${CSS.escape(link)}"]`);
+    next?.focus({ preventScroll: true });
+  }
+
   // The text of a set element is replaced only if it differs, for screen readers.
   function write(element, text) {
     if (element.textContent !== text) element.textContent = text;
@@ -78,5 +103,5 @@ const nepiq = (() => {
     };
   }
 
-  return { byId, make, draw, duration, rate, badge, write, say, follow };
+  return { byId, make, draw, duration, rate, badge, write, say, follow, fill, strip, CLASSES };
 })();

@@ -1,15 +1,16 @@
 "use strict";
 // The panel of the selected resource: its state, what it waits for, attributes and outputs.
 const nepiqResource = (() => {
-  const { byId, make, badge, rate } = nepiq;
+  const { byId, make, badge, rate, write } = nepiq;
   const panel = byId("resource");
-  let guid = 0, asked = 0, shownOutput = "", wanted = null;
+  const MOST = 64000; // characters of an output that the page keeps
+  let guid = 0, asked = 0, shownOutput = "", tail = null;
 
   const path = () => `${location.pathname}/resources/${guid}`;
   const value = (name, one) => (typeof one === "number" ? ((name === "in" || name === "out") ? rate(one) : String(+one.toPrecision(5))) : String(one));
 
   function choose(chosen) {
-    if (chosen !== guid) shownOutput = "";
+    if (chosen !== guid) { close(); shownOutput = ""; }
     guid = chosen;
     history.replaceState(null, "", guid ? `#${guid}` : location.pathname);
   }
@@ -43,32 +44,78 @@ const nepiqResource = (() => {
     const parts = answer.error ? [make("p", { class: "bad" }, answer.error)] : [
       answer.reasons.length ? make("section", {}, make("h3", {}, "Why"), make("ul", {}, ...answer.reasons.map((text) => make("li", {}, text)))) : null,
       answer.outputs.length ? make("section", {}, make("h3", {}, "Outputs"),
-        make("div", { class: "outputs" }, ...answer.outputs.map((name) => make("button", { type: "button", "aria-pressed": String(name === shownOutput), onclick: () => read(name) }, name))),
+        make("div", { class: "outputs" }, ...answer.outputs.map((name) => make("button", { type: "button", "aria-pressed": String(name === shownOutput), onclick: () => toggle(name) }, name))),
         make("div", { class: "output" })) : null,
       list("Attributes", answer.attributes.map(([name, text, unit]) => [name, unit ? `${text} ${unit}` : text])),
     ];
     const box = make("div", { class: "answer" }, ...parts.filter(Boolean)), before = panel.querySelector(".answer");
-    const output = before?.querySelector(".output");
+    const shown = before?.querySelector(".output");
     if (before) before.replaceWith(box); else panel.append(box);
-    if (output?.childNodes.length && shownOutput) box.querySelector(".output")?.replaceChildren(...output.childNodes);
+    if (shown?.childNodes.length && shownOutput) box.querySelector(".output")?.replaceChildren(...shown.childNodes);
     if (focused) [...panel.querySelectorAll("button")].find((one) => one.textContent === focused)?.focus();
     if (shownOutput) read(shownOutput);
   }
 
-  async function read(name) {
-    shownOutput = name;
-    for (const one of panel.querySelectorAll(".outputs button")) one.setAttribute("aria-pressed", String(one.textContent === name));
-    const turn = (wanted = {}), output = () => panel.querySelector(".output");
-    if (output() && !output().childNodes.length) output().replaceChildren(make("p", { class: "faint" }, "reading"));
-    const url = `${path()}/outputs/${name.split("/").map(encodeURIComponent).join("/")}`;
-    const answer = await fetch(url).then((reply) => reply.json()).catch((error) => ({ error: String(error) }));
-    if (turn !== wanted || !output()) return;
-    if (answer.error) { output().replaceChildren(make("p", { class: "faint" }, answer.error)); return; }
-    const cut = answer.first ? `the last ${answer.size - answer.first} of ${answer.size} bytes` : answer.size ? `${answer.size} bytes` : "empty";
-    const text = make("pre", { tabindex: "0", "aria-label": name }, answer.text);
-    output().replaceChildren(make("p", { class: "faint" }, cut, " ", make("button", { type: "button", onclick: () => read(name) }, "Read again")), text);
+  // -- outputs ----------------------------------------------------------------------------------
+
+  const output = () => panel.querySelector(".output");
+
+  function toggle(name) {
+    const again = name === shownOutput;
+    close();
+    output()?.replaceChildren();
+    shownOutput = again ? "" : name;
+    for (const one of panel.querySelectorAll(".outputs button")) one.setAttribute("aria-pressed", String(one.textContent === shownOutput));
+    if (!again) read(name);
+  }
+
+  // Follows an output; what is shown of it stays until its text arrives.
+  function read(name) {
+    if (tail || document.hidden || !output()) return;
+    const source = tail = new EventSource(`${path()}/outputs/${name.split("/").map(encodeURIComponent).join("/")}`);
+    if (!output().childNodes.length) output().replaceChildren(make("p", { class: "faint" }, "reading"));
+    source.addEventListener("text", (event) => {
+      const data = JSON.parse(event.data);
+      if (!output()) { close(); return; }
+      if (data.all) begin(name, data); else add(data);
+      if (!data.running) close();
+    });
+    source.addEventListener("end", () => { close(); if (output()) write(output().querySelector("p"), "complete"); });
+    for (const kind of ["away", "gone"]) {
+      source.addEventListener(kind, (event) => {
+        output()?.querySelector("p")?.replaceWith(make("p", { class: "bad" }, JSON.parse(event.data).message));
+        if (kind === "gone") close();
+      });
+    }
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED && tail === source) close(); };
+  }
+
+  function close() {
+    tail?.close();
+    tail = null;
+  }
+
+  function begin(name, data) {
+    if (data.error) { output().replaceChildren(make("p", { class: "faint" }, data.error)); return; }
+    const about = data.running ? "live" : data.size === null ? "complete" : data.size > MOST ? `the end of ${data.size} bytes` : data.size ? `${data.size} bytes` : "empty";
+    const text = make("pre", { tabindex: "0", "aria-label": name }, data.text);
+    output().replaceChildren(make("p", { class: "faint" }, about), text);
     text.scrollTop = text.scrollHeight;
   }
+
+  // Adds text, and follows the end unless the reader has scrolled up.
+  function add(data) {
+    const place = output().querySelector("pre");
+    if (!place) return;
+    const atEnd = place.scrollTop + place.clientHeight > place.scrollHeight - 30;
+    place.textContent = data.left_out ? `… ${data.left_out} characters are left out …\n${data.text}` : (place.textContent + data.text).slice(-MOST);
+    if (atEnd) place.scrollTop = place.scrollHeight;
+  }
+
+  // A page that is hidden is not read.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) close(); else if (shownOutput && output()) read(shownOutput);
+  });
 
   return { choose, show, ask, chosen: () => guid };
 })();

@@ -107,7 +107,10 @@
     drawing = 0;
     if (!head) return;
     document.title = `${head.name}: ${head.phase}`;
-    byId("phase").replaceChildren(badge(head.phase));
+    if (byId("phase").textContent !== head.phase) byId("phase").replaceChildren(badge(head.phase));
+    if (head.campaign && !byId("campaign")) {
+      byId("phase").after(make("a", { id: "campaign", href: `/campaigns/${encodeURIComponent(head.campaign)}` }, `campaign ${head.campaign}`));
+    }
     timeline();
     const network = nepiqNetwork.show(head, rows, readings, choose);
     byId("tab-network").hidden = !network;

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { byId, make, duration, badge, write, follow } = nepiq;
+  const { byId, make, duration, badge, write, follow, fill } = nepiq;
   const ORDER = ["FAILED", "STARTED", "READY", "PROVISIONED", "RESERVED", "DISCOVERED", "NEW", "STOPPED", "FINISHED", "RELEASED"];
   let active = [], ended = [], earlier = [], about = {};
 
@@ -37,24 +37,11 @@
       make("td", {}, new Date(run.created * 1000).toLocaleString()), cause(run), number(run));
   }
 
-  // Rows that have the focus are not replaced while they are the same.
-  function fill(table, runs, row) {
-    const body = byId(table).tBodies[0], kept = new Map([...body.rows].map((one) => [one.dataset.text, one]));
-    body.replaceChildren(...runs.filter(matches).map((run) => {
-      const text = JSON.stringify(run);
-      const made = kept.get(text) || row(run);
-      made.dataset.text = text;
-      return made;
-    }));
-  }
-
   function show() {
-    const focus = document.activeElement?.getAttribute?.("href");
-    fill("active", active, activeRow);
+    fill("active", active.filter(matches), activeRow);
     const listed = new Set(ended.map((run) => run.id));
     const all = [...ended, ...earlier.filter((run) => !listed.has(run.id))];
-    fill("ended", all, endedRow);
-    if (focus && document.activeElement === document.body) document.querySelector(`a[href="${CSS.escape(focus)}"]`)?.focus();
+    fill("ended", all.filter(matches), endedRow);
     byId("active").hidden = !active.length;
     byId("idle").hidden = active.length > 0;
     byId("more").hidden = all.length >= about.released;

@@ -147,14 +147,14 @@ def test_the_example_on_two_machines(need: Need, bed: Lab, user: Installation) -
     bed.expect_nothing(run_id, *bed.bed.hosts[:2])
 
 
-#: The file in a fifth of its time.
+#: The file in a quarter of its time.
 SHORT = {
     "hostname: localhost": "hostname: {host}",
-    "time: 34": "time: 5",
-    "count: 340": "count: 68",
+    "time: 34": "time: 4",
+    "count: 340": "count: 100",
     "delay: 10s": "delay: 1s",
     "delay: 20s": "delay: 3s",
-    "delay: 30s": "delay: 5s",
+    "delay: 30s": "delay: 6.5s",
 }
 
 
@@ -170,13 +170,13 @@ def test_the_file_has_static_routes_where_bird_is_absent(bed: Lab, user: Install
     file.write_text(text)
     (user.folder / "backbone.graphml").write_bytes((EXAMPLES / "backbone.graphml").read_bytes())
     results = user.folder / "results"
-    done = user.nepiq("run", "-q", "--results", results, file)
+    done = user.nepiq("run", "-q", "--results", results, file, timeout=180)
     assert done.code == 0, done.err
     pings = {
         city: (results / f"{city}-ping" / "stdout").read_text()
         for city in ("seattle", "losangeles", "chicago")
     }
-    lost = {city: 68 - text.count("icmp_seq=") for city, text in pings.items()}
-    # 4 s are 40 packets. OSPF takes less than one second to find the detour.
-    assert 20 <= lost["seattle"] < 60, pings["seattle"]
+    lost = {city: 100 - text.count("icmp_seq=") for city, text in pings.items()}
+    # 5.5 s are 55 packets. OSPF takes less than one second to find the detour.
+    assert 20 <= lost["seattle"] < 95, pings["seattle"]
     assert lost["chicago"] < 10, pings["chicago"]

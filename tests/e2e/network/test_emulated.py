@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import Need
 from tests.e2e.installation import Installation
 from tests.e2e.lab import Lab
+from tests.e2e.network.features import NEEDS, note_made
 from tests.stand import until
 
 from nepiq.controller import EmulatedNetwork, ExperimentController, Topology, emulate
@@ -196,7 +197,7 @@ def test_the_script_in_nepis_words(installation: Installation) -> None:
 
 def test_hosts_routers_and_a_switch(emulated: Emulated) -> None:
     """Hosts at a switch and behind a router, with names, a larger MTU and both IP versions."""
-    for label in ("alpha", "beta"):
+    for label in ("alpha", "beta", "delta"):
         emulated.host(label)
     emulated.host("gamma", ip="10.255.0.3")
     emulated.host("router", forward=True)
@@ -212,6 +213,9 @@ def test_hosts_routers_and_a_switch(emulated: Emulated) -> None:
         ip2="10.0.2.253/30 fd00:2::fd/64",
         mac2="02:00:00:00:00:07",
     )
+    port = emulated.ec.register_resource("netns::NodeInterface", node="delta", switch="sw")
+    for kind, ip in (("IPv4Address", "10.0.1.7"), ("IPv6Address", "fd00:1::7")):
+        emulated.ec.register_resource(f"netns::{kind}", interface=port, ip=ip)
     for host in ("alpha", "beta"):
         emulated.ec.register_resource(
             "netns::Route", node=host, network="default", nexthop="10.0.1.254"
@@ -243,9 +247,12 @@ def test_hosts_routers_and_a_switch(emulated: Emulated) -> None:
     emulated.ec.set(wide, "up", True)
     assert " 0% packet loss" in emulated.run("beta", "ping -c2 -i0.05 gamma")
     assert " 0% packet loss" in emulated.run("alpha", "ping -c2 -i0.05 fd00:2::fd")
+    assert " 0% packet loss" in emulated.run("alpha", "ping -c2 -i0.05 fd00:1::7")
     spaces = [emulated.space(label) for label in ("alpha", "gamma", "sw", "router")]
     emulated.ec.release()
     assert not [space for space in spaces if Path("/run/netns", space).exists()]
+    made = {emulated.ec.get_resource(guid).rtype for guid in emulated.ec.resources}
+    note_made(*made & set(NEEDS))
 
 
 def test_private_directories_mininet_957(emulated: Emulated, tmp_path: Path) -> None:

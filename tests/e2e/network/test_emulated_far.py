@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.e2e.network.features import note_made
 from tests.faults.lab import Lab
 from tests.testbed import Testbed
 
@@ -101,4 +102,5 @@ def test_links_between_machines_are_vxlan_by_themselves_mininet_1067(bed: Lab) -
         assert [ec.get(guid, "mtu") for guid in far[0]] == [1450, 1450]
         ec.release()
     assert _shown(bed) == before
+    note_made("linux::netns::Emulation", "netns::RemoteLink")
     bed.expect_nothing(ec.run_id, *bed.bed.hosts[:2])

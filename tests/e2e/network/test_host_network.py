@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.e2e.network.features import NEEDS, note
+from tests.e2e.network.features import NEEDS, note_made
 from tests.e2e.network.looks import differences, scan
 from tests.stand import Stand, until
 from tests.testbed import Host, Testbed
@@ -225,5 +225,4 @@ def test_all_of_it_is_undone(net: Net, before: list[str]) -> None:
     net.ec.shutdown()
     net.host.run("ip link del lab-other; nft delete table inet lab", user="root")
     assert differences(before, scan(net.host)) == []
-    for rtype in types & set(NEEDS):
-        note(rtype, "made and undone")
+    note_made(*types & set(NEEDS))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.e2e.network.features import note
+from tests.e2e.network.features import note_made
 from tests.e2e.network.looks import differences, interface, scan
 from tests.stand import Stand, until
 from tests.testbed import Host, Testbed
@@ -150,7 +150,7 @@ def test_it_goes_home_before_its_namespace_ends(
         assert "data0" in host.run("ls /sys/class/net").stdout
         ec.shutdown()
     assert differences(before, scan(host)) == []
-    note("linux::Interface", "made and undone")
+    note_made("linux::Interface")
 
 
 def test_bridged(ec: ExperimentController, host: Host) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.e2e.network.features import NEEDS, note
+from tests.e2e.network.features import NEEDS, note, note_made
 from tests.e2e.network.looks import differences, scan
 from tests.stand import Stand, until
 from tests.testbed import Testbed
@@ -61,7 +61,7 @@ def test_kinds_of_links_of_the_kernel(stand: Stand, testbed: Testbed) -> None:
             assert "modprobe" in errors[label].hint
             note(f"linux::{label}", f"refused: {errors[label].message}")
         else:
-            note(f"linux::{label}", "made and undone")
+            note_made(f"linux::{label}")
     assert differences(before, scan(host)) == []
 
 

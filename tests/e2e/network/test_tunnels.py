@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from tests.e2e.network.features import note
+from tests.e2e.network.features import note, note_made
 from tests.faults.lab import Lab
 from tests.stand import until
 
@@ -110,8 +110,8 @@ def test_three_tunnels_beside_the_bare_link(lab: Lab) -> None:
         assert [str(it) for it in ec.failures] == []
     assert links(lab) == before
     lab.expect_nothing(ec.run_id, *lab.bed.hosts[:2])
-    for rtype in ("Tap", "Tun", "UdpTunnel", "VXLAN", "WireGuard"):
-        note(f"linux::{rtype}", "made and undone")
+    kinds = ("Tap", "Tun", "UdpTunnel", "VXLAN", "WireGuard")
+    note_made(*(f"linux::{kind}" for kind in kinds))
 
 
 @pytest.mark.parametrize("rtype", ["linux::Tap", "linux::Tun"])

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from tests.e2e.installation import Installation
 from tests.integration.web.browser import Browser
+from tests.integration.web.conftest import SHOWN
 from tests.stand import Stand
 
-from nepiq.controller import ExperimentController, ResourceAction, ResourceState
+from nepiq.controller import ExperimentController
 from nepiq.controller.web.server import WebServer
 
 pytestmark = [
@@ -25,26 +26,6 @@ pytestmark = [
 ]
 
 LINK = re.compile(r"http://127\.0\.0\.1:(\d+)(/runs/\d+)\?token=(\S+)\n")
-EVIL = "<script>alert('x')</script>\x1b[31m\u202e"
-SHOWN = r"<script>alert('x')</script>\x1b[31m\u202e"
-
-
-@pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with Stand(tmp_path_factory.mktemp("stand")) as made:
-        made.start_worker()
-        yield made
-
-
-@pytest.fixture(scope="module")
-def server(stand: Stand) -> Iterator[WebServer]:
-    with WebServer(stand.settings, port=0).beside() as made:
-        yield made
-
-
-@pytest.fixture
-def browser(server: WebServer) -> Browser:
-    return Browser(server.port, server.token)
 
 
 @pytest.fixture
@@ -55,29 +36,12 @@ def user(stand: Stand, tmp_path: Path) -> Iterator[Installation]:
     made.close()
 
 
-@pytest.fixture(scope="module")
-def ec(stand: Stand) -> Iterator[ExperimentController]:
-    """A run with an application that waits for its user, and one that has failed."""
-    with stand.experiment("shown", quiet=True) as made:
-        made.register_resource("linux::Node", label="here")
-        app = {"rtype": "linux::Application", "connectedTo": "here", "critical": False}
-        made.register_resource(**app, label="long", command="echo first; exec sleep 600")
-        made.register_resource(**app, label="bad", command="cat; echo oops >&2; exit 3", stdin=EVIL)
-        made.register_resource(**app, label="later", command="true")
-        made.register_resource(**app, label="evil", command="cat >&2; exit 3", stdin=EVIL)
-        made.register_condition("bad", ResourceAction.START, "long", ResourceState.STARTED)
-        made.register_condition("later", ResourceAction.START, "long", ResourceState.STOPPED)
-        made.deploy()
-        assert made.wait(["bad", "evil"], ResourceState.FAILED, timeout=30)
-        yield made
-
-
 def by_label(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["label"]: row for row in data["rows"].values()}
 
 
 class TestEntrance:
-    PATHS = ("/", "/events", "/ended", "/runs/last", "/runs/1/events", "/runs/1/graph")
+    PATHS = ("/", "/events", "/runs/last", "/runs/1/events", "/runs/1/graph", "/campaigns")
 
     @pytest.mark.parametrize("path", [*PATHS, "/static/run.js", "/runs/1/resources/1"])
     def test_nothing_is_shown_without_the_token(self, server: WebServer, path: str) -> None:
@@ -139,7 +103,7 @@ class Scripts(HTMLParser):
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
-@pytest.mark.parametrize("path", ["/", "/runs/shown"])
+@pytest.mark.parametrize("path", ["/", "/campaigns", "/hosts", "/runs/shown"])
 def test_scripts_of_pages_are_files(browser: Browser, ec: ExperimentController, path: str) -> None:
     reply = browser.get(path.replace("shown", ec.run_id))
     assert reply.status == 200
@@ -247,10 +211,17 @@ class TestRun:
     def test_outputs(self, browser: Browser, ec: ExperimentController) -> None:
         def output(label: str, name: str) -> Any:
             guid = ec.get_resource(label).guid  # type: ignore[union-attr]
-            return browser.get(f"/runs/{ec.run_id}/resources/{guid}/outputs/{name}").data
+            with browser.stream(f"/runs/{ec.run_id}/resources/{guid}/outputs/{name}") as stream:
+                return stream.until("text")
 
-        assert output("long", "stdout")["text"] == "first\n"  # from the host: it still runs
-        assert output("bad", "stderr") == {"text": "oops\n", "size": 5, "first": 0}
+        # From the host: it still runs.
+        assert output("long", "stdout") == {
+            "text": "first\n",
+            "size": 6,
+            "running": True,
+            "all": True,
+        }
+        assert output("bad", "stderr")["text"] == "oops\n"
         # Text as JSON, without characters that a terminal or a browser obeys.
         assert output("bad", "stdout")["text"] == SHOWN
         assert "unknown trace" in output("bad", "../../secret")["error"]
@@ -348,14 +319,18 @@ def test_redis_is_away_and_comes_back(tmp_path: Path) -> None:
             with (
                 browser.stream(f"/runs/{ec.run_id}/events") as run,
                 browser.stream("/events") as runs,
+                browser.stream("/campaigns/events") as campaigns,
             ):
                 run.until("rows")
                 runs.until("runs", lambda data: len(data["active"]) == 1)
+                campaigns.until("campaigns")
                 stand.stop_redis(signal.SIGKILL)
                 assert "does not answer" in run.until("away")["message"]
                 assert "does not answer" in runs.until("away")["message"]
+                assert "does not answer" in campaigns.until("away")["message"]
                 assert browser.get(f"/runs/{ec.run_id}/graph").status == 503
                 stand.start_redis()
                 assert list(by_label(run.until("rows", lambda data: data["all"]))) == ["one"]
                 runs.until("runs", lambda data: len(data["active"]) == 1)
+                campaigns.until("campaigns")
         ec.detach()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from nepiq.controller.campaign.definition import Definition, Segment
+from nepiq.controller.campaign.definition import Definition
 from nepiq.controller.campaign.plan import CampaignPlan
+from nepiq.controller.campaign.segment import Segment
 
 PLAN = {"space": {"grid": {"n": [1, 2]}}, "repetitions": 2}
 TEMPLATE = {

@@ -7,103 +7,35 @@ import hashlib
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.unit.campaign.crates import HOSTS, PLAN, TEMPLATE, TERMS, TREE, content, rows
 
 from nepiq.controller import CampaignError, InvalidValue
 from nepiq.controller.campaign.campaign_file import read
-from nepiq.controller.campaign.crate.content import Content
+from nepiq.controller.campaign.crate.files import linked
 from nepiq.controller.campaign.crate.layout import plan_of
 from nepiq.controller.campaign.crate.terms import Author, License, Organization, Terms
 from nepiq.controller.campaign.crate.writer import write
-from nepiq.controller.campaign.definition import Definition, Segment
-from nepiq.controller.campaign.host_facts import HostFacts
+from nepiq.controller.campaign.definition import Definition
+from nepiq.controller.campaign.file_store import FileStore
 from nepiq.controller.campaign.plan import CampaignPlan
-from nepiq.controller.campaign.provenance import Provenance, SourceTree
-from nepiq.controller.campaign.row import Row
-from nepiq.controller.campaign.space import point_id, run_seed
-from nepiq.controller.engine.campaign_records import CampaignRecord
+from nepiq.controller.campaign.segment import Segment
+from nepiq.controller.campaign.space import run_seed
 
 if TYPE_CHECKING:
     from tests.conftest import Need
-
-TERMS = Terms.parse(
-    "cc-by-4.0",
-    "Ada Lovelace <ada@example.org> 0000-0002-1825-0097",
-    "University of London https://ror.org/04cw6st05",
-)
-TEMPLATE = {
-    "nepiq": 1,
-    "exp_id": "delay",
-    "resources": {
-        "here": {"type": "linux::Node", "hostname": "localhost"},
-        "ping": {"type": "linux::Ping", "node": "here", "target": "10.0.0.${n}", "count": 2},
-    },
-}
-PLAN = {
-    "space": {"grid": {"n": [1, 2]}},
-    "added": [{"space": {"points": [{"n": 7}, {"n": 8}]}, "repetitions": 5}],
-    "repetitions": {"min": 2, "max": 3},
-    "seed": 9,
-    "seeds": "independent",
-    "metrics": {"rtt": "ping.rttAvg"},
-    "stop": {"metric": "rtt", "within": "5%"},
-    "timeout": "2m",
-}
-TREE = SourceTree("c0ffee" * 6 + "abcd", diff="--- a/x\n+++ b/x\n+caf\udce9\n")
-PROVENANCE = Provenance("2026-11-30T08:00:00+00:00", "ada", {"nepiq": "0.1.0"}, tree=TREE)
-HOSTS = [HostFacts("localhost", 1.8e9, {"kernel": "6.1"}, {"ping": {"programVersion": "s2022"}})]
 
 
 @pytest.fixture(autouse=True)
 def _rocrate(need: Need) -> None:
     need("rocrate", importlib.util.find_spec("rocrate"), "the extra crate")
-
-
-def rows(plan: CampaignPlan) -> Iterator[Row]:
-    """A row for each run of a plan; every third run has failed."""
-    number = 0
-    for space, repetitions in ((plan.space, plan.repetitions), *plan.added):
-        for repetition in range(repetitions):
-            for point in space:
-                number += 1
-                yield row(number, point, repetition)
-
-
-def row(number: int, point: Mapping[str, Any], repetition: int) -> Row:
-    failed = number % 3 == 0
-    return Row(
-        "sweep",
-        point_id(point),
-        point,
-        repetition + 1,
-        run_seed(9, repetition),
-        f"run{number}",
-        {"here": "localhost"},
-        1.8e9 + number,
-        1.8e9 + number + 0.5,
-        "failed" if failed else "finished",
-        "CommandError ping: exited with 2" if failed else "",
-        metrics={} if failed else {"rtt": 1.5 + number},
-    )
-
-
-def content(plan: Mapping[str, Any] = PLAN, **changes: Any) -> Content:
-    described = CampaignPlan.of(plan)
-    record = CampaignRecord(
-        "sweep", "finished", "", 1.8e9, described.runs, described.runs, *[0] * 7, 8
-    )
-    values = {
-        "template": TEMPLATE,
-        "provenance": PROVENANCE,
-        "hosts": HOSTS,
-        "read": lambda: rows(described),
-        **changes,
-    }
-    return Content(record, "delay", plan=described, **values)
 
 
 def entities(folder: Path) -> dict[str, dict[str, Any]]:
@@ -243,6 +175,91 @@ def test_other_versions(version: str, tmp_path: Path) -> None:
     graph = entities(path)
     assert ("sha256" in graph["table.csv"]) == (version != "1.1")
     assert graph["#author"]["name"] == "ada"
+
+
+def filled(folder: Path) -> FileStore:
+    """A store with a content that all runs have, and one of each run but the first."""
+    store = FileStore(folder)
+    for number in range(1, 17):
+        own = [("ping", "stdout", [b"%d" % number])] if number > 1 else []
+        store.add(f"run{number}", [("ping", "common", [b"common"]), *own])
+    return store
+
+
+def test_collected_files(tmp_path: Path) -> None:
+    source = filled(tmp_path / "source")
+    given = content(bring=lambda folder: linked(source, folder, ["run1", "run2", "run9"]))
+    path = write(given, tmp_path / "crate", TERMS)
+    store = FileStore(path / "results")
+    assert store.runs() == ["run1", "run2", "run9"]
+    assert store.files("run2") == source.files("run2")
+    assert store.damaged() == []
+    common = store.path("run1", "ping", "common")
+    assert common.samefile(source.path("run1", "ping", "common"))
+    assert sorted(item.name for item in (path / "results").iterdir()) == ["files", "runs.jsonl"]
+    graph = entities(path)
+    results = {
+        action["name"].split(":")[0]: [graph[name]["name"] for name in references(action["result"])]
+        for action in of_type(graph, "CreateAction")
+    }
+    tables = [graph[name]["name"] for name in ("table.csv", "table.parquet") if name in graph]
+    assert results["Run run1"] == [*tables, "ping/common"]
+    assert results["Run run9"] == [*tables, "ping/common", "ping/stdout"]
+    assert results["Run run3"] == tables
+    entity = graph[str(common.relative_to(path))]
+    assert (entity["contentSize"], entity["sha256"]) == ("6", common.name)
+    assert "| `results/runs.jsonl` |" in (path / "README.md").read_text()
+
+
+def test_an_artifact(tmp_path: Path) -> None:
+    path = write(content(), tmp_path / "short", TERMS, artifact=True)
+    readme = (path / "README.md").read_text()
+    assert "### Functional: 16 runs, less than a minute\n\n```console\n$ nepiq rerun .\n" in readme
+    assert "### Reproduced: 16 runs, less than a minute\n" in readme
+    assert (path / "LICENSE").read_text().startswith("CC-BY-4.0\nhttps://spdx.org/")
+    with (path / "expected.csv").open(newline="") as file:
+        figures = list(csv.DictReader(file))
+    assert [(item["n"], item["metric"], item["runs"]) for item in figures] == [
+        ("1", "rtt", "2"),
+        ("2", "rtt", "2"),
+        ("7", "rtt", "3"),
+        ("8", "rtt", "4"),
+    ]
+    assert float(figures[0]["mean"]) == 4.5
+    assert float(figures[0]["low"]) < 4.5 < float(figures[0]["high"])
+
+    long = [replace(row, ended=row.began + 400.0) for row in rows(CampaignPlan.of(PLAN))]
+    path = write(content(read=lambda: long), tmp_path / "long", TERMS, artifact=True)
+    readme = (path / "README.md").read_text()
+    assert "$ nepiq rerun . --sample 12\n" in readme
+    assert "### Functional: 12 runs, about 10 min 0 s\n" in readme
+    assert "### Reproduced: 16 runs, about 13 min 20 s\n" in readme
+
+    functions = {**PLAN, "metrics": {"rtt": {"script": "value"}}}
+    with pytest.raises(CampaignError, match="needs functions of the script: value"):
+        write(content(functions), tmp_path / "none", TERMS, artifact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # seven seconds of processor time, on a loaded machine more than a minute
+def test_roc_validator_finds_nothing(tmp_path: Path, need: Need) -> None:
+    environment = Path(sys.prefix) / "validator"
+    installed = list(environment.glob("lib/*/site-packages/rocrate_validator"))
+    need("roc-validator", installed, "make test installs it")
+    given = content(bring=filled)
+    path = write(given, tmp_path / "crate", TERMS, "1.3", artifact=True)
+    driver = Path(__file__).parents[2] / "crate_validator.py"
+    done = subprocess.run(
+        [environment / "bin" / "python", driver, path, tmp_path / "cache"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"ro-crate-1.3: 1\d\d checks, 0 issues\nprocess-run-crate: [34]\d checks, 0 issues\n",
+        done.stdout,
+    ), done.stdout
 
 
 def test_a_script_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The examples of docs/campaigns.md are right."""
+"""The examples of docs/campaigns.md are right, and so are the files of the tutorial."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from nepiq.controller.campaign.space import Space
 from nepiq.controller.campaign.template import Template
 from nepiq.controller.cli import main
 
-PAGE = (Path(__file__).parents[3] / "docs" / "campaigns.md").read_text()
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "campaigns.md").read_text()
+TUTORIAL = (ROOT / "docs" / "tutorial-campaign.md").read_text()
 
 
-def block(language: str, containing: str) -> str:
-    blocks = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+def block(language: str, containing: str, page: str = PAGE) -> str:
+    blocks = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     [found] = [text for text in blocks if containing in text]
     return str(found)
 
@@ -42,6 +44,18 @@ def test_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["campaign", "plan", str(tmp_path / "sweep.yaml"), "--set", "interval=0.1,0.2"]
     assert main(command) == 0
     assert "delay: 8 points, 3 to 30 runs at each: at most 240 runs" in capsys.readouterr().out
+
+
+def test_the_files_of_the_tutorial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, part in (("path.yaml", "rtt: 40ms"), ("tcp.yaml", "campaign:")):
+        (tmp_path / name).write_text(block("yaml", part, TUTORIAL))
+    assert main(["validate", str(tmp_path / "path.yaml")]) == 0
+    assert capsys.readouterr() == ("ok: 12 resources\n", "")
+    assert main(["campaign", "plan", str(tmp_path / "tcp.yaml")]) == 0
+    first = next(line for line in TUTORIAL.splitlines() if line.startswith("tcp: 12 points"))
+    assert capsys.readouterr().out.startswith(first + "\n")
+    script = ROOT / "examples" / "campaigns" / "tcp_plot.py"
+    assert block("python", "matplotlib", TUTORIAL) == script.read_text()
 
 
 @pytest.mark.parametrize(

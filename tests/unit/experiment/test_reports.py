@@ -9,6 +9,7 @@ import pytest
 
 from nepiq.controller.reports import words
 from nepiq.controller.reports.failures import failures
+from nepiq.controller.reports.figures import figures
 from nepiq.controller.reports.tables import rows, summary
 
 
@@ -60,6 +61,22 @@ def test_critical_failures_come_first_and_then_by_time() -> None:
 def test_an_error_of_the_release_is_told_as_such() -> None:
     (failure,) = failures([record(1, error=ERROR, milestones={"FAILED": 1.0, "RELEASED": 1.0})])
     assert failure.released
+
+
+def test_figures_have_units() -> None:
+    measured = {
+        "bitsPerSecond": 18_407_242.0,
+        "bytesReceived": 512,
+        "retransmits": 20_000,
+        "rttAvg": 40.3004,
+        "time": "10s",
+        "loss": None,
+    }
+    client = record(1, rtype="linux::Iperf3Client", attributes=measured)
+    others = [record(2, attributes={"command": "true"}), record(3, rtype="gone::Type")]
+    assert list(figures([client, *others])) == [
+        ("r1", "bitsPerSecond 18.41 Mbit/s, bytesReceived 512 B, retransmits 20000, rttAvg 40.3 ms")
+    ]
 
 
 def test_rows_tell_host_and_end() -> None:

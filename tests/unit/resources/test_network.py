@@ -14,6 +14,7 @@ from nepiq.controller.errors import HostError, InvalidValue, NotAllowed
 from nepiq.controller.model import Change, Context, Deadline, Result, device_name
 from nepiq.controller.resources import CATALOGUE
 from nepiq.controller.resources.linux.network.found import Found, routes_of
+from nepiq.controller.resources.linux.network.impairment import Impairment
 from nepiq.controller.resources.linux.network.kernel import module_of
 from nepiq.controller.resources.linux.network.packet_filter import Forwards, NftRules, Ports
 from nepiq.controller.resources.linux.network.values import (
@@ -498,15 +499,19 @@ def test_the_mtu_of_a_stack_is_given(node: Harness[Any]) -> None:
 
 
 def test_the_page_has_a_row_for_each_type_and_what_it_needs() -> None:
-    types = {rtype for rtype, place in CATALOGUE.items() if place.startswith("linux.network.")}
-    assert types == set(NEEDS)
-    text = PAGE.read_text()
+    places = ("linux.network.", "netns.")
+    types = {rtype for rtype, place in CATALOGUE.items() if place.startswith(places)}
+    assert types - {"netns::Application"} == {what for what in NEEDS if " " not in what}
+    text = PAGE.read_text() + PAGE.with_name("emulation.md").read_text()
     for rtype, need in NEEDS.items():
-        assert text.count(f"`{rtype}`") >= 2, "a row is not enough: say what it does"
+        if rtype in types:
+            assert text.count(f"`{rtype}`") >= 2, "a row is not enough: say what it does"
         if need == "nf_tables":
             assert f"| `{rtype}` | `{need}` | `apt install nftables` |" in text
-        elif need:
+        elif need and rtype in types:
             assert f"| `{rtype}` | `{need}` | `modprobe {module_of(need)}` |" in text
+    drivers = [what.partition(" ")[2] for what in NEEDS if " " in what]
+    assert drivers == [name for name in Impairment.attributes["driver"].allowed or () if name]
 
 
 def test_routes_are_read_as_they_are_written(node: Harness[Any]) -> None:

@@ -9,6 +9,8 @@ end
 if state.status == 'idle' or state.status == 'claimed' and state.nonce ~= nonce then
   return '["NONE"]'
 end
+-- What the worker did since it looked last is done: pages that show the campaign read it now.
+call('XADD', C .. 'looks', 'MAXLEN', 1, '*', 'w', worker)
 if #ARGV > 5 then
   call('SADD', C .. 'releasing', unpack(ARGV, 6))
 end

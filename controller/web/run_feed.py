@@ -15,14 +15,11 @@ from ..errors import NepiqError, RedisUnreachable
 from ..errors.text import escaped
 from ..experiment.logs import Following
 from ..reports.page.story import KINDS
-from .messages import Feed, message
+from .messages import FLUSH, Feed, message
 from .rows import Row, RunRows, safe
 
 if TYPE_CHECKING:
     from ..engine import Run
-
-FLUSH = 0.2
-"""Seconds in which changes are collected before they are sent to browsers."""
 
 _BLOCK = 1.0
 _PAUSE = 0.5
@@ -262,6 +259,7 @@ def _contents(
     head = {
         "run": view.run.run_id,
         "name": view.name,
+        "campaign": view.campaign,
         "phase": view.phase,
         "begin": view.begin,
         "over": view.over,
