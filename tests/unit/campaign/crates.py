@@ -73,7 +73,7 @@ def row(number: int, point: Mapping[str, Any], repetition: int) -> Row:
 def content(plan: Mapping[str, Any] = PLAN, **changes: Any) -> Content:
     described = CampaignPlan.of(plan)
     record = CampaignRecord(
-        "sweep", "finished", "", 1.8e9, described.runs, described.runs, *[0] * 7, 8
+        "sweep", "finished", "", 1.8e9, described.runs, described.runs, *[0] * 8, parallel=8
     )
     values = {
         "template": TEMPLATE,
