@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -17,6 +18,7 @@ from nepiq.controller import (
     Campaign,
     CampaignError,
     ExperimentController,
+    InvalidValue,
     Metric,
     NepiqError,
     NotAllowed,
@@ -128,11 +130,15 @@ def test_paused_and_resumed(stand: Stand) -> None:
 
 def test_stopped_lets_runs_end(stand: Stand) -> None:
     campaign = started(stand, "stopping", 40, pause=0.1, parallel=2)
-    next(campaign.rows(follow=True))
+    assert campaign.left() is None
+    for _ in itertools.islice(campaign.rows(follow=True), 4):
+        pass
+    assert str(campaign.left()).startswith("about ")
     for _ in range(2):
         again(stand, "stopping").stop()
     stopped = campaign.wait(30.0)
     assert (stopped.phase, stopped.begun) == ("stopped", stopped.done)
+    assert campaign.left() is None
     assert stopped.done < 40
 
 
@@ -159,8 +165,11 @@ def test_parallel_changes_while_it_runs(stand: Stand) -> None:
     with pytest.raises(NotAllowed, match="1 runs are under way"):
         campaign.remove()
     for _ in range(2):
-        again(stand, "wider").set(parallel=3)
+        again(stand, "wider").set(parallel=3, priority=-2)
     until(lambda: campaign.status().active == 3, 20.0, "not more runs")
+    assert campaign.status().priority == -2
+    with pytest.raises(InvalidValue, match="priority: cannot be 1000"):
+        campaign.set(priority=1000)
     campaign.cancel()
     campaign.wait(20.0)
 
