@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.integration.web.browser import Browser, Stream
-from tests.integration.web.conftest import EVIL, SHOWN, failing
+from tests.integration.web.conftest import SHOWN, failing, judged
 from tests.stand import Stand
 
 from nepiq.controller import Campaign, Space
-from nepiq.controller.campaign.causes import Blame
-from nepiq.controller.campaign.quarantine import Quarantine
-from nepiq.controller.campaign.row import FAILED
-from nepiq.controller.campaign.space import point_id
-from nepiq.controller.engine.store import keys
 
 pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid"),
@@ -31,19 +25,6 @@ def held(stand: Stand, name: str) -> Campaign:
     ec.register_resource("nepiq::Null", label="one")
     space = Space.grid(n=[1, 2, 3])
     return stand.owned(Campaign(ec, space, repetitions=2, parallel=1, settings=stand.settings))
-
-
-def judged(stand: Stand, name: str) -> None:
-    """Let runs of a campaign have failed on a host, and at a point."""
-    quarantine, now = Quarantine(8), time.time()
-    for point in ("p", "p", "q"):
-        quarantine.record(EVIL, point, FAILED, Blame.HOST, now)
-    for host in ("a", "b", "c"):
-        quarantine.record(host, point_id({"n": 1}), FAILED, Blame.HOST, now)
-    backend = stand.backend()
-    token = backend.redis.hget(keys.campaign(name) + "state", "token")
-    data = {"size": quarantine.size, **quarantine.to_data()}
-    backend.campaign(name).judge(token.decode(), data, quarantine.hosts)
 
 
 def cells(stream: Stream) -> Iterator[tuple[str, Any]]:
@@ -81,7 +62,7 @@ def test_runs_are_seen_while_they_are_under_way(stand: Stand, browser: Browser) 
             assert (first["run"], first["state"], first["kept"]) == (run, "a", True)
             with browser.stream(f"/runs/{run}/events") as shown:
                 assert shown.until("rows")["campaign"] == "held"
-            judged(stand, "held")
+            judged(stand, "held", {"n": 1})
             campaign.set(priority=2)  # a worker looks, and so does the page
             _, data = next(item for item in messages if item[1]["troubles"])
             assert data["priority"] == 2
