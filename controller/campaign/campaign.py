@@ -32,6 +32,7 @@ from .row import Row
 from .segment import Segment, further
 from .space import Space, point_id
 from .table import Table
+from .time_left import Left, TimeLeft
 
 if TYPE_CHECKING:
     from ..experiment.controller import ExperimentController
@@ -63,6 +64,7 @@ class Campaign:
         seeds: ``common`` for the same seeds at all points, or ``independent``.
         order: ``shuffled`` within blocks of one repetition of every point, or ``given``.
         parallel: how many runs may be under way.
+        priority: among campaigns that wait for hosts of a pool, -100 to 100; higher ones are first.
         timeout: time limit of a run, ``"10m"`` or seconds; a run that exceeds it fails.
         metrics: values to read from each run, by name; see :class:`.Metric`. A function of the
             script is called with the experiment of the run, in :meth:`wait` and :meth:`rows`.
@@ -118,6 +120,7 @@ class Campaign:
         self._access: Access | None = None
         self._functions = functions
         self._measuring: Measuring | None = None
+        self._time_left: TimeLeft | None = None
 
     @classmethod
     def attach(
@@ -215,14 +218,23 @@ class Campaign:
         """
         return self._change("retry", cause)
 
-    def set(self, *, parallel: int | None = None, repetitions: int | None = None) -> None:
-        """Change how many runs may be under way, or add repetitions.
+    def set(
+        self,
+        *,
+        parallel: int | None = None,
+        repetitions: int | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Change how many runs may be under way or the priority, or add repetitions.
 
         Args:
             parallel: how many runs may be under way.
             repetitions: number of runs at each point. Points with fewer have further ones; a
                 campaign that has finished goes on.
+            priority: of requests for hosts from now on, -100 to 100.
         """
+        if priority is not None:
+            self._change("set", "priority", CampaignPlan.of({"priority": priority}).priority)
         for name, value in (("parallel", parallel), ("repetitions", repetitions)):
             if value is not None:
                 _check_count(name, value)
@@ -309,9 +321,30 @@ class Campaign:
         return dict(sorted(counted.items(), key=lambda item: -item[1][0]))
 
     def health(self) -> Health:
-        """Return the hosts and points that are in trouble, of a campaign on pools."""
+        """Return its hosts of pools: those in use, and the hosts and points in trouble."""
         with contact():
-            return Health.from_data(self._store().quarantine())
+            store = self._store()
+            leases = self._opened.backend.pools.leases_of(store.active())
+            return Health.from_data(store.quarantine(), [lease.host for lease in leases])
+
+    def left(self) -> Left | None:
+        """Return the estimated time until it ends, and its range.
+
+        None if fewer than three runs have ended, or it begins no runs now.
+
+        Example:
+            >>> print(campaign.left())
+            about 12 min left (9 to 16)
+        """
+        record = self.status()
+        with contact():
+            store = self._store()
+            known = self._time_left
+            # A retry deletes rows; points or repetitions were added.
+            if known is None or known.rows > record.done or known.total != record.total:
+                self._time_left = known = TimeLeft.of(store, record)
+            known.read(store)
+        return known.until_end(record)
 
     def rows(self, *, follow: bool = False) -> Iterator[Row]:
         """Yield the row of each run that has ended, in the order in which they ended.

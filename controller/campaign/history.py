@@ -16,9 +16,8 @@ PATIENCE = 5.0
 """Seconds without an entry after which a campaign is looked at."""
 
 
-def entries(store: CampaignStore) -> Iterator[Entry]:
-    """Yield the entries that there are."""
-    after = START
+def entries(store: CampaignStore, after: str = START) -> Iterator[Entry]:
+    """Yield the entries that there are after a position."""
     while True:
         with contact():
             found = store.history(after)

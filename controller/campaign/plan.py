@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PARALLEL = 8
 """Runs that are under way at the same time, if the plan does not say how many."""
 
+HIGHEST = 100
+"""The highest priority; the lowest is its negative."""
+
 AHEAD = 1000
 """Runs that may wait for a function of the script before no further one begins."""
 
@@ -54,6 +57,7 @@ class CampaignPlan:
         stop: the precisions of metrics at which a point needs no further run.
         asks: name of the function of the script that decides it instead; empty for none.
         parallel: number of runs at the same time; None for the default.
+        priority: among campaigns that wait for hosts of a pool; higher ones are first.
         timeout: seconds after which a run fails; None for no limit.
         on_failure: ``continue``, or ``pause`` to begin no run after a failed one.
         max_failures: number of failed runs at which the campaign pauses; None for no limit.
@@ -74,6 +78,7 @@ class CampaignPlan:
     stop: tuple[Precision, ...] = ()
     asks: str = ""
     parallel: int | None = None
+    priority: int = 0
     timeout: float | None = None
     on_failure: str = "continue"
     max_failures: int | None = None
@@ -145,6 +150,7 @@ class CampaignPlan:
         most = 1 if self.on_failure == "pause" else self.max_failures or ""
         limits: dict[str, int | str] = {
             "parallel": self.parallel or PARALLEL,
+            "priority": self.priority,
             "max_failures": most,
             "most_failures": most,
         }
@@ -266,6 +272,13 @@ def _seed(value: Any) -> dict[str, Any]:
     return {"seed": value}
 
 
+def _priority(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > HIGHEST:
+        hint = f"write a whole number, {-HIGHEST} to {HIGHEST}"
+        raise InvalidValue(f"cannot be {quoted(value)}", hint=hint)
+    return {"priority": value}
+
+
 def _stop(value: Any) -> dict[str, Any]:
     if callable(value):
         return {"asks": name_of(value)}
@@ -323,6 +336,7 @@ _READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "order": _word("order", "shuffled", "given"),
     "stop": _stop,
     "parallel": lambda value: {"parallel": _count(value)},
+    "priority": _priority,
     "timeout": lambda value: {"timeout": None if value is None else seconds(value)},
     "on_failure": _word("on_failure", "continue", "pause"),
     "max_failures": lambda value: {"max_failures": _count(value)},

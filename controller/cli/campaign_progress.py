@@ -8,16 +8,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..campaign.pace import Pace
 from ..errors.text import one_line
-from ..reports.words import duration, number, plural
+from ..reports.words import number, plural
 from .console import Consoles, print_message, simple_table
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from ..campaign.campaign import Campaign
+    from ..campaign.health import Health
     from ..campaign.summary import PointSummary
+    from ..campaign.time_left import Left
     from ..engine.campaign_records import CampaignRecord
 
 REFRESH, LINES = 0.25, 10.0
@@ -32,8 +34,20 @@ MOST_POINTS = 50
 _LONGEST = 30  # characters of a value in a table
 
 
-def lines(record: CampaignRecord, causes: Mapping[str, tuple[int, str]]) -> list[str]:
-    """Return the status of a campaign as lines, the causes of failures among them."""
+def lines(
+    record: CampaignRecord,
+    causes: Mapping[str, tuple[int, str]],
+    health: Health | None = None,
+    left: Left | None = None,
+) -> list[str]:
+    """Return the status of a campaign as lines.
+
+    Args:
+        record: how far it is.
+        causes: of its failures, with the number of runs and one of them.
+        health: its hosts, and what is in trouble.
+        left: the time until it ends.
+    """
     parts = [f"{record.name}: {record.phase}, {record.done} of {plural(record.total, 'run')} ended"]
     for count, word in (
         (record.active, "under way"),
@@ -46,12 +60,19 @@ def lines(record: CampaignRecord, causes: Mapping[str, tuple[int, str]]) -> list
     ):
         if count:
             parts.append(f"{count} {word}")
+    if record.priority:
+        parts.append(f"priority {record.priority}")
+    if health is not None and health.used:
+        parts.append(health.hosts_in_use)
+    if left is not None:
+        parts.append(str(left))
     head = ", ".join(parts) + (f" ({record.why})" if record.why else "")
     failures = [
-        f"  {plural(count, 'run')}{f', such as {example}' if example else ''}: {cause}"
+        f"{plural(count, 'run')}{f', such as {example}' if example else ''}: {cause}"
         for cause, (count, example) in causes.items()
     ]
-    return [head, *failures]
+    trouble = health.lines() if health is not None else []
+    return [head, *(f"  {line}" for line in (*failures, *trouble))]
 
 
 def summary_table(points: Sequence[PointSummary]) -> Table:
@@ -93,7 +114,7 @@ def follow(campaign: Campaign, *, summary: bool = True) -> int:
         else:
             _log(campaign)
         record = campaign.status()
-        for line in lines(record, campaign.causes()):
+        for line in lines(record, campaign.causes(), campaign.health()):
             print_message(line)
         points = summaries(campaign.rows()) if summary else []
         if len(points) <= MOST_POINTS and any(point.samples or point.texts for point in points):
@@ -104,32 +125,28 @@ def follow(campaign: Campaign, *, summary: bool = True) -> int:
 
 
 def _log(campaign: Campaign) -> None:
-    pace, shown = Pace(), time.monotonic()
-    for row in campaign.rows(follow=True):
-        pace.add(row.ended)
+    shown = time.monotonic()
+    for _ in campaign.rows(follow=True):
         if time.monotonic() - shown >= LINES:
             shown = time.monotonic()
-            record = campaign.status()
-            print_message(lines(record, {})[0] + _left(pace, record))
+            health = campaign.health()
+            print_message(lines(campaign.status(), {}, health, campaign.left())[0])
 
 
 def _show(campaign: Campaign) -> None:
     from rich.live import Live
+
+    with Live(_view(campaign), console=Consoles().err, auto_refresh=False, transient=True) as live:
+        live.refresh()
+        shown = time.monotonic()
+        for _ in campaign.rows(follow=True):
+            if time.monotonic() - shown >= REFRESH:
+                shown = time.monotonic()
+                live.update(_view(campaign), refresh=True)
+
+
+def _view(campaign: Campaign) -> Text:
     from rich.text import Text
 
-    pace, shown = Pace(), 0.0
-    with Live(Text(""), console=Consoles().err, auto_refresh=False, transient=True) as live:
-        for row in campaign.rows(follow=True):
-            pace.add(row.ended)
-            if time.monotonic() - shown < REFRESH:
-                continue
-            shown = time.monotonic()
-            record = campaign.status()
-            head, *causes = lines(record, campaign.causes())
-            live.update(Text("\n".join([head + _left(pace, record), *causes])), refresh=True)
-
-
-def _left(pace: Pace, record: CampaignRecord) -> str:
-    """Return the estimated time that is left, as a part of a line; empty if it is unknown."""
-    seconds = pace.left(record)
-    return "" if seconds is None else f", about {duration(seconds)} left"
+    record, causes, health = campaign.status(), campaign.causes(), campaign.health()
+    return Text("\n".join(lines(record, causes, health, campaign.left())))

@@ -103,7 +103,7 @@ def status(name: Name, as_json: AsJson = False) -> None:
         ]
         print_json({**_data(record), "causes": failures, "health": asdict(health)})
         return
-    for line in (*lines(record, causes), *(f"  {line}" for line in health.lines())):
+    for line in lines(record, causes, health):
         print_line(line)
 
 
@@ -172,12 +172,17 @@ def set_(
     repetitions: Annotated[
         int | None, typer.Option(min=1, help="Number of runs at each point; more than so far.")
     ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(help="Campaigns with a higher one get hosts of pools first: -100 to 100."),
+    ] = None,
 ) -> None:
-    """Change how many runs may be under way, or add repetitions at all points."""
-    if parallel is None and repetitions is None:
-        raise InvalidValue("nothing is set", hint="write --parallel N or --repetitions N")
+    """Change how many runs may be under way or the priority, or add repetitions at all points."""
+    if parallel is None and repetitions is None and priority is None:
+        hint = "write --parallel N, --repetitions N or --priority N"
+        raise InvalidValue("nothing is set", hint=hint)
     with _attached(name) as campaign:
-        campaign.set(parallel=parallel, repetitions=repetitions)
+        campaign.set(parallel=parallel, repetitions=repetitions, priority=priority)
 
 
 def rm(

@@ -166,9 +166,10 @@ class Backend:
         """Return the names of all campaigns, the latest first."""
         return [raw.decode() for raw in _list(self.redis.zrevrange(keys.CAMPAIGNS, 0, -1))]
 
-    def busy_campaigns(self) -> int:
-        """Return the number of campaigns that have runs to begin or under way."""
-        return int(_any(self.redis.scard(keys.campaigns(self.settings.broker_name))))
+    def busy_campaigns(self) -> list[str]:
+        """Return the names of the campaigns that have runs to begin or under way."""
+        found = _any(self.redis.smembers(keys.campaigns(self.settings.broker_name)))
+        return sorted(raw.decode() for raw in found)
 
     def agree(self, worker: str = "", info: Mapping[str, Any] | None = None) -> None:
         """Check that the processes that share this state use the same protocol version.

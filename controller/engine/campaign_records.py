@@ -186,6 +186,7 @@ class CampaignRecord:
         placing: number of runs that are to begin as soon as they have hosts.
         held: True if ended runs among them wait until what it was paused for is mended.
         parallel: how many may be under way.
+        priority: when hosts are given to campaigns; higher ones are first.
     """
 
     name: str
@@ -204,6 +205,7 @@ class CampaignRecord:
     placing: int
     parallel: int
     held: bool = False
+    priority: int = 0
 
     @property
     def done(self) -> int:

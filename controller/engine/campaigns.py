@@ -168,6 +168,7 @@ class CampaignStore:
             waiting=waiting,
             placing=placing,
             held=bool(state.get("held")),
+            priority=int(state.get("priority", 0)),
             **counts,
         )
 

@@ -7,7 +7,7 @@ as a whole or not at all, in the order in which they came; see "Pools" in docs/e
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -215,6 +215,14 @@ class PoolStore:
         """
         _, wakes, runs = self._ask("pool_sweep", len(over), *over, *halted)
         return list(runs), _wakes(wakes)
+
+    def leases_of(self, run_ids: Collection[str]) -> list[LeaseRecord]:
+        """Return the leases of runs, in the order of the hosts."""
+        if not run_ids:
+            return []
+        found = self._redis.hgetall(self._prefix + "leases")
+        leases = [_lease(host.decode(), json.loads(raw)) for host, raw in sorted(found.items())]
+        return [lease for lease in leases if lease.run_id in run_ids]
 
     def allocation(self) -> Allocation:
         """Return who has and who waits for hosts."""

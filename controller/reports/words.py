@@ -20,6 +20,19 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def roughly(middle: float, low: float, high: float) -> tuple[str, str, str]:
+    """Format an estimated duration with two digits, and the ends of its range in the same unit.
+
+    Example:
+        >>> roughly(740.0, 530.0, 980.0)
+        ('12 min', '8.8', '16')
+    """
+    units = ((90.0, 1.0, "s"), (5400.0, 60.0, "min"), (129_600.0, 3600.0, "h"))
+    step, name = next(((step, name) for end, step, name in units if middle < end), (86_400.0, "d"))
+    texts = [f"{two_digits(value / step):g}" for value in (middle, low, high)]
+    return f"{texts[0]} {name}", texts[1], texts[2]
+
+
 def clock(moment: float) -> str:
     """Format seconds since the epoch as local date and time."""
     local = datetime.fromtimestamp(moment, timezone.utc).astimezone()

@@ -227,7 +227,7 @@ class Daemon:
         backend = Backend(replace(settings, broker_url=place.broker_url, state_url=place.state_url))
         try:
             runs = sum(run.phase != "RELEASED" for run in backend.runs())
-            return runs + backend.busy_campaigns()
+            return runs + len(backend.busy_campaigns())
         except InfrastructureError:
             return 0
         finally:

@@ -76,7 +76,11 @@ class Cells:
 
     def point(self, row: Row) -> int | None:
         """Return the number of a row's point; None if it has no cell."""
-        return self._index.get(row.point)
+        return self.number(row.point)
+
+    def number(self, point: str) -> int | None:
+        """Return the number of a point by its id; None if it has no cell."""
+        return self._index.get(point)
 
     def runs(self, point: int) -> list[tuple[int, str, str, str]]:
         """Return repetition, letter, run under way and position in the history of each run."""

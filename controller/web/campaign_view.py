@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..campaign.pace import Pace
+from ..campaign.health import Health
 from ..campaign.row import FINISHED, Row
+from ..campaign.time_left import TimeLeft
 from ..engine.campaign_history import START, CampaignHistory
 from ..errors import NepiqError, UnknownCampaign
 from ..errors.text import escaped
@@ -53,7 +54,8 @@ class CampaignView:
         self._metrics: list[str] = []
         self._latest: deque[tuple[Row, int | None]] = deque(maxlen=LATEST)
         self._causes: dict[str, tuple[int, str]] = {}
-        self._pace = Pace()
+        self._time_left = TimeLeft()
+        self._active: dict[str, int] = {}
 
     def load(self) -> dict[str, Any]:
         """Read all of the campaign, and return the message with it.
@@ -62,7 +64,9 @@ class CampaignView:
             UnknownCampaign: it does not exist.
         """
         self._reset()
-        self._version = _version(self._record())
+        record = self._record()
+        self._version = _version(record)
+        self._time_left = TimeLeft.of(self._store, record)
         definition = self._store.definition() or {}
         self._decides = bool(definition.get("stop") or definition.get("asks"))
         self._metrics = list(definition.get("metrics", ()))
@@ -119,11 +123,13 @@ class CampaignView:
         points = set()
         for entry in entries:
             self._last = entry.id
+            if entry.phase:
+                self._time_left.interrupt()
             if not entry.row:
                 continue
             row = Row.from_json(entry.row)
             self._rows += 1
-            self._pace.add(row.ended)
+            self._time_left.add(row)
             self.cells.add(row, entry.id)
             index = self.cells.point(row)
             if index is not None:
@@ -140,7 +146,12 @@ class CampaignView:
             asked = sorted(points)
             bits = self._store.enough(asked)
             enough = [point for point, bit in zip(asked, bits, strict=True) if bit]
-        return self.cells.update(self._store.active(), self._store.waiting(), enough)
+        self._active = self._store.active()
+        return self.cells.update(self._active, self._store.waiting(), enough)
+
+    def _health(self) -> Health:
+        leases = self._backend.pools.leases_of(self._active)
+        return Health.from_data(self._store.quarantine(), [lease.host for lease in leases])
 
     def _find(self, runs: Iterable[str]) -> dict[str, bool]:
         """Return of runs whether their records exist."""
@@ -159,13 +170,24 @@ class CampaignView:
         latest = [_told(*item) for item in reversed(self._latest)]
         runs = [row["run"] for row in latest] + [run for _, (_, run) in causes]
         existing = self._find(runs)
+        health, left = self._health(), self._time_left.until_end(record)
         return {
             **asdict(record),
             "why": escaped(record.why),
             "done": record.done,
             "now": time.time(),
-            "rate": self._pace.rate,
-            "left": self._pace.left(record),
+            "rate": self._time_left.rate,
+            "left": "" if left is None else str(left),
+            "hosts": health.hosts_in_use,
+            "troubles": [
+                {
+                    "host": escaped(trouble.host),
+                    "point": self.cells.number(trouble.point),
+                    "id": trouble.point,
+                    "text": trouble.text,
+                }
+                for trouble in health.troubles()
+            ],
             "shape": self.cells.shape,
             "metrics": [escaped(name) for name in self._metrics],
             "causes": [

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ..campaign.health import Health
 from ..engine.messaging import queues
 from ..errors import NepiqError
 from ..errors.text import escaped
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..engine.pools import Allocation
 
 Labels = Mapping[str, Any]
+Troubles = Mapping[str, Sequence[Mapping[str, str]]]
 
 
 class Hosts(OverviewFeed):
@@ -41,13 +43,25 @@ class Hosts(OverviewFeed):
         found = self.backend.runs_of(sorted(runs))
         names = {info.run_id: escaped(info.exp_id) for info in found}
         return {
-            "pools": {"pools": list(self._pools(allocation, names))},
+            "pools": {"pools": list(self._pools(allocation, names, self._troubles()))},
             "requests": {"requests": _requests(allocation, names)},
             "workers": _workers(overview),
         }
 
-    def _pools(self, allocation: Allocation, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """Yield each pool with its hosts; then leased hosts of pools that only runs describe."""
+    def _troubles(self) -> Troubles:
+        """Return what campaigns say of hosts, by host."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for name in self.backend.busy_campaigns():
+            for trouble in Health.from_data(self.backend.campaign(name).quarantine()).troubles():
+                told = {"campaign": name, "text": trouble.text}
+                found.setdefault(trouble.host, []).append(told)
+        found.pop("", None)  # points at fault are on the pages of their campaigns
+        return found
+
+    def _pools(
+        self, allocation: Allocation, names: Mapping[str, str], troubles: Troubles
+    ) -> Iterator[dict[str, Any]]:
+        """Yield each pool with its hosts; then hosts of pools that only runs describe."""
         known: set[str] = set()
         for name, raw in self.backend.pools.all_installed().items():
             hosts: dict[str, Labels] = {}
@@ -58,15 +72,18 @@ class Hosts(OverviewFeed):
             except NepiqError as error:  # another version may have kept it
                 problem = escaped(str(error))
             known |= hosts.keys()
-            listed = list(_hosts(hosts, allocation, names))
+            listed = list(_hosts(hosts, allocation, names, troubles))
             yield {"name": escaped(name), "problem": problem, "hosts": listed}
-        if others := sorted(allocation.leases.keys() - known):
-            listed = list(_hosts({key: {} for key in others}, allocation, names))
+        if others := sorted((allocation.leases.keys() | troubles.keys()) - known):
+            listed = list(_hosts({key: {} for key in others}, allocation, names, troubles))
             yield {"name": "", "problem": "", "hosts": listed}
 
 
 def _hosts(
-    hosts: Mapping[str, Labels], allocation: Allocation, names: Mapping[str, str]
+    hosts: Mapping[str, Labels],
+    allocation: Allocation,
+    names: Mapping[str, str],
+    troubles: Troubles,
 ) -> Iterator[dict[str, Any]]:
     for key, labels in hosts.items():
         lease = allocation.leases.get(key)
@@ -75,6 +92,7 @@ def _hosts(
             "labels": {escaped(n): safe(v) for n, v in labels.items() if n != "hostname"},
             "lease": lease
             and {**_run(lease.run_id, names), "guid": lease.guid, "since": lease.since},
+            "troubles": troubles.get(key, ()),
         }
 
 

@@ -79,6 +79,7 @@ def test_a_host_that_refuses_logins_is_left_alone(
     wary.submit()
     # Two runs keep the sound hosts, so that the others are on the third, one after the other.
     until(lambda: wary.health().quarantined, 90.0, "no host is in quarantine")
+    assert {"host-1:22", "host-2:22"} <= set(wary.health().used)
     assert "(campaign wary) waits for 1 host of a pool" in stand.command("pool", "ls")
     for path in go:
         path.touch()

@@ -17,6 +17,7 @@ from nepiq.controller import (
     Campaign,
     CampaignError,
     ExperimentController,
+    InvalidValue,
     Metric,
     NepiqError,
     NotAllowed,
@@ -159,10 +160,28 @@ def test_parallel_changes_while_it_runs(stand: Stand) -> None:
     with pytest.raises(NotAllowed, match="1 runs are under way"):
         campaign.remove()
     for _ in range(2):
-        again(stand, "wider").set(parallel=3)
+        again(stand, "wider").set(parallel=3, priority=-2)
     until(lambda: campaign.status().active == 3, 20.0, "not more runs")
+    assert campaign.status().priority == -2
+    with pytest.raises(InvalidValue, match="priority: cannot be 1000"):
+        campaign.set(priority=1000)
     campaign.cancel()
     campaign.wait(20.0)
+
+
+def test_the_time_that_is_left_is_estimated_from_the_third_run_on(stand: Stand) -> None:
+    points = [{"pause": pause} for pause in (0.01, 0.02, 0.03, 30.0, 31.0)]
+    campaign = Campaign(
+        sleeping(stand, "estimated"), Space.points(points), settings=stand.settings, order="given"
+    )
+    stand.owned(campaign).submit()
+    until(lambda: campaign.status().done == 3, 20.0, "no rows")
+    found = campaign.left()
+    assert found is not None
+    assert 0 < found.low < found.seconds < found.high
+    campaign.cancel()
+    campaign.wait(20.0)
+    assert campaign.left() is None
 
 
 def test_failures_are_told_by_cause_and_begun_again(stand: Stand, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ class CampaignModel:
         placing: runs that hosts are requested for.
         granted: those of them that have hosts.
         warm: when it last got each host.
+        priority: of the requests that it makes.
     """
 
     total: int
@@ -76,6 +77,7 @@ class CampaignModel:
     placing: dict[str, Slot] = field(default_factory=dict)
     granted: set[str] = field(default_factory=set)
     warm: dict[str, int] = field(default_factory=dict)
+    priority: int = 0
 
     def __post_init__(self) -> None:
         """Begin with the limit of failures that the user chose."""
@@ -152,7 +154,9 @@ class CampaignModel:
             if self.phase == "running" and self._room(0) > 0 and self._take_slot(slot):
                 self.placing[run] = slot
                 told = partial(self._grant, run)
-                requests[f"{run}/1"] = Request(run, wants, granted=told, warm=self.warm)
+                requests[f"{run}/1"] = Request(
+                    run, wants, self.priority, granted=told, warm=self.warm
+                )
         self.pool.place([f"{run}/1" for run in (*ended, *gone)], requests)
         return "OK"
 
@@ -247,6 +251,8 @@ class CampaignModel:
                 self.max_failures = failures + (self.most or 0)
         elif verb == "set":
             self.parallel = int(argument)
+        elif verb == "rank":
+            self.priority = int(argument)
         elif verb == "retry":
             number = self._retry(str(argument))
         self._trigger()

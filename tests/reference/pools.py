@@ -15,6 +15,7 @@ class Request:
     Attributes:
         run: the run.
         wants: the hosts that its resources can use.
+        priority: higher ones are before lower ones.
         overtaken: how often later requests have taken such a host.
         granted: called when it is granted, if a campaign places the run.
         warm: when the campaign last got each host.
@@ -22,9 +23,15 @@ class Request:
 
     run: str
     wants: Sequence[Want]
+    priority: int = 0
     overtaken: int = 0
     granted: Callable[[], None] | None = None
     warm: dict[str, int] = field(default_factory=dict)
+
+    def can_use(self, hosts: Iterable[str]) -> bool:
+        """Whether any of the hosts is one that it could have."""
+        usable = {host for want in self.wants for host in want.hosts}
+        return not usable.isdisjoint(hosts)
 
 
 @dataclass
@@ -54,8 +61,8 @@ class PoolModel:
             self.requests.pop(name, None)
             self.closed.pop(name, None)
             self.queue = [other for other in self.queue if other != name]
-        self.requests.update(new)
-        self.queue += new
+        for name, item in new.items():
+            self._enter(name, item)
         self._decide()
 
     def request(self, name: str, run: str, wants: Sequence[Want]) -> str:
@@ -63,8 +70,7 @@ class PoolModel:
         if name in self.closed:
             return "CLOSED"
         if name not in self.requests:
-            self.requests[name] = Request(run, wants)
-            self.queue.append(name)
+            self._enter(name, Request(run, wants))
         elif name in self.queue:
             self.requests[name].wants = wants
         self._decide()
@@ -96,6 +102,17 @@ class PoolModel:
         self._decide()
         return {item.run for item in self.requests.values()} | set(self.closed.values())
 
+    def _enter(self, name: str, item: Request) -> None:
+        """Enter a request behind those that it must not pass."""
+        self.requests[name] = item
+        place = len(self.queue)
+        while place and self._may_pass(item, self.requests[self.queue[place - 1]]):
+            place -= 1
+        self.queue.insert(place, name)
+
+    def _may_pass(self, item: Request, other: Request) -> bool:
+        return other.priority < item.priority and other.overtaken < self.most_overtaken
+
     def _drop(self, name: str, guid: int | None) -> None:
         self.leases = {
             host: (owner, one)
@@ -107,7 +124,9 @@ class PoolModel:
         self.decisions += 1
         kept: set[str] = set()
         ahead: list[Request] = []
-        for name in list(self.queue):
+        line = list(self.queue)
+        while line:
+            name = line.pop(0)
             item = self.requests[name]
             found = self.match(item, kept)
             if len(found) == sum(len(want.guids) for want in item.wants):
@@ -117,14 +136,32 @@ class PoolModel:
                     item.warm.update(dict.fromkeys(found, self.decisions))
                     item.granted()
                 for other in ahead:
-                    if any(host in found for want in other.wants for host in want.hosts):
+                    if other.can_use(found):
                         other.overtaken += 1
                         if other.overtaken == self.most_overtaken:
                             kept |= self.match(other, kept).keys()
+                self._pass(line, item, found)
             else:
                 ahead.append(item)
                 if item.overtaken >= self.most_overtaken:
                     kept |= found.keys()
+
+    def _pass(self, line: list[str], item: Request, found: Mapping[str, int]) -> None:
+        """Count that a request was granted hosts that the next one of lower priority can use."""
+        for name in line:
+            other = self.requests[name]
+            if other.priority < item.priority and other.can_use(found):
+                other.overtaken += 1
+                if other.overtaken == self.most_overtaken:
+                    line.remove(name)
+                    line.insert(0, name)
+                    self.queue.remove(name)
+                    due = [self._is_due(one) for one in self.queue]
+                    self.queue.insert([*due, False].index(False), name)
+                return
+
+    def _is_due(self, name: str) -> bool:
+        return self.requests[name].overtaken >= self.most_overtaken
 
     def match(self, request: Request, kept: set[str]) -> dict[str, int]:
         """Return as many pairs of a free host and a resource as possible, the warmest first."""

@@ -22,7 +22,7 @@
     const going = head.phase === "running", past = Date.now() / 1000 + offset - head.created;
     const parts = [`${head.done} of ${head.total} runs ended`, head.failed && `${head.failed} failed`, head.active && `${head.active} under way`,
       head.waiting && `${head.waiting} wait for the script`, head.again && `${head.again} begun again`, head.skipped && `${head.skipped} not needed`,
-      going && pace(head.rate), going && head.left !== null && `about ${duration(head.left)} left`, `submitted ${duration(past)} ago`, head.why];
+      head.hosts, head.priority && `priority ${head.priority}`, going && pace(head.rate), head.left, `submitted ${duration(past)} ago`, head.why];
     write(byId("about"), parts.filter(Boolean).join(" · "));
   }
 
@@ -95,6 +95,14 @@
     fill("causes", head.causes, (one) => make("tr", {}, make("td", { class: "number" }, String(one.runs)), make("td", { class: "cause" }, one.cause), make("td", { class: "id" }, runLink(one.example, one.kept))));
   }
 
+  function troubles() {
+    byId("health").hidden = !head.troubles.length;
+    fill("troubles", head.troubles, (one) => {
+      const name = one.host || (one.point === null ? `point ${one.id}` : make("a", { href: `#${one.point}` }, `point ${one.id}`));
+      return make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "cause" }, one.text));
+    });
+  }
+
   function newest() {
     const table = byId("rows-table"), titles = ["Point", "Repetition", "Outcome", ...head.metrics, "Took", "Hosts", "Ended", "Run"];
     byId("newest").hidden = !head.latest.length;
@@ -140,6 +148,7 @@
     document.title = `${data.name}: ${data.done} of ${data.total}`;
     about();
     legend();
+    troubles();
     causes();
     newest();
   }

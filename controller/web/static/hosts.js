@@ -13,7 +13,8 @@
     const labels = Object.entries(one.labels).map(([name, value]) => `${name}=${value}`).join(" ");
     const lease = one.lease;
     const held = lease ? [make("td", {}, run(lease)), make("td", {}, resource(lease, lease.guid)), age(lease.since)] : [make("td", { class: "faint" }, "free"), make("td"), make("td")];
-    return make("tr", {}, make("th", { scope: "row" }, one.host), make("td", { class: "faint" }, labels), ...held);
+    const troubles = one.troubles.map((each) => make("div", { class: "bad" }, "in campaign ", make("a", { href: `/campaigns/${encodeURIComponent(each.campaign)}` }, each.campaign), ` it ${each.text}`));
+    return make("tr", {}, make("th", { scope: "row" }, one.host), make("td", { class: "faint" }, labels, ...troubles), ...held);
   }
 
   function title(one) {

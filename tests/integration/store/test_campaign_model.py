@@ -39,7 +39,9 @@ MEASURED = [("row", "finished", ""), ("row", "failed", "a"), ("again", "failed",
 WEIGHTS = {"take": 8, "work": 8, "end": 6, "lose": 2, "sweep": 1}
 WEIGHTS |= {"verb": 2, "retry": 1, "set": 1, "add": 1}
 WEIGHTS |= {"measure": 2, "measured": 5, "lose_reader": 1}
-WEIGHTS |= {"foreign": 3, "sweep_pool": 1}
+WEIGHTS |= {"foreign": 3, "sweep_pool": 1, "rank": 1}
+#: Of what is set: parallel, and the priority, which is 0 for runs of scripts.
+RANGES = {"set": (1, 4), "rank": (-1, 1)}
 HOSTS = [f"h{number}:22" for number in range(1, 6)]
 FOREIGN = ["a", "b"]
 STEPS = 120
@@ -187,8 +189,8 @@ class Both:
 
     def verb(self, verb: str, argument: str | int = "") -> None:
         """Carry out a verb."""
-        arguments = ("parallel", argument) if verb == "set" else (argument,)
-        _, number = self.store.change(verb, *arguments)
+        fields = {"set": ("set", "parallel"), "rank": ("set", "priority")}
+        _, number = self.store.change(*fields.get(verb, (verb,)), argument)
         assert number == self.model.change(verb, argument)
 
     def add(self, count: int) -> None:
@@ -243,7 +245,8 @@ class Both:
         allocation = self.pools.allocation()
         leases = {host: (item.request, item.guid) for host, item in allocation.leases.items()}
         assert leases == self.pool.leases
-        assert [item.id for item in allocation.queue] == self.pool.queue
+        overtaken = [(name, self.pool.requests[name].overtaken) for name in self.pool.queue]
+        assert [(item.id, item.overtaken) for item in allocation.queue] == overtaken
         known = self.player.redis.hkeys("nepiq:{campaign:sweep}:placing")
         assert {run_id.decode() for run_id in known} == self.model.placing.keys()
         # Who holds or wants hosts is under way, is to begin, or has ended and will be looked at.
@@ -288,8 +291,8 @@ def one_step(both: Both, chance: random.Random) -> None:
             both.verb(chance.choice(["pause", "stop", "cancel", *["resume"] * 3]))
         case "retry":
             both.verb("retry", chance.choice(["", "a", "c"]))
-        case "set":
-            both.verb("set", chance.randint(1, 4))
+        case "set" | "rank":
+            both.verb(name, chance.randint(*RANGES[name]))
         case "add":
             both.add(chance.randint(1, 3))
         case _:

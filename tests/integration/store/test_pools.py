@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from redis import Redis
 from tests.reference.pools import PoolModel
 
+from nepiq.controller.engine.campaign_records import Placing, Slot
+from nepiq.controller.engine.campaigns import CampaignStore
 from nepiq.controller.engine.pools import PoolStore, Wake, request_id
 from nepiq.controller.engine.store import keys
 from nepiq.controller.model.pools import Want
@@ -137,6 +139,90 @@ def test_a_big_request_is_not_starved(
             if len(held(store, "big")) == big:
                 break
     assert len(held(store, "big")) == big
+
+
+class Rivals:
+    """Campaigns of different priorities on one pool.
+
+    Args:
+        redis: the installation.
+        priorities: of the campaigns by name.
+        hosts: what each run can use.
+    """
+
+    def __init__(self, redis: Redis, priorities: dict[str, int], hosts: list[str]) -> None:
+        self.pools = fresh(redis, most_overtaken=4)
+        self.hosts = hosts
+        self.granted: list[str] = []
+        self._placed = dict.fromkeys(priorities, 0)
+        for name, priority in priorities.items():
+            store = CampaignStore(redis, name, "main", lambda: cast(Any, None))
+            store.create("digest", {}, parallel=1000, priority=priority)
+            redis.hset(f"nepiq:{{campaign:{name}}}:state", "token", "1")
+
+    def place(self, name: str, count: int, size: int = 1) -> None:
+        """Request so many hosts for each of some runs of a campaign."""
+        first = self._placed[name]
+        self._placed[name] += count
+        wants = [Want(list(range(2, 2 + size)), self.hosts)]
+        runs = [
+            Placing(f"{name}-{number}", 1, Slot(number), wants)
+            for number in range(first, first + count)
+        ]
+        self._note(self.pools.place(name, "1", [], [], runs))
+
+    def end(self, run: str) -> None:
+        """Give back the hosts of a run."""
+        self._note(self.pools.place(run.rpartition("-")[0], "1", [(run, 1)], [], []))
+
+    def waiting(self) -> list[str]:
+        """The runs in the queue."""
+        return [item.run_id for item in self.pools.allocation().queue]
+
+    def _note(self, answer: tuple[str, Any]) -> None:
+        assert answer[0] == "OK"
+        leases = sorted(self.pools.allocation().leases.values(), key=lambda lease: lease.token)
+        runs = dict.fromkeys(lease.run_id for lease in leases)
+        self.granted += [run for run in runs if run not in self.granted]
+
+
+def test_of_two_campaigns_that_with_higher_priority_is_served_first(redis_client: Redis) -> None:
+    rivals = Rivals(redis_client, {"low": 0, "high": 3}, HOSTS[:1])
+    rivals.place("low", 4)
+    rivals.place("high", 8)
+    for _ in range(20):
+        name = rivals.granted[-1]
+        rivals.end(name)
+        rivals.place(name.rpartition("-")[0], 1)
+    names = [run.rpartition("-")[0] for run in rivals.granted]
+    assert names == ["low", *(["high"] * 4 + ["low"]) * 4]
+    # Each in the order in which it has requested.
+    for name in ("low", "high"):
+        numbers = [int(run.rpartition("-")[2]) for run in rivals.granted if run.startswith(name)]
+        assert numbers == sorted(numbers)
+
+
+def test_a_big_request_of_low_priority_is_not_starved(redis_client: Redis) -> None:
+    rivals = Rivals(redis_client, {"low": -1, "high": 0}, HOSTS[:3])
+    rivals.place("high", 3)
+    rivals.place("low", 1, size=3)
+    rivals.place("high", 10)
+    for number in range(4):
+        assert "low-0" in rivals.waiting()
+        rivals.end(f"high-{number}")
+    # From now on the hosts are kept for it.
+    assert rivals.waiting()[0] == "low-0"
+    for number in (4, 5, 6):
+        rivals.end(f"high-{number}")
+    assert rivals.granted[-1] == "low-0"
+
+
+def test_a_script_is_between_campaigns_of_higher_and_lower_priority(redis_client: Redis) -> None:
+    rivals = Rivals(redis_client, {"low": -1, "high": 1}, HOSTS[:1])
+    rivals.place("low", 2)
+    request(rivals.pools, "script", [Want([2], HOSTS[:1])])
+    rivals.place("high", 1)
+    assert rivals.waiting() == ["high-0", "script", "low-1"]
 
 
 def test_small_ones_fill_gaps(redis_client: Redis) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from tests.integration.web.browser import Browser
@@ -15,6 +17,11 @@ from nepiq.controller import (
     ResourceState,
     Space,
 )
+from nepiq.controller.campaign.causes import Blame
+from nepiq.controller.campaign.quarantine import Quarantine
+from nepiq.controller.campaign.row import FAILED
+from nepiq.controller.campaign.space import point_id
+from nepiq.controller.engine.store import keys
 from nepiq.controller.web.server import WebServer
 
 EVIL = "<script>alert('x')</script>\x1b[31m\u202e"
@@ -71,3 +78,16 @@ def failing(stand: Stand, name: str) -> Campaign:
     metrics = {"exit": "app.exitCode"}
     options = {"repetitions": 2, "metrics": metrics, "settings": stand.settings}
     return stand.owned(Campaign(ec, space, **options))
+
+
+def judged(stand: Stand, name: str, parameters: Mapping[str, Any]) -> None:
+    """Let runs of a campaign have failed because of a host, and at a point on three others."""
+    quarantine, now = Quarantine(8), time.time()
+    for point in ("p", "p", "q"):
+        quarantine.record(EVIL, point, FAILED, Blame.HOST, now)
+    for host in ("a", "b", "c"):
+        quarantine.record(host, point_id(parameters), FAILED, Blame.HOST, now)
+    backend = stand.backend()
+    token = backend.redis.hget(keys.campaign(name) + "state", "token")
+    data = {"size": quarantine.size, **quarantine.to_data()}
+    backend.campaign(name).judge(token.decode(), data, quarantine.hosts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.integration.web.browser import Browser, Stream
-from tests.integration.web.conftest import SHOWN, failing
+from tests.integration.web.conftest import SHOWN, failing, judged
 from tests.stand import Stand
 
 from nepiq.controller import Campaign, Space
@@ -62,6 +62,24 @@ def test_runs_are_seen_while_they_are_under_way(stand: Stand, browser: Browser) 
             assert (first["run"], first["state"], first["kept"]) == (run, "a", True)
             with browser.stream(f"/runs/{run}/events") as shown:
                 assert shown.until("rows")["campaign"] == "held"
+            judged(stand, "held", {"n": 1})
+            campaign.set(priority=2)  # a worker looks, and so does the page
+            _, data = next(item for item in messages if item[1]["troubles"])
+            assert data["priority"] == 2
+            host, point = data["troubles"]
+            assert (host["host"], host["point"], point["host"], point["point"]) == (
+                SHOWN,
+                None,
+                "",
+                0,
+            )
+            assert "is in quarantine until" in host["text"]
+            with browser.stream("/hosts/events") as hosts:
+                told = hosts.until("pools", lambda data: data["pools"])["pools"]
+            [found] = [host for pool in told for host in pool["hosts"]]
+            assert (found["host"], found["lease"]) == (SHOWN, None)
+            [trouble] = found["troubles"]
+            assert trouble["campaign"] == "held"
             campaign.cancel()
             letters, data = next(item for item in messages if is_cancelled(item[1]))
             assert letters == "......"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.integration.web.conftest import SHOWN, failing
+from tests.integration.web.conftest import EVIL, SHOWN, failing, judged
 from tests.stand import Stand
 
 from nepiq.controller import Campaign, ExperimentController
@@ -63,6 +63,7 @@ def campaign(stand: Stand) -> Campaign:
     """A campaign that has ended, with failures."""
     made = failing(stand, "ended").submit()
     assert made.wait(60.0).failed == 2
+    judged(stand, "ended", {"code": 3, "text": EVIL})
     return made
 
 
@@ -119,6 +120,10 @@ def test_text_of_others_is_text(
     expect(page.locator("#point h2")).to_have_text(f"code = 3, text = {SHOWN}")
     expect(page.locator("#point li").first).to_contain_text(SHOWN)
     expect(page.locator("#causes td.cause")).to_contain_text("<script>alert('x')</script>")
+    expect(page.locator("#troubles tbody tr").first).to_contain_text(f"{SHOWN}is in quarantine")
+    page.goto(server.link(f"/campaigns/{campaign.name}"))
+    page.locator("#troubles a").click()  # the point at fault
+    expect(page.locator("#point h2")).to_contain_text("code = 3")
     assert page.locator("main script").count() == 0
 
 

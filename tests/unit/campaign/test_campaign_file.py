@@ -176,6 +176,8 @@ def test_refused_settings(settings: list[str]) -> None:
         ("ping.rttAvg", "pin.rttAvg", "14:20: unknown resource 'pin' (did you mean 'ping'"),
         ("ping.rttAvg", "ping.rttAv", "14:20: unknown attribute 'rttAv' (did you mean 'rttAvg'"),
         ("parallel: 4", "parallel: 0", "15:13: parallel: cannot be 0"),
+        ("parallel: 4", "priority: high", "15:13: priority: cannot be 'high'"),
+        ("parallel: 4", "priority: 101", "15:13: priority: cannot be 101 (write a whole number"),
         ("timeout: 2m", "timeout: soon", "16:12: timeout: "),
         ("timeout: 2m", "keep: some", "16:9: keep: cannot be 'some' (choose all or failed"),
         ("timeout: 2m", "collect: {ping: [1]}", "16:19: ping: "),

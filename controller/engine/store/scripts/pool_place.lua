@@ -15,7 +15,7 @@ end
 
 local name, token = following(), following()
 local C = campaign_prefix(name)
-local texts, state = {}, call('HMGET', C .. 'state', 'token', 'phase')
+local texts, state = {}, call('HMGET', C .. 'state', 'token', 'phase', 'priority')
 for i = 1, number() do
   texts[i] = following()
 end
@@ -47,7 +47,8 @@ while at <= #ARGV do
       want.list = keep_list(want.list)
     end
     call('HSET', C .. 'placing', run, table.concat({ slot, attempt, guid }, '|'))
-    enter(run .. '/' .. guid, { run = run, campaign = name, wants = wants })
+    local priority = tonumber(state[3] or 0)
+    enter(run .. '/' .. guid, { run = run, campaign = name, wants = wants, priority = priority })
   end
 end
 return reply('OK')

@@ -165,13 +165,35 @@ local function close(id, run)
   requests[id] = { run = run, state = 'closed' }
 end
 
--- Enter a request at the end of the queue.
+local function is_below(one, other)
+  return (one.priority or 0) < (other.priority or 0)
+end
+
+-- Put a request into the queue before the one at a place, which may be that after the last one.
+local function insert(id, place)
+  if queue[place] then
+    call('LINSERT', P .. 'queue', 'BEFORE', queue[place], id)
+  else
+    call('RPUSH', P .. 'queue', id)
+  end
+  table.insert(queue, place, id)
+end
+
+-- Enter a request at the end of the queue, but before those of lower priority at its end that have not
+-- been overtaken often enough.
 local function enter(id, r)
   r.state, r.since, r.overtaken = 'waiting', stamp(), 0
   requests[id] = r
   save(id)
-  call('RPUSH', P .. 'queue', id)
-  queue[#queue + 1] = id
+  local place = #queue + 1
+  while place > 1 do
+    local o = requests[queue[place - 1]]
+    if not is_below(o, r) or o.overtaken >= MOST_OVERTAKEN then
+      break
+    end
+    place = place - 1
+  end
+  insert(id, place)
 end
 
 -- The free hosts for resources of a campaign in the order in which it prefers them: first those that it
@@ -340,6 +362,31 @@ local function grant(id, r, found)
   end
 end
 
+-- Count that a request was granted hosts that the next one of lower priority could use. One that was
+-- overtaken often enough goes to the front, also in `line`, whose requests from `place` on are still to
+-- be looked at.
+local function pass(line, place, r, found)
+  for i = place, #line do
+    local id = line[i]
+    local o = requests[id]
+    if is_below(o, r) and concerns(o, found) then
+      o.overtaken = o.overtaken + 1
+      save(id)
+      if o.overtaken == MOST_OVERTAKEN then
+        table.remove(line, i)
+        table.insert(line, place, id)
+        unqueue(id)
+        local front = 1
+        while queue[front] and requests[queue[front]].overtaken >= MOST_OVERTAKEN do
+          front = front + 1
+        end
+        insert(id, front)
+      end
+      return
+    end
+  end
+end
+
 -- Grant what can be granted, in the order of the queue. A request that does not get all of its hosts
 -- lets later ones overtake it, a bounded number of times and for a bounded time; from then on the
 -- free hosts that it can use are kept for it.
@@ -350,9 +397,14 @@ local function decide()
     return
   end
   decided = true
-  local ahead = {}
-  for _, id in ipairs(queue) do
+  local ahead, line, place = {}, {}, 1
+  for i, id in ipairs(queue) do
+    line[i] = id
+  end
+  while line[place] do
+    local id = line[place]
     local r = requests[id]
+    place = place + 1
     local found = match(r, true)
     if found and r.campaign and not is_placing(r) then
       forget(id) -- The campaign was removed.
@@ -368,6 +420,7 @@ local function decide()
           end
         end
       end
+      pass(line, place, r, found)
     else
       ahead[#ahead + 1] = id
       if r.overtaken >= MOST_OVERTAKEN or now - r.since >= PATIENCE then
