@@ -88,5 +88,9 @@ def test_a_host_that_refuses_logins_is_left_alone(
     assert {row.hosts["one"] for row in wary.rows()} == {"host-1", "host-2"}
     (told,) = wary.health().lines()
     assert "host host-5:22 is in quarantine until" in told
-    assert told in stand.command("campaign", "status", "wary")
+    status = stand.command("campaign", "status", "wary")
+    assert told in status
     assert wary.causes() == {}
+    ((cause, (count, example)),) = wary.repeats().items()
+    assert (cause.partition(" ")[0], count) == ("LoginRefused", record.again)
+    assert f"{count} runs begun again, such as {example}: {cause}" in status
