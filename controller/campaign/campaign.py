@@ -318,7 +318,12 @@ class Campaign:
             for _, run_id, _, cause in self._store().failed():
                 number, example = counted.get(cause, (0, run_id))
                 counted[cause] = (number + 1, example)
-        return dict(sorted(counted.items(), key=lambda item: -item[1][0]))
+        return _most_frequent_first(counted)
+
+    def repeats(self) -> dict[str, tuple[int, str]]:
+        """Return the causes of runs that were begun again, as :meth:`causes` does."""
+        with contact():
+            return _most_frequent_first(self._store().repeated())
 
     def health(self) -> Health:
         """Return its hosts of pools: those in use, and the hosts and points in trouble."""
@@ -568,6 +573,10 @@ def _template(
         return plan, document, template.exp_id, template.folder
     document = json.loads(template.serialize("json"))
     return {}, document, template.exp_id, Path()
+
+
+def _most_frequent_first(causes: dict[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
+    return dict(sorted(causes.items(), key=lambda item: -item[1][0]))
 
 
 def _digest(value: Any) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -93,18 +94,27 @@ def ls(as_json: AsJson = False) -> None:
 
 
 def status(name: Name, as_json: AsJson = False) -> None:
-    """Show how far a campaign is, and why runs failed."""
+    """Show how far a campaign is, and why runs failed or were begun again."""
     with _attached(name) as campaign:
         record, causes, health = campaign.status(), campaign.causes(), campaign.health()
+        repeats = campaign.repeats()
     if as_json:
-        failures = [
-            {"cause": cause, "runs": count, "example": example}
-            for cause, (count, example) in causes.items()
-        ]
-        print_json({**_data(record), "causes": failures, "health": asdict(health)})
+        told = {"causes": _causes_data(causes), "repeats": _causes_data(repeats)}
+        print_json({**_data(record), **told, "health": asdict(health)})
         return
-    for line in lines(record, causes, health):
+    again = [
+        f"  {plural(count, 'run')} begun again, such as {example}: {cause}"
+        for cause, (count, example) in repeats.items()
+    ]
+    for line in (*lines(record, causes, health), *again):
         print_line(line)
+
+
+def _causes_data(causes: Mapping[str, tuple[int, str]]) -> list[dict[str, Any]]:
+    return [
+        {"cause": cause, "runs": count, "example": example}
+        for cause, (count, example) in causes.items()
+    ]
 
 
 def watch(name: Name, folder: Folder = None) -> None:

@@ -40,6 +40,7 @@ _KINDS: tuple[str, ...] = (
     "over",
     "again",
     "failed",
+    "repeated",
     "history",
     "looks",
     "releasing",
@@ -198,6 +199,12 @@ class CampaignStore:
         for slot, text in self._redis.hscan_iter(self._key("failed"), count=1000):
             _, run_id, outcome, cause = text.decode().split("|", 3)
             yield int(slot), run_id, outcome, cause
+
+    def repeated(self) -> dict[str, tuple[int, str]]:
+        """Return the causes of the runs that were begun again: their number, and the last one."""
+        found = self._redis.hgetall(self._key("repeated"))
+        parts = {cause.decode(): text.decode().split("|") for cause, text in found.items()}
+        return {cause: (int(number), run_id) for cause, (number, run_id) in parts.items()}
 
     def history(self, after: str = START, block: float = 0.0, count: int = 1000) -> list[Entry]:
         """Return the next entries after a position; wait up to ``block`` seconds for one."""

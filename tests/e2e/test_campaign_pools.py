@@ -89,5 +89,36 @@ def test_a_host_that_refuses_logins_is_left_alone(
     assert {row.hosts["one"] for row in wary.rows()} == {"host-1", "host-2"}
     (told,) = wary.health().lines()
     assert "host host-5:22 is in quarantine until" in told
-    assert told in stand.command("campaign", "status", "wary")
+    status = stand.command("campaign", "status", "wary")
+    assert told in status
     assert wary.causes() == {}
+    repeats = wary.repeats()
+    assert sum(count for count, _ in repeats.values()) == record.again
+    (cause,) = (cause for cause in repeats if cause.startswith("LoginRefused"))
+    count, example = repeats[cause]
+    assert f"{count} runs begun again, such as {example}: {cause}" in status
+
+
+def test_a_host_reboots_during_a_run(bed: Testbed, stand: Stand, pools: PoolStore) -> None:
+    wait = "until [ -e ~/booted ]; do sleep 0.05; done; true"
+    steady = campaign(stand, "steady", ["one"], 4, "host-[1-2]", before=wait)
+    steady.submit()
+    backend = stand.backend()
+
+    def started() -> bool:
+        records = [it for run_id in steady.active() for it in backend.run(run_id).records()]
+        states = [record.state for record in records if record.label == "one-app"]
+        return states == ["STARTED"] * 2
+
+    until(started, 60.0, "no run is on each of the hosts")
+    bed.hosts[0].reboot()
+    for host in bed.hosts[:2]:
+        (host.root / "lab" / "booted").touch()
+    record = steady.wait(120.0)
+    assert (record.phase, record.finished) == ("finished", 4)
+    assert sorted(row.parameters["n"] for row in steady.rows()) == [0, 1, 2, 3]
+    # That run counts for nothing, and its cause is told.
+    repeats = steady.repeats()
+    assert record.again == sum(count for count, _ in repeats.values()) >= 1
+    assert steady.causes() == {}
+    assert {row.hosts["one"] for row in steady.rows() if row.attempts > 1} == {"host-2"}

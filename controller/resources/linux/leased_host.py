@@ -13,8 +13,8 @@ from .where import Where
 #: Facts that hosts report and that expressions may name. Those that a host does not report have
 #: no value.
 FACTS = ("arch", "cpus", "kernel", "memory", "os", "system")
-#: Seconds for which a host that could not be reached is passed over if others are enough.
-SUSPECT = 300.0
+#: Least and most seconds for which a host that could not be reached is passed over.
+PASSED_OVER = (10.0, 300.0)
 
 
 class LeasedHost(dict[str, Any]):
@@ -54,7 +54,7 @@ class LeasedHost(dict[str, Any]):
 
     def suspect(self, pools: Pools) -> None:
         """Keep that the host could not be reached, so that it is not leased next."""
-        pools.learn(self.host, {"unreachable": time.time()})
+        pools.learn(self.host, unreachable_now(pools.facts([self.host]).get(self.host, {})))
 
     def confirm(self, pools: Pools, facts: Facts, where: Where | None) -> None:
         """Keep the facts of the host, and check that it is as its node wants it.
@@ -74,4 +74,29 @@ class LeasedHost(dict[str, Any]):
 def facts_of(facts: Facts) -> dict[str, Any]:
     """Return the facts of a host in the form in which they are kept."""
     known = {name: getattr(facts, name, None) for name in FACTS}
-    return {**known, "inspected": time.time(), "unreachable": None}
+    return {**known, "inspected": time.time(), "unreachable": None, "unreachableSince": None}
+
+
+def unreachable_now(known: Mapping[str, Any]) -> dict[str, float]:
+    """Return what is to be kept of a host that could not be reached just now.
+
+    Args:
+        known: what is kept of it so far.
+    """
+    now = time.time()
+    return {"unreachable": now, "unreachableSince": float(known.get("unreachableSince") or now)}
+
+
+def is_passed_over(known: Mapping[str, Any]) -> bool:
+    """Return whether a host is left out if others are enough, since it could not be reached.
+
+    It is for as long as it has been unreachable, so that a host that boots is back soon, and one
+    that is off is tried seldom.
+
+    Args:
+        known: what is kept of it.
+    """
+    last = float(known.get("unreachable") or 0.0)
+    least, most = PASSED_OVER
+    lasted = last - float(known.get("unreachableSince") or last)
+    return time.time() - last < min(max(lasted, least), most)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -24,7 +23,7 @@ from ...model import (
     ResourceManager,
     Want,
 )
-from .leased_host import FACTS, SUSPECT, LeasedHost, facts_of
+from .leased_host import FACTS, LeasedHost, facts_of, is_passed_over, unreachable_now
 from .node import Node
 from .pool import Pool, PoolHost
 
@@ -187,7 +186,10 @@ def _entries(pools: Pools, node: Node) -> Sequence[PoolHost]:
 
 
 def _fitting(pools: Pools, node: Node, entries: Sequence[PoolHost]) -> tuple[list[str], list[str]]:
-    """Return the hosts that a node can use, and those of them that could not be reached lately."""
+    """Return the hosts that a node can use, and those that are passed over if these are enough.
+
+    Hosts that could not be reached when they were last used come last.
+    """
     known = dict(pools.facts([entry.key for entry in entries]))
     where = node.where
     if where is not None:
@@ -196,20 +198,18 @@ def _fitting(pools: Pools, node: Node, entries: Sequence[PoolHost]) -> tuple[lis
             for entry in entries
             if (where.names & set(FACTS)) - entry.labels.keys()
             and "inspected" not in known.get(entry.key, {})
-            and not _is_suspect(known.get(entry.key, {}))
+            and not is_passed_over(known.get(entry.key, {}))
         ]
         known |= _inspect(pools, node, needed)
     fit: list[str] = []
+    tried: list[str] = []
     doubtful: list[str] = []
     for entry in entries:
         facts = known.get(entry.key, {})
         if where is None or where.matches({**facts, **entry.labels}):
-            (doubtful if _is_suspect(facts) else fit).append(entry.key)
-    return fit, doubtful
-
-
-def _is_suspect(facts: Mapping[str, Any]) -> bool:
-    return time.time() - float(facts.get("unreachable") or 0.0) < SUSPECT
+            group = tried if facts.get("unreachable") else fit
+            (doubtful if is_passed_over(facts) else group).append(entry.key)
+    return [*fit, *tried], doubtful
 
 
 def _inspect(pools: Pools, node: Node, entries: Sequence[PoolHost]) -> dict[str, Mapping[str, Any]]:
@@ -221,7 +221,7 @@ def _inspect(pools: Pools, node: Node, entries: Sequence[PoolHost]) -> dict[str,
     }
     for key, answer in pools.inspect(machines).items() if machines else ():
         if isinstance(answer, NepiqError):
-            found[key] = {"unreachable": time.time()}
+            found[key] = unreachable_now(pools.facts([key]).get(key, {}))
         else:
             found[key] = facts_of(answer)
         pools.learn(key, found[key])

@@ -478,6 +478,28 @@ def test_hosts_on_which_a_slot_has_failed_are_kept_until_it_has_a_row(player: Pl
     assert player.store.avoided([0]) == [[]]
 
 
+def test_causes_of_runs_that_are_begun_again_are_counted(player: Player) -> None:
+    player.submit(1)
+    taken, last = player.take("a"), ""
+    for cause in ("refused | x", "rebooted", "", "refused | x"):
+        assert taken is not None
+        [last] = player.begin(taken)
+        player.take("a")
+        player.carry_out(last, "failed")
+        taken = player.take("a")
+        assert taken is not None
+        end = fold(last, "again", "failed", cause)
+        for _ in range(2):  # a worker repeats what it had no answer for
+            player.store.settle(taken.token, [end], [])
+        taken = player.take("a")
+    counted = player.store.repeated()
+    assert counted["refused | x"] == (2, last)
+    assert {cause: count for cause, (count, _) in counted.items()} == {
+        "refused | x": 2,
+        "rebooted": 1,
+    }
+
+
 def test_a_run_whose_records_were_deleted_is_begun_again(player: Player) -> None:
     player.submit(1)
     taken = player.take()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from nepiq.controller.description.description import Description
 from nepiq.controller.errors import DeadlineError, HostError, InvalidValue, NotAllowed
 from nepiq.controller.model import State
 from nepiq.controller.model.pools import HostLease, Queued, Requester, Want
+from nepiq.controller.resources.linux.leased_host import LeasedHost
 from nepiq.controller.resources.linux.node import Node
 from nepiq.controller.resources.linux.pool import Pool, key_of
 from nepiq.controller.resources.linux.reservation import Reservation
@@ -294,6 +296,43 @@ def test_hosts_that_a_campaign_requests() -> None:
     reservation.attributes = requester.changes()
     reservation.deploy()
     assert reservation.pools.leases == {}
+
+
+@pytest.mark.parametrize(
+    ("ago", "since", "hosts"),
+    [
+        (9, 9, "b"),  # at least ten seconds
+        (11, 11, "b,a"),
+        (30, 61, "b"),  # as long as it has lasted: 31 seconds
+        (30, 59, "b,a"),
+        (299, 9000, "b"),  # at most five minutes
+        (301, 9000, "b,a"),
+    ],
+)
+def test_a_host_that_was_unreachable_is_passed_over(ago: float, since: float, hosts: str) -> None:
+    description = Description("x")
+    lab = description.add("linux::Pool", label="lab", hosts="a,b")
+    node = description.add("linux::Node", pool="lab")
+    requester = description.instance(description.complete([lab, node])[0])
+    pools, now = FakePools(), time.time()
+    pools.known["a:22"] = {"unreachable": now - ago, "unreachableSince": now - since}
+    assert isinstance(requester, Reservation)
+    (want,) = requester.requested(pools)
+    assert want.hosts == [f"{host}:22" for host in hosts.split(",")]
+    # Without enough others it is used all the same.
+    (want,) = requester.requested(pools, ["b:22"])
+    assert "a:22" in want.hosts
+
+
+def test_how_long_a_host_is_unreachable_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Harness(Node, pool="lab", inventory=Harness(Pool, hosts="a"))
+    leased = LeasedHost(host="a:22", token=1, request=1, login={"hostname": "a"}, labels={})
+    for now in (100.0, 130.0):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        leased.suspect(node.pools)
+    assert node.pools.known["a:22"] == {"unreachable": 130.0, "unreachableSince": 100.0}
+    leased.confirm(node.pools, node.host.facts, None)
+    assert "unreachableSince" not in node.pools.known["a:22"]
 
 
 def test_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,17 @@ local function change_phase(C, phase, why)
   redis.call('XADD', C .. 'history', '*', 'e', phase, 'i', why)
 end
 
+-- Count a run that is begun again by its cause. Causes are few; if they are not, the first ones are kept.
+local MOST_CAUSES = 100
+
+local function count_repeat(C, cause, run)
+  local known = redis.call('HGET', C .. 'repeated', cause)
+  if known or redis.call('HLEN', C .. 'repeated') < MOST_CAUSES then
+    local n = (tonumber(string.match(known or '', '^%d+')) or 0) + 1
+    redis.call('HSET', C .. 'repeated', cause, n .. '|' .. run)
+  end
+end
+
 -- Enter the row of a slot. Too many failures pause the campaign.
 local function enter_row(C, slot, run, outcome, cause, row)
   local id = redis.call('XADD', C .. 'history', '*', 'r', row)

@@ -24,6 +24,9 @@ local cancelled = call('SREM', C .. 'releasing', run) == 1 and outcome == 'cance
 if entry and (cancelled or verdict == 'again') then
   call('RPUSH', C .. 'again', slot .. '|' .. (cancelled and attempt or attempt + 1))
   call('HINCRBY', C .. 'state', 'again', cancelled and 0 or 1)
+  if not cancelled and cause ~= '' then
+    count_repeat(C, cause, run)
+  end
   if not cancelled and avoid ~= '' then
     local known = call('HGET', C .. 'avoid', slot)
     call('HSET', C .. 'avoid', slot, known and known .. ' ' .. avoid or avoid)
