@@ -98,6 +98,8 @@ class Campaign:
         settings: Settings | None = None,
         **plan: Any,
     ) -> None:
+        if "build" in plan:
+            raise InvalidValue("a build function is the first argument", where="build")
         made = Blueprint.of(template, name)
         self._folder = made.folder
         given = {key: value for key, value in plan.items() if value is not None}

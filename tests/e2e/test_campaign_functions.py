@@ -236,7 +236,6 @@ def test_workers_call_a_function_that_describes_runs(stand: Stand) -> None:
         assert rows[n].metrics == {"status": 0, "said": rows[n].seed}
     files = [file.name for _, found in campaign.files() for file in found]
     assert files == ["stdout", "stdout"]
-    # Another process can add points, whether it can import the function or not.
     assert Campaign.attach("echoing", settings=stand.settings).add(Space.grid(n=[5, 8])) == 1
     assert campaign.wait(60.0).finished == 3
     [added] = [row for row in campaign.rows() if row.parameters["n"] == 8]

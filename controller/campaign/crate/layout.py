@@ -53,9 +53,8 @@ CONTENTS = {
     DIFF: ("Uncommitted changes", "Changes to the commit of the script", "text/x-diff"),
 }
 """The files of a crate beside its metadata: title, contents, media type."""
-
-
 MODULE = ("Module", "The function that describes the runs", "text/x-python")
+"""The same of the module of a build function."""
 
 
 def plan_of(

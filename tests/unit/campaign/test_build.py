@@ -74,6 +74,13 @@ def acting(ec, n):
 def unknown(ec, n):
     ec.register_resource("linux::Nothing")
 
+def leasing(ec, n):
+    lab = ec.register_resource("linux::Pool", label="lab", hosts="a,b")
+    for number in range(n):
+        here = {"pool": lab} if n > 1 else {"hostname": "localhost"}
+        node = ec.register_resource("linux::Node", label=f"node-{number}", **here)
+        ec.register_resource("linux::Application", command="true", connectedTo=node)
+
 class Maker:
     @staticmethod
     def build(ec, n):
@@ -136,6 +143,12 @@ def test_a_point_at_which_the_function_raises_is_refused(module: ModuleType) -> 
         definition("my_design:unknown").arguments(0)
 
 
+def test_hosts_are_requested_for_the_points_that_need_some(module: ModuleType) -> None:
+    made = definition("my_design:leasing")
+    assert [made.places(slot) for slot in range(3)] == [False, True, True]
+    assert [len(made.hosts(slot)) for slot in range(3)] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("method", ["deploy", "detach", "schedule", "wait"])
 def test_what_a_function_describes_has_no_run(module: ModuleType, method: str) -> None:
     space = {"space": {"grid": {"n": [method]}}}
@@ -170,6 +183,8 @@ def test_functions_are_given_or_named(module: ModuleType) -> None:
     given, named = Campaign(module.build, space), Campaign("my_design:build", space)
     assert given.plan == named.plan == CampaignPlan(space, build="my_design:build")
     assert given.name == "build"
+    with pytest.raises(InvalidValue, match="build: a build function is the first argument"):
+        Campaign(ExperimentController("study"), space, build="my_design:build")
     assert Campaign(module.Maker.build, space).plan == CampaignPlan(
         space, build="my_design:Maker.build"
     )
