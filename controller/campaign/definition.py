@@ -27,7 +27,7 @@ from ..errors import (
     WaitTimeout,
     details,
 )
-from ..model import Pools, Want
+from ..model import Pools, Want, registry
 from ..model.locations import is_location
 from .causes import Again, Cause, cause_of
 from .collection import Collection
@@ -235,6 +235,12 @@ class Definition:
                     hint=f"install it here, and list it: NEPIQ_IMPORTS={module}",
                 )
             self._template.load()
+            if registry.is_outdated(module):
+                raise ClassNotImportable(
+                    f"the module of the build function {self._build} has been changed since this "
+                    "process imported it",
+                    hint="restart the workers",
+                )
 
     def place(self, slot: int) -> Place:
         """Return what the place in the order is for."""

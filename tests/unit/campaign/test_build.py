@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ from nepiq.controller.campaign.segment import Segment
 from nepiq.controller.cli import main
 from nepiq.controller.engine.campaign_records import Begin, Refusal, Slot
 from nepiq.controller.errors import ClassNotImportable
+from nepiq.controller.model import registry
 
 if TYPE_CHECKING:
     from tests.conftest import Need
@@ -176,6 +178,20 @@ def test_a_worker_needs_the_same_module(module: ModuleType, tmp_path: Path) -> N
     (tmp_path / "my_design.py").write_text(MODULE + "\n# changed\n")
     assert Build.of(module.build).source == source
     assert code_of("my_design:build", source) == {}
+
+
+def test_a_module_that_was_changed_after_a_worker_imported_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "my_old_design.py"
+    path.write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.load_imports(["my_old_design"])
+    later = path.stat().st_mtime + 60
+    os.utime(path, (later, later))
+    with pytest.raises(ClassNotImportable, match="changed since this process imported it"):
+        definition("my_old_design:build").load(["my_old_design"])
+    del sys.modules["my_old_design"]
 
 
 def test_functions_are_given_or_named(module: ModuleType) -> None:
