@@ -27,6 +27,7 @@ class Blueprint:
         document: its description.
         plan: the plan of a file, JSON values.
         folder: where its code or its file is.
+        module: the module of its build function, if that was given by a script.
         source: the digest of the module of its build function.
         build: its build function, if that is one of the script.
     """
@@ -35,6 +36,7 @@ class Blueprint:
     document: Mapping[str, Any]
     plan: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = Path()
+    module: str = ""
     source: str = ""
     build: Build | None = None
 
@@ -60,7 +62,7 @@ class Blueprint:
                 )
             plan, document = given.plan.to_document(), given.template.to_document()
             source = "" if given.build is None else given.build.source
-            return cls(given.exp_id, document, plan, given.folder, source)
+            return cls(given.exp_id, document, plan, given.folder, source=source)
         return cls(given.exp_id, json.loads(given.serialize("json")))
 
     @classmethod
@@ -70,8 +72,9 @@ class Blueprint:
         build = Build.at(given) if isinstance(given, str) else Build.of_script(given)
         document = {"nepiq": VERSION}
         if not is_location(build.location):
-            plan = {"build": {"script": build.location}}
-            return cls(name or build.location, document, plan, build=build)
+            of_script = {"build": {"script": build.location}}
+            return cls(name or build.location, document, of_script, build=build)
         folder = Path() if build.file is None else build.file.parent
         exp_id = name or build.location.rpartition(":")[2].rpartition(".")[2]
-        return cls(exp_id, document, {"build": build.location}, folder, build.source)
+        plan = {"build": build.location}
+        return cls(exp_id, document, plan, folder, build.module, build.source)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ..errors.text import quoted
 from ..experiment.connect import Access
 from ..model.durations import seconds
 from ..model.names import check_name
+from ..settings import Settings
 from . import history
 from .blueprint import Blueprint
 from .definition import Definition
@@ -36,7 +38,6 @@ from .table import Table
 
 if TYPE_CHECKING:
     from ..experiment.controller import ExperimentController
-    from ..settings import Settings
     from .build import Build, BuildFunction
     from .campaign_file import CampaignFile
 
@@ -102,6 +103,9 @@ class Campaign:
             raise InvalidValue("a build function is the first argument", where="build")
         made = Blueprint.of(template, name)
         self._folder = made.folder
+        if made.module:  # the local worker imports what this process has imported
+            settings = settings or Settings.from_environment()
+            settings = replace(settings, imports=(*settings.imports, made.module))
         given = {key: value for key, value in plan.items() if value is not None}
         functions = Functions.of(given.get("metrics"), given.get("stop"))
         if "metrics" in given:

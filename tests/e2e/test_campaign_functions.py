@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.installation import Installation
 from tests.stand import Stand, until
 
 from nepiq.controller import (
@@ -283,3 +284,25 @@ def test_the_script_whose_function_describes_runs_may_leave(stand: Stand) -> Non
     assert campaign.wait(60.0).finished == 9
     with pytest.raises(NotAllowed, match="described by a function of the script"):
         campaign.add(Space.grid(n=[4]))
+
+
+@pytest.mark.needs("flock", "setsid")
+def test_the_local_worker_imports_the_module_of_a_function(installation: Installation) -> None:
+    installation.script(
+        """
+        def doing(ec, n):
+            ec.register_resource("nepiq::Sleep", duration=n / 100)
+        """,
+        "beside_the_script.py",
+    )
+    done = installation.run(
+        """
+        import beside_the_script
+        from nepiq.controller import Campaign, Space
+
+        with Campaign(beside_the_script.doing, Space.grid(n=[1, 2])) as campaign:
+            record = campaign.submit().wait(60.0)
+            print(record.phase, record.finished, record.why)
+        """
+    )
+    assert done.out == "finished 2 \n", done.err
