@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..engine.redis_errors import contact
 from ..errors import DescriptionError, NotAllowed
+from .ownership import uninterrupted
 from .replica import Replica
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class RunStorage:
             return
         outputs = self._outputs(guids)
         if outputs:
-            from .collectors import collect
+            with uninterrupted():
+                from .collectors import collect
 
             directory = Path(self.run_dir)
             with contact():
@@ -112,7 +114,8 @@ class RunStorage:
                 ]
                 if not collectors:
                     return []
-                from .collectors import outputs_of
+                with uninterrupted():
+                    from .collectors import outputs_of
 
                 return outputs_of(self._description, collectors)
         except DescriptionError as error:
@@ -120,7 +123,8 @@ class RunStorage:
             return []
 
     def _save_description(self) -> None:
-        from ..description.files.store import save_in
+        with uninterrupted():
+            from ..description.files.store import save_in
 
         self._replica.learn()
         self._replica.recall_conditions()

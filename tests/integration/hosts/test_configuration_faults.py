@@ -26,7 +26,7 @@ from nepiq.workers.hosts.shell_host import ShellHost
 from nepiq.workers.upkeep import host_cleanup
 
 from .rig import Rig, until
-from .sudoers import RigOf, Sudoers, without_sudo
+from .sudoers import USERS, RigOf, Sudoers, without_sudo
 
 pytestmark = pytest.mark.needs("ip", "nft")
 
@@ -397,7 +397,11 @@ def test_texts_of_all_kinds(rig: Rig, tmp_path: Path) -> None:
 @pytest.mark.parametrize("user", ["nepiq-free", "nepiq-asked"])
 def test_logins_that_use_sudo(rig_of: RigOf, password_file: str, user: str) -> None:
     rig = rig_of(user, password=password_file)
-    rig.host(6).configure([*bridge(rig, 6), table(rig, 6)], report="id -u")
+    lock = rig.root() / "fence/.lock"
+    report = f"id -u; stat -c %u '{lock}'"
+    answer = rig.host(6).configure([*bridge(rig, 6), table(rig, 6)], report=report)
+    # Others lock the fence meanwhile, as the user.
+    assert answer.split() == ["0", str(USERS[user])]
     assert len(there(rig)) == 2
     with pytest.raises(HostError, match="Cannot find device"):
         rig.host(7).configure([*bridge(rig, 7), Change("link set none up")])
