@@ -269,7 +269,7 @@ def build(ec, n, seed):
 
 with Campaign(build, Space.grid(n=[1, 2, 3]), name="built", repetitions=2,
               metrics={"said": {"label": "app-0", "trace": "stdout", "regex": "(.+)"}}) as campaign:
-    campaign.submit()
+    campaign.submit().add(Space.grid(n=[3, 5]))
 """
 
 
@@ -277,11 +277,11 @@ def test_the_script_whose_function_describes_runs_may_leave(stand: Stand) -> Non
     script = stand.script(BUILDING)
     assert script.communicate(timeout=60.0)[1] == ""
     campaign = stand.owned(Campaign.attach("built", settings=stand.settings))
-    assert campaign.wait(60.0).finished == 6
+    assert campaign.wait(60.0).finished == 7
     for row in campaign.rows():
         assert row.metrics == {"said": f"{row.parameters['n']} {row.seed}"}
     campaign.set(repetitions=3)
-    assert campaign.wait(60.0).finished == 9
+    assert campaign.wait(60.0).finished == 12
     with pytest.raises(NotAllowed, match="described by a function of the script"):
         campaign.add(Space.grid(n=[4]))
 
