@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ from ..errors.text import quoted
 from ..experiment.connect import Access
 from ..model.durations import seconds
 from ..model.names import check_name
+from ..settings import Settings
 from . import history
+from .blueprint import Blueprint
 from .definition import Definition
 from .file_store import FileStore, StoredFile
 from .health import Health
@@ -36,7 +39,7 @@ from .time_left import Left, TimeLeft
 
 if TYPE_CHECKING:
     from ..experiment.controller import ExperimentController
-    from ..settings import Settings
+    from .build import Build, BuildFunction
     from .campaign_file import CampaignFile
 
 log = logging.getLogger("nepiq.campaign")
@@ -51,7 +54,10 @@ class Campaign:
     Args:
         template: an experiment with :class:`.Parameter` values, or the path of a description file
             with places such as ``${rate}``, or what was read from it. The part ``campaign`` of a
-            file is the plan.
+            file is the plan. Or a function ``build(ec, **point)`` that registers the resources of
+            a run in ``ec``, or its location ``module:function``. It also gets ``seed`` and
+            ``repetition`` if it has such parameters: numbers if workers can import it, else
+            places.
         space: the points; those of the file by default.
         added: further points: a list of mappings with ``space`` and ``repetitions``.
         name: of the campaign; by default that of the experiment.
@@ -82,19 +88,26 @@ class Campaign:
 
     Raises:
         InvalidValue: a value is invalid.
+        ClassNotImportable: the function at a location cannot be imported.
         DocumentError: all errors of the file.
     """
 
     def __init__(
         self,
-        template: ExperimentController | CampaignFile | str | Path,
+        template: ExperimentController | CampaignFile | BuildFunction | str | Path,
         space: Space | None = None,
         *,
         name: str = "",
         settings: Settings | None = None,
         **plan: Any,
     ) -> None:
-        base, document, exp_id, self._folder = _template(template)
+        if "build" in plan:
+            raise InvalidValue("a build function is the first argument", where="build")
+        made = Blueprint.of(template, name)
+        self._folder = made.folder
+        if made.module:  # the local worker imports what this process has imported
+            settings = settings or Settings.from_environment()
+            settings = replace(settings, imports=(*settings.imports, made.module))
         given = {key: value for key, value in plan.items() if value is not None}
         functions = Functions.of(given.get("metrics"), given.get("stop"))
         if "metrics" in given:
@@ -103,14 +116,16 @@ class Campaign:
             }
         if space is not None:
             given["space"] = space.to_document()
-        described = CampaignPlan.of({**base, **given})
-        self._set(check_name("name of a campaign", name or exp_id), settings, functions)
+        described = CampaignPlan.of({**made.plan, **given})
+        self._set(check_name("name of a campaign", name or made.exp_id), settings, functions)
         self.plan = described
-        self._data = Definition.data(exp_id, document, described)
+        self._data = Definition.data(made.exp_id, made.document, described, made.source)
+        self._build = made.build
 
     plan: CampaignPlan | None
     _data: Mapping[str, Any]
     _folder: Path
+    _build: Build | None
 
     def _set(self, name: str, settings: Settings | None, functions: Functions) -> None:
         self.name = name
@@ -121,6 +136,7 @@ class Campaign:
         self._functions = functions
         self._measuring: Measuring | None = None
         self._time_left: TimeLeft | None = None
+        self._build = None
 
     @classmethod
     def attach(
@@ -167,7 +183,7 @@ class Campaign:
         """
         if self.plan is None:
             raise NotAllowed("the campaign was submitted already", where=self.name)
-        segment = Segment.data(self.plan)
+        segment = self._segment(self.plan)
         total, places = self._check(self.plan, segment)
         digest = _digest([self._data, segment])
         document = self.plan.to_document()
@@ -262,7 +278,13 @@ class Campaign:
                 if not new:
                     return 0
                 chosen = space if len(new) == len(space) else Space.points(new)
-                segment = Segment.data(CampaignPlan(chosen, repetitions))
+                if any(part.built for part in definition.segments) and self._build is None:
+                    raise NotAllowed(
+                        "the points are described by a function of the script, which is not here",
+                        where=self.name,
+                        hint="add them to the campaign that the script has submitted",
+                    )
+                segment = self._segment(CampaignPlan(chosen, repetitions))
                 count = len(new) * repetitions
                 number = len(definition.segments)
                 status = self._store().add(_digest(segment), number, count, segment)
@@ -497,6 +519,13 @@ class Campaign:
             self._measuring = Measuring(self._opened, self._store(), self._functions)
         return history.follow(self._store(), self.status, self._measuring, after, timeout)
 
+    def _segment(self, plan: CampaignPlan) -> dict[str, Any]:
+        """Return the JSON values of the space of a plan, described if only the script can."""
+        data = Segment.data(plan)
+        if self._build is not None:
+            data["built"] = self._build.expand(str(self._data["exp_id"]), plan.space)
+        return data
+
     def _check(self, plan: CampaignPlan, segment: Mapping[str, Any]) -> tuple[int, bool]:
         """Describe the first and the last run; return how many there are, if hosts are leased."""
         definition = Definition(self.name, self._data, [segment])
@@ -558,21 +587,6 @@ class Campaign:
 
     def _store(self) -> CampaignStore:
         return self._opened.backend.campaign(self.name)
-
-
-def _template(
-    template: ExperimentController | CampaignFile | str | Path,
-) -> tuple[Mapping[str, Any], Mapping[str, Any], str, Path]:
-    """Return the plan of a file, its description, the name of the experiment, and the folder."""
-    from .campaign_file import CampaignFile, read
-
-    if isinstance(template, (str, Path)):
-        template = read(template)
-    if isinstance(template, CampaignFile):
-        plan, document = template.plan.to_document(), template.template.to_document()
-        return plan, document, template.exp_id, template.folder
-    document = json.loads(template.serialize("json"))
-    return {}, document, template.exp_id, Path()
 
 
 def _most_frequent_first(causes: dict[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:

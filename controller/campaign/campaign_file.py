@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..description.description import Description
 from ..description.files.positions import Findings
@@ -19,6 +19,7 @@ from ..errors import (
     DocumentError,
     InvalidValue,
     NepiqError,
+    NotAllowed,
 )
 from ..errors.text import one_line, quoted
 from ..model import registry
@@ -28,9 +29,13 @@ from .filling import Path as DataPath
 from .plan import CampaignPlan
 from .space import Point, Space, point_id, run_seed
 from .space.documents import mentioned
+from .space.formula import imported
 from .space.misfits import Misfit
 from .space.points import canonical
 from .template import Template
+
+if TYPE_CHECKING:
+    from .build import Build
 
 #: Points that are looked at for values to check, and those that are built at most.
 _SCANNED, _BUILT = 5000, 100
@@ -48,6 +53,7 @@ class CampaignFile:
         plan: its runs.
         warnings: parameters without a use, and the like.
         folder: the folder of the file.
+        build: the function that describes its runs; None if the template does.
     """
 
     exp_id: str
@@ -55,6 +61,20 @@ class CampaignFile:
     plan: CampaignPlan
     warnings: list[str]
     folder: Path = Path()
+    build: Build | None = None
+
+    def describe(self, index: int, repetition: int) -> Description:
+        """Return the description of a run; the arguments are those of :meth:`values`.
+
+        Raises:
+            NepiqError: the run cannot be described.
+        """
+        if script := self.plan.build_of_script:
+            raise NotAllowed(f"the runs are described by {script}, a function of a script")
+        values = self.values(index, repetition)
+        if self.build is not None:
+            return self.build.describe(self.exp_id, self.template, values)
+        return self.template.describe(values)
 
     def values(self, index: int, repetition: int) -> Point:
         """Return the values for the template of a run, its seed and repetition among them.
@@ -102,18 +122,20 @@ def read(
     template = Template(data if isinstance(data, dict) else {}, parameters)
     if has_space:
         _check_names(template, draft.findings)
+    function = None if plan.build_of_script else _function(plan.build, draft.findings)
     draft.findings.check()
     if not isinstance(data, dict):
         draft.fill(Description(exp_id))  # reports that it is not a description
     try:
         if not len(plan.space):
             raise InvalidValue("the space has no points")
-        _check_points(template, plan, draft, exp_id)
+        if not plan.build_of_script:  # which described the points when it was submitted
+            _check_points(template, plan, draft, exp_id, function)
     except InvalidValue as error:
         draft.findings.add(error, (CAMPAIGN, "space"))
         draft.findings.check()
-    warnings = _warnings(template, plan.spaces)
-    return CampaignFile(exp_id, template, plan, warnings, Path(path).parent)
+    warnings = [] if plan.build else _warnings(template, plan.spaces)
+    return CampaignFile(exp_id, template, plan, warnings, Path(path).parent, function)
 
 
 def is_campaign(path: str | Path) -> bool:
@@ -199,7 +221,22 @@ def _check_names(template: Template, findings: Findings) -> None:
         findings.add(error, path)
 
 
-def _check_points(template: Template, plan: CampaignPlan, draft: Draft, exp_id: str) -> None:
+def _function(location: str, findings: Findings) -> Build | None:
+    """Return the build function of a file; only a module of NEPIQ_IMPORTS is imported for it."""
+    if not location:
+        return None
+    from .build import Build
+
+    try:
+        return Build.of(imported(location))
+    except NepiqError as error:
+        findings.add(error, (CAMPAIGN, "build"))
+        return None
+
+
+def _check_points(
+    template: Template, plan: CampaignPlan, draft: Draft, exp_id: str, function: Build | None
+) -> None:
     """Build points until one has errors.
 
     Raises:
@@ -207,13 +244,17 @@ def _check_points(template: Template, plan: CampaignPlan, draft: Draft, exp_id: 
     """
     positions = draft.findings.positions
     places = {positions.find(path): names for path, names in template.places.items()}
-    for point in chain.from_iterable(_sample(template, space) for space in plan.spaces):
+    names = None if function else template.names - set(OF_RUNS)
+    for point in chain.from_iterable(_sample(names, space) for space in plan.spaces):
         findings = Findings(positions)
         description = Description(exp_id)
+        of_run = {**dict.fromkeys(OF_RUNS, 1), **point}
         try:
-            document = deepcopy(template.expand({**dict.fromkeys(OF_RUNS, 1), **point}))
-            build(document, description, findings, complete=True)
+            document = deepcopy(template.expand(of_run))
+            build(document, description, findings, complete=not function)
             findings.check()
+            if function:
+                description = _built(function, exp_id, template, of_run, findings)
             for path, unknown in plan.unknown(description):
                 findings.add(unknown, (CAMPAIGN, *path), key=path[0] == "collect")
             findings.check()
@@ -227,6 +268,31 @@ def _check_points(template: Template, plan: CampaignPlan, draft: Draft, exp_id: 
             findings.check()
 
 
+def _built(
+    function: Build, exp_id: str, template: Template, values: Point, findings: Findings
+) -> Description:
+    """Return the description that a function makes at a point.
+
+    Raises:
+        DocumentError: it makes none, or one that cannot be deployed.
+    """
+    description = Description(exp_id)
+    try:
+        description = function.describe(exp_id, template, values)
+        description.check(groups={"of this deploy": list(description)})
+    except NepiqError as error:
+        point = ", ".join(
+            f"{name}={quoted(value)}" for name, value in values.items() if name not in OF_RUNS
+        )
+        problem = f"{error.where}: {error.message}" if error.where else error.message
+        findings.add(
+            DescriptionError(one_line(f"{problem}, at {point}", 400), hint=error.hint),
+            (CAMPAIGN, "build"),
+        )
+        findings.check()
+    return description
+
+
 def _add_values(
     error: NepiqError, point: Point, places: Mapping[tuple[int, int] | None, tuple[str, ...]]
 ) -> None:
@@ -238,9 +304,14 @@ def _add_values(
         error.message = one_line(f"{error.message}, with {values}")
 
 
-def _sample(template: Template, space: Space) -> Iterator[Point]:
-    """Yield the first point, those with a value that no earlier one had, and the last."""
-    names, built = sorted(template.names - set(OF_RUNS)), 0
+def _sample(used: Iterable[str] | None, space: Space) -> Iterator[Point]:
+    """Yield the first point, those with a value that no earlier one had, and the last.
+
+    Args:
+        used: the parameters whose values count; None for all.
+        space: the points.
+    """
+    names, built = sorted(space.parameters if used is None else used), 0
     seen: set[tuple[str, str]] = set()
     last = len(space) - 1
     for index, point in enumerate(islice(space, _SCANNED)):

@@ -84,6 +84,8 @@ class Collection:
     ) -> Iterator[tuple[str, str, Iterator[bytes]]]:
         seen: set[tuple[str, str]] = set()
         for label, names in wanted.items():
+            if label not in self._guids:
+                continue  # a resource that not all points have
             record = self._outputs.run.record(self._guids[label])
             for name in names:
                 for path, blocks in self._of(record, name):

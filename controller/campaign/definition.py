@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,16 +20,20 @@ from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
 from ..errors import (
     CampaignError,
+    ClassNotImportable,
     HostError,
     InfrastructureError,
     NepiqError,
     WaitTimeout,
     details,
 )
-from ..model import Pools, Want
+from ..model import Pools, Want, registry
+from ..model.locations import is_location
 from .causes import Again, Cause, cause_of
 from .collection import Collection
 from .compiled import Base, CompiledTemplate
+from .compiled_build import CompiledBuild, Runs
+from .expansion import ExpandedRuns
 from .file_store import Keep
 from .host_facts import HostFacts, HostRecorder
 from .metric_views import CollectedView, Figures
@@ -146,11 +150,14 @@ class Definition:
         self._seed = int(data["seed"])
         self._independent = data["seeds"] == "independent"
         parameters = [name for segment in self.segments for name in segment.space.parameters]
-        template = Template(data["template"], parameters)
-        hard_release = self._directories == "none" and not is_read
-        self._template = CompiledTemplate(
-            template, self.exp_id, name, data["timeout"], hard_release=hard_release
+        self._template = _compiled(
+            data,
+            Template(data["template"], parameters),
+            self.segments,
+            name,
+            hard_release=self._directories == "none" and not is_read,
         )
+        self._build = str(data.get("build", ""))
         self.precisions = [Precision.of_document(item) for item in data["stop"]]
         self.least = int(data["least"])
         self.pool_size = 0
@@ -162,8 +169,17 @@ class Definition:
         self._points = list(itertools.accumulate(counts))
 
     @staticmethod
-    def data(exp_id: str, template: Mapping[str, Any], plan: CampaignPlan) -> dict[str, Any]:
-        """Return the JSON values from which workers make the same definition."""
+    def data(
+        exp_id: str, template: Mapping[str, Any], plan: CampaignPlan, source: str = ""
+    ) -> dict[str, Any]:
+        """Return the JSON values from which workers make the same definition.
+
+        Args:
+            exp_id: name of the experiment.
+            template: its description; what a build function adds to, if there is one.
+            plan: the runs.
+            source: the digest of the module of the build function.
+        """
         files = {"collect": plan.collect, "keep": plan.keep} if plan.collect else {}
         if plan.directories != "none":
             files["directories"] = plan.directories
@@ -178,6 +194,7 @@ class Definition:
             "stop": [precision.to_document() for precision in plan.stop],
             "asks": plan.asks,
             "least": plan.least,
+            **({"build": plan.build, "source": source} if plan.build else {}),
         }
 
     @property
@@ -200,6 +217,30 @@ class Definition:
         """Return the definition of a campaign, or None if it does not exist."""
         data = store.definition()
         return None if data is None else cls(store.name, data, store.segments())
+
+    def load(self, imports: Container[str]) -> None:
+        """Import the function that describes the runs, if they have one of a module.
+
+        Args:
+            imports: the modules that may be imported.
+
+        Raises:
+            ClassNotImportable: it cannot be imported here.
+        """
+        if isinstance(self._template, CompiledBuild):
+            module, _, function = self._build.partition(":")
+            if function and module not in imports:
+                raise ClassNotImportable(
+                    f"the module of the build function {self._build} is not imported here",
+                    hint=f"install it here, and list it: NEPIQ_IMPORTS={module}",
+                )
+            self._template.load()
+            if registry.is_outdated(module):
+                raise ClassNotImportable(
+                    f"the module of the build function {self._build} has been changed since this "
+                    "process imported it",
+                    hint="restart the workers",
+                )
 
     def place(self, slot: int) -> Place:
         """Return what the place in the order is for."""
@@ -319,7 +360,7 @@ class Definition:
         found = [guid for guid, name in base.hosts.values() if not name]
         if base.requesting is not None:
             found.append(base.requesting.spec.guid)
-        return sorted({*found, *(base.guids[label] for label in labels)})
+        return sorted({*found, *(base.guids[label] for label in labels & base.guids.keys())})
 
     def facts_wanted(self, ended: Ended, now: float) -> Sequence[int]:
         """Return the guids of the resources whose facts are to be recorded with an ended run."""
@@ -502,6 +543,25 @@ class Definition:
         with ended.experiment() as ec:
             view = ec if collection is None else CollectedView(ec, collection)
             return evaluate(self.metrics, view)
+
+
+def _compiled(
+    data: Mapping[str, Any],
+    template: Template,
+    segments: Sequence[Segment],
+    nonce: str,
+    *,
+    hard_release: bool,
+) -> CompiledTemplate | CompiledBuild:
+    exp_id, timeout = str(data["exp_id"]), data["timeout"]
+    if "build" not in data:
+        return CompiledTemplate(template, exp_id, nonce, timeout, hard_release=hard_release)
+    runs: Runs = ExpandedRuns(segments)
+    if is_location(data["build"]):
+        from .build import BuiltRuns  # most campaigns have none, and need no experiment
+
+        runs = BuiltRuns(data, template)
+    return CompiledBuild(runs, exp_id, nonce, timeout, hard_release=hard_release)
 
 
 def failure(row: Row, cause: Cause) -> Fold:

@@ -30,7 +30,7 @@ from ..errors import (
     near_misses,
 )
 from ..errors.text import LONGEST_VALUE, one_line, quoted
-from ..model.locations import import_location
+from ..model.locations import import_location, is_location
 from ..model.names import check_name
 from . import samples
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 #: Largest trace that is read for a metric, in bytes.
 LARGEST = 16 << 20
 
-_PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
 _FORMS = ("figure", "regex", "jsonpath", "csv", "function", "script")
 
 
@@ -135,7 +134,7 @@ class Metric:
         if callable(data):
             return cls(script=name_of(data))
         if isinstance(data, str):
-            if _PLACE.fullmatch(data):
+            if is_location(data):
                 return cls(function=data)
             label, dot, name = data.rpartition(".")
             if dot and label and name:
@@ -171,7 +170,7 @@ class Metric:
         if form in ("function", "script"):
             if self.label or self.trace:
                 raise InvalidValue(f"a metric with {form} has neither label nor trace")
-            if self.function and not _PLACE.fullmatch(self.function):
+            if self.function and not is_location(self.function):
                 raise InvalidValue(
                     f"function of a metric cannot be {quoted(self.function)}",
                     hint="write function=module:function",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import InvalidValue, NepiqError, UnknownAttribute, UnknownResource, near_misses
 from ..errors.text import quoted
 from ..model.durations import seconds
+from ..model.locations import is_location
 from .file_store import check_path
 from .metrics import name_of, parse_all
 from .precision import Precision
@@ -66,6 +67,8 @@ class CampaignPlan:
             patterns.
         keep: the runs whose files are collected: ``all``, ``failed`` or ``none``.
         directories: the runs whose directories stay on hosts: ``none``, ``failed`` or ``all``.
+        build: ``module:function`` that describes the runs, or the name of a function of the script
+            that has described them; empty for none.
     """
 
     space: Space = field(default_factory=Space.grid)
@@ -86,6 +89,7 @@ class CampaignPlan:
     collect: Mapping[str, Sequence[str]] = field(default_factory=dict)
     keep: str = "all"
     directories: str = "none"
+    build: str = ""
 
     @classmethod
     def of(cls, document: Any, folder: Path | None = None) -> CampaignPlan:
@@ -178,6 +182,8 @@ class CampaignPlan:
             document["stop"] = [precision.to_document() for precision in self.stop]
         elif "asks" in document:
             document["stop"] = {"script": document.pop("asks")}
+        if self.build_of_script:
+            document["build"] = {"script": self.build_of_script}
         for name in ("collect", "metrics"):
             if name in document:
                 document[name] = dict(document[name])
@@ -205,6 +211,11 @@ class CampaignPlan:
                 description.resource(label)
             except UnknownResource as error:
                 yield ("collect", label), error
+
+    @property
+    def build_of_script(self) -> str:
+        """The name of the function of the script that has described the runs; empty for none."""
+        return "" if is_location(self.build) else self.build
 
     @property
     def needs_script(self) -> bool:
@@ -264,6 +275,14 @@ def _repetitions(value: Any) -> dict[str, Any]:
         if least > most:
             raise InvalidValue(f"min cannot be {least} with max {most}")
     return {"repetitions": most, "least": least}
+
+
+def _build(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping) and isinstance(value.get("script"), str) and len(value) == 1:
+        return {"build": value["script"]}
+    if not isinstance(value, str) or not is_location(value):
+        raise InvalidValue(f"cannot be {quoted(value)}", hint="write module:function")
+    return {"build": value}
 
 
 def _seed(value: Any) -> dict[str, Any]:
@@ -330,6 +349,7 @@ def _word(name: str, *words: str) -> Callable[[Any], dict[str, Any]]:
 
 _OF_ADDITION = {"space", "repetitions"}
 _READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "build": _build,
     "repetitions": _repetitions,
     "seed": _seed,
     "seeds": _word("seeds", "common", "independent"),

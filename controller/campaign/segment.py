@@ -15,13 +15,15 @@ class Segment:
     Args:
         data: ``space``, ``repetitions``, and ``order``, a seed or None, as JSON values. Further
             repetitions also have ``of``, the number of the earlier space, and ``first``, the
-            number of repetitions before them.
+            number of repetitions before them; a space whose points a function of the script has
+            described has ``built``, an :class:`.Expansion`.
 
     Attributes:
         document: the JSON values.
         space: the points.
         of: number of the earlier space; None for a space of its own.
         end: number of repetitions of the space up to and with these.
+        built: the descriptions of its points; empty for none of their own.
     """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
@@ -30,6 +32,7 @@ class Segment:
         first, repetitions = int(data.get("first", 0)), int(data["repetitions"])
         self.end = first + repetitions
         self.document = data
+        self.built = str(data.get("built", ""))
         self._order = Order(len(self.space), self.end, data["order"])
         self._skipped = first * len(self.space)
 
@@ -68,6 +71,7 @@ def further(segments: Sequence[Segment], repetitions: int) -> Mapping[str, Any] 
     for number, end in ends.items():
         if end < repetitions:
             count = repetitions - end
-            document = segments[number].document
+            document = {**segments[number].document}
+            document.pop("built", None)
             return {**document, "repetitions": count, "of": number, "first": end}
     return None

@@ -62,6 +62,11 @@ class Template:
         return self._document
 
     @property
+    def has_parts(self) -> bool:
+        """Whether it describes anything."""
+        return any(self._document.get(part) for part in _PARTS)
+
+    @property
     def places(self) -> dict[Path, tuple[str, ...]]:
         """The names in each value with places, by path."""
         items = self._fillings.values()

@@ -51,7 +51,7 @@ def plan(
     campaign = read(file, settings or (), repetitions)
     for warning in campaign.warnings:
         print_message(warning)
-    run = Planner(campaign.template.describe(campaign.values(0, 0))).plan()
+    run = Planner(campaign.describe(0, 0)).plan()
     if as_json:
         print_json({**_summary(campaign, run), "first_run": run})
     else:

@@ -48,6 +48,8 @@ def _checked(path: Path) -> tuple[str, list[str]]:
         return plural(len(description), "resource"), warnings
     file = read(path)
     resources = len(file.template.to_document().get("resources") or ())
+    if file.build is not None:
+        resources = len(file.describe(0, 0))
     points = plural(sum(map(len, file.plan.spaces)), "point")
     return f"{plural(resources, 'resource')}, {points}", file.warnings
 

@@ -53,6 +53,7 @@ class Replica:
         taken: guids by label, of labels that another client has given to another resource.
         nonce: distinguishes this client from others.
         owned: True while this client has created the run and has not been detached from it.
+        forbidden: why there can be no run; empty if there can.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Replica:
         self.taken: dict[str, int] = {}
         self.nonce = secrets.token_hex(6)
         self.owned = False
+        self.forbidden = ""
         self._created = created
         self._link: Link | None = None
         # One thread opens the run, and others wait for that; taken before a turn, never in one.
@@ -115,6 +117,8 @@ class Replica:
         return self._link
 
     def _create(self) -> Link:
+        if self.forbidden:
+            raise NotAllowed(self.forbidden)
         with Access(self.settings).kept() as access, contact(), uninterrupted():
             # An interrupt between these would leave a run without an owner.
             run = access.backend.create_run(self.description.exp_id, self.release_after)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any
+
+_LOCATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
+
+
+def is_location(text: str) -> bool:
+    """Return whether a text has the form of a location."""
+    return _LOCATION.fullmatch(text) is not None
 
 
 def import_location(location: str) -> Any:

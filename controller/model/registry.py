@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClassNotImportable, InvalidValue, UnknownType, near_misses
@@ -34,6 +37,8 @@ _HINT = (
 
 _classes: dict[str, type[ResourceManager]] = {}
 _aliases: dict[str, str] = {}
+#: When the import of each module of ``load_imports`` began, seconds since the epoch.
+_imported_at: dict[str, float] = {}
 
 
 def register(cls: type[ResourceManager], aliases: Iterable[str] = ()) -> None:
@@ -142,6 +147,8 @@ def load_imports(modules: Iterable[str]) -> None:
                 f"{quoted(module)} is not a module name",
                 hint="list modules like 'mylab.resources'",
             )
+        if module not in sys.modules:
+            _imported_at[module] = time.time()
         try:
             importlib.import_module(module)
         except Exception as error:
@@ -149,6 +156,17 @@ def load_imports(modules: Iterable[str]) -> None:
                 f"cannot import module {quoted(module)}: {type(error).__name__}: {error}",
                 hint="install it on this machine, or remove it from NEPIQ_IMPORTS",
             ) from error
+
+
+@cache
+def is_outdated(module: str) -> bool:
+    """Return whether the file of a module has been changed after :func:`load_imports` read it.
+
+    The answer is that to the first call: what is done with the module goes on with it.
+    """
+    path = Path(getattr(sys.modules.get(module), "__file__", None) or "")
+    began = _imported_at.get(module)
+    return began is not None and path.is_file() and path.stat().st_mtime > began
 
 
 def forget(rtype: str) -> None:

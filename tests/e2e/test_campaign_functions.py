@@ -1,4 +1,4 @@
-"""Metrics and stopping rules of campaigns that are functions of the script."""
+"""Functions of campaigns: metrics, stopping rules, and those that describe runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.installation import Installation
 from tests.stand import Stand, until
 
 from nepiq.controller import (
@@ -16,6 +18,8 @@ from nepiq.controller import (
     CampaignError,
     ExperimentController,
     InvalidValue,
+    Metric,
+    NotAllowed,
     Parameter,
     Row,
     Space,
@@ -29,7 +33,8 @@ pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.timeout(120)]
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """A Redis and a worker."""
-    with Stand(tmp_path_factory.mktemp("functions")) as made:
+    imports = {"NEPIQ_IMPORTS": "tests.e2e.designs"}
+    with Stand(tmp_path_factory.mktemp("functions"), **imports) as made:
         made.start_worker("w0")
         yield made
 
@@ -211,3 +216,93 @@ def test_a_process_without_the_functions_waits(stand: Stand) -> None:
     until(lambda: bystander.status().phase == "cancelled", 30.0, "it is not cancelled")
     assert bystander.wait(30.0).waiting > 0
     campaign.remove()
+
+
+def test_workers_call_a_function_that_describes_runs(stand: Stand) -> None:
+    campaign = stand.owned(
+        Campaign(
+            "tests.e2e.designs:echoing",
+            Space.grid(n=[4, 2, 5]),
+            order="given",
+            settings=stand.settings,
+            metrics={"status": "app-1.exitCode", "said": Metric("app-0", "stdout", regex="(.+)")},
+            collect={"app-1": "stdout"},
+        )
+    )
+    assert campaign.submit().wait(60.0).phase == "finished"
+    rows = {row.parameters["n"]: row for row in campaign.rows()}
+    assert rows[2].outcome == "failed"
+    assert "echoing raised ZeroDivisionError: integer division or modulo by zero" in rows[2].cause
+    for n in (4, 5):
+        assert rows[n].metrics == {"status": 0, "said": rows[n].seed}
+    files = [file.name for _, found in campaign.files() for file in found]
+    assert files == ["stdout", "stdout"]
+    assert Campaign.attach("echoing", settings=stand.settings).add(Space.grid(n=[5, 8])) == 1
+    assert campaign.wait(60.0).finished == 3
+    [added] = [row for row in campaign.rows() if row.parameters["n"] == 8]
+    assert added.metrics == {"status": None, "said": added.seed}, "n = 8 has no app-1"
+
+
+def test_a_worker_without_the_module_pauses_the_campaign(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "design_of_script.py").write_text(
+        "def describe(ec):\n    ec.register_resource('nepiq::Sleep', duration=0)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    campaign = stand.owned(
+        Campaign("design_of_script:describe", Space.grid(), settings=stand.settings)
+    )
+    record = campaign.submit().wait(60.0)
+    assert record.phase == "paused"
+    assert "the build function design_of_script:describe is not imported here" in record.why
+
+
+BUILDING = """
+from nepiq.controller import Campaign, Space
+
+def build(ec, n, seed):
+    node = ec.register_resource("linux::Node", label="node", hostname="localhost")
+    for number in range(n):
+        ec.register_resource("linux::Application", label=f"app-{number}", connectedTo=node,
+                             command=f"echo {n} {seed}")
+
+with Campaign(build, Space.grid(n=[1, 2, 3]), name="built", repetitions=2,
+              metrics={"said": {"label": "app-0", "trace": "stdout", "regex": "(.+)"}}) as campaign:
+    campaign.submit().add(Space.grid(n=[3, 5]))
+"""
+
+
+def test_the_script_whose_function_describes_runs_may_leave(stand: Stand) -> None:
+    script = stand.script(BUILDING)
+    assert script.communicate(timeout=60.0)[1] == ""
+    campaign = stand.owned(Campaign.attach("built", settings=stand.settings))
+    assert campaign.wait(60.0).finished == 7
+    for row in campaign.rows():
+        assert row.metrics == {"said": f"{row.parameters['n']} {row.seed}"}
+    campaign.set(repetitions=3)
+    assert campaign.wait(60.0).finished == 12
+    with pytest.raises(NotAllowed, match="described by a function of the script"):
+        campaign.add(Space.grid(n=[4]))
+
+
+@pytest.mark.needs("flock", "setsid")
+def test_the_local_worker_imports_the_module_of_a_function(installation: Installation) -> None:
+    installation.script(
+        """
+        def doing(ec, n):
+            ec.register_resource("nepiq::Sleep", duration=n / 100)
+        """,
+        "beside_the_script.py",
+    )
+    done = installation.run(
+        """
+        import beside_the_script
+        from nepiq.controller import Campaign, Space
+
+        with Campaign(beside_the_script.doing, Space.grid(n=[1, 2])) as campaign:
+            record = campaign.submit().wait(60.0)
+            print(record.phase, record.finished, record.why)
+        """
+    )
+    assert done.out == "finished 2 \n", done.err

@@ -28,7 +28,7 @@ from ...controller.engine.campaign_records import (
 )
 from ...controller.engine.campaigns import CampaignStore
 from ...controller.engine.store import keys
-from ...controller.errors import FileMissing, NepiqError, UnknownRun
+from ...controller.errors import ClassNotImportable, FileMissing, NepiqError, UnknownRun
 from ...controller.reports.failures import failures
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
@@ -108,11 +108,8 @@ class _Step:
     def work(self, taken: Taken) -> Sequence[str] | None:
         """Do what was taken; return the runs that were released, or None to end the step here."""
         self._release(taken.releases)
-        try:
-            definition = _definition(self._runtime, self._store, taken.state)
-        except NepiqError as error:
-            # Another worker may have the types that this one lacks.
-            log.error("campaign %s: %s", self._store.name, error)  # noqa: TRY400 - expected
+        definition = self._defined(taken)
+        if definition is None:
             return None
         reading = {item.run_id for item in self._reading.values()}
         over = [run_id for run_id in taken.over if run_id not in reading]
@@ -158,6 +155,21 @@ class _Step:
             entered = [pair for pair, status in zip(done, statuses, strict=True) if status == "OK"]
             lost = not self._placer(definition).place(taken, entered, begins, placing)
         return None if lost else taken.releases
+
+    def _defined(self, taken: Taken) -> Definition | None:
+        """Return the definition of the campaign; None if this worker cannot carry it out."""
+        try:
+            definition = _definition(self._runtime, self._store, taken.state)
+        except NepiqError as error:
+            # Another worker may have the types that this one lacks.
+            log.error("campaign %s: %s", self._store.name, error)  # noqa: TRY400 - expected
+            return None
+        try:
+            definition.load(self._runtime.settings.imports)
+        except ClassNotImportable as error:
+            self._hold(f"worker machine {self._runtime.machine}: {error}", ended=bool(taken.over))
+            return None
+        return definition
 
     def _release(self, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:

@@ -42,6 +42,7 @@ class ShortRun:
         all_seconds: time that these take.
         name: of the campaign that repeats all of them.
         points: figures of its points in the campaign.
+        rerun: the command that repeats a crate in its folder.
     """
 
     sample: int | None
@@ -51,6 +52,7 @@ class ShortRun:
     all_seconds: float
     name: str
     points: list[PointSummary]
+    rerun: str = "nepiq rerun ."
 
     @classmethod
     def of(cls, content: Content) -> ShortRun:
@@ -71,12 +73,21 @@ class ShortRun:
         runs = plan.runs if chosen else all_runs
         rows = (row for row in content.rows() if row.point in points)
         name = f"{content.name}-all"
-        return cls(chosen, runs, runs * each, all_runs, all_runs * each, name, summaries(rows))
+        return cls(
+            chosen,
+            runs,
+            runs * each,
+            all_runs,
+            all_runs * each,
+            name,
+            summaries(rows),
+            content.rerun,
+        )
 
     @property
     def command(self) -> str:
         """The command that carries it out in the folder of the crate."""
-        return "nepiq rerun ." + (f" --sample {self.sample}" if self.sample else "")
+        return self.rerun + (f" --sample {self.sample}" if self.sample else "")
 
     def write_figures(self, path: Path) -> None:
         """Write the expected figures: the mean of each metric at each point, with its interval."""
@@ -112,7 +123,7 @@ class ShortRun:
         yield f"### Reproduced: {plural(self.all_runs, 'run')}, {_time(self.all_seconds)}"
         yield ""
         yield "```console"
-        yield f"$ nepiq rerun . --name {self.name}"
+        yield f"$ {self.rerun} --name {self.name}"
         yield "```"
         yield ""
         yield "A metric *agrees* if no difference is found at 95 % confidence, adjusted for their"

@@ -17,8 +17,8 @@ from ..plan import CampaignPlan
 from ..provenance import Provenance
 from ..row import Row
 from ..table import Table
+from . import layout
 from .files import linked
-from .layout import plan_of
 
 if TYPE_CHECKING:
     from ...engine.campaigns import CampaignStore
@@ -38,6 +38,7 @@ class Content:
         hosts: facts of its hosts.
         read: returns its rows, those that are added meanwhile too.
         bring: brings the collected files to a new folder; None if there are none.
+        code: the module of its build function, by path in the crate.
         table: its rows as a table.
     """
 
@@ -49,6 +50,7 @@ class Content:
     hosts: Sequence[HostFacts]
     read: Callable[[], Iterable[Row]]
     bring: Callable[[Path], FileStore] | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
     table: Table = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,7 +69,9 @@ class Content:
         """
         record, provenance = campaign.status(), campaign.provenance() or Provenance()
         data = records.definition()
-        plan = plan_of(data, records.segments(), {**provenance.plan, "parallel": record.parallel})
+        plan = layout.plan_of(
+            data, records.segments(), {**provenance.plan, "parallel": record.parallel}
+        )
         run_ids = {row.run_id for row in campaign.rows() if row.files_on}
 
         def bring(target: Path) -> FileStore:
@@ -84,6 +88,7 @@ class Content:
             campaign.hosts(),
             campaign.rows,
             bring if run_ids else None,
+            _code("" if plan.build_of_script else plan.build, str(data.get("source", ""))),
         )
 
     @property
@@ -91,15 +96,36 @@ class Content:
         """The name of the campaign."""
         return self.record.name
 
+    @property
+    def files(self) -> dict[str, tuple[str, str, str]]:
+        """Title, contents and media type of the files that the crate may have, by path."""
+        return {**layout.CONTENTS, **dict.fromkeys(self.code, layout.MODULE)}
+
+    @property
+    def rerun(self) -> str:
+        """The command that repeats it in the folder of the crate."""
+        if not self.plan.build:
+            return "nepiq rerun ."
+        path = f"PYTHONPATH={layout.CODE} " if self.code else ""
+        return f"{path}NEPIQ_IMPORTS={self.plan.build.partition(':')[0]} nepiq rerun ."
+
     def rows(self) -> Iterator[Row]:
         """Yield the rows that are in the table."""
         return islice(iter(self.read()), len(self.table))
 
 
+def _code(location: str, source: str) -> dict[str, str]:
+    if not location:
+        return {}
+    from ..build import code_of
+
+    return {f"{layout.CODE}/{name}": text for name, text in code_of(location, source).items()}
+
+
 def functions_of(plan: CampaignPlan) -> list[str]:
     """Return the names of the functions of the script that a campaign needs."""
     names = [metric.script for metric in parse_all(plan.metrics).values() if metric.script]
-    return [*names, *([plan.asks] if plan.asks else [])]
+    return [*names, *filter(None, (plan.asks, plan.build_of_script))]
 
 
 def moment(seconds: float) -> str:

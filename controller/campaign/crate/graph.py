@@ -84,7 +84,7 @@ class Graph:
         self._root(terms)
         self._agent = self._author(terms)
         self._instrument = self._tool()
-        parts = [name for name in layout.CONTENTS if (folder / name).exists()]
+        parts = [name for name in content.files if (folder / name).exists()]
         self._files = {name: self._file(name) for name in parts}
         if store is not None:
             self._files[layout.RESULTS] = self._collected(store)
@@ -150,7 +150,7 @@ class Graph:
         return self._add(url, "SoftwareApplication", name="nepiq", version=version, url=url)
 
     def _file(self, name: str) -> Any:
-        title, description, kind = layout.CONTENTS[name]
+        title, description, kind = self._content.files[name]
         content = (self._folder / name).read_bytes()
         return self._add_file(
             name,

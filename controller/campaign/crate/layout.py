@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...model.locations import is_location
 from ..file_store import MANIFEST
 from ..plan import CampaignPlan
 
@@ -20,6 +21,8 @@ EXPECTED = "expected.csv"
 LICENSE = "LICENSE"
 RESULTS = "results"
 """The folder of the collected files, a :class:`.FileStore`."""
+CODE = "code"
+"""The folder of the module of a build function."""
 FILES = f"{RESULTS}/{MANIFEST}"
 
 CONTENTS = {
@@ -50,6 +53,8 @@ CONTENTS = {
     DIFF: ("Uncommitted changes", "Changes to the commit of the script", "text/x-diff"),
 }
 """The files of a crate beside its metadata: title, contents, media type."""
+MODULE = ("Module", "The function that describes the runs", "text/x-python")
+"""The same of the module of a build function."""
 
 
 def plan_of(
@@ -64,11 +69,12 @@ def plan_of(
     """
     first, *added = segments
     repetitions, least = first["repetitions"], definition["least"]
-    asks = definition.get("asks")
-    files = ("collect", "keep", "directories")
+    asks, build = definition.get("asks"), definition.get("build")
+    kept = ("build", "collect", "keep", "directories")
     section = {
         **plan,
-        **{name: definition[name] for name in files if name in definition},
+        **{name: definition[name] for name in kept if name in definition},
+        **({"build": {"script": build}} if build and not is_location(build) else {}),
         "space": first["space"],
         "added": [
             {"space": segment["space"], "repetitions": segment["repetitions"]} for segment in added

@@ -43,7 +43,7 @@ def readme(content: Content, terms: License, folder: Path, short: ShortRun | Non
             *([] if short is None else [*short.lines(), ""]),
             "## Contents",
             "",
-            *_contents(folder),
+            *_contents(content, folder),
             "",
             "## Results",
             "",
@@ -60,8 +60,8 @@ def readme(content: Content, terms: License, folder: Path, short: ShortRun | Non
 def _repeat(content: Content) -> Iterator[str]:
     functions = functions_of(content.plan)
     if functions:
-        yield f"Its metrics are functions of a script, {', '.join(functions)}, which this crate"
-        yield "does not have: nepiq cannot repeat it without that script."
+        yield f"It needs functions of a script, {', '.join(functions)}, which this crate does not"
+        yield "have: nepiq cannot repeat it without that script."
         return
     versions = content.provenance.versions
     version = f"=={versions['nepiq']}" if "nepiq" in versions else ""
@@ -69,9 +69,13 @@ def _repeat(content: Content) -> Iterator[str]:
     yield ""
     yield "```console"
     yield f"$ pip install 'nepiq[statistics]{version}'"
-    yield "$ nepiq rerun ."
+    yield f"$ {content.rerun}"
     yield "```"
     yield ""
+    if content.plan.build and not content.code:
+        yield f"Its runs are described by the function `{content.plan.build}`, whose module is not"
+        yield "in this crate: install it first, also where the workers run."
+        yield ""
     yield "The second command carries the runs out again, names versions that differ from those of"
     yield "this crate, and compares each metric. With `--sample 20` it repeats 20 runs only; with"
     yield "`--pool NAME` it uses the hosts of a pool in place of those of the experiment:"
@@ -87,12 +91,12 @@ def _repeat(content: Content) -> Iterator[str]:
         yield f"- `{one_line(host.name, 60)}`: {one_line(shown, 300)}"
 
 
-def _contents(folder: Path) -> Iterator[str]:
+def _contents(content: Content, folder: Path) -> Iterator[str]:
     yield "| file | contents |"
     yield "|---|---|"
-    for name, (_, contents, _) in layout.CONTENTS.items():
+    for name, (_, holds, _) in content.files.items():
         if name != layout.README and (folder / name).exists():
-            yield f"| `{name}` | {contents} |"
+            yield f"| `{name}` | {holds} |"
     yield f"| `{layout.METADATA}` | Metadata of this RO-Crate (Process Run Crate) |"
 
 

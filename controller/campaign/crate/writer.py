@@ -68,10 +68,17 @@ def write(
             where=content.name,
             hint="use metrics that workers read, or export a crate, which cannot be repeated",
         )
+    if artifact and content.plan.build and not content.code:
+        raise CampaignError(
+            f"an artifact needs the module of {content.plan.build}",
+            where=content.name,
+            hint="export it where the campaign was submitted; packages are not put into crates",
+        )
     if not len(content.table):
         raise CampaignError("no run has ended yet", where=content.name)
     with _complete(Path(path)) as folder:
         _write_campaign(content, folder, reviewed)
+        _write_code(content, folder, reviewed)
         content.table.to_csv(folder / layout.TABLE)
         if find_spec("pyarrow"):
             content.table.to_parquet(folder / layout.PARQUET)
@@ -111,14 +118,26 @@ def _complete(path: Path) -> Iterator[Path]:
 def _write_campaign(content: Content, folder: Path, reviewed: Collection[str]) -> None:
     document = layout.document_of(content.exp_id, content.template, content.plan)
     text = yaml_format.dump(document)
-    for secret in scan(map(_as_variable, text.splitlines())):
-        if layout.CAMPAIGN not in reviewed:
-            raise CampaignError(
-                f"the description has what looks like {secret.kind}, and would be published",
-                where=f"{content.name}, line {secret.line} of {layout.CAMPAIGN}",
-                hint=f"if it is not a secret, name the file: --reviewed {layout.CAMPAIGN}",
-            )
+    if layout.CAMPAIGN not in reviewed:
+        _refuse_secrets("the description", text, content.name, layout.CAMPAIGN)
     _put(folder / layout.CAMPAIGN, text)
+
+
+def _write_code(content: Content, folder: Path, reviewed: Collection[str]) -> None:
+    for name, text in content.code.items():
+        if name not in reviewed:
+            _refuse_secrets("the module", text, content.name, name)
+        (folder / name).parent.mkdir(exist_ok=True)
+        _put(folder / name, text)
+
+
+def _refuse_secrets(what: str, text: str, campaign: str, name: str) -> None:
+    for secret in scan(map(_as_variable, text.splitlines())):
+        raise CampaignError(
+            f"{what} has what looks like {secret.kind}, and would be published",
+            where=f"{campaign}, line {secret.line} of {name}",
+            hint=f"if it is not a secret, name the file: --reviewed {name}",
+        )
 
 
 def _as_variable(line: str) -> str:

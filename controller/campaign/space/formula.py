@@ -90,11 +90,17 @@ class _Reference:
 
     def __call__(self) -> Callable[..., Any]:
         if self._function is None:
-            self._function = _imported(self._text)
+            self._function = imported(self._text)
         return self._function
 
 
-def _imported(reference: str) -> Callable[..., Any]:
+def imported(reference: str) -> Callable[..., Any]:
+    """Return a function that a document names, ``module:function``.
+
+    Raises:
+        ClassNotImportable: its module is not in ``NEPIQ_IMPORTS``.
+        NotAllowed: it is not a function of that module.
+    """
     module, _, name = reference.partition(":")
     if module not in Settings.from_environment().imports:
         raise ClassNotImportable(

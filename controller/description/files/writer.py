@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -11,6 +12,7 @@ from ...errors.text import quoted
 from ...model.attributes import Flag
 from ...model.durations import seconds
 from ...model.parameters import Parameter
+from ...model.resource import ResourceManager
 from ..conditions import Condition
 from ..description import Description
 from ..resource import Resource
@@ -87,19 +89,29 @@ def _resource(
 
 def _attributes(item: Resource, defaults: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the attributes that differ from their default, the type's own first."""
-    attributes = item.cls.attributes
-    bases = item.cls.__mro__
-    names = sorted(attributes, key=lambda name: [name in vars(base) for base in bases].index(True))
-    for name in [*names, *sorted(item.attrs.keys() - attributes.keys())]:
-        attribute = attributes.get(name)
-        default = None if attribute is None else attribute.default
-        if attribute is not None and attribute.flags & _NOT_WRITTEN:
-            continue
+    others = sorted(item.attrs.keys() - item.cls.attributes.keys())
+    names = _written(item.cls)  # type: ignore[arg-type]  # a class can be hashed
+    for name, default in (*names, *((name, None) for name in others)):
         value = item.attrs.get(name, default)
         if isinstance(value, Parameter):
             value = str(value)
         if value != defaults.get(name, default):
             yield name, value
+
+
+@lru_cache(512)
+def _written(cls: type[ResourceManager]) -> tuple[tuple[str, Any], ...]:
+    """Return names and defaults of the attributes that a file may have, the type's own first."""
+    bases = cls.__mro__
+    attributes = sorted(
+        cls.attributes.items(),
+        key=lambda item: [item[0] in vars(base) for base in bases].index(True),
+    )
+    return tuple(
+        (name, attribute.default)
+        for name, attribute in attributes
+        if not attribute.flags & _NOT_WRITTEN
+    )
 
 
 def _condition(description: Description, group: Sequence[Condition]) -> dict[str, Any]:
