@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from ...controller.engine.run import Run
 from ...controller.engine.store.calls import ExitReport, WatchGrant
 from ...controller.engine.store.records import ResourceRecord
-from ...controller.errors import AnswerError, FencedError, HostError, NepiqError
+from ...controller.errors import AnswerError, FencedError, HostError, NepiqError, UnknownRun
 from ...controller.model.durations import Backoff, Deadline
 from ...controller.model.host import Exit
 from ..execution import exits, loading
@@ -121,6 +121,9 @@ class NodeWatch(threading.Thread):
                     log.warning("watch of node %s: %s", self._node, error)
                 failures += 1
                 self._over.wait(_RETRIES.pause(failures))
+        except UnknownRun as error:
+            # Its records were deleted, as those of a campaign's run when it has its row.
+            log.info("watch of node %s ends: %s", self._node, error)
         except Exception:
             log.exception("watch of node %s failed", self._node)
         finally:
