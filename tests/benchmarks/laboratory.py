@@ -23,7 +23,6 @@ from tests.testbed import Testbed
 from tests.testbed.host import Host
 
 from nepiq.controller import Campaign, Parameter, Row, Space
-from nepiq.controller.campaign.pace import Pace
 from nepiq.controller.engine.campaign_records import CampaignRecord
 
 HOSTS, POINTS = 8, 20
@@ -103,15 +102,15 @@ def campaign(stand: Stand, repetitions: int) -> Campaign:
 
 def watch(made: Campaign, bed: Testbed, down: float) -> Watched:
     """Look at the campaign until it has ended; crash and boot the fourth host meanwhile."""
-    seen, pace, total = Watched(), Pace(), made.status().total
+    seen, total = Watched(), made.status().total
     reboot = threading.Thread(target=_reboot, args=(bed.hosts[3], down, seen))
-    for number, row in enumerate(made.rows(follow=True), 1):
-        pace.add(row.ended)
+    for number, _ in enumerate(made.rows(follow=True), 1):
         health = made.health()
         seen.quarantined |= health.quarantined.keys()
         seen.suspects |= {suspect.host for suspect in health.suspects}
         if number == total // 4:
-            seen.quarter, seen.estimated = time.time(), pace.left(made.status()) or 0.0
+            left = made.left()
+            seen.quarter, seen.estimated = time.time(), 0.0 if left is None else left.seconds
         elif number == total // 2:
             reboot.start()
     reboot.join()
