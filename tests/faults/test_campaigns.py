@@ -21,37 +21,39 @@ POINTS, REPETITIONS = 25, 4
 TOTAL = POINTS * REPETITIONS
 
 SCRIPT = f"""
-import os, signal
+import os, signal, sys
 from nepiq.controller import Campaign, ExperimentController, Parameter, Space
 ec = ExperimentController("sweep")
 first = ec.register_resource("nepiq::Null", ends=True)
 pause = ec.register_resource("nepiq::Sleep", duration=Parameter("pause"))
 ec.register_condition(pause, "start", first, "STARTED")
-space = Space.zip(pause=[0.01 * n for n in range({POINTS})], name=list(range({POINTS})))
+points = range(int(sys.argv[1]))
+space = Space.zip(pause=[0.01 * (n % {POINTS}) for n in points], name=list(points))
 Campaign(ec, space, repetitions={REPETITIONS}, parallel=8).submit()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def submitted(stand: Stand) -> Campaign:
+def submitted(stand: Stand, points: int = POINTS) -> Campaign:
     """Have a script submit the campaign and kill itself; attach to the campaign."""
-    script = stand.script(SCRIPT)
+    script = stand.script(SCRIPT, str(points))
     _, stderr = script.communicate(timeout=60.0)
     assert script.returncode == -signal.SIGKILL, stderr
     return stand.owned(Campaign.attach("sweep", settings=stand.settings))
 
 
-def expect_each_once(stand: Stand, campaign: Campaign) -> None:
+def expect_each_once(stand: Stand, campaign: Campaign, points: int = POINTS) -> None:
     """Wait for the end; fail unless each repetition of each point has one row, and none is left."""
     record = campaign.wait(timeout=200.0)
     assert record.phase == "finished"
     rows = list(campaign.rows())
     counted = Counter((row.point, row.repetition) for row in rows)
-    assert len({point for point, _ in counted}) == POINTS
-    assert len(counted) == TOTAL
+    total = points * REPETITIONS
+    assert len({point for point, _ in counted}) == points
+    assert len(counted) == total
     assert set(counted.values()) == {1}
     assert {row.outcome for row in rows} == {"finished"}
-    assert (record.finished, record.failed, record.cancelled) == (TOTAL, 0, 0)
+    assert (record.finished, record.failed, record.cancelled) == (total, 0, 0)
     redis = stand.backend().redis
     assert redis.keys(r"nepiq:{2*") == []
     for key in (keys.active("main"), keys.campaigns("main"), keys.ENDED, keys.RUNS):
