@@ -54,7 +54,14 @@ def test_a_crowd_on_one_host_is_not_felt_on_another(lab: Lab) -> None:
             f"{max(late) * 1e3:.0f} ms; {waiting} of the 200 still waited then, which were "
             f"{statistics.median(queued) * 1e3:.0f} ms late"
         )
-        # A machine that is busy with other things delays both.
-        assert statistics.median(late) < statistics.median(queued) / 3
+        # By their order, since a machine that is busy with other things delays both: what was due
+        # in the first quarter of the time that the crowd took has not waited for the crowd.
+        crowded = statistics.median(queued)
+        early = [
+            number * 0.1 + seconds
+            for number, seconds in enumerate(late)
+            if number * 0.1 <= crowded / 4
+        ]
+        assert statistics.median(early) < crowded
         ec.release()
         lab.expect_nothing(ec.run_id)
