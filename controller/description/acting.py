@@ -1,4 +1,4 @@
-"""Where a resource acts: its host, and the emulated host on it."""
+"""Where a resource acts: its host, and the emulated host on it; who ends what it leaves there."""
 
 from __future__ import annotations
 
@@ -37,3 +37,25 @@ def acting(resources: Mapping[int, Resource], guid: int) -> Acting:
                 seen.add(peer)
                 front.append(peer)
     return Acting(None)
+
+
+def is_left_to_host(resources: Mapping[int, Resource], guid: int, where: Acting) -> bool:
+    """Return whether the release of its host does all that its own would, once it has ended.
+
+    What else it is connected to is released between the two, and may need that nothing of it runs.
+
+    Args:
+        resources: all resources by guid.
+        guid: the resource.
+        where: where it acts.
+    """
+    item = resources[guid]
+    if where.host is None or where.host == guid or not item.cls.is_left_to_host(item.attrs):
+        return False
+    host = resources[where.host]
+    if not host.cls.ends_all_first(host.attrs):
+        return False
+    return all(
+        peer == where.host or (peer == where.inside and resources[peer].cls.covered)
+        for peer in item.awaited()
+    )

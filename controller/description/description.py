@@ -16,7 +16,7 @@ from ..model.lifecycle import Action, State
 from ..model.names import check_name
 from ..model.resource import ResourceManager
 from ..model.spec import ResourceSpec
-from .acting import Acting, acting
+from .acting import Acting, acting, is_left_to_host
 from .attribute_values import TypeDefaults
 from .condition_set import ConditionSet, Wait
 from .conditions import Condition, Gates, check_cycles
@@ -454,7 +454,15 @@ class Description(Roster):
                 item, where, None, settled=settled, site=site, leader=leader, also=also
             )
         placement = self.instance(where.host).placement()
-        return make_spec(item, where, placement, settled=settled, leader=leader, also=also)
+        return make_spec(
+            item,
+            where,
+            placement,
+            settled=settled,
+            leader=leader,
+            also=also,
+            left_to_host=is_left_to_host(self._resources, item.guid, where),
+        )
 
     # --- inside
 

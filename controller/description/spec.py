@@ -56,6 +56,7 @@ def make_spec(
     site: str = "",
     leader: int | None = None,
     also: Sequence[int] = (),
+    left_to_host: bool = False,
 ) -> ResourceSpec:
     """Return a resource as the engine stores it.
 
@@ -69,6 +70,8 @@ def make_spec(
         leader: guid of the resource that does the shared work of their host for it; its own if it
             does that itself, None if there is none.
         also: guids of resources that must be READY first, beside those it is connected to.
+        left_to_host: True if the release of its host does all that its own would, once it has
+            ended.
     """
     cls = resource.cls
     attributes, gates = dict(resource.attrs), resource.gates()
@@ -91,6 +94,7 @@ def make_spec(
         inside=where.inside,
         joint=_joint(cls, attributes) if settled and where.host is not None else (),
         covered=cls.covered,
+        left_to_host=left_to_host and settled,
         peers={name: list(guids) for name, guids in resource.peers.items() if guids},
         attributes=attributes,
         gates=needs + gates,

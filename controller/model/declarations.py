@@ -72,9 +72,12 @@ def declare(cls: type[ResourceManager], root: type[ResourceManager]) -> None:
     }
     cls._called_for = MappingProxyType(_entries_by_hook(cls, "called_for"))
     cls._joint = MappingProxyType(_entries_by_hook(cls, "joint"))
+    cls._left_to_host = MappingProxyType(_entries_by_hook(cls, "left_to_host"))
+    cls._ends_all = MappingProxyType(_entries_by_hook(cls, "ends_all"))
     entries = [*cls._called_for.values(), *cls._joint.values()]
     cls.narrowing = tuple(sorted({name for names in entries for name in names}))
-    for table, used in (("called_for", cls._called_for), ("joint", cls._joint)):
+    for table in ("called_for", "joint", "left_to_host", "ends_all"):
+        used = getattr(cls, f"_{table}")
         names = {name for some in used.values() for name in some} | {*vars(cls).get(table, ())}
         if unknown := names - {*cls.attributes, *HOOK_NAMES}:
             raise TypeError(

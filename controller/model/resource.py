@@ -95,6 +95,13 @@ class ResourceManager:
             together, and the attributes with one of which they need more than that. As of
             ``called_for``, an entry does not apply to a hook that is overridden.
         covered: True if the release of the host undoes all that a release of the resource would.
+        left_to_host: hooks of a release that only end processes once the resource has ended, and
+            the attributes with one of which they do more. If the whole run is released, the release
+            of the host does it for them. As of ``called_for``, an entry does not apply to a hook
+            that is overridden.
+        ends_all: for a type that provides a host, hooks of its release that end all processes of
+            the run there before they do anything else, and the attributes with one of which they
+            do not. Of entries the same is true.
         encloses: True if resources of the type consist of those that wait for them, as a simulation
             does; pictures draw these inside it.
         endless: True if resources of the type do not end by themselves, so that a wait for the end
@@ -132,6 +139,8 @@ class ResourceManager:
     emulates: ClassVar[str] = ""
     joint: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     covered: ClassVar[bool] = False
+    left_to_host: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    ends_all: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     encloses: ClassVar[bool] = False
     endless: ClassVar[bool] = False
     unattended: ClassVar[float | None] = None
@@ -151,6 +160,8 @@ class ResourceManager:
     _hooks: ClassVar[Mapping[Action, tuple[Hook, ...]]] = dict.fromkeys(Action, ())
     _called_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     _joint: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    _left_to_host: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    _ends_all: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     __slots__ = (
         "__weakref__",
@@ -280,9 +291,34 @@ class ResourceManager:
             action: the action.
             given: names of the attributes that are set.
         """
+        return cls._do_no_more(cls._joint, action, given)
+
+    @classmethod
+    def is_left_to_host(cls, given: Container[str]) -> bool:
+        """Return whether a release only ends processes once the resource has ended.
+
+        Args:
+            given: names of the attributes that are set.
+        """
+        return cls._do_no_more(cls._left_to_host, Action.RELEASE, given)
+
+    @classmethod
+    def ends_all_first(cls, given: Container[str]) -> bool:
+        """Return whether the release of this host begins with the end of all processes there.
+
+        Args:
+            given: names of the attributes that are set.
+        """
+        return cls._do_no_more(cls._ends_all, Action.RELEASE, given)
+
+    @classmethod
+    def _do_no_more(
+        cls, table: Mapping[str, tuple[str, ...]], action: Action, given: Container[str]
+    ) -> bool:
+        """Return whether the hooks of an action are all in a table that allows what is given."""
         hooks = cls.hooks_for(action, given)
         return bool(hooks) and all(
-            hook.name in cls._joint and not any(name in given for name in cls._joint[hook.name])
+            hook.name in table and not any(name in given for name in table[hook.name])
             for hook in hooks
         )
 

@@ -43,6 +43,7 @@ class ResourceSpec(NamedTuple):
         inside: guid of the emulated host on that host in which they act, or None.
         joint: the actions whose steps can be carried out together with others of its host.
         covered: the release of its host undoes all that its own release would.
+        left_to_host: it does so once the resource has ended.
         peers: guids by connection name.
         attributes: values that differ from the default; they must survive JSON.
         gates: what its steps wait for.
@@ -74,3 +75,4 @@ class ResourceSpec(NamedTuple):
     inside: int | None = None
     joint: Sequence[str] = ()
     covered: bool = False
+    left_to_host: bool = False

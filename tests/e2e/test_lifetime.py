@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.lab import Lab, app, node, null, reached_at
+from tests.processes import alive
+from tests.stand import bearers
 
 from nepiq.controller import ExperimentController
 
@@ -70,6 +72,36 @@ def test_timeouts_and_restarts(lab: Lab) -> None:
     ec.stop(steady)
     assert str(ec.state(steady)) == "STOPPED"
     assert ec.get(steady, "restarts") == 1
+
+
+def test_what_has_ended_is_released_with_its_host(lab: Lab) -> None:
+    ec = lab.experiment()
+    node(ec)
+    daemon = "setsid sleep 300 & echo $!"
+    quick = app(ec, "quick", "true")
+    leaving = app(ec, "leaving", daemon)
+    tampering = ec.register_resource(
+        "linux::Application",
+        command=f'{daemon}; cd ../..; rm -rf journal fence "$OLDPWD"',
+        connectedTo=ec.register_resource("linux::Node", label="there"),
+    )
+    alone = app(ec, "alone", daemon)
+    undoing = app(ec, "undoing", daemon, tearDown="test ! -e /proc/$(cat stdout)/cwd")
+    apps = [quick, leaving, tampering, alone, undoing]
+    ec.deploy()
+    assert ec.wait_finished(apps, timeout=PATIENCE)
+    left = {guid: int(ec.trace(guid, "stdout")) for guid in (leaving, alone, undoing)}
+    assert all(map(alive, left.values()))
+    ec.release(alone)
+    assert [alive(pid) for pid in left.values()] == [True, False, True]
+    assert bearers(f"{ec.run_id}.{tampering}.")
+    ec.release()
+    assert ec.failures == []
+    assert bearers(f"{ec.run_id}.") == []
+    assert not any(map(alive, left.values()))
+    claims = {guid: events(ec, guid).count("claim") for guid in apps}
+    # The others have acted on the host only to start.
+    assert claims == {quick: 1, leaving: 1, tampering: 1, alone: 2, undoing: 2}
 
 
 def test_resources_that_end_by_themselves(lab: Lab) -> None:

@@ -162,8 +162,8 @@ class NoFence(Machine):
 class NoEndMarker(Machine):
     """A host forgets that the run has ended."""
 
-    def dismantle(self) -> str:
-        super().dismantle()
+    def dismantle(self, left: Collection[int]) -> str:
+        super().dismantle(left)
         self.node.ended = False
         self.node.prepared = True
         return "ok"

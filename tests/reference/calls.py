@@ -164,6 +164,7 @@ class Calls:
             inside=rng.choice([None, *earlier]) if host else None,
             joint=rng.choice([(), ("deploy", "start"), ("release",)]),
             covered=rng.random() < 0.2,
+            left_to_host=rng.random() < 0.5,
             peers={"peer": earlier} if rng.random() < 0.2 else {},
             attributes=self._attributes(),
             gates=list(unique.values()),

@@ -192,7 +192,9 @@ class Hook:
         if self.resource.kind == "app":
             yield from self.act(lambda host: host.clear(guid, token))
         elif self.resource.kind == "node":
-            yield from self.act(lambda host: host.dismantle())
+            resources = self.world.scenario.resources.items()
+            left = {guid for guid, resource in resources if resource.spec.left_to_host}
+            yield from self.act(lambda host: host.dismantle(left))
         else:
             yield 0.0
         return self.outcome()

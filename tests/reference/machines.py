@@ -5,7 +5,7 @@ A machine carries out what it is told whether or not the worker that told it liv
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -192,10 +192,15 @@ class Machine:
         self.node.interfaces.discard(guid)
         return "ok"
 
-    def dismantle(self) -> str:
-        """Forbid everything of the run here for ever, end it and remove it."""
+    def dismantle(self, left: Collection[int]) -> str:
+        """Forbid everything of the run here for ever, end it and remove it.
+
+        Args:
+            left: RMs whose release may be left to this one, so that it undoes what they configured.
+        """
         self.node.ended = True
         self._kill(None)
+        self.node.interfaces.difference_update(left)
         self.node.prepared = False
         self.node.launches.clear()
         self.node.fence.clear()

@@ -31,8 +31,8 @@ def _place(rm: Hash, spec: ResourceSpec) -> None:
         rm["idle"] = " ".join(spec.idle)
     if spec.joint:
         rm["joint"] = " ".join(spec.joint)
-    if spec.covered:
-        rm["covered"] = "1"
+    if spec.covered or spec.left_to_host:
+        rm["covered"] = "1" if spec.covered else "2"
     if spec.host is not None:
         rm["host"] = str(spec.host)
     if spec.inside is not None:
@@ -200,6 +200,8 @@ class Model(Recovery):
             if args:
                 self.step(step)["args"] = to_json(list(args))
             self.make_due(step)
+            if action == "set" and rm.get("covered") == "2":
+                del rm["covered"]
         made[request] = step
         return self._reply("OK", step)
 

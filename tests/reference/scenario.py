@@ -166,6 +166,7 @@ def _resource(rng: random.Random, guid: int, kind: str, scenario: Scenario, node
             host=node if kind == "app" else None,
             gates=gates,
             after=after,
+            left_to_host=after == [node] and guid % 2 == 0,
         ),
         kind,
         life=life,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .records import ENDED, IMPLIED, Cause, action_of, guid_of, number
+from .records import ENDED, IMPLIED, Cause, Hash, action_of, guid_of, number
 from .steps import LIVE
 from .transitions import Transitions
 
@@ -165,15 +165,26 @@ class Todo(Transitions):
         step = f"{guid}.release"
         if self.step(step):
             return
+        users = sorted(self.set_at(f"users:{guid}"), key=int)
+        living = [user for user in users if self.rm(user).get("state", "RELEASED") != "RELEASED"]
+        covered = self._is_covered(rm)
+        if covered and not living and "running" not in rm:
+            self.reach(guid, "RELEASED", self.now)
+            return
         self.new_step(step)
-        covered = "covered" in rm and rm.get("host")
-        if covered and self.meta["phase"] == "RELEASING":
+        if covered:
             self.step(step)["covered"] = "1"
-        for user in sorted(self.set_at(f"users:{guid}"), key=int):
-            if self.rm(user) and self.rm(user)["state"] != "RELEASED":
-                self.gate(step, user, "RELEASED", "0")
+        for user in living:
+            self.gate(step, user, "RELEASED", "0")
         if self.step(step)["left"] == "0":
             self.make_due(step)
+
+    def _is_covered(self, rm: Hash) -> bool:
+        """Whether the release of the host does all that the release of an RM would."""
+        if self.meta["phase"] != "RELEASING" or not rm.get("host"):
+            return False
+        ended = rm["state"] in ENDED and "running" not in rm
+        return rm.get("covered") == "1" or (rm.get("covered") == "2" and ended)
 
     def living_on(self, guids: Iterable[str]) -> list[str]:
         """Those RMs and what lives on them, directly or not: breadth first, each once."""

@@ -235,7 +235,9 @@ def _judge_hosts(world: World) -> None:
             truth.wrong("process left behind", (node, guid))
         for guid in machine.node.interfaces:
             # A release whose workers died four times is given up, and says so.
-            if "worker lost" not in world.model.step(f"{guid}.release").get("error", ""):
+            left = world.scenario.resources[guid].spec.left_to_host
+            steps = [f"{guid}.release", *([f"{node}.release"] if left else [])]
+            if not any("worker lost" in world.model.step(s).get("error", "") for s in steps):
                 truth.wrong("interface left behind", (node, guid))
 
 

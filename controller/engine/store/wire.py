@@ -78,8 +78,8 @@ def _acting(spec: ResourceSpec) -> dict[str, Any]:
         record["idle"] = " ".join(spec.idle)
     if spec.joint:
         record["joint"] = " ".join(spec.joint)
-    if spec.covered:
-        record["covered"] = 1
+    if spec.covered or spec.left_to_host:
+        record["covered"] = 1 if spec.covered else 2
     if spec.host is not None:
         record["host"] = str(spec.host)
     if spec.inside is not None:

@@ -131,6 +131,7 @@ class HostCommand(Limited):
         "do_release": ("sudo", "tearDown", "hardRelease", "cpus", "memory"),
         "do_stop": ("sudo",),
     }
+    left_to_host = {"do_release": ("tearDown", "hardRelease", "cpus", "memory", "grace")}
 
     def deadline_for(self, action: Action) -> float:
         """Return the time limit of a step.

@@ -87,6 +87,7 @@ class Node(LoginAttributes, rtype="linux::Node"):
     """
 
     provides_host = True
+    ends_all = {"do_release": ("tearDown",)}
 
     hostname = Attribute(
         HostName, "localhost", help="Name or address of the machine.", flags=Flag.DESIGN

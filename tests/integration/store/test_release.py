@@ -92,6 +92,38 @@ def test_an_error_in_it_is_noted_and_it_goes_on(driver: Driver) -> None:
     assert driver.phase() == "RELEASED"
 
 
+def test_what_has_ended_is_left_to_its_host(driver: Driver) -> None:
+    driver.upload(node(1), *(app(guid, 1, left_to_host=True) for guid in (2, 3, 4, 5)))
+    driver.upload(app(6, 1, left_to_host=True, after=(1, 5)), app(7, 1))
+    driver.deploy(range(1, 8))
+    driver.run()
+    for guid in (2, 3, 4, 5, 7):
+        driver.exited(guid, "FINISHED")
+    driver.request(4, "set", "hardRelease", True)
+    driver.release([3])
+    assert driver.run() == ["4.set.1", "3.release"]
+    driver.release()
+    assert driver.state(2) == "RELEASED"
+    # 4 was set, 6 runs, 7 is not of this kind; 5 waits for 6.
+    assert sorted(driver.due) == ["4.release", "6.release", "7.release"]
+    driver.do("6.release")
+    claim = driver.claim("5.release")
+    assert claim.covered
+    assert not driver.claim("4.release").covered
+    driver.commit(claim)
+    assert driver.status("1.release") == "waiting"
+
+
+def test_what_is_configured_is_released_at_once_if_nothing_lives_on_it(driver: Driver) -> None:
+    driver.upload(node(1), app(2, 1, covered=True), app(3, 1, covered=True, after=(1, 2)))
+    driver.deploy([1, 2, 3])
+    driver.run()
+    driver.release()
+    # In the order of their numbers: 2 had a user then.
+    assert driver.states() == {1: "STARTED", 2: "STARTED", 3: "RELEASED"}
+    assert driver.claim("2.release").covered
+
+
 def test_in_part_with_what_lives_on_it(driver: Driver) -> None:
     driver.upload(node(1), app(2, 1), app(3, 1, after=(2,)), node(4), app(5, 4))
     driver.deploy(range(1, 6))

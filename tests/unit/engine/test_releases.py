@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.unit.engine.bench import Bench, app, node, null
 
-from nepiq.controller.model.spec import Gate
+from nepiq.controller.engine.store.calls import Claim
+from nepiq.controller.model.spec import Gate, ResourceSpec
 
 
 def running() -> Bench:
@@ -32,6 +35,57 @@ def test_what_lives_on_others_is_released_before_them() -> None:
     assert bench.phase == "RELEASED"
     assert not bench.live_steps()
     assert bench.model.dump().get("alarm") is None
+
+
+def left(guid: int, **fields: Any) -> ResourceSpec:
+    return app(guid, 1, left_to_host=True, **fields)
+
+
+def test_what_has_ended_is_left_to_its_host() -> None:
+    bench = Bench(node(1), left(2), left(3), left(4), left(5), left(6, after=[5]))
+    bench.deploy()
+    for guid in range(1, 7):
+        bench.do(f"{guid}.deploy")
+    for guid in range(1, 7):
+        bench.do(f"{guid}.start")
+    for guid, outcome in ((2, "FINISHED"), (3, "FAILED"), (4, "STOPPED"), (5, "FINISHED")):
+        bench.call("exited", guid, 1, outcome)
+    bench.handed_out()
+    bench.call("release", "r")
+    assert bench.states(2, 3, 4) == ["RELEASED"] * 3
+    assert bench.states(1, 5, 6) == ["STARTED", "FINISHED", "STARTED"]
+    assert bench.handed_out() == ["6.release"]  # it runs, and its user comes before 5
+    bench.do("6.release")
+    assert bench.handed_out() == ["5.release"]
+    claim = bench.claim("5.release")
+    assert isinstance(claim, Claim)
+    assert claim.covered
+    bench.commit("5.release", claim.token)
+    assert bench.handed_out() == ["1.release"]
+
+
+def test_what_is_released_alone_or_acts_or_was_set_is_not_left_to_its_host() -> None:
+    bench = Bench(node(1), left(2), left(3), left(4))
+    bench.deploy()
+    for action in ("deploy", "start"):
+        for guid in range(1, 5):
+            bench.do(f"{guid}.{action}")
+    for guid in range(2, 5):
+        bench.call("exited", guid, 1, "FINISHED")
+    bench.call("request", "set", 3, "set", ["hardRelease", True])
+    bench.do("3.set.1")
+    bench.call("request", "start", 4, "start")
+    token = bench.take("4.start.2")
+    bench.handed_out()
+    bench.call("release", "part", [2])
+    assert bench.handed_out() == ["2.release"]
+    bench.call("release", "all")
+    assert sorted(bench.handed_out()) == ["3.release", "4.release"]
+    bench.commit("4.start.2", token, "cancelled")
+    for guid in range(2, 5):
+        claim = bench.claim(f"{guid}.release")
+        assert isinstance(claim, Claim)
+        assert not claim.covered
 
 
 def test_a_release_of_a_part_takes_along_what_lives_on_it_and_nothing_else() -> None:

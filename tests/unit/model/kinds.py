@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nepiq.controller.description.description import Description
-from nepiq.controller.model import Attribute, Connection, Flag, ResourceManager
+from nepiq.controller.model import Attribute, Connection, Context, Flag, ResourceManager
+from nepiq.controller.resources.linux.host_command import HostCommand
 
 
 class Switch(ResourceManager, rtype="test.description::Switch"):
@@ -32,6 +33,14 @@ class Cable(ResourceManager, rtype="test.description::Cable"):
 
     left = Connection(Port, required=True)
     right = Connection(Port, required=True)
+
+
+class Reader(HostCommand, rtype="test.description::Reader"):
+    """A command that needs another one."""
+
+    writer = Connection("linux::Application", required=True)
+
+    def do_start(self, context: Context) -> None: ...
 
 
 class Peer(ResourceManager, rtype="test.description::Peer"):

@@ -299,6 +299,7 @@ def test_spec_of_a_host_and_what_acts_on_it(d: Description) -> None:
         batch=False,
         idle=["deploy", "set"],
         joint=("start", "stop", "release"),
+        left_to_host=True,
         queue="nepiq.lab",
         host=node,
         peers={"node": [node]},
@@ -308,6 +309,24 @@ def test_spec_of_a_host_and_what_acts_on_it(d: Description) -> None:
         ],
         after=[node],
     )
+
+
+def test_whose_release_is_left_to_the_host(d: Description) -> None:
+    node, strict = d.add("linux::Node"), d.add("linux::Node", tearDown="halt")
+    emulated = d.add("netns::Node", node=node)
+    plain, inside = (d.add("linux::Application", command="ls", node=n) for n in (node, emulated))
+    others = [
+        d.add("linux::Application", command="ls", node=strict),
+        d.add("linux::Application", command="ls", node=node, grace="30s"),
+        d.add("linux::Application", command="ls", node=node, tearDown="rm x"),
+        d.add("linux::Application", command="ls", node=node, hardRelease=True),
+        d.add("test.description::Reader", node=node, writer=plain),
+        emulated,
+        node,
+    ]
+    assert [d.spec(guid).left_to_host for guid in (plain, inside)] == [True, True]
+    assert [d.spec(guid).left_to_host for guid in others] == [False] * len(others)
+    assert not d.spec(plain, settled=False).left_to_host
 
 
 def test_what_does_not_wait_makes_no_gates(d: Description) -> None:

@@ -18,6 +18,7 @@ from nepiq.controller.model import (
     Retry,
     State,
     Trace,
+    registry,
 )
 
 
@@ -106,6 +107,27 @@ def test_hooks_that_have_work_for_some_only() -> None:
 def test_hooks_called_for_what_is_not_there(entry: dict[str, tuple[str, ...]]) -> None:
     with pytest.raises(TypeError, match=r"unknown names in called_for: (powr|do_cook)"):
         type("Oven", (ResourceManager,), {"power": Attribute(str, help="x"), "called_for": entry})
+
+
+def test_what_is_left_to_the_release_of_the_host() -> None:
+    class Beacon(ResourceManager):
+        log = Attribute(str, help="x")
+        left_to_host = {"do_release": ("log",)}
+
+        def do_release(self, context: Any) -> None: ...
+
+    class Buoy(Beacon):
+        def do_release(self, context: Any) -> None: ...
+
+    assert Beacon.is_left_to_host({"critical"})
+    assert not Beacon.is_left_to_host({"log"})
+    assert not Buoy.is_left_to_host(())  # what it does is not known
+    assert not Thing.is_left_to_host(())
+    node = registry.find("linux::Node")
+    assert node.ends_all_first({"hostname"})
+    assert not node.ends_all_first({"tearDown"})
+    with pytest.raises(TypeError, match="unknown names in ends_all: tide"):
+        type("Pier", (ResourceManager,), {"ends_all": {"do_release": ("tide",)}})
 
 
 def test_changes_are_what_was_assigned_since_loading() -> None:

@@ -70,6 +70,10 @@ if not name then
     s.args = args
   end
   make_due(s)
+  if action == 'set' and r.covered == 2 then -- its release may do more with the new value
+    r.covered = nil
+    save(r)
+  end
 end
 call('HSET', P .. 'request', field, name)
 return reply('OK:' .. name)

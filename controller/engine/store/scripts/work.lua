@@ -69,6 +69,12 @@ local function users_of(guid)
   return call('SORT', P .. 'users:' .. guid)
 end
 
+-- Whether the release of its host does all that its own would, so that nothing is left to do.
+local function is_covered(r)
+  return r.host and meta.phase == 'RELEASING'
+    and (r.covered == 1 or (r.covered == 2 and ENDED[r.state] and not r.running))
+end
+
 local function release(guid)
   local r = rm(guid)
   if not r.state or r.state == 'RELEASED' then
@@ -91,18 +97,25 @@ local function release(guid)
   if step(guid .. '.release').status then
     return
   end
-  local s = new_step(guid .. '.release')
-  if r.covered == 1 and r.host and meta.phase == 'RELEASING' then
-    s.covered = 1
-    save(s)
-  end
-  local users = users_of(guid)
+  local users, living = users_of(guid), {}
   load('rm', users)
   for _, user in ipairs(users) do
     local state = rm(user).state
     if state and state ~= 'RELEASED' then
-      gate(s, user, 'RELEASED', 0, 'c')
+      living[#living + 1] = user
     end
+  end
+  local covered = is_covered(r)
+  if covered and #living == 0 and not r.running then
+    return reach(r, 'RELEASED', now)
+  end
+  local s = new_step(guid .. '.release')
+  if covered then
+    s.covered = 1
+    save(s)
+  end
+  for _, user in ipairs(living) do
+    gate(s, user, 'RELEASED', 0, 'c')
   end
   if s.left == 0 then
     make_due(s)
