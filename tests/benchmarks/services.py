@@ -55,7 +55,7 @@ def state_url(socket: Path, database: int) -> str:
 
 @contextmanager
 def workers(
-    app: Celery, module: str, environment: Mapping[str, str], logs: Path
+    app: Celery, module: str, environment: Mapping[str, str], logs: Path, count: int = WORKERS
 ) -> Iterator[list[int]]:
     """Celery workers of a module, in processes of their own, ready when the block begins.
 
@@ -66,6 +66,7 @@ def workers(
         module: what ``celery -A`` loads.
         environment: variables added to ours.
         logs: the folder that keeps what they say.
+        count: how many.
     """
     command = [sys.executable, "-m", "celery", "-A", module, "worker", "--pool", "threads"]
     command += ["--concurrency", str(THREADS), "--loglevel", "WARNING"]
@@ -73,7 +74,7 @@ def workers(
     ours = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
     processes = []
     try:
-        for number in range(WORKERS):
+        for number in range(count):
             name = f"{module.rpartition('.')[2]}{number}@bench"
             with (logs / f"{name}.log").open("wb") as log:
                 processes.append(

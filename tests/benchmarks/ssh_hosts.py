@@ -58,12 +58,17 @@ class Login:
 
 @dataclass
 class Hosts:
-    """Servers that run: how to log in, and how often somebody has."""
+    """Servers that run: how to log in, and how often somebody has.
+
+    Attributes:
+        server: process id of what has started them in a process namespace of their own.
+    """
 
     folder: Path
     addresses: Sequence[str]
     port: int
     max_sessions: int
+    server: int = 0
     _next: int = field(default=1, init=False)
 
     def new_account(self) -> str:
@@ -137,6 +142,7 @@ def ssh_hosts(folder: Path, count: int, max_sessions: int) -> Iterator[Hosts]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as server:
         try:
             _wait_ready(hosts, server)
+            hosts.server = server.pid
             yield hosts
         finally:
             server.communicate(timeout=START_SECONDS)

@@ -86,9 +86,9 @@ def ours(site: Site, task: Fan, warm: bool) -> Measured:
     account = site.hosts.known_account() if warm else site.hosts.new_account()
     logins = site.hosts.logins(task.hosts, account)
     if warm:
-        _run(site, "nepiq_fan", _for_nepiq(logins), [str(WARMING), "echo"])
+        _run(site, "nepiq_fan", for_nepiq(logins), [str(WARMING), "echo"])
     arguments = [str(task.applications), task.command]
-    measured = _span(site, f"nepiq_{task.script}", _for_nepiq(logins), arguments, task.outputs)
+    measured = _span(site, f"nepiq_{task.script}", for_nepiq(logins), arguments, task.outputs)
     remote = sum(1 for login in logins if login.port)
     if not warm and measured.costs["logins"] < remote:
         # Without this a figure of another session, or of none, would pass for one over SSH.
@@ -106,7 +106,7 @@ def nepi_ng(site: Site, task: Fan) -> Measured:
 def exits(site: Site, script: str, count: int) -> Measured:
     """From the last act of a remote process, to print the time, to its end known to the script."""
     logins = site.hosts.logins(1, site.hosts.known_account())
-    plain = _for_nepiq(logins) if script.startswith("nepiq") else _for_peer(logins)
+    plain = for_nepiq(logins) if script.startswith("nepiq") else _for_peer(logins)
     # The pause lets the start pass, so that only the exit is measured.
     _, said, costs = _run(site, script, plain, [str(count), "sleep 0.3; date +%s.%N"])
     pairs = zip(said["ends"], said["outputs"], strict=True)
@@ -115,7 +115,7 @@ def exits(site: Site, script: str, count: int) -> Measured:
 
 def pings(site: Site, kind: str, hosts: int, count: int) -> Measured:
     """From the start of a script to the end of all its pings, on hosts with open sessions."""
-    logins = _for_nepiq(site.hosts.logins(hosts, site.hosts.known_account()))
+    logins = for_nepiq(site.hosts.logins(hosts, site.hosts.known_account()))
     _run(site, "nepiq_fan", logins, [str(WARMING), "echo"])
     began, said, costs = _run(site, "nepiq_pings", logins, [str(count), kind])
     if said["outputs"] != ["1"] * (hosts * count):
@@ -131,7 +131,7 @@ def copies(site: Site, script: str, hosts: int) -> Measured:
         if script == "sftp":
             measured = _sftp(site, logins, source, Path(folder))
         else:
-            plain = _for_nepiq(logins) if script.startswith("nepiq") else _for_peer(logins)
+            plain = for_nepiq(logins) if script.startswith("nepiq") else _for_peer(logins)
             measured = _span(site, script, plain, [str(source), folder], 0)
         for number in range(hosts):
             if not filecmp.cmp(source, Path(folder, str(number)), shallow=False):
@@ -139,7 +139,7 @@ def copies(site: Site, script: str, hosts: int) -> Measured:
     return measured
 
 
-def _for_nepiq(logins: Iterable[Login]) -> list[dict[str, Any]]:
+def for_nepiq(logins: Iterable[Login]) -> list[dict[str, Any]]:
     """The attributes of a node."""
     return [
         {

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.benchmarks import throughput
 from tests.benchmarks.measure import Budget, Measured, Outcome, Samples, Workload, measure
 from tests.benchmarks.report import table, write
 from tests.benchmarks.ssh_hosts import ACCOUNTS, Hosts, Localhost, ssh_hosts
@@ -52,6 +53,14 @@ def test_a_failing_side_leaves_the_others(side) -> None:
 def test_p95_is_the_nearest_rank(count: int, expected: int) -> None:
     outcome = Outcome([float(value) for value in range(count, 0, -1)])
     assert outcome.p95 == expected
+
+
+def test_costs_are_shown_for_each_application() -> None:
+    spent = [dict.fromkeys(throughput.KINDS, seconds) for seconds in (0.1, 0.3, 0.2)]
+    samples = [throughput.Sample(0.5, 0.75, item) for item in spent]
+    assert throughput.row((4, 5, 2), samples) == (
+        "| 4 x 5 | 2 | 0.50 s | 0.75 s | 40/s | 10.0 | 10.0 | 10.0 | 10.0 | 10.0 | 50.0 |"
+    )
 
 
 def test_table_shows_ratio_and_budget() -> None:
