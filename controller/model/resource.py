@@ -101,7 +101,7 @@ class ResourceManager:
             that is overridden.
         ends_all: for a type that provides a host, hooks of its release that end all processes of
             the run there before they do anything else, and the attributes with one of which they
-            do not. Of entries the same is true.
+            do not; entries apply as those of ``left_to_host``.
         encloses: True if resources of the type consist of those that wait for them, as a simulation
             does; pictures draw these inside it.
         endless: True if resources of the type do not end by themselves, so that a wait for the end

@@ -122,8 +122,16 @@ def _account(number: int) -> str:
 
 
 @contextmanager
-def ssh_hosts(folder: Path, count: int, max_sessions: int) -> Iterator[Hosts]:
+def ssh_hosts(
+    folder: Path, count: int, max_sessions: int, *, apart: bool = False
+) -> Iterator[Hosts]:
     """Servers on 127.0.0.2 and following, one process each; they end with the block.
+
+    Args:
+        folder: for their keys, configuration and logs.
+        count: how many.
+        max_sessions: sessions that a connection may have.
+        apart: whether commands on one see no processes of the others, as on machines.
 
     Raises:
         RuntimeError: they need root or a program that is not there, or did not start.
@@ -139,7 +147,10 @@ def ssh_hosts(folder: Path, count: int, max_sessions: int) -> Iterator[Hosts]:
     script = str(Path(__file__).with_suffix(".sh"))
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     command += ["sh", script, str(folder), str(sshd), str(hosts.port), *addresses]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as server:
+    environment = {**os.environ, "APART": "1" if apart else ""}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
+    ) as server:
         try:
             _wait_ready(hosts, server)
             hosts.server = server.pid

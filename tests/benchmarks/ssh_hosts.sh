@@ -1,7 +1,8 @@
 #!/bin/sh
 # The SSH servers of a benchmark, in namespaces of their own: nothing of the machine's /etc, /home
 # and /run is changed, and everything that was run on them ends with this shell, which is pid 1.
-# Usage: ssh_hosts.sh FOLDER SSHD PORT ADDRESS...   ends at the end of its input.
+# Usage: ssh_hosts.sh FOLDER SSHD PORT ADDRESS...   ends at the end of its input. With APART not
+# empty, each server has a process namespace of its own.
 set -eu
 
 folder=$1 sshd=$2 port=$3
@@ -17,6 +18,12 @@ while IFS=: read -r _ _ uid _ _ home _; do
     esac
 done </etc/passwd
 for address; do
-    "$sshd" -f "$folder/sshd_config" -E "$folder/$address.log" -o "ListenAddress=$address:$port"
+    set -- "$sshd" -f "$folder/sshd_config" -E "$folder/$address.log" \
+        -o "ListenAddress=$address:$port"
+    if [ -n "${APART-}" ]; then
+        unshare --pid --fork --mount-proc "$@" -D &
+    else
+        "$@"
+    fi
 done
 cat # until the benchmark closes it, or has died

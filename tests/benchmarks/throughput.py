@@ -11,13 +11,14 @@ import argparse
 import json
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,6 @@ class Installation:
 
     def __init__(self, hosts: Hosts, redis: int, workers: Sequence[int]) -> None:
         self._hosts, self._redis, self._workers = hosts, redis, workers
-        self._namespace = Path(f"/proc/{hosts.server}/ns/pid_for_children").readlink()
 
     def run(self, hosts: int, applications: int, command: str) -> Sample:
         """Have a fresh interpreter run the script."""
@@ -93,11 +93,10 @@ class Installation:
         spent["script"] = used.ru_utime + used.ru_stime
         for kind, pids in (("Redis", [self._redis]), ("workers", self._workers)):
             spent[kind] = sum(sum(_times(pid)[1:]) for pid in pids)
-        for process in Path("/proc").glob("[0-9]*"):
+        # Orphans are left to the first process of their namespace, so all descend from this one.
+        for pid in descendants(self._hosts.server):
             try:
-                if (process / "ns/pid").readlink() != self._namespace:
-                    continue
-                name, own, ended = _times(int(process.name))
+                name, own, ended = _times(pid)
             except OSError:  # it has ended; whoever waits for it has its times
                 continue
             spent["sshd" if name.startswith("sshd") else "hosts"] += own
@@ -110,6 +109,20 @@ def _times(pid: int) -> tuple[str, float, float]:
     head, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     user, system, users, systems = (int(word) / TICKS for word in rest.split()[11:15])
     return head.partition("(")[2], user + system, users + systems
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The living processes that descend from one."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(path.parent.name))
+    front = [pid]
+    while front:
+        found = children.get(front.pop(), [])
+        yield from found
+        front += found
 
 
 @contextmanager
@@ -167,7 +180,7 @@ def main() -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nepiq-bench-")))
         os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
         most = max(size[0] for size in options.sizes)
-        hosts = stack.enter_context(ssh_hosts(folder / "ssh", most, max_sessions=10))
+        hosts = stack.enter_context(ssh_hosts(folder / "ssh", most, max_sessions=10, apart=True))
         print(HEAD)
         for size in options.sizes:
             with installation(size[2], hosts, folder) as made:
@@ -180,4 +193,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # By default SIGTERM ends it at once, and leaves the workers that it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())
