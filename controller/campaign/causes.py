@@ -7,7 +7,7 @@ differs from run to run is replaced by a placeholder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -209,6 +209,24 @@ def normalised(message: str, hosts: Iterable[str] = ()) -> str:
         end = code.end()
     parts.append(_replaced(message[end:], known if names else None))
     return "".join(parts)
+
+
+def counted(failures: Iterable[tuple[str, str]]) -> dict[str, tuple[int, str]]:
+    """Return how often each cause occurs, and its first run; the most frequent cause first.
+
+    Args:
+        failures: the text of the cause and the id of each run.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for cause, run_id in failures:
+        number, example = found.get(cause, (0, run_id))
+        found[cause] = (number + 1, example)
+    return most_frequent_first(found)
+
+
+def most_frequent_first(causes: Mapping[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
+    """Return causes, each with the number of its runs and one of these, in order."""
+    return dict(sorted(causes.items(), key=lambda item: -item[1][0]))
 
 
 def _replaced(text: str, known: re.Pattern[str] | None) -> str:
