@@ -329,6 +329,18 @@ class CampaignStore:
         """Keep the claim for another lease; return False if it was lost."""
         return bool(self._ask("renew", nonce, self._timing.lease)[0] == "OK")
 
+    def give_back(self, nonce: str, phase: str, reason: str = "", *, held: bool = False) -> None:
+        """End the claim of a worker that cannot do the work; nothing happens if it was lost.
+
+        Args:
+            nonce: of the claim.
+            phase: of the campaign when the work was taken.
+            reason: why the campaign pauses; empty if it does not.
+            held: ended runs have no row until the reason is gone.
+        """
+        end = (nonce, phase, self._timing.retry, reason, int(held))
+        self._dispatched("give_back", *end)
+
     def settle(
         self, token: str, folds: Sequence[Fold], begins: Sequence[Begin | Refusal | Skip]
     ) -> tuple[list[str], list[Reply]]:

@@ -93,8 +93,8 @@ class Placer:
         entered: Sequence[tuple[Ended, Fold]],
         begins: Sequence[Begin | Refusal | Skip],
         runs: Sequence[Placing],
-    ) -> bool:
-        """Request hosts, and give up those that are not needed; False if the claim was lost.
+    ) -> None:
+        """Request hosts, and give up those that are not needed.
 
         The hosts are judged before, by the runs that have ended.
 
@@ -114,14 +114,13 @@ class Placer:
             if item.meta.get("phase") in _OVER
         ]
         if not (over or withdrawn or runs):
-            return True
+            return
         fault_injection.point("placing", self._store.name)
-        status, wakes = self._runtime.backend.pools.place(
+        _, wakes = self._runtime.backend.pools.place(
             self._store.name, taken.token, over, withdrawn, runs
         )
         fault_injection.point("placed", self._store.name)
         wake(self._runtime, wakes)
-        return status != "STALE"
 
     def _judge(self, token: str, entered: Sequence[tuple[Ended, Fold]]) -> None:
         """Judge the hosts by runs that have ended, and leave some of them alone for a while."""

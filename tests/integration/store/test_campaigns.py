@@ -233,6 +233,44 @@ def test_a_worker_that_lost_its_claim_changes_nothing(player: Player) -> None:
     assert not RunStore(player.redis, begin.run_id).meta()
 
 
+def test_a_worker_that_cannot_do_the_work_gives_the_step_back(player: Player) -> None:
+    player.submit(2)
+    taken = player.take("one")
+    assert taken is not None
+    player.store.give_back("other", "running", "it has no claim")
+    player.store.give_back("one", "running", "the disk is full", held=True)
+    record = player.store.record()
+    assert record is not None
+    assert (record.phase, record.why, record.held) == ("paused", "the disk is full", True)
+    # A verb sends it at once, the sweeper does after a while.
+    sent = player.publisher.sent
+    player.store.sweep()
+    assert player.publisher.sent == sent
+    player.store.change("resume")
+    assert player.publisher.sent == sent + 1
+    assert player.take("two") is not None
+    player.store.give_back("two", "running")
+    player.store.sweep()
+    assert player.publisher.sent == sent + 1
+    player.redis.hset("nepiq:{campaign:sweep}:state", "retry", time.time() - 1.0)
+    player.store.sweep()
+    assert player.publisher.sent == sent + 2
+
+
+def test_a_verb_while_a_worker_cannot_do_the_work_is_carried_out_at_once(player: Player) -> None:
+    player.submit(2)
+    taken = player.take("one")
+    assert taken is not None
+    player.store.change("cancel")
+    sent = player.publisher.sent
+    player.store.give_back("one", taken.state["phase"], "the disk is full")
+    assert player.publisher.sent == sent + 1
+    assert player.take("two") is None
+    record = player.store.record()
+    assert record is not None
+    assert (record.phase, record.why) == ("cancelled", "")
+
+
 def test_slots_are_begun_in_order_and_no_more_than_allowed(player: Player) -> None:
     player.submit(5, parallel=1)
     taken = player.take()
