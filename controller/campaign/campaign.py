@@ -8,10 +8,10 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..engine.campaign_history import START
-from ..engine.campaign_records import CampaignRecord, Entry
+from ..engine.campaign_records import CampaignRecord, Entry, Repeated
 from ..engine.campaigns import CampaignStore
 from ..engine.redis_errors import contact
 from ..errors import CampaignError, InvalidValue, NotAllowed, UnknownCampaign
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from .campaign_file import CampaignFile
 
 log = logging.getLogger("nepiq.campaign")
+
+#: A number of runs, and more about them.
+_Counted = TypeVar("_Counted", bound=tuple[Any, ...])
 
 
 class Campaign:
@@ -342,8 +345,11 @@ class Campaign:
                 counted[cause] = (number + 1, example)
         return _most_frequent_first(counted)
 
-    def repeats(self) -> dict[str, tuple[int, str]]:
-        """Return the causes of runs that were begun again, as :meth:`causes` does."""
+    def repeats(self) -> dict[str, Repeated]:
+        """Return the runs that were begun again by their causes: ``runs``, ``example``, ``hosts``.
+
+        The hosts are those of pools that failed them.
+        """
         with contact():
             return _most_frequent_first(self._store().repeated())
 
@@ -589,7 +595,7 @@ class Campaign:
         return self._opened.backend.campaign(self.name)
 
 
-def _most_frequent_first(causes: dict[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
+def _most_frequent_first(causes: dict[str, _Counted]) -> dict[str, _Counted]:
     return dict(sorted(causes.items(), key=lambda item: -item[1][0]))
 
 

@@ -15,6 +15,7 @@ from .campaign_records import (
     Fold,
     Placed,
     Refusal,
+    Repeated,
     Skip,
     Slot,
     Taken,
@@ -200,11 +201,14 @@ class CampaignStore:
             _, run_id, outcome, cause = text.decode().split("|", 3)
             yield int(slot), run_id, outcome, cause
 
-    def repeated(self) -> dict[str, tuple[int, str]]:
-        """Return the causes of the runs that were begun again: their number, and the last one."""
+    def repeated(self) -> dict[str, Repeated]:
+        """Return the runs that were begun again, by their causes."""
         found = self._redis.hgetall(self._key("repeated"))
         parts = {cause.decode(): text.decode().split("|") for cause, text in found.items()}
-        return {cause: (int(number), run_id) for cause, (number, run_id) in parts.items()}
+        return {
+            cause: Repeated(int(number), run_id, hosts.split())
+            for cause, (number, run_id, hosts) in parts.items()
+        }
 
     def history(self, after: str = START, block: float = 0.0, count: int = 1000) -> list[Entry]:
         """Return the next entries after a position; wait up to ``block`` seconds for one."""

@@ -519,23 +519,23 @@ def test_hosts_on_which_a_slot_has_failed_are_kept_until_it_has_a_row(player: Pl
 def test_causes_of_runs_that_are_begun_again_are_counted(player: Player) -> None:
     player.submit(1)
     taken, last = player.take("a"), ""
-    for cause in ("refused | x", "rebooted", "", "refused | x"):
+    causes = ("refused | x", "rebooted", "", "refused | x", "refused | x")
+    blamed = ("a:22 b:22", "", "", "b:22 c:22", "c:22")
+    for cause, hosts in zip(causes, blamed, strict=True):
         assert taken is not None
         [last] = player.begin(taken)
         player.take("a")
         player.carry_out(last, "failed")
         taken = player.take("a")
         assert taken is not None
-        end = fold(last, "again", "failed", cause)
+        end = fold(last, "again", "failed", cause)._replace(avoid=hosts)
         for _ in range(2):  # a worker repeats what it had no answer for
             player.store.settle(taken.token, [end], [])
         taken = player.take("a")
     counted = player.store.repeated()
-    assert counted["refused | x"] == (2, last)
-    assert {cause: count for cause, (count, _) in counted.items()} == {
-        "refused | x": 2,
-        "rebooted": 1,
-    }
+    assert counted["refused | x"] == (3, last, ["a:22", "b:22", "c:22"])
+    assert counted["rebooted"][::2] == (1, [])
+    assert len(counted) == 2
 
 
 def test_a_run_whose_records_were_deleted_is_begun_again(player: Player) -> None:
