@@ -435,7 +435,7 @@ class Definition:
             if collection is not None:
                 collection.discard()
                 collection = None
-        elif collection is None:
+        elif collection is None and outcome != FINISHED:
             collection = self._collection(place, ended, outcome, collecting)
         row = self._row(
             place,
