@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.campaign_records import CampaignRecord
+from ..engine.campaign_records import CampaignRecord, Repeated
 from ..engine.redis_errors import contact
 from ..errors import InvalidValue, NotAllowed
 from ..model.durations import seconds
@@ -263,8 +263,11 @@ class Campaign:
         with contact():
             return counted((cause, run) for _, run, _, cause in self._link.store.failed())
 
-    def repeats(self) -> dict[str, tuple[int, str]]:
-        """Return the causes of runs that were begun again, as :meth:`causes` does."""
+    def repeats(self) -> dict[str, Repeated]:
+        """Return the runs that were begun again by their causes: ``runs``, ``example``, ``hosts``.
+
+        The hosts are those of pools that failed them.
+        """
         with contact():
             return most_frequent_first(self._link.store.repeated())
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import errors
 from ..errors.text import one_line
@@ -18,6 +18,9 @@ from .row import LONGEST_TEXT
 
 if TYPE_CHECKING:
     from ..reports.failures import Failure
+
+#: A number of runs, and more about them.
+_Counted = TypeVar("_Counted", bound=tuple[Any, ...])
 
 
 class Again(Enum):
@@ -224,8 +227,8 @@ def counted(failures: Iterable[tuple[str, str]]) -> dict[str, tuple[int, str]]:
     return most_frequent_first(found)
 
 
-def most_frequent_first(causes: Mapping[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
-    """Return causes, each with the number of its runs and one of these, in order."""
+def most_frequent_first(causes: Mapping[str, _Counted]) -> dict[str, _Counted]:
+    """Return causes in order, each with the number of its runs and more about them."""
     return dict(sorted(causes.items(), key=lambda item: -item[1][0]))
 
 

@@ -34,8 +34,6 @@ from .template import Template
 if TYPE_CHECKING:
     from ..description.description import Description
 
-__all__ = ["Definition", "Ended"]
-
 
 class Definition:
     """A campaign as workers carry it out.

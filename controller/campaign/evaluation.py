@@ -105,7 +105,7 @@ class Evaluation:
             if collection is not None:
                 collection.discard()
                 collection = None
-        elif collection is None:
+        elif collection is None and outcome != FINISHED:
             collection = self._collection(base, ended, outcome, collecting)
         row = self._row(
             place,
