@@ -129,17 +129,21 @@ class Truth:
         self.started(guid)
 
     def finishes(self, claim: Claim) -> None:
-        """What lasts for a time ends; it may not before that time is over."""
+        """What lasts for a time ends; it may not before that time is over.
+
+        It has ended at that moment, however late the worker is that says so.
+        """
         started = self.reached.get((claim.guid, "STARTED"), self.world.kernel.now)
         lasts = self.world.scenario.resources[claim.guid].lasts
         if self.world.kernel.now < started + lasts - _EPSILON:
             self.wrong("ended too early", claim.step)
-        self.ended(claim.guid)
+        self.ended(claim.guid, started + lasts)
 
-    def ended(self, guid: int) -> None:
-        """A process has truly ended."""
+    def ended(self, guid: int, moment: float | None = None) -> None:
+        """A process has truly ended, by default now."""
+        moment = self.world.kernel.now if moment is None else moment
         for milestone in ("STOPPED", "FINISHED"):
-            self.reached.setdefault((guid, milestone), self.world.kernel.now)
+            self.reached.setdefault((guid, milestone), moment)
 
     # -- gates ------------------------------------------------------------------------------------
 
