@@ -35,8 +35,9 @@ exclude_patterns = ["README.md", "**/__pycache__"] + [
 
 myst_heading_anchors = 4
 smartquotes_action = "D"
-# Methods in the lists beside each page would take a fifth of the time of a build.
-toc_object_entries = False
+# Methods in the list beside a page take a seventh of the time of a build.
+toc_object_entries = True
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests import processes
+from tests import forks, processes
 from tests.testbed import claim, spaces
 
 T = TypeVar("T", dict[int, str], list[str])
@@ -48,19 +48,18 @@ _RUNS = re.compile(r"nepiq-\d+")
 
 
 def children() -> dict[int, str]:
-    """Child processes of this one, also those that ended and were not waited for."""
-    with suppress(ChildProcessError):
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        return {pid: _described(pid) for pid in processes.pids() if _parent(pid) == os.getpid()}
-    return {}  # the system says so, which takes no look at all processes
+    """Child processes of this one, also those that ended and were not waited for.
+
+    The process that forks workers is none; its children count.
+    """
+    found = set(processes.children(os.getpid()))
+    if (forking := forks.pid()) is not None:
+        found = found - {forking} | set(processes.children(forking))
+    return {pid: _described(pid) for pid in found}
 
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def _parent(pid: int) -> int:
-    return int((processes.stat(pid) or ["", "0"])[1])
 
 
 def _described(pid: int) -> str:
@@ -164,6 +163,7 @@ class Process:
     def pytest_sessionfinish(self) -> None:
         """Look when all fixtures have been torn down, and tell whoever started this process."""
         left = [f"child process {told}" for told in _end(gone(children))]
+        forks.close()
         left += self._temporary.left()
         told = getattr(self._config, "workeroutput", None)
         if told is not None:  # xdist carries it to the first process

@@ -34,6 +34,16 @@ def pids(root: str = "/proc") -> list[int]:
     return [int(name) for name in os.listdir(root) if name.isdigit()]  # noqa: PTH208 - a tenth
 
 
+def children(pid: int) -> list[int]:
+    """The children of a process, by whichever of its threads they were started."""
+    path = f"/proc/{pid}/task"
+    try:
+        threads = os.listdir(path)  # noqa: PTH208 - as above
+    except OSError:
+        return []
+    return [int(word) for name in threads for word in read(int(name), "children", path).split()]
+
+
 def stat(pid: int) -> list[str]:
     """Fields of its state from the third on; empty if there is none."""
     return read(pid, "stat").decode(errors="replace").rpartition(") ")[2].split()

@@ -11,12 +11,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from tests import processes
+from tests import forks, processes
+from tests.forks import Forked
 
 from nepiq.controller import ExperimentController, Row
 from nepiq.controller.engine import Backend
@@ -25,6 +26,9 @@ from nepiq.controller.engine.store import keys
 from nepiq.controller.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+
+#: How the names begin of variables by which the loader and Python load a program.
+_LOADING = ("LD_", "PYTHON")
 
 
 class Owned(Protocol):
@@ -39,7 +43,7 @@ Thing = TypeVar("Thing", bound=Owned)
 class Worker:
     """A Celery worker process of a stand."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, name: str, process: Forked | subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
         self.process = process
         self.log = log
@@ -152,19 +156,9 @@ class Stand:
         """Start a worker process; by default wait until it serves."""
         name = name or f"w{len(self.workers)}"
         log = self.folder / f"{name}.log"
-        command = [sys.executable, "-m", "nepiq.workers"]
-        command += ["--pool", "threads", "--concurrency", str(threads), "--loglevel", "INFO"]
-        command += ["--without-mingle", "--without-gossip", "--hostname", f"{name}@here"]
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                command,
-                env=self._environment(environment),
-                cwd=ROOT,
-                stdout=out,
-                stderr=out,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        options = ["--pool", "threads", "--concurrency", str(threads), "--loglevel", "INFO"]
+        options += ["--without-mingle", "--without-gossip", "--hostname", f"{name}@here"]
+        process = self._launched(options, self._environment(environment), log)
         worker = Worker(name, process, log)
         self.workers.append(worker)
         if wait:
@@ -176,9 +170,27 @@ class Stand:
             assert process.poll() is None, worker.text()
         return worker
 
+    @staticmethod
+    def _launched(
+        options: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> Forked | subprocess.Popen[bytes]:
+        """A worker process: forked, unless its environment says how a program is loaded."""
+        special = {name: environment[name] for name in environment if name.startswith(_LOADING)}
+        if special.items() <= forks.environment().items():
+            return forks.start("nepiq.workers", options, environment, ROOT, log)
+        with log.open("ab") as out:
+            return subprocess.Popen(
+                [sys.executable, "-m", "nepiq.workers", *options],
+                env=environment,
+                cwd=ROOT,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        path = os.pathsep.join([str(ROOT / ".typing"), str(ROOT), os.environ.get("PYTHONPATH", "")])
-        return {**os.environ, **self.environment, "PYTHONPATH": path, **more}
+        return {**forks.environment(), **self.environment, **more}
 
     def pretend_worker(self) -> None:
         """Give the sign of life of a worker that is not there, so that a deploy goes ahead."""

@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.campaign_history import START
-from ..engine.campaign_records import CampaignRecord, Entry
-from ..engine.campaigns import CampaignStore
+from ..engine.campaign_records import CampaignRecord, Repeated
 from ..engine.redis_errors import contact
-from ..errors import CampaignError, InvalidValue, NotAllowed, UnknownCampaign
-from ..errors.text import quoted
-from ..experiment.connect import Access
+from ..errors import InvalidValue, NotAllowed
 from ..model.durations import seconds
-from ..model.names import check_name
 from ..settings import Settings
-from . import history
 from .blueprint import Blueprint
-from .definition import Definition
+from .campaign_link import CampaignLink
+from .causes import counted, most_frequent_first
 from .file_store import FileStore, StoredFile
+from .further_runs import add_points, add_repetitions, check_count
 from .health import Health
+from .history import History
 from .host_facts import HostFacts
 from .kept_files import KeptFiles
-from .measuring import Functions, Measuring, MetricFunction, StopFunction
-from .metrics import Metric
+from .measuring import Functions, MetricFunction, StopFunction
 from .plan import CampaignPlan
 from .provenance import Provenance
 from .row import Row
-from .segment import Segment, further
-from .space import Space, point_id
+from .space import Space
+from .submission import Submission
 from .table import Table
 from .time_left import Left, TimeLeft
 
 if TYPE_CHECKING:
     from ..experiment.controller import ExperimentController
-    from .build import Build, BuildFunction
+    from .build import BuildFunction
     from .campaign_file import CampaignFile
-
-log = logging.getLogger("nepiq.campaign")
 
 
 class Campaign:
@@ -103,40 +93,24 @@ class Campaign:
     ) -> None:
         if "build" in plan:
             raise InvalidValue("a build function is the first argument", where="build")
-        made = Blueprint.of(template, name)
-        self._folder = made.folder
-        if made.module:  # the local worker imports what this process has imported
-            settings = settings or Settings.from_environment()
-            settings = replace(settings, imports=(*settings.imports, made.module))
         given = {key: value for key, value in plan.items() if value is not None}
         functions = Functions.of(given.get("metrics"), given.get("stop"))
-        if "metrics" in given:
-            given["metrics"] = {
-                key: Metric.parse(item).to_data() for key, item in given["metrics"].items()
-            }
-        if space is not None:
-            given["space"] = space.to_document()
-        described = CampaignPlan.of({**made.plan, **given})
-        self._set(check_name("name of a campaign", name or made.exp_id), settings, functions)
-        self.plan = described
-        self._data = Definition.data(made.exp_id, made.document, described, made.source)
-        self._build = made.build
+        submission = Submission.of(Blueprint.of(template, name), space, given, name)
+        self._open(submission.name, submission.settings(settings), functions, submission)
 
-    plan: CampaignPlan | None
-    _data: Mapping[str, Any]
-    _folder: Path
-    _build: Build | None
-
-    def _set(self, name: str, settings: Settings | None, functions: Functions) -> None:
+    def _open(
+        self,
+        name: str,
+        settings: Settings | None,
+        functions: Functions,
+        submission: Submission | None = None,
+    ) -> None:
         self.name = name
-        self.plan = None
-        self._data = {}
-        self._settings = settings
-        self._access: Access | None = None
-        self._functions = functions
-        self._measuring: Measuring | None = None
+        self.plan = None if submission is None else submission.plan
+        self._submission = submission
+        self._link = CampaignLink(name, settings)
+        self._history = History(self._link, functions)
         self._time_left: TimeLeft | None = None
-        self._build = None
 
     @classmethod
     def attach(
@@ -159,8 +133,7 @@ class Campaign:
             UnknownCampaign: it does not exist.
         """
         made = cls.__new__(cls)
-        functions = Functions.of(metrics, stop)
-        made._set(name, settings, functions)  # noqa: SLF001 - of this class
+        made._open(name, settings, Functions.of(metrics, stop))  # noqa: SLF001 - of this class
         made.status()
         return made
 
@@ -181,47 +154,28 @@ class Campaign:
                 looks like a secret, or there can be no files to collect.
             NepiqError: the first or the last run cannot be described.
         """
-        if self.plan is None:
+        if self._submission is None:
             raise NotAllowed("the campaign was submitted already", where=self.name)
-        segment = self._segment(self.plan)
-        total, places = self._check(self.plan, segment)
-        digest = _digest([self._data, segment])
-        document = self.plan.to_document()
-        spaces = [segment, *document.pop("added", ())]
-        provenance = Provenance.of(self._folder, document, [self._data, *spaces], reviewed)
-        if provenance.tree is not None and provenance.tree.omitted:
-            log.warning("campaign %s: no diff is kept: %s", self.name, provenance.tree.omitted)
-        with contact():
-            store = self._store()
-            self._opened.backend.agree()
-            limits = {**self.plan.limits, "places": 1} if places else self.plan.limits
-            status, _ = store.create(digest, self._data, **limits)
-            if status == "CLASH":
-                raise CampaignError(
-                    f"another campaign has the name {self.name!r}",
-                    hint=f"choose another name, or delete it: nepiq campaign rm {self.name}",
-                )
-            store.note_provenance(provenance.to_data())
-            store.add(digest, 0, total, segment)
-        for space, repetitions in self.plan.added:
+        self._submission.enter(self._link, reviewed)
+        for space, repetitions in self._submission.plan.added:
             self.add(space, repetitions)
         return self
 
     def pause(self) -> None:
         """Begin no further run; those under way go on. :meth:`resume` continues."""
-        self._change("pause")
+        self._link.change("pause")
 
     def resume(self) -> None:
         """Go on after :meth:`pause`, :meth:`stop`, :meth:`cancel`, or too many failures."""
-        self._change("resume")
+        self._link.change("resume")
 
     def stop(self) -> None:
         """Begin no further run, and end once those under way have ended."""
-        self._change("stop")
+        self._link.change("stop")
 
     def cancel(self) -> None:
         """Begin no further run, and release those under way, which do not count then."""
-        self._change("cancel")
+        self._link.change("cancel")
 
     def retry(self, cause: str = "") -> int:
         """Begin failed runs again; their rows are deleted.
@@ -232,7 +186,7 @@ class Campaign:
         Returns:
             The number of runs.
         """
-        return self._change("retry", cause)
+        return self._link.change("retry", cause)
 
     def set(
         self,
@@ -250,14 +204,14 @@ class Campaign:
             priority: of requests for hosts from now on, -100 to 100.
         """
         if priority is not None:
-            self._change("set", "priority", CampaignPlan.of({"priority": priority}).priority)
+            self._link.change("set", "priority", CampaignPlan.of({"priority": priority}).priority)
         for name, value in (("parallel", parallel), ("repetitions", repetitions)):
             if value is not None:
-                _check_count(name, value)
+                check_count(name, value)
         if parallel is not None:
-            self._change("set", "parallel", parallel)
+            self._link.change("set", "parallel", parallel)
         if repetitions is not None:
-            self._repeat(repetitions)
+            add_repetitions(self._link, repetitions)
 
     def add(self, space: Space, repetitions: int = 1) -> int:
         """Add points; those that the campaign has already are left out.
@@ -269,28 +223,8 @@ class Campaign:
         Returns:
             The number of runs added.
         """
-        _check_count("repetitions", repetitions)
-        with contact():
-            while True:
-                definition = self._read()
-                known = {point for part in definition.segments for point in part.ids()}
-                new = [point for point in space if point_id(point) not in known]
-                if not new:
-                    return 0
-                chosen = space if len(new) == len(space) else Space.points(new)
-                if any(part.built for part in definition.segments) and self._build is None:
-                    raise NotAllowed(
-                        "the points are described by a function of the script, which is not here",
-                        where=self.name,
-                        hint="add them to the campaign that the script has submitted",
-                    )
-                segment = self._segment(CampaignPlan(chosen, repetitions))
-                count = len(new) * repetitions
-                number = len(definition.segments)
-                status = self._store().add(_digest(segment), number, count, segment)
-                if status != "CHANGED":
-                    self._require(status)
-                    return count
+        build = None if self._submission is None else self._submission.build
+        return add_points(self._link, space, repetitions, build)
 
     def remove(self, *, files: bool = False) -> None:
         """Delete the campaign and its rows.
@@ -304,15 +238,10 @@ class Campaign:
             CampaignError: a worker machine that keeps files has no worker. Nothing is deleted.
         """
         with contact():
-            record = self.status()
-            if record.active or record.phase == "running":
-                raise NotAllowed(
-                    f"campaign {self.name} is {record.phase}, {record.active} runs are under way",
-                    hint=f"nepiq campaign cancel {self.name}",
-                )
+            self._link.require_idle()
             if files:
                 self._kept.discard(self.rows())
-            self._store().remove()
+            self._link.store.remove()
 
     # -- looking ------------------------------------------------------------------------------
 
@@ -322,37 +251,30 @@ class Campaign:
         Raises:
             UnknownCampaign: it does not exist.
         """
-        with contact():
-            record = self._store().record()
-        if record is None:
-            raise self._unknown()
-        return record
+        return self._link.record()
 
     def active(self) -> list[str]:
         """Return the ids of the runs under way."""
         with contact():
-            return sorted(self._store().active())
+            return sorted(self._link.store.active())
 
     def causes(self) -> dict[str, tuple[int, str]]:
         """Return the causes of failed runs: how many runs failed so, and the id of one of them."""
-        counted: dict[str, tuple[int, str]] = {}
         with contact():
-            for _, run_id, _, cause in self._store().failed():
-                number, example = counted.get(cause, (0, run_id))
-                counted[cause] = (number + 1, example)
-        return _most_frequent_first(counted)
+            return counted((cause, run) for _, run, _, cause in self._link.store.failed())
 
-    def repeats(self) -> dict[str, tuple[int, str]]:
-        """Return the causes of runs that were begun again, as :meth:`causes` does."""
+    def repeats(self) -> dict[str, Repeated]:
+        """Return the runs that were begun again by their causes: ``runs``, ``example``, ``hosts``.
+
+        The hosts are those of pools that failed them.
+        """
         with contact():
-            return _most_frequent_first(self._store().repeated())
+            return most_frequent_first(self._link.store.repeated())
 
     def health(self) -> Health:
         """Return its hosts of pools: those in use, and the hosts and points in trouble."""
         with contact():
-            store = self._store()
-            leases = self._opened.backend.pools.leases_of(store.active())
-            return Health.from_data(store.quarantine(), [lease.host for lease in leases])
+            return Health.of(self._link.store, self._link.backend.pools)
 
     def left(self) -> Left | None:
         """Return the estimated time until it ends, and its range.
@@ -365,13 +287,8 @@ class Campaign:
         """
         record = self.status()
         with contact():
-            store = self._store()
-            known = self._time_left
-            # A retry deletes rows; points or repetitions were added.
-            if known is None or known.rows > record.done or known.total != record.total:
-                self._time_left = known = TimeLeft.of(store, record)
-            known.read(store)
-        return known.until_end(record)
+            self._time_left = TimeLeft.at(record, self._link.store, self._time_left)
+        return self._time_left.until_end(record)
 
     def rows(self, *, follow: bool = False) -> Iterator[Row]:
         """Yield the row of each run that has ended, in the order in which they ended.
@@ -384,10 +301,7 @@ class Campaign:
             Exception: whatever a function of the script raises. The campaign goes on, and the run
                 waits for the function.
         """
-        found = self._follow(START) if follow else history.entries(self._store())
-        for entry in found:
-            if entry.row:
-                yield Row.from_json(entry.row)
+        return self._history.rows(follow=follow)
 
     def files(self, run_id: str = "") -> Iterator[tuple[Row, list[StoredFile]]]:
         """Yield the rows of the runs that have collected files, with these.
@@ -398,9 +312,8 @@ class Campaign:
         Raises:
             CampaignError: the worker machine that keeps files has no worker.
         """
-        rows = (row for row in self.rows() if not run_id or row.run_id == run_id)
         with contact():
-            yield from self._kept.of(rows)
+            yield from self._kept.of(self._history.rows([run_id] if run_id else ()))
 
     def export(self, folder: str | Path, run_ids: Collection[str] = ()) -> FileStore:
         """Bring collected files to this machine, from the worker machines that keep them.
@@ -419,9 +332,8 @@ class Campaign:
             FileMissing: the folder cannot be written.
         """
         store = FileStore(folder)
-        rows = (row for row in self.rows() if not run_ids or row.run_id in run_ids)
         with contact():
-            self._kept.bring(rows, store)
+            self._kept.bring(self._history.rows(run_ids), store)
         return store
 
     def table(self) -> Table:
@@ -469,7 +381,7 @@ class Campaign:
 
         terms = Terms.parse(license, author, organization)
         with contact():
-            content = Content.of(self, self._store(), folder)
+            content = Content.of(self, self._link.store, folder)
             return write(content, path, terms, version, reviewed, artifact=artifact)
 
     def wait(self, timeout: str | float | None = None) -> CampaignRecord:
@@ -482,29 +394,23 @@ class Campaign:
             WaitTimeout: it takes longer.
             Exception: as of :meth:`rows`.
         """
-        limit = None if timeout is None else seconds(timeout)
-        with contact():
-            last = self._store().last()
-        for _ in self._follow(last, limit):
-            pass
+        self._history.wait(None if timeout is None else seconds(timeout))
         return self.status()
 
     def provenance(self) -> Provenance | None:
         """Return the code and the environment that it was submitted from; None if unknown."""
         with contact():
-            data = self._store().provenance()
+            data = self._link.store.provenance()
         return None if data is None else Provenance.from_data(data)
 
     def hosts(self) -> list[HostFacts]:
         """Return the facts of the hosts of its runs, one record for each boot of a host."""
         with contact():
-            return [HostFacts.from_data(data) for data in self._store().hosts()]
+            return [HostFacts.from_data(data) for data in self._link.store.hosts()]
 
     def close(self) -> None:
         """Close the connections; the campaign goes on."""
-        if self._access is not None:
-            self._access.close()
-            self._access = None
+        self._link.close()
 
     def __enter__(self) -> Campaign:
         return self
@@ -512,92 +418,6 @@ class Campaign:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- inside -------------------------------------------------------------------------------
-
-    def _follow(self, after: str, timeout: float | None = None) -> Iterator[Entry]:
-        if self._functions and self._measuring is None:
-            self._measuring = Measuring(self._opened, self._store(), self._functions)
-        return history.follow(self._store(), self.status, self._measuring, after, timeout)
-
-    def _segment(self, plan: CampaignPlan) -> dict[str, Any]:
-        """Return the JSON values of the space of a plan, described if only the script can."""
-        data = Segment.data(plan)
-        if self._build is not None:
-            data["built"] = self._build.expand(str(self._data["exp_id"]), plan.space)
-        return data
-
-    def _check(self, plan: CampaignPlan, segment: Mapping[str, Any]) -> tuple[int, bool]:
-        """Describe the first and the last run; return how many there are, if hosts are leased."""
-        definition = Definition(self.name, self._data, [segment])
-        total = len(definition.segments[0])
-        if not total:
-            raise InvalidValue("the space has no points", where=self.name)
-        for slot in {0, total - 1}:
-            definition.arguments(slot)
-            for (key, name), error in plan.unknown(definition.description(slot)):
-                error.where = ", ".join(filter(None, (f"{key} {name}", error.where)))
-                raise error
-            definition.check_files(slot)
-        places = any(definition.places(slot) for slot in (0, total - 1))
-        return total, places
-
-    def _read(self) -> Definition:
-        definition = Definition.read(self._store())
-        if definition is None:
-            raise self._unknown()
-        return definition
-
-    def _change(self, verb: str, *args: str | int) -> int:
-        with contact():
-            status, number = self._store().change(verb, *args)
-        self._require(status)
-        return number
-
-    def _repeat(self, repetitions: int) -> None:
-        with contact():
-            while True:
-                definition = self._read()
-                segment = further(definition.segments, repetitions)
-                if segment is None:
-                    return
-                # Several processes may do this: the same segment is added once.
-                number, count = len(definition.segments), len(Segment(segment))
-                status = self._store().add(_digest(segment), number, count, segment)
-                if status != "CHANGED":
-                    self._require(status)
-
-    def _require(self, status: str) -> None:
-        if status != "OK":
-            raise self._unknown()
-
-    def _unknown(self) -> UnknownCampaign:
-        with contact():
-            names = self._opened.backend.campaigns()
-        return UnknownCampaign(self.name, names)
-
-    @property
-    def _opened(self) -> Access:
-        if self._access is None:
-            self._access = Access(self._settings)
-        return self._access
-
     @property
     def _kept(self) -> KeptFiles:
-        return KeptFiles(self._opened.backend, self.name)
-
-    def _store(self) -> CampaignStore:
-        return self._opened.backend.campaign(self.name)
-
-
-def _most_frequent_first(causes: dict[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
-    return dict(sorted(causes.items(), key=lambda item: -item[1][0]))
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidValue(f"{name} cannot be {quoted(value)}", hint="choose 1 or more")
+        return KeptFiles(self._link.backend, self.name)

@@ -7,10 +7,10 @@ differs from run to run is replaced by a placeholder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import errors
 from ..errors.text import one_line
@@ -18,6 +18,9 @@ from .row import LONGEST_TEXT
 
 if TYPE_CHECKING:
     from ..reports.failures import Failure
+
+#: A number of runs, and more about them.
+_Counted = TypeVar("_Counted", bound=tuple[Any, ...])
 
 
 class Again(Enum):
@@ -209,6 +212,24 @@ def normalised(message: str, hosts: Iterable[str] = ()) -> str:
         end = code.end()
     parts.append(_replaced(message[end:], known if names else None))
     return "".join(parts)
+
+
+def counted(failures: Iterable[tuple[str, str]]) -> dict[str, tuple[int, str]]:
+    """Return how often each cause occurs, and its first run; the most frequent cause first.
+
+    Args:
+        failures: the text of the cause and the id of each run.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for cause, run_id in failures:
+        number, example = found.get(cause, (0, run_id))
+        found[cause] = (number + 1, example)
+    return most_frequent_first(found)
+
+
+def most_frequent_first(causes: Mapping[str, _Counted]) -> dict[str, _Counted]:
+    """Return causes in order, each with the number of its runs and more about them."""
+    return dict(sorted(causes.items(), key=lambda item: -item[1][0]))
 
 
 def _replaced(text: str, known: re.Pattern[str] | None) -> str:

@@ -5,106 +5,34 @@ Workers read it from Redis once and keep it. Nothing in it grows with the number
 
 from __future__ import annotations
 
-import bisect
-import itertools
-import json
-from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..engine.campaign_records import Begin, Fold, Placed, Refusal, Slot
 from ..engine.campaigns import CampaignStore
 from ..engine.redis_errors import contact
-from ..engine.store.forms import dumps
 from ..engine.store.scripts import Argument
-from ..errors import (
-    CampaignError,
-    ClassNotImportable,
-    HostError,
-    InfrastructureError,
-    NepiqError,
-    WaitTimeout,
-    details,
-)
+from ..errors import ClassNotImportable, HostError, InfrastructureError
 from ..model import Pools, Want, registry
 from ..model.locations import is_location
-from .causes import Again, Cause, cause_of
-from .collection import Collection
+from .causes import cause_of
 from .compiled import Base, CompiledTemplate
 from .compiled_build import CompiledBuild, Runs
+from .evaluation import Ended, Evaluation
 from .expansion import ExpandedRuns
-from .file_store import Keep
 from .host_facts import HostFacts, HostRecorder
-from .metric_views import CollectedView, Figures
-from .metrics import Measured, View, evaluate, parse_all
-from .placement import HostResult, blamed, host_names, host_results, requested
+from .metrics import parse_all
+from .observables import Observables
+from .placement import HostResult, host_names, host_results, requested
+from .places import Place, Places
 from .plan import CampaignPlan
-from .precision import Precision
-from .row import CANCELLED, FAILED, FINISHED, Row
+from .row import CANCELLED, FAILED
 from .segment import Segment
-from .space import point_id, run_seed
+from .space import point_id
 from .template import Template
 
 if TYPE_CHECKING:
     from ..description.description import Description
-    from ..reports.failures import Failure
-
-NOTHING = Measured({}, {})
-
-MOST_ATTEMPTS = 3
-"""Runs for one repetition of a point, if each fails because of a host or a worker."""
-
-
-class Place(NamedTuple):
-    """A run of a campaign, before it is begun.
-
-    Attributes:
-        point: values of its parameters.
-        repetition: counted from 1.
-        seed: of its random numbers.
-    """
-
-    point: Mapping[str, Any]
-    repetition: int
-    seed: int
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The names that a template may use, with their values."""
-        return {**self.point, "seed": self.seed, "repetition": self.repetition}
-
-
-@dataclass(frozen=True)
-class Ended:
-    """An ended run, as Redis has it.
-
-    Attributes:
-        run_id: its id.
-        slot: its place in the order, and the attempt.
-        meta: the record of the run; empty if it does not exist any more.
-        attributes: stored attributes by guid, of those resources that :meth:`Definition.wanted`
-            names.
-        failures: of a run that failed.
-        experiment: opens the experiment of the run, for what is not in Redis.
-        collection: returns a collection of its files, by the guids of its resources.
-        machine: name of the worker machine whose file store that is.
-    """
-
-    run_id: str
-    slot: Slot
-    meta: Mapping[str, Any]
-    attributes: Mapping[int, Mapping[str, Any]]
-    failures: Sequence[Failure]
-    experiment: Callable[[], AbstractContextManager[View]]
-    collection: Callable[[Mapping[str, int]], Collection]
-    machine: str
-
-    @property
-    def times(self) -> dict[str, float]:
-        """Begin and end of the run, for its row."""
-        meta = self.meta
-        return {"began": float(meta["created"]), "ended": float(meta.get("over", meta["last"]))}
 
 
 class Definition:
@@ -118,7 +46,6 @@ class Definition:
     Attributes:
         name: of the campaign.
         exp_id: name of its experiment.
-        metrics: the metrics that workers read, by name.
         reads_traces: True if workers read more than attributes.
         scripts: names of the metrics that are functions of the script.
         asks: name of the function of the script that decides whether a point needs further runs.
@@ -135,38 +62,32 @@ class Definition:
     ) -> None:
         self.name = name
         self.exp_id = str(data["exp_id"])
-        metrics = parse_all(data["metrics"])
-        self.scripts = [name for name, metric in metrics.items() if metric.script]
-        self.metrics = {name: item for name, item in metrics.items() if not item.script}
-        self.reads_traces = not all(metric.figure for metric in self.metrics.values())
-        self.asks = str(data.get("asks", ""))
-        self._collect: Mapping[str, Sequence[str]] = data.get("collect", {})
-        self.keep: Keep = data.get("keep", "all")
-        self._directories = data.get("directories", "none")
-        self.collects = bool(self._collect) and self.keep != "none"
-        is_read = self.reads_traces or self.collects or self.needs_script
-        self._clears = self._directories == "failed" or (self._directories == "none" and is_read)
+        self._observables = Observables(data)
+        self.reads_traces = self._observables.reads_traces
+        self.scripts = self._observables.scripts
+        self.asks = self._observables.asks
+        self.keep = self._observables.keep
+        self.collects = self._observables.collects
+        self.precisions = self._observables.precisions
+        self.least = self._observables.least
         self.segments = [Segment(segment) for segment in segments]
-        self._seed = int(data["seed"])
-        self._independent = data["seeds"] == "independent"
+        self._places = Places(
+            self.segments, int(data["seed"]), independent=data["seeds"] == "independent"
+        )
         parameters = [name for segment in self.segments for name in segment.space.parameters]
         self._template = _compiled(
             data,
             Template(data["template"], parameters),
             self.segments,
             name,
-            hard_release=self._directories == "none" and not is_read,
+            hard_release=self._observables.leaves_nothing,
         )
         self._build = str(data.get("build", ""))
-        self.precisions = [Precision.of_document(item) for item in data["stop"]]
-        self.least = int(data["least"])
+        self._evaluation = Evaluation(name, self._observables)
+        self._recorder = HostRecorder()
         self.pool_size = 0
         #: Errors of runs that could not begin with the hosts that they had, by slot.
         self._unfit: dict[int, Exception] = {}
-        self._recorder = HostRecorder()
-        self._ends = list(itertools.accumulate(map(len, self.segments)))
-        counts = (0 if item.of is not None else len(item.space) for item in self.segments)
-        self._points = list(itertools.accumulate(counts))
 
     @staticmethod
     def data(
@@ -200,17 +121,17 @@ class Definition:
     @property
     def needs_script(self) -> bool:
         """True if runs wait for a script that measures them."""
-        return bool(self.scripts or self.asks)
+        return self._observables.needs_script
 
     @property
     def stops(self) -> bool:
         """True if a point may need fewer runs than it may have."""
-        return bool(self.precisions or self.asks)
+        return self._observables.stops
 
     @property
     def total(self) -> int:
         """Number of runs."""
-        return self._ends[-1] if self._ends else 0
+        return len(self._places)
 
     @classmethod
     def read(cls, store: CampaignStore) -> Definition | None:
@@ -244,24 +165,11 @@ class Definition:
 
     def place(self, slot: int) -> Place:
         """Return what the place in the order is for."""
-        number, index, repetition = self._find(slot)
-        point = self.segments[number].space[index]
-        of_point = point_id(point) if self._independent else None
-        return Place(point, repetition + 1, run_seed(self._seed, repetition, of_point))
+        return self._places[slot]
 
     def point(self, slot: int) -> int:
         """Return the number of the point of a slot, among those of all spaces."""
-        number, index, _ = self._find(slot)
-        repeated = self.segments[number].of
-        if repeated is not None:
-            number = repeated
-        return (self._points[number - 1] if number else 0) + index
-
-    def _find(self, slot: int) -> tuple[int, int, int]:
-        """Return the space of a slot, and the point and the repetition in it, all from 0."""
-        number = bisect.bisect_right(self._ends, slot)
-        first = self._ends[number - 1] if number else 0
-        return number, *self.segments[number][slot - first]
+        return self._places.point(slot)
 
     def arguments(self, slot: int) -> Sequence[Argument]:
         """Return the arguments of the run at a place.
@@ -273,7 +181,7 @@ class Definition:
 
     def places(self, slot: int) -> bool:
         """Return whether the hosts of the run at a place are requested before it begins."""
-        return self._template.base(self.place(slot).values).requesting is not None
+        return self._base(slot).requesting is not None
 
     def requests(
         self, slots: Sequence[Slot], avoid: Sequence[Sequence[str]], pools: Pools
@@ -310,7 +218,7 @@ class Definition:
             except InfrastructureError:
                 raise
             except Exception as error:  # noqa: BLE001 - a class may raise anything
-                found.append(self._refusal(place, slot, error))
+                found.append(self._evaluation.refused(place, slot, error))
         return found
 
     def description(self, slot: int) -> Description:
@@ -319,7 +227,7 @@ class Definition:
         Raises:
             NepiqError: it cannot be described.
         """
-        return self._template.base(self.place(slot).values).description
+        return self._base(slot).description
 
     def begin(self, run_id: str, slot: Slot) -> Begin | Refusal:
         """Return the run for a slot; a refusal if it cannot be described."""
@@ -327,7 +235,7 @@ class Definition:
         try:
             return Begin(run_id, slot, self._template.arguments(place.values))
         except Exception as error:  # noqa: BLE001 - a class may raise anything
-            return self._refusal(place, slot, error)
+            return self._evaluation.refused(place, slot, error)
 
     def begin_placed(self, placed: Placed, pools: Pools) -> Begin | None:
         """Return a run that has its hosts; None if it cannot begin with these.
@@ -353,10 +261,11 @@ class Definition:
 
     def wanted(self, slot: int) -> Sequence[int]:
         """Return the guids of the resources whose attributes a row needs."""
-        labels = {metric.label for metric in self.metrics.values() if metric.figure}
+        metrics = self._observables.metrics.values()
+        labels = {metric.label for metric in metrics if metric.figure}
         if not labels and self._template.finds_hosts is False:
             return ()
-        base = self._template.base(self.place(slot).values)
+        base = self._base(slot)
         found = [guid for guid, name in base.hosts.values() if not name]
         if base.requesting is not None:
             found.append(base.requesting.spec.guid)
@@ -376,12 +285,12 @@ class Definition:
 
     def hosts(self, slot: int) -> Sequence[int]:
         """Return the guids of the machines of a run."""
-        base = self._template.base(self.place(slot).values)
+        base = self._base(slot)
         return sorted(guid for guid, _ in base.hosts.values())
 
     def clears_after(self, outcome: str) -> bool:
         """Return whether the directories of a run are removed from hosts when it has its row."""
-        return self._clears and not (self._directories == "failed" and outcome == FAILED)
+        return self._observables.clears_after(outcome)
 
     def check_files(self, slot: int) -> None:
         """Check that the run at a place can have the files that are to be collected.
@@ -389,21 +298,7 @@ class Definition:
         Raises:
             CampaignError: a resource leaves no files.
         """
-        base = self._template.base(self.place(slot).values)
-        for label in self._collect:
-            host = base.description.host_of(label)
-            if host is None:
-                raise CampaignError(
-                    "there are no files to collect, since it does not run on a host", where=label
-                )
-            for guid in {base.guids[label], host}:
-                if base.description.get(guid, "hardRelease") is True:
-                    raise CampaignError(
-                        f"hardRelease of {base.description.label(guid)} removes its files before "
-                        "they are collected",
-                        where=label,
-                        hint="leave it out: a campaign removes the directories of its runs",
-                    )
+        self._observables.check_files(self._base(slot))
 
     def fold(self, ended: Ended, *, collecting: bool = True) -> Fold:
         """Return what becomes of an ended run: its row, or another attempt.
@@ -417,42 +312,9 @@ class Definition:
         """
         if not ended.meta:
             return Fold(ended.run_id, "again", False, CANCELLED, "", "")
-        place, cause, measured = self.place(ended.slot.number), None, NOTHING
-        outcome, error = FINISHED, ""
-        collection = None
-        if "over" not in ended.meta:
-            outcome, error = CANCELLED, "another client released the run"
-        elif ended.meta.get("cause"):
-            outcome, cause = FAILED, self._cause(ended)
-        else:
-            collection = self._collection(place, ended, outcome, collecting)
-            try:
-                measured = self._measured(place, ended, collection)
-                error = str(measured)
-            except NepiqError as unreachable:
-                outcome, cause = FAILED, cause_of(unreachable)
-        if cause is not None and _is_begun_again(cause, ended.slot.attempt):
-            if collection is not None:
-                collection.discard()
-                collection = None
-        elif collection is None:
-            collection = self._collection(place, ended, outcome, collecting)
-        row = self._row(
-            place,
-            ended.slot,
-            ended.run_id,
-            hosts=host_names(self._template.base(place.values), ended.attributes),
-            files_on=ended.machine if collection is not None and collection.files else "",
-            outcome=outcome,
-            metrics=measured.values,
-            error=error,
-            **ended.times,
-        )
-        if cause is not None:
-            hosts = blamed(self._template.base(place.values), ended.attributes, cause)
-            return failure(row, cause)._replace(avoid=" ".join(hosts))
-        verdict = "wait" if outcome == FINISHED and self.needs_script else "row"
-        return Fold(ended.run_id, verdict, outcome != FINISHED, outcome, error, row.to_json())
+        place = self.place(ended.slot.number)
+        base = self._template.base(place.values)
+        return self._evaluation.fold(place, base, ended, collecting=collecting)
 
     def sampled(self, fold: Fold, slot: int, known: dict[int, Any]) -> Fold:
         """Return the end of a run with the samples of its point.
@@ -462,20 +324,7 @@ class Definition:
             slot: the place of the run in the order.
             known: samples so far by point, to which those of the run are added.
         """
-        if fold.verdict != "row" or fold.outcome != FINISHED:
-            return fold
-        metrics = json.loads(fold.row).get("metrics") or {}
-        point = self.point(slot)
-        samples = known.setdefault(point, {"runs": 0, "values": {}})
-        samples["runs"] += 1
-        for name in {precision.metric for precision in self.precisions}:
-            if isinstance(metrics.get(name), (int, float)):
-                samples["values"].setdefault(name, []).append(metrics[name])
-        enough = samples["runs"] >= self.least and all(
-            precision.is_reached(samples["values"].get(precision.metric, ()))
-            for precision in self.precisions
-        )
-        return fold._replace(point=point, samples=dumps(samples), enough=enough)
+        return self._evaluation.sampled(fold, self.point(slot), known)
 
     def results(self, ended: Ended, fold: Fold) -> list[HostResult]:
         """Return what an ended run says of the hosts that it leased."""
@@ -488,61 +337,17 @@ class Definition:
 
     def request_of(self, slot: int) -> int:
         """Return the guid on behalf of which the hosts of a run are requested; 0 if it has none."""
-        part = self._template.base(self.place(slot).values).requesting
+        part = self._base(slot).requesting
         return 0 if part is None else part.spec.guid
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _refusal(self, place: Place, slot: Slot, error: Exception) -> Refusal:
-        told = details(error)
-        cause = f"{told['type']}: {told['message']}"[:200]
-        row = self._row(place, slot, "", outcome=FAILED, cause=cause, error=str(error))
-        return Refusal(slot, cause, row.to_json())
-
-    def _row(self, place: Place, slot: Slot, run_id: str, **fields: Any) -> Row:
-        return Row(
-            self.name,
-            point_id(place.point),
-            dict(place.point),
-            place.repetition,
-            place.seed,
-            run_id,
-            attempts=slot.attempt,
-            **fields,
-        )
+    def _base(self, slot: int) -> Base:
+        return self._template.base(self.place(slot).values)
 
     def _base_and_hosts(self, ended: Ended) -> tuple[Base, Mapping[str, str]]:
-        base = self._template.base(self.place(ended.slot.number).values)
+        base = self._base(ended.slot.number)
         return base, host_names(base, ended.attributes) if ended.meta else {}
-
-    def _cause(self, ended: Ended) -> Cause | None:
-        cause = json.loads(ended.meta["cause"])
-        error = cause.get("error") or {}
-        if not cause["guid"]:
-            return cause_of(WaitTimeout(str(error.get("message", ""))))
-        return cause_of(ended.failures)
-
-    def _collection(
-        self, place: Place, ended: Ended, outcome: str, collecting: bool
-    ) -> Collection | None:
-        """Bring the files of a run into the store; None if they are not kept."""
-        if not (collecting and self.collects):
-            return None
-        collection = ended.collection(self._template.base(place.values).guids)
-        if not collection.store.keeps(outcome):
-            return None
-        collection.bring(self._collect)
-        return collection
-
-    def _measured(self, place: Place, ended: Ended, collection: Collection | None) -> Measured:
-        if not self.metrics:
-            return NOTHING
-        if not self.reads_traces:
-            base = self._template.base(place.values)
-            return evaluate(self.metrics, Figures(base.description, ended.attributes))
-        with ended.experiment() as ec:
-            view = ec if collection is None else CollectedView(ec, collection)
-            return evaluate(self.metrics, view)
 
 
 def _compiled(
@@ -562,19 +367,3 @@ def _compiled(
 
         runs = BuiltRuns(data, template)
     return CompiledBuild(runs, exp_id, nonce, timeout, hard_release=hard_release)
-
-
-def failure(row: Row, cause: Cause) -> Fold:
-    """Return what becomes of a run that failed, or whose results could not be read.
-
-    Args:
-        row: its row so far.
-        cause: why.
-    """
-    again = _is_begun_again(cause, row.attempts)
-    row = replace(row, outcome=FAILED, cause=str(cause), error=cause.example, metrics={})
-    return Fold(row.run_id, "again" if again else "row", True, FAILED, str(cause), row.to_json())
-
-
-def _is_begun_again(cause: Cause, attempt: int) -> bool:
-    return cause.again is Again.FREE and attempt < MOST_ATTEMPTS

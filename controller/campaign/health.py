@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..reports.words import clock, plural
 from .quarantine import Quarantine, Suspect
+
+if TYPE_CHECKING:
+    from ..engine.campaigns import CampaignStore
+    from ..engine.pools import PoolStore
 
 
 class Trouble(NamedTuple):
@@ -41,6 +45,12 @@ class Health:
     points: Sequence[str]
     used: Sequence[str] = ()
     size: int = 0
+
+    @classmethod
+    def of(cls, store: CampaignStore, pools: PoolStore) -> Health:
+        """Return the health of a campaign now."""
+        leases = pools.leases_of(store.active())
+        return cls.from_data(store.quarantine(), [lease.host for lease in leases])
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any] | None, used: Sequence[str] = ()) -> Health:

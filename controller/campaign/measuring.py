@@ -20,7 +20,8 @@ from ..engine.redis_errors import contact
 from ..errors import HostUnreachable, InvalidValue, NepiqError, UnknownRun
 from . import samples
 from .causes import cause_of
-from .definition import Definition, failure
+from .definition import Definition
+from .evaluation import failure
 from .row import CANCELLED, FINISHED, Row, Value
 from .run_directories import RunDirectories
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidValue, NepiqError, UnknownAttribute, UnknownResource, near_misses
 from ..errors.text import quoted
+from ..model.attributes import Flag
 from ..model.durations import seconds
 from ..model.locations import is_location
 from .file_store import check_path
@@ -202,10 +203,14 @@ class CampaignPlan:
             if metric.label:
                 try:
                     resource = description.resource(metric.label)
-                    if metric.figure:
-                        resource.attribute(metric.figure)
-                except (UnknownResource, UnknownAttribute) as error:
+                except UnknownResource as error:
                     yield ("metrics", name), error
+                    continue
+                attributes = resource.cls.attributes
+                if metric.figure and metric.figure not in attributes:
+                    known = [key for key, item in attributes.items() if _is_reported(item.flags)]
+                    unknown = UnknownAttribute(metric.figure, known, where=resource.label)
+                    yield ("metrics", name), unknown
         for label in self.collect:
             try:
                 description.resource(label)
@@ -232,6 +237,10 @@ class CampaignPlan:
         if self.keep == "failed" and not self.collect:
             return [_misfit("without collect there are no files to keep", "keep")]
         return []
+
+
+def _is_reported(flags: Flag) -> bool:
+    return Flag.NO_WRITE in flags and Flag.RESERVED not in flags
 
 
 def _misfit(problem: str, name: str, hint: Callable[[], str] | str = "") -> Misfit:

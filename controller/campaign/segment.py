@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .plan import CampaignPlan
 from .space import Order, Space, point_id
+
+if TYPE_CHECKING:
+    from .build import Build
 
 
 class Segment:
@@ -55,6 +58,20 @@ class Segment:
     def ids(self) -> Iterator[str]:
         """Yield the ids of all points."""
         return map(point_id, self.space)
+
+
+def described(plan: CampaignPlan, exp_id: str, build: Build | None) -> dict[str, Any]:
+    """Return the JSON values of the space of a plan, its points described if only the script can.
+
+    Args:
+        plan: the runs.
+        exp_id: name of the experiment.
+        build: the function of the script; None if workers describe the runs.
+    """
+    data = Segment.data(plan)
+    if build is not None:
+        data["built"] = build.expand(exp_id, plan.space)
+    return data
 
 
 def further(segments: Sequence[Segment], repetitions: int) -> Mapping[str, Any] | None:

@@ -76,7 +76,6 @@ class TimeLeft:
     Args:
         segments: the spaces of the campaign, as its store returns them.
         decides: True if a rule of stopping decides whether points need further runs.
-
         total: number of runs of the campaign that these are.
 
     Attributes:
@@ -114,6 +113,21 @@ class TimeLeft:
         definition = store.definition() or {}
         decides = bool(definition.get("stop") or definition.get("asks"))
         return cls(store.segments(), decides=decides, total=record.total)
+
+    @classmethod
+    def at(cls, record: CampaignRecord, store: CampaignStore, known: TimeLeft | None) -> TimeLeft:
+        """Return that of a campaign with its rows so far.
+
+        Args:
+            record: the campaign.
+            store: its records.
+            known: an earlier answer, to read new rows only.
+        """
+        # A retry deletes rows; points or repetitions were added.
+        if known is None or known.rows > record.done or known.total != record.total:
+            known = cls.of(store, record)
+        known.read(store)
+        return known
 
     # -- the history --------------------------------------------------------------------------
 

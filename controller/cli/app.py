@@ -38,10 +38,22 @@ from .console import print_error
 _verbosity = 0
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        services.version()
+        raise typer.Exit
+
+
 def _options(
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Print more; -vv adds tracebacks.")
     ] = 0,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print versions, and exit."
+        ),
+    ] = False,
 ) -> None:
     """Run network experiments described in Python, YAML, JSON or XML on distributed workers."""
     global _verbosity  # noqa: PLW0603 - read when an error ends the program

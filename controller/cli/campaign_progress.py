@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..campaign.health import Health
     from ..campaign.summary import PointSummary
     from ..campaign.time_left import Left
-    from ..engine.campaign_records import CampaignRecord
+    from ..engine.campaign_records import CampaignRecord, Repeated
 
 REFRESH, LINES = 0.25, 10.0
 """Seconds between two views on a terminal, and between two lines elsewhere."""
@@ -32,6 +32,7 @@ MOST_POINTS = 50
 """Points up to which the summary of an ended campaign is shown without being asked for."""
 
 _LONGEST = 30  # characters of a value in a table
+_MOST_HOSTS = 4  # in a line
 
 
 def lines(
@@ -39,6 +40,7 @@ def lines(
     causes: Mapping[str, tuple[int, str]],
     health: Health | None = None,
     left: Left | None = None,
+    repeats: Mapping[str, Repeated] | None = None,
 ) -> list[str]:
     """Return the status of a campaign as lines.
 
@@ -47,6 +49,7 @@ def lines(
         causes: of its failures, with the number of runs and one of them.
         health: its hosts, and what is in trouble.
         left: the time until it ends.
+        repeats: the runs that were begun again, by cause.
     """
     parts = [f"{record.name}: {record.phase}, {record.done} of {plural(record.total, 'run')} ended"]
     for count, word in (
@@ -71,8 +74,19 @@ def lines(
         f"{plural(count, 'run')}{f', such as {example}' if example else ''}: {cause}"
         for cause, (count, example) in causes.items()
     ]
+    again = [
+        f"{plural(item.runs, 'run')} begun again{_because_of(item.hosts)}, such as {item.example}: "
+        f"{cause}"
+        for cause, item in (repeats or {}).items()
+    ]
     trouble = health.lines() if health is not None else []
-    return [head, *(f"  {line}" for line in (*failures, *trouble))]
+    return [head, *(f"  {line}" for line in (*failures, *again, *trouble))]
+
+
+def _because_of(hosts: Sequence[str]) -> str:
+    shown = ", ".join(hosts[:_MOST_HOSTS])
+    more = len(hosts) - _MOST_HOSTS
+    return f" because of {shown}{f' and {more} more' if more > 0 else ''}" if hosts else ""
 
 
 def summary_table(points: Sequence[PointSummary]) -> Table:
@@ -114,7 +128,8 @@ def follow(campaign: Campaign, *, summary: bool = True) -> int:
         else:
             _log(campaign)
         record = campaign.status()
-        for line in lines(record, campaign.causes(), campaign.health()):
+        causes, health, repeats = campaign.causes(), campaign.health(), campaign.repeats()
+        for line in lines(record, causes, health, repeats=repeats):
             print_message(line)
         points = summaries(campaign.rows()) if summary else []
         if len(points) <= MOST_POINTS and any(point.samples or point.texts for point in points):
@@ -149,4 +164,5 @@ def _view(campaign: Campaign) -> Text:
     from rich.text import Text
 
     record, causes, health = campaign.status(), campaign.causes(), campaign.health()
-    return Text("\n".join(lines(record, causes, health, campaign.left())))
+    shown = lines(record, causes, health, campaign.left(), campaign.repeats())
+    return Text("\n".join(shown))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -99,22 +98,16 @@ def status(name: Name, as_json: AsJson = False) -> None:
         record, causes, health = campaign.status(), campaign.causes(), campaign.health()
         repeats = campaign.repeats()
     if as_json:
-        told = {"causes": _causes_data(causes), "repeats": _causes_data(repeats)}
-        print_json({**_data(record), **told, "health": asdict(health)})
+        failed = [
+            {"cause": cause, "runs": count, "example": example}
+            for cause, (count, example) in causes.items()
+        ]
+        again = [{"cause": cause, **item._asdict()} for cause, item in repeats.items()]
+        told = {"causes": failed, "repeats": again, "health": asdict(health)}
+        print_json({**_data(record), **told})
         return
-    again = [
-        f"  {plural(count, 'run')} begun again, such as {example}: {cause}"
-        for cause, (count, example) in repeats.items()
-    ]
-    for line in (*lines(record, causes, health), *again):
+    for line in lines(record, causes, health, repeats=repeats):
         print_line(line)
-
-
-def _causes_data(causes: Mapping[str, tuple[int, str]]) -> list[dict[str, Any]]:
-    return [
-        {"cause": cause, "runs": count, "example": example}
-        for cause, (count, example) in causes.items()
-    ]
 
 
 def watch(name: Name, folder: Folder = None) -> None:

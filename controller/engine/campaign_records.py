@@ -149,6 +149,20 @@ class Fold(NamedTuple):
     avoid: str = ""
 
 
+class Repeated(NamedTuple):
+    """Runs that were begun again for one cause.
+
+    Attributes:
+        runs: number of them.
+        example: id of the last one.
+        hosts: keys of the hosts of pools that failed them, at most 20.
+    """
+
+    runs: int
+    example: str
+    hosts: Sequence[str] = ()
+
+
 class Entry(NamedTuple):
     """An entry of a campaign's history.
 

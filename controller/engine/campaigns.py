@@ -15,6 +15,7 @@ from .campaign_records import (
     Fold,
     Placed,
     Refusal,
+    Repeated,
     Skip,
     Slot,
     Taken,
@@ -200,11 +201,14 @@ class CampaignStore:
             _, run_id, outcome, cause = text.decode().split("|", 3)
             yield int(slot), run_id, outcome, cause
 
-    def repeated(self) -> dict[str, tuple[int, str]]:
-        """Return the causes of the runs that were begun again: their number, and the last one."""
+    def repeated(self) -> dict[str, Repeated]:
+        """Return the runs that were begun again, by their causes."""
         found = self._redis.hgetall(self._key("repeated"))
         parts = {cause.decode(): text.decode().split("|") for cause, text in found.items()}
-        return {cause: (int(number), run_id) for cause, (number, run_id) in parts.items()}
+        return {
+            cause: Repeated(int(number), run_id, hosts.split())
+            for cause, (number, run_id, hosts) in parts.items()
+        }
 
     def history(self, after: str = START, block: float = 0.0, count: int = 1000) -> list[Entry]:
         """Return the next entries after a position; wait up to ``block`` seconds for one."""
@@ -328,6 +332,18 @@ class CampaignStore:
     def renew(self, nonce: str) -> bool:
         """Keep the claim for another lease; return False if it was lost."""
         return bool(self._ask("renew", nonce, self._timing.lease)[0] == "OK")
+
+    def give_back(self, nonce: str, phase: str, reason: str = "", *, held: bool = False) -> None:
+        """End the claim of a worker that cannot do the work; nothing happens if it was lost.
+
+        Args:
+            nonce: of the claim.
+            phase: of the campaign when the work was taken.
+            reason: why the campaign pauses; empty if it does not.
+            held: ended runs have no row until the reason is gone.
+        """
+        end = (nonce, phase, self._timing.retry, reason, int(held))
+        self._dispatched("give_back", *end)
 
     def settle(
         self, token: str, folds: Sequence[Fold], begins: Sequence[Begin | Refusal | Skip]

@@ -249,7 +249,7 @@ class ExperimentController:
             UnknownAttribute: the type has no such attribute.
             NotAllowed: it cannot be read.
         """
-        return self._replica.attribute(self.find(guid), name)
+        return self._replica.current.attribute(self.find(guid), name)
 
     def set(self, guid: Target, name: str, value: Any) -> None:
         """Set an attribute; on a deployed resource, apply it there before returning.
@@ -574,7 +574,7 @@ class ExperimentController:
     @property
     def phase(self) -> str:
         """RUNNING, FAILED, RELEASING, RELEASED; GONE once the records of the run have expired."""
-        return self._replica.phase()
+        return self._replica.current.phase()
 
     @property
     def finished(self) -> bool:
@@ -589,37 +589,37 @@ class ExperimentController:
     @property
     def failure_level(self) -> FailureLevel:
         """OK, or RM_FAILURE once a critical resource has failed."""
-        return FailureLevel.OK if self._replica.failed() is None else FailureLevel.RM_FAILURE
+        return FailureLevel.RM_FAILURE if self.abort else FailureLevel.OK
 
     @property
     def abort(self) -> bool:
         """True once a critical resource has failed: nothing more is deployed or started."""
-        return self._replica.failed() is not None
+        return self._replica.current.failed() is not None
 
     def state(self, guid: Target, hr: bool = False) -> Any:
         """Return the present :class:`State` of a resource; its name if ``hr`` (human readable)."""
-        state = self._replica.state(self.find(guid))
+        state = self._replica.current.state(self.find(guid))
         return state.name if hr else state
 
     def reached(self, guid: Target, state: State | str) -> bool:
         """Return True if a resource has reached a state, even if it has left it since."""
-        return self._replica.reached(self.find(guid), State.parse(state))
+        return self._replica.current.reached(self.find(guid), State.parse(state))
 
     def get_discover_time(self, guid: Target) -> datetime | None:
         """Return when a resource was DISCOVERED, or None; see :meth:`get_start_time`."""
-        return self._replica.time(self.find(guid), State.DISCOVERED)
+        return self._replica.current.time(self.find(guid), State.DISCOVERED)
 
     def get_reserve_time(self, guid: Target) -> datetime | None:
         """Return when a resource was RESERVED, or None; see :meth:`get_start_time`."""
-        return self._replica.time(self.find(guid), State.RESERVED)
+        return self._replica.current.time(self.find(guid), State.RESERVED)
 
     def get_provision_time(self, guid: Target) -> datetime | None:
         """Return when a resource was PROVISIONED, or None; see :meth:`get_start_time`."""
-        return self._replica.time(self.find(guid), State.PROVISIONED)
+        return self._replica.current.time(self.find(guid), State.PROVISIONED)
 
     def get_ready_time(self, guid: Target) -> datetime | None:
         """Return when a resource was READY, or None; see :meth:`get_start_time`."""
-        return self._replica.time(self.find(guid), State.READY)
+        return self._replica.current.time(self.find(guid), State.READY)
 
     def get_start_time(self, guid: Target) -> datetime | None:
         """Return when a resource was STARTED, the last time; None if it was not.
@@ -627,19 +627,19 @@ class ExperimentController:
         By the clock of Redis, which conditions use too; aware, in local time. A milestone that
         was skipped has the time of the one that implied it.
         """
-        return self._replica.time(self.find(guid), State.STARTED)
+        return self._replica.current.time(self.find(guid), State.STARTED)
 
     def get_stop_time(self, guid: Target) -> datetime | None:
         """Return when a resource was STOPPED or FINISHED, or None; see :meth:`get_start_time`."""
-        return self._replica.time(self.find(guid), State.STOPPED)
+        return self._replica.current.time(self.find(guid), State.STOPPED)
 
     def get_failed_time(self, guid: Target) -> datetime | None:
         """Return when a resource FAILED, or None; see :meth:`get_start_time`."""
-        return self._replica.time(self.find(guid), State.FAILED)
+        return self._replica.current.time(self.find(guid), State.FAILED)
 
     def get_release_time(self, guid: Target) -> datetime | None:
         """Return when a resource was RELEASED, or None; see :meth:`get_start_time`."""
-        return self._replica.time(self.find(guid), State.RELEASED)
+        return self._replica.current.time(self.find(guid), State.RELEASED)
 
     # -- files and outputs ----------------------------------------------------------------------
 

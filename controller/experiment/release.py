@@ -44,10 +44,10 @@ class RunOwner:
         """Return the name of the experiment's state."""
         if self._terminated:
             return "TERMINATED"
-        phase = self._replica.phase()
+        phase = self._replica.current.phase()
         if self._released or phase in ("RELEASED", "GONE"):
             return "RELEASED"
-        return "FAILED" if self._replica.failed() else "RUNNING"
+        return "FAILED" if self._replica.current.failed() else "RUNNING"
 
     def release(self, guids: Sequence[int] | None) -> None:
         """Release some resources, or the run for None, and wait for it."""
@@ -82,7 +82,7 @@ class RunOwner:
                 self._request()
                 raise
         else:
-            failed = self._replica.failed()
+            failed = self._replica.current.failed()
             self.shutdown()
             if failed is not None:
                 raise failed

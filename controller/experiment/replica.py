@@ -1,25 +1,23 @@
-"""A client's replica of its run: opens or joins the run, learns what others did, reads state."""
+"""A client's replica of its run: opens or joins the run, and learns what other clients did."""
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..description.description import Description
 from ..description.roster import Target, Targets
 from ..engine.redis_errors import contact
-from ..errors import ExperimentFailed, NotAllowed, UnknownResource, UnknownType
+from ..errors import NotAllowed, UnknownResource, UnknownType
 from ..model import registry
-from ..model.lifecycle import State
 from ..model.resource import ResourceManager
 from ..model.spec import ResourceSpec
-from ..reports.failures import Failure
 from .announcement import announce
 from .connect import Access
+from .current_state import CurrentState
 from .guids import ReservedGuids
 from .link import Link
 from .locks import Turn, survive_forks
@@ -54,6 +52,7 @@ class Replica:
         nonce: distinguishes this client from others.
         owned: True while this client has created the run and has not been detached from it.
         forbidden: why there can be no run; empty if there can.
+        current: reads the current state of the run.
     """
 
     def __init__(
@@ -73,6 +72,7 @@ class Replica:
         self.nonce = secrets.token_hex(6)
         self.owned = False
         self.forbidden = ""
+        self.current = CurrentState(self)
         self._created = created
         self._link: Link | None = None
         # One thread opens the run, and others wait for that; taken before a turn, never in one.
@@ -250,6 +250,15 @@ class Replica:
         self.uploaded.add(record.guid)
         self._without_conditions.add(record.guid)
 
+    def refresh(self, guid: int) -> None:
+        """Take over the attributes that the resource's steps have set."""
+        if self.link is None:
+            return
+        # In a turn, so that an older value is not written over a newer one.
+        with self.turn, contact():
+            attributes = dict(self.link.run.record(guid).attributes)
+            self.description.resource(guid).attrs = attributes
+
     def recall_conditions(self) -> None:
         """Take over the conditions that other clients have registered."""
         if self.link is not None and self._without_conditions:
@@ -347,76 +356,6 @@ class Replica:
             str(group): [guid for guid in guids if guid in self.description]
             for group, guids in closed.items()
         }
-
-    # -- reading ------------------------------------------------------------------------------
-
-    def attribute(self, guid: int, name: str) -> Any:
-        """Return the present value of an attribute, which the resource's steps may have set."""
-        return self.description.get(guid, name, self._attributes(guid))
-
-    def _attributes(self, guid: int) -> Mapping[str, Any]:
-        item = self.description.resource(guid)
-        if self.link is None or guid not in self.uploaded:
-            return item.attrs
-        with contact():
-            attributes = self.link.run.record(guid).attributes
-        if attributes != item.attrs:
-            self.refresh(guid)
-        return attributes
-
-    def refresh(self, guid: int) -> None:
-        """Take over the attributes that the resource's steps have set."""
-        if self.link is None:
-            return
-        # In a turn, so that an older value is not written over a newer one.
-        with self.turn, contact():
-            attributes = dict(self.link.run.record(guid).attributes)
-            self.description.resource(guid).attrs = attributes
-
-    def failed(self) -> ExperimentFailed | None:
-        """Return the failure that ended the experiment, or None."""
-        return None if self.link is None else self.link.failed()
-
-    def state(self, guid: int) -> State:
-        """Return the present state of a resource."""
-        if self.link is None or guid not in self.uploaded:
-            return State.NEW
-        with contact():
-            return State(self.link.run.snapshot([guid]).states[guid])
-
-    def reached(self, guid: int, state: State) -> bool:
-        """Return True if the resource has passed the milestone."""
-        return state is State.NEW or self.reached_at(guid, state) is not None
-
-    def reached_at(self, guid: int, state: State) -> float | None:
-        """Return when the resource passed the milestone, in seconds since the epoch, or None."""
-        if self.link is None or guid not in self.uploaded:
-            return None
-        with contact():
-            record = self.link.run.record(guid)
-        # A release opens the gates of conditions on FAILED without a failure.
-        if state is State.FAILED and not (record.error and not Failure.of(record).released):
-            return None
-        return record.milestones.get(state.value)
-
-    def time(self, guid: int, state: State) -> datetime | None:
-        """Return when the resource passed the milestone, in local time, or None."""
-        at = self.reached_at(guid, state)
-        return None if at is None else datetime.fromtimestamp(at).astimezone()
-
-    def records(self) -> list[ResourceRecord]:
-        """Return the records of all resources of the run."""
-        if self.link is None:
-            return []
-        with contact():
-            return self.link.run.records()
-
-    def phase(self) -> str:
-        """Return the phase of the run; RUNNING if there is none yet."""
-        if self.link is None:
-            return "RUNNING"
-        with contact():
-            return self.link.run.snapshot([]).phase
 
 
 def _class_of(rtype: str) -> type[ResourceManager]:

@@ -160,7 +160,7 @@ class Schedule:
             self._session.deploy_alone(guid)
         if guid not in self._began:
             self._session.wait(guid, waiting.DEPLOYED, None)
-            self._began[guid] = self._replica.reached_at(guid, State.READY) or clock.time()
+            self._began[guid] = self._replica.current.reached_at(guid, State.READY) or clock.time()
         return guid, self._began[guid]
 
     def _add_call(self, call: str, conditions: Iterable[_Condition]) -> int:

@@ -257,7 +257,7 @@ class RunSession:
         """
         item = self._description.resource(guid)
         for peer in item.awaited():
-            if not self.replica.reached(peer, State.READY):
+            if not self.replica.current.reached(peer, State.READY):
                 raise NotAllowed(
                     f"cannot {action}: {self._description.label(peer)} is not READY",
                     where=item.label,
@@ -272,7 +272,7 @@ class RunSession:
 
     def start_with_conditions(self, guid: int) -> None:
         """Start a resource again that has ended, when its conditions hold; return at once."""
-        if self.replica.state(guid) in (State.STOPPED, State.FINISHED):
+        if self.replica.current.state(guid) in (State.STOPPED, State.FINISHED):
             self.replica.required(guid).request(guid, "start")
 
     def stop_with_conditions(self, guid: int) -> None:
@@ -330,7 +330,7 @@ class RunSession:
         limit = None if timeout is None else seconds(timeout)
         done = link is None or link.wait(guids, goal, limit)
         if not done and not (self.quiet or announced()) and self._first_failure():
-            log.error("%s", replica.failed())
+            log.error("%s", replica.current.failed())
         return done
 
     def _first_failure(self) -> bool:

@@ -109,7 +109,7 @@ class Views:
         """Return the failures of resources, critical ones first."""
         from ..reports.failures import failures
 
-        return failures(self._replica.records())
+        return failures(self._replica.current.records())
 
     def graph(self) -> Graph:
         """Return resources, connections and conditions as a graph to draw."""

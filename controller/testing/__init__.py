@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .fake_clock import FakeClock
+from .fake_host import Answer, Call, FakeChannel, FakeHost
 from .fake_pools import FakePools
-from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost
 from .harness import Harness
 
 __all__ = ["Answer", "Call", "FakeChannel", "FakeClock", "FakeHost", "FakePools", "Harness"]

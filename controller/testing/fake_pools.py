@@ -10,7 +10,7 @@ from ..errors import NepiqError
 from ..model.facts import Facts
 from ..model.pools import Granted, HostLease, Queued, Want
 from ..model.resource import ResourceManager
-from .fakes import FACTS
+from .fake_host import FACTS
 
 
 class FakePools:

@@ -27,8 +27,9 @@ from ..model.figures import Outputs, measure
 from ..model.host import NO_HOST, Context, Exit, Host, Launch
 from ..model.lifecycle import Action, State, advance, implied
 from ..model.resource import ResourceManager
+from .fake_clock import FakeClock
+from .fake_host import Answer, Call, FakeChannel, FakeHost
 from .fake_pools import FakePools
-from .fakes import Answer, Call, FakeChannel, FakeClock, FakeHost
 
 __all__ = ["Answer", "Call", "FakeChannel", "FakeClock", "FakeHost", "FakePools", "Harness"]
 

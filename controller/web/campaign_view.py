@@ -168,8 +168,10 @@ class CampaignView:
     ) -> dict[str, Any]:
         causes = sorted(self._causes.items(), key=lambda item: -item[1][0])[:_MOST_CAUSES]
         latest = [_told(*item) for item in reversed(self._latest)]
+        repeats = sorted(self._store.repeated().items(), key=lambda item: -item[1].runs)
+        repeats = repeats[:_MOST_CAUSES]
         runs = [row["run"] for row in latest] + [run for _, (_, run) in causes]
-        existing = self._find(runs)
+        existing = self._find([*runs, *(item.example for _, item in repeats)])
         health, left = self._health(), self._time_left.until_end(record)
         return {
             **asdict(record),
@@ -193,6 +195,15 @@ class CampaignView:
             "causes": [
                 {"cause": escaped(cause), "runs": count, "example": run, "kept": existing[run]}
                 for cause, (count, run) in causes
+            ],
+            "repeats": [
+                {
+                    **item._asdict(),
+                    "cause": escaped(cause),
+                    "hosts": [escaped(host) for host in item.hosts],
+                    "kept": existing[item.example],
+                }
+                for cause, item in repeats
             ],
             "latest": [{**row, "kept": existing[row["run"]]} for row in latest],
             "letters": self.cells.letters if whole else None,

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from tests.e2e.installation import Installation
 from tests.e2e.lab import Lab
-from tests.stand import Stand
+from tests.stand import Stand, until
 from tests.testbed.bed import Testbed
+
+from nepiq.controller.engine.pools import PoolStore
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +31,27 @@ def fresh(tmp_path: Path) -> Iterator[Installation]:
 
 
 @pytest.fixture(scope="module")
-def stand(shared_testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def bed(shared_testbed: Testbed) -> Testbed:
+    """The hosts that workers reach; a module whose tests need other ones overrides it."""
+    return shared_testbed
+
+
+@pytest.fixture(scope="module")
+def stand(bed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """A Redis and two workers that find the hosts in an ssh_config."""
     with Stand(tmp_path_factory.mktemp("stand")) as made:
         for _ in range(2):
-            made.start_worker(NEPIQ_SSH_CONFIG=str(shared_testbed.ssh_config))
+            made.start_worker(NEPIQ_SSH_CONFIG=str(bed.ssh_config))
         yield made
+
+
+@pytest.fixture
+def pools(stand: Stand) -> Iterator[PoolStore]:
+    """The pools of that Redis; at the end no host is leased, and no request waits."""
+    store = stand.backend().pools
+    yield store
+    until(lambda: not store.allocation().leases, 15.0, "leases were left")
+    assert not store.allocation().queue
 
 
 @pytest.fixture

@@ -42,5 +42,5 @@ def app(ec: ExperimentController, label: str, command: str, **attributes: Any) -
 
 
 def reached_at(ec: ExperimentController, guid: int, state: str) -> float:
-    record = next(r for r in ec._replica.records() if r.guid == guid)
+    record = next(r for r in ec._replica.current.records() if r.guid == guid)
     return record.milestones[state]

@@ -15,6 +15,7 @@ from tests.stand import Stand, until
 from nepiq.controller import Campaign, CampaignError, NepiqError, Space
 from nepiq.controller.campaign.file_store import FileStore
 from nepiq.controller.campaign.metrics import Metric
+from nepiq.controller.engine.store import keys
 
 pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid"),
@@ -165,6 +166,9 @@ def test_a_full_disk_pauses_the_campaign_and_nothing_is_lost(tmp_path: Path) -> 
         assert "worker machine here:" in record.why
         assert "the disk has" in record.why
         assert record.failed == 0
+        # The worker keeps nothing of the step that a verb would have to wait for.
+        state = keys.campaign("full") + "state"
+        assert stand.backend().redis.hget(state, "status") == b"idle"
         full.signal(15)
         full.ended()
         stand.start_worker("mended")

@@ -32,24 +32,6 @@ def bed(need: Need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbe
         yield made
 
 
-@pytest.fixture(scope="module")
-def stand(bed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    """A Redis and two workers that reach them."""
-    with Stand(tmp_path_factory.mktemp("stand")) as made:
-        for _ in range(2):
-            made.start_worker(NEPIQ_SSH_CONFIG=str(bed.ssh_config))
-        yield made
-
-
-@pytest.fixture
-def pools(stand: Stand) -> Iterator[PoolStore]:
-    """Who has hosts; at the end nobody."""
-    store = stand.backend().pools
-    yield store
-    until(lambda: not store.allocation().leases, 15.0, "leases were left")
-    assert not store.allocation().queue
-
-
 def test_runs_of_one_and_of_two_hosts(bed: Testbed, stand: Stand, pools: PoolStore) -> None:
     hosts = "host-[1-4]"
     single = campaign(stand, "single", ["one"], 10, hosts)
@@ -93,10 +75,13 @@ def test_a_host_that_refuses_logins_is_left_alone(
     assert told in status
     assert wary.causes() == {}
     repeats = wary.repeats()
-    assert sum(count for count, _ in repeats.values()) == record.again
+    assert sum(item.runs for item in repeats.values()) == record.again
     (cause,) = (cause for cause in repeats if cause.startswith("LoginRefused"))
-    count, example = repeats[cause]
-    assert f"{count} runs begun again, such as {example}: {cause}" in status
+    count, example, hosts = repeats[cause]
+    assert hosts == ["host-5:22"]
+    again = f"{count} runs begun again because of host-5:22, such as {example}: {cause}"
+    assert again in status
+    assert again in stand.command("campaign", "watch", "wary")
 
 
 def test_a_host_reboots_during_a_run(bed: Testbed, stand: Stand, pools: PoolStore) -> None:
@@ -119,6 +104,7 @@ def test_a_host_reboots_during_a_run(bed: Testbed, stand: Stand, pools: PoolStor
     assert sorted(row.parameters["n"] for row in steady.rows()) == [0, 1, 2, 3]
     # That run counts for nothing, and its cause is told.
     repeats = steady.repeats()
-    assert record.again == sum(count for count, _ in repeats.values()) >= 1
+    assert record.again == sum(item.runs for item in repeats.values()) >= 1
+    assert {host for item in repeats.values() for host in item.hosts} == {"host-1:22"}
     assert steady.causes() == {}
     assert {row.hosts["one"] for row in steady.rows() if row.attempts > 1} == {"host-2"}

@@ -127,6 +127,26 @@ def test_paused_and_resumed(stand: Stand) -> None:
     assert numbers(campaign) == list(range(100))
 
 
+def test_a_worker_that_fails_in_the_step_gives_it_back(stand: Stand) -> None:
+    campaign = started(stand, "broken", 40, pause=0.05, parallel=2)
+    next(campaign.rows(follow=True))
+    redis, key = stand.backend().redis, keys.campaign("broken")
+    definition = redis.get(key + "definition")
+    with redis.pipeline() as pipe:
+        pipe.set(key + "definition", b"no definition")
+        pipe.hincrbyfloat(key + "state", "created", 1.0)  # so that workers read it again
+        pipe.execute()
+
+    def is_given_back() -> bool:
+        status, retry = redis.hmget(key + "state", "status", "retry")
+        return status == b"idle" and retry is not None
+
+    until(is_given_back, 10.0, "the worker keeps the step")
+    redis.set(key + "definition", definition)
+    campaign.set(parallel=4)  # a verb makes it due
+    assert campaign.wait(30.0).finished == 40
+
+
 def test_stopped_lets_runs_end(stand: Stand) -> None:
     campaign = started(stand, "stopping", 40, pause=0.1, parallel=2)
     next(campaign.rows(follow=True))

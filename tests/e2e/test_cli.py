@@ -194,7 +194,8 @@ def test_doctor_says_what_to_do(fresh: Installation, tmp_path: Path) -> None:
 def test_version(fresh: Installation) -> None:
     told = json.loads(fresh.nepiq("version", "--json").out)
     assert {"nepiq", "celery", "redis", "python"} <= set(told)
-    assert fresh.nepiq("version").out.startswith(f"nepiq {told['nepiq']} ")
+    for command in ("version", "--version"):
+        assert fresh.nepiq(command).out.startswith(f"nepiq {told['nepiq']} ")
 
 
 def test_run_tells_plainly_where_there_is_no_terminal(shared: Installation) -> None:

@@ -66,7 +66,7 @@ def test_the_offset_of_the_script_of_nepi_is_kept(shared: Installation) -> None:
     path = shared.folder / "timed.py"
     path.write_text(
         head
-        + "record = {r.guid: r for r in ec._replica.records()}\n"
+        + "record = {r.guid: r for r in ec._replica.current.records()}\n"
         + "print(record[client].milestones['STARTED'] - record[server].milestones['STARTED'])\n"
         + "ec.shutdown()"
         + tail

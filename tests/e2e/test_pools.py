@@ -59,24 +59,6 @@ def bed(need: Need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbe
         yield made
 
 
-@pytest.fixture(scope="module")
-def stand(bed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    """A Redis and two workers that reach them."""
-    with Stand(tmp_path_factory.mktemp("stand")) as made:
-        for _ in range(2):
-            made.start_worker(NEPIQ_SSH_CONFIG=str(bed.ssh_config))
-        yield made
-
-
-@pytest.fixture
-def pools(stand: Stand) -> Iterator[PoolStore]:
-    """Who has hosts; at the end nobody."""
-    store = PoolStore(stand.backend().redis)
-    yield store
-    until(lambda: not store.allocation().leases, 15.0, "leases were left")
-    assert not store.allocation().queue
-
-
 def test_fifty_runs_of_four_scripts(
     user: Installation, bed: Testbed, stand: Stand, pools: PoolStore
 ) -> None:

@@ -28,15 +28,22 @@ first = ec.register_resource("nepiq::Null", ends=True)
 pause = ec.register_resource("nepiq::Sleep", duration=Parameter("pause"))
 ec.register_condition(pause, "start", first, "STARTED")
 points = range(int(sys.argv[1]))
-space = Space.zip(pause=[0.01 * (n % {POINTS}) for n in points], name=list(points))
+seconds = [float(sys.argv[2]) * (n % {POINTS}) for n in points]
+space = Space.zip(pause=seconds, name=list(points))
 Campaign(ec, space, repetitions={REPETITIONS}, parallel=8).submit()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def submitted(stand: Stand, points: int = POINTS) -> Campaign:
-    """Have a script submit the campaign and kill itself; attach to the campaign."""
-    script = stand.script(SCRIPT, str(points))
+def submitted(stand: Stand, points: int = POINTS, unit: float = 0.01) -> Campaign:
+    """Have a script submit the campaign and kill itself; attach to the campaign.
+
+    Args:
+        stand: Redis and workers.
+        points: number of its points.
+        unit: a run takes none of these seconds, or up to 24 of them.
+    """
+    script = stand.script(SCRIPT, str(points), str(unit))
     _, stderr = script.communicate(timeout=60.0)
     assert script.returncode == -signal.SIGKILL, stderr
     return stand.owned(Campaign.attach("sweep", settings=stand.settings))

@@ -21,6 +21,7 @@ class Work:
 
     Attributes:
         token: of the claim.
+        phase: of the campaign.
         over: runs that have ended.
         releases: runs to release.
         slots: what to begin, or to request hosts for.
@@ -29,6 +30,7 @@ class Work:
     """
 
     token: int
+    phase: str
     over: set[str]
     releases: set[str]
     slots: list[Slot]
@@ -92,7 +94,7 @@ class CampaignModel:
         self.releasing.update(released)
         if self.status != "claimed":
             self.token += 1
-        work = Work(self.token, set(self.over), set(), [])
+        work = Work(self.token, self.phase, set(self.over), set(), [])
         room = self._room(len(self.over))
         excess = max(0, -room) if self.phase == "running" else len(self.placing)
         work.withdrawn = sorted(self.placing, reverse=True)[:excess]
@@ -108,13 +110,21 @@ class CampaignModel:
             if not (work.releases or work.withdrawn):
                 self.phase = "cancelled"
         if work.over or work.releases or work.slots or work.placed or work.withdrawn:
-            self.status, self.holder = "claimed", worker
+            self.status, self.holder, work.phase = "claimed", worker, self.phase
             return work
         self.status = "idle"
         under_way = self.active or self.placing or self.waiting
         if self.phase == "running" and not (under_way or self._left()):
             self.phase = "finished"
         return None
+
+    def give_back(self, worker: str, phase: str, reason: str) -> None:
+        """End a claim whose work was not done; the sweeper sends the step again."""
+        if self.status != "claimed" or self.holder != worker:
+            return
+        self.status = "idle" if self.phase == phase else "due"
+        if reason and self.phase == "running":
+            self.phase = "paused"
 
     def begin(self, token: int, run: str, slot: Slot) -> str:
         """Begin a run; the status."""

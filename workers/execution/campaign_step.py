@@ -36,7 +36,8 @@ from . import rounds
 
 if TYPE_CHECKING:
     from ...controller.campaign.collection import Collection
-    from ...controller.campaign.definition import Definition, Ended
+    from ...controller.campaign.definition import Definition
+    from ...controller.campaign.evaluation import Ended
     from ...controller.engine.store.calls import Reply
     from ...controller.experiment.controller import ExperimentController
     from .placing import Placer
@@ -68,20 +69,44 @@ def advance(runtime: Runtime, name: str) -> str:
     taken = store.take(nonce, runtime.name)
     if taken is None:
         return "nothing to do"
-    step = _Step(runtime, store)
+    phase = taken.state["phase"]
     interval = runtime.backend.timing.renew
 
-    def renew() -> float | None:
-        return interval if store.renew(nonce) else None
+    def renew() -> float:
+        store.renew(nonce)  # a claim that was lost may be taken once more
+        return interval
 
-    with runtime.lease_renewer.timer(interval, renew), step:
-        while taken is not None:
-            fault_injection.point("advancing", name)
-            released = step.work(taken)
-            if released is None:
-                return f"{step}, then it was ended"
-            taken = store.take(nonce, runtime.name, released)
-    return str(step)
+    try:
+        with runtime.lease_renewer.timer(interval, renew), _Step(runtime, store) as step:
+            while taken is not None:
+                phase = taken.state["phase"]
+                fault_injection.point("advancing", name)
+                taken = store.take(nonce, runtime.name, step.work(taken))
+            return str(step)
+    except _Undone as undone:
+        what = "is paused" if undone.reason else "is given back"
+        log.error("campaign %s %s: %s", name, what, undone)  # noqa: TRY400 - expected
+        store.give_back(nonce, phase, undone.reason, held=undone.held)
+        return f"given back: {undone}"
+    except BaseException:
+        with suppress(Exception):  # if Redis cannot be reached, the lease runs out
+            store.give_back(nonce, phase)
+        raise
+
+
+class _Undone(Exception):
+    """The work of the step cannot be done here and now.
+
+    Args:
+        message: why.
+        pauses: the campaign pauses for this reason.
+        held: ended runs have no row until it is gone.
+    """
+
+    def __init__(self, message: str, *, pauses: bool = False, held: bool = False) -> None:
+        super().__init__(message)
+        self.reason = message if pauses else ""
+        self.held = held
 
 
 class _Step:
@@ -105,12 +130,16 @@ class _Step:
     def __str__(self) -> str:
         return f"{self._folded_count} ended, {self._begun} begun"
 
-    def work(self, taken: Taken) -> Sequence[str] | None:
-        """Do what was taken; return the runs that were released, or None to end the step here."""
+    def work(self, taken: Taken) -> Sequence[str]:
+        """Do what was taken; return the runs that were released.
+
+        If the claim was lost, Redis refuses the work, and the next ``take`` as well.
+
+        Raises:
+            _Undone: the work cannot be done.
+        """
         self._release(taken.releases)
         definition = self._defined(taken)
-        if definition is None:
-            return None
         reading = {item.run_id for item in self._reading.values()}
         over = [run_id for run_id in taken.over if run_id not in reading]
         slots, phase = taken.slots, taken.state["phase"]
@@ -118,10 +147,9 @@ class _Step:
             from .campaign_files import obstacle
 
             if reason := obstacle(self._runtime, self._store.name):
-                self._hold(reason, ended=bool(over))
-                over, slots = [], []
                 if not reading:
-                    return None
+                    raise _Undone(reason, pauses=True, held=bool(over))
+                over, slots = [], []
         # Those whose files are read still have their places.
         free = len(slots) - len(taken.over)
         ended = list(self._ended(definition, over))
@@ -130,8 +158,8 @@ class _Step:
             done = self._folded(definition, ended, phase, patient=free <= 0 and not taken.placed)
         except FileMissing as error:
             # Without a row, the sweeper sends the step again, and the files are read again.
-            self._hold(f"worker machine {self._runtime.machine}: {error}", ended=True)
-            return None
+            reason = f"worker machine {self._runtime.machine}: {error}"
+            raise _Undone(reason, pauses=True, held=True) from error
         begins, placing = self._next(definition, taken, slots[: max(0, free + len(done))])
         directories = self._directories(definition, done)
         fault_injection.point("settling", self._store.name)
@@ -141,34 +169,34 @@ class _Step:
         except ResponseError as error:
             if not redis_memory.is_full(error):
                 raise
-            # The sweeper sends the step again when the lease has run out.
-            log.warning("campaign %s begins no run: Redis is full", self._store.name)
-            return None
+            raise _Undone("it begins no run: Redis is full") from error
         fault_injection.point("settled", self._store.name)
         self._folded_count += len(statuses)
         self._dispatch(definition, begins, replies)
         directories.remove(
             fold.run_id for fold, status in zip(folds, statuses, strict=True) if status != "STALE"
         )
-        lost = "STALE" in statuses or any(reply.status == "STALE" for reply in replies)
-        if taken.places and not lost:
+        if taken.places:
             entered = [pair for pair, status in zip(done, statuses, strict=True) if status == "OK"]
-            lost = not self._placer(definition).place(taken, entered, begins, placing)
-        return None if lost else taken.releases
+            self._placer(definition).place(taken, entered, begins, placing)
+        return taken.releases
 
-    def _defined(self, taken: Taken) -> Definition | None:
-        """Return the definition of the campaign; None if this worker cannot carry it out."""
+    def _defined(self, taken: Taken) -> Definition:
+        """Return the definition of the campaign.
+
+        Raises:
+            _Undone: this worker cannot carry it out.
+        """
         try:
             definition = _definition(self._runtime, self._store, taken.state)
         except NepiqError as error:
             # Another worker may have the types that this one lacks.
-            log.error("campaign %s: %s", self._store.name, error)  # noqa: TRY400 - expected
-            return None
+            raise _Undone(str(error)) from error
         try:
             definition.load(self._runtime.settings.imports)
         except ClassNotImportable as error:
-            self._hold(f"worker machine {self._runtime.machine}: {error}", ended=bool(taken.over))
-            return None
+            reason = f"worker machine {self._runtime.machine}: {error}"
+            raise _Undone(reason, pauses=True, held=bool(taken.over)) from error
         return definition
 
     def _release(self, run_ids: Sequence[str]) -> None:
@@ -213,11 +241,6 @@ class _Step:
             if reply.ok and isinstance(item, Begin)
         ]
         rounds.dispatch(self._runtime, definition.exp_id, started)
-
-    def _hold(self, reason: str, *, ended: bool) -> None:
-        """Pause the campaign; runs that have ended get their rows later."""
-        log.error("campaign %s is paused: %s", self._store.name, reason)
-        self._store.change("pause", reason, *(["1"] if ended else []))
 
     def _folded(
         self, definition: Definition, ended: Sequence[Ended], phase: str, *, patient: bool
@@ -296,7 +319,7 @@ class _Step:
         return self._moment.strftime("%Y%m%d%H%M%S%f")
 
     def _ended(self, definition: Definition, run_ids: Sequence[str]) -> Iterator[Ended]:
-        from ...controller.campaign.definition import Ended
+        from ...controller.campaign.evaluation import Ended
 
         redis: Any = self._runtime.redis
         entries = self._store.entries(run_ids)

@@ -79,7 +79,7 @@ class OwnHosts:
             return
         digest = hashlib.sha256()
         host = host_of(self._runtime, run, guid, None)
-        with host.send(path, offset=offset, length=length) as stream:
+        with host.files.send(path, offset=offset, length=length) as stream:
             on_facts(FileFacts(stream.facts.size, stream.facts.mtime, stream.facts.inode))
             for block in stream:
                 digest.update(block)
@@ -103,7 +103,7 @@ class OwnHosts:
             yield from ThroughRedis.gather(run, guid, path, listing=listing, on_facts=on_facts)
             return
         host = host_of(self._runtime, run, guid, None)
-        with host.gather(path, listing=listing) as stream:
+        with host.files.gather(path, listing=listing) as stream:
             on_facts(stream.facts)
             yield from stream
 

@@ -24,7 +24,8 @@ from ..runtime.context import Runtime
 from .pools import ReadPools, wake
 
 if TYPE_CHECKING:
-    from ...controller.campaign.definition import Definition, Ended
+    from ...controller.campaign.definition import Definition
+    from ...controller.campaign.evaluation import Ended
     from ...controller.engine.campaign_records import Fold
 
 log = logging.getLogger("nepiq.campaign")
@@ -93,8 +94,8 @@ class Placer:
         entered: Sequence[tuple[Ended, Fold]],
         begins: Sequence[Begin | Refusal | Skip],
         runs: Sequence[Placing],
-    ) -> bool:
-        """Request hosts, and give up those that are not needed; False if the claim was lost.
+    ) -> None:
+        """Request hosts, and give up those that are not needed.
 
         The hosts are judged before, by the runs that have ended.
 
@@ -114,14 +115,13 @@ class Placer:
             if item.meta.get("phase") in _OVER
         ]
         if not (over or withdrawn or runs):
-            return True
+            return
         fault_injection.point("placing", self._store.name)
-        status, wakes = self._runtime.backend.pools.place(
+        _, wakes = self._runtime.backend.pools.place(
             self._store.name, taken.token, over, withdrawn, runs
         )
         fault_injection.point("placed", self._store.name)
         wake(self._runtime, wakes)
-        return status != "STALE"
 
     def _judge(self, token: str, entered: Sequence[tuple[Ended, Fold]]) -> None:
         """Judge the hosts by runs that have ended, and leave some of them alone for a while."""

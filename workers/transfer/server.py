@@ -63,7 +63,7 @@ def fetch(
 
     def send(sender: Sender, heartbeat: Heartbeat) -> None:
         host = host_of(runtime, runtime.run(run_id), guid, heartbeat.lost)
-        with host.send(path, offset=offset, length=length, since=since) as stream:
+        with host.files.send(path, offset=offset, length=length, since=since) as stream:
             sender.send_json(INFO, asdict(stream.facts))
             for parts in messages(stream):
                 sender.send(DATA, *parts)
@@ -90,7 +90,7 @@ def gather(
     def send(sender: Sender, heartbeat: Heartbeat) -> None:
         digest = hashlib.sha256()
         host = host_of(runtime, runtime.run(run_id), guid, heartbeat.lost)
-        with host.gather(path, offset=offset, listing=listing) as stream:
+        with host.files.gather(path, offset=offset, listing=listing) as stream:
             sender.send_json(INFO, {"facts": asdict(stream.facts), "before": stream.before})
             for parts in messages(stream):
                 for part in parts:
@@ -155,7 +155,7 @@ def follow(
     """
 
     def send(sender: Sender, heartbeat: Heartbeat) -> None:
-        channel = host_of(runtime, runtime.run(run_id), node, None).follow(files)
+        channel = host_of(runtime, runtime.run(run_id), node, None).files.follow(files)
         heartbeat.on_lost(channel.close)
         try:
             while block := channel.read():
@@ -214,7 +214,7 @@ def _opener(
         for again in reversed(range(_AGAIN)):
             host = host_of(runtime, run, guid, lost)
             try:
-                return host.receive(path, mode=mode, length=length, transfer=transfer)
+                return host.files.receive(path, mode=mode, length=length, transfer=transfer)
             except errors.FencedError:
                 # A step may have begun since its record was read.
                 if not again or run.record(guid).token == host.attempt.token:

@@ -45,6 +45,7 @@ class Builder:
         self._failed = failed
         self._labels: list[str] = []
         self._faulty: set[int] = set()
+        self._lacks_network = False
 
     def build(self, document: Document) -> None:
         """Fill the description; parts with errors are left out."""
@@ -64,8 +65,11 @@ class Builder:
             if item is not None:
                 items.append((item, entry, dict(self._set_attributes(item, entry))))
         if document.topology is not None:
+            found = False
             with self._collector(("topology",), key=True):
-                self._emulate(document.topology)
+                found = self._emulate(document.topology)
+            # With an error, so that the description is refused.
+            self._lacks_network = not found and len(self._findings) > 0
         self._connect(items)
         for item, entry, _ in items:
             for action in _CONDITIONAL:
@@ -77,7 +81,9 @@ class Builder:
     def check_complete(self) -> None:
         """Collect also the errors of :meth:`Description.check`."""
         for item in self._description.resources():
-            if item.guid in self._faulty:
+            if item.guid in self._faulty or (
+                self._lacks_network and item.label not in self._labels
+            ):
                 continue
             for name in item.cls.demanded:
                 slot = item.cls.connections.get(name)
@@ -91,12 +97,12 @@ class Builder:
                 # As deploy() of all resources does: the barrier of the group may close a cycle.
                 self._description.check(groups={"of this deploy": list(self._description)})
 
-    def _emulate(self, entry: TopologyEntry) -> None:
-        """Add the resources of a network of emulated hosts."""
+    def _emulate(self, entry: TopologyEntry) -> bool:
+        """Add the resources of a network of emulated hosts; False if they cannot be added."""
         targets = self._find(entry.on, ("topology", "on"), None)
         machines = [item.guid for item, _ in targets]
         if not machines:
-            return
+            return False
         source: Any = {"nodes": entry.nodes, "links": entry.links}
         if entry.file is not None:
             source = PurePath(self._findings.positions.name).parent / entry.file
@@ -112,6 +118,7 @@ class Builder:
             hosts=entry.hosts,
             sample=entry.sample,
         )
+        return True
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -194,7 +201,8 @@ class Builder:
                 self._collect(error, full_path, item=item)
             elif target in self._description:
                 yield self._description.resource(target), full_path
-            elif str(target) in self._failed:
+            elif str(target) in self._failed or self._lacks_network:
+                # An emulated host of a network with errors is not known.
                 if item is not None:
                     self._faulty.add(item.guid)
             else:

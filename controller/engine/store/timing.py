@@ -16,6 +16,7 @@ class Timing:
         grace: how long after a step was handed out somebody looks again; doubles each time.
         horizon: steps due later than this from now are handed out by the sweeper.
         limit: items that one script opens or arms before it leaves the rest to the next call.
+        retry: how long after a campaign's step was given back undone the sweeper sends it again.
         max_lost: a step that lost its worker this many times fails.
     """
 
@@ -24,6 +25,7 @@ class Timing:
     grace: float = 2.0
     horizon: float = 10.0
     limit: int = 500
+    retry: float = 12.0
     max_lost: int = 4
 
     @classmethod

@@ -20,7 +20,7 @@ from ...model.host import NO_HOST, Context
 from ...model.lifecycle import Action
 from ...model.login import Login
 from ...model.resource import ResourceManager
-from ...testing.fakes import Call, FakeHost
+from ...testing.fake_host import Call, FakeHost
 from ..words import duration, some
 
 #: Placeholder for the id of the run.

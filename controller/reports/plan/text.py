@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...model.host import Life
-from ...testing.fakes import Call
+from ...testing.fake_host import Call
 from ..words import duration, plural, size
 from .planner import PlannedDeployment, PlannedStep
 

@@ -95,6 +95,11 @@
     fill("causes", head.causes, (one) => make("tr", {}, make("td", { class: "number" }, String(one.runs)), make("td", { class: "cause" }, one.cause), make("td", { class: "id" }, runLink(one.example, one.kept))));
   }
 
+  function repeats() {
+    byId("again").hidden = !head.repeats.length;
+    fill("repeats", head.repeats, (one) => make("tr", {}, make("td", { class: "number" }, String(one.runs)), make("td", { class: "cause" }, one.cause), make("td", {}, one.hosts.join(", ")), make("td", { class: "id" }, runLink(one.example, one.kept))));
+  }
+
   function troubles() {
     byId("health").hidden = !head.troubles.length;
     fill("troubles", head.troubles, (one) => {
@@ -150,6 +155,7 @@
     legend();
     troubles();
     causes();
+    repeats();
     newest();
   }
 

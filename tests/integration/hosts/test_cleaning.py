@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -125,3 +126,12 @@ def test_command_lines_of_any_form(rig: Rig) -> None:
         assert process.mark == "lost.7.1"
         assert process.command.startswith("sh -c echo; read line")
         assert "[/red]" in process.command
+
+
+def test_the_end_of_a_command_makes_no_directory_anew(rig: Rig) -> None:
+    """Its directory is gone, and the run is over: there is nothing to record its exit for."""
+    rig.host(5).supervise("exec sleep 600")
+    shutil.rmtree(rig.home / ".nepiq" / rig.run_id)
+    rig.host(1).tidy([f"{rig.run_id}.5.1"])
+    until(lambda: not rig.bearers())
+    assert not rig.root().exists()

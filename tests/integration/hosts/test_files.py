@@ -126,7 +126,7 @@ def test_what_cannot_be_read_or_written(rig: Rig) -> None:
 
 
 def test_put_and_get(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nepiq.workers.hosts.shell_host.BLOCK", 1000)
+    monkeypatch.setattr("nepiq.workers.hosts.host_files.BLOCK", 1000)
     source, target = tmp_path / "source", tmp_path / "target"
     for size in (0, 999, 1000, 1001, 5120):
         source.write_bytes(BYTES[:size])

@@ -287,6 +287,30 @@ def test_launchers_killed_anywhere(rig: Rig) -> None:
     assert sorted(int(line[2]) for line in rig.journal()) == list(range(100, 160))
 
 
+def test_an_end_between_two_looks_is_no_loss(rig: Rig) -> None:
+    """The command ends after a second attempt has seen no exit, and before it looks for processes.
+
+    A pipe in the place of ``.group`` holds the attempt between both.
+    """
+    rig.host(5).supervise("exit 3")
+    files = rig.run_dir(5)
+    until(lambda: rig.journal() and not rig.bearers())
+    (files / ".exit").rename(files / "exit")
+    (files / ".group").rename(files / "group")
+    os.mkfifo(files / ".group")
+    with ThreadPoolExecutor(1) as threads:
+        second = threads.submit(rig.host(5).supervise, "exit 3")
+        with (files / ".group").open("w") as pipe:  # returns once somebody reads it
+            (files / "exit").rename(files / ".exit")
+            pipe.write((files / "group").read_text())
+            (files / "group").rename(files / ".group")
+        done = second.result()
+    assert done.adopted
+    assert done.exit is not None
+    assert done.exit.code == 3
+    assert len(rig.journal()) == 1
+
+
 def test_supervisors_killed_anywhere(rig: Rig) -> None:
     """Killed while they start: what they had begun is lost, what they had not is started again."""
     effects = rig.home / "effects"

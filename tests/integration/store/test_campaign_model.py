@@ -23,6 +23,7 @@ pytestmark = pytest.mark.needs("redis-server")
 
 WORKERS = ["one", "two"]
 READERS = ["a", "b"]
+CLAIMANTS = {"take": WORKERS, "measure": READERS}
 VERDICTS = [
     ("row", "finished", ""),
     ("row", "failed", "a"),
@@ -36,7 +37,7 @@ VERDICTS = [
 MEASURED = [("row", "finished", ""), ("row", "failed", "a"), ("again", "failed", "a")]
 
 #: Workers do most; what they do comes in any order, so that one works after it has lost its claim.
-WEIGHTS = {"take": 8, "work": 8, "end": 6, "lose": 2, "sweep": 1}
+WEIGHTS = {"take": 8, "work": 8, "end": 6, "give_back": 1, "lose": 2, "sweep": 1}
 WEIGHTS |= {"verb": 2, "retry": 1, "set": 1, "add": 1}
 WEIGHTS |= {"measure": 2, "measured": 5, "lose_reader": 1}
 WEIGHTS |= {"foreign": 3, "sweep_pool": 1, "rank": 1}
@@ -66,7 +67,7 @@ class Both:
         # In a pipeline, a script that Redis does not know yet is carried out after the others.
         for name in ("fold", "begin"):
             redis.script_load(script(name).text)
-        self.player = Player(redis, CampaignStore)
+        self.player = Player(redis, CampaignStore, retry=0.0)
         self.store = self.player.store
         self.places = places
         self.pools, self.pool = PoolStore(redis, most_overtaken=2), PoolModel(2)
@@ -123,6 +124,13 @@ class Both:
             assert reply.status == expected or (reply.status == "CLASH" and expected != "OK")
         if self.places:
             self._place(taken, work)
+
+    def give_back(self, worker: str, reason: str) -> None:
+        """Do nothing of what a worker took last, even if it has lost its claim since."""
+        if worker in self._claims:
+            taken, work = self._claims.pop(worker)
+            self.store.give_back(worker, taken.state["phase"], reason)
+            self.model.give_back(worker, work.phase, reason)
 
     def _place(self, taken: Taken, work: Work) -> None:
         new = {self.player.new_id(): (slot, wants_of(slot)) for slot in taken.slots}
@@ -276,12 +284,12 @@ def one_step(both: Both, chance: random.Random) -> None:
     """Do something."""
     [name] = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
     match name:
-        case "take":
-            both.take(chance.choice(WORKERS))
+        case "take" | "measure":
+            getattr(both, name)(chance.choice(CLAIMANTS[name]))
         case "work":
             both.work(chance.choice(WORKERS), chance.choice(VERDICTS))
-        case "measure":
-            both.measure(chance.choice(READERS))
+        case "give_back":
+            both.give_back(chance.choice(WORKERS), chance.choice(["", "the disk is full"]))
         case "measured":
             both.measured(chance.choice(READERS), chance.choice(MEASURED))
         case "end" | "foreign":

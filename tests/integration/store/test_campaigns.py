@@ -233,6 +233,44 @@ def test_a_worker_that_lost_its_claim_changes_nothing(player: Player) -> None:
     assert not RunStore(player.redis, begin.run_id).meta()
 
 
+def test_a_worker_that_cannot_do_the_work_gives_the_step_back(player: Player) -> None:
+    player.submit(2)
+    taken = player.take("one")
+    assert taken is not None
+    player.store.give_back("other", "running", "it has no claim")
+    player.store.give_back("one", "running", "the disk is full", held=True)
+    record = player.store.record()
+    assert record is not None
+    assert (record.phase, record.why, record.held) == ("paused", "the disk is full", True)
+    # A verb sends it at once, the sweeper does after a while.
+    sent = player.publisher.sent
+    player.store.sweep()
+    assert player.publisher.sent == sent
+    player.store.change("resume")
+    assert player.publisher.sent == sent + 1
+    assert player.take("two") is not None
+    player.store.give_back("two", "running")
+    player.store.sweep()
+    assert player.publisher.sent == sent + 1
+    player.redis.hset("nepiq:{campaign:sweep}:state", "retry", time.time() - 1.0)
+    player.store.sweep()
+    assert player.publisher.sent == sent + 2
+
+
+def test_a_verb_while_a_worker_cannot_do_the_work_is_carried_out_at_once(player: Player) -> None:
+    player.submit(2)
+    taken = player.take("one")
+    assert taken is not None
+    player.store.change("cancel")
+    sent = player.publisher.sent
+    player.store.give_back("one", taken.state["phase"], "the disk is full")
+    assert player.publisher.sent == sent + 1
+    assert player.take("two") is None
+    record = player.store.record()
+    assert record is not None
+    assert (record.phase, record.why) == ("cancelled", "")
+
+
 def test_slots_are_begun_in_order_and_no_more_than_allowed(player: Player) -> None:
     player.submit(5, parallel=1)
     taken = player.take()
@@ -481,23 +519,23 @@ def test_hosts_on_which_a_slot_has_failed_are_kept_until_it_has_a_row(player: Pl
 def test_causes_of_runs_that_are_begun_again_are_counted(player: Player) -> None:
     player.submit(1)
     taken, last = player.take("a"), ""
-    for cause in ("refused | x", "rebooted", "", "refused | x"):
+    causes = ("refused | x", "rebooted", "", "refused | x", "refused | x")
+    blamed = ("a:22 b:22", "", "", "b:22 c:22", "c:22")
+    for cause, hosts in zip(causes, blamed, strict=True):
         assert taken is not None
         [last] = player.begin(taken)
         player.take("a")
         player.carry_out(last, "failed")
         taken = player.take("a")
         assert taken is not None
-        end = fold(last, "again", "failed", cause)
+        end = fold(last, "again", "failed", cause)._replace(avoid=hosts)
         for _ in range(2):  # a worker repeats what it had no answer for
             player.store.settle(taken.token, [end], [])
         taken = player.take("a")
     counted = player.store.repeated()
-    assert counted["refused | x"] == (2, last)
-    assert {cause: count for cause, (count, _) in counted.items()} == {
-        "refused | x": 2,
-        "rebooted": 1,
-    }
+    assert counted["refused | x"] == (3, last, ["a:22", "b:22", "c:22"])
+    assert counted["rebooted"][::2] == (1, [])
+    assert len(counted) == 2
 
 
 def test_a_run_whose_records_were_deleted_is_begun_again(player: Player) -> None:

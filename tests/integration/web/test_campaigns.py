@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from tests.integration.web.browser import Browser, Stream
-from tests.integration.web.conftest import SHOWN, failing, judged
+from tests.integration.web.conftest import EVIL, SHOWN, failing, judged
 from tests.stand import Stand
 
 from nepiq.controller import Campaign, Space
+from nepiq.controller.engine.store import keys
 
 pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid"),
@@ -63,6 +64,8 @@ def test_runs_are_seen_while_they_are_under_way(stand: Stand, browser: Browser) 
             with browser.stream(f"/runs/{run}/events") as shown:
                 assert shown.until("rows")["campaign"] == "held"
             judged(stand, "held", {"n": 1})
+            again = keys.campaign("held") + "repeated"
+            stand.backend().redis.hset(again, f"HostUnreachable: {EVIL}", f"2|{run}|fit01:22")
             campaign.set(priority=2)  # a worker looks, and so does the page
             _, data = next(item for item in messages if item[1]["troubles"])
             assert data["priority"] == 2
@@ -74,6 +77,10 @@ def test_runs_are_seen_while_they_are_under_way(stand: Stand, browser: Browser) 
                 0,
             )
             assert "is in quarantine until" in host["text"]
+            [repeat] = data["repeats"]
+            assert repeat["cause"] == f"HostUnreachable: {SHOWN}"
+            assert (repeat["runs"], repeat["hosts"]) == (2, ["fit01:22"])
+            assert (repeat["example"], repeat["kept"]) == (run, True)
             with browser.stream("/hosts/events") as hosts:
                 told = hosts.until("pools", lambda data: data["pools"])["pools"]
             [found] = [host for pool in told for host in pool["hosts"]]

@@ -175,6 +175,11 @@ def test_refused_settings(settings: list[str]) -> None:
         ),
         ("ping.rttAvg", "pin.rttAvg", "14:20: unknown resource 'pin' (did you mean 'ping'"),
         ("ping.rttAvg", "ping.rttAv", "14:20: unknown attribute 'rttAv' (did you mean 'rttAvg'"),
+        (
+            "ping.rttAvg",
+            "ping.rtt",
+            "14:20: unknown attribute 'rtt' (did you mean 'rttMin' or 'rttMax",
+        ),
         ("parallel: 4", "parallel: 0", "15:13: parallel: cannot be 0"),
         ("parallel: 4", "priority: high", "15:13: priority: cannot be 'high'"),
         ("parallel: 4", "priority: 101", "15:13: priority: cannot be 101 (write a whole number"),

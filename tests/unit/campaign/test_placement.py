@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from nepiq.controller.campaign.definition import Definition, Segment
+from nepiq.controller.campaign.definition import Definition
 from nepiq.controller.campaign.plan import CampaignPlan
+from nepiq.controller.campaign.segment import Segment
 from nepiq.controller.engine.campaign_records import Begin, Placed, Refusal, Slot
 from nepiq.controller.model.pools import HostLease, Pools, Want
 from nepiq.controller.resources.linux.reservation import Reservation

@@ -19,11 +19,12 @@ from nepiq.controller.campaign.crate.hosts import in_pool
 from nepiq.controller.campaign.crate.reproduction import reproduction
 from nepiq.controller.campaign.crate.sample import sample
 from nepiq.controller.campaign.crate.writer import write
-from nepiq.controller.campaign.definition import Definition, Segment
+from nepiq.controller.campaign.definition import Definition
 from nepiq.controller.campaign.host_facts import HostFacts
 from nepiq.controller.campaign.plan import CampaignPlan
 from nepiq.controller.campaign.provenance import Provenance
 from nepiq.controller.campaign.row import Row
+from nepiq.controller.campaign.segment import Segment
 from nepiq.controller.cli import main
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def test_hosts_of_a_pool() -> None:
 def definition_of(campaign: Campaign) -> Definition:
     assert campaign.plan is not None
     spaces = [CampaignPlan(space, count) for space, count in campaign.plan.added]
-    return Definition("again", campaign._data, list(map(Segment.data, [campaign.plan, *spaces])))
+    segments = [Segment.data(plan) for plan in (campaign.plan, *spaces)]
+    return Definition("again", campaign._submission.data, segments)
 
 
 def test_the_campaign_that_repeats_a_crate(crate: Crate) -> None:

@@ -19,7 +19,7 @@ from nepiq.controller.campaign.segment import Segment
 from nepiq.controller.campaign.space import point_id
 from nepiq.controller.campaign.time_left import Left, TimeLeft
 from nepiq.controller.cli.campaign_progress import lines
-from nepiq.controller.engine.campaign_records import CampaignRecord
+from nepiq.controller.engine.campaign_records import CampaignRecord, Repeated
 
 SEEDS = range(20)
 
@@ -242,3 +242,16 @@ def test_the_status_tells_hosts_in_use_the_time_and_what_is_in_trouble() -> None
     assert status[1] == "  3 runs, such as run-1: it"
     assert status[2].startswith("  host fit07:22 is in quarantine until ")
     assert status[3:] == ["  point 3f2a9c81 is at fault: it failed on hosts where others do not"]
+
+
+def test_the_status_tells_why_runs_were_begun_again() -> None:
+    hosts = [f"fit0{number}:22" for number in range(1, 8)]
+    repeats = {
+        "refused": Repeated(9, "run-1", hosts),
+        "lost": Repeated(1, "run-2"),
+    }
+    assert lines(record(30, 8, 8, 2), {}, repeats=repeats)[1:] == [
+        "  9 runs begun again because of fit01:22, fit02:22, fit03:22, fit04:22 and 3 more, "
+        "such as run-1: refused",
+        "  1 run begun again, such as run-2: lost",
+    ]

@@ -160,12 +160,12 @@ def host(data: bytes) -> ShellHost:
 
 
 def sent(it: ShellHost) -> Iterator[bytes]:
-    with it.send("file", length=5) as stream:
+    with it.files.send("file", length=5) as stream:
         yield from stream
 
 
 def received(it: ShellHost) -> None:
-    with it.receive("file", length=5) as stream:
+    with it.files.receive("file", length=5) as stream:
         stream.write(b"x")
         stream.finish("0" * 64)
 

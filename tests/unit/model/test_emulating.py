@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -459,5 +460,13 @@ def test_the_graph_without_deploying_containerlab_190(tmp_path: Path) -> None:
     ],
 )
 def test_errors_of_a_topology_in_a_description(old: str, new: str, match: str) -> None:
-    with pytest.raises(DocumentError, match=match):
+    with pytest.raises(DocumentError, match=match) as refused:
         read(FILE.replace(old, new))
+    assert len(refused.value.errors) == 1, "those that follow from it are not reported"
+
+
+def test_without_networkx_a_description_has_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "networkx", None)
+    with pytest.raises(DocumentError, match="topologies need networkx") as refused:
+        read(FILE)
+    assert len(refused.value.errors) == 1

@@ -60,6 +60,8 @@ enter() {
         report
     elif supervised .; then
         adopt # what started several holds no lock of each
+    elif recorded .; then
+        report # it has ended between these two looks
     elif [ -s .started ]; then
         bury
     elif ! launched; then

@@ -17,10 +17,11 @@ conclude() {
     record
 }
 
-# record: write .exit and ring. A command may have removed or moved its directory: then in a new one.
+# record: write .exit and ring. A command may have removed or moved its directory: then in a new one,
+# unless the run has ended here, which leaves no directory.
 record() {
     if { [ . -ef "$root/$guid/$occ" ] && [ -w . ]; } ||
-        { places "$guid/$occ" && cd "$root/$guid/$occ"; }; then
+        { [ ! -e "$ended" ] && places "$guid/$occ" && cd "$root/$guid/$occ"; }; then
         sole .exit
         note .exit "$code $outcome $moment $boot"
     fi

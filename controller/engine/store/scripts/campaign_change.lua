@@ -8,13 +8,9 @@ local ended = phase == 'finished' or phase == 'stopped' or phase == 'cancelled'
 
 local verbs = {}
 
--- A worker gives a reason, and 1 if runs that have ended are held until it is gone.
 function verbs.pause()
   if phase == 'running' then
-    enter('paused', ARGV[4])
-  end
-  if ARGV[5] then
-    assign('held', ARGV[5])
+    enter('paused')
   end
 end
 

@@ -14,7 +14,7 @@ local running = state.phase == 'running'
 local free = running and left() > 0 and room(C, 0) > 0 and places() > 0
 local placed = call('HLEN', C .. 'granted') > 0 or (not running and call('HLEN', C .. 'placing') > 0)
 local work = free or placed or state.phase == 'cancelling' or call('SCARD', C .. 'over') > 0
-if state.status == 'idle' and not work then
+if state.status == 'idle' and (not work or number('retry') > now) then
   return '["OK",0]'
 end
 return cjson.encode({ 'OK', trigger(C, now, grace) and 1 or 0 })

@@ -17,6 +17,9 @@ end
 if state.status ~= 'claimed' then
   assign('token', format('%.0f', max(number('token') + 1, now * 1e6)))
 end
+if state.retry then
+  call('HDEL', C .. 'state', 'retry')
+end
 
 local over = {}
 for _, run in ipairs(call('SRANDMEMBER', C .. 'over', most)) do

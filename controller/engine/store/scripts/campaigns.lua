@@ -45,15 +45,25 @@ local function change_phase(C, phase, why)
   redis.call('XADD', C .. 'history', '*', 'e', phase, 'i', why)
 end
 
--- Count a run that is begun again by its cause. Causes are few; if they are not, the first ones are kept.
-local MOST_CAUSES = 100
+-- Count a run that is begun again by its cause, and list the hosts to blame. Causes are few, and so are
+-- these hosts; if they are not, the first ones are kept.
+local MOST_CAUSES, MOST_BLAMED = 100, 20
 
-local function count_repeat(C, cause, run)
+local function count_repeat(C, cause, run, blamed)
   local known = redis.call('HGET', C .. 'repeated', cause)
-  if known or redis.call('HLEN', C .. 'repeated') < MOST_CAUSES then
-    local n = (tonumber(string.match(known or '', '^%d+')) or 0) + 1
-    redis.call('HSET', C .. 'repeated', cause, n .. '|' .. run)
+  if not known and redis.call('HLEN', C .. 'repeated') >= MOST_CAUSES then
+    return
   end
+  local n, listed = string.match(known or '0||', '^(%d+)|[^|]*|(.*)$')
+  local hosts, seen = {}, {}
+  for host in string.gmatch(listed .. ' ' .. blamed, '%S+') do
+    if not seen[host] and #hosts < MOST_BLAMED then
+      seen[host] = true
+      hosts[#hosts + 1] = host
+    end
+  end
+  local entry = { n + 1, run, table.concat(hosts, ' ') }
+  redis.call('HSET', C .. 'repeated', cause, table.concat(entry, '|'))
 end
 
 -- Enter the row of a slot. Too many failures pause the campaign.

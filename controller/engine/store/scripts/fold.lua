@@ -25,7 +25,7 @@ if entry and (cancelled or verdict == 'again') then
   call('RPUSH', C .. 'again', slot .. '|' .. (cancelled and attempt or attempt + 1))
   call('HINCRBY', C .. 'state', 'again', cancelled and 0 or 1)
   if not cancelled and cause ~= '' then
-    count_repeat(C, cause, run)
+    count_repeat(C, cause, run, avoid)
   end
   if not cancelled and avoid ~= '' then
     local known = call('HGET', C .. 'avoid', slot)

@@ -1,4 +1,4 @@
-"""Fakes of host, clock and line channel, for tests of resource classes."""
+"""The fake of a host with its line channels, for tests of resource classes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..model.contents import Content
 from ..model.facts import Facts, Interface
 from ..model.host import USUAL_LIFE, Exit, Launch, Life, Result
 from ..model.pools import HostLease
+from .fake_clock import FakeClock
 
 #: The answer of a fake host to a command: a Result, its standard output, its exit code, an error
 #: to raise, or a function that returns one of these.
@@ -40,32 +41,6 @@ FACTS = Facts(
     clock_offset=0.0,
     clock_error=0.001,
 )
-
-
-class FakeClock:
-    """A clock that only moves by :meth:`advance`; call it to read it."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-        self._events: list[tuple[float, Callable[[], object]]] = []
-
-    def __call__(self) -> float:
-        """Return the seconds since the clock was created."""
-        return self._now
-
-    def advance(self, seconds: float) -> None:
-        """Move the clock forward and call the events that are due."""
-        end = self._now + seconds
-        while self._events and self._events[0][0] <= end:
-            time, event = self._events.pop(0)
-            self._now = max(self._now, time)
-            event()
-        self._now = end
-
-    def at(self, moment: float, event: Callable[[], object]) -> None:
-        """Call ``event`` when the clock is moved to a time or beyond it."""
-        self._events.append((moment, event))
-        self._events.sort(key=lambda item: item[0])
 
 
 @dataclass(frozen=True)
