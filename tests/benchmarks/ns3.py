@@ -27,8 +27,9 @@ from nepiq.controller import ExperimentController
 SMALL = """
 #include "ns3/core-module.h"
 #include <iostream>
-int main()
+int main(int argc, char** argv)
 {
+    ns3::CommandLine(__FILE__).Parse(argc, argv);
     double sum = 0;
     auto random = ns3::CreateObject<ns3::UniformRandomVariable>();
     for (int i = 0; i < 20000; ++i)

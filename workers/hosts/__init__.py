@@ -9,6 +9,7 @@ from .attempt import Attempt
 from .byte_streams import Incoming, Outgoing
 from .exit_journal import (
     Boot,
+    Dismantled,
     Entry,
     Follow,
     HostHeartbeat,
@@ -24,6 +25,7 @@ __all__ = [
     "Attempt",
     "Boot",
     "Completed",
+    "Dismantled",
     "Entry",
     "Follow",
     "HostHeartbeat",

@@ -124,7 +124,12 @@ class HostHeartbeat:
     """A heartbeat of the watch, every :data:`PERIOD`."""
 
 
-Entry: TypeAlias = Boot | Journal | ProcessExit | Restarted | Lost | HostHeartbeat
+@dataclass(frozen=True)
+class Dismantled:
+    """The end of the run on the host, the last entry: nothing is left to watch, or to restore."""
+
+
+Entry: TypeAlias = Boot | Journal | ProcessExit | Restarted | Lost | HostHeartbeat | Dismantled
 
 
 @dataclass(frozen=True)
@@ -224,7 +229,7 @@ class Follow(Iterator[Entry]):
     """The entries of one node's watch as they come: Boot and Journal first.
 
     The same exit may be told twice, by two watches or by one that was killed at that moment.
-    Iterating ends once :meth:`close` was called, from any thread.
+    Iterating ends after :class:`Dismantled`, and once :meth:`close` was called, from any thread.
     """
 
     def __init__(self, session: Session, layout: Layout, journal_id: str, offset: int) -> None:
@@ -239,6 +244,7 @@ class Follow(Iterator[Entry]):
         # A line that is too long is passed over: its exit stays on the host.
         self._lines = self._channel.lines(LINE, OUTPUT)
         self._strange = 0
+        self._is_over = False
         self._closed = threading.Event()
         self._boot_id = ""
 
@@ -246,19 +252,20 @@ class Follow(Iterator[Entry]):
         """Return the next entry.
 
         Raises:
-            FencedError: the node's directory is gone from the host: its run has been released.
+            FencedError: the node's directory is gone from the host, or files that it needs.
             AnswerError: what it tells means nothing.
             HostError: the host fell silent, or the watch ended there.
         """
-        for line in self._lines:
+        for line in () if self._is_over else self._lines:
             entry = self._parse(line.decode("ascii", "replace"))
             if entry is not None:
                 self._strange = 0
+                self._is_over = isinstance(entry, Dismantled)
                 return entry
             self._strange += 1
             if self._strange == _STRANGE:
                 raise misunderstood(line)
-        if self._closed.is_set():
+        if self._is_over or self._closed.is_set():
             raise StopIteration
         raise HostError("the watch on the host ended", hint="connect again")
 
@@ -305,6 +312,8 @@ class Follow(Iterator[Entry]):
             return Boot(rest)
         if verb == "journal":
             return Journal(rest)
+        if verb == "over":
+            return Dismantled()
         return HostHeartbeat() if verb == "beat" else None
 
     def _restarted(self, text: str) -> Restarted | None:

@@ -22,6 +22,7 @@ from ...controller.model.host import Exit
 from ..execution import exits, loading
 from ..hosts import (
     Attempt,
+    Dismantled,
     Entry,
     Follow,
     HostHeartbeat,
@@ -105,14 +106,14 @@ class NodeWatch(threading.Thread):
         failures = 0
         try:
             while not self._over.is_set():
-                began = running_time.now()
+                began, dismantled = running_time.now(), False
                 try:
                     if self._behind.is_set():
                         self._rewind()
-                    self._follow()
-                    failures = 0
+                    dismantled = self._follow()
+                    failures = failures if dismantled else 0
                 except (HostError, OSError) as error:
-                    if self._run.record(self._node).state == "RELEASED":
+                    if self._is_released:
                         return
                     log.warning("watch of node %s: %s", self._node, error)
                     if self._host_is_lost(began, error):
@@ -121,6 +122,9 @@ class NodeWatch(threading.Thread):
                     log.warning("watch of node %s: %s", self._node, error)
                 failures += 1
                 self._over.wait(_RETRIES.pause(failures))
+                # The worker that has dismantled it commits the release meanwhile.
+                if dismantled and self._is_released:
+                    return
         except UnknownRun as error:
             # Its records were deleted, as those of a campaign's run when it has its row.
             log.info("watch of node %s ends: %s", self._node, error)
@@ -129,6 +133,10 @@ class NodeWatch(threading.Thread):
         finally:
             self._over.set()
             renewal.join()
+
+    @property
+    def _is_released(self) -> bool:
+        return self._run.record(self._node).state == "RELEASED"
 
     def _host_is_lost(self, began: float, error: Exception) -> bool:
         """Return whether to stop after a failed attempt to follow; record a lost host."""
@@ -174,7 +182,8 @@ class NodeWatch(threading.Thread):
         else:
             self._over.set()
 
-    def _follow(self) -> None:
+    def _follow(self) -> bool:
+        """Follow the journal; return True if it has ended with the run on the host."""
         record = self._run.record(self._node)
         self._node_label = record.label
         node = loading.resource(self._run, record)
@@ -188,13 +197,15 @@ class NodeWatch(threading.Thread):
             *self._confirmed,
         )
         try:
-            self._read_all(self._entries)
+            return self._read_all(self._entries)
         except FencedError:
-            if self._run.record(self._node).state == "RELEASED":
+            if self._is_released:
                 raise
+            log.warning("%s: files of the run are missing, and are restored", self._node_label)
             node_files.restore(self._run, node, session)
+            return False
 
-    def _read_all(self, entries: Follow) -> None:
+    def _read_all(self, entries: Follow) -> bool:
         heartbeats = 0
         exits_read: list[ProcessExit] = []
         with contextlib.closing(entries):
@@ -220,14 +231,17 @@ class NodeWatch(threading.Thread):
                     self._confirm(*read)
                     read = None
                 if self._over.is_set() or self._behind.is_set():
-                    return
+                    return False
+                if isinstance(entry, Dismantled):
+                    return True
+        return False
 
     def _close_channel(self) -> None:
         if self._entries is not None:
             self._entries.close()
 
     def _handle(self, entry: Entry) -> None:
-        if isinstance(entry, ProcessExit | Restarted | HostHeartbeat):
+        if isinstance(entry, ProcessExit | Restarted | HostHeartbeat | Dismantled):
             self._protocol_errors = 0
         if isinstance(entry, Lost):
             lost = Exit(code=None, outcome="FAILED", reason=entry.reason)

@@ -6,7 +6,15 @@ import threading
 
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.controller.model.host import Exit
-from nepiq.workers.hosts import Follow, HostHeartbeat, Journal, Lost, ProcessExit, follow
+from nepiq.workers.hosts import (
+    Dismantled,
+    Follow,
+    HostHeartbeat,
+    Journal,
+    Lost,
+    ProcessExit,
+    follow,
+)
 
 from .rig import Rig
 
@@ -75,6 +83,8 @@ class Tended(threading.Thread):
             self._ends.append((entry.guid, entry.exit))
             if entry.journal_id:
                 self._known = (entry.journal_id, entry.offset)
+        elif isinstance(entry, Dismantled):
+            self._over.wait(0.05)
         elif isinstance(entry, Lost):
             self._ends.append((entry.guid, Exit(None, "FAILED", reason=entry.reason)))
 

@@ -17,6 +17,7 @@ from tests.processes import alive
 from nepiq.controller.errors import FencedError, HostError
 from nepiq.workers.hosts import (
     Boot,
+    Dismantled,
     Entry,
     Follow,
     HostHeartbeat,
@@ -280,14 +281,19 @@ def test_a_directory_that_is_gone(rig: Rig, watch: Watch, monkeypatch: pytest.Mo
     rig.prepare(2)
     other = watch(node=2)
     until(lambda: len(other.seen) == 2)
-    rig.host(2, node=2).dismantle(remove=True)
+    (rig.root(2) / "supervisor.sh").unlink()
     until(lambda: other.error)
     assert isinstance(other.error, FencedError)
 
 
-def test_the_end_of_a_run_is_seen(rig: Rig, watch: Watch) -> None:
+@pytest.mark.parametrize("remove", [False, True])
+def test_the_end_of_a_run_is_seen(rig: Rig, watch: Watch, remove: bool) -> None:
+    """Not as files that are missing: nothing is to be restored."""
     watcher = watch()
     rig.host(5).supervise("exec sleep 60")
-    rig.host(1).dismantle()
-    until(lambda: watcher.exits)
+    rig.host(1).dismantle(remove=remove)
+    watcher.join(10.0)
+    assert not watcher.is_alive()
     assert watcher.exits[0].exit.outcome == "STOPPED"
+    assert watcher.seen[-1] == Dismantled()
+    assert watcher.error is None

@@ -7,7 +7,8 @@
 #   lost GUID OCC WHY          a launch whose supervisor is gone: killed, with the boot before, or
 #                              with its directory
 #   beat NOW                   every PERIOD seconds
-#   gone                       the run has ended here, or files that it needs are not there any more
+#   over                       the run has been ended here: the last line
+#   gone                       it had been before, or files that it needs are not there any more
 # A line "held GUID/OCC..." on stdin asks for what the worker takes for running: how it ended is
 # told if it has, and that it is lost if nobody supervises it.
 watch() {
@@ -50,7 +51,7 @@ relay() {
         case $line in
         journal\ *) ;;
         over)
-            echo gone
+            echo over
             break
             ;;
         *) printf 'at %s %s %s\n' "$offset" "$now" "$line" ;;
