@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install -q -q --disable-pip-version-check --no-compi
 PINNED = $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run hosts test lint types compiled unit docs bench soak faults constraints clean
+.PHONY: help run hosts test pytest lint types compiled unit docs bench soak faults constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -52,9 +52,13 @@ run: $(READY) ## run the demo experiment on this machine
 hosts: $(READY) ## N hosts on this machine, and P behind a gateway, until ctrl-C (root)
 	@$(BIN)/python -m tests.testbed --hosts $(N) --private $(P)
 
-test: $(COMPLETE) ## every check and test (about 20 minutes on two cores)
+test: $(READY) ## every check and test (about 15 minutes on two cores)
 	@PYTHON='$(PYTHON)' tools/system-packages tests
-	@$(MAKE) --no-print-directory --output-sync -j lint types compiled docs
+	@$(MAKE) --no-print-directory --output-sync -j lint types $(COMPLETE)
+	@$(MAKE) --no-print-directory --output-sync compiled
+	@$(MAKE) --no-print-directory -j docs pytest
+
+pytest: $(COMPLETE)
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder tests
 	@$(BIN)/python -m tests.e2e.network.features
 
@@ -71,7 +75,7 @@ types: $(READY) ## type hints, strictly
 	@$(BIN)/mypy --no-error-summary -p nepiq
 
 docs: $(DOCS) ## the documentation as a site in build/site; warnings are errors
-	@$(BIN)/sphinx-build -q -W --keep-going -c docs -d build/doctrees . build/site
+	@nice $(BIN)/sphinx-build -q -W --keep-going -c docs -d build/doctrees . build/site
 	@echo "the documentation is in build/site/index.html"
 
 # The byte code of the tests, once; each of the processes that run tests would compile them all.

@@ -138,8 +138,9 @@ def values(url: str) -> dict[str, float]:
 class TestMetrics:
     def test_a_worker_tells_of_its_steps(self, watch: Watch, run_id: str) -> None:
         released = 'nepiq_steps_total{action="release",outcome="done"}'
-        # A step is counted when it has been committed, a moment after others know of it.
-        until(lambda: values(watch.worker)[released] >= 6, 10.0, "releases were not counted")
+        # A step is counted when it has been committed, a moment after others know of it. What has
+        # failed is released with its host.
+        until(lambda: values(watch.worker)[released] >= 5, 10.0, "releases were not counted")
         told = values(watch.worker)
         assert told['nepiq_steps_total{action="deploy",outcome="done"}'] >= 6
         assert told['nepiq_steps_total{action="start",outcome="done"}'] >= 5
@@ -147,7 +148,7 @@ class TestMetrics:
         ended = sum(value for name, value in told.items() if name.startswith("nepiq_steps_total"))
         assert told["nepiq_step_lateness_seconds_count"] == ended
         assert told['nepiq_step_lateness_seconds_bucket{le="60.0"}'] == ended
-        assert told['nepiq_step_duration_seconds_count{action="release"}'] >= 6
+        assert told['nepiq_step_duration_seconds_count{action="release"}'] >= 5
         assert told["nepiq_steps_executing"] == 0
         assert told["nepiq_worker_slots"] == 16
         assert told['nepiq_hosts{state="open"}'] == 1

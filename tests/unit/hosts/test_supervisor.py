@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,11 +19,24 @@ FOLDER = Path(supervisor.__file__).parent
 LONGEST = 128 * 1024
 
 
-def test_every_part_is_joined_once() -> None:
+def functions(script: bytes) -> bytes:
+    """What bash reads a script as, without the call of a verb at its end."""
+    head, _, last = script.rpartition(b"\n")
+    assert last == b'"$@"'
+    read = b'set -- launch\neval "$SCRIPT" >/dev/null\ndeclare -f\nprintf %s "$nl$tab"'
+    environment = {"SCRIPT": head.decode(), "PATH": os.environ["PATH"]}
+    command = ["bash", "-c", read.decode(), "/base/run/1/supervisor.sh"]
+    return subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+
+
+@pytest.mark.needs("bash")
+def test_only_comments_of_its_parts_are_left_out() -> None:
     assert sorted(supervisor.PARTS) == sorted(path.stem for path in FOLDER.glob("*.sh"))
-    text = supervisor.script()
-    for part in supervisor.PARTS:
-        assert text.count((FOLDER / f"{part}.sh").read_bytes().rstrip(b"\n")) == 1
+    parts = [(FOLDER / f"{part}.sh").read_bytes() for part in supervisor.PARTS]
+    script = supervisor.script()
+    assert b"launch ()" in functions(script)
+    assert functions(script) == functions(b"".join(parts).rstrip(b"\n"))
+    assert not re.search(rb"^[ \t]*(#|$)", script, re.MULTILINE)
 
 
 def test_it_can_travel_in_a_variable() -> None:

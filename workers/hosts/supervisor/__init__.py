@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib import resources
 
@@ -34,9 +35,16 @@ PARTS = (
 )
 
 
+#: A line that is a comment or empty. No part has one in a text of several lines.
+_COMMENT = re.compile(rb"^[ \t]*(#.*)?\n", re.MULTILINE)
+
+
 @cache
 def script() -> bytes:
-    """Return the parts as one script without a newline at its end, read once a process."""
+    """Return the parts as one script without comments and a newline at its end.
+
+    Each deployment of a host sends it, and an environment variable has no room for much more.
+    """
     folder = resources.files(__package__)
     parts = (folder.joinpath(f"{part}.sh").read_bytes() for part in PARTS)
-    return b"\n".join(parts).rstrip(b"\n")
+    return _COMMENT.sub(b"", b"".join(parts)).rstrip(b"\n")
