@@ -338,6 +338,7 @@ class Host(Protocol):
         clean_home: bool = False,
         mode: int = 0o700,
         lease: HostLease | None = None,
+        remove: bool = False,
     ) -> None:
         """Create this run's directory on the host; only the deploy of a node calls this.
 
@@ -349,6 +350,8 @@ class Host(Protocol):
             mode: permissions of nepiq's directory on the host, and of the directories in it.
             lease: the lease under which the host is used, if it is one of a pool. The processes of
                 runs that have leased it before are ended, and these runs are refused.
+            remove: whether a run that leases the host later also deletes the run's directory, which
+                is there if the host could not be reached at the release.
 
         Raises:
             FencedError: the run has been released, or the host was leased to another run since.

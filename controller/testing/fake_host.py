@@ -321,6 +321,7 @@ class FakeHost:
         clean_home: bool = False,
         mode: int = 0o700,
         lease: HostLease | None = None,
+        remove: bool = False,
     ) -> None:
         """Record the call."""
         options = {
@@ -329,6 +330,7 @@ class FakeHost:
             "clean_home": clean_home,
             "mode": mode,
             **({} if lease is None else {"lease": lease}),
+            **({"remove": True} if remove else {}),
         }
         self._record("prepare", options=options)
 

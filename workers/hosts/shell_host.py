@@ -238,6 +238,7 @@ class ShellHost:
         clean_home: bool = False,
         mode: int = 0o700,
         lease: HostLease | None = None,
+        remove: bool = False,
     ) -> None:
         """Make this run's directory on the host; see :meth:`Host.prepare`.
 
@@ -252,6 +253,7 @@ class ShellHost:
             "prepare",
             *how,
             *leased,
+            int(remove),
             bearing=True,
             first=facts_of_host.CLOCK,
             then=self._known.script,

@@ -333,6 +333,7 @@ class Node(LoginAttributes, rtype="linux::Node"):
                 clean_home=self.cleanHome,
                 mode=self.home_mode,
                 lease=None if leased is None else leased.number,
+                remove=self.hardRelease,
             )
         except HostUnreachable:
             if leased is not None:

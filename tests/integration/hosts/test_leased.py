@@ -49,6 +49,15 @@ def test_the_next_run_ends_what_the_last_one_left(rig: Rig) -> None:
     rig.host(1, run_id=B).prepare(lease=NEW)
 
 
+def test_the_next_run_removes_what_was_not_to_be_kept(rig: Rig) -> None:
+    """The host was down when the earlier one was released."""
+    rig.host(1, run_id=A).prepare(lease=OLD, remove=True)
+    rig.host(5, run_id=A).supervise("sleep 300")
+    started(rig, B, NEW)
+    assert rig.bearers(A) == {}
+    assert not (rig.home / f".nepiq/{A}").exists()
+
+
 def test_what_was_released_is_left_alone(rig: Rig) -> None:
     started(rig, A, OLD)
     rig.host(1, run_id=A).dismantle()

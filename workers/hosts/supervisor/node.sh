@@ -1,9 +1,10 @@
 ### The directory of the node: making it, and making it anew
 
-# prepare RUN NODE TOKEN EXP FILES PROCESSES MODE LEASE HOST: make its directory. FILES and PROCESSES
-# are 1 to remove and end what earlier runs of the experiment EXP left; FILES is 2 for those of all
-# experiments. MODE is that of .nepiq, and says who else may look into it. LEASE is the number of the
-# lease under which the host is used, 0 without one, and HOST what the pool calls it.
+# prepare RUN NODE TOKEN EXP FILES PROCESSES MODE LEASE HOST REMOVE: make its directory. FILES and
+# PROCESSES are 1 to remove and end what earlier runs of the experiment EXP left; FILES is 2 for those
+# of all experiments. MODE is that of .nepiq, and says who else may look into it. LEASE is the number
+# of the lease under which the host is used, 0 without one, and HOST what the pool calls it; REMOVE is
+# 1 if the run keeps no files.
 prepare() {
     mode=$7
     places_of_runs || exit
@@ -25,7 +26,7 @@ prepare() {
     ! overtaken "$node" "$3" || fail 75 "$overtaken"
     raise "$node" "$3" || fail 74 "cannot write in $root: $(obstacle)"
     furnish "$4" || exit
-    [ "$8" -eq 0 ] || note "$root/lease" "$9" || exit
+    [ "$8" -eq 0 ] || note "$root/lease" "$9 ${10}" || exit
     exec 8>&- 5>&-
     [ "$8" -eq 0 ] || expel "$9"
     [ "$5$6" != 00 ] || {
@@ -64,18 +65,19 @@ supersede() {
     done
 }
 
-# held MARK HOST: another run has leased the host, as its MARK says.
+# held MARK HOST: another run has leased the host, as its MARK says, and whether its files are to be
+# removed, in $removed.
 held() {
-    [ -f "$1" ] && read -r said <"$1" && [ "$said" = "$2" ] || return
+    [ -f "$1" ] && read -r said removed <"$1" && [ "$said" = "$2" ] || return
     said=${1%/*/lease}
     [ "${said##*/}" != "$run" ]
 }
 
-# expel HOST: end what runs of those that leased the host before; their files stay.
+# expel HOST: end what runs of those that leased the host before; they keep their files, if any.
 expel() {
     for mark in "$base"/*/*/lease; do
         held "$mark" "$1" || continue
-        clean "${mark%/lease}" 0 1
+        clean "${mark%/lease}" "${removed:-0}" 1
         rm -f "$mark"
     done
 }
