@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from paramiko import Message
 
 from nepiq.controller.errors import DeadlineError, HostError, HostUnreachable
 from nepiq.controller.model.durations import Deadline
@@ -228,20 +229,23 @@ def test_many_threads(remote: Remote) -> None:
 def test_many_threads_need_the_order_of_messages(
     remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The test above finds what it is for: without care OpenSSH drops the connection."""
+    """Where CLOSE overtakes other messages, OpenSSH drops the connection if these still follow."""
+
+    def late(self: Wire, data: Message) -> None:
+        if isinstance(data, ChannelMessage):
+            time.sleep(0.02)
+        super(Wire, self)._send_user_message(data)  # type: ignore[misc]
 
     def careless(self: Wire, data: ChannelMessage) -> None:
         super(Wire, self)._send_message(data)  # type: ignore[misc]
 
+    monkeypatch.setattr(Wire, "_send_user_message", late)
+    hammer(remote.session(), 8, 5)
+    assert remote.connection().made == 1
     monkeypatch.setattr(Wire, "_send_message", careless)
-
-    def again_and_again() -> None:
-        for _ in range(20):
-            hammer(remote.session(), 20, 40)
-
     # It may also lose the confirmation of a channel, which then never opens.
     with pytest.raises((HostUnreachable, DeadlineError)):
-        again_and_again()
+        hammer(remote.session(), 8, 40)
 
 
 @pytest.mark.parametrize("most", [1, 2, 10])
