@@ -226,9 +226,8 @@ def become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv[1:] = request["arguments"]
-    importlib.reload(
-        sys.modules["nepiq.workers.runtime.fault_injection"]
-    )  # as the environment says
+    # What it reads from the environment it has read in that of the forking process.
+    importlib.reload(sys.modules["nepiq.workers.runtime.fault_injection"])
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 

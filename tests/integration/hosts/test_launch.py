@@ -288,9 +288,9 @@ def test_launchers_killed_anywhere(rig: Rig) -> None:
 
 
 def test_an_end_between_two_looks_is_no_loss(rig: Rig) -> None:
-    """The command ends after a second attempt has seen no exit, and before it looks for processes.
+    """The command ends while a second attempt looks for its supervisor.
 
-    A pipe in the place of ``.group`` holds the attempt between both.
+    A pipe in the place of ``.group`` holds the attempt there.
     """
     rig.host(5).supervise("exit 3")
     files = rig.run_dir(5)

@@ -56,12 +56,11 @@ enter() {
         flock 9 # an audit or an end has it, for a moment
         fence "$guid" "$token"
     fi
-    if recorded .; then
-        report
-    elif supervised .; then
-        adopt # what started several holds no lock of each
+    # First who supervises it, who may record the end meanwhile; what started several holds no lock.
+    if supervised .; then
+        adopt
     elif recorded .; then
-        report # it has ended between these two looks
+        report
     elif [ -s .started ]; then
         bury
     elif ! launched; then
