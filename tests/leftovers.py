@@ -230,8 +230,14 @@ class Session:
                 terminalreporter.write_line(f"LEFT {line}")
 
     def _processes(self) -> dict[int, str]:
-        """Processes that have our variable in their environment."""
-        return {pid: _described(pid) for pid in processes.having(f"{self._mark}=")}
+        """Processes that have our variable in their environment.
+
+        One that executes another program has no environment for a moment, so nothing is seen twice.
+        """
+        if not (found := processes.having(f"{self._mark}=")):
+            time.sleep(0.1)
+            found = processes.having(f"{self._mark}=")
+        return {pid: _described(pid) for pid in found}
 
 
 def _machine() -> dict[str, set[str]]:
