@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kombu.transport import TRANSPORT_ALIASES
 
-from ..controller.engine.messaging.publisher import TRANSPORT
+from ..controller.engine.messaging.celery_app import TRANSPORT
 from .app import app
 
 __all__ = ["app"]

@@ -146,8 +146,7 @@ def _redis(access: Access) -> Finding:
 
 
 def _broker(access: Access) -> Finding:
-    with access.backend.publisher.connection() as connection:
-        connection.ensure_connection(max_retries=1, timeout=int(access.settings.connect_timeout))
+    access.backend.broker.ping()
     same = access.settings.broker_url == access.settings.state_url
     return Finding("broker", ok=True, told="the same Redis" if same else "answers")
 

@@ -16,13 +16,12 @@ from .. import errors
 from ..errors.text import quoted
 from ..settings import Settings, redacted_url
 from . import redis_loss
-from .campaigns import CampaignStore
 from .contents import ContentStore
 from .membership import WorkerInfo, workers
 from .messaging.affinity import Affinity
-from .pools import PoolStore
+from .messaging.publisher import Publisher
 from .protocol import agree
-from .redis_connection import broker_url, connect
+from .redis_connection import connect
 from .run import Run
 from .store import keys
 from .store.reads import run_records
@@ -30,7 +29,9 @@ from .store.store import RunStore
 from .store.timing import Timing
 
 if TYPE_CHECKING:
-    from .messaging.publisher import Publisher
+    # Imported late: most experiments have neither.
+    from .campaigns import CampaignStore
+    from .pools import PoolStore
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,19 @@ class Backend:
 
     @functools.cached_property
     def broker(self) -> Redis:
-        """The client of the broker's Redis, for the lengths of its queues."""
-        return connect(self.settings.broker_url, self.settings.connect_timeout)
+        """The client of the broker's Redis, which is that of the state if their URLs are the same.
+
+        Raises:
+            RedisUnreachable: it does not answer within ``settings.connect_timeout``.
+        """
+        if self.settings.broker_url == self.settings.state_url:
+            return self.redis
+        return connect(self.settings.broker_url, self.settings.connect_timeout, self._tries)
 
     @functools.cached_property
     def publisher(self) -> Publisher:
         """The publisher, which submits steps through the broker."""
-        # Imported late: processes that submit nothing save the time.
-        from .messaging.publisher import Publisher
-
-        return Publisher(broker_url(self.settings.broker_url), self.affinity)
+        return Publisher(lambda: self.broker, self.affinity)
 
     @functools.cached_property
     def contents(self) -> ContentStore:
@@ -105,6 +109,8 @@ class Backend:
     @functools.cached_property
     def pools(self) -> PoolStore:
         """The pools of hosts."""
+        from .pools import PoolStore
+
         return PoolStore(self.redis)
 
     def create_run(self, exp_id: str, release_after: float | None = None) -> Run:
@@ -113,8 +119,13 @@ class Backend:
         Args:
             exp_id: the user's name for the experiment.
             release_after: seconds without a client after which the run is released.
+
+        Raises:
+            ProtocolMismatch: the installation uses another version of the engine's protocol.
+            RedisUnreachable: Redis does not answer, or that of the broker.
         """
         self.agree()
+        self.broker.ping()  # before anything is on record
         moment = datetime.now(timezone.utc)
         while True:
             run_id = moment.strftime("%Y%m%d%H%M%S%f")
@@ -159,6 +170,8 @@ class Backend:
 
     def campaign(self, name: str) -> CampaignStore:
         """Return the campaign of this name, which need not exist."""
+        from .campaigns import CampaignStore
+
         broker = self.settings.broker_name
         return CampaignStore(self.redis, name, broker, lambda: self.publisher, self.timing)
 
@@ -255,8 +268,6 @@ class Backend:
 
     def close(self) -> None:
         """Close the clients that were opened."""
-        if "publisher" in self.__dict__:
-            self.publisher.close()
         for client in ("redis", "broker"):
             if client in self.__dict__:
                 getattr(self, client).close()

@@ -24,7 +24,7 @@ def contact() -> Iterator[None]:
         hint = refusal(error)
         if hint:
             raise RedisUnreachable(f"Redis refuses: {error}", hint=hint) from error
-        if not isinstance(error, tuple(_lost())):
+        if not _is_lost(error):
             raise
         raise RedisUnreachable(
             f"Redis does not answer any more: {error}",
@@ -51,10 +51,6 @@ def refusal(error: Exception) -> str:
     return ""
 
 
-def _lost() -> Iterator[type[Exception]]:
-    """Yield the error types of lost connections, of imported modules only."""
-    redis, kombu = sys.modules.get("redis"), sys.modules.get("kombu.exceptions")
-    if redis is not None:
-        yield from (redis.ConnectionError, redis.TimeoutError)
-    if kombu is not None:
-        yield kombu.OperationalError
+def _is_lost(error: Exception) -> bool:
+    redis = sys.modules.get("redis")  # without it the error is another one
+    return redis is not None and isinstance(error, (redis.ConnectionError, redis.TimeoutError))

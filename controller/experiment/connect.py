@@ -48,8 +48,6 @@ class Access:
 
             # Local services that were killed are restarted within seconds.
             self.backend: Backend = Backend(self.settings, tries=24 if self.embedded else 8)
-            if worker:
-                self.backend.publisher.prepare()
 
     @contextmanager
     def kept(self) -> Iterator[Access]:

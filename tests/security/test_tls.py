@@ -162,10 +162,11 @@ def test_the_url_counts_more_and_plain_ones_stay(
 
 def test_the_broker_is_never_reached_without_tls_by_mistake() -> None:
     # kombu, told which transport to use, would take rediss:// without options for redis://.
-    from nepiq.controller.engine.messaging.publisher import connection
+    from nepiq.controller.engine.messaging.celery_app import make_app
 
     for url in ("rediss://redis.lab/0", "rediss://redis.lab/0?ssl_ca_certs=ca.crt"):
-        assert connection(broker_url(url)).ssl["ssl_cert_reqs"].name == "CERT_REQUIRED"
+        connection = make_app(broker_url(url)).connection()
+        assert connection.ssl["ssl_cert_reqs"].name == "CERT_REQUIRED"
 
 
 @pytest.mark.parametrize(

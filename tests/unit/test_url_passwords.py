@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from nepiq.controller import ExperimentController
 from nepiq.controller.engine.backend import Backend
 from nepiq.controller.engine.installation import Observer
-from nepiq.controller.engine.messaging.publisher import connection
-from nepiq.controller.engine.redis_connection import broker_url, connect
+from nepiq.controller.engine.redis_connection import connect
 from nepiq.controller.errors import InvalidValue, NepiqError
 from nepiq.controller.settings import Settings, check_url, redacted_url
 
@@ -52,7 +51,7 @@ def told(url: str) -> str:
     def parts() -> None:
         known = Settings(broker_url=url, state_url=url, connect_timeout=0.01)
         backend = Backend(known)
-        said.extend([repr(known), repr(backend), str(connection(broker_url(url)).as_uri())])
+        said.extend([repr(known), repr(backend), repr(backend.broker)])
         Observer(known).look()
 
     tries: tuple[Callable[[], object], ...] = (

@@ -1,7 +1,7 @@
 """Celery application of workers: its settings and queues.
 
 A function creates it, since its URL is known only at run time. Its messages are sent by
-:mod:`.publisher`.
+:mod:`.publisher`, and received through :mod:`.kombu_transport`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from kombu import Connection, Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from . import queues
-from .publisher import TRANSPORT, transport_options
+
+#: Import path of the transport; see :mod:`.kombu_transport`.
+TRANSPORT = "nepiq.controller.engine.messaging.kombu_transport:Transport"
 
 # Seconds between attempts to reconnect to Redis.
 _RECONNECT = {"interval_start": 1, "interval_step": 1, "interval_max": 3}
@@ -86,6 +88,29 @@ def make_app(
         worker_hijack_root_logger=False,
         enable_utc=True,
         timezone="UTC",
-        broker_transport_options=transport_options(),
+        broker_transport_options=_transport_options(),
     )
     return app
+
+
+def _transport_options() -> dict[str, Any]:
+    return {
+        # Above the horizon, so that a message waiting for its ETA is not redelivered; the sweeper
+        # comes first, redelivery is the fallback.
+        "visibility_timeout": 300,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "unacked_restore_limit": 1000,
+        # By default kombu waits indefinitely on a half-open connection.
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "global_keyprefix": queues.PREFIX,
+        "fanout_prefix": True,
+        "fanout_patterns": True,
+        # Without priorities one list per queue is enough to poll.
+        "priority_steps": [0],
+        "queue_order_strategy": "round_robin",
+        "max_connections": 200,
+    }

@@ -1,34 +1,33 @@
 """Publisher of steps, as task messages for Celery's workers.
 
-Messages follow version 2 of Celery's task protocol ("Message Protocol" in its documentation) and
-are sent by kombu. A user's script then need not import Celery, which takes a sixth of the time of
-its first deployment. Tasks are referred to by name, so that it does not import workers' code.
+Messages follow version 2 of Celery's task protocol ("Message Protocol" in its documentation), in
+the envelope that kombu reads from the lists of Redis. A user's script then imports neither Celery
+nor kombu, which would take a third of the time until its first deployment
+(docs/decisions/0065-messages-without-kombu.md). Tasks are referred to by name, so that it does not
+import workers' code.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
-from collections import deque
+import uuid
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kombu import Connection
-from kombu.messaging import Producer
-from kombu.transport import TRANSPORT_ALIASES
-
-from ...errors import InvalidValue
-from ...settings import URL_HINT, redacted_url
+from .. import redis_memory
 from ..store.calls import DueStep
 from . import queues
 from .affinity import Affinity
 
-#: Import path of the transport; see :mod:`.kombu_transport`.
-TRANSPORT = "nepiq.controller.engine.messaging.kombu_transport:Transport"
+if TYPE_CHECKING:
+    from redis import Redis
+
 BATCH = 100
 #: Most steps with I/O in one message, and least number of messages for steps due together.
 MOST_PARALLEL, SHARES = 8, 3
@@ -39,51 +38,9 @@ _NO_ETA = 0.001
 _ANNOUNCE = 8
 _MAX_LABELS = 8
 _LONGEST_SHOWN = 300
-# Reconnection while a message is sent, with Celery's values.
-_RETRY = {"max_retries": 3, "interval_start": 0.0, "interval_step": 0.2, "interval_max": 0.2}
 
-
-def transport_options() -> dict[str, Any]:
-    """Return kombu's options for Redis, for publishers and workers."""
-    return {
-        # Above the horizon, so that a message waiting for its ETA is not redelivered; the sweeper
-        # comes first, redelivery is the fallback.
-        "visibility_timeout": 300,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "unacked_restore_limit": 1000,
-        # By default kombu waits indefinitely on a half-open connection.
-        "socket_timeout": 30,
-        "socket_connect_timeout": 5,
-        "socket_keepalive": True,
-        "health_check_interval": 25,
-        "global_keyprefix": queues.PREFIX,
-        "fanout_prefix": True,
-        "fanout_patterns": True,
-        # Without priorities one list per queue is enough to poll.
-        "priority_steps": [0],
-        "queue_order_strategy": "round_robin",
-        "max_connections": 200,
-    }
-
-
-def connection(url: str) -> Connection:
-    """Return a connection to the broker, established on first use.
-
-    Raises:
-        InvalidValue: its URL has options that Celery does not support.
-    """
-    TRANSPORT_ALIASES["nepiq"] = TRANSPORT
-    try:
-        return Connection(
-            url, transport=TRANSPORT, connect_timeout=5.0, transport_options=transport_options()
-        )
-    except (TypeError, ValueError):
-        # No cause: its text and traceback may contain parts of the URL.
-        raise InvalidValue(
-            f"broker URL {redacted_url(url)!r} has options that Celery does not support",
-            hint=URL_HINT,
-        ) from None
+#: Task, queue, arguments, description, and delay in seconds.
+Message = tuple[str, str, list[Any], str, float]
 
 
 def task_message(
@@ -123,31 +80,45 @@ def task_message(
     return [list(args), {}, signatures], headers
 
 
+def envelope(queue_name: str, body: list[Any], headers: dict[str, Any]) -> str:
+    """Return a task message as kombu's transports of plain queues read it from a list.
+
+    Args:
+        queue_name: the queue it is sent to.
+        body: as :func:`task_message` returns it.
+        headers: likewise.
+    """
+    properties = {
+        "correlation_id": headers["id"],
+        "reply_to": "",
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": queue_name},
+        "priority": 0,
+        "body_encoding": "base64",
+        "delivery_tag": str(uuid.uuid4()),
+    }
+    return json.dumps(
+        {
+            "body": b64encode(json.dumps(body).encode()).decode(),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": headers,
+            "properties": properties,
+        }
+    )
+
+
 class Publisher:
     """The sender of steps to workers, for use by several threads.
 
     Args:
-        url: URL of the broker, in the form of :func:`.redis_connection.broker_url`.
+        broker: returns the client of the broker's Redis.
         affinity: the preferred workers of hosts.
     """
 
-    def __init__(self, url: str, affinity: Affinity) -> None:
-        self._url = url
+    def __init__(self, broker: Callable[[], Redis], affinity: Affinity) -> None:
+        self._broker = broker
         self._affinity = affinity
-        # One connection for each thread that sends concurrently: a producer's channel must not
-        # be shared between threads.
-        self._idle: deque[Any] = deque()
-
-    def prepare(self) -> None:
-        """Import the modules that kombu would load on first use, without connecting."""
-        from . import kombu_transport  # noqa: F401 - the broker's URL names it
-
-        with self._producer():
-            pass
-
-    def connection(self) -> Connection:
-        """Return another connection to the broker, for health checks."""
-        return connection(self._url)
 
     def submit(self, run_id: str, due: Sequence[DueStep]) -> None:
         """Send due steps: those without I/O in batches, others one or a few per message.
@@ -155,21 +126,12 @@ class Publisher:
         Many steps with I/O that are due together later are sent as one announcement, from which a
         worker submits them when they are due; otherwise one worker would hold all of them.
         """
-        if not due:
-            return
-        pending = list(messages(run_id, due, self._affinity.queue))
-        with self._producer() as producer:
-            if len(pending) == 1:
-                self._send(producer, *pending[0])
-                return
-            with producer.batch(max_size=100):
-                for message in pending:
-                    self._send(producer, *message)
+        if due:
+            self._send(messages(run_id, due, self._affinity.queue))
 
     def call(self, task: str, queue_name: str, args: list[Any], *, shown: str) -> None:
         """Send one task that is not a step; ``shown`` describes it and may be cut."""
-        with self._producer() as producer:
-            self._send(producer, task, queue_name, args, shown[:_LONGEST_SHOWN], 0.0)
+        self._send([(task, queue_name, args, shown[:_LONGEST_SHOWN], 0.0)])
 
     def advance(self, campaign: str) -> None:
         """Send the step of a campaign."""
@@ -180,58 +142,24 @@ class Publisher:
         shown = f"rounds of {exp_id}, {len(items)} runs from {items[0][0]} on"
         self.call("nepiq.rounds", queues.COMMON, [exp_id, list(items)], shown=shown)
 
-    def close(self) -> None:
-        """Close the connections, those in use after their use."""
-        idle, self._idle = self._idle, deque()
-        while idle:
-            _release(idle.pop())
-
-    @contextmanager
-    def _producer(self) -> Iterator[Any]:
-        idle = self._idle
-        try:
-            producer = idle.pop()
-        except IndexError:
-            producer = Producer(connection(self._url), auto_declare=False)
-        try:
-            yield producer
-        finally:
-            idle.append(producer)
-            if idle is not self._idle:
-                while idle:
-                    _release(idle.pop())
-
-    def _send(
-        self, producer: Any, task: str, queue_name: str, args: list[Any], shown: str, delay: float
-    ) -> None:
-        eta = datetime.now(timezone.utc) + timedelta(seconds=delay) if delay > _NO_ETA else None
-        # Short, for Flower's table, and unique.
-        words = shown.partition(",")[0].split()[:2]
-        task_id = "/".join([str(args[0]), *words, secrets.token_hex(3)])
-        body, headers = task_message(task, args, task_id, shown, eta)
-        producer.publish(
-            body,
-            routing_key=queue_name,
-            exchange="",
-            serializer="json",
-            headers=headers,
-            correlation_id=task_id,
-            reply_to="",
-            delivery_mode=2,
-            retry=True,
-            retry_policy=_RETRY,
-        )
+    def _send(self, pending: Iterable[Message]) -> None:
+        # Workers take messages from the other end of a list.
+        pushes = [("LPUSH", queues.PREFIX + item[1], _serialized(*item)) for item in pending]
+        redis_memory.execute(self._broker(), pushes)
 
 
-def _release(producer: Any) -> None:
-    producer.release()
-    producer.__connection__.release()
+def _serialized(task: str, queue_name: str, args: list[Any], shown: str, delay: float) -> str:
+    eta = datetime.now(timezone.utc) + timedelta(seconds=delay) if delay > _NO_ETA else None
+    # Short, for Flower's table, and unique.
+    words = shown.partition(",")[0].split()[:2]
+    task_id = "/".join([str(args[0]), *words, secrets.token_hex(3)])
+    return envelope(queue_name, *task_message(task, args, task_id, shown, eta))
 
 
 def messages(
     run_id: str, due: Sequence[DueStep], route: Callable[[str, int], str]
-) -> Iterator[tuple[str, str, list[Any], str, float]]:
-    """Yield (task, queue, arguments, description, delay) of each message to send.
+) -> Iterator[Message]:
+    """Yield the messages to send.
 
     Args:
         run_id: the run.
@@ -286,7 +214,7 @@ def _message(
     delay: float,
     *,
     parallel: bool = False,
-) -> tuple[str, str, list[Any], str, float]:
+) -> Message:
     arguments: list[Any] = [run_id, [item.step for item in items]]
     if parallel and len(items) > 1:
         arguments.append(True)

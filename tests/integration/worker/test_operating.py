@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 from tests.e2e.installation import Installation
 from tests.stand import Stand, until
 
+from nepiq.controller import ExperimentController
 from nepiq.controller.engine.store import keys
-from nepiq.controller.errors import NotAllowed, UnknownRun
+from nepiq.controller.errors import NotAllowed, RedisUnreachable, UnknownRun
 from nepiq.controller.monitoring.overdue import overdue
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(60)]
@@ -81,3 +83,12 @@ def test_memory_and_forgetting(stand: Stand) -> None:
     with pytest.raises(UnknownRun):
         backend.run(ec.run_id)
     assert user.nepiq("forget", "kept").code == 2
+
+
+def test_a_broker_out_of_reach_is_reported_before_anything_is_submitted(stand: Stand) -> None:
+    away = replace(stand.settings, broker_url="redis://127.0.0.1:1/0", connect_timeout=0.2)
+    with ExperimentController("away", settings=away) as ec:
+        ec.register_resource("nepiq::Null")
+        with pytest.raises(RedisUnreachable, match=r"redis://127\.0\.0\.1:1/0"):
+            ec.deploy()
+    assert stand.backend().runs() == []

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
+from base64 import b64decode
 from datetime import datetime, timezone
 from typing import Any
+from uuid import UUID
 
 import pytest
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from nepiq.controller.engine.messaging import queues
@@ -15,6 +19,7 @@ from nepiq.controller.engine.messaging.publisher import (
     BATCH,
     MOST_JOINT,
     MOST_PARALLEL,
+    envelope,
     messages,
     task_message,
 )
@@ -39,6 +44,29 @@ def test_a_message_is_what_celery_would_send(eta: datetime | None) -> None:
     given: dict[str, Any] = {**theirs.headers, "origin": headers["origin"]}
     assert headers == given
     assert body == [list(part) if isinstance(part, tuple) else part for part in theirs.body]
+
+
+@pytest.mark.parametrize("eta", [None, MOMENT])
+def test_an_envelope_is_what_kombu_would_write(eta: datetime | None) -> None:
+    body, headers = task_message("nepiq.start", ["run", ["3.start", "é"]], "id", "shown", eta)
+    ours = json.loads(envelope("nepiq.lab", body, headers))
+    with Connection("memory://") as connection, connection.Producer() as producer:
+        connection.SimpleQueue("nepiq.lab")
+        producer.publish(
+            body,
+            routing_key="nepiq.lab",
+            exchange="",
+            serializer="json",
+            headers=headers,
+            correlation_id="id",
+            reply_to="",
+            delivery_mode=2,
+        )
+        theirs = producer.channel._get("nepiq.lab")
+    for message in ours, theirs:
+        assert UUID(message["properties"].pop("delivery_tag")).version == 4
+    body, expected = (json.loads(b64decode(message.pop("body"))) for message in (ours, theirs))
+    assert (ours, body) == (theirs, expected)
 
 
 def test_a_worker_tries_to_reach_redis_every_three_seconds_at_most() -> None:
