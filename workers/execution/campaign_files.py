@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from ...controller.campaign.collection import Collection
 from ...controller.campaign.definition import Definition
@@ -13,9 +14,10 @@ from ...controller.engine.transfer.outputs import Outputs
 from ...controller.errors import CampaignError, FileMissing, NepiqError
 from ...controller.model import registry
 from ...controller.model.durations import Deadline
-from ..hosts import Attempt, ShellHost
+from ..hosts import Attempt, ShellHost, ended_runs
 from ..runtime import fault_injection
 from ..runtime.context import Runtime
+from ..sessions.session import Session
 from .own_hosts import OwnHosts
 
 log = logging.getLogger("nepiq.campaign")
@@ -66,16 +68,46 @@ def clear(runtime: Runtime, items: Sequence[RunDirectory]) -> str:
         A summary, for people.
     """
     removed = 0
-    for item in items:
+    for session, base, attempts in _by_place(runtime, items):
         try:
-            _remove(runtime, item)
-            removed += 1
+            layouts = [attempt.layout for attempt in attempts]
+            gone = ended_runs.remove(session, layouts, Deadline.after(_CLEAR_SECONDS))
         except NepiqError as error:
-            log.warning("directory of run %s stays: %s", item.run_id, error)
+            log.warning("directories of %d runs stay in %s: %s", len(attempts), base, error)
+            continue
+        removed += len(gone)
+        for attempt in attempts:
+            if attempt.layout not in gone:
+                removed += _dismantle(attempt)
     return f"{removed} of {len(items)} removed"
 
 
-def _remove(runtime: Runtime, item: RunDirectory) -> None:
+def _by_place(
+    runtime: Runtime, items: Sequence[RunDirectory]
+) -> Iterator[tuple[Session, str, list[Attempt]]]:
+    """Yield attempts to remove directories, with the session and directory they have in common."""
+    places: dict[tuple[int, str], list[Attempt]] = defaultdict(list)
+    for item in items:
+        try:
+            attempt = _attempt(runtime, item)
+        except NepiqError as error:
+            log.warning("directory of run %s stays: %s", item.run_id, error)
+            continue
+        places[id(attempt.session), attempt.layout.base].append(attempt)
+    for (_, base), attempts in places.items():
+        yield attempts[0].session, base, attempts
+
+
+def _dismantle(attempt: Attempt) -> bool:
+    try:
+        ShellHost(attempt).dismantle(remove=True)
+    except NepiqError as error:
+        log.warning("directory of run %s stays: %s", attempt.run_id, error)
+        return False
+    return True
+
+
+def _attempt(runtime: Runtime, item: RunDirectory) -> Attempt:
     node = registry.find_on_worker(item.rtype).load(
         guid=item.guid,
         label=item.label,
@@ -83,17 +115,15 @@ def _remove(runtime: Runtime, item: RunDirectory) -> None:
         exp_id=item.exp_id,
         attributes=item.attributes,
     )
-    ShellHost(
-        Attempt(
-            runtime.sessions.session(node),
-            run_id=item.run_id,
-            exp_id=item.exp_id,
-            node=item.guid,
-            guid=item.guid,
-            occasion=1,
-            token=item.token,
-            deadline=Deadline.after(_CLEAR_SECONDS),
-            where=item.label,
-            sudo_password=getattr(node, "sudoPassword", None),
-        )
-    ).dismantle(remove=True)
+    return Attempt(
+        runtime.sessions.session(node),
+        run_id=item.run_id,
+        exp_id=item.exp_id,
+        node=item.guid,
+        guid=item.guid,
+        occasion=1,
+        token=item.token,
+        deadline=Deadline.after(_CLEAR_SECONDS),
+        where=item.label,
+        sudo_password=getattr(node, "sudoPassword", None),
+    )

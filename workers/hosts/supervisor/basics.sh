@@ -9,7 +9,8 @@
 #       the same without a file, for prepare, restore, dismantle, tidy, sweep and ends; BASE is .nepiq
 #
 #   .nepiq/lock  able                          what a host needs was found in this boot
-#   .nepiq/ended/<run>-<node>                  a run that has ended here; outlives its files
+#   .nepiq/ended/<run>-<node>                  a run that has ended here, "over" if a release has
+#                                              found that nothing lives; outlives its files
 #   .nepiq/<run>/<node>/  boot exp journal supervisor.sh .configured
 #       fence/<guid>      the highest token seen, locked while a command is let through; then a line
 #                         for each start, in case its directory is removed

@@ -55,6 +55,8 @@ dismantle() {
     # A full file system has room for it when something else is gone; without a fence nothing starts.
     [ -z "$why" ] || mark_ended || rm -rf "$root/fence" ||
         fail 74 "all of it has ended here, but that cannot be noted: $why"
+    # Who removes the directory later need not look again.
+    [ -n "$left$why" ] || [ "$5" -ne 0 ] || { echo over >"$ended"; } 2>/dev/null
     echo "${left:-ok}"
 }
 

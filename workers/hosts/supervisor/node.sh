@@ -13,7 +13,7 @@ prepare() {
     sole lock
     exec 5>>lock
     flock 5 || fail 69 "cannot lock $base/lock"
-    forget_runs ended/*
+    forget_runs
     [ ! -e "$ended" ] || fail 75 "the run has ended here"
     [ ! -e "$ended.cleaned" ] || rm -f "$ended.cleaned"
     [ "$8" -eq 0 ] || supersede "$8" "$9"
@@ -48,8 +48,17 @@ prepare() {
     echo ok
 }
 
-# forget_runs MARK...: of many runs that have ended here, forget those of before the last 30 days.
-forget_runs() { [ $# -le 50 ] || find ended -type f -mtime +30 -exec rm -f {} +; }
+# forget_runs: once an hour, forget runs that have ended here before the last 30 days. A look at ten
+# thousand takes as long as the rest of a deployment.
+forget_runs() {
+    clock
+    moment="$boot_id $((${now%.*} / 3600))" seen=''
+    sole ended/.looked
+    { read -r seen <ended/.looked; } 2>/dev/null
+    [ "$seen" = "$moment" ] && return
+    find ended -type f -mtime +30 -exec rm -f {} +
+    note ended/.looked "$moment"
+} 2>/dev/null
 
 # supersede LEASE HOST: go on only if the host was not leased again; runs that leased it before are
 # refused from now on. In .nepiq, under its lock. Hosts that share a home have leases of their own.
