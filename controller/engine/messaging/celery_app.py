@@ -95,12 +95,9 @@ def make_app(
 
 def _transport_options() -> dict[str, Any]:
     return {
-        # Above the horizon, so that a message waiting for its ETA is not redelivered; the sweeper
-        # comes first, redelivery is the fallback.
-        "visibility_timeout": 300,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "unacked_restore_limit": 1000,
+        # Two transactions a message would record which worker has it, in a third of the time for a
+        # short step. The sweeper sends what is lost with a worker again within seconds.
+        "ack_emulation": False,
         # By default kombu waits indefinitely on a half-open connection.
         "socket_timeout": 30,
         "socket_connect_timeout": 5,

@@ -1,6 +1,6 @@
 """Redis transport for Celery that survives lost connections, foreign messages and a full Redis.
 
-kombu 5.7 ends the worker process if Redis goes down while messages are unacknowledged: closing the
+kombu 5.7 ends the worker process if Redis goes down while messages wait in the worker: closing the
 old channel tries to return them through a connection that no longer exists, which raises an
 uncaught AttributeError. The steps of those messages have a due time in the state, so the sweeper
 sends them again; nothing needs to be returned.
@@ -8,12 +8,9 @@ sends them again; nothing needs to be returned.
 A message in an unknown format would also end the process, and then each worker that receives it
 again. It is dropped and logged.
 
-kombu creates a new client object of redis-py for each message that it publishes or acknowledges,
-although all share one connection pool; that is a sixth of a worker's time for a short step.
-
-A Redis at its ``maxmemory`` refuses kombu's writes for each message, and in a transaction also its
-reads, which would end a worker. nepiq's messages are small and few, and those of a release free
-memory, so they are written by :mod:`nepiq.controller.engine.redis_memory`.
+A Redis at its ``maxmemory`` refuses kombu's writes, and in a transaction also its reads, which
+would end a worker. They are few and small: messages that a worker returns, answers to monitors,
+names of queues. So they are written by :mod:`nepiq.controller.engine.redis_memory`.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ if TYPE_CHECKING:
 
         def close(self) -> None: ...
 
-        def _create_client(self, asynchronous: bool = False) -> Any: ...
+        def _create_client(self) -> Any: ...
 
         def _brpop_read(self, **options: Any) -> Any: ...
 
@@ -130,9 +127,7 @@ class Client(_Client):
 
 
 class Channel(_Channel):
-    """A channel that caches its client, and returns no messages over a lost connection."""
-
-    _cached_client: Any = None
+    """A channel that returns no messages over a lost connection."""
 
     def _get_client(self) -> Callable[..., Client]:
         """Return the factory of clients."""
@@ -149,14 +144,6 @@ class Channel(_Channel):
         """The script that removes records of expired queues."""
         return self._create_client().register_script(redis_memory.UNREFUSED + _SWEEP_BINDINGS)
 
-    def _create_client(self, asynchronous: bool = False) -> Any:
-        """Return the cached client of the channel's pool; a new one for asynchronous use."""
-        if asynchronous:  # it blocks until messages arrive
-            return super()._create_client(asynchronous)
-        if self._cached_client is None or self._cached_client.connection_pool is not self.pool:
-            self._cached_client = super()._create_client()
-        return self._cached_client
-
     def _brpop_read(self, **options: Any) -> Any:
         """Take a message from a queue; drop one that cannot be parsed."""
         try:
@@ -166,7 +153,7 @@ class Channel(_Channel):
             raise Empty from None
 
     def close(self) -> None:
-        """Close the channel; return unacknowledged messages only while it is connected."""
+        """Close the channel; return messages that have not begun only while it is connected."""
         qos, connection = self._qos, self.connection
         if qos is not None and (connection is None or connection.client is None):
             qos.restore_at_shutdown = False
@@ -190,7 +177,7 @@ class Transport(_Transport):
             self._forget(message)
 
     def _forget(self, message: Any) -> None:
-        """Remove a message from the unacknowledged ones, so that it is not redelivered."""
+        """Let another message come in place of this one."""
         try:
             tag = message["properties"]["delivery_tag"]
             channels = [channel for channel in self.channels if tag in channel.qos._delivered]  # noqa: SLF001
