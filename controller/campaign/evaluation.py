@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,7 +15,7 @@ from ..errors import NepiqError, WaitTimeout, details
 from .causes import Again, Cause, cause_of
 from .collection import Collection
 from .compiled import Base
-from .metric_views import CollectedView, Figures
+from .metric_views import CollectedView, Figures, Recorded
 from .metrics import Measured, View, evaluate
 from .observables import Observables
 from .placement import blamed, host_names
@@ -23,6 +24,7 @@ from .row import CANCELLED, FAILED, FINISHED, Row
 from .space import point_id
 
 if TYPE_CHECKING:
+    from ..engine.transfer.outputs import Outputs
     from ..reports.failures import Failure
 
 NOTHING = Measured({}, {})
@@ -42,7 +44,8 @@ class Ended:
         attributes: stored attributes by guid, of those resources that
             :meth:`.Definition.wanted` names.
         failures: of a run that failed.
-        experiment: opens the experiment of the run, for what is not in Redis.
+        outputs: returns what reads its outputs.
+        experiment: opens the experiment of the run, for functions.
         collection: returns a collection of its files, by the guids of its resources.
         machine: name of the worker machine whose file store that is.
     """
@@ -52,6 +55,7 @@ class Ended:
     meta: Mapping[str, Any]
     attributes: Mapping[int, Mapping[str, Any]]
     failures: Sequence[Failure]
+    outputs: Callable[[], Outputs]
     experiment: Callable[[], AbstractContextManager[View]]
     collection: Callable[[Mapping[str, int]], Collection]
     machine: str
@@ -187,9 +191,15 @@ class Evaluation:
             return NOTHING
         if not self._observables.reads_traces:
             return evaluate(metrics, Figures(base.description, ended.attributes))
-        with ended.experiment() as ec:
-            view = ec if collection is None else CollectedView(ec, collection)
-            return evaluate(metrics, view)
+        with contextlib.ExitStack() as stack:
+            view: View
+            if self._observables.calls_functions:
+                view = stack.enter_context(ended.experiment())
+            else:
+                view = Recorded(base.description, ended.attributes, ended.outputs())
+            return evaluate(
+                metrics, view if collection is None else CollectedView(view, collection)
+            )
 
 
 def failure(row: Row, cause: Cause) -> Fold:

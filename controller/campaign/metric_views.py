@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..engine.redis_errors import contact
 from ..model.traces import TraceAttr
 
 if TYPE_CHECKING:
     from ..description.description import Description
+    from ..engine.transfer.outputs import Outputs
     from .collection import Collection
 
 
@@ -36,11 +38,42 @@ class Figures:
         raise NotImplementedError
 
 
+class Recorded(Figures):
+    """The attributes and outputs of an ended run, without an experiment that attaches to it.
+
+    Args:
+        description: as for :class:`Figures`.
+        attributes: likewise.
+        outputs: reads the outputs of the run.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        attributes: Mapping[int, Mapping[str, Any]],
+        outputs: Outputs,
+    ) -> None:
+        super().__init__(description, attributes)
+        self._outputs = outputs
+
+    def trace(self, guid: str, name: str, /, attr: str, block: int, offset: int, text: bool) -> Any:
+        """Return a block of an output.
+
+        Raises:
+            RedisUnreachable: Redis does not answer.
+        """
+        number = self._description.resource(guid).guid
+        with contact():
+            return self._outputs.trace(
+                number, name, TraceAttr(attr), block=block, offset=offset, text=text
+            )
+
+
 class CollectedView:
     """An ended experiment whose collected files are read from the store, not from hosts again.
 
     Args:
-        ec: the experiment; it has all else.
+        ec: the experiment, or another view of it; it has all else.
         collection: the collected files.
     """
 

@@ -48,6 +48,11 @@ class Observables:
         return not all(metric.figure for metric in self.metrics.values())
 
     @property
+    def calls_functions(self) -> bool:
+        """True if workers call functions, which are given the experiment."""
+        return any(metric.function for metric in self.metrics.values())
+
+    @property
     def collects(self) -> bool:
         """True if files of runs are collected."""
         return bool(self.collect) and self.keep != "none"

@@ -17,7 +17,7 @@ APPLICATION = "linux::Application"
 _STATES = {"READY", "STARTED", "STOPPED", "FINISHED", "FAILED"}
 # Run directories, the marks of ended runs, and what belongs to no run.
 _KEPT = re.compile(
-    r"\.nepiq(/(lock|able|kernel|leases(/.*)?|\.usr(/.*)?|ended(/\d+-\d+)?|\d+(/\d+(/.*)?)?))?"
+    r"\.nepiq(/(lock|able|kernel|swept|leases(/.*)?|\.usr(/.*)?|ended(/\d+-\d+)?|\d+(/\d+(/.*)?)?))?"
 )
 
 

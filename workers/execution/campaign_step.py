@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ...controller.campaign.definition import Definition
     from ...controller.campaign.evaluation import Ended
     from ...controller.engine.store.calls import Reply
+    from ...controller.engine.transfer.outputs import Outputs
     from ...controller.experiment.controller import ExperimentController
     from .placing import Placer
 
@@ -340,6 +341,7 @@ class _Step:
                 meta,
                 attributes,
                 failed,
+                partial(_outputs, self._runtime, run_id),
                 partial(self._experiment, run_id),
                 partial(_collection, self._runtime, definition, run_id),
                 self._runtime.machine,
@@ -347,7 +349,7 @@ class _Step:
 
     @contextmanager
     def _experiment(self, run_id: str) -> Iterator[ExperimentController]:
-        """The experiment of a run, for traces and functions."""
+        """The experiment of a run, for functions."""
         from ...controller.experiment.controller import ExperimentController
 
         ec = ExperimentController.attach(run_id, settings=self._runtime.settings)
@@ -379,6 +381,13 @@ def _collection(
     from .campaign_files import collection
 
     return collection(runtime, definition, run_id, guids)
+
+
+def _outputs(runtime: Runtime, run_id: str) -> Outputs:
+    from ...controller.engine.transfer.outputs import Outputs
+    from .own_hosts import OwnHosts
+
+    return Outputs(runtime.run(run_id), OwnHosts(runtime))
 
 
 def _attributes(raw: Mapping[bytes, bytes]) -> dict[str, Any]:

@@ -1,9 +1,6 @@
-"""Runs that have ended: their directories are removed by one command, their marks are forgotten."""
+"""Directories of released runs are removed by one command, and no others."""
 
 from __future__ import annotations
-
-import os
-import time
 
 import pytest
 from tests.integration.hosts.rig import Rig
@@ -51,24 +48,3 @@ def test_a_home_without_nepiq(rig: Rig) -> None:
     layout = Layout("20260101000000000000", 1, "/nonexistent")
     assert ended_runs.remove(rig.session, [layout], Deadline.after(20.0)) == []
     assert ended_runs.remove(rig.session, [], Deadline.after(20.0)) == []
-
-
-def test_marks_are_forgotten_after_a_month(rig: Rig) -> None:
-    """A look at all of them is taken once an hour."""
-    ended = rig.home / ".nepiq/ended"
-
-    def make(name: str, days: int) -> None:
-        (ended / name).touch()
-        moment = time.time() - days * 86_400
-        os.utime(ended / name, (moment, moment))
-
-    def names() -> set[str]:
-        return {path.name for path in ended.iterdir() if not path.name.startswith(".")}
-
-    make("20260101000000000000-1", 40)
-    make("20260102000000000000-1", 20)
-    rig.prepare(2)
-    assert names() == {"20260101000000000000-1", "20260102000000000000-1"}
-    (ended / ".looked").write_text("another-boot 3\n")
-    rig.prepare(3)
-    assert names() == {"20260102000000000000-1"}

@@ -28,6 +28,7 @@ FILES = {
     "base": "",
     "lock": "lock",
     "able": "able",
+    "swept": "swept",
     "ended": "ended",
     "run": "RUN",
     "node": "RUN/1",

@@ -9,6 +9,7 @@
 #       the same without a file, for prepare, restore, dismantle, tidy, sweep and ends; BASE is .nepiq
 #
 #   .nepiq/lock  able                          what a host needs was found in this boot
+#   .nepiq/swept                               boot and hour of the last look for old marks
 #   .nepiq/ended/<run>-<node>                  a run that has ended here, "over" if a release has
 #                                              found that nothing lives; outlives its files
 #   .nepiq/<run>/<node>/  boot exp journal supervisor.sh .configured

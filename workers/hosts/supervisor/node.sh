@@ -53,11 +53,11 @@ prepare() {
 forget_runs() {
     clock
     moment="$boot_id $((${now%.*} / 3600))" seen=''
-    sole ended/.looked
-    { read -r seen <ended/.looked; } 2>/dev/null
+    sole swept
+    { read -r seen <swept; } 2>/dev/null
     [ "$seen" = "$moment" ] && return
     find ended -type f -mtime +30 -exec rm -f {} +
-    note ended/.looked "$moment"
+    note swept "$moment"
 } 2>/dev/null
 
 # supersede LEASE HOST: go on only if the host was not leased again; runs that leased it before are
