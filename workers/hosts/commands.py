@@ -21,6 +21,9 @@ ARGUMENT_LIMIT = 100_000
 #: Bytes that a shell may read one by one.
 _SHORT = 2000
 
+#: What stands for a newline in a command that has to fit in a line.
+_FOLD = b"\1"
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -126,7 +129,8 @@ class Envelope:
 
     Attributes:
         data: the bytes to send.
-        mark: what they end in, which the command cannot hold by accident.
+        mark: what they end in, which the command cannot hold by accident; led by ``%`` if
+            newlines of the command are folded.
         ahead: files of the run directory that have to be written first, since a shell is slow
             to read much.
         lines: True if it is three lines, so that something can follow.
@@ -151,9 +155,13 @@ class Envelope:
             b"-" if data is None or name in ahead else base64.b64encode(data)
             for name, data in contents.items()
         ]
-        mark = f"#{secrets.token_hex(8)}"
-        text = f"{checked(command)}{mark}\n".encode("utf-8", "surrogateescape")
-        lines = len(text) <= _SHORT and "\n" not in command
+        text = checked(command).encode("utf-8", "surrogateescape")
+        mark = secrets.token_hex(8)
+        lines = len(text) <= _SHORT and _FOLD not in text
+        if lines and b"\n" in text:
+            text, mark = text.replace(b"\n", _FOLD), f"%{mark}"
+        else:
+            mark = f"#{mark}"
         if not lines:
             head.append(b"")
-        return cls(b"\n".join([*head, text]), mark, ahead, lines)
+        return cls(b"\n".join([*head, text + mark.encode() + b"\n"]), mark, ahead, lines)

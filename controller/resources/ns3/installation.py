@@ -17,8 +17,19 @@ from ...errors import HostError
 from ...model import Context, Facts
 from ..linux.compiler_output import first_errors
 
-# Prints four lines: the folders of headers and libraries, the core library, and the compiler.
+# Prints four lines: the folders of headers and libraries, the core library, and the compiler; then
+# those of $folders whose programs are compiled. It first looks where an earlier run has found it,
+# since a Python that looks for a package takes longer than all else.
 _FIND = r"""
+ready() {
+    for folder in $folders; do [ ! -e "$folder/ready" ] || printf '%s\n' "$folder"; done
+}
+again() {
+    [ -f "$1/ns3/core-module.h" ] && [ -e "$2/$3" ] && [ -x "$4" ] || return
+    printf '%s\n' "$@"
+    ready
+    exit 0
+}
 try() {
     for include in "$1/include" "$1"/include/ns3*; do
         [ -f "$include/ns3/core-module.h" ] || continue
@@ -27,11 +38,14 @@ try() {
                 [ -e "$core" ] || continue
                 printf '%s\n' "$include" "$lib" "${core##*/}"
                 command -v g++ || command -v clang++ || command -v c++ || echo
+                ready
                 exit 0
             done
         done
     done
 }
+"""
+_SEARCH = r"""
 place='import importlib.util as u, sys
 s = u.find_spec("ns3")
 print(list(s.submodule_search_locations)[0] if s else "")'
@@ -76,6 +90,7 @@ class Installation(NamedTuple):
         prefix: how its libraries are called, as ``ns3.44``.
         suffix: what follows the name of a module, as ``-default``; empty for a release.
         compiler: path of the C++ compiler; empty if there is none.
+        ready: folders of programs that were compiled for earlier runs, as found with it.
     """
 
     include: str
@@ -83,6 +98,7 @@ class Installation(NamedTuple):
     prefix: str
     suffix: str
     compiler: str
+    ready: frozenset[str] = frozenset()
 
     @property
     def version(self) -> str:
@@ -100,6 +116,10 @@ _T = TypeVar("_T")
 _MOST_REMEMBERED = 1000
 _lock = threading.Lock()
 _memory: OrderedDict[tuple[str, ...], tuple[Facts, Any]] = OrderedDict()
+# By the boot of a host and the directory of nepiq, and by what was asked for: where ns-3 was found;
+# and a few folders of programs. That is only where to look first.
+_MOST_FOLDERS = 8
+_places: OrderedDict[tuple[str, ...], tuple[str, ...]] = OrderedDict()
 
 
 def _remembered(context: Context, key: tuple[str, ...], look: Callable[[], _T]) -> _T:
@@ -146,9 +166,14 @@ def find(
 def _find(context: Context, home: str, profile: str, pythons: Sequence[str]) -> Installation:
     suffix = {"": "*", "release": ""}.get(profile, f"-{profile}")
     otherwise = "" if profile else "*"
+    kept = (context.host.facts.boot_id, context.run_dir.rsplit("/", 4)[0])
+    with _lock:
+        place, folders = _places.get((*kept, home, profile, *pythons)), _places.get(kept, ())
     script = (
         f"home={shlex.quote(home)} suffix='{suffix}' otherwise='{otherwise}'\n"
-        f"set -- {shlex.join(pythons)}\n{_FIND}"
+        f"folders={shlex.quote(' '.join(folders))}\n{_FIND}"
+        f"{f'again {shlex.join(place)}' if place else ''}\n"
+        f"set -- {shlex.join(pythons)}\n{_SEARCH}"
     )
     lines = context.host.run(script, mutates=False).text.split("\n")
     core = _CORE.fullmatch(lines[2]) if len(lines) >= 3 else None
@@ -165,7 +190,17 @@ def _find(context: Context, home: str, profile: str, pythons: Sequence[str]) -> 
         raise HostError(
             "this host has ns-3, but no C++ compiler", hint="install g++ there: apt-get install g++"
         )
-    return Installation(lines[0], lines[1], core["prefix"], core["suffix"] or "", compiler)
+    _keep((*kept, home, profile, *pythons), lines[:4])
+    ready = frozenset(lines[4:])
+    return Installation(lines[0], lines[1], core["prefix"], core["suffix"] or "", compiler, ready)
+
+
+def _keep(key: tuple[str, ...], values: Sequence[str]) -> None:
+    with _lock:
+        _places[key] = tuple(values)
+        _places.move_to_end(key)
+        while len(_places) > _MOST_REMEMBERED:
+            _places.popitem(last=False)
 
 
 def build(
@@ -194,14 +229,22 @@ def build(
         HostError: the compiler failed; the error has its first messages, with file and line.
     """
     sources = [name for names in programs.values() for name in names]
-    parts = (*ns3, *programs, *sources, *options, *every_module)
+    parts = (*ns3[:-1], *programs, *sources, *options, *every_module)
     digest = hashlib.sha256("\0".join(parts).encode() + archive).hexdigest()[:20]
-    folder = context.run_dir.rsplit("/", 4)[0] + "/.usr/ns3/" + digest
-    return _remembered(
+    home = context.run_dir.rsplit("/", 4)[0]
+    folder = f"{home}/.usr/ns3/{digest}"
+    if folder in ns3.ready:
+        return folder
+    built = _remembered(
         context,
         (folder,),
         lambda: _build(context, ns3, archive, programs, options, every_module, folder),
     )
+    kept = (context.host.facts.boot_id, home)
+    if not re.search(r"\s", folder):
+        others = [one for one in _places.get(kept, ()) if one != folder]
+        _keep(kept, [*others, folder][-_MOST_FOLDERS:])
+    return built
 
 
 def _build(

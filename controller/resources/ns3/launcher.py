@@ -21,7 +21,8 @@ from collections.abc import Sequence
 # Descriptor 8 is the lock of the queue, 9 that of the slot.
 _SLOT = r"""
 nepiq_slots={folder}
-mkdir -p "$nepiq_slots" && exec 8>>"$nepiq_slots/queue" && flock 8 || exit
+[ -d "$nepiq_slots" ] || mkdir -p "$nepiq_slots"
+exec 8>>"$nepiq_slots/queue" && flock 8 || exit
 nepiq_slot=
 for nepiq_number in {numbers}; do
     exec 9>>"$nepiq_slots/$nepiq_number"

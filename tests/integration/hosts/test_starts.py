@@ -75,6 +75,24 @@ def supervisor_of(rig: Rig, guid: int) -> int:
     return pid
 
 
+def test_commands_of_several_lines(rig: Rig) -> None:
+    """Short ones are started like those of one line; a byte 1 stands for newlines on the way."""
+    texts = {
+        100: "cat <<END\none\n\n  two\nEND\nexit 3\n",
+        101: "\nprintf '%s' 'a\nb'",
+        102: "printf '%s' '\x01\n\x01'",
+        103: f"printf x\nprintf '%s' {'y' * 3000}",
+    }
+    outputs = {100: b"one\n\n  two\n", 101: b"a\nb", 102: b"\x01\n\x01", 103: b"x" + b"y" * 3000}
+    for guid, text in texts.items():
+        rig.host(guid).supervise(text)
+    ends = told(rig, list(texts))
+    assert {guid: rig.run_dir(guid).joinpath("stdout").read_bytes() for guid in texts} == outputs
+    assert [ends[guid].code for guid in texts] == [3, 0, 0, 0]
+    shared = [guid for guid in texts if f"{guid}.1" in (rig.run_dir(guid) / ".started").read_text()]
+    assert shared == [100, 101]
+
+
 def begun(rig: Rig, guids: Sequence[int] = GUIDS) -> None:
     """Wait until each command runs, and nothing but its supervisor besides."""
     names = {f"{rig.run_id}.{guid}.1" for guid in guids}

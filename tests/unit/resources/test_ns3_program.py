@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from nepiq.controller.errors import HostError, InvalidValue, NotAllowed
 from nepiq.controller.model import Result, State
 from nepiq.controller.resources.linux.node import Node
-from nepiq.controller.resources.ns3 import launcher
+from nepiq.controller.resources.ns3 import installation, launcher
 from nepiq.controller.resources.ns3.program import Arguments, Program
 from nepiq.controller.resources.ns3.sources import LARGEST, SourceFiles
 from nepiq.controller.testing import Call, Harness
@@ -524,3 +525,49 @@ def _until_waiters(host: Host, count: int) -> None:
             return
         assert time.monotonic() < end, f"{found} processes wait, not {count}"
         time.sleep(0.02)
+
+
+# --- further runs on a host
+
+
+def searches(harness: Harness[Program]) -> list[str]:
+    return [call.command for call in harness.host.calls if "try /usr/local" in call.command]
+
+
+def test_a_later_run_looks_first_where_ns3_was_and_builds_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = tmp_path / "ns3"
+    for folder in ("include/ns3", "lib64"):
+        (tree / folder).mkdir(parents=True)
+    for file in ("include/ns3/core-module.h", "lib64/libns3.44-core.so"):
+        (tree / file).touch()
+    found = f"{tree}/include\n{tree}/lib64\nlibns3.44-core.so\n/bin/sh\n"
+
+    def deployed(answer: str) -> Harness[Program]:
+        monkeypatch.setattr(installation, "_memory", OrderedDict())  # that of one run
+        harness = program(source={"a.cc": "int main() {}"}, python=str(tmp_path / "none"))
+        harness.host.answer("try /usr/local", answer)
+        harness.deploy()
+        return harness
+
+    first = deployed(found)
+    assert "again" not in searches(first)[0].partition("try()")[2]
+    assert len(builds(first)) == 1
+    folder = first.rm.command.rpartition("/")[0]
+
+    second = deployed(f"{found}{folder}\n")
+    assert second.rm.command == first.rm.command
+    assert builds(second) == []
+
+    def printed() -> str:
+        script = searches(second)[0].replace(folder, str(tmp_path / "built"))
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert printed() == found
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built/ready").touch()
+    assert printed() == f"{found}{tmp_path}/built\n"
+    (tree / "lib64/libns3.44-core.so").unlink()
+    assert str(tree) not in printed()

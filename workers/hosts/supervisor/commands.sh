@@ -6,8 +6,8 @@
 # OK are the codes that count as FINISHED; KIND (none, port, output, file), SIGN and LIMIT
 # (hundredths of a second) say when it serves; RIGHTS may be root; LIFE is as live reads it. On
 # stdin: a line with its input and one with a script that sets its environment, both in base64 ("-"
-# for none, or written before), then the command and MARK, either in the third line, which needs no
-# process to read it, or after an empty one, for the shell reads byte by byte.
+# for none, or written before), then the command and MARK (see strip), either in the third line,
+# which needs no process to read it, or after an empty one, for the shell reads byte by byte.
 # Answers running ADOPTED SINCE NOW, or ended ADOPTED NOW BOOT and the line of the exit.
 launch() {
     guid=$1 occ=$2 token=$3 ok=$4 kind=$5 sign=$6 limit=$7 rights=${9-} life=${10-}
@@ -32,10 +32,7 @@ launches() {
 # enter MARK: what follows once the command is here.
 enter() {
     adopted=1
-    case $text in
-    *"$1") text=${text%"$1"} ;;
-    *) fail 65 "the command did not arrive whole" ;;
-    esac
+    strip "$1"
     if [ "$kind" = output ]; then
         grep -qE -e "$sign" </dev/null
         [ $? -le 1 ] || fail 64 "no regular expression: $sign"

@@ -13,10 +13,7 @@ starts() {
     count=0 admitted='' fresh=''
     while IFS=' ' read -r guid occ token ok mark life; do
         IFS= read -r input && IFS= read -r setting && IFS= read -r text || fail 65 "no command came"
-        case $text in
-        *"$mark") text=${text%"$mark"} ;;
-        *) fail 65 "the command did not arrive whole" ;;
-        esac
+        strip "$mark"
         count=$((count + 1))
         eval "guid_$count=\$guid occ_$count=\$occ token_$count=\$token ok_$count=\$ok" \
             "life_$count=\$life input_$count=\$input setting_$count=\$setting text_$count=\$text"
@@ -51,6 +48,20 @@ starts() {
     exec </dev/null >/dev/null 2>&1 9>&- # who has asked waits for this
     trap - PIPE
     fork_each
+}
+
+# strip MARK: take it off the command. With one that begins with %, a byte 1 stands for a newline.
+strip() {
+    case $text in
+    *"$1") text=${text%"$1"} ;;
+    *) fail 65 "the command did not arrive whole" ;;
+    esac
+    case $1 in %*) ;; *) return ;; esac
+    fold=$(printf '\001') folded=$text text=''
+    while case $folded in *"$fold"*) ;; *) false ;; esac do
+        text=$text${folded%%"$fold"*}$nl folded=${folded#*"$fold"}
+    done
+    text=$text$folded
 }
 
 # recall N: the Nth item.
