@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from statistics import median
 
@@ -31,8 +31,11 @@ from tests.stand import Stand
 from tests.testbed import Testbed
 
 from nepiq.controller import Campaign, Space
+from nepiq.controller.engine.pools import MOST_OVERTAKEN
 
 RESOURCES = 3
+#: Runs for which a campaign requests hosts before they begin (docs/decisions/0052).
+MOST_AHEAD = 16
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -162,13 +165,18 @@ def leasing(runs: int, hosts: int, seconds: float = 2.0) -> str:
         for campaign in made:
             assert campaign.wait().failed == 0
         spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for campaign in made:
+        begins = []
+        for number, campaign in enumerate(made):
             for row in campaign.rows():
                 assert row.began is not None
                 assert row.ended is not None
+                begins.append((row.began, number))
                 for host in row.hosts.values():
                     spans[host].append((row.began, row.ended))
         pooled.noted(bed.hosts)
+    passed_over = longest_wait(begins)
+    # So many runs of a campaign may request hosts before those of the other, and then overtake.
+    assert passed_over <= MOST_AHEAD + MOST_OVERTAKEN
     used = [sorted(items) for items in spans.values()]
     whole = max(items[-1][1] for items in used) - min(items[0][0] for items in used)
     busy = sum(end - begin for items in used for begin, end in items)
@@ -177,8 +185,20 @@ def leasing(runs: int, hosts: int, seconds: float = 2.0) -> str:
     return (
         f"{runs} runs on {hosts} hosts in {whole:.0f} s: busy {busy / whole / hosts:.1%}, their "
         f"application {count * seconds / whole / hosts:.1%}; gaps: median "
-        f"{median(gaps) * 1e3:.0f}, 90 % below {gaps[int(0.9 * len(gaps))] * 1e3:.0f} ms"
+        f"{median(gaps) * 1e3:.0f}, 90 % below {gaps[int(0.9 * len(gaps))] * 1e3:.0f} ms; at most "
+        f"{passed_over} runs of one campaign began between two of the other"
     )
+
+
+def longest_wait(begins: Sequence[tuple[float, int]]) -> int:
+    """Return how many runs of one campaign began in a row while the other one had runs to begin.
+
+    Args:
+        begins: moment and campaign, 0 or 1, of each run.
+    """
+    ordered = [number for _, number in sorted(begins)]
+    last = min(len(ordered) - ordered[::-1].index(number) for number in set(ordered))
+    return max(len(list(group)) for _, group in groupby(ordered[:last]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
