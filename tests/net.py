@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import base64
+import secrets
 import socket
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A TCP port of the loopback that nobody listens on.
+
+    It may be used much later: the kernel gives it to no client, nor does nepiq to a server.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(10_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def get(url: str, password: str = "", data: bytes | None = None) -> str:

@@ -14,7 +14,7 @@ from tests.conformance.tool_cases import CASES, HERE, OTHERS, SERVERS, Case
 from tests.conftest import Need
 from tests.stand import Stand
 
-from nepiq.controller import ExperimentController
+from nepiq.controller import ExperimentController, TraceNotFound
 from nepiq.controller.model import Attribute, Flag, registry
 from nepiq.controller.resources import CATALOGUE
 from nepiq.controller.resources.linux.tools import Option, Tool
@@ -127,12 +127,12 @@ def _ran(ec: ExperimentController, tool: int) -> Ran:
         for name, option in rm.attributes.items()
         if isinstance(option, Option)
     }
-    return Ran(
-        ec.state(tool).name,
-        expected,
-        ec.trace(tool, "argv").splitlines(),
-        ec.trace(tool, "stderr"),
-    )
+    try:
+        arguments = ec.trace(tool, "argv").splitlines()
+    except TraceNotFound as error:
+        told = "; ".join(str(failure) for failure in ec.failures if failure.guid == tool)
+        raise AssertionError(f"{rm.label} was not run: {told}") from error
+    return Ran(ec.state(tool).name, expected, arguments, ec.trace(tool, "stderr"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{c.kind}-{n}" for n, c in enumerate(CASES)])

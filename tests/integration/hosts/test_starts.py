@@ -75,7 +75,7 @@ def supervisor_of(rig: Rig, guid: int) -> int:
     return pid
 
 
-def test_commands_of_several_lines(rig: Rig) -> None:
+def test_commands_of_several_lines(shell_rig: Rig) -> None:
     """Short ones are started like those of one line; a byte 1 stands for newlines on the way."""
     texts = {
         100: "cat <<END\none\n\n  two\nEND\nexit 3\n",
@@ -85,11 +85,15 @@ def test_commands_of_several_lines(rig: Rig) -> None:
     }
     outputs = {100: b"one\n\n  two\n", 101: b"a\nb", 102: b"\x01\n\x01", 103: b"x" + b"y" * 3000}
     for guid, text in texts.items():
-        rig.host(guid).supervise(text)
-    ends = told(rig, list(texts))
-    assert {guid: rig.run_dir(guid).joinpath("stdout").read_bytes() for guid in texts} == outputs
+        shell_rig.host(guid).supervise(text)
+    ends = told(shell_rig, list(texts))
+    assert {
+        guid: shell_rig.run_dir(guid).joinpath("stdout").read_bytes() for guid in texts
+    } == outputs
     assert [ends[guid].code for guid in texts] == [3, 0, 0, 0]
-    shared = [guid for guid in texts if f"{guid}.1" in (rig.run_dir(guid) / ".started").read_text()]
+    shared = [
+        guid for guid in texts if f"{guid}.1" in (shell_rig.run_dir(guid) / ".started").read_text()
+    ]
     assert shared == [100, 101]
 
 

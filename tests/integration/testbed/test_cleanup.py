@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -70,6 +70,13 @@ def test_two_beds_at_once() -> None:
         assert connects(two.hosts[0].address)
 
 
+def claims() -> Iterator[dict[str, str]]:
+    """What is on record of all test beds; those of other tests may go meanwhile."""
+    for path in STATE.glob("*.json"):
+        with suppress(FileNotFoundError):
+            yield json.loads(path.read_text())
+
+
 @contextmanager
 def developer() -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """``python -m tests.testbed`` as soon as it has told all, and what is on record of it."""
@@ -84,8 +91,7 @@ def developer() -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
                 text += line
             assert "ssh -F /" in text
             assert 'ec.register_resource("linux::Node", hostname="10.' in text
-            states = [json.loads(path.read_text()) for path in STATE.glob("*.json")]
-            (state,) = [one for one in states if one["mark"].split(".")[1] == str(process.pid)]
+            (state,) = [one for one in claims() if one["mark"].split(".")[1] == str(process.pid)]
             assert Path(state["folder"]).is_dir()
             yield process, state
         finally:

@@ -13,11 +13,12 @@ from .options import Target
 from .tool import Tool
 
 # Below the ports that Linux gives to clients, from 32768 on. Servers that start at the same moment
-# have different process numbers, so that they begin at different ports.
+# have different process numbers, so that they begin at different ports; who finds one in use goes
+# far on, not to that of the next process. The step and the number of ports have no common divisor.
 _CHOICE = r"""port=$((20000 + $$ % 12000))
 while grep -qsE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$port") " \
     /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6; do
-    port=$((20000 + (port - 19999) % 12000))
+    port=$((20000 + (port - 20000 + 4001) % 12000))
 done
 """
 
