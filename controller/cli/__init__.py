@@ -14,11 +14,9 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    # What is loaded here lives until the exit. The garbage collector would search it in vain, then
+    # What is loaded first lives until the exit. The garbage collector would search it in vain, then
     # as well: a quarter of a short command.
     gc.disable()
     from . import app
 
-    gc.freeze()
-    gc.enable()
     return app.main(sys.argv[1:] if arguments is None else arguments)

@@ -33,16 +33,9 @@ from .report import report
 if TYPE_CHECKING:
     from ..web.server import WebServer
 
-_verbosity = 0
-
-
-def set_verbosity(verbosity: int) -> None:
-    """Set the verbosity of the script's errors: 2 adds tracebacks."""
-    global _verbosity  # noqa: PLW0603 - an option of the whole command line
-    _verbosity = verbosity
-
 
 def run(
+    context: typer.Context,
     script: Annotated[
         Path,
         typer.Argument(
@@ -82,7 +75,7 @@ def run(
         display = stack.enter_context(Display(console, quiet=quiet))
         pages = stack.enter_context(_Pages()) if web else None
         path = stack.enter_context(_announcements(display, pages))
-        code = _run_child(script, arguments or [], path, display)
+        code = _run_child(context.obj, script, arguments or [], path, display)
     failed = False
     for view in display.views:
         failed = report(view.experiment_run, console, results, quiet=quiet) or failed
@@ -93,9 +86,14 @@ def run(
 # -- the script ---------------------------------------------------------------------------------
 
 
-def _run_child(script: Path, arguments: list[str], path: Path, display: Display) -> int:
-    """Run the script in a child process; return its exit code, 128 + n for signal n."""
-    command = [sys.executable, "-m", "nepiq.controller.cli.child", str(_verbosity), str(script)]
+def _run_child(
+    verbosity: int, script: Path, arguments: list[str], path: Path, display: Display
+) -> int:
+    """Run the script in a child process; return its exit code, 128 + n for signal n.
+
+    With a verbosity of 2 and more, errors of nepiq have a traceback.
+    """
+    command = [sys.executable, "-m", "nepiq.controller.cli.child", str(verbosity), str(script)]
     environment = {**os.environ, VARIABLE: str(path)}
     # Output of the script is printed above a live table, which redraws the last lines.
     out = subprocess.PIPE if display.live and sys.stdout.isatty() else None

@@ -225,4 +225,7 @@ def test_a_command_loads_no_library_of_another() -> None:
     """The form of descriptions and campaigns took a third of a short command."""
     modules = ("celery", "kombu", "paramiko", "pydantic", "yaml", "networkx")
     campaigns = "nepiq.controller.campaign.campaign"
-    assert _loaded("import nepiq.controller.cli.app", *modules, campaigns) == "[]"
+    code = "from nepiq.controller.cli.app import make_app; make_app()"
+    assert _loaded(code, *modules, campaigns) == "[]"
+    code = "from nepiq.controller.cli.app import make_app; make_app('version')"
+    assert _loaded(code, "nepiq.controller.cli.run", "nepiq.controller.cli.top") == "[]"
