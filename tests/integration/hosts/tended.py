@@ -42,6 +42,16 @@ class Tended(threading.Thread):
         """How a resource ended, as often as it was told."""
         return [ended for told, ended in list(self._ends) if told == guid]
 
+    def seen(self) -> str:
+        """What there is to see of the node: files that tell ends, processes, and its beats."""
+        root = self._rig.root()
+        told = [
+            f"{path.relative_to(root)}: {path.read_text(errors='replace').strip()!r}"
+            for path in sorted([root / "journal", *root.glob("5/1/.*")])
+            if path.is_file()
+        ]
+        return "; ".join([*told, f"alive {self._rig.bearers()}", f"{self.beats} beats"])
+
     def begin_anew(self) -> None:
         """Lose the channel, and follow again."""
         if self._entries is not None:

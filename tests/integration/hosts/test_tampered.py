@@ -119,7 +119,10 @@ def tamper(rig: Rig, way: Callable[[Path], None], name: str) -> None:
 
 def expect_end(tended: Tended, outcome: str, code: int | None) -> None:
     """The end of guid 5 is told, once or more often, and never another."""
-    until(lambda: tended.ends(5))
+    try:
+        until(lambda: tended.ends(5))
+    except AssertionError as error:
+        raise AssertionError(f"no end of 5 was told: {tended.seen()}") from error
     ended = tended.ends(5)[0]
     assert (ended.outcome, ended.code) == (outcome, code)
 
