@@ -35,6 +35,8 @@ class Tended(threading.Thread):
         self._known = ("", 0)
         self._ends: list[tuple[int, Exit]] = []
         self._over = threading.Event()
+        self._going, self._paused = threading.Event(), threading.Event()
+        self._going.set()
         self._entries: Follow | None = None
         self.start()
 
@@ -57,9 +59,22 @@ class Tended(threading.Thread):
         if self._entries is not None:
             self._entries.close()
 
+    def pause(self) -> None:
+        """Lose the channel, and follow no more until told to go on."""
+        self._going.clear()
+        self.begin_anew()
+        self._paused.wait(10.0)
+
+    def go_on(self) -> None:
+        """Follow again."""
+        self._going.set()
+
     def run(self) -> None:
         """Follow until closed."""
         while not self._over.is_set():
+            if not self._going.is_set():
+                self._paused.set()
+                self._going.wait()
             try:
                 self._follow()
             except FencedError:

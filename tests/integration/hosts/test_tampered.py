@@ -162,6 +162,24 @@ def test_it_ends_by_itself(
     release(rig)
 
 
+@pytest.mark.parametrize("name", ["boot", "journal", "supervisor"])
+@anyhow
+def test_another_worker_follows_it(
+    rig: Rig, tended: Tended, way: Callable[[Path], None], name: str
+) -> None:
+    """What is there no more when a watch begins keeps it from nothing."""
+    go = started(rig)
+    until(lambda: tended.beats > 0)
+    tended.pause()
+    tamper(rig, way, name)
+    tended.go_on()
+    beats = tended.beats
+    until(lambda: tended.beats > beats)
+    go.write_text("go\n")
+    expect_end(tended, "FAILED", 3)
+    release(rig)
+
+
 @everything
 @anyhow
 def test_it_is_stopped(rig: Rig, tended: Tended, way: Callable[[Path], None], name: str) -> None:

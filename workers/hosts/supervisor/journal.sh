@@ -17,12 +17,14 @@ watch() {
     [ "$group" = $$ ] || exec setsid sh "$root/supervisor.sh" watch "$@"
     cd "$root" && read -r _ journal <journal || exit
     printf 'boot %s\njournal %s\n' "$boot_id" "$journal"
-    read -r boot <boot
+    boot=''
+    { read -r boot <boot; } 2>/dev/null
     if [ "$boot" != "$boot_id" ]; then
         # What was written last may not have reached the disk: tell every exit again.
         rm -rf [0-9]*/[0-9]*/.told
+        sole boot
         put boot "$boot_id"
-    fi
+    fi 2>/dev/null
     offset=0
     [ "$1" != "$journal" ] || [ "$2" -gt "$(wc -c <journal)" ] || offset=$2
     lost=' ' known=' ' absent=' '

@@ -34,7 +34,8 @@ prepare() {
         return
     }
     for mark in "$base"/*/*/exp; do
-        read -r name <"$mark"
+        name=''
+        { read -r name <"$mark"; } 2>/dev/null # it may be removed at this moment
         earlier=${mark%/exp}
         [ "${earlier%/*}" != "$base/$run" ] || continue
         if [ "$name" = "$4" ]; then
