@@ -23,7 +23,7 @@ from ..settings import Settings, redacted_url
 from . import events
 from .membership import WorkerInfo, workers
 from .messaging import queues
-from .redis_connection import client_url
+from .redis_connection import client_of
 from .redis_errors import refusal
 from .store import keys
 from .store.store import RunStore
@@ -264,8 +264,8 @@ class Observer:
 
 def _client(url: str) -> Redis:
     """Return a client with short timeouts, since a monitor must not block."""
-    return redis_py.Redis.from_url(
-        client_url(url),
+    return client_of(
+        url,
         socket_timeout=_TIMEOUT,
         socket_connect_timeout=_TIMEOUT,
         retry=Retry(NoBackoff(), 1),

@@ -87,6 +87,32 @@ class _Pool(redis.ConnectionPool):
             super().disconnect(inuse_connections=False)
 
 
+def client_of(url: str, **options: Any) -> Redis:
+    """Return a client that is not connected yet.
+
+    Args:
+        url: of the Redis.
+        options: of its connections, as redis-py names them.
+
+    Raises:
+        InvalidValue: the URL is not valid.
+    """
+    check_url("Redis URL", url)
+    try:
+        pool = _Pool.from_url(client_url(url), **options)
+        client = redis.Redis.from_pool(pool)
+        # redis-py rejects unknown options only when it creates a connection.
+        pool.make_connection()
+        pool.reset()
+    except (ValueError, TypeError):
+        # No cause: its text and traceback may contain parts of the URL.
+        raise errors.InvalidValue(
+            f"Redis URL {redacted_url(url)!r} has options that redis-py does not support",
+            hint=URL_HINT,
+        ) from None
+    return client
+
+
 def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
     """Connect to the Redis that holds the state of runs.
 
@@ -99,30 +125,18 @@ def connect(url: str, timeout: float = 5.0, tries: int = 8) -> Redis:
         RedisUnreachable: it does not answer within ``timeout`` seconds, or refuses access.
         InvalidValue: the URL is not valid.
     """
-    check_url("Redis URL", url)
-    try:
-        pool = _Pool.from_url(
-            client_url(url),
-            # More than there are threads: redis-py refuses the 101st connection by default.
-            max_connections=_CONNECTIONS,
-            socket_timeout=30.0,
-            socket_connect_timeout=min(timeout, 5.0),
-            health_check_interval=25,
-            # Files pass in messages of 1 MB, and each call of the system costs a thread its turn.
-            socket_read_size=1 << 18,
-            command_packer=_Packer(),
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), tries),
-        )
-        client = redis.Redis.from_pool(pool)
-        # redis-py rejects unknown options only when it creates a connection.
-        pool.make_connection()
-        pool.reset()
-    except (ValueError, TypeError):
-        # No cause: its text and traceback may contain parts of the URL.
-        raise errors.InvalidValue(
-            f"Redis URL {redacted_url(url)!r} has options that redis-py does not support",
-            hint=URL_HINT,
-        ) from None
+    client = client_of(
+        url,
+        # More than there are threads: redis-py refuses the 101st connection by default.
+        max_connections=_CONNECTIONS,
+        socket_timeout=30.0,
+        socket_connect_timeout=min(timeout, 5.0),
+        health_check_interval=25,
+        # Files pass in messages of 1 MB, and each call of the system costs a thread its turn.
+        socket_read_size=1 << 18,
+        command_packer=_Packer(),
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), tries),
+    )
     # The first connection has a time limit instead of a number of retries.
     probe = redis.Redis.from_url(
         client_url(url),

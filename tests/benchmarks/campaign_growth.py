@@ -19,6 +19,7 @@ from tests.stand import Stand
 
 from nepiq.controller import Campaign, ExperimentController, Space
 
+from .ns3 import resident
 from .ssh_scripts import TICKS
 
 PARALLEL = 8
@@ -29,12 +30,6 @@ def used_by(pid: int) -> tuple[float, float]:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     own, children = fields[11:13], fields[13:15]
     return sum(map(int, own)) / TICKS, sum(map(int, children)) / TICKS
-
-
-def resident(pid: int) -> float:
-    """Its memory, in MB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
 
 
 def describe(ec: ExperimentController) -> None:

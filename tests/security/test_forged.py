@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import signal
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from redis import Redis
 from tests.stand import Stand, Worker, until
 
+from nepiq.controller.engine.messaging import publisher
 from nepiq.controller.engine.messaging.publisher import task_message
 from nepiq.controller.engine.redis_connection import connect
 from nepiq.controller.model.spec import ResourceSpec
@@ -37,21 +39,8 @@ def envelope(body: bytes | str, **changes: Any) -> dict[str, Any]:
     """A message as kombu writes it into the list of a queue."""
     data = body.encode() if isinstance(body, str) else body
     _, headers = task_message("nepiq.start", [], "forged-1", "forged")
-    made: dict[str, Any] = {
-        "body": base64.b64encode(data).decode(),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": headers,
-        "properties": {
-            "correlation_id": "forged-1",
-            "reply_to": "",
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": QUEUE},
-            "priority": 0,
-            "body_encoding": "base64",
-            "delivery_tag": "forged-tag",
-        },
-    }
+    made: dict[str, Any] = json.loads(publisher.envelope(QUEUE, [], headers))
+    made["body"] = base64.b64encode(data).decode()
     for name, value in changes.items():
         made[name.replace("_", "-")] = value
     return made
@@ -280,3 +269,14 @@ def test_nor_because_of_a_record(stand: Stand, tmp_path: Path) -> None:
                 told = record.attributes["traceback"]
                 assert "NotAllowed" in told or "ClassNotImportable" in told
     assert not bait.exists()
+
+
+def test_what_was_dropped_is_not_returned_by_a_worker_that_stops(
+    stand: Stand, broker: Redis
+) -> None:
+    forge(broker, *BROKEN.values())
+    serves(stand, broker)
+    worker = stand.workers[0]
+    worker.signal(signal.SIGTERM)
+    worker.ended()
+    assert broker.llen(f"nepiq:{QUEUE}") == 0

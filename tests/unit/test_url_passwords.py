@@ -51,7 +51,7 @@ def told(url: str) -> str:
     def parts() -> None:
         known = Settings(broker_url=url, state_url=url, connect_timeout=0.01)
         backend = Backend(known)
-        said.extend([repr(known), repr(backend), repr(backend.broker)])
+        said.extend([repr(known), repr(backend)])
         Observer(known).look()
 
     tries: tuple[Callable[[], object], ...] = (

@@ -14,7 +14,7 @@ cd {base} || exit
 over='' runs=''
 for dir in {dirs}; do
     run=${{dir%/*}} node=${{dir#*/}}
-    read -r word <"ended/$run-$node" && [ "$word" = over ] || continue
+    [ -f "ended/$run-$node" ] && read -r word <"ended/$run-$node" && [ "$word" = over ] || continue
     over="$over $dir" runs="$runs $run"
 done
 [ -n "$over" ] || exit

@@ -95,8 +95,8 @@ def make_app(
 
 def _transport_options() -> dict[str, Any]:
     return {
-        # Two transactions a message would record which worker has it, in a third of the time for a
-        # short step. The sweeper sends what is lost with a worker again within seconds.
+        # It would record by two transactions which worker has a message. The sweeper sends again
+        # within seconds what is lost with a worker (docs/decisions/0066-no-acknowledgements.md).
         "ack_emulation": False,
         # By default kombu waits indefinitely on a half-open connection.
         "socket_timeout": 30,

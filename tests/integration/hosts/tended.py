@@ -63,7 +63,7 @@ class Tended(threading.Thread):
         """Lose the channel, and follow no more until told to go on."""
         self._going.clear()
         self.begin_anew()
-        self._paused.wait(10.0)
+        assert self._paused.wait(10.0)
 
     def go_on(self) -> None:
         """Follow again."""
@@ -116,6 +116,7 @@ class Tended(threading.Thread):
     def close(self) -> None:
         """End it."""
         self._over.set()
+        self._going.set()
         self.begin_anew()
         self.join(10)
         assert not self.is_alive()

@@ -18,11 +18,10 @@ watch() {
     cd "$root" && read -r _ journal <journal || exit
     printf 'boot %s\njournal %s\n' "$boot_id" "$journal"
     boot=''
-    { read -r boot <boot; } 2>/dev/null
+    { sole boot && read -r boot <boot; } 2>/dev/null
     if [ "$boot" != "$boot_id" ]; then
         # What was written last may not have reached the disk: tell every exit again.
         rm -rf [0-9]*/[0-9]*/.told
-        sole boot
         put boot "$boot_id"
     fi 2>/dev/null
     offset=0
