@@ -1,13 +1,14 @@
-"""Workers that are asked to end: what they hold goes on elsewhere, nothing twice."""
+"""Workers that are asked to end, or lose Redis: what they hold goes on, nothing twice."""
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
 import pytest
 from tests.e2e.installation import Installation
-from tests.stand import Stand, until
+from tests.stand import Stand, Worker, until
 
 from nepiq.controller import ExperimentController, ResourceState
 
@@ -112,3 +113,37 @@ def test_what_is_bound_to_its_machine_keeps_it(tmp_path: Path) -> None:
         assert user.nepiq("drain", "nobody").code == 2
         assert user.nepiq("drain", "here").code == 0
         assert first.ended(10.0) == 0
+
+
+def test_what_waits_while_redis_restarts_is_sent_again(tmp_path: Path) -> None:
+    temporary, gate, tally = tmp_path / "temporary", tmp_path / "gate", tmp_path / "tally"
+    temporary.mkdir()
+    with Stand(tmp_path) as stand:
+        worker = stand.start_worker("first", threads=2, TMPDIR=str(temporary))
+        with stand.experiment() as ec:
+            node = ec.register_resource("linux::Node")
+            text = f"while [ ! -e {gate} ]; do sleep 0.1; done; echo >> {tally}; echo up; sleep 300"
+            slow = [
+                ec.register_resource(
+                    "linux::Application", command=text, startedWhen="output:up", connectedTo=node
+                )
+                for _ in range(16)
+            ]
+            ec.deploy()
+            until(lambda: waiting(worker) >= 3, 20.0, "no message waits")
+            stand.stop_redis()
+            until(lambda: "Connection to broker lost" in worker.text(), 20.0, "it is not noticed")
+            stand.start_redis()
+            gate.touch()
+            assert ec.wait_started(slow, "60s")
+        assert worker.process.poll() is None
+        assert tally.read_text() == "\n" * len(slow)
+        # kombu writes messages that it cannot return to files, which nobody reads.
+        assert list(temporary.iterdir()) == []
+
+
+def waiting(worker: Worker) -> int:
+    """How many messages of starts it has that have not ended; more than threads: they wait."""
+    return len(re.findall(r"Task nepiq.start\[\S+ received", worker.text())) - len(
+        re.findall(r"Task nepiq.start\[\S+ succeeded", worker.text())
+    )

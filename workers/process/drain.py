@@ -41,7 +41,7 @@ def give_back(runtime: Runtime, parent: Any) -> None:
     consumer = getattr(parent.consumer, "task_consumer", None)
     if consumer is not None:
         try:
-            consumer.channel.qos.restore_unacked()
+            consumer.channel.give_back()
             queues.hand_over(runtime.backend.broker, runtime.own_queues)
         except Exception as error:  # noqa: BLE001 - a broken connection may raise anything
             log.warning("cannot return messages: %s", error, extra={"action": "drain"})

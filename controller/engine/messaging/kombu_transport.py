@@ -1,9 +1,9 @@
 """Redis transport for Celery that survives lost connections, foreign messages and a full Redis.
 
-kombu 5.7 ends the worker process if Redis goes down while messages wait in the worker: closing the
-old channel tries to return them through a connection that no longer exists, which raises an
-uncaught AttributeError. The steps of those messages have a due time in the state, so the sweeper
-sends them again; nothing needs to be returned.
+When Redis goes down while messages wait in the worker, kombu 5.7 tries to return them through the
+connection that was lost. That raises an uncaught AttributeError, or leaves the messages in a file
+in the folder for temporary files. The steps of those messages have a due time in the state, so the
+sweeper sends them again; nothing needs to be returned.
 
 A message in an unknown format would also end the process, and then each worker that receives it
 again. It is dropped and logged.
@@ -30,16 +30,15 @@ from .. import redis_memory
 if TYPE_CHECKING:
 
     class _Channel:
-        _qos: Any
-        connection: Any
         pool: Any
+        qos: Any
         global_keyprefix: str
-
-        def close(self) -> None: ...
 
         def _create_client(self) -> Any: ...
 
         def _brpop_read(self, **options: Any) -> Any: ...
+
+        def _restore(self, message: Any) -> None: ...
 
         def basic_reject(self, delivery_tag: Any, requeue: bool = False) -> None: ...
 
@@ -127,7 +126,9 @@ class Client(_Client):
 
 
 class Channel(_Channel):
-    """A channel that returns no messages over a lost connection."""
+    """A channel that returns messages only when it is told to."""
+
+    do_restore = False
 
     def _get_client(self) -> Callable[..., Client]:
         """Return the factory of clients."""
@@ -152,12 +153,18 @@ class Channel(_Channel):
             log.warning("dropped a message that cannot be parsed: %s", _brief(error))
             raise Empty from None
 
-    def close(self) -> None:
-        """Close the channel; return messages that have not begun only while it is connected."""
-        qos, connection = self._qos, self.connection
-        if qos is not None and (connection is None or connection.client is None):
-            qos.restore_at_shutdown = False
-        super().close()
+    def give_back(self) -> None:
+        """Return the messages that have not begun to their queues.
+
+        Raises:
+            RedisError, OSError: Redis cannot be reached. The sweeper sends again what is not
+                returned.
+        """
+        self.qos._flush()  # noqa: SLF001 - those that have begun
+        held = self.qos._delivered  # noqa: SLF001
+        while held:
+            _, message = held.popitem()
+            self._restore(message)
 
 
 class Transport(_Transport):
