@@ -4,7 +4,10 @@
 
     results/
         files/3f/3f2a91...      a content, by its SHA-256
-        runs.jsonl              the manifest: the files of each run, with their contents
+        runs.jsonl              the manifest: a line for each run with its files
+
+A line is ``{"run": id, "files": [[label, name, sha256, bytes], ...]}``; a file that could not be
+read has the reason as a fifth value.
 
 Contents are complete and on disk before the manifest refers to them. A process that is killed
 leaves at most a content that no run has, which :meth:`FileStore.prune` removes.
@@ -20,7 +23,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -60,20 +63,21 @@ class StoredFile:
     bytes: int = 0
     error: str = ""
 
-    def to_data(self) -> dict[str, Any]:
-        """Return the JSON form, without what is empty."""
-        return {name: value for name, value in asdict(self).items() if value or name == "name"}
+    def to_data(self) -> list[Any]:
+        """Return the JSON form: the attributes in their order, without an empty error."""
+        values = [self.label, self.name, self.sha256, self.bytes]
+        return [*values, self.error] if self.error else values
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> StoredFile:
-        """Return the file that :meth:`to_data` wrote. Unknown fields are ignored.
+    def from_data(cls, data: Sequence[Any]) -> StoredFile:
+        """Return the file that :meth:`to_data` wrote.
 
         Raises:
             CampaignError: it is not a file.
         """
         try:
-            return cls(**{item.name: data[item.name] for item in fields(cls) if item.name in data})
-        except (TypeError, KeyError) as error:
+            return cls(*data)
+        except TypeError as error:
             raise CampaignError(f"not a file of a run: {error}") from error
 
 

@@ -36,7 +36,7 @@ class Manifest:
         self._lines: dict[str, tuple[int, int]] = {}
         self._inode = self._end = 0
 
-    def append(self, entries: Iterable[tuple[str, list[dict[str, Any]] | None]]) -> None:
+    def append(self, entries: Iterable[tuple[str, list[Any] | None]]) -> None:
         """Enter the files of runs, in place of those that they had; None removes a run.
 
         Raises:
@@ -65,7 +65,7 @@ class Manifest:
         with self._lock, self._opened():
             return sorted(self._lines)
 
-    def files(self, run_id: str) -> list[dict[str, Any]]:
+    def files(self, run_id: str) -> list[Any]:
         """Return the files of a run; none for an unknown run.
 
         Raises:
@@ -126,7 +126,7 @@ class Manifest:
         return dict(entry)
 
 
-def _line(run_id: str, files: list[dict[str, Any]] | None) -> bytes:
+def _line(run_id: str, files: list[Any] | None) -> bytes:
     data = {"run": run_id} if files is None else {"run": run_id, "files": files}
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 

@@ -233,7 +233,8 @@ def files(
     with _attached(name) as campaign:
         for row, found in campaign.files(run):
             for file in found:
-                data = {"run": row.run_id, **file.to_data(), "on": row.files_on}
+                given = {name: value for name, value in asdict(file).items() if value != ""}
+                data = {"run": row.run_id, **given, "on": row.files_on}
                 print_line(json.dumps(data, ensure_ascii=False))
 
 

@@ -71,7 +71,7 @@ def plan_of(runs: int, points: int) -> CampaignPlan:
 def export(store: Path, target: Path, runs: int, points: int) -> None:
     """Write the crate, and print what it takes."""
     plan = plan_of(runs, points)
-    record = CampaignRecord("sweep", "finished", "", 1.8e9, runs, runs, *[0] * 7, 8)
+    record = CampaignRecord("sweep", "finished", "", 1.8e9, runs, runs, *[0] * 8, parallel=8)
     ids = {name(number) for number in range(runs)}
     content = Content(
         record,

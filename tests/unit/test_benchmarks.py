@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.benchmarks import throughput
+from tests.benchmarks import crate, throughput
 from tests.benchmarks.measure import Budget, Measured, Outcome, Samples, Workload, measure
 from tests.benchmarks.report import table, write
 from tests.benchmarks.ssh_hosts import ACCOUNTS, Hosts, Localhost, ssh_hosts
@@ -163,3 +164,14 @@ def test_the_ssh_workloads_are_listed(capsys) -> None:
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     workloads = ["one", "4x5", "20x20", "chain", "exit", "pings", "copy"]
     assert names == [f"ssh-{name}" for name in workloads]
+
+
+@pytest.mark.slow
+def test_the_crate_of_a_campaign_is_measured(capfd) -> None:
+    for module in ("pandas", "polars", "pyarrow", "rocrate"):
+        pytest.importorskip(module)
+    crate.main(4, 2)
+    told = capfd.readouterr().out
+    assert re.search(r"^exported in .* s of CPU$", told, re.M)
+    assert re.search(r"^1\.1 MB$", told, re.M)
+    assert "polars, Parquet: {'campaign': String" in told
