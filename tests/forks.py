@@ -1,8 +1,8 @@
-"""Worker processes of tests, forked from a process that has loaded the modules they need.
+"""Python processes of tests, forked from one that has loaded the modules they need.
 
-Loading modules is four fifths of the processor time of a worker's start, and tests start hundreds
-of workers. Each process that runs tests has one such process. It does not load
-:mod:`nepiq.workers.app`, which reads the environment; a fork does, in its own.
+Loading modules is four fifths of the processor time of a worker's start, and nearly all of that of
+a command, and tests start hundreds of each. Each process that runs tests has one such process. It
+does not load :mod:`nepiq.workers.app`, which reads the environment; a fork does, in its own.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 MODULES = (
@@ -44,6 +46,10 @@ MODULES = (
     "nepiq.workers.runtime.json_logs",
     "nepiq.workers.sessions.ssh.transport",
 )
+#: Modules of commands that load much which only they need.
+_LEFT_OUT = ("monitoring", "web")
+#: How the names begin of variables that are read when a program begins.
+_EARLY = ("LD_", "PYTHON", "LC_", "LANG", "TZ")
 _ROOT = Path(__file__).parents[1]
 #: The largest request, in bytes.
 _MOST = 1 << 20
@@ -52,7 +58,17 @@ _MOST = 1 << 20
 def environment() -> dict[str, str]:
     """The environment in which processes find nepiq and its tests, installed or not."""
     path = [str(_ROOT / ".typing"), str(_ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONFAULTHANDLER": "1",  # a crash shows where, in what it wrote to stderr
+    }
+
+
+def suits(env: Mapping[str, str]) -> bool:
+    """Whether a fork does for a process with this environment, which it gets late."""
+    early = {name: value for name, value in env.items() if name.startswith(_EARLY)}
+    return early.items() <= environment().items()
 
 
 class Forked:
@@ -80,7 +96,7 @@ class Forked:
         if self.returncode is None:
             self._over(timeout)
         if (code := self.poll()) is None:
-            raise subprocess.TimeoutExpired("a worker", timeout or 0.0)
+            raise subprocess.TimeoutExpired("a fork", timeout or 0.0)
         return code
 
     def _over(self, timeout: float | None) -> bool:
@@ -120,12 +136,13 @@ class Forks:
             )
 
     def start(
-        self, module: str, arguments: Sequence[str], env: Mapping[str, str], folder: Path, log: Path
+        self, words: Sequence[str], env: Mapping[str, str], folder: Path, out: Path, err: Path
     ) -> Forked:
-        """Start ``python -m MODULE ARGUMENT...`` in a session of its own; it writes to a log."""
-        log.touch()
-        request = {"module": module, "arguments": arguments, "env": dict(env)}
-        request |= {"folder": str(folder), "log": str(log)}
+        """Start ``python WORD...`` in a session of its own; it writes to files."""
+        for path in (out, err):
+            path.touch()
+        request = {"words": words, "env": dict(env), "folder": str(folder)}
+        request |= {"out": str(out), "err": str(err)}
         with self._lock:
             self._socket.send(json.dumps(request).encode())
             while True:
@@ -142,7 +159,7 @@ class Forks:
             return self._codes.pop(pid)
 
     def _note(self, told: bytes) -> None:
-        assert told, "the process that forks workers has ended"
+        assert told, "the process that forks has ended"
         pid, status = map(int, told.split())
         self._codes[pid] = os.waitstatus_to_exitcode(status)
 
@@ -158,10 +175,18 @@ def _forks() -> Forks:
 
 
 def start(
-    module: str, arguments: Sequence[str], env: Mapping[str, str], folder: Path, log: Path
+    words: Sequence[str], env: Mapping[str, str], folder: Path, out: Path, err: Path
 ) -> Forked:
-    """Start ``python -m MODULE ARGUMENT...`` in a session of its own; it writes to a log."""
-    return _forks().start(module, arguments, env, folder, log)
+    """Start ``python WORD...`` in a session of its own; what it writes is added to files.
+
+    Args:
+        words: ``-m MODULE`` or a script, and arguments; ``-u`` before them.
+        env: its environment, which :func:`suits`.
+        folder: its working directory.
+        out: what it writes to stdout.
+        err: what it writes to stderr; it may be the same file.
+    """
+    return _forks().start(words, env, folder, out, err)
 
 
 def pid() -> int | None:
@@ -178,7 +203,7 @@ def close() -> None:
 
 def serve(number: int) -> dict[str, Any] | None:
     """Fork as asked for; returns the request in each fork, and nothing at the end."""
-    for name in MODULES:
+    for name in (*MODULES, *_commands()):
         importlib.import_module(name)
     gc.freeze()
     awake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -215,20 +240,48 @@ def _ended() -> list[tuple[int, int]]:
     return found
 
 
+def _commands() -> Iterator[str]:
+    """The modules of the command line."""
+    import nepiq.controller.cli as package
+
+    for path in sorted(Path(package.__path__[0]).glob("[a-z]*.py")):
+        if path.stem not in _LEFT_OUT:
+            yield f"{package.__name__}.{path.stem}"
+
+
 def become(request: dict[str, Any]) -> None:
     """Become the process that was asked for."""
     os.setsid()
-    log = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
+    for number, path in ((1, request["out"]), (2, request["err"])):
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        os.dup2(file, number)
+        os.close(file)
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["env"])
-    sys.argv[1:] = request["arguments"]
+    tempfile.tempdir = None
     # What it reads from the environment it has read in that of the forking process.
     importlib.reload(sys.modules["nepiq.workers.runtime.fault_injection"])
-    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    words = request["words"]
+    if words[0] == "-u":
+        del words[0]
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(write_through=True, line_buffering=True)  # type: ignore[union-attr]
+    if words[0] == "-m":
+        sys.argv[1:] = words[2:]
+        sys.path[0] = os.getcwd()  # noqa: PTH109 - a text, as Python puts it there
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        _run_script(words)
+
+
+def _run_script(words: list[str]) -> None:
+    """Run a script as Python does, whose ``__main__`` outlives the last line."""
+    sys.argv[:] = words
+    sys.path[0] = str(Path(words[0]).resolve().parent)
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    vars(module).update(__file__=words[0], __builtins__=__builtins__, __cached__=None)
+    exec(compile(Path(words[0]).read_bytes(), words[0], "exec"), vars(module))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,6 @@ from nepiq.controller.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 
-#: How the names begin of variables by which the loader and Python load a program.
-_LOADING = ("LD_", "PYTHON")
-
 
 class Owned(Protocol):
     """What a stand closes."""
@@ -175,9 +172,8 @@ class Stand:
         options: Sequence[str], environment: Mapping[str, str], log: Path
     ) -> Forked | subprocess.Popen[bytes]:
         """A worker process: forked, unless its environment says how a program is loaded."""
-        special = {name: environment[name] for name in environment if name.startswith(_LOADING)}
-        if special.items() <= forks.environment().items():
-            return forks.start("nepiq.workers", options, environment, ROOT, log)
+        if forks.suits(environment):
+            return forks.start(["-m", "nepiq.workers", *options], environment, ROOT, log, log)
         with log.open("ab") as out:
             return subprocess.Popen(
                 [sys.executable, "-m", "nepiq.workers", *options],

@@ -2,7 +2,7 @@
 
 A browser shows the list of runs, a campaign with 50 runs at a time, and a run whose resources are
 stopped and started. Runs do nothing, and changes are sent after 0.02 s instead of 0.2 s: minutes
-have the updates of an hour.
+have the updates of an hour. With ``--real`` they take the hour.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ PARALLEL = 50
 RESOURCES = 20
 PAGES = ("list", "campaign", "run")
 
+#: Seconds that the updates stand for.
+HOUR = 3600
+
 _SERVER = """
 from nepiq.controller.web import messages
-messages.FLUSH = 0.02
+messages.FLUSH = {flush}
 from nepiq.controller.cli import main
 main(["web", "--port", "0", "--no-browser"])
 """
@@ -72,17 +75,20 @@ class Changes(threading.Thread):
     Args:
         ec: the experiment.
         most: number of changes.
+        seconds: over which they are spread.
     """
 
-    def __init__(self, ec: ExperimentController, most: int) -> None:
+    def __init__(self, ec: ExperimentController, most: int, seconds: float) -> None:
         super().__init__(name="changes", daemon=True)
         self.done = 0
-        self._ec, self._most = ec, most
+        self._ec, self._most, self._seconds = ec, most, seconds
         self._labels = [f"r{number}" for number in range(RESOURCES)]
 
     def run(self) -> None:
         """Carry out the changes."""
+        began = time.monotonic()
         while self.done < self._most:
+            time.sleep(max(0, began + self.done / self._most * self._seconds - time.monotonic()))
             for label in self._labels:
                 self._ec.stop(label)
             self._ec.wait(self._labels, "STOPPED")
@@ -93,10 +99,10 @@ class Changes(threading.Thread):
 
 
 @contextmanager
-def served(stand: Stand) -> Iterator[tuple[int, str, str]]:
+def served(stand: Stand, flush: float) -> Iterator[tuple[int, str, str]]:
     """Serve the pages; yield the server's process, its address, and the token."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _SERVER],
+        [sys.executable, "-c", _SERVER.format(flush=flush)],
         env=stand.environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -129,7 +135,7 @@ def memory(server: int, pages: list[Page], ended: int, changes: int) -> Memory:
     return Memory(ended, changes, int(resident[1]) * 1024, tuple(heaps), tuple(nodes))
 
 
-def measure(runs: int, changes: int) -> Iterator[Memory]:
+def measure(runs: int, changes: int, *, real: bool) -> Iterator[Memory]:
     """Yield the memory at the start, and after each tenth of the updates."""
     from playwright.sync_api import sync_playwright
 
@@ -145,12 +151,16 @@ def measure(runs: int, changes: int) -> Iterator[Memory]:
         ec.deploy()
         ec.wait_started()
         described = stand.experiment("load")
-        described.register_resource("nepiq::Null", ends=True)
+        described.register_resource("nepiq::Null", label="first", ends=True)
+        described.register_resource("nepiq::Null", label="last", ends=True)
+        if real:
+            lasts = f"{HOUR * PARALLEL / runs:g}s"
+            described.register_condition("last", "START", "first", "FINISHED", lasts)
         space = Space.grid(n=list(range(runs // 10)))
         options = {"repetitions": 10, "parallel": PARALLEL, "settings": stand.settings}
         campaign = stand.owned(Campaign(described, space, **options))
         campaign.submit()
-        with served(stand) as (server, address, token):
+        with served(stand, 0.2 if real else 0.02) as (server, address, token):
             browser = driver.chromium.launch(executable_path=shutil.which(CHROMIUM))
             context = browser.new_context()
             pages = []
@@ -159,7 +169,7 @@ def measure(runs: int, changes: int) -> Iterator[Memory]:
                 page.goto(f"{address}{path}?token={token}")
                 page.wait_for_selector("#connection.live")
                 pages.append(page)
-            changing = Changes(ec, changes)
+            changing = Changes(ec, changes, HOUR if real else 0)
             changing.start()
             for tenth in range(11):
                 while (ended := campaign.status().done) < runs * tenth / 10 or (
@@ -177,8 +187,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=18_000)
     parser.add_argument("--changes", type=int, default=3_600)
+    parser.add_argument("--real", action="store_true", help="spread the updates over an hour")
     arguments = parser.parse_args()
-    for found in measure(arguments.runs, arguments.changes):
+    for found in measure(arguments.runs, arguments.changes, real=arguments.real):
         print(found, flush=True)
 
 

@@ -158,7 +158,8 @@ def test_hosts_by_labels_and_facts(
         doctor = user.nepiq("doctor").out
         assert "ok  pools: 1 pool with 4 hosts, 4 leased" in doctor
     with stand.experiment("without", quiet=True) as ec:
-        ec.register_resource("linux::Node", hostname="host-3", autoDeploy=True)
+        node = ec.register_resource("linux::Node", hostname="host-3", autoDeploy=True)
+        assert ec.wait_deployed(node, timeout=60), ec.failures
         doctor = user.nepiq("doctor").out
         assert f"used without a lease: host-3:22 of pool kept by run {ec.run_id}" in doctor
     shown = json.loads(user.nepiq("pool", "show", kept, "--json").out)["hosts"]
