@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests import processes
 from tests.processes import alive
 
 from nepiq.controller.errors import FencedError, HostError
@@ -265,6 +266,28 @@ def test_no_process_stays(rig: Rig, watch: Watch) -> None:
         until(lambda: not members(process.pid))  # noqa: B023
         watcher.close()
         session.close()
+
+
+@pytest.mark.parametrize("asked", [b"held 7/1\n", b""])
+def test_no_process_stays_if_nobody_reads(rig: Rig, asked: bytes) -> None:
+    """What a worker that was killed has asked is answered when nobody reads any more."""
+    period = "60" if asked else "0.4"
+    words = ["sh", str(rig.root(1) / "supervisor.sh"), "watch", "-", "0", period]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, start_new_session=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert [process.stdout.readline().split()[0] for _ in range(2)] == [b"boot", b"journal"]
+        until(lambda: commands_of(process.pid) >= {"tail", "sleep"})
+        process.stdout.close()
+        if asked:
+            process.stdin.write(asked)
+            process.stdin.close()
+        until(lambda: not members(process.pid))
+
+
+def commands_of(group: int) -> set[str]:
+    return {processes.command(pid).split(" ")[0] for pid in members(group)}
 
 
 def members(group: int) -> list[int]:

@@ -27,6 +27,7 @@ watch() {
     offset=0
     [ "$1" != "$journal" ] || [ "$2" -gt "$(wc -c <journal)" ] || offset=$2
     lost=' ' known=' ' absent=' '
+    trap '' PIPE # when nobody reads any more, whoever notices ends all of them
     audit
     { tail -c "+$((offset + 1))" -f journal | relay; } 2>/dev/null &
     # What hears them has a pipe that stays open as long as the beat.
@@ -55,7 +56,7 @@ relay() {
             echo over
             break
             ;;
-        *) printf 'at %s %s %s\n' "$offset" "$now" "$line" ;;
+        *) printf 'at %s %s %s\n' "$offset" "$now" "$line" || break ;;
         esac
     done
     leave
@@ -73,7 +74,7 @@ beat() {
     while sleep "$1" && sound; do
         audit
         clock
-        echo "beat $now"
+        echo "beat $now" || break
     done
     echo gone
     leave
