@@ -69,16 +69,18 @@ class StoredFile:
         return [*values, self.error] if self.error else values
 
     @classmethod
-    def from_data(cls, data: Sequence[Any]) -> StoredFile:
+    def from_data(cls, data: object) -> StoredFile:
         """Return the file that :meth:`to_data` wrote.
 
         Raises:
             CampaignError: it is not a file.
         """
-        try:
-            return cls(*data)
-        except TypeError as error:
-            raise CampaignError(f"not a file of a run: {error}") from error
+        if not isinstance(data, list) or not 4 <= len(data) <= 5:
+            raise CampaignError(
+                f"not a file of a run: {quoted(data)}",
+                hint="it is damaged, or another version of nepiq has written it",
+            )
+        return cls(*data)
 
 
 class FileStore:

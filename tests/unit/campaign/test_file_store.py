@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import resource
 import signal
@@ -114,6 +115,13 @@ def test_damage_is_found(store: FileStore) -> None:
     with (store.folder / "runs.jsonl").open("a") as manifest:
         manifest.write("{}\n")
     with pytest.raises(CampaignError, match=r"runs\.jsonl: the manifest is damaged"):
+        store.files("r1")
+
+
+@pytest.mark.parametrize("file", [{"label": "app", "name": "a"}, [], ["app", "a"], "text", None])
+def test_what_is_no_file_is_refused(store: FileStore, file: object) -> None:
+    (store.folder / "runs.jsonl").write_text(json.dumps({"run": "r1", "files": [file]}) + "\n")
+    with pytest.raises(CampaignError, match=r"not a file of a run: .*another version"):
         store.files("r1")
 
 
