@@ -65,7 +65,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def suits(env: Mapping[str, str]) -> bool:
+def _suits(env: Mapping[str, str]) -> bool:
     """Whether a fork does for a process with this environment, which it gets late."""
     early = {name: value for name, value in env.items() if name.startswith(_EARLY)}
     return early.items() <= environment().items()
@@ -175,18 +175,29 @@ def _forks() -> Forks:
 
 
 def start(
-    words: Sequence[str], env: Mapping[str, str], folder: Path, out: Path, err: Path
-) -> Forked:
-    """Start ``python WORD...`` in a session of its own; what it writes is added to files.
+    command: Sequence[str], env: Mapping[str, str], folder: Path, out: Path, err: Path
+) -> Forked | subprocess.Popen[bytes]:
+    """Start a program in a session of its own; Python is a fork, where that makes no difference.
 
     Args:
-        words: ``-m MODULE`` or a script, and arguments; ``-u`` before them.
-        env: its environment, which :func:`suits`.
+        command: ``sys.executable`` with ``-m MODULE`` or a script, ``-u`` before them; or another.
+        env: its environment.
         folder: its working directory.
-        out: what it writes to stdout.
-        err: what it writes to stderr; it may be the same file.
+        out: to what its stdout is added.
+        err: to what its stderr is added; it may be the same file.
     """
-    return _forks().start(words, env, folder, out, err)
+    if command[0] == sys.executable and _suits(env):
+        return _forks().start(command[1:], env, folder, out, err)
+    with out.open("ab") as stdout, err.open("ab") as stderr:
+        return subprocess.Popen(
+            command,
+            env=env,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
 
 
 def pid() -> int | None:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -155,7 +155,8 @@ class Stand:
         log = self.folder / f"{name}.log"
         options = ["--pool", "threads", "--concurrency", str(threads), "--loglevel", "INFO"]
         options += ["--without-mingle", "--without-gossip", "--hostname", f"{name}@here"]
-        process = self._launched(options, self._environment(environment), log)
+        command = [sys.executable, "-m", "nepiq.workers", *options]
+        process = forks.start(command, self._environment(environment), ROOT, log, log)
         worker = Worker(name, process, log)
         self.workers.append(worker)
         if wait:
@@ -166,24 +167,6 @@ class Stand:
             )
             assert process.poll() is None, worker.text()
         return worker
-
-    @staticmethod
-    def _launched(
-        options: Sequence[str], environment: Mapping[str, str], log: Path
-    ) -> Forked | subprocess.Popen[bytes]:
-        """A worker process: forked, unless its environment says how a program is loaded."""
-        if forks.suits(environment):
-            return forks.start(["-m", "nepiq.workers", *options], environment, ROOT, log, log)
-        with log.open("ab") as out:
-            return subprocess.Popen(
-                [sys.executable, "-m", "nepiq.workers", *options],
-                env=environment,
-                cwd=ROOT,
-                stdout=out,
-                stderr=out,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         return {**forks.environment(), **self.environment, **more}

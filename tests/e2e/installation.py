@@ -11,7 +11,6 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,30 +142,12 @@ class Installation:
         """Start a command in a process group of its own."""
         number = len(self._started) + 1
         out, err = (self.folder / f"{number}.{name}" for name in ("out", "err"))
-        process = self._launched(
-            [*map(str, command)], {**self.environment, **environment}, out, err
-        )
-        self._started.append(Process(process, out, err))
-        return self._started[-1]
-
-    def _launched(
-        self, command: Sequence[str], environment: Mapping[str, str], out: Path, err: Path
-    ) -> Forked | subprocess.Popen[bytes]:
-        """Start a process: Python as a fork, unless its environment says how it begins."""
         for path in (out, err):
             path.write_bytes(b"")
-        if command[0] == sys.executable and forks.suits(environment):
-            return forks.start(command[1:], environment, self.folder, out, err)
-        with out.open("ab") as stdout, err.open("ab") as stderr:
-            return subprocess.Popen(
-                command,
-                env=environment,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-            )
+        words, env = [*map(str, command)], {**self.environment, **environment}
+        process = forks.start(words, env, self.folder, out, err)
+        self._started.append(Process(process, out, err))
+        return self._started[-1]
 
     def python(self, script: Path, **environment: str) -> Process:
         """Start a script without the command line."""

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests import processes
 from tests.faults.lab import APPLICATION, Lab
 from tests.stand import Worker, until
 from tests.testbed import Host, Testbed
@@ -66,6 +67,29 @@ def busy(lab: Lab, ec: ExperimentController) -> Worker:
     return next(worker for worker in lab.stand.workers if worker.name == name)
 
 
+def builder(lab: Lab, ec: ExperimentController) -> tuple[str, Worker]:
+    """The mark of the processes of a build on the host, and the worker that waits for it.
+
+    Others have said that they build, too, just before they found that somebody does.
+    """
+    root = str(lab.host.inside("/proc"))
+    found: list[str] = []
+
+    def sleeps() -> bool:
+        marks = processes.identities(f"{ec.run_id}.", root=root)
+        found[:] = [
+            mark
+            for pid, mark in marks.items()
+            if processes.read(pid, "cmdline", root) == b"sleep\x00300\x00"
+        ]
+        return bool(found)
+
+    until(sleeps, 60.0, "no build")
+    (mark,) = found
+    step = lab.stand.backend().run(ec.run_id).store.step(f"{mark.split('.')[1]}.deploy")
+    return mark, next(one for one in lab.stand.workers if step.worker.startswith(f"{one.name}@"))
+
+
 @pytest.fixture
 def content(tmp_path: Path) -> Path:
     file = tmp_path / "content"
@@ -109,8 +133,7 @@ def test_a_worker_is_killed_while_it_builds(testbed: Testbed, tmp_path: Path) ->
         apps = applications(lab, ec, build=BUILD, command="cat result")
         ec.deploy()
         begun = lab.host.root / "lab/begun"
-        until(begun.exists, 60.0, "no build")
-        doomed = busy(lab, ec)
+        _, doomed = builder(lab, ec)
         doomed.signal(signal.SIGKILL)
         doomed.ended()
         # The build outlives its worker; nobody begins another one, and its result is used.
@@ -133,11 +156,10 @@ def test_a_build_is_killed_with_its_worker(testbed: Testbed, tmp_path: Path) -> 
         apps = applications(lab, ec, build=BUILD, command="cat result")
         ec.deploy()
         begun = lab.host.root / "lab/begun"
-        until(begun.exists, 60.0, "no build")
-        doomed = busy(lab, ec)
+        mark, doomed = builder(lab, ec)
         doomed.signal(signal.SIGKILL)
         doomed.ended()
-        for pid in lab.host.bearers(ec.run_id):
+        for pid in lab.host.bearers(mark):
             lab.host.run(f"kill -9 {pid}", check=False)
         until(lambda: begun.read_text() == "begun\nbegun\n", 60.0, "no other worker builds")
         lab.host.run("echo whole >gate")
