@@ -8,6 +8,8 @@ BIN := .venv/bin
 READY := .venv/ready
 # Frames and peers, 400 MB that only tests and benchmarks need.
 COMPLETE := .venv/complete
+# roc-validator, whose versions of libraries are not ours.
+VALIDATOR := .venv/validator/ready
 # Sphinx and its theme.
 DOCS := .venv/docs
 # It would compile on one processor.
@@ -27,19 +29,24 @@ $(READY): pyproject.toml constraints.txt tools/system-packages
 	@PYTHON='$(PYTHON)' tools/system-packages
 	@echo "preparing .venv"
 	@$(PYTHON) -m venv .venv
-	@$(PIP) $(PINNED) -e '.[dev,embedded,topology,plot,examples]'
-	@$(PIP) $(PINNED) --no-deps ns3 || \
-	  echo "ns-3 cannot be installed for this Python: its tests are skipped"
-	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true # some are templates
+	@$(PIP) $(PINNED) --upgrade pip || true # the one of an old Python takes twice as long
+	@{ $(PIP) $(PINNED) --no-deps ns3 || \
+	  echo "ns-3 cannot be installed for this Python: its tests are skipped"; } & \
+	  $(PIP) $(PINNED) -e '.[dev,embedded,topology,plot,examples]'; code=$$?; wait; exit $$code
+	@$(BIN)/python -m compileall -q -j 0 -x '/(tests|pip|setuptools)/' .venv/lib \
+	  >/dev/null 2>&1 || true # some are templates
 	@touch $@
 
-$(COMPLETE): $(READY) tools/validator.txt
+$(COMPLETE): $(READY) $(VALIDATOR)
 	@$(PIP) $(PINNED) -e '.[bench,browser,crate,docs,pandas,polars,parquet,statistics]'
+	@touch $@ $(DOCS)
+
+$(VALIDATOR): $(READY) tools/validator.txt
 	@$(PYTHON) -m venv --without-pip .venv/validator
 	@$(subst pip install,pip --python .venv/validator install,$(PIP)) --no-deps \
 	  -r tools/validator.txt || \
 	  echo "roc-validator cannot be installed for this Python: its test is skipped"
-	@touch $@ $(DOCS)
+	@touch $@
 
 $(DOCS): $(READY)
 	@$(PIP) $(PINNED) -e '.[docs]'
@@ -80,7 +87,8 @@ docs: $(DOCS) ## the documentation as a site in build/site; warnings are errors
 
 # The byte code of the tests, once; each of the processes that run tests would compile them all.
 compiled: $(COMPLETE)
-	@$(BIN)/python -m pytest -q --collect-only tests >.venv/collected 2>&1 || cat .venv/collected
+	@$(BIN)/python -m pytest -q --collect-only tests/unit >/dev/null 2>&1 & \
+	  $(BIN)/python -m pytest -q --collect-only --ignore=tests/unit tests >/dev/null 2>&1; wait
 
 bench: $(COMPLETE) ## measure nepiq and its peers; results in build/bench
 	@$(BIN)/python -m tests.benchmarks
@@ -96,7 +104,7 @@ soak: $(COMPLETE) ## long runs: engine simulator, tests marked soak, experiments
 	@$(BIN)/python -m tests.benchmarks.scale
 
 constraints: $(COMPLETE) ## write the installed versions to constraints.txt
-	@$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable \
+	@$(BIN)/python -m pip freeze --all --exclude-editable \
 	  --disable-pip-version-check > constraints.txt
 	@touch $(READY) $(COMPLETE)
 

@@ -161,6 +161,7 @@ def test_a_receiver_that_stops_reading_holds_the_sender_back(pair: Pair) -> None
         end = time.monotonic() + 3.0
         while time.monotonic() < end:
             assert pair.other.llen(pair.keys.blocks) <= WINDOW  # type: ignore[operator]
+            time.sleep(0.001)
         assert sending.is_alive()
         assert len(pair.got) <= 1
         pair.go_on.set()

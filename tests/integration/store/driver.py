@@ -162,14 +162,22 @@ class Driver:
 
     def later(self, seconds: float) -> None:
         """Let time pass while nobody does anything: all times of the run move into the past."""
-        redis, keys = self.store.redis, self.store.keys
-        for kind in KINDS:
-            for member, text in redis.hgetall(keys.of(kind)).items():
-                redis.hset(keys.of(kind), member, _moved(text, seconds))
-        redis.set(keys.of("meta"), _moved(redis.get(keys.of("meta")), seconds))
-        for name in ("alarm", "watch"):
-            for member, at in redis.zrange(keys.of(name), 0, -1, withscores=True):
-                redis.zadd(keys.of(name), {member: max(0.0, at - seconds)})
+        of = self.store.keys.of
+        timed = ("alarm", "watch")
+        with self.store.redis.pipeline() as calls:
+            for kind in KINDS:
+                calls.hgetall(of(kind))
+            for name in timed:
+                calls.zrange(of(name), 0, -1, withscores=True)
+            *found, meta = calls.get(of("meta")).execute()
+            for kind, records in zip(KINDS, found, strict=False):
+                if records:
+                    moved = {member: _moved(text, seconds) for member, text in records.items()}
+                    calls.hset(of(kind), mapping=moved)
+            for name, members in zip(timed, found[len(KINDS) :], strict=True):
+                if members:
+                    calls.zadd(of(name), {m: max(0.0, at - seconds) for m, at in members})
+            calls.set(of("meta"), _moved(meta, seconds)).execute()
 
     def sweep_for(self, seconds: float) -> None:
         """Let time pass with sweeps all the while, so that none of them comes after a pause."""

@@ -26,19 +26,30 @@ def dump(redis: Redis, prefix: str) -> dict[str, Any]:
     sets map member to score, and the stream ``ev`` is a list of dicts, without their ids.
     """
     found: dict[str, Any] = {}
-    pattern = prefix.replace("{", r"\{") + "*"
-    for key in redis.scan_iter(match=pattern, count=1000):
+    for key, raw in _values(redis, prefix.replace("{", r"\{") + "*").items():
         name = key.decode()[len(prefix) :]
-        value = _READERS[redis.type(key)](redis, key)
+        value = _text(raw)
         if name == "meta":
             found[name] = record(value)
         elif name in KINDS:
             found |= {f"{name}:{member}": record(text) for member, text in value.items()}
         elif name.startswith("out:"):
-            found[name] = {field.decode(): data for field, data in redis.hgetall(key).items()}
+            found[name] = dict(zip(value, raw.values(), strict=True))
         else:
             found[name] = value
     return found
+
+
+def _values(redis: Redis, pattern: str) -> dict[bytes, Any]:
+    """The values of the keys that match, in three round trips however many there are."""
+    keys = list(redis.scan_iter(match=pattern, count=1000))
+    with redis.pipeline(transaction=False) as asked:
+        for key in keys:
+            asked.type(key)
+        kinds = asked.execute()
+        for key, kind in zip(keys, kinds, strict=True):
+            _READERS[kind](asked, key)
+        return dict(zip(keys, asked.execute(), strict=True))
 
 
 def record(text: str) -> dict[str, str]:
@@ -62,25 +73,31 @@ def _blank(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: "" if name in TIMES else value for name, value in fields.items()}
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
+def _text(value: Any) -> Any:
+    """The same with text in place of bytes; of a stream, the entries without their ids."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {_text(name): _text(content) for name, content in value.items()}
+    if isinstance(value, set):
+        return {_text(member) for member in value}
+    return _texts(value) if isinstance(value, list) else value
 
 
-def _hash(redis: Redis, key: bytes) -> dict[str, str]:
-    return {_text(name): _text(value) for name, value in redis.hgetall(key).items()}
-
-
-def _entry(fields: Mapping[bytes, bytes]) -> dict[str, str]:
-    return {_text(name): _text(value) for name, value in fields.items()}
+def _texts(values: list[Any]) -> Any:
+    match values:
+        case [(bytes(), float()), *_]:
+            return {_text(member): score for member, score in values}
+        case [(bytes(), dict()), *_]:
+            return [_text(fields) for _, fields in values]
+    return [_text(item) for item in values]
 
 
 _READERS: dict[bytes, Callable[[Any, bytes], Any]] = {
-    b"string": lambda redis, key: _text(redis.get(key)),
-    b"hash": _hash,
-    b"list": lambda redis, key: [_text(item) for item in redis.lrange(key, 0, -1)],
-    b"set": lambda redis, key: {_text(item) for item in redis.smembers(key)},
-    b"zset": lambda redis, key: {
-        _text(member): score for member, score in redis.zrange(key, 0, -1, withscores=True)
-    },
-    b"stream": lambda redis, key: [_entry(fields) for _, fields in redis.xrange(key)],
+    b"string": lambda redis, key: redis.get(key),
+    b"hash": lambda redis, key: redis.hgetall(key),
+    b"list": lambda redis, key: redis.lrange(key, 0, -1),
+    b"set": lambda redis, key: redis.smembers(key),
+    b"zset": lambda redis, key: redis.zrange(key, 0, -1, withscores=True),
+    b"stream": lambda redis, key: redis.xrange(key),
 }
