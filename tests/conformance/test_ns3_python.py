@@ -41,10 +41,10 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("missing: ns3")
     home = Path(next(iter(package.submodule_search_locations))).parent
     folder = tmp_path_factory.mktemp("bindings")
-    venv.create(folder, with_pip=True)
+    venv.create(folder, with_pip=False)
     made = folder / "bin/python"
-    install = [made, "-m", "pip", "install", "-q", "-q", "--disable-pip-version-check"]
-    subprocess.run([*install, "cppyy==3.5.0"], check=True, timeout=500)
+    pip = [sys.executable, "-m", "pip", "--python", made, "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "-q", "-q", "cppyy==3.5.0"], check=True, timeout=500)
     (site,) = folder.glob("lib/python*/site-packages")
     for name in ("ns", "ns3", f"ns3-{_version()}.dist-info"):
         (site / name).symlink_to(home / name)
