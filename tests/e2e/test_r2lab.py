@@ -20,6 +20,7 @@ from tests.testbed.files import USERS
 pytestmark = [
     pytest.mark.needs("redis-server", "flock", "setsid", "scp", "nc", "ping"),
     pytest.mark.timeout(120),
+    pytest.mark.usefixtures("every_host"),
 ]
 
 EXAMPLES = ROOT / "examples"

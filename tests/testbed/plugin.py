@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .bed import Testbed
+from .host import Host
 from .spaces import missing
 
 if TYPE_CHECKING:
@@ -19,12 +20,19 @@ def shared_testbed(need: Need, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Four hosts, a gateway and two private hosts, until the end of the session."""
     lacking = missing()
     need("hosts made by namespaces", not lacking, f"needs {lacking}")
-    with Testbed(hosts=4, private=2, folder=tmp_path_factory.mktemp("testbed")) as bed:
+    folder = tmp_path_factory.mktemp("testbed")
+    with Testbed(hosts=4, private=2, folder=folder, on_demand=True) as bed:
         yield bed
 
 
 @pytest.fixture
 def testbed(shared_testbed: Testbed) -> Iterator[Testbed]:
-    """The shared hosts; after the test those that it used are booted, with empty homes."""
+    """The shared hosts; after the test those that it used are crashed, with empty homes."""
     yield shared_testbed
     shared_testbed.reset()
+
+
+@pytest.fixture
+def every_host(testbed: Testbed) -> list[Host]:
+    """All shared hosts, up, also for a test that connects to one by its name alone."""
+    return testbed.every

@@ -19,6 +19,8 @@ from nepiq.workers.sessions.ssh import SshSession
 from .remote import MACHINE, Remote, own_bed, wires
 from .rig import until
 
+pytestmark = pytest.mark.usefixtures("every_host")
+
 
 def hostname(session: SshSession) -> str:
     done = session.execute("hostname", deadline=Deadline.after(20))

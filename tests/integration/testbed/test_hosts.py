@@ -138,12 +138,25 @@ def test_options_of_sshd_for_a_while(testbed: Testbed) -> None:
 
 
 def test_a_test_leaves_the_hosts_fresh(shared_testbed: Testbed) -> None:
-    used, unused = shared_testbed.hosts[:2]
     shared_testbed.reset()
+    used, unused = shared_testbed.hosts[:2]
     before = unused.space.pid
     ssh(shared_testbed, used, "touch mark /tmp/mark; setsid sleep 1000 >/dev/null 2>&1 &")
     used.cut()
     shared_testbed.reset()
-    assert ssh(shared_testbed, used, "ls -A . /tmp; pgrep sleep").stdout == ".:\n\n/tmp:\n"
+    assert not used.up
     assert unused.space.pid == before
+    assert shared_testbed.hosts[0] is used
+    assert ssh(shared_testbed, used, "ls -A . /tmp; pgrep sleep").stdout == ".:\n\n/tmp:\n"
     shared_testbed.reset()
+
+
+def test_hosts_are_booted_on_demand() -> None:
+    with Testbed(hosts=3, private=2, on_demand=True) as bed:
+        one = bed.hosts[1]
+        assert [host.up for host in bed._made] == [host is one for host in bed._made]
+        one.crash()
+        assert not bed.hosts[1].up, "what a test has crashed stays down"
+        assert bed.private[0].up
+        assert bed._gateways[0].up
+        assert all(host.up for host in bed.every if host is not one)
