@@ -32,7 +32,8 @@ def fresh(tmp_path: Path) -> Iterator[Installation]:
 
 @pytest.fixture(scope="module")
 def bed(shared_testbed: Testbed) -> Testbed:
-    """The hosts that workers reach; a module whose tests need other ones overrides it."""
+    """The hosts that workers reach, all up; a module whose tests need other ones overrides it."""
+    assert shared_testbed.every
     return shared_testbed
 
 

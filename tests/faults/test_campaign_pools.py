@@ -17,6 +17,7 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.slow,
     pytest.mark.xdist_group("faults-pools"),
+    pytest.mark.usefixtures("every_host"),
 ]
 
 POINTS = 12

@@ -19,7 +19,12 @@ from tests.testbed import Testbed
 from nepiq.controller import ExperimentController, ResourceAction, ResourceState
 from nepiq.controller.errors import HostUnreachable
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults-hosts"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("faults-hosts"),
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("every_host"),
+]
 
 #: Leaves a child in a session of its own, and one that ignores TERM.
 STUBBORN = "setsid sleep 3001 & (trap '' TERM; exec sleep 3002) & echo up; exec sleep 3003"

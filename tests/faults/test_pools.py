@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.slow,
     pytest.mark.xdist_group("faults-pools"),
+    pytest.mark.usefixtures("every_host"),
 ]
 
 #: Seconds after which the hosts of a script that was killed must be free.

@@ -58,6 +58,27 @@ def test_the_next_run_removes_what_was_not_to_be_kept(rig: Rig) -> None:
     assert not (rig.home / f".nepiq/{A}").exists()
 
 
+def test_the_list_of_a_host_was_lost(rig: Rig) -> None:
+    """As a worker that is killed while it writes it leaves it."""
+    started(rig, A, OLD)
+    (rig.home / ".nepiq/leases/host-1:22").write_text("")
+    started(rig, B, NEW)
+    assert rig.bearers(A) == {}
+
+
+def test_all_nodes_of_an_earlier_run_are_ended(rig: Rig) -> None:
+    started(rig, A, OLD)
+    started(rig, A, OLD, node=4)
+    rig.host(7, node=7, run_id=A).prepare(lease=OLD)
+    rig.host(7, node=7, run_id=A).dismantle()
+    started(rig, B, NEW)
+    assert rig.bearers(A) == {}
+    assert not list((rig.home / ".nepiq" / A).glob("*/lease"))
+    rig.host(1, run_id=B).dismantle()
+    started(rig, C, NEW)
+    assert (rig.home / ".nepiq/leases/host-1:22").read_text() == f"{NEW.token}\n{C}/1\n"
+
+
 def test_what_was_released_is_left_alone(rig: Rig) -> None:
     started(rig, A, OLD)
     rig.host(1, run_id=A).dismantle()

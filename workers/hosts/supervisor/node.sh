@@ -66,29 +66,33 @@ forget_runs() {
 supersede() {
     folder leases || exit
     sole "leases/$2"
-    { read -r seen <"leases/$2"; } 2>/dev/null || seen=0
-    [ "$seen" -le "$1" ] || fail 75 "the host was leased to another run (lease $seen; this is $1)"
-    note "leases/$2" "$1" || exit
-    for mark in */*/lease; do
-        earlier=${mark%/lease}
-        ! held "$mark" "$2" || true >"ended/${earlier%/*}-${earlier##*/}" || exit
+    holders=''
+    {
+        read -r seen
+        while read -r item; do holders="$holders $item"; done
+    } 2>/dev/null <"leases/$2" || seen=0
+    [ "${seen:-0}" -le "$1" ] || fail 75 "the host was leased to another run (lease $seen; this is $1)"
+    # All directories are looked at where there is no list, which a kill may have emptied.
+    [ -n "$holders" ] || for mark in */*/lease; do holders="$holders ${mark%/lease}"; done
+    kept='' earlier=''
+    for item in $holders; do
+        held "$item/lease" "$2" && [ "$item" != "$run/$node" ] || continue
+        kept="$kept$item$nl"
+        [ "${item%/*}" = "$run" ] || earlier="$earlier $item"
     done
+    note "leases/$2" "$1$nl$kept$run/$node" || exit
+    for item in $earlier; do true >"ended/${item%/*}-${item#*/}" || exit; done
 }
 
-# held MARK HOST: another run has leased the host, as its MARK says, and whether its files are to be
-# removed, in $removed.
-held() {
-    [ -f "$1" ] && read -r said removed <"$1" && [ "$said" = "$2" ] || return
-    said=${1%/*/lease}
-    [ "${said##*/}" != "$run" ]
-}
+# held MARK HOST: does MARK say that the host is leased, and are its files to be $removed?
+held() { [ -f "$1" ] && read -r said removed <"$1" && [ "$said" = "$2" ]; }
 
-# expel HOST: end what runs of those that leased the host before; they keep their files, if any.
+# expel HOST: end what the $earlier runs left that leased the host; they keep their files, if any.
 expel() {
-    for mark in "$base"/*/*/lease; do
-        held "$mark" "$1" || continue
-        clean "${mark%/lease}" "${removed:-0}" 1
-        rm -f "$mark"
+    for item in $earlier; do
+        held "$base/$item/lease" "$1" || continue
+        clean "$base/$item" "${removed:-0}" 1
+        rm -f "$base/$item/lease"
     done
 }
 
