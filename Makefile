@@ -59,7 +59,7 @@ run: $(READY) ## run the demo experiment on this machine
 hosts: $(READY) ## N hosts on this machine, and P behind a gateway, until ctrl-C (root)
 	@$(BIN)/python -m tests.testbed --hosts $(N) --private $(P)
 
-test: $(READY) ## every check and test (about 15 minutes on two cores)
+test: $(READY) ## every check and test (about 14 minutes on two cores)
 	@PYTHON='$(PYTHON)' tools/system-packages tests
 	@$(MAKE) --no-print-directory --output-sync -j lint types $(COMPLETE)
 	@$(MAKE) --no-print-directory --output-sync compiled

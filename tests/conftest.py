@@ -83,8 +83,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Else each worker of xdist would make the fixture: a Redis, its workers and hosts, six times.
 
     A worker of xdist takes one group after the other, in this order (``--no-loadscope-reorder``);
-    a test without a group is one of its own. The groups that may take longest come first, and the
-    unit tests, thousands that take moments, last: no processor idles while a long test ends.
+    a test without a group is one of its own. The groups that may take longest come first. Tests
+    without a group mostly wait, so the unit tests, thousands that only compute, stand among them,
+    and a quarter of these come last: no processor idles while a long test waits or ends.
     """
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:
@@ -97,7 +98,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     quick = [group for group in groups.values() if _is_quick(group[0])]
     slow = [group for group in groups.values() if not _is_quick(group[0])]
     ordered = _spread([group for group in slow if len(group) > 1])
-    ordered += _spread([group for group in slow if len(group) == 1]) + quick
+    alone = _spread([group for group in slow if len(group) == 1])
+    last = len(quick) // 4
+    ordered += _among(alone, quick[last:]) + quick[:last]
     items[:] = [item for group in ordered for item in group]
 
 
@@ -114,10 +117,19 @@ def _spread(groups: list[list[pytest.Item]]) -> list[list[pytest.Item]]:
     groups = sorted(groups, key=_limit, reverse=True)
     waiting = [group for group in groups if _waits(group[0])]
     busy = [group for group in groups if not _waits(group[0])]
-    places = [index * len(busy) // max(1, len(waiting)) for index in range(len(waiting))]
-    for place, group in reversed(list(zip(places, waiting, strict=True))):
-        busy.insert(place, group)
-    return busy
+    return _among(busy, waiting)
+
+
+def _among(
+    some: list[list[pytest.Item]], others: list[list[pytest.Item]]
+) -> list[list[pytest.Item]]:
+    """Put others among some, evenly; the order of each stays."""
+    ranked = [
+        (number / len(groups), group)
+        for groups in (others, some)
+        for number, group in enumerate(groups)
+    ]
+    return [group for _, group in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def _limit(group: list[pytest.Item]) -> float:
