@@ -205,13 +205,14 @@ def test_a_crowded_host_slows_nobody(lab: Lab) -> None:
     ec.register_condition(one, ResourceAction.START, many[0], ResourceState.STARTED)
     ec.deploy([*many, one])
     assert ec.wait_finished(one, "60s"), ec.failures
-    met = lab.stand.milestone(ec, many[0], "STARTED")
-    lateness = float(ec.trace(one, "stdout")) - met
-    waiting = sum(ec.state(app) is ResourceState.READY for app in many)
-    print(f"started {lateness * 1000:.0f} ms after its condition; {waiting} of 200 still waited")
-    # Loaded cores run hosts and workers: what is asserted is that it did not queue.
-    assert waiting > 50
+    begun = float(ec.trace(one, "stdout"))
     assert ec.wait_finished(many, "120s"), ec.failures
+    started = [lab.stand.milestone(ec, app, "STARTED") for app in many]
+    later = sum(moment > begun for moment in started)
+    lateness = 1000 * (begun - started[0])
+    print(f"started {lateness:.0f} ms after its condition, and before {later} of 200")
+    # Loaded cores run hosts and workers: what is asserted is that it did not queue.
+    assert later > 50
     ec.release()
 
 

@@ -115,6 +115,9 @@
     const network = nepiqNetwork.show(head, rows, readings, choose);
     byId("tab-network").hidden = !network;
     if (!view) open(network ? "network" : "graph");
+    // Before, the failures and the tab of the network, which move them, were not there: a click
+    // would have missed them.
+    byId("tabs").classList.remove("early");
     graph();
     table();
     panel();

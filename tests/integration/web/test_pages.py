@@ -17,7 +17,7 @@ from nepiq.controller import Campaign, ExperimentController
 from nepiq.controller.web.server import WebServer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 else:
     pytest.importorskip("playwright.sync_api")
 
@@ -99,6 +99,22 @@ def test_rows_appear_and_change(stand: Stand, server: WebServer, page: Page) -> 
         expect(page.locator("#resource .badge")).to_have_text("STOPPED")
         assert page.url.endswith(f"/runs/{ec.run_id}#1")
     expect(page.locator("#phase")).to_have_text("RELEASED")
+
+
+def test_tabs_come_with_the_first_states(
+    server: WebServer, ec: ExperimentController, page: Page
+) -> None:
+    """What arrives first moves them: a click before that would have missed them."""
+    held: list[Route] = []
+    page.route("**/events", lambda route: held.append(route))  # noqa: PLW0108 - no builtin
+    page.goto(server.link(f"/runs/{ec.run_id}"))
+    while not held:
+        page.wait_for_timeout(10)
+    expect(page.locator("#tabs")).to_be_attached()
+    expect(page.locator("#tabs")).to_be_hidden()
+    held[0].continue_()
+    expect(page.get_by_role("tab", name="Resources")).to_be_visible()
+    expect(page.locator("#trouble")).to_be_visible()
 
 
 def test_text_of_others_is_text(
