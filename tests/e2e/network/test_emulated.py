@@ -288,13 +288,14 @@ def test_a_pid_namespace(emulated: Emulated) -> None:
     )
     emulated.ec.deploy([server])
     emulated.ec.wait_started([server])
-    # It has started when its shell has, which then becomes the command.
     seen: list[str] = []
-    until(
-        lambda: seen.append(emulated.run("alone", "ps -e -o args=")) or "sleep 987" in seen[-1],  # type: ignore[func-returns-value]
-        20.0,
-        "the command is not seen",
-    )
+
+    def begun() -> bool:
+        """Whether its shell, which counts as started, has become the command."""
+        seen.append(emulated.run("alone", "ps -e -o args="))
+        return "sleep 987" in seen[-1]
+
+    until(begun, 20.0, "the command is not seen")
     shown = seen[-1]
     assert "redis-server" not in shown
     assert 4 <= len(shown.splitlines()) <= 8, shown

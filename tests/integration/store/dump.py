@@ -41,7 +41,7 @@ def dump(redis: Redis, prefix: str) -> dict[str, Any]:
 
 
 def _values(redis: Redis, pattern: str) -> dict[bytes, Any]:
-    """The values of the keys that match, in three round trips however many there are."""
+    """The values of the keys that match, in two round trips after the scan."""
     keys = list(redis.scan_iter(match=pattern, count=1000))
     with redis.pipeline(transaction=False) as asked:
         for key in keys:
