@@ -19,7 +19,7 @@ from typing import Protocol
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.testbed.plugin", "tests.leftovers"]
+pytest_plugins = ["tests.isolation", "tests.testbed.plugin", "tests.leftovers"]
 
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 

@@ -1,7 +1,8 @@
 """What tests leave behind fails them: processes, temporary folders, changes of the machine or tree.
 
 A test that leaves a child process fails when it is torn down. The rest is looked at when the
-session ends, by the process that the user started, and fails the session:
+session ends, by the process that the user started, or by one of xdist that alone sees it, and fails
+the session:
 
 - processes that tests started, or that these started, wherever they went: each has a variable of
   this session in its environment;
@@ -30,14 +31,13 @@ from typing import Any, TypeVar
 
 import pytest
 from tests import forks, processes
+from tests.isolation import isolated
 from tests.testbed import claim, spaces
 
 T = TypeVar("T", dict[int, str], list[str])
 
 #: Seconds.
 GRACE = 30.0
-#: How the name of the variable begins that all processes of a session have.
-MARK = "TESTS_OF_"
 #: What the first import, pytest, hypothesis and the other tools keep in the tree.
 _CACHES = re.compile(
     r"(^|/)(__pycache__|\.venv|build|[^/]+\.egg-info|\.(pytest|mypy|ruff|import_linter)_cache"
@@ -164,6 +164,10 @@ class Process:
         """Look when all fixtures have been torn down, and tell whoever started this process."""
         left = [f"child process {told}" for told in _end(gone(children))]
         forks.close()
+        if isolated(self._config):  # what the kernel ends with this process, nobody else sees
+            mark = claim.session_of_tests()
+            left += [f"process {told}" for told in _end(gone(lambda: _bearing(mark)))]
+            left += _mounted(self._config, self._temporary)
         left += self._temporary.left()
         told = getattr(self._config, "workeroutput", None)
         if told is not None:  # xdist carries it to the first process
@@ -188,16 +192,10 @@ class Session:
         self.left: list[str] = []
         self._config = config
         self._temporary = temporary
-        self._pids = {os.getpid()}
-        self._mark = f"{MARK}{os.getpid()}_{processes.stat(os.getpid())[19]}"
+        self._mark = f"{claim.SESSION}{os.getpid()}_{processes.stat(os.getpid())[19]}"
         os.environ[self._mark] = "1"
         self._machine = _machine()
         self._tree = tree(config.rootpath) if _in_ci() else None
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodeready(self) -> None:
-        """Note the numbers of the processes of xdist."""
-        self._pids |= set(children())
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -207,11 +205,10 @@ class Session:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Look, and fail the session if there is anything."""
-        self.left += [f"process {told}" for told in _end(gone(self._processes))]
-        self.left += gone(lambda: claim.left_by(self._pids))
+        self.left += [f"process {told}" for told in _end(gone(lambda: _bearing(self._mark)))]
+        self.left += gone(lambda: claim.left_by(self._mark))
         self.left += self._temporary.left()
-        for folder in (self._temporary.path, self._config._tmp_path_factory.getbasetemp()):
-            self.left += [f"mount {point}" for point in sorted(_mounts(folder))]
+        self.left += _mounted(self._config, self._temporary)
         now = _machine()
         for what, before in self._machine.items():
             self.left += [f"{what} {name}" for name in sorted(now[what] ^ before)]
@@ -229,15 +226,20 @@ class Session:
             for line in self.left:
                 terminalreporter.write_line(f"LEFT {line}")
 
-    def _processes(self) -> dict[int, str]:
-        """Processes that have our variable in their environment.
 
-        One that executes another program has no environment for a moment, so nothing is seen twice.
-        """
-        if not (found := processes.having(f"{self._mark}=")):
-            time.sleep(0.1)
-            found = processes.having(f"{self._mark}=")
-        return {pid: _described(pid) for pid in found}
+def _bearing(mark: str) -> dict[int, str]:
+    """Processes that have a variable in their environment, without this one and process 1.
+
+    One that executes another program has no environment for a moment, so nothing is seen twice.
+    """
+
+    def look() -> set[int]:
+        return set(processes.having(f"{mark}=")) - {1, os.getpid()}
+
+    if not (found := look()):
+        time.sleep(0.1)
+        found = look()
+    return {pid: _described(pid) for pid in found}
 
 
 def _machine() -> dict[str, set[str]]:
@@ -254,6 +256,12 @@ def _mounts(folder: Path) -> set[str]:
     """What is mounted in a folder (proc_pid_mountinfo(5))."""
     points = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     return {point for point in points if point.startswith(f"{folder}/")}
+
+
+def _mounted(config: Any, temporary: Temporary) -> list[str]:
+    """What is mounted in folders of tests."""
+    folders = (temporary.path, config._tmp_path_factory.getbasetemp())
+    return [f"mount {point}" for folder in folders for point in sorted(_mounts(folder))]
 
 
 def tree(root: Path) -> set[str] | None:

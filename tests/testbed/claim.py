@@ -6,10 +6,11 @@ import fcntl
 import ipaddress
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +20,25 @@ from tests import processes
 from .spaces import MARK, PATH, TestbedFailed
 
 STATE = Path("/run/nepiq-testbed")
+#: How the variable begins that all processes of a session of tests have.
+SESSION = "TESTS_OF_"
 # Two /24 each: the site, and the private network. Beds take the first pair that is free.
 _PAIRS = tuple(ipaddress.IPv4Network("10.77.0.0/16").subnets(new_prefix=23))
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A bed's part of the machine, until :meth:`release`."""
+    """A bed's part of the machine, until :meth:`release`.
+
+    Attributes:
+        number: which range it is.
+        mark: what processes 1 of the bed bear.
+        lock: the open file of the claim, which is locked as long as this process lives.
+    """
 
     number: int
     mark: str
+    lock: int
 
     @property
     def link(self) -> str:
@@ -50,6 +60,7 @@ class Claim:
         with _locked():
             _remove_link(self.link)
             _file(self.number).unlink(missing_ok=True)
+            os.close(self.lock)
 
 
 def take(folder: Path | None) -> Claim:
@@ -67,14 +78,26 @@ def take(folder: Path | None) -> Claim:
         used = _networks_in_use()
         for number, pair in enumerate(_PAIRS):
             if not _file(number).exists() and not any(pair.overlaps(other) for other in used):
-                pid = os.getpid()
-                claim = Claim(number, f"{number}.{pid}.{_start_of(pid)}")
-                state = {"mark": claim.mark, "folder": str(folder) if folder else ""}
+                mark = f"{number}.{secrets.token_hex(6)}"
+                state = {
+                    "mark": mark,
+                    "folder": str(folder) if folder else "",
+                    "pid": os.getpid(),
+                    "namespace": _namespace(),
+                    "session": session_of_tests(),
+                }
                 draft = STATE / "draft"
                 draft.write_text(json.dumps(state))
+                lock = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
+                fcntl.flock(lock, fcntl.LOCK_EX)
                 draft.replace(_file(number))  # at once: we may be killed at any moment
-                return claim
+                return Claim(number, mark, lock)
     raise TestbedFailed(f"every range of 10.77.0.0/16 is taken; see ip route, and {STATE}")
+
+
+def session_of_tests() -> str:
+    """The variable that all processes of a session of tests have, of which this is one."""
+    return next((name for name in os.environ if name.startswith(SESSION)), "")
 
 
 def bearers(mark: str) -> list[int]:
@@ -82,20 +105,20 @@ def bearers(mark: str) -> list[int]:
     return processes.having(f"{MARK}={mark}\0")
 
 
-def left_by(pids: Collection[int]) -> list[str]:
-    """What beds of some processes left on this machine.
+def left_by(session: str) -> list[str]:
+    """What beds of a session of tests left on this machine.
 
     Args:
-        pids: processes that used to have beds.
+        session: the variable that its processes have.
     """
     if not STATE.is_dir():
         return []
     with _locked():
         found = []
         for path in sorted(STATE.glob("*.json")):
-            mark = json.loads(path.read_text())["mark"]
-            if int(mark.split(".")[1]) in pids:
-                found.append(f"a test bed: {path}, processes {bearers(mark)}")
+            state = json.loads(path.read_text())
+            if state.get("session") == session:
+                found.append(f"a test bed: {path}, processes {bearers(state['mark'])}")
         links = Path("/sys/class/net").glob("nepiq[0-9]*")
         numbers = [path.name.removeprefix("nepiq") for path in links]
         return found + [f"link nepiq{n}" for n in numbers if not (STATE / f"{n}.json").exists()]
@@ -113,21 +136,28 @@ def _file(number: int) -> Path:
     return STATE / f"{number}.json"
 
 
-def _start_of(pid: int) -> str:
-    """When a process started, in ticks since boot; empty if there is none (proc(5))."""
-    return (processes.stat(pid) or [""] * 20)[19]
+def _namespace() -> str:
+    """The PID namespace in which this process sees others (pid_namespaces(7))."""
+    return str(Path("/proc/self/ns/pid").readlink())
 
 
 def _clear_if_dead(path: Path) -> None:
-    """Remove a bed whose process is gone. Its hosts end by themselves, unless held."""
-    state = json.loads(path.read_text())
-    number, pid, start = state["mark"].split(".")
-    if _start_of(int(pid)) == start:
+    """Remove a bed whose process is gone. Its hosts end by themselves, unless held.
+
+    Those of another process of our session, which we may not see, are told when the session ends.
+    """
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        state = json.load(file)
+    if state.get("namespace") != _namespace() and state.get("session") == session_of_tests() != "":
         return
     for bearer in bearers(state["mark"]):
         with suppress(ProcessLookupError):
             os.kill(bearer, signal.SIGKILL)
-    _remove_link(f"nepiq{number}")
+    _remove_link(f"nepiq{state['mark'].partition('.')[0]}")
     if state["folder"]:
         shutil.rmtree(state["folder"], ignore_errors=True)
     path.unlink()

@@ -141,12 +141,32 @@ def test_mount(tmp_path):
 """
 
 
-def test_a_mount_fails_the_session(project: pytest.Pytester, need: Need) -> None:
+@pytest.mark.parametrize("xdist", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_a_mount_fails_the_session(
+    project: pytest.Pytester, need: Need, xdist: tuple[str, ...]
+) -> None:
     """In a mount namespace, which ends with the session."""
     need("mount namespaces", os.geteuid() == 0 and not missing(), "needs root")
     project.makepyfile(test_it=f"import subprocess{MOUNT}")
     command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "pytest"]
     options = ["-p", "no:cacheprovider", f"--basetemp={project.path / 'base'}"]
-    result = project.run(*command, *options)
+    result = project.run(*command, *options, *xdist)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["LEFT mount */base/test_mount0"])
+    result.stdout.fnmatch_lines(["LEFT mount */base/*test_mount0"])
+
+
+APART = """
+from tests import processes
+
+def test_apart():
+    subprocess.run(["sh", "-c", "(sleep 0.01 &)"], check=True)
+    while set(processes.pids()) - {1, os.getpid()}:
+        pass
+"""
+
+
+@pytest.mark.timeout(20)
+def test_a_process_of_xdist_sees_its_own_tests_only(project: pytest.Pytester, need: Need) -> None:
+    """Process 1 of its PID namespace collects what nobody else waits for."""
+    need("PID namespaces", os.geteuid() == 0 and not missing(), "needs root")
+    outcome(project, APART, "-n", "2").assert_outcomes(passed=1)

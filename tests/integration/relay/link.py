@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -21,7 +21,7 @@ class Link:
     """Namespaces ``a`` and ``b``, whose interfaces ``eth0`` are the ends of a veth pair."""
 
     def __init__(self) -> None:
-        self.name = f"nqt{os.getpid()}"
+        self.name = f"nqt{secrets.token_hex(3)}"
         here = {end: f"{self.name}{end}" for end in "ab"}
         for space in here.values():
             ip(f"netns add {space}")

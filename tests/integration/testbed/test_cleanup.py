@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import Need
@@ -70,7 +71,7 @@ def test_two_beds_at_once() -> None:
         assert connects(two.hosts[0].address)
 
 
-def claims() -> Iterator[dict[str, str]]:
+def claims() -> Iterator[dict[str, Any]]:
     """What is on record of all test beds; those of other tests may go meanwhile."""
     for path in STATE.glob("*.json"):
         with suppress(FileNotFoundError):
@@ -78,7 +79,7 @@ def claims() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def developer() -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+def developer() -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """``python -m tests.testbed`` as soon as it has told all, and what is on record of it."""
     command = [sys.executable, "-m", "tests.testbed", "--hosts", "1", "--private", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -91,7 +92,9 @@ def developer() -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
                 text += line
             assert "ssh -F /" in text
             assert 'ec.register_resource("linux::Node", hostname="10.' in text
-            (state,) = [one for one in claims() if one["mark"].split(".")[1] == str(process.pid)]
+            here = str(Path("/proc/self/ns/pid").readlink())
+            owner = (here, process.pid)
+            (state,) = [one for one in claims() if (one["namespace"], one["pid"]) == owner]
             assert Path(state["folder"]).is_dir()
             yield process, state
         finally:
