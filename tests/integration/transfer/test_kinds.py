@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.transfer.conftest import Site
+from tests.stand import until
 
 from nepiq.controller.errors import HostError, InvalidValue, NepiqError
 from nepiq.controller.reports.results import collect
@@ -103,6 +104,24 @@ def test_in_results(site: Site, tmp_path: Path, odd: Callable[[Path], Path]) -> 
     odd(tmp_path / "third" / "manifest.json")
     with pytest.raises(InvalidValue, match="manifest"):
         collect(run, tmp_path / "third")
+
+
+def test_an_exit_is_told_again(site: Site, odd: Callable[[Path], Path]) -> None:
+    """What lies in the place of an output is not told to be an empty one."""
+    app = site.app("seq 10000", label="app")
+    site.ec.deploy()
+    assert site.ec.wait_finished(app, timeout=30.0)
+    told, output = site.run_dir(app) / ".told", site.run_dir(app) / "stdout"
+    until(told.exists, 10.0, "the exit was not marked as told")
+    output.unlink()
+    odd(output)
+    told.unlink()
+    until(told.exists, 30.0, "no audit has told the exit again")
+    later = site.app("true")
+    site.ec.deploy(later)
+    assert site.ec.wait_finished(later, timeout=30.0)
+    with pytest.raises(HostError, match="no regular file"):
+        site.ec.trace(app, "stdout")
 
 
 def test_for_a_collector(

@@ -62,7 +62,9 @@ recorded() { [ -f "$1/.exit" ] && [ -s "$1/.exit" ]; }
 compose() {
     { read -r _ journal <"$root/journal"; } 2>/dev/null || journal=-
     out=. err=.
-    if [ ! -s stderr ] && [ -s stdout ] && legible stdout; then # most are such; it needs no process
+    if odd stdout || odd stderr; then
+        out=- err=- # somebody has put it there since
+    elif [ ! -s stderr ] && [ -s stdout ] && legible stdout; then # most are such; it needs no process
         out=":$text"
     elif [ ! -s stderr ] && [ -s stdout ] && digits stdout; then
         out="=$text"
@@ -83,6 +85,9 @@ compose() {
     fi
     line="exit $journal $guid $occ $code $outcome $moment $boot $out $err ."
 }
+
+# odd FILE: is it there, and no regular file?
+odd() { [ -e "$1" ] && [ ! -f "$1" ]; }
 
 # legible FILE: its bytes in $text, if they are at most 800 of a text. A shell reads byte by byte, so
 # not a file of unknown size: as far as the command has written it itself, the place of fd 3 tells.
