@@ -373,6 +373,10 @@ def _assumed(state: State) -> bool:
     return True
 
 
+def _undisturbed() -> None:
+    """Let the step wait as long as it has asked for."""
+
+
 @dataclass
 class Context:
     """The argument of a hook: access to the host, the peers and the step.
@@ -390,6 +394,8 @@ class Context:
         pools: the pools of hosts that runs share.
         reached: returns whether the resource has reached a state itself; a failure that counts
             as that state does not.
+        wake: has a step that returns Later, or has returned it, called again at once; any thread
+            of this process may call it. It may be without effect while Redis is away.
     """
 
     host: Host
@@ -400,6 +406,7 @@ class Context:
     call: Callable[[str], str] = _no_calls
     pools: Pools = NO_POOLS
     reached: Callable[[State], bool] = _assumed
+    wake: Callable[[], None] = _undisturbed
 
     @property
     def run_dir(self) -> str:

@@ -219,7 +219,12 @@ def test_nothing_is_imported_because_of_a_message(
         }
         order = envelope(json.dumps(orders), headers={"clock": 1, "expires": None})
         order["properties"]["delivery_info"] = {"exchange": "celery.pidbox", "routing_key": ""}
-        assert broker.publish("nepiq:/0.celery.pidbox", json.dumps(order)) == 2
+        said = json.dumps(order)
+        until(
+            lambda: broker.publish("nepiq:/0.celery.pidbox", said) == 2,  # soon after it is ready
+            10.0,
+            "the workers do not listen to remote control",
+        )
         serves(stand, broker)
         until(lambda: "Pool restarts not enabled" in worker.text(), 10.0, "not refused")
         assert not bait.exists()

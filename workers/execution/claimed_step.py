@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from ...controller import errors
 from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Claim, Outcome
@@ -130,6 +132,7 @@ class ClaimedStep:
             call=partial(callbacks.call, self.runtime.settings, self.run.run_id),
             pools=WorkerPools(self.runtime, self.run, claim, deadline),
             reached=self._reached,
+            wake=self._wake,
         )
         name, value = claim.args if action is Action.SET else ("", None)
         return actions.perform(
@@ -211,6 +214,12 @@ class ClaimedStep:
         reached = self.run.record(self.claim.guid).milestones
         # One that is not critical counts as having reached every state when it FAILED.
         return reached.get(state.name, math.inf) < reached.get("FAILED", math.inf)
+
+    def _wake(self) -> None:
+        try:
+            self.run.wake(self.claim.step)
+        except (RedisError, OSError) as error:  # it is due after its delay
+            log.warning("cannot wake %s: %s", self._where(), error, extra={"action": "wake_failed"})
 
     def _progress(self, rm: ResourceManager, state: State) -> None:
         if self.lease.cancelled:

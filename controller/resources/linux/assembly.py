@@ -164,7 +164,7 @@ class Assembly:
         """
         pause = Later(_BUSY.pause(context.attempt))
         for _ in range(_ROUNDS):
-            wait = flights.under_way(flights.key(context, key) for key in self._keys())
+            wait = flights.under_way(context, self._keys())
             if wait is not None:
                 return Round(
                     wait.later, f"waits until another application is done with {wait.what}"

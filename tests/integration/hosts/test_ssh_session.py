@@ -196,7 +196,13 @@ def test_who_waits_for_room_learns_of_the_loss(remote: Remote) -> None:
     session = remote.session()
     with ThreadPoolExecutor(12) as pool:
         futures = [pool.submit(execute, session) for _ in range(9)]
-        until(lambda: len([p for p in remote.host.processes() if p.args == "sleep 60"]) == 9)
+
+        def all_sleep() -> bool:
+            for future in futures:
+                assert not future.done(), future.exception()
+            return len([p for p in remote.host.processes() if p.args == "sleep 60"]) == 9
+
+        until(all_sleep)
         waiting = pool.submit(run, session, "echo came")
         kill_logins(remote)
         for future in futures:

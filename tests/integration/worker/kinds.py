@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,25 @@ class Flaky(ResourceManager, rtype="test::Flaky"):
         if context.attempt < 3:
             raise RuntimeError("not yet")
         self.attempt = context.attempt
+
+
+class Sleeper(ResourceManager, rtype="test::Sleeper"):
+    """Is ready once its file is there, and is told by a thread of its own."""
+
+    file = Attribute(str, "", help="The file.")
+
+    def do_deploy(self, context: Context) -> Later | None:
+        """Wait for longer than any test takes, unless woken."""
+        if Path(self.file).exists():
+            return None
+
+        def watch() -> None:
+            while not Path(self.file).exists():
+                time.sleep(0.02)
+            context.wake()
+
+        threading.Thread(target=watch, daemon=True).start()
+        return Later("300s")
 
 
 class Poison(ResourceManager, rtype="test::Poison"):

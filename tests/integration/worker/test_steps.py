@@ -50,6 +50,19 @@ def test_what_a_hook_raises_belongs_to_its_step(stand: Stand, mood: str) -> None
         assert "start" in failure.where
 
 
+def test_a_step_is_woken(stand: Stand, tmp_path: Path) -> None:
+    """What it waits for comes long before its next round."""
+    stand.start_worker()
+    file = tmp_path / "file"
+    with stand.experiment() as ec:
+        sleeper = ec.register_resource("test::Sleeper", file=str(file))
+        ec.deploy()
+        run = stand.backend().run(ec.run_id)
+        until(lambda: run.store.steps(sleeper)[0].tries == 1, 30.0, "its first round did not come")
+        file.touch()
+        assert ec.wait_deployed(sleeper, timeout=30.0)
+
+
 def test_rounds_and_retries(stand: Stand) -> None:
     worker = stand.start_worker(NEPIQ_METRICS="127.0.0.1:0")
     with stand.experiment() as ec:
