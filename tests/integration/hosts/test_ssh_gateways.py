@@ -108,6 +108,7 @@ def test_a_gateway_with_user_port_and_key_of_its_own(tmp_path: Path, way: str) -
 
 def test_ten_hosts_share_the_connection() -> None:
     with own_bed(hosts=0, private=10, MaxSessions="2") as remote:
+        assert hostname(remote.session(Login("gateway"))) == "gateway"  # others wait for a second
         sessions = [remote.session(Login(host.name)) for host in remote.bed.private]
         with ThreadPoolExecutor(10) as pool:
             assert list(pool.map(hostname, sessions)) == [h.name for h in remote.bed.private]

@@ -32,6 +32,13 @@ def run(session: SshSession, command: str, stdin: bytes = b"") -> bytes:
     return done.stdout
 
 
+def connected(remote: Remote) -> SshSession:
+    """A session whose connection has been made, for which threads wait for a second only."""
+    session = remote.session()
+    run(session, "true")
+    return session
+
+
 def kill_logins(remote: Remote) -> None:
     """Kill the sshd of each login, so that its connections are reset at once."""
     remote.host.run("pkill -KILL -f '^sshd: lab'", user="root")
@@ -193,7 +200,7 @@ def answers(session: SshSession) -> bool:
 
 
 def test_who_waits_for_room_learns_of_the_loss(remote: Remote) -> None:
-    session = remote.session()
+    session = connected(remote)
     with ThreadPoolExecutor(12) as pool:
         futures = [pool.submit(execute, session) for _ in range(9)]
 
@@ -228,7 +235,7 @@ def hammer(session: SshSession, threads: int, commands: int) -> None:
 
 
 def test_many_threads(remote: Remote) -> None:
-    hammer(remote.session(), 20, 40)
+    hammer(connected(remote), 20, 40)
     assert remote.connection().made == 1
 
 
@@ -246,18 +253,18 @@ def test_many_threads_need_the_order_of_messages(
         super(Wire, self)._send_message(data)  # type: ignore[misc]
 
     monkeypatch.setattr(Wire, "_send_user_message", late)
-    hammer(remote.session(), 8, 5)
+    hammer(connected(remote), 8, 5)
     assert remote.connection().made == 1
     monkeypatch.setattr(Wire, "_send_message", careless)
     # It may also lose the confirmation of a channel, which then never opens.
     with pytest.raises((HostUnreachable, DeadlineError)):
-        hammer(remote.session(), 8, 40)
+        hammer(connected(remote), 8, 40)
 
 
 @pytest.mark.parametrize("most", [1, 2, 10])
 def test_max_sessions(most: int) -> None:
     with own_bed(MaxSessions=str(most)) as remote:
-        hammer(remote.session(), 12, 10)
+        hammer(connected(remote), 12, 10)
         assert remote.connection().made == 1
 
 
@@ -388,7 +395,7 @@ def test_others_do_not_wait_for_who_connects(remote: Remote) -> None:
 def test_new_keys_under_way(remote: Remote) -> None:
     """sshd asks for new keys after each MB, while data flows both ways in two channels."""
     with own_bed(RekeyLimit="1M") as there:
-        session = there.session()
+        session = connected(there)
         data = bytes(25 * MEGABYTE)
         with ThreadPoolExecutor(4) as pool:
             both = [pool.submit(run, session, "cat", data) for _ in range(2)]
