@@ -1,9 +1,9 @@
-"""Processes that run tests see only the processes of their own tests, where the machine permits.
+"""A PID namespace for each process of xdist, where this user may make one.
 
 What nepiq does on a host includes looks at all processes (proc(5)), and tests of this machine as a
-host have thousands of these. Each process of xdist gets a PID namespace and a ``/proc`` of its own
-(pid_namespaces(7)), so that a look does not pass over what the tests of the others run. When it
-ends, the kernel ends all that is left in there.
+host have thousands of these. In a namespace with a ``/proc`` of its own (pid_namespaces(7)) a look
+does not pass over what the tests of the other processes run. When the process ends, the kernel ends
+all that is left in there.
 """
 
 from __future__ import annotations

@@ -115,31 +115,78 @@ def test_what_is_bound_to_its_machine_keeps_it(tmp_path: Path) -> None:
         assert first.ended(10.0) == 0
 
 
-def test_what_waits_while_redis_restarts_is_sent_again(tmp_path: Path) -> None:
-    temporary, gate, tally = tmp_path / "temporary", tmp_path / "gate", tmp_path / "tally"
-    temporary.mkdir()
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """A folder for temporary files of a worker."""
+    made = tmp_path / "temporary"
+    made.mkdir()
+    return made
+
+
+class Crowd:
+    """Applications that begin once a file is there: more of them than a worker has threads."""
+
+    COUNT = 16
+
+    def __init__(self, ec: ExperimentController, folder: Path) -> None:
+        self._ec = ec
+        self._gate, self._tally = folder / "gate", folder / "tally"
+        node = ec.register_resource("linux::Node")
+        text = f"while [ ! -e {self._gate} ]; do sleep 0.1; done; echo >> {self._tally}; "
+        self._guids = [
+            ec.register_resource(
+                "linux::Application",
+                command=f"{text} echo up; sleep 300",
+                startedWhen="output:up",
+                connectedTo=node,
+            )
+            for _ in range(self.COUNT)
+        ]
+
+    def deploy(self, worker: Worker) -> None:
+        """Deploy them, until messages wait in the worker."""
+        self._ec.deploy()
+        until(lambda: waiting(worker) >= 3, 20.0, "no message waits")
+
+    def begin(self) -> None:
+        """Let them begin: each does once."""
+        self._gate.touch()
+        assert self._ec.wait_started(self._guids, "60s")
+        assert self._tally.read_text() == "\n" * self.COUNT
+
+
+def test_what_waits_while_redis_restarts_is_sent_again(tmp_path: Path, temporary: Path) -> None:
     with Stand(tmp_path) as stand:
         worker = stand.start_worker("first", threads=2, TMPDIR=str(temporary))
         with stand.experiment() as ec:
-            node = ec.register_resource("linux::Node")
-            text = f"while [ ! -e {gate} ]; do sleep 0.1; done; echo >> {tally}; echo up; sleep 300"
-            slow = [
-                ec.register_resource(
-                    "linux::Application", command=text, startedWhen="output:up", connectedTo=node
-                )
-                for _ in range(16)
-            ]
-            ec.deploy()
-            until(lambda: waiting(worker) >= 3, 20.0, "no message waits")
+            crowd = Crowd(ec, tmp_path)
+            crowd.deploy(worker)
             stand.stop_redis()
             until(lambda: "Connection to broker lost" in worker.text(), 20.0, "it is not noticed")
             stand.start_redis()
-            gate.touch()
-            assert ec.wait_started(slow, "60s")
+            crowd.begin()
         assert worker.process.poll() is None
-        assert tally.read_text() == "\n" * len(slow)
         # kombu writes messages that it cannot return to files, which nobody reads.
         assert list(temporary.iterdir()) == []
+
+
+def test_a_worker_ends_without_redis(tmp_path: Path, temporary: Path) -> None:
+    """It returns no message, and another worker gets each of them once Redis is back."""
+    with Stand(tmp_path) as stand:
+        worker = stand.start_worker(
+            "first", threads=2, TMPDIR=str(temporary), NEPIQ_DRAIN_TIMEOUT="1"
+        )
+        with stand.experiment() as ec:
+            crowd = Crowd(ec, tmp_path)
+            crowd.deploy(worker)
+            stand.stop_redis()
+            worker.signal(signal.SIGTERM)
+            assert worker.ended(30.0) == 0
+            assert "cannot return messages" in worker.text()
+            assert list(temporary.iterdir()) == []
+            stand.start_redis()
+            stand.start_worker("second")
+            crowd.begin()
 
 
 def waiting(worker: Worker) -> int:
