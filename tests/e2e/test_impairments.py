@@ -159,19 +159,30 @@ def test_a_kernel_without_netem_is_told(lab: Lab) -> None:
 def test_the_rate_of_what_an_interface_sends_and_receives(lab: Lab) -> None:
     """5 Mbit/s of one interface of a link, in both directions; then 20 while it runs.
 
-    Tests of the relay measure how exact the bucket is; a bare link carries thousands of Mbit/s.
+    Tests of the relay measure how exact the bucket is; a bare link carries thousands of Mbit/s. On
+    a busy machine less arrives than may.
     """
     ec, impairment = emulated(lab, interface="eth0", rate="5mbit", driver="tbf+nft", on="a")
     ec.register_condition(impairment, "DEPLOY", "link", "READY")
     ec.deploy()
     ec.wait_deployed(impairment)
     for reverse in (False, True):
-        assert 2 < throughput(ec, reverse=reverse) < 8
+        assert 0 < throughput(ec, reverse=reverse) < 8
+    assert rates(ec) == ["5Mbit"]
     ec.set(impairment, "rate", "20mbit")
-    assert 9 < throughput(ec, reverse=False) < 28
+    assert 0 < throughput(ec, reverse=False) < 28
+    assert rates(ec) == ["20Mbit"]
     ec.release()
     await_nothing_left(ec)
     note_made("linux::Impairment tbf+nft")
+
+
+def rates(ec: ExperimentController) -> list[str]:
+    """Return the rates at which the kernel has the interface send."""
+    command = ["ip", "netns", "exec", str(ec.get("a", "namespace")), "tc", "qdisc", "show"]
+    return re.findall(
+        r"qdisc tbf .* dev eth0 .*rate (\S+)", subprocess.check_output(command, text=True)
+    )
 
 
 def throughput(ec: ExperimentController, *, reverse: bool) -> float:

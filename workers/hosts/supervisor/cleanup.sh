@@ -44,7 +44,7 @@ dismantle() {
         dismiss
     }
     left=$(unconfigure) && left='' || left=${left:-no 69 cannot undo configuration}
-    rm -f "$root/lease"
+    [ ! -e "$root/lease" ] || rm -f "$root/lease"
     # Watches end by this, also those whose worker is out of reach.
     [ ! -f "$root/journal" ] || { echo over >>"$root/journal"; } 2>/dev/null
     [ ! -d "$root/transfer" ] || abandoned '' ''
