@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -249,8 +250,9 @@ def kill_once(rig: Rig, ending: Future[None]) -> bool:
         for pid in processes.pids():
             words = processes.words(pid)
             if b"ends" in words and any(str(rig.root()).encode() in word for word in words):
-                os.kill(pid, signal.SIGKILL)
-                return True
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(pid, signal.SIGKILL)
+                    return True
         time.sleep(0.005)  # it has a grace, which is longer
     return False
 
