@@ -39,6 +39,13 @@ route add 10.10.0.0/16 dev data0 metric 5
 def host(shared_testbed: Testbed) -> Iterator[Host]:
     host = shared_testbed.hosts[1]
     host.run("ip -batch -", user="root", text=THEIRS)
+    # The kernel reports both ends of a pair as up a moment after it has set them up.
+    pair = ("data0", "data1")
+    until(
+        lambda: all(interface(host, name)["operstate"] == "UP" for name in pair),
+        10.0,
+        "an interface is not up",
+    )
     yield host
     shared_testbed.reset()
 
