@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import statistics
 import sys
 import textwrap
 from pathlib import Path
@@ -102,7 +103,9 @@ def test_an_iperf_sweep(shared: Installation) -> None:
         rf"{len(runs)} runs: ([\d.]+) Mbit/s, with 95 % certainty [\d.]+ to [\d.]+", told
     )
     rates = [float(rate) for run in runs for rate in re.findall(r"(\d+\.\d)[, ]", run)]
-    assert rates == pytest.approx([10.0] * 2 * len(runs), rel=0.2)
+    # A busy machine carries less at times, and the rest later.
+    assert statistics.median(rates) == pytest.approx(10.0, rel=0.2), rates
+    assert len(rates) == 2 * len(runs)
     reports = [json.loads(path.read_text()) for path in results.glob("*/*/reports/*.stdout")]
     assert len(reports) == 2 * len(runs)
     assert all(report["end"]["sum_received"]["bytes"] for report in reports)

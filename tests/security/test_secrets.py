@@ -216,11 +216,11 @@ def test_the_scan_finds_what_there_is(tmp_path: Path) -> None:
     (tmp_path / "coded").write_bytes(base64.b64encode(b"x" + PASSPHRASE.encode() + b"yy"))
     found = scan.leaks({"one": SUDO, "two": PASSPHRASE}, scan.files(tmp_path))
     assert {item.split()[0] for item in found} == {"one", "two"}
-    process = subprocess.Popen([sys.executable, "-c", "input()", WRONG], stdin=subprocess.PIPE)
-    try:
-        assert scan.leaks({"three": WRONG}, scan.command_lines())
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
+    command = [sys.executable, "-uc", "print(); input()", WRONG]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()  # ps shows no command line for a moment after a start
+            assert scan.leaks({"three": WRONG}, scan.command_lines())
+        finally:
+            process.kill()
