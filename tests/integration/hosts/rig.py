@@ -119,7 +119,8 @@ class Rig:
         left = self.bearers()
         self.session.close()
         assert left == {}
-        assert commands_below(self.home) == []
+        # A watch of the journal ends by itself, once its connection has.
+        until(lambda: commands_below(self.home) == [])
 
 
 def _own_name(pid: int, identity: str) -> str:

@@ -21,7 +21,7 @@ from nepiq.controller.resources.linux.network.effect import Effect
 
 pytestmark = [pytest.mark.needs("ip", "nft", "ping"), pytest.mark.xdist_group("relay")]
 
-#: The greatest difference of the median of delays, in seconds.
+#: The greatest difference between a delay and what is asked for, in seconds.
 CLOSE = 0.002
 
 
