@@ -171,6 +171,7 @@ def test_addresses_are_translated(net: Net) -> None:
 
 
 def test_a_link_is_cut_and_heals(net: Net) -> None:
+    net.ec.set("mute", "value", 0)
     net.ec.set("a0", "up", False)
     assert net.gets_nothing("a", "10.66.2.2")
     net.ec.set("a0", "up", True)
