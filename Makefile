@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip install -q -q --disable-pip-version-check --no-compi
 PINNED = $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run hosts test pytest lint types compiled unit docs bench soak faults constraints clean
+.PHONY: help run hosts test pytest lint types compiled unit docs bench soak faults races constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -96,6 +96,9 @@ bench: $(COMPLETE) ## measure nepiq and its peers; results in build/bench
 faults: $(COMPLETE) ## storms of faults over worker machines and hosts, as root; then how soon all goes on
 	@$(BIN)/python -m tests.faults.storm
 	@$(BIN)/python -m tests.faults.recovery
+
+races: $(COMPLETE) ## the tests, while random processes of them pause for moments: finds races
+	@$(BIN)/python -m tests.faults.pauses $(MAKE) --no-print-directory pytest
 
 soak: $(COMPLETE) ## long runs: engine simulator, tests marked soak, experiments up to 100 000
 	@$(BIN)/python -m tests.reference.simulator --seeds 10000
