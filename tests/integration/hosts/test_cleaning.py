@@ -131,6 +131,7 @@ def test_command_lines_of_any_form(rig: Rig) -> None:
 def test_the_end_of_a_command_makes_no_directory_anew(rig: Rig) -> None:
     """Its directory is gone, and the run is over: there is nothing to record its exit for."""
     rig.host(5).supervise("exec sleep 600")
+    until((rig.run_dir(5) / ".group").exists)  # until then its supervisor writes files
     shutil.rmtree(rig.home / ".nepiq" / rig.run_id)
     rig.host(1).tidy([f"{rig.run_id}.5.1"])
     until(lambda: not rig.bearers())
