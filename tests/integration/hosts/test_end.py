@@ -14,6 +14,7 @@ import pytest
 from tests.processes import alive
 
 from nepiq.controller.errors import DeadlineError, FencedError
+from nepiq.controller.model import Life
 from nepiq.controller.model.host import Exit
 
 from .rig import Rig, until
@@ -121,6 +122,16 @@ def test_end_right_after_the_launch(rig: Rig) -> None:
         rig.host(guid).supervise("echo up; exec sleep 60")
         rig.host(guid).end()
         assert how_it_ended(rig, guid).outcome == "STOPPED"
+
+
+def test_what_executes_another_program_at_the_moment_of_term(rig: Rig) -> None:
+    """Such a process has no environment for a moment, and would live until the KILL."""
+    leaves = "n=0; while [ $((n += 1)) -le 40 ]; do setsid sleep 600 & done; "
+    life = Life(restart="always", restarts=8, pause=0.01, grace=3600)
+    rig.host(5).supervise(leaves + "exit 0", life=life)
+    until((rig.run_dir(5) / ".told").exists)
+    rig.host(5).clear()
+    assert rig.bearers() == {}
 
 
 def test_children_that_left_the_group(rig: Rig) -> None:

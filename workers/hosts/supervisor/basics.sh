@@ -48,7 +48,8 @@ fail() {
     exit "$1"
 }
 
-rights='' life='' uid='' whole='' unlisted='' lasting='' comparable='' mode=700
+rights='' life='' uid='' whole='' unlisted='' lasting='' struck='' comparable=''
+mode=700
 script=${NEPIQ_SCRIPT-}
 unset NEPIQ_SCRIPT
 case ${1-} in

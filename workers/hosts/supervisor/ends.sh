@@ -115,7 +115,7 @@ END
 # "NUMBER no CODE REASON".
 abate() {
     cd "$1" 2>/dev/null || :
-    items=$3 last=$2 groups=' '
+    items=$3 last=$2 groups=' ' struck=''
     hundredths
     choose "$items" is_new
     name_all ''
@@ -132,6 +132,7 @@ END
     expect_exits
     until gone; do
         hundredths
+        strike_late
         [ "$cs" -lt "$last" ] || (choose "$items" is_due && finish_off)
         [ "$cs" -lt "$2" ] || {
             tell_each

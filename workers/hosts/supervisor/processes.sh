@@ -60,7 +60,7 @@ leader() {
 # TERM a command may have chosen another one. What is on record as a leader and leads no group yet is
 # about to begin: it gets the signal itself, and then its group, if it leads one since.
 strike() {
-    known=' ' strange=' ' singles='' chosen=' ' early=' '
+    known=' ' strange=' ' singles=' ' chosen=' ' early=' ' struck=''
     for item in $dirs; do
         if leader "$item"; then
             groups="$groups$leader "
@@ -70,23 +70,47 @@ strike() {
         known="$known$leader "
         [ "$1" = KILL ] || [ ! -e "$root/$item/.signal" ] || choose_signal "$item"
     done
+    gather
+    send "$1" "$groups" "$singles"
+    [ "$1" = KILL ] || { struck=$cs termed=$names; }
+}
+
+# gather: add the bearers to $groups and $singles. Once $struck, what began later is left out.
+gather() {
     for path in $(bearers); do
         pid=${path#/proc/}
         pid=${pid%/*}
         inspect "$pid" || continue
+        [ -z "$struck" ] || [ "$born" -le "$struck" ] || continue
         case $groups in *" $group "*) continue ;; esac
+        case $singles in *" $pid "*) continue ;; esac
         case $known in
         *" $group "*) groups="$groups$group " ;;
         *) stray ;;
         esac
     done
-    for pid in $groups; do
+}
+
+# send SIGNAL GROUPS SINGLES
+send() {
+    for pid in $2; do
         word=$1
         case $chosen in *" $pid:"*) word=${chosen#*" $pid:"} word=${word%% *} ;; esac
         case $early in *" $pid "*) kill -s "$word" -- "$pid" ;; esac
         kill -s "$word" -- "-$pid"
-    done 2>/dev/null
-    for pid in $singles; do kill -s "$1" -- "$pid"; done 2>/dev/null
+    done
+    for pid in $3; do kill -s "$1" -- "$pid"; done
+} 2>/dev/null
+
+# strike_late: TERM to what it has missed, because a process has no environment at the moment when it
+# executes another program. For a second after the first signal; what was forked since may be what
+# ends the others.
+strike_late() {
+    [ -n "$struck" ] && [ "$cs" -lt $((struck + 100)) ] || return 0
+    had=$groups had_singles=$singles meant=$names names=$termed
+    gather
+    names=$meant
+    send TERM "${groups#"$had"}" "${singles#"$had_singles"}"
 }
 
 choose_signal() {
@@ -106,7 +130,7 @@ stray() {
         strange="$strange$group "
         ;;
     esac
-    singles="$singles $pid"
+    singles="$singles$pid "
 }
 
 remain() {
@@ -163,7 +187,7 @@ quell() {
 outlast() {
     until gone; do
         hundredths
-        [ "$cs" -lt "$last" ] || strike KILL
+        if [ "$cs" -lt "$last" ]; then strike_late; else strike KILL; fi
         [ "$cs" -lt $((last + 500)) ] || fail 69 "cannot end processes$groups$singles"
         sleep 0.05
     done
