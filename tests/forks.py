@@ -292,7 +292,8 @@ def _run_script(words: list[str]) -> None:
     sys.path[0] = str(Path(words[0]).resolve().parent)
     module = sys.modules["__main__"] = ModuleType("__main__")
     vars(module).update(__file__=words[0], __builtins__=__builtins__, __cached__=None)
-    exec(compile(Path(words[0]).read_bytes(), words[0], "exec"), vars(module))
+    code = compile(Path(words[0]).read_bytes(), words[0], "exec", dont_inherit=True)
+    exec(code, vars(module))
 
 
 if __name__ == "__main__":

@@ -265,7 +265,7 @@ class CompiledTemplate:
             item.guid for item in items if item.cls.local_paths is not ResourceManager.local_paths
         ]
         _refuse_files(description, bringing)
-        goals = [item.guid for item in items if _ends_by_itself(item.cls)]
+        goals = [item.guid for item in items if item.cls.ends_by_itself()]
         if not goals:
             raise CampaignError(
                 f"{self._exp_id}: no resource ends by itself, so no run would end",
@@ -341,10 +341,6 @@ def _facts(
         if names and description.host_of(item.guid) == host:
             found[item.guid] = names
     return found
-
-
-def _ends_by_itself(cls: type[ResourceManager]) -> bool:
-    return not (cls.provides_host or cls.internal or cls.endless)
 
 
 def _refuse_files(description: Description, guids: list[int]) -> None:

@@ -76,7 +76,7 @@ def _follow(link: Link, deadline: Deadline | None) -> None:
         pending = [
             record.guid
             for record in records
-            if not (record.is_host or registry.is_internal(record.rtype))
+            if not record.is_host and registry.ends_by_itself(record.rtype)
         ]
         if not pending or not link.wait(
             pending, waiting.FINISHED, None if deadline is None else deadline.remaining

@@ -51,7 +51,9 @@ def _run_script(script: str, arguments: list[str]) -> None:
     module.__file__ = script
     module.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = module
-    exec(compile(Path(script).read_bytes(), script, "exec"), module.__dict__)  # noqa: S102
+    # Without dont_inherit it would have the annotations import of this module.
+    code = compile(Path(script).read_bytes(), script, "exec", dont_inherit=True)
+    exec(code, module.__dict__)  # noqa: S102
 
 
 def _run_description(path: str, _arguments: list[str]) -> None:

@@ -80,6 +80,11 @@ class DryRunController(ExperimentController):
     start_with_conditions = stop_with_conditions = _at_once  # type: ignore[assignment]
     upload = download = _at_once  # type: ignore[assignment]
 
+    @property
+    def run_id(self) -> str:
+        """The id of a run that does not exist: 20 zeros."""
+        return "0" * 20
+
     def detach(self) -> str:
         """Return the id of a run that does not exist."""
         return self.run_id

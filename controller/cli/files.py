@@ -82,9 +82,14 @@ def download(
         ),
     ],
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="File to write, or directory to write into."),
-    ] = Path(),
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="File to write, or directory to write into.",
+        ),
+    ] = ".",
 ) -> None:
     """Download outputs of a resource; an interrupted download of a file is resumed."""
     access = Access()

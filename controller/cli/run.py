@@ -71,15 +71,16 @@ def run(
             hint="write options of nepiq run before the file",
         )
     console = make_console(sys.stderr)
-    with contextlib.ExitStack() as stack:
-        display = stack.enter_context(Display(console, quiet=quiet))
-        pages = stack.enter_context(_Pages()) if web else None
-        path = stack.enter_context(_announcements(display, pages))
-        code = _run_child(context.obj, script, arguments or [], path, display)
-    failed = False
-    for view in display.views:
-        failed = report(view.experiment_run, console, results, quiet=quiet) or failed
-        view.experiment_run.store.redis.close()
+    with _Services() as services:
+        with contextlib.ExitStack() as stack:
+            display = stack.enter_context(Display(console, quiet=quiet))
+            pages = stack.enter_context(_Pages()) if web else None
+            path = stack.enter_context(_announcements(display, pages, services))
+            code = _run_child(context.obj, script, arguments or [], path, display)
+        failed = False
+        for view in display.views:
+            failed = report(view.experiment_run, console, results, quiet=quiet) or failed
+            view.experiment_run.store.redis.close()
     raise typer.Exit(code or int(failed))
 
 
@@ -173,6 +174,24 @@ def _in_foreground() -> bool:
         return False
 
 
+class _Services(contextlib.ExitStack):
+    """Keeps the local services up until the report is complete, if runs of the script use them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept = False
+
+    def keep(self, settings: Settings) -> None:
+        """Keep the services up if a run with these settings uses them."""
+        from ..services import embedded
+        from ..services.place import Place
+
+        own = Settings.from_environment()
+        if not self._kept and settings.state_url == Place.of(own.state_home).state_url:
+            self.callback(embedded.join(own.state_home, imports=own.imports).close)
+            self._kept = True
+
+
 class _Pages(contextlib.ExitStack):
     """The servers of live pages, one for each Redis that runs of the script use."""
 
@@ -191,14 +210,15 @@ class _Pages(contextlib.ExitStack):
 
 
 @contextlib.contextmanager
-def _announcements(display: Display, pages: _Pages | None) -> Iterator[Path]:
+def _announcements(display: Display, pages: _Pages | None, services: _Services) -> Iterator[Path]:
     """Show the runs that the script announces; yield the path of the socket it writes to."""
     with tempfile.TemporaryDirectory(prefix="nepiq-run-") as folder:
         path = Path(folder) / "announce.sock"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
         listener.listen()
-        thread = threading.Thread(target=_receive, args=(listener, display, pages), daemon=True)
+        arguments = (listener, display, pages, services)
+        thread = threading.Thread(target=_receive, args=arguments, daemon=True)
         threads.start(thread)
         try:
             yield path
@@ -210,7 +230,9 @@ def _announcements(display: Display, pages: _Pages | None) -> Iterator[Path]:
             listener.close()
 
 
-def _receive(listener: socket.socket, display: Display, pages: _Pages | None) -> None:
+def _receive(
+    listener: socket.socket, display: Display, pages: _Pages | None, services: _Services
+) -> None:
     while True:
         channel, _ = listener.accept()
         with channel, channel.makefile("rb") as stream:
@@ -224,6 +246,7 @@ def _receive(listener: socket.socket, display: Display, pages: _Pages | None) ->
                 broker_url=announcement["broker_url"],
                 state_url=announcement["state_url"],
             )
+            services.keep(settings)
             display.add(Backend(settings).exact_run(announcement["run_id"]))
             if pages is not None:
                 link = pages.link(settings, announcement["run_id"])

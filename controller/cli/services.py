@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -9,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import EmbeddedError, InvalidValue, NotAllowed
+from ..errors import EmbeddedError, InvalidValue, NotAllowed, UnknownRun
 from ..experiment.connect import Access
 from ..model.names import check_name
 from ..reports.words import duration, some
@@ -83,7 +84,7 @@ def down(
     """Stop the local services.
 
     This is refused while runs are active, since their processes would keep running without a
-    worker to stop them.
+    worker to stop them, and while a campaign is under way, which would begin further runs.
     """
     settings = _embedded_settings()
     if embedded.status(settings.state_home) is None:
@@ -91,20 +92,31 @@ def down(
         return
     access = Access(settings, worker=release)
     try:
-        active = [run.run_id for run in access.backend.runs() if run.phase != "RELEASED"]
-        if active and not release:
+        campaigns = access.backend.busy_campaigns()
+        if campaigns:
             raise NotAllowed(
-                f"active runs: {some(active)}",
-                hint="release one with nepiq release RUN, or all with nepiq down --release",
+                f"campaigns under way: {some(campaigns)}",
+                hint=f"nepiq campaign cancel {campaigns[0]} releases its runs",
             )
-        from .runs import release_run
+        while active := _active(access):
+            if not release:
+                raise NotAllowed(
+                    f"active runs: {some(active)}",
+                    hint="release one with nepiq release RUN, or all with nepiq down --release",
+                )
+            from .runs import release_run
 
-        for run_id in active:
-            release_run(access, run_id, None)
+            for run_id in active:
+                with contextlib.suppress(UnknownRun):  # its records have just expired
+                    release_run(access, run_id, None)
     finally:
         access.close()
     embedded.down(settings.state_home)
     sys.stderr.write("the local services are stopped\n")
+
+
+def _active(access: Access) -> list[str]:
+    return [run.run_id for run in access.backend.runs() if run.phase != "RELEASED"]
 
 
 def worker(

@@ -712,10 +712,11 @@ class ExperimentController:
                 ``logs/*.log``. Permissions and times in a directory are kept. Links in it stay
                 links; links that lead out of it, FIFOs and the like are left out, which is
                 logged.
-            path: the file or directory to write, or a directory to write it into. What matches a
-                pattern goes into the directory ``path``, which is made, under its name from the
-                first wildcard on. Existing directories are added to. A partial file left by an
-                interrupted call is resumed.
+            path: the file or directory to write, or a directory to write it into; a file is never
+                written to a path that ends in a slash. What matches a pattern goes into the
+                directory ``path``, which is made, under its name from the first wildcard on.
+                Existing directories are added to. A partial file left by an interrupted call is
+                resumed.
 
         Returns:
             The file or directory; for a pattern, the directory of what matches.

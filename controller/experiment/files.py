@@ -188,7 +188,7 @@ def download(
         guid: the resource.
         name: a trace, the path of a file or directory relative to the run directory, or a pattern.
         path: the file or directory to write, or a directory to write into; for a pattern, the
-            directory.
+            directory. One that ends in a slash is a directory to write files into.
         progress: called after each block.
 
     Raises:
@@ -200,9 +200,10 @@ def download(
     attempts.check_path(name)
     record = run.record(guid)
     outputs = Outputs(run)
+    into = Path(path).is_dir() or str(path).endswith(os.sep)
     if name != ".":
         try:
-            return Download(_file(outputs, record, name, Path(path), progress))
+            return Download(_file(outputs, record, name, Path(path), progress, into))
         except IsDirectory:
             pass
         except TraceNotFound:
@@ -212,9 +213,9 @@ def download(
 
 
 def _file(
-    outputs: Outputs, record: ResourceRecord, name: str, path: Path, progress: Progress
+    outputs: Outputs, record: ResourceRecord, name: str, path: Path, progress: Progress, into: bool
 ) -> Path:
-    target = path / Path(name).name if path.is_dir() else path
+    target = path / Path(name).name if into else path
     origin = "/".join(map(str, (outputs.run.run_id, record.guid, record.occ, name)))
     mark = hashlib.sha256(origin.encode()).hexdigest()[:8]
     try:

@@ -7,7 +7,7 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence, Set
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..engine import threads
@@ -366,12 +366,14 @@ class Following:
         """Put the guid of each application that has a new event into the queue."""
         try:
             follower = Follower(self._run, sorted(self._records))
-            for guid in self._records:
-                self._messages.put(guid)
+            snapshots = 0
+            changed: Set[int] = set()
             while not self._over.is_set():
-                events = follower.follow(_PAUSE)
-                for guid in {event.guid for event in events} & self._records.keys():
+                if follower.snapshots != snapshots:
+                    snapshots, changed = follower.snapshots, self._records.keys()
+                for guid in changed & self._records.keys():
                     self._messages.put(guid)
+                changed = {event.guid for event in follower.follow(_PAUSE)}
                 if follower.phase == "GONE":
                     raise NotAllowed("the records of the run have expired")
         except Exception as error:  # noqa: BLE001 - raised again for the reader of the lines

@@ -314,12 +314,7 @@ class Replica:
     def deployed_but_hosts(self) -> list[int]:
         """Return the guids deployed so far of resources that end by themselves: all but hosts."""
         resource = self.description.resource
-        classes = {guid: resource(guid).cls for guid in self.all_deployed()}
-        return [
-            guid
-            for guid, cls in classes.items()
-            if not (cls.provides_host or cls.internal or cls.endless)
-        ]
+        return [guid for guid in self.all_deployed() if resource(guid).cls.ends_by_itself()]
 
     def required(self, guid: int) -> Link:
         """Return the link to the run that the resource is in.

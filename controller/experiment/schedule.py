@@ -99,8 +99,11 @@ class Schedule:
     def add(self, date: str | float | datetime | None, callback: Callable[..., Any]) -> int:
         """Describe and submit a call; see :meth:`.ExperimentController.schedule`."""
         call = _encoded(callback, self._ec)
-        due = _moment(date)
+        moment, called = _moment(date), clock.monotonic()
         origin, began = self._clock()
+        # Redis has recorded when the origin was READY, and another clock may differ from its.
+        now = self._replica.opened().run.store.now() - (clock.monotonic() - called)
+        due = now + moment if isinstance(moment, float) else moment.timestamp()
         delay = max(0.0, due - began)
         # A resource represents it, so that it is claimed, retried and recorded as any other.
         guid = self._add_call(call, [([origin], State.READY, delay)])
@@ -160,7 +163,9 @@ class Schedule:
             self._session.deploy_alone(guid)
         if guid not in self._began:
             self._session.wait(guid, waiting.DEPLOYED, None)
-            self._began[guid] = self._replica.current.reached_at(guid, State.READY) or clock.time()
+            self._began[guid] = self._replica.current.reached_at(guid, State.READY) or (
+                self._replica.opened().run.store.now()
+            )
         return guid, self._began[guid]
 
     def _add_call(self, call: str, conditions: Iterable[_Condition]) -> int:
@@ -177,17 +182,17 @@ class Schedule:
         return guid
 
 
-def _moment(date: str | float | datetime | None) -> float:
-    """A date in seconds since the epoch."""
+def _moment(date: str | float | datetime | None) -> datetime | float:
+    """A date, or in how many seconds from now."""
     if date is None or date == "":
-        return clock.time()
+        return 0.0
     if isinstance(date, datetime):
-        return date.timestamp()
+        return date
     if isinstance(date, str) and len(date) == 20 and date.isdecimal():
         with contextlib.suppress(ValueError):
-            return datetime.strptime(date, _DATE).replace(tzinfo=timezone.utc).timestamp()
+            return datetime.strptime(date, _DATE).replace(tzinfo=timezone.utc)
     try:
-        return clock.time() + seconds(date)
+        return float(seconds(date))
     except InvalidValue as error:
         raise InvalidValue(f"{quoted(date)} is no date to schedule for", hint=_HINT) from error
 

@@ -74,6 +74,7 @@ class Follower:
         states: state by guid.
         phase: RUNNING, FAILED, RELEASING, RELEASED, or GONE once the run's records have expired.
         cause: the failure that ended RUNNING, or None.
+        snapshots: how many snapshots were taken; the events before each of them are not returned.
     """
 
     def __init__(self, run: Run, guids: Sequence[int] | None = None) -> None:
@@ -84,6 +85,7 @@ class Follower:
         self.states: dict[int, str] = {}
         self.phase = "RUNNING"
         self.cause: Mapping[str, Any] | None = None
+        self.snapshots = 0
         self.look()
 
     def look(self) -> None:
@@ -92,6 +94,7 @@ class Follower:
             snapshot = self._run.snapshot(self._guids)
         self.states = dict(snapshot.states)
         self.phase, self.cause, self._last = snapshot.phase, snapshot.cause, snapshot.last_id
+        self.snapshots += 1
         self._heard = time.monotonic()
 
     def follow(self, seconds: float) -> list[Event]:

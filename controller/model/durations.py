@@ -19,6 +19,7 @@ _TEXT = re.compile(
     r"\s*" + "".join(rf"(?:(\d+(?:\.\d*)?|\.\d+){unit}(?![a-z])\s*)?" for unit, _ in _UNITS),
     re.ASCII,
 )
+_NUMBER = re.compile(r"\d{1,20}(\.\d{1,20})?", re.ASCII)
 _HINT = "write, for example, '500ms', '2s', '2.5m', '1h30m' or a number of seconds"
 
 
@@ -54,7 +55,9 @@ def seconds(value: str | float) -> float:
 def _parse(text: str) -> float:
     match = _TEXT.fullmatch(text) if len(text) <= LONGEST_VALUE else None
     if match is None or match.lastindex is None:
-        raise InvalidValue(f"{quoted(text)} is not a duration", hint=_HINT)
+        # As an argument of a command, a number is text too.
+        hint = f"write '{text}s'" if _NUMBER.fullmatch(text) else _HINT
+        raise InvalidValue(f"{quoted(text)} is not a duration", hint=hint)
     total = 0.0
     for amount, (_, unit) in zip(match.groups(), _UNITS, strict=True):
         if amount is not None:

@@ -17,7 +17,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ClassNotImportable, InvalidValue, UnknownType, near_misses
+from ..errors import ClassNotImportable, InvalidValue, NepiqError, UnknownType, near_misses
 from ..errors.text import quoted
 from .locations import import_location
 
@@ -128,6 +128,14 @@ def is_known(rtype: str) -> bool:
 def is_internal(rtype: str) -> bool:
     """Return whether resources of a type are not part of a description."""
     return rtype in _internal() or (rtype in _classes and _classes[rtype].internal)
+
+
+def ends_by_itself(rtype: str) -> bool:
+    """Return whether resources of a type end by themselves; True if the type is unknown here."""
+    try:
+        return not is_internal(rtype) and find(rtype).ends_by_itself()
+    except NepiqError:
+        return True
 
 
 def location(cls: type) -> str:

@@ -284,6 +284,11 @@ class ResourceManager:
         )
 
     @classmethod
+    def ends_by_itself(cls) -> bool:
+        """Return whether a wait for the end of all resources includes those of the type."""
+        return not (cls.provides_host or cls.internal or cls.endless)
+
+    @classmethod
     def is_joint(cls, action: Action, given: Container[str]) -> bool:
         """Return whether steps of an action can be carried out together with others of a host.
 

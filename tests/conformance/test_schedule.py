@@ -52,6 +52,18 @@ def test_case_2_schedule_later(ec: ExperimentController) -> None:
         assert ended(ec, task).result - begun >= 0.4
 
 
+def test_a_client_whose_clock_is_ahead(
+    ec: ExperimentController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as ahead:
+        real = time.time
+        ahead.setattr(time, "time", lambda: real() + 3600.0)
+        begun = time.monotonic()
+        task = ec.schedule("400ms", kinds.hello)
+    assert ended(ec, task).result == "hola!"
+    assert time.monotonic() - begun >= 0.4
+
+
 def test_case_3_a_callback_that_raises(ec: ExperimentController) -> None:
     task = ended(ec, ec.schedule("", kinds.fail, track=True))
     assert task.status is TaskStatus.ERROR

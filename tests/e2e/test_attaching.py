@@ -105,3 +105,21 @@ def test_an_interrupt_leaves_the_run_alone(shared: Installation) -> None:
     pass_ten_minutes(store)
     until(lambda: phase(shared, run) == "RELEASED", 20.0, "it was not released")
     backend.close()
+
+
+def test_what_does_not_end_by_itself_is_not_waited_for(shared: Installation) -> None:
+    script = shared.script(
+        """
+        ec = ExperimentController("watching")
+        node = ec.register_resource("linux::Node", label="here")
+        ec.register_resource("linux::HttpServer", label="server", connectedTo=node)
+        ec.deploy()
+        ec.wait_started()
+        print(ec.detach())
+        """
+    )
+    done = shared.python(script).ended()
+    assert done.code == 0, done.err
+    attached = shared.nepiq("attach", done.out.strip(), "--release", "--timeout", "60s")
+    assert attached.code == 0, attached.err
+    assert phase(shared, done.out.strip()) == "RELEASED"

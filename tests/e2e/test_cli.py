@@ -217,6 +217,17 @@ def test_quiet_run_says_only_what_the_script_says(shared: Installation) -> None:
     assert (done.code, done.out, done.err) == (0, "said by the script\n", "")
 
 
+def test_annotations_of_a_script_are_evaluated_as_python_does(shared: Installation) -> None:
+    text = """
+        def f(x: int) -> None: ...
+        print(f.__annotations__["x"])
+        """
+    script = shared.script(text)
+    alone, done = shared.python(script).ended(), shared.nepiq("run", "-q", script)
+    assert (done.code, done.out, done.err) == (0, "<class 'int'>\n", "")
+    assert alone.out == done.out
+
+
 def on_a_terminal(
     installation: Installation,
     *command: str,

@@ -112,6 +112,34 @@ def test_active_runs_keep_it(fresh: Installation) -> None:
     assert gone(fresh, told)
 
 
+def test_it_stays_up_until_results_are_collected(tmp_path: Path) -> None:
+    user = Installation(tmp_path, NEPIQ_EMBEDDED_IDLE="0.1")
+    try:
+        script = user.script(
+            """
+            ec = ExperimentController("large")
+            node = ec.register_resource("linux::Node")
+            for number in range(3):
+                ec.register_resource(
+                    "linux::Application",
+                    label=f"app-{number}",
+                    command="head -c 150000000 /dev/zero",
+                    connectedTo=node,
+                )
+            ec.deploy()
+            ec.wait_finished()
+            ec.shutdown()
+            """
+        )
+        done = user.nepiq("run", "--results", tmp_path / "results", script)
+        assert done.code == 0, done.err
+        for number in range(3):
+            stdout = tmp_path / "results" / f"app-{number}" / "stdout"
+            assert stdout.stat().st_size == 150_000_000
+    finally:
+        user.close()
+
+
 def test_up_keeps_it_and_down_ends_it(fresh: Installation) -> None:
     up = fresh.nepiq("up")
     assert up.code == 0
@@ -125,6 +153,28 @@ def test_up_keeps_it_and_down_ends_it(fresh: Installation) -> None:
     assert fresh.nepiq("down").code == 0
     until(lambda: gone(fresh, told), 20.0, "it did not end")
     assert fresh.nepiq("down").err == "the local services are not running\n"
+
+
+def test_down_leaves_a_campaign_alone(fresh: Installation) -> None:
+    script = fresh.script(
+        """
+        from nepiq.controller import Campaign, Space
+        ec = ExperimentController("slow")
+        ec.register_resource("nepiq::Sleep", label="sleep", duration=60)
+        Campaign(ec, Space.grid(n=list(range(50))), parallel=2).submit()
+        """
+    )
+    done = fresh.python(script).ended()
+    assert done.code == 0, done.err
+    for options in ([], ["--release"]):
+        refused = fresh.nepiq("down", *options)
+        assert refused.code == 2
+        assert "campaigns under way: slow" in refused.complaint
+        assert "nepiq campaign cancel slow" in refused.complaint
+    assert fresh.nepiq("campaign", "cancel", "slow").code == 0
+    assert fresh.nepiq("campaign", "watch", "slow").code in (0, 1)
+    assert fresh.nepiq("down", "--release").code == 0
+    assert fresh.status() is None
 
 
 def test_a_worker_that_dies_is_replaced(fresh: Installation) -> None:

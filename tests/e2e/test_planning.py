@@ -89,6 +89,20 @@ def test_a_script_is_followed_as_far_as_it_gets(fresh: Installation) -> None:
     )
 
 
+def test_a_script_that_detaches_creates_no_run(fresh: Installation) -> None:
+    script = fresh.script(
+        """
+        ec = ExperimentController("left")
+        ec.register_resource("nepiq::Null", label="one")
+        ec.deploy()
+        assert ec.run_id == ec.detach()
+        """
+    )
+    done = fresh.nepiq("plan", script)
+    assert (done.code, done.err) == (0, "")
+    assert fresh.status() is None
+
+
 def test_what_is_wrong_is_told(fresh: Installation) -> None:
     done = fresh.nepiq("plan", fresh.script('ec = ExperimentController("x")'))
     assert (done.code, done.complaint.partition(": ")[2].rpartition("/")[2]) == (

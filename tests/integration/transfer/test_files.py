@@ -61,6 +61,9 @@ def test_there_and_back(site: Site, tmp_path: Path, size: int, name: str) -> Non
     into.mkdir()
     site.ec.download("n1", name, into)
     assert [path.name for path in into.iterdir()] == [name]
+    with pytest.raises(FileMissing, match="No such file or directory"):
+        site.ec.download("n1", name, f"{tmp_path}/none/")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_file_is_there_before_the_application_starts(site: Site, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.integration.transfer.conftest import Site
 
 from nepiq.controller.engine.transfer import flow_control
 from nepiq.controller.errors import AnswerError, NotAllowed
+from nepiq.controller.experiment import waiting
 from nepiq.controller.experiment.logs import Frames, LogLine
 
 pytestmark = [pytest.mark.needs("redis-server", "flock", "setsid"), pytest.mark.timeout(120)]
@@ -64,6 +65,16 @@ def test_much_of_several(site: Site) -> None:
     for number in range(3):
         assert found[f"app-{number}", "stdout"] == [*wanted, "end"]
         assert found[f"app-{number}", "stderr"] == wanted
+
+
+def test_an_end_that_only_a_snapshot_shows(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a lost connection to Redis, or a long silence."""
+    monkeypatch.setattr(waiting, "SILENCE", 0.001)
+    for number in range(30):
+        site.app(f"sleep {0.02 * number:.2f}; echo {number}", label=f"app-{number}")
+    site.ec.deploy()
+    found = by_stream(site.ec.logs(follow=True))
+    assert found == {(f"app-{number}", "stdout"): [str(number)] for number in range(30)}
 
 
 def test_a_worker_is_killed_while_they_come(

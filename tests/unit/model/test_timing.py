@@ -49,6 +49,11 @@ def test_refuses_other_text(text: str) -> None:
         seconds(text)
 
 
+def test_a_number_without_a_unit_as_text() -> None:
+    with pytest.raises(InvalidValue, match=r"'60' is not a duration \(write '60s'\)"):
+        seconds("60")
+
+
 @pytest.mark.parametrize("value", [True, None, math.inf, math.nan, -1, -0.5, [1], b"1s"])
 def test_refuses_other_values(value: Any) -> None:
     with pytest.raises(InvalidValue):
