@@ -54,7 +54,7 @@ def match(first: Runs, second: Runs, paired: bool | None = None) -> Blocks:
         NotComparable: there are no common points or, with ``paired``, no common seeds, or fewer
             than two blocks.
     """
-    points = [point for point in first if point in second]
+    points = [point for point in first if first[point] and second.get(point)]
     if not points:
         raise NotComparable("no common points")
     if paired is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import lru_cache
 
 #: Maximum of twice the standard error, relative to the mean.
@@ -107,11 +108,12 @@ def _within(t: float, freedom: int) -> float:
 @lru_cache(maxsize=1000)
 def _rank(count: int, confidence: float) -> int:
     """Return the rank, from 1, of the lower end of an interval of the median; 0 for none."""
-    tail, below, rank = (1 - confidence) / 2, 0, 0
-    combinations, half = 1, 2**count
+    below, rank, combinations = 0, 0, 1
+    # As an integer: 2**1024 is no float.
+    limit = math.floor(Fraction((1 - confidence) / 2) * 2**count)
     while rank < (count + 1) // 2:
         below += combinations
-        if below > tail * half:
+        if below > limit:
             break
         rank += 1
         combinations = combinations * (count - rank + 1) // rank

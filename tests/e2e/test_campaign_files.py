@@ -178,6 +178,24 @@ def test_a_full_disk_pauses_the_campaign_and_nothing_is_lost(tmp_path: Path) -> 
         assert len(FileStore(tmp_path / "results" / "full").runs()) == 4
 
 
+def test_a_campaign_is_cancelled_while_the_disk_is_full(tmp_path: Path) -> None:
+    marker = tmp_path / "go"
+    with Stand(tmp_path, NEPIQ_RESULTS=str(tmp_path / "results"), NEPIQ_RESULTS_FREE="1") as stand:
+        worker = stand.start_worker("roomy")
+        command = f"until [ -e {marker} ]; do sleep 0.05; done; echo ${{n}} ${{code}}"
+        space = Space.grid(n=[1, 2, 3, 4], code=[0])
+        campaign = submitted(stand, "full", space, command, collect={"app": "stdout"}, parallel=2)
+        until(lambda: campaign.status().active == 2, 30.0, "no run began")
+        worker.signal(15)
+        worker.ended()
+        stand.start_worker("full", NEPIQ_RESULTS_FREE="1000000000000")
+        marker.touch()
+        assert campaign.wait(60.0).held
+        campaign.cancel()
+        record = campaign.wait(60.0)
+        assert (record.phase, record.active) == ("cancelled", 0)
+
+
 def test_a_machine_that_has_gone_is_named(tmp_path: Path) -> None:
     with Stand(tmp_path, NEPIQ_RESULTS=str(tmp_path / "results")) as stand:
         first = stand.start_worker("first", NEPIQ_MACHINE="elsewhere", NEPIQ_RESULTS_FREE="1")

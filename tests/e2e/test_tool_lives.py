@@ -71,6 +71,21 @@ def test_a_package_that_does_not_bring_its_program(stand: Stand, testbed: Testbe
         assert "deploy" in ec.failures[0].where
 
 
+def test_the_last_sample_of_counters_is_at_the_stop(stand: Stand, testbed: Testbed) -> None:
+    """A stop comes nearly always while ip reads them, which takes long here."""
+    slow = "sh -c 'sleep 0.3; exec ip \"$@\"' ip"
+    with stand.experiment("counted", quiet=True) as ec:
+        node = ec.register_resource("linux::Node", hostname=testbed.hosts[0].name)
+        counted = tool(ec, "FlowStat", node, interface="lo", interval=0.01, program=slow)
+        sent = tool(ec, "Ping", node, target="127.0.0.1", count=5, interval=0.2)
+        ec.register_condition(sent, ResourceAction.START, counted, ResourceState.STARTED)
+        ec.register_condition(counted, ResourceAction.STOP, sent, ResourceState.FINISHED)
+        ec.deploy()
+        assert ec.wait_finished(sent, timeout=60)
+        ec.wait_finished(counted, timeout=60)
+        assert ec.get(counted, "txPackets") >= 10  # five echoes and their replies
+
+
 def test_runs_from_the_deployment_on_and_again_and_again(stand: Stand, testbed: Testbed) -> None:
     with stand.experiment("early", quiet=True) as ec:
         node = ec.register_resource("linux::Node", hostname=testbed.hosts[0].name)

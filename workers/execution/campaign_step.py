@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nepiq.campaign")
 
+# A campaign in these phases comes to its end also without the files of its runs.
+_CANCELLED = ("cancelling", "cancelled")
+
 MOST_DEFINITIONS = 16
 """Campaigns whose definitions a worker keeps."""
 
@@ -144,7 +147,7 @@ class _Step:
         reading = {item.run_id for item in self._reading.values()}
         over = [run_id for run_id in taken.over if run_id not in reading]
         slots, phase = taken.slots, taken.state["phase"]
-        if definition.collects and phase != "cancelling" and (over or slots):
+        if definition.collects and phase not in _CANCELLED and (over or slots):
             from .campaign_files import obstacle
 
             if reason := obstacle(self._runtime, self._store.name):
@@ -369,7 +372,7 @@ def _fold(definition: Definition, ended: Ended, phase: str) -> Fold:
     try:
         return definition.fold(ended)
     except FileMissing as error:
-        if phase != "cancelling":
+        if phase not in _CANCELLED:
             raise
         log.warning("files of run %s are not collected: %s", ended.run_id, error)
         return definition.fold(ended, collecting=False)

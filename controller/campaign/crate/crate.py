@@ -14,6 +14,7 @@ from ...errors import CampaignError, NotAllowed
 from ...errors.text import quoted
 from .. import campaign_file, flat_row
 from ..host_facts import HostFacts
+from ..metrics import parse_all
 from ..provenance import Provenance
 from ..row import Row
 from ..samples import guessed
@@ -143,6 +144,12 @@ class Crate:
     def _points(self) -> dict[str, Point]:
         return {point_id(point): point for space in self.file.plan.spaces for point in space}
 
+    @cached_property
+    def _texts(self) -> set[str]:
+        """The names of the metrics that are text, also where this looks like a number."""
+        metrics = parse_all(self.file.plan.metrics).items()
+        return {name for name, metric in metrics if metric.kind == "str"}
+
     def _row(self, cells: dict[Any, Any]) -> Row:
         if None in cells:
             raise ValueError("a line has more cells than the first")
@@ -152,5 +159,8 @@ class Crate:
             fields.update({name: kind(fields[name]) for name in names if name in fields})
         # CSV has no kinds; the points have.
         fields["parameters"] = self._points[fields["point"]]
-        fields["metrics"] = {name: guessed(cell) for name, cell in fields["metrics"].items()}
+        fields["metrics"] = {
+            name: cell if name in self._texts else guessed(cell)
+            for name, cell in fields["metrics"].items()
+        }
         return Row(**fields)

@@ -67,8 +67,8 @@ def plan_of(
         segments: its spaces, as :meth:`.Segment.data` returned them.
         plan: the plan that it was submitted with, for what is in neither of them.
     """
-    first, *added = segments
-    repetitions, least = first["repetitions"], definition["least"]
+    (first, repetitions), *added = _spaces(segments)
+    least = definition["least"]
     asks, build = definition.get("asks"), definition.get("build")
     kept = ("build", "collect", "keep", "directories")
     section = {
@@ -76,9 +76,7 @@ def plan_of(
         **{name: definition[name] for name in kept if name in definition},
         **({"build": {"script": build}} if build and not is_location(build) else {}),
         "space": first["space"],
-        "added": [
-            {"space": segment["space"], "repetitions": segment["repetitions"]} for segment in added
-        ],
+        "added": [{"space": segment["space"], "repetitions": count} for segment, count in added],
         "repetitions": {"min": least, "max": repetitions} if least > 1 else repetitions,
         "seed": definition["seed"],
         "seeds": definition["seeds"],
@@ -88,6 +86,15 @@ def plan_of(
         "stop": {"script": asks} if asks else definition["stop"],
     }
     return CampaignPlan.of(section)
+
+
+def _spaces(segments: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], int]]:
+    """Return the segments with a space of their own, each with the number of its repetitions."""
+    counts: dict[int, int] = {}
+    for number, segment in enumerate(segments):
+        own = segment.get("of", number)
+        counts[own] = counts.get(own, 0) + segment["repetitions"]
+    return [(segments[number], count) for number, count in counts.items()]
 
 
 def document_of(exp_id: str, template: Mapping[str, Any], plan: CampaignPlan) -> dict[str, Any]:

@@ -155,7 +155,8 @@ def _write_provenance(content: Content, folder: Path) -> None:
         (folder / layout.DIFF).write_bytes(diff.encode("utf-8", "surrogateescape"))
     data["campaign"] = content.name
     data["hosts"] = [vars(host) for host in content.hosts]
-    _put(folder / layout.PROVENANCE, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+    # Names of files may be no UTF-8.
+    _put(folder / layout.PROVENANCE, json.dumps(data, indent=1) + "\n")
 
 
 def _bring(content: Content, folder: Path) -> FileStore | None:

@@ -216,7 +216,9 @@ def problems(
             why = str((record.error or {}).get("message", ""))
             over = guid in described.timed and "its timeout has passed" in why
             if not (excused or over or _lost(why) or (odd and why)):
-                yield f"{record.label} did not end: {dict(ended)} {why}"
+                host = records[record.host or guid]
+                cause = (host.error or {}).get("message", "") if host is not record else ""
+                yield f"{record.label} did not end: {dict(ended)} {why} {cause}".rstrip()
             excused = True
         if count > 1 or (count == 0 and not (excused or name in damage.odd)):
             yield f"{record.label} on {name} had its effect {count} times"

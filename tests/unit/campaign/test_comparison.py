@@ -196,6 +196,24 @@ def test_runs_without_a_counterpart() -> None:
     assert "2 runs without a counterpart" in text
 
 
+def test_a_point_without_values_leaves_the_others() -> None:
+    rows = [
+        row(
+            {"protocol": protocol, "n": n},
+            number,
+            {"delay": value},
+            seed=number + 10 * len(protocol),
+        )
+        for protocol in ("aodv", "dsdvs")
+        for n in (1, 2)
+        for number in range(4)
+        for value in ([None] if n == 2 and protocol == "aodv" else [number + len(protocol)])
+    ]
+    for paired in (False, None):
+        found = only(compare(table(rows), by="protocol", paired=paired))
+        assert (found.difference, found.runs, found.unused) == (1, 8, 4)
+
+
 def test_parameters_that_follow_the_factor() -> None:
     rows = [
         row({"protocol": name, "daemon": f"{name}d"}, number, {"m": number + chance})

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.campaign.crates import HOSTS, PLAN, TEMPLATE, TERMS, TREE, content, rows
+from tests.unit.campaign.crates import (
+    HOSTS,
+    PLAN,
+    PROVENANCE,
+    TEMPLATE,
+    TERMS,
+    TREE,
+    content,
+    rows,
+)
 
 from nepiq.controller import CampaignError, InvalidValue
 from nepiq.controller.campaign.campaign_file import read
@@ -26,7 +35,7 @@ from nepiq.controller.campaign.crate.writer import write
 from nepiq.controller.campaign.definition import Definition
 from nepiq.controller.campaign.file_store import FileStore
 from nepiq.controller.campaign.plan import CampaignPlan
-from nepiq.controller.campaign.segment import Segment
+from nepiq.controller.campaign.segment import Segment, further
 from nepiq.controller.campaign.space import run_seed
 
 if TYPE_CHECKING:
@@ -87,6 +96,28 @@ def test_the_plan_is_made_of_the_records_of_a_campaign() -> None:
         assert Definition.data("delay", TEMPLATE, made) == definition
         parts = [Segment.data(CampaignPlan(space, count)) for space, count in made.added]
         assert [Segment.data(made), *parts] == segments
+
+
+def test_repetitions_that_were_added_belong_to_their_space() -> None:
+    plan = CampaignPlan.of(PLAN)
+    segments = [
+        Segment.data(part)
+        for part in (plan, *(CampaignPlan(space, count) for space, count in plan.added))
+    ]
+    definition = Definition.data("delay", TEMPLATE, plan)
+    for repetitions in (6, 9):
+        while more := further([*map(Segment, segments)], repetitions):
+            segments.append(dict(more))
+    made = plan_of(definition, segments, {})
+    assert (made.repetitions, [count for _, count in made.added]) == (9, [9])
+    assert made.runs == sum(len(Segment(segment)) for segment in segments)
+
+
+def test_names_of_files_that_are_no_text(tmp_path: Path) -> None:
+    tree = replace(TREE, untracked=("caf\udce9",))
+    folder = write(content(provenance=replace(PROVENANCE, tree=tree)), tmp_path / "crate", TERMS)
+    provenance = json.loads((folder / "provenance.json").read_bytes())
+    assert provenance["tree"]["untracked"] == ["caf\udce9"]
 
 
 def test_the_files(crate: Path) -> None:

@@ -40,7 +40,18 @@ def test_factors_of_student(freedom: int, factors: tuple[float, ...]) -> None:
 @pytest.mark.parametrize(
     ("count", "rank"),
     # From scipy.stats.binom.cdf(rank - 1, count, 0.5) <= 0.025 < binom.cdf(rank, count, 0.5).
-    [(1, 0), (5, 0), (6, 1), (10, 2), (20, 6), (21, 6), (100, 40), (1000, 469)],
+    [
+        (1, 0),
+        (5, 0),
+        (6, 1),
+        (10, 2),
+        (20, 6),
+        (21, 6),
+        (100, 40),
+        (1000, 469),
+        (1100, 518),
+        (5000, 2431),
+    ],
 )
 def test_ranks_of_an_interval_of_the_median(count: int, rank: int) -> None:
     samples = list(range(1, count + 1))

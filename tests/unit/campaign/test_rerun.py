@@ -48,6 +48,23 @@ def test_rows_are_those_of_the_campaign(crate: Crate) -> None:
     )
 
 
+def test_text_that_looks_like_a_number(tmp_path: Path, need: Need) -> None:
+    need("rocrate", importlib.util.find_spec("rocrate"), "the extra crate")
+    plan = {
+        **PLAN,
+        "metrics": {
+            **PLAN["metrics"],
+            "build": {"label": "ping", "trace": "stdout", "regex": "(.*)", "kind": "str"},
+        },
+    }
+    given = list(rows(CampaignPlan.of(plan)))
+    for row in given:
+        if row.metrics:
+            row.metrics["build"] = "007"
+    crate = Crate(write(content(plan, read=lambda: iter(given)), tmp_path / "crate", TERMS))
+    assert list(crate.rows()) == given
+
+
 def test_a_damaged_crate_is_refused(crate: Crate, tmp_path: Path) -> None:
     table = crate.path / "table.csv"
     text = table.read_text()

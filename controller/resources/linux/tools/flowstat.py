@@ -17,7 +17,8 @@ _HEAD = ",".join(["time", "seconds", *_COLUMNS, "rxBitsPerSecond", "txBitsPerSec
 
 # Counts from the first sample on. TERM ends the pause, so that the last sample is at the stop. The
 # counters are those of the kernel, and go on from any number; ip prints them as one line of JSON.
-_SAMPLING = r"""trap 'ended=1' TERM INT
+_SAMPLING = r"""ended=''
+trap 'ended=1' TERM INT
 number() { value=${1#*\""$2"\":}; value=${value%%[!0-9]*}; }
 counters() {
     case $json in *'"rx":{'*'"tx":{'*) ;; *) echo "ip printed no counters" >&2; exit 3 ;; esac
@@ -30,11 +31,14 @@ counters() {
         done
     done
 }
+# A stop ends also the program that runs at that moment, which is then run once more.
+read_counters() { ip -j -s link show dev "$interface"; }
+read_clock() { date +%s%N; }
 first='' before=0 count=0
 echo "$head" >samples.csv
 while :; do
-    json=$(ip -j -s link show dev "$interface") || exit
-    now=$(date +%s%N)
+    json=$(read_counters) || { [ -n "$ended" ] && json=$(read_counters); } || exit
+    now=$(read_clock) || now=$(read_clock) || exit
     printf '%s\n' "$json"
     counters
     # shellcheck disable=SC2086
@@ -53,7 +57,7 @@ while :; do
     printf '%d.%06d,%d.%06d%s,%d,%d\n' $((now / 1000000000)) $((now % 1000000000 / 1000)) \
         $((age / 1000000)) $((age % 1000000)) "$row" "$rxrate" "$txrate" >>samples.csv
     count=$((count + 1))
-    [ -z "${ended-}" ] && [ "$count" -ne "$limit" ] || exit 0
+    [ -z "$ended" ] && [ "$count" -ne "$limit" ] || exit 0
     sleep "$interval" &
     wait $!
     kill $! 2>/dev/null
@@ -109,7 +113,7 @@ class FlowStat(Tool, rtype="linux::FlowStat"):
         }
         given = " ".join(f"{name}={shlex.quote(word)}" for name, word in words.items())
         called = shlex.join([*self.program, *self.extra])
-        return f"{given}\n{_SAMPLING.replace('$(ip -j', f'$({called} -j')}"
+        return f"{given}\n{_SAMPLING.replace('{ ip -j', f'{{ {called} -j')}"
 
     def figures(self, outputs: Outputs) -> Mapping[str, Any]:
         """Return the last row of the table."""
