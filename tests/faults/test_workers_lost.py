@@ -63,6 +63,28 @@ def test_worker_killed(tmp_path: Path, fault: str) -> None:
         assert took <= undisturbed + 20.0
 
 
+def test_redis_is_lost_while_a_step_reads_its_run(tmp_path: Path) -> None:
+    """For longer than a command is retried."""
+    with Stand(tmp_path) as stand:
+        worker = stand.start_worker("reading", NEPIQ_FAULT="claimed:here=1")
+        with stand.experiment("reading") as ec:
+            node = ec.register_resource("linux::Node", label="here")
+            app = ec.register_resource("linux::Application", command="sleep 3000", connectedTo=node)
+            ec.deploy(wait_all_ready=False)
+            run = stand.backend().run(ec.run_id)
+            until(
+                lambda: ("claim", node) in {(event.what, event.guid) for event in run.events()},
+                30.0,
+                "the step is not claimed",
+            )
+            stand.stop_redis()
+            said = "here, deploy, attempt 1: "
+            until(lambda: said in worker.log.read_text(), 60.0, "the worker does not miss Redis")
+            stand.start_redis()
+            assert ec.wait_started(app, "90s")
+            assert not ec.failures
+
+
 def test_stopped_after_claim_continued_after_release_leaves_nothing(tmp_path: Path) -> None:
     with Stand(tmp_path) as stand:
         sleepy = stand.start_worker("sleepy", NEPIQ_FAULT="claimed:late=stop")

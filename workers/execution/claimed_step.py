@@ -10,9 +10,12 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
+from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as NoAnswer
 
 from ...controller import errors
+from ...controller.engine.redis_errors import contact
 from ...controller.engine.run import Run
 from ...controller.engine.store.calls import Claim, Outcome
 from ...controller.model import actions
@@ -34,6 +37,9 @@ log = logging.getLogger("nepiq.steps")
 
 RETRIES = Backoff(0.25, 4.0)
 """Seconds until a step whose host does not answer is retried."""
+
+REDIS_PAUSE = 1.0
+"""Seconds until a step that has lost Redis is retried."""
 
 
 @dataclass(frozen=True)
@@ -91,21 +97,28 @@ class ClaimedStep:
         if not self.lease.valid:
             self.summary.ended(self.claim, "lost")
             return None
+        changes: dict[str, Any] = {}
         try:
-            rm = loading.resource(self._records, self.claim)
-            done = self._act(rm)
+            with contact():
+                rm = loading.resource(self._records, self.claim)
+                done = self._act(rm)
         except Exception as error:  # noqa: BLE001 - a class may raise anything outside of its hooks
             # A FencedError is recorded only if the run has ended on that host; if the claim was
             # lost, the commit is refused.
-            return self._failed(error, {})
-        if isinstance(done.error, errors.HostUnreachable) and done.later is None:
-            done = replace(done, later=self._retry_delay(rm, done.error))
+            done = actions.Outcome(error=error)
+        else:
+            changes = rm.changes()
+            if isinstance(done.error, errors.HostUnreachable) and done.later is None:
+                done = replace(done, later=self._retry_delay(rm, done.error))
+        if _is_redis_lost(done.error):
+            self._put_back(done.error)
+            return None
         if done.later is not None:
-            self._requeue(done, rm.changes())
+            self._requeue(done, changes)
             return None
         if done.error is not None:
-            return self._failed(done.error, rm.changes())
-        return self._done(rm, done.launch)
+            return self._failed(done.error, changes)
+        return self._done(changes, done.launch)
 
     def _act(self, rm: ResourceManager) -> actions.Outcome:
         claim, action = self.claim, Action(self.claim.action)
@@ -211,7 +224,8 @@ class ClaimedStep:
         return cache(lambda: loading.resource(records, records.record(guid)))
 
     def _reached(self, state: State) -> bool:
-        reached = self.run.record(self.claim.guid).milestones
+        with contact():
+            reached = self.run.record(self.claim.guid).milestones
         # One that is not critical counts as having reached every state when it FAILED.
         return reached.get(state.name, math.inf) < reached.get("FAILED", math.inf)
 
@@ -272,8 +286,18 @@ class ClaimedStep:
         )
         self.summary.ended(claim, label if accepted else "stale")
 
-    def _done(self, rm: ResourceManager, launch: Launch | None) -> Outcome:
-        claim, changes = self.claim, rm.changes()
+    def _put_back(self, error: BaseException | None) -> None:
+        """Put back a step that could not read or write the state of its run."""
+        claim = self.claim
+        log.warning("%s: %s", self._where(), error, extra={"action": "redis_lost"})
+        try:
+            accepted = self.run.again(claim.step, claim.token, REDIS_PAUSE, "later")
+            self.summary.ended(claim, "again" if accepted else "stale")
+        except (RedisError, OSError):  # the sweeper sends it again when the lease is over
+            self.summary.ended(claim, "lost")
+
+    def _done(self, changes: dict[str, Any], launch: Launch | None) -> Outcome:
+        claim = self.claim
         if launch is None:
             return Outcome(claim.step, claim.token, "ok", attrs=changes)
         if launch.lasts > 0 and launch.exit is None:
@@ -323,3 +347,10 @@ class ClaimedStep:
         # Fields of the adapter, since a hook may log in threads of its own.
         fields = json_logs.step_fields(self.run.run_id, self.claim, self.runtime.name)
         return logging.LoggerAdapter(log, {**fields, "about": fields, "action": None})
+
+
+def _is_redis_lost(error: BaseException | None) -> bool:
+    cause = getattr(error, "__cause__", None)
+    return isinstance(error, errors.RedisUnreachable) and isinstance(
+        cause, (LostConnection, NoAnswer)
+    )

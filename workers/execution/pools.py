@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...controller.engine.pools import PoolStore, Wake
+from ...controller.engine.redis_errors import contact
 from ...controller.engine.run import Run
 from ...controller.engine.store import keys
 from ...controller.engine.store.calls import Claim
@@ -41,14 +42,17 @@ class ReadPools:
         self._runtime = runtime
         self._store = PoolStore(runtime.redis)
 
+    @contact()
     def installed(self, name: str) -> Mapping[str, Any] | None:
         """Return a pool that is kept in the installation."""
         return self._store.installed(name)
 
+    @contact()
     def facts(self, hosts: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return what is known of hosts."""
         return self._store.facts(hosts)
 
+    @contact()
     def learn(self, host: str, facts: Mapping[str, Any]) -> None:
         """Keep facts of a host."""
         self._store.learn(host, facts)
@@ -58,10 +62,12 @@ class ReadPools:
         with ThreadPoolExecutor(_LOOKS, "nepiq-pools") as executor:
             return dict(zip(hosts, executor.map(self._look, hosts.values()), strict=True))
 
+    @contact()
     def lease(self, wants: Sequence[Want]) -> Granted | Queued:
         """Refuse to request hosts."""
         raise NotAllowed("hosts are requested by the steps of resources only")
 
+    @contact()
     def give_back(self, request: int | None = None, guid: int | None = None) -> None:
         """Refuse to give hosts back."""
         raise NotAllowed("hosts are given back by the steps of resources only")
