@@ -91,11 +91,13 @@ def _attributes(item: Resource, defaults: dict[str, Any]) -> Iterator[tuple[str,
     """Yield the attributes that differ from their default, the type's own first."""
     others = sorted(item.attrs.keys() - item.cls.attributes.keys())
     names = _written(item.cls)  # type: ignore[arg-type]  # a class can be hashed
+    keeping = {name for name, it in item.cls.attributes.items() if it.keeps_default}
     for name, default in (*names, *((name, None) for name in others)):
         value = item.attrs.get(name, default)
         if isinstance(value, Parameter):
             value = str(value)
-        if value != defaults.get(name, default):
+        given = name in item.attrs and name not in defaults and name in keeping
+        if given or value != defaults.get(name, default):
             yield name, value
 
 

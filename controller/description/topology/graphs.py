@@ -16,6 +16,8 @@ from .topology import Topology, load_networkx
 INTERFACES, PLACE = "interfaces", "place"
 
 _FIRST = ("source", "from", "node1", "a")
+# Columns of links whose names are not in lower case.
+_COLUMNS = {"lossburst": "lossBurst"}
 _SECOND = ("target", "to", "node2", "b")
 # What parsers of XML, GML and CSV raise besides.
 _UNREADABLE = (SyntaxError, ValueError, LookupError, TypeError, AttributeError, csv.Error)
@@ -64,7 +66,7 @@ def _read_file(networkx: Any, path: Path) -> Any:
         )
     try:
         if suffix == ".csv":
-            return _from_rows(networkx, list(csv.reader(path.read_text("utf-8").splitlines())))
+            return _from_rows(networkx, list(csv.reader(path.read_text("utf-8-sig").splitlines())))
         if suffix == ".graphml":
             return read_graph(networkx.read_graphml(path))
         if suffix == ".gml":
@@ -143,9 +145,10 @@ def _from_rows(networkx: Any, rows: Sequence[Sequence[str]]) -> Any:
         raise InvalidValue("there is no row")
     head = [cell.lower() for cell in rows[0]]
     if head[0] in _FIRST and len(head) > 1 and head[1] in _SECOND:
+        columns = [_COLUMNS.get(cell, cell) for cell in head[2:]]
         links = []
         for row in rows[1:]:
-            named = dict(zip(rows[0][2:], row[2:], strict=False))
+            named = dict(zip(columns, row[2:], strict=False))
             values = {name: _number(value) for name, value in named.items() if value}
             links.append({"endpoints": row[:2], **values})
         return _from_links(networkx, {}, links)

@@ -287,6 +287,13 @@ def test_what_is_written_is_what_differs() -> None:
     )
 
 
+def test_a_given_value_that_is_the_default_and_means_something() -> None:
+    """False sets an interface down; without a value it is left as it is."""
+    description = read("nepiq: 1\nresources:\n  a: {type: linux::Interface, up: false}\n")
+    assert "up: false" in write(description, "yaml")
+    check_round_trip(description)
+
+
 def test_the_example_of_the_documentation() -> None:
     page = Path(__file__).parents[3] / "docs" / "descriptions.md"
     text = page.read_text().split("```yaml\n")[1].split("```")[0]

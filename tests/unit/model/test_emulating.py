@@ -90,6 +90,14 @@ def test_keys_and_values_of_yaml_are_those_of_descriptions(tmp_path: Path) -> No
     ]
 
 
+def test_a_table_of_a_spreadsheet(tmp_path: Path) -> None:
+    """Columns in any case, behind the mark of the byte order that some programs write."""
+    path = tmp_path / "net.csv"
+    path.write_text("Source,Target,Delay,LossBurst\na,b,5ms,3\n", "utf-8-sig")
+    (link,) = network(path).links
+    assert (link.one.node.key, link.delay, link.data["lossBurst"]) == ("a", 0.005, 3)
+
+
 def test_a_matrix(tmp_path: Path) -> None:
     path = tmp_path / "net.csv"
     path.write_text(",a,b,c\na,0,1,\nb,1,0,20ms\nc,,20ms,0\n")

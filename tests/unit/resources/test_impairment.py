@@ -102,6 +102,24 @@ def test_values_change_while_it_is_in_force() -> None:
     assert impairment.rm.rtt is None
 
 
+def test_a_rate_is_lifted() -> None:
+    """netem keeps the rate that it has unless it is given another one."""
+    impairment = link(WITH_NETEM, delay="10ms", rate="1Mbit", queue=100)
+    rated = {**delayed(0.01), "rate": {"rate": 125000}}
+    deploy(impairment, *[netem(100, **rated)] * 2)
+    impairment.host.answer("qdisc", json.dumps(netem(100, **delayed(0.01))) * 2)
+    impairment.set("rate", None)
+    assert all(line.endswith("delay 10000us rate 0bit") for line in configured(impairment))
+    impairment.host.answer("qdisc", json.dumps(netem(100, **delayed(0.02))) * 2)
+    impairment.set("delay", "20ms")
+    assert all(line.endswith("delay 20000us") for line in configured(impairment))
+
+
+def test_tc_shows_no_jitter_without_a_delay() -> None:
+    lines = deploy(interface(WITH_NETEM, jitter="5ms", queue=100), netem(100))
+    assert "delay 0us 5000us" in lines[-1]
+
+
 def test_what_is_in_force_is_compared() -> None:
     with pytest.raises(HostError, match=r"eth7: netem has delay 0\.03, not 0\.04"):
         deploy(interface(WITH_NETEM, delay="40ms"), netem(50000, **delayed(0.03)))

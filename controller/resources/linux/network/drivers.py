@@ -72,9 +72,10 @@ class Netem:
 
     def change(self, senders: Sequence[Sender], former: Effect) -> Iterator[Change]:
         """Yield the disciplines with other options, which keeps the packets in them."""
-        del former
         for sender in senders:
-            yield _root(sender, f"netem {sender.effect.netem}", verb="change")
+            # A rate stays unless another one is given.
+            lifted = " rate 0bit" if former.rate and not sender.effect.rate else ""
+            yield _root(sender, f"netem {sender.effect.netem}{lifted}", verb="change")
 
     def show(self, senders: Sequence[Sender]) -> str:
         """Return calls of tc."""
@@ -88,7 +89,8 @@ class Netem:
             delay, rate = options.get("delay", {}), options.get("rate", {})
             in_force = {
                 "delay": delay.get("delay", 0),
-                "jitter": delay.get("jitter", 0),
+                # tc shows no jitter of a delay of less than a microsecond.
+                "jitter": delay.get("jitter", 0) if round(effect.delay * 1e6) else effect.jitter,
                 "rate": rate.get("rate", 0) * 8 if isinstance(rate, dict) else 0,
                 "queue": options.get("limit", 0),
             }
