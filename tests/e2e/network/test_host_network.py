@@ -95,6 +95,8 @@ def describe(net: Net) -> None:
     make("Firewall", "wall", "c", protocol="icmp", source="10.66.1.1/32")
     make("Nat", "host-nat", "here", source="10.66.2.0/24")
     make("Firewall", "host-wall", "here", policy="drop", rules=["udp dport 4 accept"])
+    for hook in ("prerouting", "output", "postrouting"):
+        make("Firewall", f"host-wall-{hook}", "here", policy="drop", hook=hook, rules=["accept"])
     make("Rule", "host-rule", "here", source="10.66.77.0/24", table="main", priority=77)
     make("Route", "host-route", "here", network="10.66.77.0/24", device="lo")
     make("Address", "host-address", "here", ip="10.66.78.1", prefix=32, device="eth0")

@@ -259,6 +259,8 @@ class TestFirewall:
             f'{add} iifname "lo" accept',
             f"{add} ct state established,related accept",
             f"{add} tcp dport 22 accept",
+            f"{add} icmpv6 type {{ nd-router-solicit, nd-router-advert, nd-neighbor-solicit, "
+            "nd-neighbor-advert } accept",
             described,
             f"{add} udp dport 53 accept",
         ]
@@ -270,6 +272,23 @@ class TestFirewall:
             f"{add} udp dport 53 accept",
         ]
         assert node.host.calls[-1].options["anew"] is False
+
+    @pytest.mark.parametrize(
+        ("hook", "ssh"),
+        [
+            ("prerouting", "tcp dport 22 accept"),
+            ("output", "tcp sport 22 accept"),
+            ("postrouting", "tcp sport 22 accept"),
+            ("forward", None),
+        ],
+    )
+    def test_a_machine_stays_within_reach(
+        self, node: Harness[Any], hook: str, ssh: str | None
+    ) -> None:
+        Harness("linux::Firewall", node=node, policy="drop", hook=hook).deploy()
+        ends = [change.command.partition(f" {hook} ")[2] for change in changes(node.host)[2:]]
+        kept = [end for end in ends if end.endswith("accept")]
+        assert (ssh in kept, len(kept)) == ((True, 4) if ssh else (False, 0))
 
     def test_one_that_does_nothing_is_refused(self, node: Harness[Any]) -> None:
         with pytest.raises(InvalidValue, match="lets everything through"):

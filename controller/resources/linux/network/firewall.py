@@ -16,6 +16,7 @@ from .values import InterfaceName, Network
 _SIMPLE = ("protocol", "port", "source", "destination", "incoming", "outgoing")
 _IP = {4: "ip", 6: "ip6"}
 _SSH_PORT = 22
+_DISCOVERY = "nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert"
 
 
 class Firewall(Configured, rtype="linux::Firewall"):
@@ -23,8 +24,9 @@ class Firewall(Configured, rtype="linux::Firewall"):
 
     One rule can be described by attributes, which come first; others are lines of nft(8). Tables of
     others are not touched, and a packet that one of them drops stays dropped. Where the policy of a
-    machine is drop, the loopback interface, the connections that are there, and new ones to its
-    port of SSH are let through.
+    machine is drop, what it needs to be reached is let through at all hooks but forward: the
+    loopback interface, the connections that are there, new ones to its port of SSH, and the
+    discovery of neighbours and routers by IPv6 (RFC 4861).
     """
 
     hook = Attribute(
@@ -93,12 +95,14 @@ class Firewall(Configured, rtype="linux::Firewall"):
 
     def _kept(self) -> Iterator[str]:
         """Yield what lets through how a machine is reached."""
-        if self.policy != "drop" or self.node.emulates or self.hook not in ("input", "output"):
+        if self.policy != "drop" or self.node.emulates or self.hook == "forward":
             return
-        name, port = ("iifname", "dport") if self.hook == "input" else ("oifname", "sport")
+        arriving = self.hook in ("input", "prerouting")
+        name, port = ("iifname", "dport") if arriving else ("oifname", "sport")
         yield f'{name} "lo" accept'
         yield "ct state established,related accept"
         yield f"tcp {port} {self.node.port or _SSH_PORT} accept"
+        yield f"icmpv6 type {{ {_DISCOVERY} }} accept"
 
     def _rules(self) -> Iterator[Change]:
         lines = (*self._kept(), *self._described(), *self.rules)
