@@ -293,3 +293,14 @@ def test_after_the_release_of_the_node(rig: Rig) -> None:
     rig.host(1).dismantle()
     with pytest.raises(FencedError, match="the run has ended here"):
         rig.host(5).end()
+
+
+@pytest.mark.needs("sudo", "unshare", "nsenter", "setpriv", "mount")
+def test_directories_without_the_right_to_write_are_removed(rig_of: RigOf) -> None:
+    """As root one may; a user must change their mode first."""
+    rig = rig_of("nepiq-barred")
+    for guid in (5, 6):
+        rig.host(guid).supervise("mkdir -p a/b; echo x >a/b/f; chmod 500 a/b a")
+        until((rig.run_dir(guid) / ".told").exists)
+    rig.host(1).dismantle(remove=True)
+    assert not rig.root().exists()

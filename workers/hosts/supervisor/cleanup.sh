@@ -26,7 +26,7 @@ clean() (
     abandoned '' ''
     # Who follows it shall not make it anew.
     cd "$base" && { [ -e "$ended" ] || true >"$ended.cleaned"; }
-    rm -rf "$root" && rmdir "${root%/*}" 2>/dev/null
+    discard "$root" && rmdir "${root%/*}" 2>/dev/null
 )
 
 # dismantle RUN NODE TOKEN GRACE REMOVE: end everything of the run here and refuse what may come.
@@ -50,7 +50,9 @@ dismantle() {
     [ ! -d "$root/transfer" ] || abandoned '' ''
     [ ! -d "$base/.usr/part" ] || unfinished
     if [ "$5" -ne 0 ] && [ -d "$root" ] && [ -z "$left" ]; then
-        cd "$base" && $as rm -rf "$root" && rmdir "$base/$run" 2>/dev/null
+        cd "$base"
+        $as rm -rf "$root" 2>/dev/null || discard "$root" || left="no 69 cannot remove all of $root"
+        rmdir "$base/$run" 2>/dev/null
     fi
     # A full file system has room for it when something else is gone; without a fence nothing starts.
     [ -z "$why" ] || mark_ended || rm -rf "$root/fence" ||

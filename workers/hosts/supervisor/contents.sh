@@ -10,6 +10,7 @@ keep() {
     usr=$base/.usr name=$4
     goal=$usr/content/$name part=$usr/part/$name
     [ ! -f "$goal" ] || {
+        touch -c "$goal" 2>/dev/null # its age counts from its last use
         echo have
         return
     }
@@ -64,7 +65,7 @@ unfinished() {
     done
 }
 
-# discard PATH: remove it, also directories that nobody may write to.
+# discard PATH: remove it, also directories without the right to write.
 discard() {
     rm -rf "$1" 2>/dev/null || { chmod -R u+rwx "$1" && rm -rf "$1"; } 2>/dev/null
 }
